@@ -1,0 +1,24 @@
+"""Crystals from a latent diffusion model, conditioned on composition and properties.
+
+Names are resolved on first use, so that `import crystal_ldm` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crystal_ldm.pretrained import load_pretrained as load_pretrained
+
+__version__ = "0.1.0"
+
+_LAZY = {"load_pretrained": "crystal_ldm.pretrained"}
+
+__all__ = ["__version__", "load_pretrained"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'crystal_ldm' has no attribute '{name}'")

@@ -1,0 +1,306 @@
+"""`CrystalBatch`, the one object that carries crystals through the program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crystal_ldm.crystals.canonical import canonical_arrays, check_structure
+from crystal_ldm.crystals.elements import symbols
+from crystal_ldm.crystals.formula import ElementRules
+from crystal_ldm.errors import DataError
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+Values = Tensor | list[Any]
+
+
+@dataclass
+class CrystalBatch:
+    """B crystals, or B requests for crystals, padded to the N atoms of the largest.
+
+    Attributes:
+        atomic_numbers: (B, N) int64. 0 where padded, and for an atom that a request leaves open.
+        num_atoms: (B,) int64, atoms in each cell.
+        frac_coords: (B, N, 3), fractional coordinates in [0, 1), 0 where padded; None in a request.
+        lattices: (B, 3, 3), lattice vectors as rows, Å; None in a request.
+        conditions: labels of crystals or targets of a request, by name. A scalar is a float tensor
+            (B,) with NaN where not given; a range is (B, 2), low and high; categories and element
+            sets are lists with None where not given.
+        ids: names of the crystals, or None.
+        element_rules: what open atoms of a request may become, or None.
+    """
+
+    atomic_numbers: Tensor
+    num_atoms: Tensor
+    frac_coords: Tensor | None = None
+    lattices: Tensor | None = None
+    conditions: dict[str, Values] = field(default_factory=dict)
+    ids: list[str] | None = None
+    element_rules: list[ElementRules] | None = None
+
+    def __len__(self) -> int:
+        return len(self.num_atoms)
+
+    @property
+    def mask(self) -> Tensor:
+        """(B, N) bool, True where there is an atom."""
+        steps = torch.arange(self.atomic_numbers.shape[1], device=self.num_atoms.device)
+        return steps < self.num_atoms.unsqueeze(1)
+
+    @property
+    def has_geometry(self) -> bool:
+        """Whether the batch holds crystals; False: it holds requests."""
+        return self.frac_coords is not None
+
+    @property
+    def formulas(self) -> list[str]:
+        """Reduced formulas, elements by electronegativity; open atoms are written `?`."""
+        return [_reduced_formula(z[:n]) for z, n in zip(self._numbers(), self._sizes(), strict=True)]
+
+    def _numbers(self) -> list[list[int]]:
+        return self.atomic_numbers.tolist()
+
+    def _sizes(self) -> list[int]:
+        return self.num_atoms.tolist()
+
+    def __getitem__(self, index: int | slice | Sequence[int] | Tensor | np.ndarray) -> CrystalBatch:
+        """Return the chosen crystals as a batch of their own, padded to the largest of them."""
+        if isinstance(index, (int, np.integer)):
+            index = [int(index)]
+        rows = torch.arange(len(self))[index if isinstance(index, slice) else torch.as_tensor(index)]
+        here = rows.to(self.num_atoms.device)
+        num_atoms = self.num_atoms[here]
+        width = int(num_atoms.max()) if len(num_atoms) else 0
+        return CrystalBatch(
+            atomic_numbers=self.atomic_numbers[here, :width],
+            num_atoms=num_atoms,
+            frac_coords=None if self.frac_coords is None else self.frac_coords[here, :width],
+            lattices=None if self.lattices is None else self.lattices[here],
+            conditions={name: _take(v, rows) for name, v in self.conditions.items()},
+            ids=None if self.ids is None else _take(self.ids, rows),
+            element_rules=None if self.element_rules is None else _take(self.element_rules, rows),
+        )
+
+    @staticmethod
+    def cat(batches: Sequence[CrystalBatch]) -> CrystalBatch:
+        """Join batches. Conditions, ids and rules are kept where every batch has them."""
+        if not batches:
+            raise DataError("There are no crystals to join.")
+        first = batches[0]
+        width = max(b.atomic_numbers.shape[1] for b in batches)
+        shared = [n for n in first.conditions if all(n in b.conditions for b in batches)]
+        geometry = all(b.has_geometry for b in batches)
+        named = all(b.ids is not None for b in batches)
+        ruled = any(b.element_rules is not None for b in batches)
+        return CrystalBatch(
+            atomic_numbers=torch.cat([_pad(b.atomic_numbers, width) for b in batches]),
+            num_atoms=torch.cat([b.num_atoms for b in batches]),
+            frac_coords=torch.cat([_pad(b.frac_coords, width) for b in batches])
+            if geometry
+            else None,
+            lattices=torch.cat([b.lattices for b in batches]) if geometry else None,
+            conditions={n: _join([b.conditions[n] for b in batches]) for n in shared},
+            ids=[i for b in batches for i in b.ids or ()] if named else None,
+            element_rules=[r for b in batches for r in b.rules()] if ruled else None,
+        )
+
+    def to(self, device: torch.device | str) -> CrystalBatch:
+        """Return the batch on `device`."""
+        return CrystalBatch(
+            atomic_numbers=self.atomic_numbers.to(device),
+            num_atoms=self.num_atoms.to(device),
+            frac_coords=None if self.frac_coords is None else self.frac_coords.to(device),
+            lattices=None if self.lattices is None else self.lattices.to(device),
+            conditions={
+                n: v.to(device) if isinstance(v, Tensor) else v for n, v in self.conditions.items()
+            },
+            ids=self.ids,
+            element_rules=self.element_rules,
+        )
+
+    def rules(self) -> list[ElementRules]:
+        """Return the element rules row by row, empty ones where none were given."""
+        return self.element_rules or [ElementRules()] * len(self)
+
+    @classmethod
+    def from_structures(
+        cls,
+        structures: Iterable[Structure],
+        conditions: Mapping[str, Any] | None = None,
+        ids: Sequence[str] | None = None,
+        canonical: bool = True,
+    ) -> CrystalBatch:
+        """Make a batch of pymatgen structures, in canonical form (see `crystals.canonical`).
+
+        With `canonical=False` cells and atom order stay as they are.
+
+        Raises:
+            DataError: naming the first structure that is disordered, empty, flat or not finite.
+        """
+        cells = []
+        for i, structure in enumerate(structures):
+            try:
+                check_structure(structure)
+            except DataError as error:
+                raise DataError(f"Structure {ids[i] if ids else i}: {error}") from None
+            arrays = (
+                np.asarray(structure.lattice.matrix),
+                np.asarray(structure.frac_coords) % 1.0,
+                np.array([site.specie.Z for site in structure]),
+            )
+            cells.append(canonical_arrays(*arrays) if canonical else arrays)
+        return cls.from_cells(cells, conditions, ids)
+
+    @classmethod
+    def from_cells(
+        cls,
+        cells: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+        conditions: Mapping[str, Any] | None = None,
+        ids: Sequence[str] | None = None,
+    ) -> CrystalBatch:
+        """Make a batch of (lattice (3, 3) in Å, coordinates (n, 3), atomic numbers (n,)) as given."""
+        sizes = [len(numbers) for _, _, numbers in cells]
+        width = max(sizes, default=0)
+        numbers = np.zeros((len(cells), width), dtype=np.int64)
+        coords = np.zeros((len(cells), width, 3), dtype=np.float32)
+        lattices = np.zeros((len(cells), 3, 3), dtype=np.float32)
+        for i, (lattice, x, z) in enumerate(cells):
+            numbers[i, : len(z)], coords[i, : len(z)], lattices[i] = z, x, lattice
+        return cls(
+            atomic_numbers=torch.from_numpy(numbers),
+            num_atoms=torch.tensor(sizes, dtype=torch.int64),
+            frac_coords=torch.from_numpy(coords),
+            lattices=torch.from_numpy(lattices),
+            conditions={n: as_values(n, v, len(cells)) for n, v in (conditions or {}).items()},
+            ids=None if ids is None else list(ids),
+        )
+
+    def to_structures(self) -> list[Structure]:
+        """Return one pymatgen `Structure` for each crystal, in order.
+
+        Raises:
+            DataError: if the batch holds requests, or a crystal still has an open atom.
+        """
+        from pymatgen.core import Structure
+
+        if self.frac_coords is None or self.lattices is None:
+            raise DataError("This batch holds requests, not crystals; pass it to LDMModule.sample.")
+        structures = []
+        coords, lattices = self.frac_coords.double().cpu(), self.lattices.double().cpu()
+        for i, (z, n) in enumerate(zip(self._numbers(), self._sizes(), strict=True)):
+            if 0 in z[:n]:
+                raise DataError(f"Crystal {self.ids[i] if self.ids else i} has an open atom.")
+            structures.append(Structure(lattices[i].numpy(), z[:n], coords[i, :n].numpy()))
+        return structures
+
+    @classmethod
+    def from_formulas(
+        cls,
+        formulas: Sequence[str] | str,
+        formula_units: Sequence[int] | int | None = None,
+        *,
+        required: Any = None,
+        allowed: Any = None,
+        forbidden: Any = None,
+        **conditions: Any,
+    ) -> CrystalBatch:
+        """Make requests for formulas such as `SrTiO3` or `Sr?O3` (`?`: one open atom).
+
+        Args:
+            formulas: one formula a row.
+            formula_units: formula units in a cell, one number a row or one for all (default 1).
+            required, allowed, forbidden: element lists for open atoms, for all rows.
+            conditions: targets by name, a value a row or one for all. None: not given; a pair
+                (low, high): a range.
+
+        Raises:
+            FormulaError: for a formula or an element list that cannot be read.
+            RequestError: for a value that cannot be read, or a wrong number of values.
+        """
+        from crystal_ldm.crystals.request import request_from_formulas
+
+        rules = ElementRules.make(required, allowed, forbidden)
+        return request_from_formulas(formulas, formula_units, rules, conditions)
+
+    @classmethod
+    def from_num_atoms(
+        cls,
+        num_atoms: Sequence[int] | int,
+        *,
+        required: Any = None,
+        allowed: Any = None,
+        forbidden: Any = None,
+        **conditions: Any,
+    ) -> CrystalBatch:
+        """Make requests for cells of so many atoms with all elements left open.
+
+        Arguments and errors are those of `from_formulas`.
+        """
+        from crystal_ldm.crystals.request import request_from_num_atoms
+
+        rules = ElementRules.make(required, allowed, forbidden)
+        return request_from_num_atoms(num_atoms, rules, conditions)
+
+    def to_request(self) -> dict[str, Any]:
+        """Return the request as plain JSON data, read back by `from_request`."""
+        from crystal_ldm.crystals.request import request_to_dict
+
+        return request_to_dict(self)
+
+    @classmethod
+    def from_request(cls, data: Mapping[str, Any]) -> CrystalBatch:
+        """Make the batch that `to_request` described.
+
+        Raises:
+            RequestError: if the data is not such a description.
+        """
+        from crystal_ldm.crystals.request import request_from_dict
+
+        return request_from_dict(data)
+
+
+def as_values(name: str, values: Any, size: int) -> Values:
+    """Return a condition's values for `size` rows as a float tensor (B,), (B, 2) or a list."""
+    from crystal_ldm.crystals.request import condition_values
+
+    return condition_values(name, values, size)
+
+
+def _take(values: Any, rows: Tensor) -> Any:
+    if isinstance(values, Tensor):
+        return values[rows.to(values.device)]
+    return [values[i] for i in rows.tolist()]
+
+
+def _pad(tensor: Tensor | None, width: int) -> Tensor:
+    assert tensor is not None
+    extra = width - tensor.shape[1]
+    if not extra:
+        return tensor
+    return torch.cat([tensor, tensor.new_zeros(len(tensor), extra, *tensor.shape[2:])], dim=1)
+
+
+def _join(values: Sequence[Values]) -> Values:
+    if all(isinstance(v, Tensor) for v in values):
+        tensors = [v for v in values if isinstance(v, Tensor)]
+        if any(t.ndim == 2 for t in tensors):  # a single target is a range of no width
+            tensors = [t if t.ndim == 2 else t.unsqueeze(1).expand(-1, 2) for t in tensors]
+        return torch.cat(tensors)
+    return [x for v in values for x in (v.tolist() if isinstance(v, Tensor) else v)]
+
+
+def _reduced_formula(numbers: Sequence[int]) -> str:
+    unique, counts = np.unique(np.asarray(numbers), return_counts=True)
+    divisor = int(np.gcd.reduce(counts)) if len(counts) else 1
+    from crystal_ldm.crystals.elements import electronegativity_rank
+
+    rank = electronegativity_rank()
+    pairs = sorted(zip(unique, counts, strict=True), key=lambda p: (p[0] == 0, rank[p[0]]))
+    return "".join(f"{symbols()[z]}{c // divisor if c > divisor else ''}" for z, c in pairs)

@@ -1,0 +1,156 @@
+"""The canonical description of a crystal: one cell, one origin, one axes setting, one atom order.
+
+The same crystal can be written in endlessly many ways. A generative model that sees a different one
+each time has to learn them all; a canonical form leaves it one. It is
+
+1. the primitive cell (spglib), Niggli-reduced (Krivy & Gruber, Acta Cryst. A 32, 297 (1976));
+2. among the proper rotations that map the lattice onto itself and the atoms of the rarest element
+   as origins, the setting whose sorted coordinates come first in lexicographic order;
+3. atoms listed by electronegativity, then by coordinates.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+import spglib
+
+from crystal_ldm.crystals.elements import electronegativity_rank
+from crystal_ldm.errors import DataError
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+SYMPREC = 0.01
+"""Tolerance of the search for the primitive cell, Å."""
+
+# Coordinates are compared on a grid of 48 points, so that all special positions (multiples of 1/8
+# and 1/3) lie in the middle of a bin and rounding errors cannot move them into the next one.
+_BINS = 48
+_METRIC_TOLERANCE = 0.01
+
+
+def check_structure(structure: Structure) -> None:
+    """Raise `DataError` unless `structure` is ordered, finite and has a cell with a volume."""
+    if len(structure) == 0:
+        raise DataError("The structure has no atoms.")
+    if not structure.is_ordered:
+        raise DataError(
+            f"{structure.composition.reduced_formula} is disordered (sites with partial "
+            "occupancy); make an ordered approximant first."
+        )
+    if any(not 1 <= getattr(s.specie, "Z", 0) <= 118 for s in structure):
+        raise DataError("The structure holds a species that is not a chemical element.")
+    finite = np.isfinite(structure.frac_coords).all() and np.isfinite(structure.lattice.matrix).all()
+    if not finite:
+        raise DataError("The structure has coordinates or a cell that are not finite numbers.")
+    if abs(np.linalg.det(structure.lattice.matrix)) < 1e-3:
+        raise DataError("The structure's cell has no volume.")
+
+
+def canonical_arrays(
+    lattice: np.ndarray, frac_coords: np.ndarray, numbers: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return lattice (3, 3) in Å, fractional coordinates (n, 3) and atomic numbers (n,), canonical.
+
+    The lattice comes back in the orientation of `standard_orientation`, right-handed.
+    """
+    lattice, frac_coords, numbers = _primitive(lattice, frac_coords, numbers)
+    lattice, frac_coords = _niggli(lattice, frac_coords)
+    lattice, frac_coords, order = _canonical_setting(lattice, frac_coords, numbers)
+    return standard_orientation(lattice), frac_coords, numbers[order]
+
+
+def canonical_form(structure: Structure) -> Structure:
+    """Return the same crystal in canonical form, without site properties or oxidation states.
+
+    Raises:
+        DataError: if the structure is disordered, empty, not finite or flat.
+    """
+    from pymatgen.core import Structure
+
+    check_structure(structure)
+    numbers = np.array([site.specie.Z for site in structure])
+    lattice, coords, numbers = canonical_arrays(
+        structure.lattice.matrix, structure.frac_coords, numbers
+    )
+    return Structure(lattice, numbers.tolist(), coords)
+
+
+def standard_orientation(lattice: np.ndarray) -> np.ndarray:
+    """Return the symmetric matrix with the same lengths and angles as `lattice` (row vectors, Å).
+
+    It is the symmetric factor of the polar decomposition, the square root of the metric L Lᵀ: the
+    orientation in which the lattice's logarithm is symmetric (see `crystals.lattice`).
+    """
+    values, vectors = np.linalg.eigh(lattice @ lattice.T)
+    return (vectors * np.sqrt(values)) @ vectors.T
+
+
+def _primitive(
+    lattice: np.ndarray, coords: np.ndarray, numbers: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    cell = spglib.standardize_cell(
+        (lattice, coords, numbers), to_primitive=True, no_idealize=True, symprec=SYMPREC
+    )
+    # spglib gives up on crowded cells; such a cell is kept as it is, and the data set's filters
+    # decide about it.
+    if cell is None or len(cell[2]) > len(numbers):
+        return lattice, coords, numbers
+    return np.array(cell[0]), np.array(cell[1]), np.array(cell[2])
+
+
+def _niggli(lattice: np.ndarray, coords: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    reduced = spglib.niggli_reduce(lattice)
+    if reduced is None:
+        reduced = lattice
+    if np.linalg.det(reduced) < 0:
+        reduced = -reduced
+    return reduced, coords @ lattice @ np.linalg.inv(reduced)
+
+
+_VECTORS = np.array([v for v in product((-1.0, 0.0, 1.0), repeat=3) if any(v)])
+
+
+def _automorphisms(lattice: np.ndarray) -> np.ndarray:
+    """Return the proper basis changes M (m, 3, 3) that leave the metric as it is, M G Mᵀ ≈ G.
+
+    Those of a Niggli-reduced lattice have entries in {-1, 0, 1}.
+    """
+    metric = lattice @ lattice.T
+    diagonal = np.diag(metric)
+    # A row of M is a lattice vector as long as the basis vector that it replaces.
+    lengths = ((_VECTORS @ metric) * _VECTORS).sum(axis=1)
+    rows = [np.flatnonzero(np.abs(lengths / d - 1) < _METRIC_TOLERANCE) for d in diagonal]
+    a, b, c = (grid.ravel() for grid in np.meshgrid(*rows, indexing="ij"))
+    changes = np.stack([_VECTORS[a], _VECTORS[b], _VECTORS[c]], axis=1)
+    scale = np.sqrt(np.outer(diagonal, diagonal))
+    drift = np.abs(changes @ metric @ changes.transpose(0, 2, 1) - metric) / scale
+    proper = np.abs(np.linalg.det(changes) - 1) < 1e-6
+    return changes[proper & (drift.max(axis=(1, 2)) < _METRIC_TOLERANCE)]
+
+
+def _canonical_setting(
+    lattice: np.ndarray, coords: np.ndarray, numbers: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    changes = _automorphisms(lattice)
+    rank = electronegativity_rank()[numbers]
+    species, counts = np.unique(rank, return_counts=True)
+    origin_atoms = np.flatnonzero(rank == species[np.argmin(counts)])
+
+    # x' = (x - origin) M⁻¹ for every origin and basis change: (origins * changes, n, 3).
+    shifted = coords[None] - coords[origin_atoms][:, None]
+    settings = shifted[:, None] @ np.linalg.inv(changes)[None]
+    settings = settings.reshape(-1, len(numbers), 3)
+
+    bins = np.rint(settings * _BINS).astype(np.int64) % _BINS
+    code = ((rank * _BINS + bins[..., 0]) * _BINS + bins[..., 1]) * _BINS + bins[..., 2]
+    keys = np.sort(code, axis=1)
+    best = np.lexsort(keys.T[::-1])[0]
+
+    order = np.argsort(code[best], kind="stable")
+    chosen = settings[best][order] % 1.0
+    chosen[chosen > 1 - 1e-9] = 0.0
+    return changes[best % len(changes)] @ lattice, chosen, order

@@ -1,0 +1,148 @@
+"""Requests for crystals: what is known of them, and what is left open."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from crystal_ldm.crystals.batch import CrystalBatch, Values
+from crystal_ldm.crystals.elements import atomic_number, symbols
+from crystal_ldm.crystals.formula import ElementRules, parse_formula
+from crystal_ldm.errors import RequestError
+
+
+def request_from_formulas(
+    formulas: Sequence[str] | str,
+    formula_units: Sequence[int] | int | None,
+    rules: ElementRules,
+    conditions: Mapping[str, Any],
+) -> CrystalBatch:
+    """See `CrystalBatch.from_formulas`."""
+    texts = [formulas] if isinstance(formulas, str) else list(formulas)
+    units = _whole_numbers("formula_units", 1 if formula_units is None else formula_units, len(texts))
+    rows = []
+    for text, z in zip(texts, units, strict=True):
+        numbers = parse_formula(text).atomic_numbers
+        # Atoms of one element stay together, as in the canonical order; open atoms (0) go last.
+        rows.append([a for a in dict.fromkeys(numbers) for _ in range(numbers.count(a) * z)])
+    return _request(rows, rules, conditions)
+
+
+def request_from_num_atoms(
+    num_atoms: Sequence[int] | int, rules: ElementRules, conditions: Mapping[str, Any]
+) -> CrystalBatch:
+    """See `CrystalBatch.from_num_atoms`."""
+    size = 1 if isinstance(num_atoms, int) else len(num_atoms)
+    counts = _whole_numbers("num_atoms", num_atoms, size)
+    return _request([[0] * n for n in counts], rules, conditions)
+
+
+def request_to_dict(batch: CrystalBatch) -> dict[str, Any]:
+    """See `CrystalBatch.to_request`."""
+    names = symbols()
+    atoms = [
+        [names[z] for z in row[:n]]
+        for row, n in zip(batch.atomic_numbers.tolist(), batch.num_atoms.tolist(), strict=True)
+    ]
+    rules = [
+        {"required": list(r.required), "allowed": list(r.allowed), "forbidden": list(r.forbidden)}
+        for r in batch.rules()
+    ]
+    conditions = {name: _plain(values) for name, values in batch.conditions.items()}
+    return {"atoms": atoms, "element_rules": rules, "conditions": conditions}
+
+
+def request_from_dict(data: Mapping[str, Any]) -> CrystalBatch:
+    """See `CrystalBatch.from_request`."""
+    try:
+        atoms = [[atomic_number(symbol) for symbol in row] for row in data["atoms"]]
+        rules = [ElementRules.make(**row) for row in data["element_rules"]]
+        conditions = dict(data["conditions"])
+    except (KeyError, TypeError) as error:
+        raise RequestError(f"This is not a request made by CrystalBatch.to_request ({error}).") from None
+    batch = _request(atoms, ElementRules(), conditions)
+    batch.element_rules = rules if any(rules) else None
+    return batch
+
+
+def condition_values(name: str, values: Any, size: int) -> Values:
+    """Return a condition's values, one a row, as a float tensor (B,) or (B, 2), or a list.
+
+    Numbers become a tensor with NaN for None; pairs of numbers become ranges; all else a list.
+
+    Raises:
+        RequestError: if there are not `size` values, or a range is not (low, high).
+    """
+    if isinstance(values, Tensor) or type(values).__module__ == "numpy":
+        values = values.tolist()
+    if not isinstance(values, list | tuple) or (
+        isinstance(values, tuple) and len(values) == 2 and all(_is_number(v) for v in values)
+    ):
+        values = [values] * size
+    if len(values) != size:
+        raise RequestError(
+            f"'{name}' has {len(values)} values for {size} rows; give one for each row, or one for all."
+        )
+    if all(v is None or _is_number(v) for v in values):
+        return torch.tensor([math.nan if v is None else float(v) for v in values])
+    if all(v is None or _is_number(v) or _is_pair(v) for v in values):
+        return torch.tensor([_range(name, v) for v in values])
+    return list(values)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and all(_is_number(v) for v in value)
+
+
+def _range(name: str, value: Any) -> tuple[float, float]:
+    if value is None:
+        return math.nan, math.nan
+    low, high = (value, value) if _is_number(value) else value
+    if low > high:
+        raise RequestError(f"The range of '{name}' is (low, high); {low} is above {high}.")
+    return float(low), float(high)
+
+
+def _plain(values: Values) -> list[Any]:
+    def plain(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return None if all(v is None for v in map(plain, value)) else [plain(v) for v in value]
+        return None if isinstance(value, float) and math.isnan(value) else value
+
+    return [plain(v) for v in (values.tolist() if isinstance(values, Tensor) else values)]
+
+
+def _whole_numbers(name: str, value: Any, size: int) -> list[int]:
+    values = [value] * size if isinstance(value, int) else list(value)
+    if len(values) != size:
+        raise RequestError(f"'{name}' has {len(values)} values for {size} rows; give one for each row.")
+    for v in values:
+        if isinstance(v, bool) or int(v) != v or not 1 <= v <= 1000:
+            raise RequestError(f"'{name}' must be whole numbers from 1 to 1000, not {v!r}.")
+    return [int(v) for v in values]
+
+
+def _request(
+    rows: list[list[int]], rules: ElementRules, conditions: Mapping[str, Any]
+) -> CrystalBatch:
+    width = max((len(row) for row in rows), default=0)
+    return CrystalBatch(
+        atomic_numbers=torch.tensor(
+            [row + [0] * (width - len(row)) for row in rows], dtype=torch.int64
+        ).reshape(len(rows), width),
+        num_atoms=torch.tensor([len(row) for row in rows], dtype=torch.int64),
+        conditions={
+            name: condition_values(name, value, len(rows))
+            for name, value in conditions.items()
+            if value is not None
+        },
+        element_rules=[rules] * len(rows) if rules else None,
+    )

@@ -1,0 +1,157 @@
+"""From a source to the stored data set: clean, split, pad."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.data.cleaning import Filters, Prepared, find_duplicates, prepare_entries
+from crystal_ldm.data.readers.csv_files import make_ids_unique
+from crystal_ldm.data.readers.entries import Cell, Entry, LabelValue, Source
+from crystal_ldm.data.report import Rejection, Report
+from crystal_ldm.data.splits import formula_key, split_by_formula, split_officially
+from crystal_ldm.data.storage import LABEL_PREFIX, StoredDataset
+from crystal_ldm.errors import DataError
+
+Kept = list[tuple[Entry, Prepared]]
+
+
+@dataclass(frozen=True)
+class About:
+    """What is said about a data set.
+
+    Attributes:
+        name: its name.
+        description: one sentence on content and origin.
+        licence: the licence of the data.
+        official_splits: whether the source's train, val and test files are the parts.
+    """
+
+    name: str
+    description: str = ""
+    licence: str = ""
+    official_splits: bool = True
+
+
+def build_dataset(
+    source: Source,
+    about: About,
+    filters: Filters,
+    workers: int | None = None,
+    progress: bool = True,
+) -> StoredDataset:
+    """Clean the entries of `source` and return them ready to be written.
+
+    Raises:
+        DataError: if no entry can be used.
+    """
+    found = len(source.entries) + len(source.rejected)
+    make_ids_unique(source)
+    kept, rejected = prepare_entries(source.entries, filters, workers, progress)
+    rejected = [*source.rejected, *rejected]
+    formulas = _formulas([prepared.cell for _, prepared in kept])
+    if filters.unique:
+        kept, formulas, duplicates = _unique(kept, formulas, workers, progress)
+        rejected += duplicates
+    if not kept:
+        reason = f" The first: {rejected[0].id}: {rejected[0].reason}" if rejected else ""
+        raise DataError(f"None of the {found} entries of {about.name} can be used.{reason}")
+
+    keys = [formula_key(prepared.cell.numbers) for _, prepared in kept]
+    ids = [entry.id for entry, _ in kept]
+    if about.official_splits:
+        split, how = split_officially(keys, ids, [entry.part for entry, _ in kept])
+    else:
+        split, how = split_by_formula(keys, ids), "90/5/5 by reduced formula"
+    labels, categories = _labels([entry.labels for entry, _ in kept])
+    distinct = sorted(set(formulas))
+    position = {formula: i for i, formula in enumerate(distinct)}
+    tensors = {
+        **_padded([prepared.cell for _, prepared in kept], filters.max_atoms),
+        "split": torch.from_numpy(split),
+        "formula_index": torch.tensor([position[f] for f in formulas], dtype=torch.int32),
+        **{LABEL_PREFIX + name: values for name, values in labels.items()},
+    }
+    info: dict[str, Any] = {
+        "description": about.description,
+        "licence": about.licence,
+        "split": how,
+        "max_atoms": filters.max_atoms,
+    }
+    report = Report(found, len(kept), rejected, source.notes)
+    return StoredDataset(about.name, info, tensors, ids, distinct, categories, report)
+
+
+def _formulas(cells: Sequence[Cell]) -> list[str]:
+    return CrystalBatch.from_cells([(c.lattice, c.frac_coords, c.numbers) for c in cells]).formulas
+
+
+def _unique(
+    kept: Kept, formulas: list[str], workers: int | None, progress: bool
+) -> tuple[Kept, list[str], list[Rejection]]:
+    cells = [prepared.cell for _, prepared in kept]
+    energies = [entry.energy for entry, _ in kept]
+    duplicates = find_duplicates(cells, formulas, energies, workers, progress)
+    rejected = [
+        Rejection(
+            kept[i][0].id,
+            kept[i][0].where,
+            "duplicate",
+            f"It matches {kept[j][0].id} ({formulas[i]}), which is lower in energy.",
+        )
+        for i, j in sorted(duplicates.items())
+    ]
+    rest = [i for i in range(len(kept)) if i not in duplicates]
+    return [kept[i] for i in rest], [formulas[i] for i in rest], rejected
+
+
+def _labels(
+    rows: list[dict[str, LabelValue]],
+) -> tuple[dict[str, Tensor], dict[str, list[str | None]]]:
+    """Return numeric labels (n,) float32 and text labels, leaving out those that no entry has."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    numeric: dict[str, Tensor] = {}
+    text: dict[str, list[str | None]] = {}
+    for name in names:
+        values = [row.get(name) for row in rows]
+        if any(isinstance(v, str) for v in values):
+            text[name] = [v if isinstance(v, str) else _as_text(v) for v in values]
+            continue
+        column = torch.tensor(
+            [float("nan") if v is None else float(v) for v in values], dtype=torch.float64
+        ).float()
+        if torch.isfinite(column).any():
+            # A value beyond float32 is no label either.
+            numeric[name] = torch.where(torch.isfinite(column), column, torch.nan)
+    return numeric, text
+
+
+def _as_text(value: float | str | None) -> str | None:
+    """In tables that are pooled, a column may be numbers in one and text in another."""
+    return None if value is None or value != value else f"{value:g}"
+
+
+def _padded(cells: Sequence[Cell], max_atoms: int) -> dict[str, Tensor]:
+    width = max(len(c.numbers) for c in cells)
+    assert width <= max_atoms
+    numbers = np.zeros((len(cells), width), dtype=np.uint8)
+    coords = np.zeros((len(cells), width, 3), dtype=np.float32)
+    lattices = np.zeros((len(cells), 3, 3), dtype=np.float32)
+    for i, cell in enumerate(cells):
+        n = len(cell.numbers)
+        numbers[i, :n], coords[i, :n], lattices[i] = cell.numbers, cell.frac_coords, cell.lattice
+    # Rounding to float32 can turn 0.99999999 into 1.
+    coords[coords >= 1] = 0
+    sizes = np.array([len(c.numbers) for c in cells], dtype=np.int16)
+    return {
+        "atomic_numbers": torch.from_numpy(numbers),
+        "num_atoms": torch.from_numpy(sizes),
+        "frac_coords": torch.from_numpy(coords),
+        "lattices": torch.from_numpy(lattices),
+    }

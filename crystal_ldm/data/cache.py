@@ -1,0 +1,157 @@
+"""Where prepared data sets lie on disk, how large they are, and how files get there whole."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from crystal_ldm.errors import DataError
+
+CACHE_VARIABLE = "CRYSTAL_LDM_CACHE"
+"""Environment variable that names the cache folder. Child processes inherit it."""
+
+_LOCK_SUFFIX = ".lock"
+_PART_PREFIX = ".part-"
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """One file of the cache: its name within the folder and its size in bytes."""
+
+    name: str
+    path: Path
+    size: int
+
+
+@dataclass(frozen=True)
+class CacheInfo:
+    """The cache folder and its files; `print` it for a table."""
+
+    path: Path
+    entries: tuple[CacheEntry, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all entries together."""
+        return sum(entry.size for entry in self.entries)
+
+    def __str__(self) -> str:
+        lines = [f"Cache folder: {self.path} ({self.size / 1e6:.1f} MB)"]
+        lines += [f"  {entry.size / 1e6:8.1f} MB  {entry.name}" for entry in self.entries]
+        return "\n".join(lines)
+
+
+def cache_path(cache_dir: str | Path | None = None) -> Path:
+    """Return `cache_dir`, else the folder in `CRYSTAL_LDM_CACHE`, else the user's cache folder."""
+    chosen = cache_dir or os.environ.get(CACHE_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("crystal_ldm", appauthor=False))
+
+
+def set_cache_dir(path: str | Path | None) -> Path:
+    """Use `path` as the cache folder for this process and its children; None: the default again."""
+    if path is None:
+        os.environ.pop(CACHE_VARIABLE, None)
+    else:
+        os.environ[CACHE_VARIABLE] = str(Path(path).expanduser().absolute())
+    return cache_path()
+
+
+def cache_info(cache_dir: str | Path | None = None) -> CacheInfo:
+    """Return the location of the cache and the size of each of its files."""
+    folder = cache_path(cache_dir)
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != _LOCK_SUFFIX and not path.name.startswith(_PART_PREFIX)
+    )
+    return CacheInfo(
+        folder,
+        tuple(CacheEntry(f.relative_to(folder).as_posix(), f, f.stat().st_size) for f in files),
+    )
+
+
+def make_folder(folder: Path) -> Path:
+    """Create `folder` inside the cache.
+
+    Raises:
+        DataError: if the cache cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return folder
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; it takes the name `path` when the block ends well.
+
+    A file of that name is therefore always whole. What a killed process leaves is a temporary file,
+    removed by the next holder of the entry's lock.
+
+    Raises:
+        DataError: if the folder cannot be written or the disk is full.
+    """
+    make_folder(path.parent)
+    part: Path | None = None
+    try:
+        # Not tempfile's: its files can be read by their owner alone, and a cache may be shared.
+        part = path.with_name(f"{_PART_PREFIX}{path.name}-{uuid.uuid4().hex}")
+        part.open("xb").close()
+        yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def entry_lock(path: Path, progress: bool = True) -> Iterator[None]:
+    """Hold the lock of the cache entry `path`: one process builds it, others wait for it.
+
+    The operating system frees the lock when its holder dies. Remains of a holder that was killed
+    are removed.
+
+    Raises:
+        DataError: if the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    make_folder(path.parent)
+    lock = FileLock(f"{path}{_LOCK_SUFFIX}")
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if progress:
+                print(f"Another process is preparing {path.name}; waiting for it.", flush=True)
+            lock.acquire()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        for remains in path.parent.glob(f"{_PART_PREFIX}{path.name}-*"):
+            remains.unlink(missing_ok=True)
+        yield
+    finally:
+        lock.release()
+
+
+def _unwritable(path: Path, error: OSError) -> DataError:
+    reason = error.strerror or str(error)
+    return DataError(
+        f"The cache file or folder {path} cannot be written ({reason}). Free some space, or name "
+        f"another folder in the environment variable {CACHE_VARIABLE} or as cache_dir."
+    )

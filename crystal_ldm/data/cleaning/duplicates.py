@@ -1,0 +1,70 @@
+"""Removal of duplicates with pymatgen's StructureMatcher at its default tolerances."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+from crystal_ldm.data.cleaning.parallel import map_items
+from crystal_ldm.data.readers.entries import Cell
+
+
+def find_duplicates(
+    cells: Sequence[Cell],
+    formulas: Sequence[str],
+    energies: Sequence[float],
+    workers: int | None = None,
+    progress: bool = True,
+) -> dict[int, int]:
+    """Return, for each duplicate, the position of the entry that stays in its place.
+
+    Entries of the same reduced formula are taken from the lowest energy upwards (unknown energies
+    last, ties in order); one that matches an entry already kept is a duplicate of it. Tolerances:
+    ltol 0.2, stol 0.3, angle_tol 5° (StructureMatcher's defaults).
+
+    Args:
+        cells: the crystals.
+        formulas: their reduced formulas.
+        energies: eV/atom; NaN where unknown.
+        workers, progress: as in `map_items`.
+    """
+    groups: dict[str, list[int]] = defaultdict(list)
+    for i, formula in enumerate(formulas):
+        groups[formula].append(i)
+    several = []
+    for members in groups.values():
+        if len(members) > 1:
+            members.sort(key=lambda i: (math.isnan(energies[i]), energies[i], i))
+            several.append((members, [cells[i] for i in members]))
+    # The largest groups first, so that no process is left alone with one of them at the end.
+    several.sort(key=lambda group: -len(group[0]))
+    found = map_items(
+        duplicates_in_group, several, workers=workers, progress=progress, label="Comparing crystals"
+    )
+    return {i: j for pairs in found for i, j in pairs.items()}
+
+
+def duplicates_in_group(group: tuple[list[int], list[Cell]]) -> dict[int, int]:
+    """Return duplicate -> kept for the entries of one formula, sorted by energy.
+
+    Each is reduced once, and only cells with the same number of atoms after reduction are compared:
+    StructureMatcher finds no match between others.
+    """
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+    from pymatgen.core import Structure
+
+    matcher = StructureMatcher()
+    kept: dict[int, list[tuple[int, Structure]]] = defaultdict(list)
+    duplicates: dict[int, int] = {}
+    for i, cell in zip(*group, strict=True):
+        structure = Structure(cell.lattice, cell.numbers.tolist(), cell.frac_coords)
+        # What StructureMatcher.fit does to both structures unless told to skip it.
+        reduced = structure.get_reduced_structure("niggli").get_primitive_structure()
+        for j, other in kept[len(reduced)]:
+            if matcher.fit(other, reduced, skip_structure_reduction=True):
+                duplicates[i] = j
+                break
+        else:
+            kept[len(reduced)].append((i, reduced))
+    return duplicates

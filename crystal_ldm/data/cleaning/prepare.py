@@ -1,0 +1,89 @@
+"""Parse entries, bring them to canonical form and measure them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from crystal_ldm.crystals.canonical import canonical_arrays
+from crystal_ldm.data.cleaning.filters import Filters
+from crystal_ldm.data.cleaning.parallel import map_items
+from crystal_ldm.data.readers.entries import Cell, Entry, Payload, parse
+from crystal_ldm.data.report import Rejection
+from crystal_ldm.errors import DataError
+
+# spglib reports on standard error each time it tries again with another tolerance.
+os.environ.setdefault("SPGLIB_WARNING", "OFF")
+
+
+class Prepared(NamedTuple):
+    """A canonical cell with its volume (Å³ per atom) and shortest distance (Å)."""
+
+    cell: Cell
+    volume: float
+    distance: float
+
+
+def prepare_entries(
+    entries: Sequence[Entry], filters: Filters, workers: int | None = None, progress: bool = True
+) -> tuple[list[tuple[Entry, Prepared]], list[Rejection]]:
+    """Return the entries that pass `filters`, with their cells, and the others with reasons."""
+    payloads = [entry.payload for entry in entries]
+    results = map_items(
+        prepare, payloads, filters, workers=workers, progress=progress, label="Preparing crystals"
+    )
+    kept, rejected = [], []
+    for entry, result in zip(entries, results, strict=True):
+        if isinstance(result, Prepared):
+            reason = filters.reason(entry.labels, result.volume, result.distance)
+            if reason is None:
+                kept.append((entry, result))
+                continue
+        else:
+            reason = result
+        rejected.append(Rejection(entry.id, entry.where, *reason))
+    return kept, rejected
+
+
+def prepare(payload: Payload, filters: Filters) -> Prepared | tuple[str, str]:
+    """Return the canonical cell of an entry, or (kind, reason) why there is none."""
+    try:
+        cell = parse(payload)
+        # The primitive cell holds at least one formula unit: large cells need no further work.
+        counts = np.unique(cell.numbers, return_counts=True)[1]
+        smallest = len(cell.numbers) // int(np.gcd.reduce(counts))
+        if too_many := filters.atoms_reason(smallest):
+            return too_many
+        cell = Cell(*canonical_arrays(*cell))
+        if too_many := filters.atoms_reason(len(cell.numbers)):
+            return too_many
+        return Prepared(cell, volume_per_atom(cell), shortest_distance(cell))
+    except DataError as error:
+        kind = "disordered" if "disordered" in str(error) else "unreadable"
+        return kind, str(error)
+    # Whatever else a strange structure provokes must not stop the rest.
+    except Exception as error:
+        return "unreadable", f"It cannot be brought to canonical form ({error!r})."
+
+
+def volume_per_atom(cell: Cell) -> float:
+    """Return the volume in Å³ per atom."""
+    return float(abs(np.linalg.det(cell.lattice))) / len(cell.numbers)
+
+
+def shortest_distance(cell: Cell) -> float:
+    """Return the shortest distance between two atoms in Å, an atom's own images included.
+
+    The lattice must be Niggli-reduced: its shortest vector is then one of the basis vectors.
+    """
+    from pymatgen.core import Lattice
+
+    shortest = float(np.linalg.norm(cell.lattice, axis=1).min())
+    if len(cell.numbers) == 1:
+        return shortest
+    distances = Lattice(cell.lattice).get_all_distances(cell.frac_coords, cell.frac_coords)
+    np.fill_diagonal(distances, np.inf)
+    return min(shortest, float(distances.min()))

@@ -1,0 +1,186 @@
+"""`CrystalDataset`: a prepared data set, mapped into memory from its cache file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crystal_ldm.crystals import MAX_Z, CrystalBatch
+from crystal_ldm.crystals.elements import symbols
+from crystal_ldm.data.readers.tables import UNITS
+from crystal_ldm.data.report import Report
+from crystal_ldm.data.splits import PARTS
+from crystal_ldm.data.storage import LABEL_PREFIX, StoredDataset, read_dataset
+from crystal_ldm.errors import DataError, suggest
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+
+class CrystalDataset:
+    """Crystals in canonical form with labels and splits. Opening it reads next to nothing.
+
+    Attributes:
+        name: name of the data set.
+        path: its file in the cache.
+        content_hash: SHA-256 of crystals, labels, names and splits, in hex.
+        report: what was found, kept and rejected, with reasons.
+        info: `description`, `licence`, `split` (how it was done), `max_atoms`.
+        ids: (n,) names of the entries.
+        formulas: (n,) reduced formulas.
+        num_atoms: (n,) int64.
+        labels: by name, float32 (n,) with NaN where absent, or a list (n,) of text and None.
+            `band_gap` is in eV, `formation_energy_per_atom` and `e_above_hull` in eV/atom.
+    """
+
+    def __init__(self, path: Path, stored: StoredDataset) -> None:
+        self.path = path
+        self.name = stored.name
+        self.content_hash = stored.content_hash
+        self.report: Report = stored.report
+        self.info: dict[str, Any] = stored.info
+        self.ids: list[str] = stored.ids
+        self._tensors: dict[str, Tensor] = stored.tensors
+        self._distinct = stored.formulas
+        self.labels: dict[str, np.ndarray | list[str | None]] = {
+            **{
+                name.removeprefix(LABEL_PREFIX): tensor.numpy()
+                for name, tensor in stored.tensors.items()
+                if name.startswith(LABEL_PREFIX)
+            },
+            **stored.categories,
+        }
+        self.num_atoms: np.ndarray = stored.tensors["num_atoms"].numpy().astype(np.int64)
+
+    @classmethod
+    def open(cls, path: str | Path) -> CrystalDataset:
+        """Open a file of the cache.
+
+        Raises:
+            DataError: if it is cut short, damaged or not one of ours.
+        """
+        return cls(Path(path), read_dataset(Path(path)))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"CrystalDataset({self.name!r}, {len(self):,} crystals, {self.content_hash[:12]})"
+
+    @property
+    def label_names(self) -> list[str]:
+        """Names of the labels, numbers first."""
+        return list(self.labels)
+
+    @cached_property
+    def formulas(self) -> list[str]:
+        """(n,) reduced formulas."""
+        return [self._distinct[i] for i in self._tensors["formula_index"].tolist()]
+
+    @property
+    def energies(self) -> np.ndarray:
+        """(n,) float32 formation energies in eV/atom, NaN where absent."""
+        values = self.labels.get("formation_energy_per_atom")
+        if isinstance(values, np.ndarray):
+            return values
+        return np.full(len(self), np.nan, dtype=np.float32)
+
+    def batch(self, indices: Sequence[int] | np.ndarray | Tensor) -> CrystalBatch:
+        """Return the chosen crystals, padded to the largest of them, with labels as conditions."""
+        rows = torch.as_tensor(np.asarray(indices, dtype=np.int64).reshape(-1))
+        if len(rows) and (int(rows.min()) < 0 or int(rows.max()) >= len(self)):
+            raise DataError(
+                f"{self.name} has the crystals 0 to {len(self) - 1}, but {int(rows.min())} to "
+                f"{int(rows.max())} were asked for."
+            )
+        sizes = self._tensors["num_atoms"][rows].long()
+        width = int(sizes.max()) if len(rows) else 0
+        conditions: dict[str, Tensor | list[Any]] = {}
+        for name, values in self.labels.items():
+            if isinstance(values, list):
+                conditions[name] = [values[i] for i in rows.tolist()]
+            else:
+                conditions[name] = self._tensors[LABEL_PREFIX + name][rows]
+        return CrystalBatch(
+            atomic_numbers=self._tensors["atomic_numbers"][rows, :width].long(),
+            num_atoms=sizes,
+            frac_coords=self._tensors["frac_coords"][rows, :width],
+            lattices=self._tensors["lattices"][rows],
+            conditions=conditions,
+            ids=[self.ids[i] for i in rows.tolist()],
+        )
+
+    def structure(self, index: int) -> Structure:
+        """Return one crystal as a pymatgen structure."""
+        return self.batch([index]).to_structures()[0]
+
+    def indices(self, part: str) -> np.ndarray:
+        """Return the positions (m,) int64 of `train`, `val` (chooses) or `test` (is reported).
+
+        Raises:
+            DataError: for another name.
+        """
+        if part not in PARTS:
+            raise DataError(
+                f"There is no part '{part}'.{suggest(part, PARTS)} There are {', '.join(PARTS)}."
+            )
+        return np.flatnonzero(self._tensors["split"].numpy() == PARTS.index(part))
+
+    def element_counts(self, part: str | None = "train") -> dict[str, int]:
+        """Return, by element symbol, the number of distinct formulas of `part` that contain it.
+
+        None: of the whole set. Elements are listed by atomic number.
+        """
+        rows = np.arange(len(self)) if part is None else self.indices(part)
+        formula = self._tensors["formula_index"].numpy()[rows]
+        first = rows[np.unique(formula, return_index=True)[1]]
+        numbers = self._tensors["atomic_numbers"].numpy()[first]
+        present = np.zeros((len(first), MAX_Z + 1), dtype=bool)
+        present[np.arange(len(first))[:, None], numbers] = True
+        counts = present.sum(axis=0)
+        return {symbols()[z]: int(counts[z]) for z in range(1, MAX_Z + 1) if counts[z]}
+
+    def vocabulary(self, min_formulas: int = 10) -> tuple[str, ...]:
+        """Return the elements in at least `min_formulas` formulas of the training part, by Z."""
+        return tuple(s for s, n in self.element_counts("train").items() if n >= min_formulas)
+
+    @property
+    def summary(self) -> str:
+        """What is in the data set, and what was left out, in a few lines."""
+        atoms = self.num_atoms
+        parts = ", ".join(f"{part} {len(self.indices(part)):,}" for part in PARTS)
+        lines = [
+            f"{self.name}: {len(self):,} crystals, {len(self._distinct):,} formulas, "
+            f"{len(self.element_counts(None))} elements, {atoms.min()} to {atoms.max()} atoms",
+        ]
+        lines += [self.info["description"]] if self.info.get("description") else []
+        lines += [f"Licence: {self.info['licence']}"] if self.info.get("licence") else []
+        lines.append(f"Parts ({self.info['split']}): {parts}")
+        lines += [f"Label {self._label_line(name)}" for name in self.labels]
+        dropped = ", ".join(f"{kind} {n:,}" for kind, n in self.report.counts().items())
+        total = f"{len(self.report.rejected):,} of {self.report.found:,}"
+        lines.append(f"Dropped {total}{': ' if dropped else ''}{dropped}")
+        lines += [f"Note: {note}" for note in self.report.notes]
+        lines.append(f"Content hash {self.content_hash[:16]}, file {self.path}")
+        return "\n".join(lines)
+
+    def _label_line(self, name: str) -> str:
+        values = self.labels[name]
+        if isinstance(values, list):
+            given = [v for v in values if v is not None]
+            return f"{name}: {len(given):,} given, {len(set(given)):,} different"
+        finite = values[np.isfinite(values)]
+        unit = f" {UNITS[name]}" if name in UNITS else ""
+        line = (
+            f"{name}: {len(finite):,} given, {finite.min():.4g} to {finite.max():.4g}{unit}, "
+            f"median {np.median(finite):.4g}"
+        )
+        if name == "band_gap":
+            line += f", {int((finite > 0).sum()):,} above zero"
+        return line

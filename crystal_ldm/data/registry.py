@@ -1,0 +1,218 @@
+"""`load_dataset` and the data sets that it knows by name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crystal_ldm.data.build import About, build_dataset
+from crystal_ldm.data.cache import cache_path, entry_lock
+from crystal_ldm.data.cleaning import Filters
+from crystal_ldm.data.dataset import CrystalDataset
+from crystal_ldm.data.oqmd import (
+    DATABASE_SHA256,
+    DESCRIPTION,
+    LICENCE,
+    oqmd_database,
+    oqmd_filters,
+    read_oqmd,
+)
+from crystal_ldm.data.readers import Source, open_source, open_structures
+from crystal_ldm.data.readers.tables import Labels
+from crystal_ldm.data.storage import FORMAT, write_dataset
+from crystal_ldm.errors import DataError, suggest
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+PREPARATION = 1
+"""Raised when preparation changes, so that older cache files are built again."""
+
+
+@dataclass(frozen=True)
+class NamedDataset:
+    """A data set in the public csv layout, in a folder that the user names."""
+
+    about: About
+    labels: tuple[str, ...] = ()
+    split_files_only: bool = True
+
+
+MATERIALS_PROJECT = "Materials Project: CC BY 4.0"
+CSV_DATASETS = {
+    "mp_20": NamedDataset(
+        About(
+            "mp_20",
+            "Materials Project crystals of at most 20 atoms (Xie et al., CDVAE, 2022), all files "
+            "of the folder pooled",
+            MATERIALS_PROJECT,
+            official_splits=False,
+        ),
+        labels=("band_gap", "formation_energy_per_atom", "e_above_hull"),
+        split_files_only=False,
+    ),
+    "perov_5": NamedDataset(
+        About(
+            "perov_5",
+            "Perovskites of 5 atoms (Castelli et al. 2012)",
+            "Computational Materials Repository, see the original publication",
+        ),
+        labels=("heat_all", "heat_ref", "dir_gap", "ind_gap"),
+    ),
+    "carbon_24": NamedDataset(
+        About(
+            "carbon_24",
+            "Carbon at 10 GPa, 6 to 24 atoms, by random search (Pickard 2020)",
+            "CC BY 4.0",
+        ),
+        labels=("energy_per_atom",),
+    ),
+}
+DATASETS = ("oqmd_icsd", *CSV_DATASETS)
+"""Names that `load_dataset` knows."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    about: About
+    filters: Filters
+    fingerprint: str
+    read: Callable[[], Source]
+
+    def file_name(self, labels: Labels) -> str:
+        """Return the cache file's name; another source, filter or choice of labels has another."""
+        chosen = dict(labels) if isinstance(labels, Mapping) else list(labels or ())
+        # The canonical form is part of the content: its code decides too.
+        from crystal_ldm.crystals import canonical
+
+        key = json.dumps(
+            [
+                FORMAT,
+                PREPARATION,
+                hashlib.sha256(Path(canonical.__file__).read_bytes()).hexdigest(),
+                self.fingerprint,
+                asdict(self.filters),
+                asdict(self.about),
+                chosen,
+            ],
+            sort_keys=True,
+        )
+        return f"{self.about.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.safetensors"
+
+
+def load_dataset(
+    source: str | Path | Sequence[Structure],
+    data_dir: str | Path | None = None,
+    *,
+    max_atoms: int = 20,
+    cache_dir: str | Path | None = None,
+    rebuild: bool = False,
+    progress: bool = True,
+    workers: int | None = None,
+    labels: Sequence[str] | Mapping[str, str] | None = None,
+) -> CrystalDataset:
+    """Return a data set; the first call prepares it and keeps the result in the cache.
+
+    Args:
+        source: `oqmd_icsd` (fetched by itself); `mp_20`, `perov_5` or `carbon_24` (csv files in
+            `data_dir`); the path of a folder of CIF or POSCAR files with an optional property
+            table, of a csv file with a column `cif`, an extxyz file, an ASE database or a json.gz
+            list of structures; or a list of pymatgen structures.
+        data_dir: the folder of a named data set, or what a relative path starts from.
+        max_atoms: largest number of atoms in the primitive cell.
+        cache_dir: folder for this call instead of `cache_path()`.
+        rebuild: prepare again even if the cache has it.
+        progress: whether to print a progress bar and the summary.
+        workers: processes for the preparation; None: one for each core.
+        labels: columns to use as labels, as a list or a dict column -> label; None: all.
+
+    Raises:
+        DataError: if there is no such data set, nothing in it can be used, it cannot be fetched, or
+            the cache cannot be written.
+    """
+    if isinstance(labels, str):
+        raise DataError(f"labels must be a list or a dict of columns, for example ['{labels}'].")
+    if type(max_atoms) is not int or max_atoms < 1:
+        raise DataError(f"max_atoms must be a whole number of at least 1, not {max_atoms!r}.")
+    plan = _plan(source, data_dir, max_atoms, cache_dir, progress, labels)
+    path = cache_path(cache_dir) / "datasets" / plan.file_name(labels)
+    dataset = None if rebuild else _open(path)
+    if dataset is None:
+        with entry_lock(path, progress):
+            # Another process may have built it while this one waited.
+            dataset = None if rebuild else _open(path, tell=True)
+            if dataset is None:
+                stored = build_dataset(plan.read(), plan.about, plan.filters, workers, progress)
+                write_dataset(path, stored)
+                dataset = CrystalDataset.open(path)
+    if progress:
+        print(dataset.summary, flush=True)
+    return dataset
+
+
+def _open(path: Path, tell: bool = False) -> CrystalDataset | None:
+    if not path.exists():
+        return None
+    try:
+        return CrystalDataset.open(path)
+    except DataError as error:
+        if tell:
+            print(f"{error} It is built again.", flush=True)
+        return None
+
+
+def _plan(
+    source: Any,
+    data_dir: str | Path | None,
+    max_atoms: int,
+    cache_dir: str | Path | None,
+    progress: bool,
+    labels: Labels,
+) -> _Plan:
+    sound = Filters(max_atoms=max_atoms)
+    if not isinstance(source, (str, Path)):
+        try:
+            opened = open_structures(source, labels)
+        except TypeError:
+            raise DataError(
+                f"A data set is a name, a path or a list of structures, not {source!r}."
+            ) from None
+        return _Plan(About(opened.name), sound, opened.fingerprint, opened.read)
+    if source == "oqmd_icsd":
+        return _Plan(
+            About("oqmd_icsd", DESCRIPTION, LICENCE, official_splits=False),
+            oqmd_filters(max_atoms),
+            DATABASE_SHA256,
+            lambda: read_oqmd(oqmd_database(cache_dir, progress)),
+        )
+    if isinstance(source, str) and source in CSV_DATASETS:
+        known = CSV_DATASETS[source]
+        folder = _named_folder(source, data_dir)
+        opened = open_source(folder, labels, known.labels, known.split_files_only)
+        return _Plan(known.about, sound, opened.fingerprint, opened.read)
+    path = Path(source) if data_dir is None else Path(data_dir) / source
+    if not path.expanduser().exists():
+        raise DataError(
+            f"There is no data set and no file or folder '{source}'."
+            f"{suggest(str(source), DATASETS)} Known names: {', '.join(DATASETS)}; else give the "
+            "path of your data."
+        )
+    opened = open_source(path, labels)
+    return _Plan(About(opened.name), sound, opened.fingerprint, opened.read)
+
+
+def _named_folder(name: str, data_dir: str | Path | None) -> Path:
+    if data_dir is None:
+        raise DataError(
+            f"{name} is read from a folder: give data_dir, the folder with its csv or csv.gz files "
+            "(train, val, test)."
+        )
+    folder = Path(data_dir).expanduser()
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder}; data_dir must hold the csv files of {name}.")
+    # The folder that holds one folder for each data set will do as well.
+    return folder / name if (folder / name).is_dir() else folder

@@ -1,0 +1,131 @@
+"""`evaluate`: one function that answers whether crystals are any good."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from crystal_ldm.errors import EvaluationError, suggest
+from crystal_ldm.evaluate.inputs import read_crystals
+from crystal_ldm.evaluate.matching.prediction import (
+    PredictionMetrics,
+)
+from crystal_ldm.evaluate.reference import Reference
+from crystal_ldm.evaluate.report.result import Evaluation
+from crystal_ldm.evaluate.report.thresholds import Thresholds
+from crystal_ldm.evaluate.stages import Run
+from crystal_ldm.evaluate.workers import open_executor
+from crystal_ldm.evaluate.workers.executor import MEMORY_GB, TIMEOUT_S
+from crystal_ldm.evaluate.workers.progress import Reporter
+
+if TYPE_CHECKING:
+    from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings
+
+METRICS = ("validity", "uniqueness", "novelty", "symmetry", "distribution", "coverage")
+DEFAULT_METRICS = METRICS[:-1]
+
+
+def evaluate(
+    crystals: Any,
+    reference: Any = None,
+    *,
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    targets: Any = None,
+    ks: Sequence[int] = (1, 20),
+    properties: Mapping[str, ArrayLike] | None = None,
+    latents: tuple[ArrayLike, ArrayLike] | None = None,
+    judges: Sequence[str] = (),
+    relax_dir: str | Path | None = None,
+    relaxation: RelaxationSettings | None = None,
+    workers: int | None = None,
+    client: Any = None,
+    timeout: float = TIMEOUT_S,
+    memory_gb: float = MEMORY_GB,
+    progress: bool = False,
+    **thresholds: Any,
+) -> Evaluation:
+    """Judge crystals, each on its own and all together.
+
+    Every crystal keeps its row and stays in every denominator. One that cannot be read (it is
+    disordered, not finite, in a broken file), or that hangs or crashes a computation, is neither
+    valid nor unique nor novel, and its row says why.
+
+    Args:
+        crystals: structures, a `CrystalBatch`, a result of `LDMModule.sample`, a run directory, a
+            folder of CIFs, a csv with a column `cif`, or a json(.gz) list of pymatgen structures.
+            Ids that occur twice are told apart with #2, #3 and a note.
+        reference: the known crystals (the training set, or any other) in any of these forms, a
+            data set, or a `Reference` to reuse what has been computed. Without it novelty,
+            distribution and coverage are left out.
+        metrics: which of "validity", "uniqueness", "novelty", "symmetry", "distribution",
+            "coverage" to compute. Coverage takes about 0.1 s for each crystal of both sets.
+        targets: for crystal structure prediction, the true crystal of each row of the request;
+            which row a crystal belongs to is taken from the sampling result or the run's table,
+            else the i-th crystal belongs to the i-th target.
+        ks: numbers of candidates at which structure prediction is judged.
+        properties: further numbers of the crystals by name, for example
+            {"formation_energy_per_atom": [...]} in eV/atom; compared with the reference's label of
+            that name.
+        latents: vectors of the generated and of the reference crystals, (n, d) and (m, d).
+        judges: band gap judges to ask, "cgcnn" and "own" (see `band_gap`).
+        relax_dir: relax every crystal with a potential and keep the results in this folder, where a
+            killed run goes on (see `stability`); adds stability and S.U.N. rates.
+        relaxation: how to relax; None: CHGNet with the defaults.
+        workers: number of worker processes; None: one for each core.
+        client: a Dask client to use instead.
+        timeout: longest time for one step of one crystal, s.
+        memory_gb: longest memory for one worker, GiB.
+        progress: show a bar for each stage.
+        **thresholds: see `Thresholds`; all are printed with the result.
+
+    Raises:
+        EvaluationError: if there are no crystals, a source cannot be read, or an argument is wrong.
+    """
+    limits = Thresholds.from_keywords(thresholds)
+    for name in metrics:
+        if name not in METRICS:
+            raise EvaluationError(f"There is no metric '{name}'.{suggest(name, METRICS)}")
+    generated = read_crystals(crystals)
+    known = (
+        reference if reference is None or isinstance(reference, Reference) else Reference(reference)
+    )
+    for name, values in (properties or {}).items():
+        if len(np.asarray(values)) != len(generated):
+            raise EvaluationError(
+                f"The property '{name}' has {len(np.asarray(values))} values for "
+                f"{len(generated)} crystals."
+            )
+    predictions: PredictionMetrics | None = None
+    with open_executor(workers, client, timeout=timeout, memory_gb=memory_gb) as executor:
+        run = Run(generated, known, limits, executor, Reporter(progress))
+        run.describe(
+            symmetry="symmetry" in metrics,
+            comparison=bool({"uniqueness", "novelty"} & set(metrics)),
+        )
+        if "validity" in metrics:
+            run.validity()
+        if "uniqueness" in metrics:
+            run.uniqueness()
+        if "novelty" in metrics and known is not None:
+            run.novelty()
+        if {"uniqueness", "novelty"} <= set(run.done):
+            run.unique_and_novel()
+        if "symmetry" in metrics:
+            run.symmetry()
+        if "distribution" in metrics and known is not None:
+            run.distribution(properties or {})
+        if "coverage" in metrics and known is not None:
+            run.coverage()
+        if latents is not None:
+            run.latents(*latents)
+        for judge in judges:
+            run.band_gap(judge)
+        if relax_dir is not None:
+            run.stability(relax_dir, relaxation)
+        if targets is not None:
+            predictions = run.prediction(targets, ks)
+    return run.result(predictions)

@@ -1,0 +1,170 @@
+"""Does conditioning on a number steer? Shares of samples near their target, with what they mean.
+
+Two kinds of rows give the model's rows their meaning: the ceiling (the judge on real crystals whose
+true value is near the target: what a perfect generator would score with this judge) and the base
+rate (samples that were asked for nothing).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from crystal_ldm.errors import EvaluationError
+from crystal_ldm.evaluate.band_gap.judges import BandGaps, judge_band_gaps
+from crystal_ldm.evaluate.report.intervals import wilson
+from crystal_ldm.evaluate.workers import Executor
+from crystal_ldm.evaluate.workers.executor import Progress, borrow_or_open
+from crystal_ldm.random import crystal_generator
+
+WINDOWS_EV = (0.25, 0.5, 1.0)
+
+
+def calibrate_band_gap(
+    samples: Mapping[tuple[float, float], Any],
+    *,
+    base: Any = None,
+    real: tuple[Any, ArrayLike] | None = None,
+    judge: str = "cgcnn",
+    windows: Sequence[float] = WINDOWS_EV,
+    real_window: float = 0.25,
+    max_real: int = 500,
+    seed: int = 0,
+    workers: int | None = None,
+    client: Any = None,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Return the calibration table of band gap conditioning.
+
+    A sample that the judge cannot take is near no target and no metal; it stays in n.
+
+    Args:
+        samples: generated crystals, in any form that `evaluate` takes, for each (target in eV,
+            guidance scale).
+        base: crystals generated without a target.
+        real: real crystals and their true gaps in eV.
+        judge: see `judge_band_gaps`.
+        windows: half widths in eV.
+        real_window: a real crystal counts for a target if its true gap is this near, eV.
+        max_real: at most so many real crystals for each target, drawn with `seed`.
+        seed: of that draw.
+        workers: number of worker processes; None: one for each core.
+        client: a Dask client to use instead.
+        executor: an open executor to use instead.
+        progress: called with the number of crystals just judged.
+
+    Returns:
+        A row for each target and kind ("model" at each scale, "ceiling", "base rate"): target (eV),
+        scale, kind, n, judged (how many the judge could take), for each window w the columns
+        `within w`, `within w low`, `within w high` (95 %, Wilson), the same for `metal`, and the
+        median gap (eV).
+
+    Raises:
+        EvaluationError: if there are no samples or an argument is wrong.
+    """
+    if not samples:
+        raise EvaluationError("There are no samples to calibrate: give at least one target.")
+    if not windows or any(not w > 0 for w in windows):
+        raise EvaluationError(f"The windows must be above 0 eV, not {list(windows)}.")
+    targets = sorted({float(target) for target, _ in samples})
+    rows: list[dict[str, Any]] = []
+    with borrow_or_open(executor, workers, client) as pool:
+
+        def judged(crystals: Any) -> BandGaps:
+            return judge_band_gaps(crystals, judge, executor=pool, progress=progress)
+
+        for (target, scale), crystals in samples.items():
+            rows.append(
+                calibration_row("model", float(target), float(scale), judged(crystals), windows)
+            )
+        if base is not None:
+            gaps = judged(base)
+            rows += [
+                calibration_row("base rate", target, np.nan, gaps, windows) for target in targets
+            ]
+        if real is not None:
+            from crystal_ldm.evaluate.inputs import read_crystals
+
+            crystals, truth = read_crystals(real[0]), np.asarray(real[1], dtype=np.float64)
+            if len(truth) != len(crystals):
+                raise EvaluationError(
+                    f"There are {len(crystals)} real crystals and {len(truth)} true gaps."
+                )
+            for position, target in enumerate(targets):
+                near = np.flatnonzero(np.abs(truth - target) <= real_window)
+                near = _draw(near, max_real, seed, position)
+                if len(near):
+                    gaps = judged(crystals.select(near.tolist()))
+                    rows.append(calibration_row("ceiling", target, np.nan, gaps, windows))
+    order = {"ceiling": 0, "base rate": 1, "model": 2}
+    rows.sort(key=lambda row: (row["target"], order[row["kind"]], np.nan_to_num(row["scale"])))
+    return pd.DataFrame(rows)
+
+
+def calibrate_rate(
+    flags: Mapping[tuple[float, int], ArrayLike], name: str = "valid"
+) -> pd.DataFrame:
+    """Return shares with Wilson intervals against guidance scale and number of steps.
+
+    Args:
+        flags: for each (guidance scale, sampling steps) one number of each sample: True or False
+            (validity), or a share (the agreement of the decoder's own elements with the request;
+            its mean is given, and the interval treats it as a rate). Not a number counts as 0.
+        name: name of the column.
+    """
+    rows = []
+    for (scale, steps), values in sorted(flags.items()):
+        numbers = np.nan_to_num(np.asarray(values, dtype=np.float64))
+        n = len(numbers)
+        if n and (numbers.min() < 0 or numbers.max() > 1):
+            raise EvaluationError(f"The values of '{name}' must be between 0 and 1.")
+        total = float(numbers.sum())
+        low, high = wilson(round(total), n)
+        share = total / n if n else np.nan
+        rows.append(
+            {"scale": scale, "steps": steps, "n": n, name: share,
+             f"{name} low": min(low, share), f"{name} high": max(high, share)}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _draw(positions: NDArray[np.int64], limit: int, seed: int, path: int) -> NDArray[np.int64]:
+    if len(positions) <= limit:
+        return positions
+    picked = crystal_generator(seed, path).choice(positions, size=limit, replace=False)
+    return np.sort(picked)
+
+
+def calibration_row(
+    kind: str,
+    target: float,
+    scale: float,
+    gaps: BandGaps,
+    windows: Sequence[float] = WINDOWS_EV,
+) -> dict[str, Any]:
+    """Return one row of the table (see `calibrate_band_gap`) from judged gaps."""
+    n = len(gaps)
+    row: dict[str, Any] = {
+        "target": target,
+        "scale": scale,
+        "kind": kind,
+        "n": n,
+        "judged": int(np.isfinite(gaps.gap).sum()),
+    }
+    for window in windows:
+        # nan compares as False: what could not be judged is near no target.
+        near = int((np.abs(gaps.gap - target) <= window).sum())
+        name = f"within {window:g}"
+        row[name] = near / n if n else np.nan
+        row[f"{name} low"], row[f"{name} high"] = wilson(near, n)
+    metals = int(gaps.metal.sum())
+    row["metal"] = metals / n if n else np.nan
+    row["metal low"], row["metal high"] = wilson(metals, n)
+    finite = gaps.gap[np.isfinite(gaps.gap)]
+    row["median gap"] = float(np.median(finite)) if len(finite) else np.nan
+    return row

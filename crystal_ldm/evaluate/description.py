@@ -1,0 +1,167 @@
+"""Everything that is computed for one crystal on its own: what a worker process runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystal_ldm.evaluate.matching.matcher import reduced_cell
+from crystal_ldm.evaluate.symmetry import space_group
+from crystal_ldm.evaluate.validity import shortest_distance
+from crystal_ldm.evaluate.workers.executor import Executor, Progress
+from crystal_ldm.evaluate.workers.packed import PackedCrystal
+from crystal_ldm.evaluate.workers.worker import describe as describe_error
+
+_PACKING_NEIGHBOURS = 16
+_CROWDED_A3 = 1.0
+
+
+@dataclass
+class Description:
+    """Numbers of one crystal; nan or None where one could not be computed (see `errors`).
+
+    Attributes:
+        density: g/cm³.
+        volume_per_atom: Å³.
+        min_distance: shortest distance between two atoms, Å.
+        coordination: mean number of neighbours of an atom.
+        space_groups: one number for each tolerance asked for.
+        reduced: primitive Niggli cell, for comparisons.
+        packing: mean distances of the 1st to 16th neighbour in units of (volume / atom)^(1/3).
+        errors: what failed, by name.
+    """
+
+    density: float = math.nan
+    volume_per_atom: float = math.nan
+    min_distance: float = math.nan
+    coordination: float = math.nan
+    space_groups: tuple[int | None, ...] = ()
+    reduced: PackedCrystal | None = None
+    packing: NDArray[np.float64] | None = None
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which numbers to compute beyond the cheap ones, and how.
+
+    Attributes:
+        symprec: tolerances of the space groups, Å; empty: none.
+        bond_factor: neighbours lie within this factor times the sum of covalent radii.
+        comparison: also compute the reduced cell and the packing.
+    """
+
+    symprec: tuple[float, ...] = ()
+    bond_factor: float = 1.25
+    comparison: bool = False
+
+
+def describe_crystal(crystal: PackedCrystal, wanted: Wanted) -> Description:
+    """Return the numbers of one crystal; each may fail without the others."""
+    result = Description()
+    result.volume_per_atom = crystal.volume / len(crystal.numbers)
+    if crystal.volume > 0:
+        result.density = density(crystal)
+    try:
+        result.min_distance = shortest_distance(crystal)
+    except Exception as error:
+        result.errors["min_distance"] = describe_error(error)
+    sound = result.volume_per_atom >= _CROWDED_A3
+    if sound:
+        try:
+            result.coordination = mean_coordination(crystal, wanted.bond_factor)
+        except Exception as error:
+            result.errors["coordination"] = describe_error(error)
+    result.space_groups = tuple(space_group(crystal, symprec) for symprec in wanted.symprec)
+    if wanted.comparison:
+        try:
+            result.reduced, result.packing = comparison_form(crystal)
+        except Exception as error:
+            result.errors["comparison"] = describe_error(error)
+    return result
+
+
+def comparison_form(crystal: PackedCrystal) -> tuple[PackedCrystal, NDArray[np.float64] | None]:
+    """Return the reduced cell and, unless atoms are too crowded for it, the packing."""
+    reduced = reduced_cell(crystal)
+    if crystal.volume / len(crystal.numbers) < _CROWDED_A3:
+        return reduced, None
+    return reduced, packing(reduced)
+
+
+def density(crystal: PackedCrystal) -> float:
+    """Return the density in g/cm³."""
+    from ase.data import atomic_masses
+
+    grams_per_dalton, cm3_per_a3 = 1.66053906660e-24, 1e-24
+    mass = float(atomic_masses[crystal.atomic_numbers].sum())
+    return mass * grams_per_dalton / (crystal.volume * cm3_per_a3)
+
+
+def mean_coordination(crystal: PackedCrystal, bond_factor: float) -> float:
+    """Return the mean number of neighbours of an atom.
+
+    Two atoms are neighbours within `bond_factor` times the sum of their covalent radii (Cordero et
+    al. 2008, as in ASE): the same rule for metals and salts, and quick.
+    """
+    radii = _radii()[crystal.atomic_numbers]
+    cutoff = 2 * bond_factor * float(radii.max())
+    centres, others, _, distances = crystal.to_structure().get_neighbor_list(cutoff)
+    near = distances <= bond_factor * (radii[centres] + radii[others])
+    return float(near.sum()) / len(radii)
+
+
+def packing(crystal: PackedCrystal) -> NDArray[np.float64]:
+    """Return the mean distances of an atom's 1st to 16th neighbour, in (volume / atom)^(1/3)."""
+    scale = (crystal.volume / len(crystal.numbers)) ** (1 / 3)
+    radius = 2.2 * scale
+    centres, _, _, distances = crystal.to_structure().get_neighbor_list(radius)
+    rows = np.full((len(crystal.numbers), _PACKING_NEIGHBOURS), radius)
+    for atom in range(len(rows)):
+        near = np.sort(distances[centres == atom])[:_PACKING_NEIGHBOURS]
+        rows[atom, : len(near)] = near
+    mean: NDArray[np.float64] = rows.mean(axis=0) / scale
+    return mean
+
+
+@lru_cache(maxsize=1)
+def _radii() -> NDArray[np.float64]:
+    from ase.data import covalent_radii
+
+    return np.asarray(covalent_radii, dtype=np.float64)
+
+
+def describe_all(
+    crystals: Sequence[PackedCrystal | None],
+    wanted: Wanted,
+    executor: Executor,
+    progress: Progress | None = None,
+) -> list[Description | None]:
+    """Describe many crystals; None for those that are None.
+
+    One that hangs or crashes its worker is described again without symmetry and comparison, the
+    only steps that can.
+    """
+    result: list[Description | None] = [None] * len(crystals)
+    todo = [i for i, crystal in enumerate(crystals) if crystal is not None]
+    failed: list[tuple[int, str]] = []
+    function = partial(describe_crystal, wanted=wanted)
+    for outcome in executor.imap(function, (crystals[i] for i in todo), progress=progress):
+        position = todo[outcome.index]
+        if outcome.error is None:
+            result[position] = outcome.value
+        else:
+            failed.append((position, outcome.error))
+    simple = partial(describe_crystal, wanted=Wanted(bond_factor=wanted.bond_factor))
+    again = executor.map(simple, (crystals[position] for position, _ in failed))
+    for (position, reason), outcome in zip(failed, again, strict=True):
+        description = outcome.value if outcome.error is None else Description()
+        description.space_groups = (None,) * len(wanted.symprec)
+        description.errors["symmetry and comparison"] = reason
+        result[position] = description
+    return result

@@ -1,0 +1,126 @@
+"""Fingerprints of structure and composition, the ones that coverage is defined with (CDVAE).
+
+Structure: CrystalNN fingerprint with local structure order parameters (Zimmermann & Jain 2020),
+averaged over sites, 61 numbers, as matminer's preset "ops". Composition: statistics of 22 elemental
+properties (Magpie, Ward et al. 2016), 132 numbers, as matminer's preset "magpie"; the table of
+properties is the one that SMACT carries.
+"""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystal_ldm.evaluate.workers.packed import FormulaKey, PackedCrystal
+
+if TYPE_CHECKING:
+    from pymatgen.analysis.local_env import CrystalNN, LocalStructOrderParams
+
+_MAX_COORDINATION = 24
+# Order parameters looked at for each coordination number (Zimmermann & Jain 2020, table 1).
+_MOTIFS: dict[int, tuple[str, ...]] = {
+    1: ("sgl_bd",),
+    2: ("L-shaped", "water-like", "bent 120 degrees", "bent 150 degrees", "linear"),
+    3: ("trigonal planar", "trigonal non-coplanar", "T-shaped"),
+    4: (
+        "square co-planar",
+        "tetrahedral",
+        "rectangular see-saw-like",
+        "see-saw-like",
+        "trigonal pyramidal",
+    ),
+    5: ("pentagonal planar", "square pyramidal", "trigonal bipyramidal"),
+    6: ("hexagonal planar", "octahedral", "pentagonal pyramidal"),
+    7: ("hexagonal pyramidal", "pentagonal bipyramidal"),
+    8: ("body-centered cubic", "hexagonal bipyramidal"),
+    9: ("q2", "q4", "q6"),
+    10: ("q2", "q4", "q6"),
+    11: ("q2", "q4", "q6"),
+    12: ("cuboctahedral", "q2", "q4", "q6"),
+}
+
+
+@lru_cache(maxsize=1)
+def _order_parameters() -> tuple[CrystalNN, dict[int, list[LocalStructOrderParams]]]:
+    from pymatgen.analysis.local_env import CN_OPT_PARAMS, CrystalNN, LocalStructOrderParams
+
+    parameters: dict[int, list[LocalStructOrderParams]] = {}
+    for coordination, motifs in _MOTIFS.items():
+        parameters[coordination] = []
+        for motif in motifs:
+            entry: Any = CN_OPT_PARAMS.get(coordination, {}).get(motif) or [motif]
+            settings = entry[1] if len(entry) > 1 else None
+            parameters[coordination].append(
+                LocalStructOrderParams([entry[0]], parameters=[settings])
+            )
+    return CrystalNN(), parameters
+
+
+def structure_fingerprint(crystal: PackedCrystal) -> NDArray[np.float64]:
+    """Return the site-averaged CrystalNN fingerprint, (61,)."""
+    with warnings.catch_warnings():  # that elements without a known ionic radius get another one
+        warnings.simplefilter("ignore")
+        return _structure_fingerprint(crystal.to_structure())
+
+
+def _structure_fingerprint(structure: Any) -> NDArray[np.float64]:
+    finder, parameters = _order_parameters()
+    sites = []
+    for index in range(len(structure)):
+        data = finder.get_nn_data(structure, index)
+        values: list[float] = []
+        for coordination in range(1, _MAX_COORDINATION + 1):
+            weight = data.cn_weights.get(coordination, 0)
+            values.append(weight)
+            for parameter in parameters.get(coordination, []):
+                if not weight:
+                    values.append(0.0)
+                    continue
+                neighbours = [entry["site"] for entry in data.cn_nninfo[coordination]]
+                cluster: Any = [structure[index], *neighbours]
+                found = parameter.get_order_parameters(
+                    cluster,
+                    0,
+                    indices_neighs=list(range(1, len(neighbours) + 1)),
+                )[0]
+                values.append(weight * found if found else 0.0)
+        sites.append(values)
+    mean: NDArray[np.float64] = np.asarray(sites, dtype=np.float64).mean(axis=0)
+    return mean
+
+
+@lru_cache(maxsize=1)
+def _magpie() -> dict[int, NDArray[np.float64]]:
+    import smact
+    from pymatgen.core import Element
+
+    table: dict[int, NDArray[np.float64]] = {}
+    with (Path(smact.__file__).parent / "data" / "magpie.csv").open() as stream:
+        for row in csv.DictReader(stream):
+            symbol = row.pop("element")
+            values = [float(value) if value else np.nan for value in row.values()]
+            table[Element(symbol).Z] = np.array(values)
+    return table
+
+
+def composition_fingerprint(key: FormulaKey) -> NDArray[np.float64]:
+    """Return minimum, maximum, range, mean, average deviation and mode of 22 properties, (132,).
+
+    Properties that are not tabulated for an element are nan.
+    """
+    table = _magpie()
+    unknown = np.full(len(next(iter(table.values()))), np.nan)
+    properties = np.stack([table.get(z, unknown) for z, _ in key])
+    weights = np.array([count for _, count in key], dtype=np.float64)
+    weights /= weights.sum()
+    mean = weights @ properties
+    deviation = weights @ np.abs(properties - mean)
+    most = properties[weights == weights.max()].min(axis=0)  # the smallest value wins a tie
+    low, high = properties.min(axis=0), properties.max(axis=0)
+    return np.concatenate([low, high, high - low, mean, deviation, most])

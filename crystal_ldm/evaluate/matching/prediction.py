@@ -1,0 +1,233 @@
+"""Crystal structure prediction: match rate and RMSE at k, METRe and cRMSE.
+
+METRe (match everyone to reference) and cRMSE (corrected RMSE) follow Martirossyan et al.,
+"All that structure matches does not glitter", arXiv:2509.12178: a reference counts as found when
+any generated crystal of the set matches it, whichever request it was made for; in cRMSE a reference
+that is not found counts with the largest possible value, stol.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from crystal_ldm.errors import EvaluationError
+from crystal_ldm.evaluate.inputs import CrystalSet, read_crystals
+from crystal_ldm.evaluate.matching.matcher import Tolerances
+from crystal_ldm.evaluate.matching.pairs import compare_pairs
+from crystal_ldm.evaluate.report.intervals import mean_interval, wilson
+from crystal_ldm.evaluate.workers import Executor
+from crystal_ldm.evaluate.workers.executor import Progress, borrow_or_open
+
+_ATOM_BINS = ((1, 5), (6, 10), (11, 15), (16, 20), (21, math.inf))
+
+
+@dataclass(frozen=True)
+class PredictionMetrics:
+    """Crystal structure prediction on a list of references.
+
+    Attributes:
+        table: a row for each reference: id, formula, num_atoms, formula_seen, candidates, and for
+            each k `rmse@k` (best of the first k candidates), `matched@k`, `metre_rmse@k`,
+            `found@k`; `error` names comparisons that failed.
+        summary: a row for each metric, group and k: value, n, ci_low, ci_high (95 %), thresholds.
+    """
+
+    table: pd.DataFrame
+    summary: pd.DataFrame
+
+    def value(self, metric: str, k: int, group: str = "all") -> float:
+        """Return one number of the summary, e.g. `value("match_rate", 20)`.
+
+        Raises:
+            EvaluationError: if the summary has no such row.
+        """
+        rows = self.summary
+        picked = rows[(rows["metric"] == metric) & (rows["k"] == k) & (rows["group"] == group)]
+        if len(picked) != 1:
+            raise EvaluationError(f"The summary has no row for {metric} at {k} in group '{group}'.")
+        return float(picked["value"].iloc[0])
+
+
+def csp_metrics(
+    candidates: Sequence[Any],
+    references: Any,
+    ks: Sequence[int] = (1, 20),
+    *,
+    ltol: float = 0.3,
+    stol: float = 0.5,
+    angle_tol: float = 10.0,
+    seen_formulas: Sequence[str] | None = None,
+    workers: int | None = None,
+    client: Any = None,
+    timeout: float = 60.0,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> PredictionMetrics:
+    """Return match rate, RMSE, METRe and cRMSE at each k.
+
+    At k, a reference is matched if one of its first k candidates matches; its RMSE is the lowest
+    of them. The rates are over all references; the mean RMSE is over those matched; cRMSE is over
+    all. A reference with fewer than k candidates is judged on those it has.
+
+    Args:
+        candidates: for each reference the crystals generated for it, in order.
+        references: the crystals to be predicted.
+        ks: numbers of candidates, e.g. (1, 20).
+        ltol: fractional tolerance of cell lengths.
+        stol: site tolerance, in units of (volume / atom)^(1/3).
+        angle_tol: tolerance of cell angles, degrees.
+        seen_formulas: reduced formulas of the training set; adds the groups "formula seen" and
+            "formula not seen".
+        workers: number of worker processes; None: one for each core.
+        client: a Dask client to use instead.
+        timeout: longest time for one comparison, s.
+        executor: an open executor to use instead of a new one.
+        progress: called with the number of comparisons just finished.
+
+    Raises:
+        EvaluationError: if lengths differ, a reference cannot be used, or a k is below 1.
+    """
+    truth = read_crystals(references)
+    if len(candidates) != len(truth) or len(truth) == 0:
+        raise EvaluationError(
+            f"There are {len(truth)} references and candidates for {len(candidates)}; "
+            "give a list of candidates for each reference, at least one."
+        )
+    if not ks or any(k < 1 for k in ks):
+        raise EvaluationError(f"Each k must be a whole number of at least 1, not {list(ks)}.")
+    for entry_id, reason in zip(truth.ids, truth.errors, strict=True):
+        if reason is not None:
+            raise EvaluationError(f"The reference '{entry_id}' cannot be used: {reason}.")
+    tolerances = Tolerances(ltol, stol, angle_tol)
+    largest = max(ks)
+    groups = [read_crystals(group, allow_empty=True).head(largest) for group in candidates]
+    starts = np.cumsum([0, *(len(group) for group in groups)])
+    pool_of_candidates = CrystalSet.cat(groups)
+
+    by_formula: dict[Any, list[int]] = defaultdict(list)
+    for position, crystal in enumerate(pool_of_candidates.crystals):
+        if crystal is not None:
+            by_formula[crystal.formula_key].append(position)
+    pairs = [
+        (position, reference)
+        for reference, crystal in enumerate(truth.crystals)
+        if crystal is not None
+        for position in by_formula[crystal.formula_key]
+    ]
+    with borrow_or_open(executor, workers, client, timeout=timeout) as pool:
+        found = compare_pairs(pool_of_candidates, truth, pairs, tolerances, pool, progress)
+    rank = np.concatenate([np.arange(len(group)) for group in groups])
+    table = _reference_table(truth, starts, rank, found, ks, seen_formulas)
+    return PredictionMetrics(table, _summary(table, ks, tolerances))
+
+
+def candidates_by_row(crystals: CrystalSet, rows: int) -> list[CrystalSet]:
+    """Group generated crystals by the row of the request that they belong to, in order.
+
+    Raises:
+        EvaluationError: if a crystal names a row that is not there.
+    """
+    members: list[list[int]] = [[] for _ in range(rows)]
+    order = sorted(range(len(crystals)), key=lambda i: (crystals.rows[i], crystals.numbers[i], i))
+    for position in order:
+        row = crystals.rows[position]
+        if not 0 <= row < rows:
+            raise EvaluationError(
+                f"The crystal '{crystals.ids[position]}' belongs to row {row} of the request, "
+                f"but there are {rows} targets (rows 0 to {rows - 1})."
+            )
+        members[row].append(position)
+    return [crystals.select(group) for group in members]
+
+
+def _reference_table(
+    truth: CrystalSet,
+    starts: NDArray[np.int64],
+    rank: NDArray[np.int64],
+    found: dict[tuple[int, int], tuple[float, str | None]],
+    ks: Sequence[int],
+    seen_formulas: Sequence[str] | None,
+) -> pd.DataFrame:
+    compared: dict[int, list[tuple[int, float, str | None]]] = defaultdict(list)
+    for (position, reference), (rmse, error) in found.items():
+        compared[reference].append((position, rmse, error))
+    seen = None if seen_formulas is None else set(seen_formulas)
+    rows: list[dict[str, Any]] = []
+    for reference, crystal in enumerate(truth.crystals):
+        assert crystal is not None
+        start, stop = starts[reference], starts[reference + 1]
+        row: dict[str, Any] = {
+            "id": truth.ids[reference],
+            "formula": crystal.formula,
+            "num_atoms": len(crystal.numbers),
+            "formula_seen": None if seen is None else crystal.formula in seen,
+            "candidates": int(stop - start),
+        }
+        errors = sorted({e for _, _, e in compared[reference] if e is not None})
+        for k in ks:
+            able = [(p, r) for p, r, _ in compared[reference] if rank[p] < k]
+            own = [r for p, r in able if start <= p < stop and math.isfinite(r)]
+            everyone = [r for _, r in able if math.isfinite(r)]
+            row[f"rmse@{k}"] = min(own, default=math.nan)
+            row[f"matched@{k}"] = bool(own)
+            row[f"metre_rmse@{k}"] = min(everyone, default=math.nan)
+            row[f"found@{k}"] = bool(everyone)
+        row["error"] = "; ".join(errors) or None
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _summary(table: pd.DataFrame, ks: Sequence[int], tolerances: Tolerances) -> pd.DataFrame:
+    atoms = table["num_atoms"]
+    groups: list[tuple[str, pd.Series]] = [("all", atoms > 0)]
+    for low, high in _ATOM_BINS:
+        name = f"{low} to {high:g} atoms" if math.isfinite(high) else f"over {low - 1} atoms"
+        groups.append((name, atoms.between(low, high)))
+    if table["formula_seen"].notna().any():
+        groups.append(("formula seen", table["formula_seen"] == True))  # noqa: E712
+        groups.append(("formula not seen", table["formula_seen"] == False))  # noqa: E712
+    rows: list[dict[str, Any]] = []
+    for group, members in groups:
+        part = table[members]
+        if len(part) == 0:
+            continue
+        for k in ks:
+            rows += _group_rows(part, group, k, tolerances)
+    return pd.DataFrame(rows)
+
+
+def _group_rows(
+    part: pd.DataFrame, group: str, k: int, tolerances: Tolerances
+) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+
+    def add(metric: str, value: float, n: int, low: float, high: float, count: int | None) -> None:
+        rows.append(
+            {
+                "metric": metric, "group": group, "k": k, "value": value, "n": n, "count": count,
+                "ci_low": low, "ci_high": high, "thresholds": str(tolerances),
+            }
+        )  # fmt: skip
+
+    n = len(part)
+    for rate, rmse_name, flag, rmse_column in (
+        ("match_rate", "rmse", f"matched@{k}", f"rmse@{k}"),
+        ("metre", "metre_rmse", f"found@{k}", f"metre_rmse@{k}"),
+    ):
+        count = int(part[flag].sum())
+        add(rate, count / n, n, *wilson(count, n), count)
+        matched = part.loc[part[flag], rmse_column].to_numpy(dtype=np.float64)
+        value, low, high = mean_interval(matched)
+        add(rmse_name, value, count, low, high, None)
+    corrected = part[f"metre_rmse@{k}"].fillna(tolerances.stol).to_numpy(dtype=np.float64)
+    value, low, high = mean_interval(corrected)
+    add("crmse", value, n, low, high, None)
+    return rows

@@ -1,0 +1,94 @@
+"""The energy above the convex hull, with every energy from the same potential."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from crystal_ldm.evaluate.stability.reference import ReferenceEnergies
+from crystal_ldm.evaluate.workers.packed import FormulaKey
+
+if TYPE_CHECKING:
+    from pymatgen.analysis.phase_diagram import PhaseDiagram
+
+
+@dataclass(frozen=True)
+class HullDistance:
+    """Where a crystal lies against the hull of the references.
+
+    Attributes:
+        e_above_hull: eV/atom; below 0: more stable than all references together; nan: undefined.
+        products: reduced formulas and fractions of the competing phases.
+        error: why it is undefined.
+    """
+
+    e_above_hull: float
+    products: Mapping[str, float]
+    error: str | None = None
+
+
+class ReferenceHull:
+    """Convex hulls of chemical systems, made when first asked for.
+
+    Args:
+        energies: energies of the references by composition, all from one potential.
+    """
+
+    def __init__(self, energies: ReferenceEnergies) -> None:
+        self.energies = energies
+        self._diagram = lru_cache(maxsize=4096)(self._make_diagram)
+
+    def diagram(self, elements: frozenset[int]) -> PhaseDiagram:
+        """Return the phase diagram of some elements (by atomic number).
+
+        Raises:
+            KeyError: if an element has no reference energy.
+        """
+        return self._diagram(elements)
+
+    def _make_diagram(self, elements: frozenset[int]) -> PhaseDiagram:
+        from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+
+        missing = [z for z in elements if ((z, 1),) not in self.energies.by_formula]
+        if missing:
+            raise KeyError(sorted(missing))
+        entries = [
+            PDEntry(_composition(key), energy * sum(count for _, count in key))
+            for key, energy in self.energies.within(elements)
+        ]
+        return PhaseDiagram(entries)
+
+    def distance(self, key: FormulaKey, energy: float) -> HullDistance:
+        """Return the energy above the hull of the references.
+
+        Args:
+            key: reduced composition.
+            energy: eV/atom, from the same potential as the references.
+        """
+        from pymatgen.analysis.phase_diagram import PDEntry
+        from pymatgen.core import Element
+
+        if not math.isfinite(energy):
+            return HullDistance(math.nan, {}, "there is no energy")
+        elements = frozenset(z for z, _ in key)
+        try:
+            diagram = self.diagram(elements)
+        except KeyError as error:
+            symbols = ", ".join(Element.from_Z(z).symbol for z in error.args[0])
+            return HullDistance(math.nan, {}, f"undefined: no reference energy of {symbols}")
+        atoms = sum(count for _, count in key)
+        entry: Any = PDEntry(_composition(key), energy * atoms)
+        products, distance = diagram.get_decomp_and_e_above_hull(entry, allow_negative=True)
+        named = {e.reduced_formula: float(share) for e, share in (products or {}).items()}
+        if distance is None:
+            return HullDistance(math.nan, {}, "undefined: outside the hull of the references")
+        return HullDistance(float(distance), named)
+
+
+def _composition(key: FormulaKey) -> Any:
+    from pymatgen.core import Composition, Element
+
+    return Composition({Element.from_Z(z): count for z, count in key})

@@ -1,0 +1,226 @@
+"""Relaxing crystals with a potential, each result saved at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crystal_ldm.errors import EvaluationError
+from crystal_ldm.evaluate.stability.potential import calculator, check_elements, potential
+from crystal_ldm.evaluate.workers import Executor, PackedCrystal
+from crystal_ldm.evaluate.workers.executor import Progress
+
+_SOUND_A3 = 2.0
+_SOUND_A = 0.5
+
+
+@dataclass(frozen=True)
+class RelaxationSettings:
+    """How crystals are relaxed: positions and cell together.
+
+    Attributes:
+        potential: "chgnet".
+        fmax: forces (and the gradient by the cell) below which it has converged, eV/Å.
+        max_steps: longest relaxation.
+        timeout: longest time for one crystal, s.
+    """
+
+    potential: str = "chgnet"
+    fmax: float = 0.05
+    max_steps: int = 300
+    timeout: float = 600.0
+
+    def __post_init__(self) -> None:
+        potential(self.potential)
+        if not self.fmax > 0 or self.max_steps < 1 or not self.timeout > 0:
+            raise EvaluationError(
+                "A relaxation needs fmax above 0, at least one step and some time, not "
+                f"fmax {self.fmax}, max_steps {self.max_steps}, timeout {self.timeout}."
+            )
+
+
+@dataclass(frozen=True)
+class Relaxed:
+    """A relaxed crystal.
+
+    Attributes:
+        energy, energy_before: eV/atom.
+        converged: whether forces fell below fmax.
+        steps: number of steps taken.
+        rmsd: root mean square displacement of the atoms against the relaxed cell, without the
+            common translation and the change of the cell, Å.
+        volume_change: relative.
+        seconds: time taken.
+        crystal: after relaxation.
+    """
+
+    energy: float
+    energy_before: float
+    converged: bool
+    steps: int
+    rmsd: float
+    volume_change: float
+    seconds: float
+    crystal: PackedCrystal
+
+
+def relax_crystal(crystal: PackedCrystal, settings: RelaxationSettings) -> Relaxed:
+    """Relax positions and cell (FIRE, Bitzek et al. 2006, on ASE's Fréchet cell filter).
+
+    Raises:
+        EvaluationError: if the potential does not know an element, the crystal is too crowded to
+            start from, or the relaxation leaves what the potential can describe.
+    """
+    from ase import Atoms
+    from ase.filters import FrechetCellFilter
+    from ase.optimize import FIRE
+
+    from crystal_ldm.evaluate.validity import shortest_distance
+
+    check_elements(crystal, settings.potential)
+    n = len(crystal.numbers)
+    if crystal.volume / n < _SOUND_A3 or shortest_distance(crystal) < _SOUND_A:
+        raise EvaluationError("it is too crowded to be relaxed")
+    atoms = Atoms(
+        numbers=crystal.atomic_numbers,
+        cell=crystal.lattice,
+        scaled_positions=crystal.frac_coords,
+        pbc=True,
+    )
+    atoms.calc = calculator(settings.potential)
+    started = time.perf_counter()
+    before = float(atoms.get_potential_energy()) / n
+    optimizer = FIRE(FrechetCellFilter(atoms), logfile=None)
+    converged = bool(optimizer.run(fmax=settings.fmax, steps=settings.max_steps))
+    energy = float(atoms.get_potential_energy()) / n
+    if not math.isfinite(energy):
+        raise EvaluationError("the potential gave an energy that is not a finite number")
+    relaxed = PackedCrystal.from_arrays(
+        atoms.numbers, atoms.get_scaled_positions(wrap=False), atoms.cell.array
+    )
+    return Relaxed(
+        energy=energy,
+        energy_before=before,
+        converged=converged,
+        steps=int(optimizer.nsteps),
+        rmsd=displacement(crystal, relaxed),
+        volume_change=relaxed.volume / crystal.volume - 1,
+        seconds=time.perf_counter() - started,
+        crystal=relaxed,
+    )
+
+
+def displacement(first: PackedCrystal, second: PackedCrystal) -> float:
+    """Return the root mean square displacement of the atoms in Å, measured in the second cell."""
+    difference = second.frac_coords - first.frac_coords
+    difference = difference - np.round(difference - difference[0]) - difference[0]
+    difference = difference - difference.mean(axis=0)
+    return float(np.sqrt(((difference @ second.lattice) ** 2).sum(axis=1).mean()))
+
+
+def content_key(crystal: PackedCrystal, settings: RelaxationSettings) -> str:
+    """Return a name that stands for the crystal, the potential and the settings."""
+    digest = hashlib.sha256()
+    for part in crystal:
+        digest.update(part)
+    text = f"{potential(settings.potential).name} {settings.fmax:g} {settings.max_steps}"
+    digest.update(text.encode())
+    return digest.hexdigest()[:32]
+
+
+def save_relaxed(path: Path, relaxed: Relaxed) -> None:
+    """Write a result so that a file of this name is always a whole one."""
+    content = asdict(relaxed)
+    content["crystal"] = {
+        "numbers": relaxed.crystal.atomic_numbers.tolist(),
+        "frac_coords": relaxed.crystal.frac_coords.tolist(),
+        "lattice": relaxed.crystal.lattice.tolist(),
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(content))
+    os.replace(temporary, path)
+
+
+def load_relaxed(path: Path) -> Relaxed | None:
+    """Read a result; None if there is none that can be read."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+        content["crystal"] = PackedCrystal.from_arrays(**content["crystal"])
+        return Relaxed(**content)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def relax_crystals(
+    crystals: Sequence[PackedCrystal | None],
+    folder: str | Path,
+    settings: RelaxationSettings,
+    executor: Executor,
+    progress: Progress | None = None,
+) -> tuple[list[Relaxed | None], list[str | None]]:
+    """Relax many crystals; what a folder already holds is not done again.
+
+    Each result is a file of its own, named by content, written as soon as it is there: a run that
+    is killed at any moment goes on where it was. Failures are not kept, so that they are tried
+    again.
+
+    Args:
+        crystals: None for those that cannot be read.
+        folder: where the results are kept; it may be shared by several runs.
+        settings: how to relax.
+        executor: runs the relaxations.
+        progress: called with the number of crystals just finished.
+
+    Returns:
+        The results, and for those without one the reason.
+
+    Raises:
+        EvaluationError: if the folder cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError("permission denied")
+    except OSError as error:
+        raise EvaluationError(f"The folder '{folder}' cannot be written: {error}.") from error
+    results: list[Relaxed | None] = [None] * len(crystals)
+    errors: list[str | None] = ["it could not be read" if c is None else None for c in crystals]
+    waiting: dict[str, list[int]] = {}
+    for position, crystal in enumerate(crystals):
+        if crystal is None:
+            continue
+        key = content_key(crystal, settings)
+        results[position] = load_relaxed(folder / f"{key}.json")
+        if results[position] is None:
+            waiting.setdefault(key, []).append(position)
+        elif progress is not None:
+            progress(1)
+    keys = list(waiting)
+
+    def items() -> Iterator[PackedCrystal]:
+        for key in keys:
+            crystal = crystals[waiting[key][0]]
+            assert crystal is not None
+            yield crystal
+
+    function = partial(relax_crystal, settings=settings)
+    for outcome in executor.imap(
+        function, items(), timeout=settings.timeout, chunk=1, progress=progress
+    ):
+        key = keys[outcome.index]
+        if outcome.error is None:
+            save_relaxed(folder / f"{key}.json", outcome.value)
+        for position in waiting[key]:
+            results[position], errors[position] = outcome.value, outcome.error
+    return results, errors

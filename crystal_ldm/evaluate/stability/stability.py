@@ -1,0 +1,173 @@
+"""Stability of generated crystals: relaxed energy, distance to the hull, S.U.N. rates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from crystal_ldm.evaluate.inputs import read_crystals
+from crystal_ldm.evaluate.report.intervals import mean_interval, wilson
+from crystal_ldm.evaluate.stability.hull import ReferenceHull
+from crystal_ldm.evaluate.stability.potential import potential
+from crystal_ldm.evaluate.stability.reference import ReferenceEnergies
+from crystal_ldm.evaluate.stability.relaxation import (
+    RelaxationSettings,
+    Relaxed,
+    relax_crystals,
+)
+from crystal_ldm.evaluate.workers import Executor, open_executor
+from crystal_ldm.evaluate.workers.progress import Reporter
+
+
+@dataclass
+class Stability:
+    """Stability of each crystal.
+
+    Attributes:
+        table: a row for each crystal: id, formula, energy and e_above_hull (eV/atom; nan where
+            undefined), converged, steps, rmsd (Å), volume_change, decomposes_to, seconds, error.
+        relaxed: the relaxed crystals; None where it failed.
+        notes: what a reader of the numbers must know.
+    """
+
+    table: pd.DataFrame
+    relaxed: list[Relaxed | None]
+    notes: list[str] = field(default_factory=list)
+
+    def rates(
+        self,
+        unique: Sequence[bool] | None = None,
+        novel: Sequence[bool] | None = None,
+        thresholds: Sequence[float] = (0.0, 0.1),
+    ) -> pd.DataFrame:
+        """Return the share of stable crystals, and of stable, unique and novel (S.U.N.) ones.
+
+        A crystal whose distance is undefined counts as not stable and stays in n.
+
+        Args:
+            unique: for each crystal, from `evaluate`; without it only stability is counted.
+            novel: the same.
+            thresholds: largest energies above the hull, eV/atom.
+        """
+        distance = self.table["e_above_hull"].to_numpy(dtype=np.float64)
+        n = len(distance)
+        rows = []
+        for limit in thresholds:
+            stable = distance <= limit  # nan is not
+            flags = {"stable": stable}
+            if unique is not None and novel is not None:
+                flags["S.U.N."] = stable & np.asarray(unique, bool) & np.asarray(novel, bool)
+            for name, values in flags.items():
+                count = int(values.sum())
+                low, high = wilson(count, n)
+                rows.append(
+                    {"metric": name, "e_above_hull <=": limit, "value": count / n if n else np.nan,
+                     "count": count, "n": n, "ci_low": low, "ci_high": high}
+                )  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def summary(self) -> pd.DataFrame:
+        """Return share converged, and means of energy above hull, RMSD and time."""
+        rows: list[dict[str, Any]] = []
+        n = len(self.table)
+        converged = int(self.table["converged"].fillna(False).astype(bool).sum())
+        low, high = wilson(converged, n)
+        rows.append(
+            {"metric": "converged", "value": converged / n if n else np.nan, "n": n,
+             "ci_low": low, "ci_high": high, "unit": "share"}
+        )  # fmt: skip
+        units = {"e_above_hull": "eV/atom", "rmsd": "Å", "volume_change": "share", "seconds": "s"}
+        for name, unit in units.items():
+            values = self.table[name].dropna().to_numpy(dtype=np.float64)
+            value, low, high = mean_interval(values)
+            rows.append(
+                {"metric": f"mean {name}", "value": value, "n": len(values), "ci_low": low,
+                 "ci_high": high, "unit": unit}
+            )  # fmt: skip
+        return pd.DataFrame(rows).set_index("metric")
+
+
+def judge_stability(
+    crystals: Any,
+    folder: str | Path,
+    *,
+    settings: RelaxationSettings | None = None,
+    hull: ReferenceHull | None = None,
+    workers: int | None = None,
+    client: Any = None,
+    executor: Executor | None = None,
+    memory_gb: float = 6.0,
+    progress: bool = False,
+) -> Stability:
+    """Relax crystals with a potential and compare with the hull of the same potential.
+
+    Args:
+        crystals: crystals in any form that `evaluate` takes.
+        folder: where relaxed crystals are kept, one file each: a killed run goes on where it was.
+        settings: how to relax; None: the defaults.
+        hull: references; None: the shipped table.
+        workers: number of worker processes; None: one for each core.
+        client: a Dask client to use instead.
+        executor: an open executor to use instead.
+        memory_gb: longest memory for one worker, GiB.
+        progress: show a bar.
+
+    Raises:
+        EvaluationError: if the folder cannot be written or the shipped table is missing.
+    """
+    settings = settings or RelaxationSettings()
+    source = read_crystals(crystals)
+    hull = hull or ReferenceHull(ReferenceEnergies.shipped(settings.potential))
+    if executor is None:
+        with open_executor(workers, client, memory_gb=memory_gb) as own:
+            return _judge(source, Path(folder), settings, hull, own, progress)
+    return _judge(source, Path(folder), settings, hull, executor, progress)
+
+
+def _judge(
+    source: Any,
+    folder: Path,
+    settings: RelaxationSettings,
+    hull: ReferenceHull,
+    executor: Executor,
+    progress: bool,
+) -> Stability:
+    with Reporter(progress).stage("relaxation", len(source)) as advance:
+        relaxed, errors = relax_crystals(source.crystals, folder, settings, executor, advance)
+    rows: list[dict[str, Any]] = []
+    for position, result in enumerate(relaxed):
+        crystal = source.crystals[position]
+        row: dict[str, Any] = {
+            "id": source.ids[position],
+            "formula": crystal.formula if crystal else None,
+            "energy": np.nan,
+            "e_above_hull": np.nan,
+            "converged": False,
+            "steps": None,
+            "rmsd": np.nan,
+            "volume_change": np.nan,
+            "decomposes_to": None,
+            "seconds": np.nan,
+            "error": source.errors[position] or errors[position],
+        }
+        if result is not None:
+            for name in ("energy", "converged", "steps", "rmsd", "volume_change", "seconds"):
+                row[name] = getattr(result, name)
+            found = hull.distance(result.crystal.formula_key, result.energy)
+            row["e_above_hull"] = found.e_above_hull
+            row["decomposes_to"] = " + ".join(found.products) or None
+            row["error"] = found.error
+        rows.append(row)
+    notes = [
+        f"Energies: {potential(settings.potential).name}, positions and cell relaxed to "
+        f"{settings.fmax:g} eV/Å in at most {settings.max_steps} steps; hull of the same potential."
+    ]
+    undefined = sum(np.isnan(row["e_above_hull"]) for row in rows)
+    if undefined:
+        notes.append(f"The energy above the hull of {undefined} crystals is undefined.")
+    return Stability(pd.DataFrame(rows), relaxed, notes)

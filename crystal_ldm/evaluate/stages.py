@@ -1,0 +1,302 @@
+"""The stages of an evaluation: each adds columns to the table and rows to the summary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from crystal_ldm.evaluate.description import Description, Wanted, describe_all
+from crystal_ldm.evaluate.distribution import coverage, frechet_distance, wasserstein_interval
+from crystal_ldm.evaluate.inputs import CrystalSet, read_crystals
+from crystal_ldm.evaluate.matching.prediction import (
+    PredictionMetrics,
+    candidates_by_row,
+    csp_metrics,
+)
+from crystal_ldm.evaluate.reference import Reference
+from crystal_ldm.evaluate.report.result import Evaluation, Summary
+from crystal_ldm.evaluate.report.thresholds import Thresholds
+from crystal_ldm.evaluate.symmetry import space_group_column
+from crystal_ldm.evaluate.uniqueness import find_duplicates, find_known
+from crystal_ldm.evaluate.validity import compositions_validity
+from crystal_ldm.evaluate.workers import Executor
+from crystal_ldm.evaluate.workers.progress import Reporter
+
+if TYPE_CHECKING:
+    from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings
+
+
+class Run:
+    """One evaluation under way: each method is a stage that adds columns and summary rows."""
+
+    def __init__(
+        self,
+        generated: CrystalSet,
+        reference: Reference | None,
+        limits: Thresholds,
+        executor: Executor,
+        reporter: Reporter,
+    ) -> None:
+        self.generated = generated
+        self.reference = reference
+        self.limits = limits
+        self.executor = executor
+        self.reporter = reporter
+        self.n = len(generated)
+        self.summary = Summary()
+        self.notes = list(generated.notes)
+        self.errors: list[list[str]] = [[e] if e else [] for e in generated.errors]
+        self.done: list[str] = []
+        self.columns: dict[str, Any] = {
+            "id": generated.ids,
+            "row": generated.rows,
+            "number": generated.numbers,
+            "formula": [c.formula if c else None for c in generated.crystals],
+            "num_atoms": [len(c.numbers) if c else None for c in generated.crystals],
+            "num_elements": [len(c.formula_key) if c else None for c in generated.crystals],
+        }
+        self.descriptions: list[Description | None] = []
+
+    def describe(self, *, symmetry: bool, comparison: bool) -> None:
+        wanted = Wanted(
+            symprec=self.limits.symprec if symmetry else (),
+            bond_factor=self.limits.bond_factor,
+            comparison=comparison,
+        )
+        with self.reporter.stage("crystals", self.n) as progress:
+            self.descriptions = describe_all(
+                self.generated.crystals, wanted, self.executor, progress
+            )
+        for position, description in enumerate(self.descriptions):
+            for name, reason in (description.errors if description else {}).items():
+                self.errors[position].append(f"{name}: {reason}")
+        for name in ("density", "volume_per_atom", "min_distance", "coordination"):
+            self.columns[name] = [getattr(d, name) if d else np.nan for d in self.descriptions]
+        readable = sum(crystal is not None for crystal in self.generated.crystals)
+        self.summary.rate("readable", readable, self.n)
+
+    def validity(self) -> None:
+        limits = self.limits
+        distance = np.array(self.columns["min_distance"], dtype=np.float64)
+        volume = np.array(self.columns["volume_per_atom"], dtype=np.float64)
+        sound = (distance > limits.min_distance) & (volume > limits.min_volume_per_atom)
+        keys = [c.formula_key for c in self.generated.crystals if c is not None]
+        judged = compositions_validity(keys, limits.composition_rules, self.executor)
+        unreadable = (False, None)
+        verdicts = [judged[c.formula_key] if c else unreadable for c in self.generated.crystals]
+        composition = np.array([verdict[0] for verdict in verdicts])
+        self.columns["structure_valid"] = sound
+        self.columns["composition_valid"] = composition
+        self.columns["composition_rule"] = [verdict[1] for verdict in verdicts]
+        self.columns["valid"] = sound & composition
+        geometry = (
+            f"distance > {limits.min_distance:g} Å, volume > {limits.min_volume_per_atom:g} Å³/atom"
+        )
+        rules = (
+            f"SMACT {limits.oxidation_states}, electronegativity {_on(limits.use_pauling)}, "
+            f"alloys valid {_on(limits.alloys_valid)}"
+        )
+        self.summary.rate("structure_valid", int(sound.sum()), self.n, geometry)
+        self.summary.rate("composition_valid", int(composition.sum()), self.n, rules)
+        self.summary.rate("valid", int((sound & composition).sum()), self.n)
+        if self.reference is not None:
+            count, n = self.reference.composition_validity(limits.composition_rules, self.executor)
+            self.summary.rate("composition_valid (reference)", count, n, rules)
+
+    def uniqueness(self) -> None:
+        reduced = [d.reduced if d else None for d in self.descriptions]
+        with self.reporter.stage("uniqueness") as progress:
+            found = find_duplicates(reduced, self.limits.same_crystal, self.executor, progress)
+        ids = self.generated.ids
+        self.columns["unique"] = [entry.unique for entry in found]
+        self.columns["duplicate_of"] = [None if e.of is None else ids[e.of] for e in found]
+        self._note_errors("uniqueness", [entry.error for entry in found])
+        count = sum(entry.unique for entry in found)
+        self.summary.rate("unique", count, self.n, str(self.limits.same_crystal))
+        self.done.append("uniqueness")
+
+    def novelty(self) -> None:
+        assert self.reference is not None
+        forms = [(d.reduced, d.packing) if d and d.reduced else None for d in self.descriptions]
+        with self.reporter.stage("novelty") as progress:
+            found = find_known(
+                forms, self.reference.known, self.limits.same_crystal, self.executor, progress
+            )
+        ids = self.reference.crystals.ids
+        self.columns["novel"] = [entry.novel for entry in found]
+        self.columns["nearest_id"] = [None if e.nearest is None else ids[e.nearest] for e in found]
+        self.columns["nearest_kind"] = [entry.kind or None for entry in found]
+        self.columns["nearest_rmse"] = [entry.rmse for entry in found]
+        self.columns["nearest_composition_difference"] = [e.composition_difference for e in found]
+        self._note_errors("novelty", [entry.error for entry in found])
+        count = sum(entry.novel for entry in found)
+        self.summary.rate("novel", count, self.n, str(self.limits.same_crystal))
+        unusable = len(self.reference) - self.reference.usable + len(self.reference.known.errors)
+        if unusable:
+            self.notes.append(f"{unusable} crystals of the reference set could not be compared.")
+        self.done.append("novelty")
+
+    def unique_and_novel(self) -> None:
+        both = np.array(self.columns["unique"]) & np.array(self.columns["novel"])
+        self.summary.rate("unique and novel", int(both.sum()), self.n)
+        if "valid" in self.columns:
+            good = both & np.array(self.columns["valid"])
+            self.summary.rate("valid, unique and novel", int(good.sum()), self.n)
+
+    def symmetry(self) -> None:
+        for position, symprec in enumerate(self.limits.symprec):
+            groups = [d.space_groups[position] if d else None for d in self.descriptions]
+            self.columns[space_group_column(symprec)] = groups
+            limit = f"symprec {symprec:g} Å"
+            counts = Counter(groups)
+            self.summary.rate(f"P1@{symprec:g}", counts[1], self.n, limit)
+            self.summary.rate(f"no space group@{symprec:g}", counts[None], self.n, limit)
+
+    def distribution(self, properties: Mapping[str, ArrayLike]) -> None:
+        assert self.reference is not None
+        factor = self.limits.bond_factor
+        with self.reporter.stage("reference", len(self.reference)) as progress:
+            known = self.reference.descriptions(factor, self.executor, progress)
+        columns = self.columns
+        bonds = f"neighbours within {factor:g} times the covalent radii"
+        elements = self.reference.num_elements
+        densities = [d.density for d in known]
+        neighbours = [d.coordination for d in known]
+        pairs: list[tuple[str, ArrayLike, ArrayLike, str, str]] = [
+            ("density", columns["density"], densities, "g/cm³", ""),
+            ("num_elements", columns["num_elements"], elements, "elements", ""),
+            ("coordination", columns["coordination"], neighbours, "neighbours", bonds),
+        ]
+        labels = self.reference.crystals.labels
+        for name, values in properties.items():
+            columns[name] = list(np.asarray(values, dtype=np.float64))
+            if name in labels:
+                pairs.append((name, columns[name], labels[name], "unit of the property", ""))
+            else:
+                self.notes.append(
+                    f"The reference set has no '{name}': its Wasserstein distance is not defined."
+                )
+        for name, values, others, unit, limit in pairs:
+            numbers = np.array(values, dtype=np.float64)
+            value, low, high = wasserstein_interval(numbers, others)
+            self.summary.number(
+                f"wasserstein {name}", value, int(np.isfinite(numbers).sum()), unit,
+                low=low, high=high, thresholds=limit,
+            )  # fmt: skip
+
+    def coverage(self) -> None:
+        assert self.reference is not None
+        limits = self.limits
+        total = self.n + len(self.reference)
+        with self.reporter.stage("coverage", total) as progress:
+            found = coverage(
+                self.generated.crystals,
+                self.reference.crystals.crystals,
+                limits.structure_cutoff,
+                limits.composition_cutoff,
+                self.executor,
+                progress,
+            )
+        self.columns["covered"] = found.covered
+        self._note_errors("coverage", found.errors)
+        text = f"structure {limits.structure_cutoff:g}, composition {limits.composition_cutoff:g}"
+        self.summary.rate("coverage precision", int(found.covered.sum()), self.n, text)
+        self.summary.rate("coverage recall", int(found.found.sum()), len(found.found), text)
+
+    def latents(self, generated: ArrayLike, reference: ArrayLike) -> None:
+        value = frechet_distance(generated, reference)
+        self.summary.number("frechet latent", value, len(np.asarray(generated)), "latent²")
+
+    def band_gap(self, judge: str) -> None:
+        from crystal_ldm.evaluate.band_gap import judge_band_gaps
+
+        with self.reporter.stage(f"band gap by {judge}", self.n) as progress:
+            found = judge_band_gaps(
+                self.generated, judge, executor=self.executor, progress=progress
+            )
+        self.columns[f"band_gap ({judge})"] = found.gap
+        self.columns[f"metal_probability ({judge})"] = found.metal_probability
+        self._note_errors(f"band gap by {judge}", found.errors)
+        self.summary.rate(f"metal ({judge})", int(found.metal.sum()), self.n, "probability >= 0.5")
+
+    def stability(self, folder: str | Path, settings: RelaxationSettings | None) -> None:
+        from crystal_ldm.evaluate.stability import judge_stability
+
+        found = judge_stability(
+            self.generated, folder, settings=settings, executor=self.executor,
+            progress=self.reporter.show,
+        )  # fmt: skip
+        table = found.table
+        for name in ("energy", "e_above_hull", "converged", "rmsd", "decomposes_to"):
+            self.columns[name] = table[name].tolist()
+        self._note_errors("stability", [e if e == e else None for e in table["error"]])
+        self.notes += found.notes
+        self.summary.rate("converged", int(table["converged"].sum()), self.n)
+        self.summary.mean("e_above_hull", table["e_above_hull"], "eV/atom")
+        self.summary.mean("relaxation rmsd", table["rmsd"], "Å")
+        rates = found.rates(
+            self.columns.get("unique"),
+            self.columns.get("novel"),
+            (self.limits.stable, self.limits.metastable),
+        )
+        for row in rates.to_dict("records"):
+            limit = f"e_above_hull <= {row['e_above_hull <=']:g} eV/atom"
+            name = f"{row['metric']}@{row['e_above_hull <=']:g}"
+            self.summary.rate(name, int(row["count"]), self.n, limit)
+
+    def prediction(self, targets: Any, ks: Sequence[int]) -> PredictionMetrics:
+        truth = read_crystals(targets)
+        limits = self.limits
+        seen = None
+        if self.reference is not None:
+            seen = [c.formula for c in self.reference.crystals.crystals if c is not None]
+        with self.reporter.stage("structure prediction") as progress:
+            found = csp_metrics(
+                candidates_by_row(self.generated, len(truth)),
+                truth,
+                ks,
+                ltol=limits.csp_ltol,
+                stol=limits.csp_stol,
+                angle_tol=limits.csp_angle_tol,
+                seen_formulas=seen,
+                executor=self.executor,
+                progress=progress,
+            )
+        everything = found.summary[found.summary["group"] == "all"]
+        for row in everything.to_dict("records"):
+            name = f"{row['metric']}@{row['k']}"
+            if row["metric"] in ("match_rate", "metre"):
+                self.summary.rate(name, int(row["count"]), row["n"], str(limits.prediction))
+            else:
+                self.summary.number(
+                    name, row["value"], row["n"], "(V/N)^(1/3)",
+                    low=row["ci_low"], high=row["ci_high"], thresholds=str(limits.prediction),
+                )  # fmt: skip
+        return found
+
+    def _note_errors(self, stage: str, errors: Sequence[str | None]) -> None:
+        for position, reason in enumerate(errors):
+            if reason is not None and not self.errors[position]:
+                self.errors[position].append(f"{stage}: {reason}")
+
+    def result(self, predictions: PredictionMetrics | None) -> Evaluation:
+        table = pd.DataFrame(self.columns)
+        table["error"] = ["; ".join(reasons) or None for reasons in self.errors]
+        failed = int(table["error"].notna().sum())
+        if failed:
+            self.notes.append(f"{failed} crystals have a reason in the column 'error'.")
+        for name in ("num_atoms", "num_elements"):
+            table[name] = table[name].astype("Int64")
+        for name in [column for column in table.columns if column.startswith("space_group")]:
+            table[name] = table[name].astype("Int64")
+        return Evaluation(table, self.summary.frame(), self.limits, predictions, self.notes)
+
+
+def _on(flag: bool) -> str:
+    return "on" if flag else "off"

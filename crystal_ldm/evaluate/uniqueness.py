@@ -1,0 +1,248 @@
+"""Uniqueness within a set, and novelty against a set of known crystals.
+
+Two crystals are the same if `StructureMatcher.fit` says so: every site within stol, which is
+stricter than an RMSE within it. Before that, crystals with different reduced compositions or
+different numbers of atoms in the primitive cell are told apart: for these `fit` is always False, so
+that the answer is that of the full comparison.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystal_ldm.evaluate.description import comparison_form
+from crystal_ldm.evaluate.inputs import CrystalSet
+from crystal_ldm.evaluate.matching.matcher import Tolerances, rms_distance, same_crystal
+from crystal_ldm.evaluate.workers import Executor, PackedCrystal
+from crystal_ldm.evaluate.workers.executor import Progress
+from crystal_ldm.evaluate.workers.packed import FormulaKey
+
+
+@dataclass
+class Duplicate:
+    """Whether a crystal repeats an earlier one.
+
+    Attributes:
+        unique: False for a repetition, and where it could not be decided.
+        of: position of the first crystal of its kind; None for the first itself.
+        error: why it could not be decided.
+    """
+
+    unique: bool = True
+    of: int | None = None
+    error: str | None = None
+
+
+def find_duplicates(
+    reduced: Sequence[PackedCrystal | None],
+    tolerances: Tolerances,
+    executor: Executor,
+    progress: Progress | None = None,
+) -> list[Duplicate]:
+    """Group a set as `StructureMatcher.group_structures` does; the first of each group is unique.
+
+    A crystal is compared with the first of each earlier group only, in order. StructureMatcher's
+    relation is neither symmetric nor transitive; with this convention the number of unique crystals
+    is the number of pymatgen's groups.
+
+    Args:
+        reduced: primitive Niggli cells; None for a crystal that could not be reduced, which counts
+            as not unique.
+        tolerances: of StructureMatcher.
+        executor: runs the comparisons.
+        progress: called with the number of comparisons just finished.
+    """
+    result = [
+        Duplicate() if crystal is not None else Duplicate(False, None, "it could not be reduced")
+        for crystal in reduced
+    ]
+    open_groups: dict[tuple[FormulaKey, int], list[int]] = defaultdict(list)
+    for position, crystal in enumerate(reduced):
+        if crystal is not None:
+            open_groups[crystal.formula_key, len(crystal.numbers)].append(position)
+    unmatched = [group for group in open_groups.values() if len(group) > 1]
+    function = partial(same_crystal, tolerances=tolerances)
+    while unmatched:
+        # One representative of every group at a time, so that all comparisons of a round can run
+        # side by side.
+        pairs = [(group[0], other) for group in unmatched for other in group[1:]]
+        same: set[int] = set()
+        cells = ((reduced[first], reduced[other]) for first, other in pairs)
+        for outcome in executor.imap(function, cells, progress=progress):
+            first, other = pairs[outcome.index]
+            if outcome.error is not None:
+                result[other].unique = False
+                result[other].error = f"comparison with crystal {first}: {outcome.error}"
+            elif outcome.value:
+                result[other] = Duplicate(False, first)
+                same.add(other)
+        unmatched = [[o for o in group[1:] if o not in same] for group in unmatched]
+        unmatched = [group for group in unmatched if len(group) > 1]
+    return result
+
+
+@dataclass
+class Known:
+    """How a crystal relates to the known ones.
+
+    Attributes:
+        novel: True if no known crystal is the same; False also where it could not be decided.
+        nearest: position of the nearest known crystal.
+        kind: "same crystal"; "same formula" (the closest packing among those of its formula);
+            "closest composition" (the fewest atoms to exchange).
+        rmse: for the same crystal, in units of (volume / atom)^(1/3); else nan.
+        composition_difference: share of atoms to exchange, 0 to 1.
+        error: why it could not be decided.
+    """
+
+    novel: bool = True
+    nearest: int | None = None
+    kind: str = ""
+    rmse: float = math.nan
+    composition_difference: float = math.nan
+    error: str | None = None
+
+
+class KnownCrystals:
+    """A reference set, prepared once for many comparisons.
+
+    Only references that share a formula with a generated crystal are ever reduced.
+    """
+
+    def __init__(self, references: CrystalSet) -> None:
+        self.references = references
+        self.by_formula: dict[FormulaKey, list[int]] = defaultdict(list)
+        for position, crystal in enumerate(references.crystals):
+            if crystal is not None:
+                self.by_formula[crystal.formula_key].append(position)
+        self._keys = list(self.by_formula)
+        self._fractions = np.stack([_fractions(key) for key in self._keys])
+        self._forms: dict[int, tuple[PackedCrystal, NDArray[np.float64] | None]] = {}
+        self.errors: dict[int, str] = {}
+
+    def prepare(self, keys: set[FormulaKey], executor: Executor) -> None:
+        """Reduce the references of some formulas."""
+        todo = [
+            position
+            for key in keys
+            for position in self.by_formula.get(key, [])
+            if position not in self._forms and position not in self.errors
+        ]
+        crystals = (self.references.crystals[position] for position in todo)
+        for outcome in executor.imap(comparison_form, crystals):
+            if outcome.error is None:
+                self._forms[todo[outcome.index]] = outcome.value
+            else:
+                self.errors[todo[outcome.index]] = outcome.error
+
+    def ordered_candidates(
+        self, crystal: PackedCrystal, packing: NDArray[np.float64] | None
+    ) -> list[int]:
+        """Return the references of the same formula, the closest packing first."""
+        usable = [p for p in self.by_formula.get(crystal.formula_key, []) if p in self._forms]
+        return sorted(usable, key=lambda p: (_packing_difference(packing, self._forms[p][1]), p))
+
+    def reduced(self, position: int) -> PackedCrystal:
+        """Return the reduced cell of a prepared reference."""
+        return self._forms[position][0]
+
+    def closest_composition(self, key: FormulaKey) -> tuple[int, float]:
+        """Return a reference of the closest composition and the share of atoms to exchange."""
+        if key in self.by_formula:
+            return self.by_formula[key][0], 0.0
+        difference = np.abs(self._fractions - _fractions(key)).sum(axis=1) / 2
+        best = int(difference.argmin())
+        return self.by_formula[self._keys[best]][0], float(difference[best])
+
+
+def find_known(
+    crystals: Sequence[tuple[PackedCrystal, NDArray[np.float64] | None] | None],
+    known: KnownCrystals,
+    tolerances: Tolerances,
+    executor: Executor,
+    progress: Progress | None = None,
+) -> list[Known]:
+    """Compare each crystal with all known ones of its formula, until one is the same.
+
+    Args:
+        crystals: reduced cell and packing of each (see `description.comparison_form`); None for a
+            crystal that could not be reduced, which counts as not novel.
+        known: the reference set.
+        tolerances: of StructureMatcher; `fit(crystal, known)`.
+        executor: runs the comparisons.
+        progress: called with the number of comparisons just finished.
+    """
+    known.prepare({form[0].formula_key for form in crystals if form is not None}, executor)
+    result: list[Known] = []
+    waiting: dict[int, list[int]] = {}
+    for position, form in enumerate(crystals):
+        if form is None:
+            result.append(Known(novel=False, error="it could not be reduced"))
+            continue
+        cell, packing = form
+        nearest, difference = known.closest_composition(cell.formula_key)
+        candidates = known.ordered_candidates(cell, packing)
+        kind = "same formula" if difference == 0 else "closest composition"
+        entry = Known(True, candidates[0] if candidates else nearest, kind)
+        entry.composition_difference = difference
+        result.append(entry)
+        size = len(cell.numbers)
+        waiting[position] = [p for p in candidates if len(known.reduced(p).numbers) == size]
+
+    function = partial(_fit_and_distance, tolerances=tolerances)
+    batch = 1
+    while any(waiting.values()):
+        # The closest packing first, then ever more at once: most known crystals are found at once.
+        pairs = [(p, q) for p, queue in waiting.items() for q in queue[:batch]]
+        waiting = {p: queue[batch:] for p, queue in waiting.items() if queue[batch:]}
+        batch *= 4
+        cells = ((crystals[p][0], known.reduced(q)) for p, q in pairs)  # type: ignore[index]
+        for outcome in executor.imap(function, cells, progress=progress):
+            position, reference = pairs[outcome.index]
+            entry = result[position]
+            if outcome.error is not None:
+                name = known.references.ids[reference]
+                entry.error = f"comparison with '{name}': {outcome.error}"
+            elif outcome.value is not None and not entry.rmse <= outcome.value:
+                entry.novel, entry.kind = False, "same crystal"
+                entry.nearest, entry.rmse = reference, outcome.value
+        waiting = {p: queue for p, queue in waiting.items() if result[p].novel}
+    for entry in result:
+        if entry.kind == "same crystal":
+            entry.error = None  # one match decides, whatever else failed
+        elif entry.error is not None:
+            entry.novel = False
+    return result
+
+
+def _fit_and_distance(
+    pair: tuple[PackedCrystal, PackedCrystal], tolerances: Tolerances
+) -> float | None:
+    """Return the RMSE of two reduced cells that are the same crystal, else None."""
+    if not same_crystal(pair, tolerances):
+        return None
+    distance = rms_distance(pair, tolerances)
+    return math.inf if distance is None else distance
+
+
+def _fractions(key: FormulaKey) -> NDArray[np.float32]:
+    fractions = np.zeros(119, dtype=np.float32)
+    for z, count in key:
+        fractions[z] = count
+    fractions /= fractions.sum()
+    return fractions
+
+
+def _packing_difference(
+    first: NDArray[np.float64] | None, second: NDArray[np.float64] | None
+) -> float:
+    if first is None or second is None:
+        return math.inf
+    return float(np.abs(first - second).mean())

@@ -1,0 +1,16 @@
+"""The latent diffusion model."""
+
+from crystal_ldm.ldm_module.diffusion import SamplerStep, StopSampling
+from crystal_ldm.ldm_module.ldm_module import LatentBatch, LDMModule
+from crystal_ldm.ldm_module.options import SamplingOptions
+from crystal_ldm.ldm_module.result import SampleResult, TrajectoryFrame
+
+__all__ = [
+    "LDMModule",
+    "LatentBatch",
+    "SampleResult",
+    "SamplerStep",
+    "SamplingOptions",
+    "StopSampling",
+    "TrajectoryFrame",
+]

@@ -1,0 +1,110 @@
+"""What a condition is. A new kind is a class with these methods, listed in the configuration."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from crystal_ldm.crystals.batch import Values
+from crystal_ldm.errors import DataError, suggest
+
+
+class Condition(nn.Module, ABC):
+    """A property of the whole crystal that generation can be conditioned on.
+
+    Args:
+        label: name of the data set's label; None: the condition's own name.
+        unit: unit of its values, for display.
+        description: one line for display.
+        dropout: share of training crystals for which the condition is left out, each condition on
+            its own, so that the model also learns what crystals are like without it.
+    """
+
+    kind: str
+    name: str = ""
+
+    def __init__(
+        self,
+        label: str | None = None,
+        unit: str = "",
+        description: str = "",
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.label = label
+        self.unit = unit
+        self.description = description
+        self.dropout = dropout
+
+    def build(self, name: str, hidden_size: int) -> None:
+        """Make the layers; called once, by the model that the condition is part of."""
+        self.name = name
+        self.label = self.label or name
+        self.null = nn.Parameter(torch.zeros(hidden_size))
+        self.build_layers(hidden_size)
+
+    @abstractmethod
+    def build_layers(self, hidden_size: int) -> None:
+        """Make the layers of `embed`."""
+
+    @abstractmethod
+    def set_data(self, values: Values) -> None:
+        """Note what the training set's values are like.
+
+        Raises:
+            DataError: if they cannot be used.
+        """
+
+    @abstractmethod
+    def encode(self, values: Values) -> Tensor:
+        """Return values, one a row, as a float tensor (B, F); a row of NaN is the null condition.
+
+        Raises:
+            RequestError: for a value that the model was not trained for.
+        """
+
+    @abstractmethod
+    def embed(self, encoded: Tensor) -> Tensor:
+        """Return embeddings (B, H) of encoded values that are not null."""
+
+    def null_encoding(self, size: int) -> Tensor:
+        """Return `size` null conditions, (size, F)."""
+        return torch.full((size, self.width), torch.nan, device=self.null.device)
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """F, the numbers that encode a value."""
+
+    def forward(self, encoded: Tensor) -> Tensor:
+        """Return embeddings (B, H) of encoded values (B, F), the null embedding for NaN."""
+        missing = encoded.isnan().any(dim=1)
+        known = self.embed(torch.where(missing.unsqueeze(1), torch.zeros_like(encoded), encoded))
+        return torch.where(missing.unsqueeze(1), self.null.to(known.dtype), known)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a control for the condition has to know."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "label": self.label,
+            "unit": self.unit,
+            "description": self.description,
+        }
+
+
+def label_values(label: str, conditions: dict[str, Values]) -> Values:
+    """Return the values of a data set's label.
+
+    Raises:
+        DataError: if the data set does not have it.
+    """
+    if label not in conditions:
+        raise DataError(
+            f"The data set has no label '{label}'.{suggest(label, conditions)} "
+            f"It has: {', '.join(conditions) or 'none'}."
+        )
+    return conditions[label]

@@ -1,0 +1,115 @@
+"""A number as a condition, such as the band gap."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from crystal_ldm.crystals.batch import Values
+from crystal_ldm.errors import DataError, RequestError
+from crystal_ldm.ldm_module.condition.base import Condition
+
+_FREQUENCIES = 16
+_BINS = 40
+
+
+class ScalarCondition(Condition):
+    """A number with a unit.
+
+    Embedded through its standardised value and sines and cosines of it, so that close values stay
+    distinguishable (Tancik et al., Fourier Features, 2020). Values beyond those of the training set
+    are refused.
+
+    Args:
+        label, unit, description, dropout: see `Condition`.
+        minimum, maximum: bounds that hold whatever the training set has.
+    """
+
+    kind = "scalar"
+
+    def __init__(
+        self,
+        label: str | None = None,
+        unit: str = "",
+        description: str = "",
+        dropout: float = 0.2,
+        minimum: float | None = None,
+        maximum: float | None = None,
+    ) -> None:
+        super().__init__(label, unit, description, dropout)
+        self.minimum = minimum
+        self.maximum = maximum
+
+    def build_layers(self, hidden_size: int) -> None:
+        """Make layers, and buffers for what the training set is like."""
+        features = 2 * _FREQUENCIES + 2
+        self.mlp = nn.Sequential(
+            nn.Linear(features, hidden_size), nn.SiLU(), nn.Linear(hidden_size, hidden_size)
+        )
+        self.register_buffer("statistics", torch.tensor([0.0, 1.0, -math.inf, math.inf]))
+        self.register_buffer("edges", torch.linspace(0.0, 1.0, _BINS + 1))
+        self.register_buffer("counts", torch.zeros(_BINS))
+        self.statistics: Tensor
+        self.edges: Tensor
+        self.counts: Tensor
+
+    @property
+    def width(self) -> int:
+        """One number."""
+        return 1
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Lowest and highest value that may be asked for."""
+        low, high = self.statistics[2].item(), self.statistics[3].item()
+        if self.minimum is not None:
+            low = max(low, self.minimum)
+        if self.maximum is not None:
+            high = min(high, self.maximum)
+        return low, high
+
+    def set_data(self, values: Values) -> None:
+        """Take mean, spread, range and histogram of the training set."""
+        if not isinstance(values, Tensor):
+            raise DataError(f"The label '{self.label}' is not a number in every row.")
+        given = values[values.isfinite()].float()
+        if len(given) < 10:
+            raise DataError(f"The label '{self.label}' is given for {len(given)} crystals only.")
+        low, high = given.min(), given.max()
+        std = given.std().clamp_min(1e-6)
+        self.statistics.copy_(torch.stack([given.mean(), std, low, high]))
+        top = high if high > low else low + 1
+        self.edges.copy_(torch.linspace(low.item(), top.item(), _BINS + 1))
+        self.counts.copy_(torch.histc(given, _BINS, low.item(), top.item()))
+
+    def encode(self, values: Values) -> Tensor:
+        """Return values (B, 1). Each must be a number within `bounds`, or NaN."""
+        if not isinstance(values, Tensor) or values.ndim != 1:
+            raise RequestError(f"'{self.name}' must be a number ({self.unit}), not {values!r}.")
+        low, high = self.bounds
+        outside = (values < low - 1e-4) | (values > high + 1e-4) | values.isinf()
+        if bool(outside.any()):
+            wrong = values[outside][0].item()
+            raise RequestError(
+                f"{self.name} = {wrong:g} {self.unit} is outside what this model was trained for, "
+                f"{low:g} to {high:g} {self.unit}."
+            )
+        return values.float().unsqueeze(1).to(self.null.device)
+
+    def embed(self, encoded: Tensor) -> Tensor:
+        """Return embeddings (B, H)."""
+        mean, std = self.statistics[0], self.statistics[1]
+        standard = (encoded - mean) / std
+        frequency = 2.0 ** torch.linspace(-2, 4, _FREQUENCIES, device=encoded.device)
+        angles = standard * frequency
+        zero = (encoded == 0).float()  # a metal is a kind of its own, not a small gap
+        return self.mlp(torch.cat([standard, zero, angles.sin(), angles.cos()], dim=1))
+
+    def describe(self) -> dict[str, Any]:
+        """Return range and histogram of the training set besides name and unit."""
+        low, high = self.bounds
+        histogram = {"edges": self.edges.tolist(), "counts": self.counts.tolist()}
+        return {**super().describe(), "min": low, "max": high, "histogram": histogram}

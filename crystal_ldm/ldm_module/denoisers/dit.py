@@ -1,0 +1,104 @@
+"""The diffusion transformer (Peebles & Xie, Scalable Diffusion Models with Transformers, 2023)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from crystal_ldm.layers import MLP, AtomPosition, Attention, attention_mask, sinusoidal_embedding
+
+
+class DiTBlock(nn.Module):
+    """Transformer block whose norms are shifted, scaled and gated by the condition (adaLN-Zero)."""
+
+    def __init__(self, hidden_size: int, num_heads: int, mlp_ratio: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(hidden_size, elementwise_affine=False, eps=1e-6)
+        self.attention = Attention(hidden_size, num_heads)
+        self.norm2 = nn.LayerNorm(hidden_size, elementwise_affine=False, eps=1e-6)
+        self.mlp = MLP(hidden_size, mlp_ratio)
+        self.modulation = nn.Linear(hidden_size, 6 * hidden_size)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+
+    def forward(self, x: Tensor, condition: Tensor, key_mask: Tensor | None) -> Tensor:
+        """Map x (B, N, H) to (B, N, H); `condition` (B, H) has been through a SiLU."""
+        modulation = self.modulation(condition).unsqueeze(1).chunk(6, dim=-1)
+        shift1, scale1, gate1, shift2, scale2, gate2 = modulation
+        x = x + gate1 * self.attention(self.norm1(x) * (1 + scale1) + shift1, key_mask)
+        return x + gate2 * self.mlp(self.norm2(x) * (1 + scale2) + shift2)
+
+
+class DiT(nn.Module):
+    """Denoiser of variable-length sequences of latents, one token per atom.
+
+    Timestep and conditions of the whole crystal modulate every block; conditions of single atoms
+    (their elements) are added to their tokens. The last layer starts at zero, and so does every
+    block's gate: an untrained DiT predicts 0.
+
+    Args:
+        hidden_size, depth, num_heads, mlp_ratio: size of the transformer.
+        latent_dim: components of an atom's latent vector.
+        max_atoms: most atoms in a cell.
+        output_dim: components of the output; None: `latent_dim` (twice as many for a learned
+            variance).
+    """
+
+    def __init__(
+        self,
+        hidden_size: int = 512,
+        depth: int = 12,
+        num_heads: int = 8,
+        mlp_ratio: float = 4.0,
+        latent_dim: int = 8,
+        max_atoms: int = 20,
+        output_dim: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.input = nn.Linear(latent_dim, hidden_size)
+        self.position = AtomPosition(max_atoms, hidden_size)
+        self.timestep = nn.Sequential(
+            nn.Linear(256, hidden_size), nn.SiLU(), nn.Linear(hidden_size, hidden_size)
+        )
+        self.activation = nn.SiLU()
+        self.blocks = nn.ModuleList(
+            DiTBlock(hidden_size, num_heads, mlp_ratio) for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(hidden_size, elementwise_affine=False, eps=1e-6)
+        self.modulation = nn.Linear(hidden_size, 2 * hidden_size)
+        self.output = nn.Linear(hidden_size, output_dim or latent_dim)
+        for layer in (self.modulation, self.output):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        num_atoms: Tensor,
+        mask: Tensor | None = None,
+        token_condition: Tensor | None = None,
+        condition: Tensor | None = None,
+    ) -> Tensor:
+        """Return the prediction (B, N, output_dim) for noisy latents.
+
+        Args:
+            x: (B, N, latent_dim).
+            timestep: (B,) or a single one (1,).
+            num_atoms: (B,).
+            mask: (B, N), True where there is an atom; None: everywhere.
+            token_condition: (B, N, hidden_size), added to the tokens.
+            condition: (B, hidden_size), added to the embedding of the timestep.
+        """
+        tokens = self.input(x) + self.position(num_atoms, x.shape[1])
+        if token_condition is not None:
+            tokens = tokens + token_condition
+        vector = self.timestep(sinusoidal_embedding(timestep, 256))
+        if condition is not None:
+            vector = vector + condition
+        vector = self.activation(vector.expand(len(x), -1))
+        key_mask = attention_mask(mask)
+        for block in self.blocks:
+            tokens = block(tokens, vector, key_mask)
+        shift, scale = self.modulation(vector).unsqueeze(1).chunk(2, dim=-1)
+        return self.output(self.norm(tokens) * (1 + scale) + shift)

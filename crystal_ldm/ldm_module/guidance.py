@@ -1,0 +1,123 @@
+"""Classifier-free guidance with one scale for each condition (Ho & Salimans 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from crystal_ldm.errors import RequestError, suggest
+from crystal_ldm.ldm_module.network import ConditionedDenoiser, Embedded
+
+Scales = float | Mapping[str, float]
+DEFAULT_SCALE = 2.0
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One evaluation of the network: the first `kept` of the given conditions, times `weight`."""
+
+    kept: int
+    weight: float
+
+
+def scale_of_each(scales: Scales, names: Sequence[str]) -> list[float]:
+    """Return the guidance scale of each condition in `names`.
+
+    Raises:
+        RequestError: for a name that the model does not have, or a scale that is not a number.
+    """
+    if not isinstance(scales, Mapping):
+        scales = dict.fromkeys(names, scales)
+    for name, scale in scales.items():
+        if name not in names:
+            raise RequestError(
+                f"cfg_scale names the condition '{name}', which this model does not have."
+                f"{suggest(name, names)} It has: {', '.join(names) or 'none'}."
+            )
+        number = isinstance(scale, int | float) and not isinstance(scale, bool)
+        if not number or not 0 <= scale <= 100:
+            raise RequestError(f"cfg_scale must be a number from 0 to 100, not {scale!r}.")
+    return [float(scales.get(name, DEFAULT_SCALE)) for name in names]
+
+
+def passes(scales: Sequence[float]) -> list[Pass]:
+    """Return the evaluations whose weighted sum is the guided prediction.
+
+    With conditions c1, c2, … and scales w1, w2, … the prediction is nested,
+
+        e(∅) + w1 [e(c1) − e(∅)] + w2 [e(c1, c2) − e(c1)] + …,
+
+    so that e(c1 … ck) has the weight w_k − w_{k+1} (w_0 = 1, the last one 0). All scales 1 leave the
+    conditional model alone, all 0 the unconditional one; what has no weight is not evaluated.
+    """
+    bounded = [1.0, *scales, 0.0]
+    weights = [bounded[k] - bounded[k + 1] for k in range(len(scales) + 1)]
+    return [Pass(k, w) for k, w in enumerate(weights) if w != 0]
+
+
+class GuidedDenoiser:
+    """A network with everything but x and t filled in: conditions are embedded once.
+
+    Args:
+        network: denoiser and conditions.
+        atomic_numbers: (B, N), requested elements; 0: open.
+        encoded: encoded conditions by name.
+        num_atoms: (B,).
+        mask: (B, N).
+        given: names of the conditions that the request gives, in the order of guidance.
+        scales: guidance scale of each of them.
+    """
+
+    def __init__(
+        self,
+        network: ConditionedDenoiser,
+        atomic_numbers: Tensor,
+        encoded: Mapping[str, Tensor],
+        num_atoms: Tensor,
+        mask: Tensor,
+        given: Sequence[str],
+        scales: Sequence[float],
+    ) -> None:
+        self.network = network
+        self.num_atoms = num_atoms
+        self.mask = None if bool(mask.all()) else mask
+        self._request = (atomic_numbers, encoded, list(given))
+        self._guided = self._prepare(passes(scales))
+        plain = passes([1.0] * len(given))
+        self._plain = self._guided if plain == passes(scales) else self._prepare(plain)
+
+    def __call__(self, x: Tensor, t: int, guided: bool = True) -> Tensor:
+        """Return the guided prediction at timestep t, or the conditional one without guidance."""
+        weights, embedded = self._guided if guided else self._plain
+        copies = len(weights)
+        timestep = torch.full((1,), t, device=x.device)
+        output = self.network(
+            x.repeat(copies, 1, 1),
+            timestep,
+            self.num_atoms.repeat(copies),
+            None if self.mask is None else self.mask.repeat(copies, 1),
+            embedded,
+        )
+        if copies == 1 and weights[0] == 1:
+            return output
+        weighted = output.float().unflatten(0, (copies, -1))
+        return torch.einsum("p,pbnd->bnd", torch.tensor(weights, device=x.device), weighted)
+
+    def _prepare(self, chosen: Sequence[Pass]) -> tuple[list[float], Embedded]:
+        atomic_numbers, encoded, given = self._request
+        tokens, vectors = [], []
+        for one in chosen:
+            kept = set(given[: one.kept])
+            composition = self.network.composition
+            with_elements = composition is not None and composition.name in kept
+            known = atomic_numbers if with_elements else torch.zeros_like(atomic_numbers)
+            values = {n: e if n in kept else torch.full_like(e, torch.nan) for n, e in encoded.items()}
+            token, vector = self.network.embed(known, values)
+            tokens.append(token.expand(len(atomic_numbers), atomic_numbers.shape[1], -1))
+            if vector is not None:
+                vectors.append(vector)
+        embedded = torch.cat(tokens), torch.cat(vectors) if vectors else None
+        return [one.weight for one in chosen], embedded

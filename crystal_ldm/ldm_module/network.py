@@ -1,0 +1,94 @@
+"""The denoiser together with the embeddings of its conditions: what the EMA averages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.ldm_module.condition import Composition, Condition
+from crystal_ldm.ldm_module.condition.base import label_values
+from crystal_ldm.ldm_module.denoisers import DiT
+
+Embedded = tuple[Tensor, Tensor | None]
+"""Token condition (B, N, H) and vector condition (B, H) of a batch."""
+
+
+class ConditionedDenoiser(nn.Module):
+    """A denoiser and its conditions.
+
+    Args:
+        denoiser: the network.
+        conditions: by name, in the order in which guidance adds them.
+    """
+
+    def __init__(self, denoiser: DiT, conditions: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+        for name, condition in conditions.items():
+            condition.build(name, denoiser.hidden_size)  # type: ignore[operator]
+        self.conditions = nn.ModuleDict(conditions)
+
+    @property
+    def composition(self) -> Composition | None:
+        """The condition on elements, where the model has it."""
+        for condition in self.conditions.values():
+            if isinstance(condition, Composition):
+                return condition
+        return None
+
+    @property
+    def properties(self) -> dict[str, Condition]:
+        """The conditions on the whole crystal, by name."""
+        return {n: c for n, c in self.conditions.items() if isinstance(c, Condition)}
+
+    def set_data(self, crystals: CrystalBatch) -> None:
+        """Let each condition see the training set's values."""
+        for condition in self.properties.values():
+            condition.set_data(label_values(condition.label or "", crystals.conditions))
+
+    def encode(self, crystals: CrystalBatch, labels: bool = False) -> dict[str, Tensor]:
+        """Return encoded values (B, F) of the conditions on the whole crystal; missing ones null.
+
+        With `labels` values are looked up by the label's name, else by the condition's.
+        """
+        encoded = {}
+        for name, condition in self.properties.items():
+            key = condition.label if labels else name
+            values = crystals.conditions.get(key or name)
+            encoded[name] = (
+                condition.null_encoding(len(crystals)) if values is None else condition.encode(values)
+            )
+        return encoded
+
+    def embed(self, atomic_numbers: Tensor, encoded: Mapping[str, Tensor]) -> Embedded:
+        """Return the embeddings of known elements (B, N; 0: open) and encoded conditions."""
+        if self.composition is not None:
+            tokens = self.composition(atomic_numbers)
+        else:
+            tokens = torch.zeros(1, 1, self.denoiser.hidden_size, device=atomic_numbers.device)
+        vectors = [condition(encoded[name]) for name, condition in self.properties.items()]
+        return tokens, torch.stack(vectors).sum(dim=0) if vectors else None
+
+    def drop(
+        self,
+        atomic_numbers: Tensor,
+        encoded: Mapping[str, Tensor],
+        generator: torch.Generator,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Leave out conditions for a training step, each on its own for each crystal."""
+        if self.composition is not None:
+            atomic_numbers = self.composition.drop(atomic_numbers, generator)
+        kept = {}
+        for name, condition in self.properties.items():
+            draw = torch.rand(len(atomic_numbers), 1, generator=generator).to(encoded[name].device)
+            kept[name] = encoded[name].masked_fill(draw < condition.dropout, torch.nan)
+        return atomic_numbers, kept
+
+    def forward(
+        self, x: Tensor, timestep: Tensor, num_atoms: Tensor, mask: Tensor | None, embedded: Embedded
+    ) -> Tensor:
+        """Return the denoiser's prediction for noisy latents x (B, N, D)."""
+        return self.denoiser(x, timestep, num_atoms, mask, *embedded)

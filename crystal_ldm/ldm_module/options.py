@@ -1,0 +1,118 @@
+"""How to sample, checked before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from crystal_ldm.errors import RequestError, suggest
+from crystal_ldm.ldm_module.diffusion import get_sampler
+from crystal_ldm.ldm_module.guidance import DEFAULT_SCALE, Scales
+
+PRECISIONS = ("float32", "bfloat16")
+DEFAULT_STEPS = 10
+AUTO_BATCH_TOKENS = 1280
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How to sample.
+
+    Attributes:
+        sampler: `ddpm`, `ddim` or `dpm_solver++`.
+        sampling_steps: steps of the sampler.
+        eta: share of fresh noise in DDIM's steps, 0 to 1.
+        cfg_scale: guidance scale, a number or a dict by condition (1: none, 0: unconditional).
+        cfg_interval: part of the diffusion time (0: clean, 1: noise) in which guidance acts;
+            elsewhere the conditional prediction is used as it is.
+        temperature: factor on the standard deviation of all noise drawn.
+        seed: seed of all noise.
+        batch_size: crystals in a batch, or `auto`: as many as memory bandwidth likes.
+        precision: `float32` or `bfloat16` (autocast of the network; faster on some processors).
+        offset: number of the first crystal of each row, to split a request over workers.
+        trajectory: whether to keep the decoded estimate of each step.
+        max_attempts: how often a crystal without the required elements is made again before they
+            are imposed.
+    """
+
+    sampler: str = "ddim"
+    sampling_steps: int = DEFAULT_STEPS
+    eta: float = 0.0
+    cfg_scale: Scales = DEFAULT_SCALE
+    cfg_interval: tuple[float, float] = (0.0, 1.0)
+    temperature: float = 1.0
+    seed: int = 0
+    batch_size: int | str = "auto"
+    precision: str = "float32"
+    offset: int = 0
+    trajectory: bool = False
+    max_attempts: int = 10
+
+    @classmethod
+    def make(cls, options: Mapping[str, Any]) -> SamplingOptions:
+        """Check options given by keyword.
+
+        Raises:
+            RequestError: for an unknown name or a value out of range.
+        """
+        names = [f.name for f in fields(cls)]
+        for name in options:
+            if name not in names:
+                raise RequestError(
+                    f"Sampling has no option '{name}'.{suggest(name, names)} "
+                    f"The options are {', '.join(names)}."
+                )
+        values = dict(options)
+        if "cfg_interval" in values:
+            values["cfg_interval"] = _interval(values["cfg_interval"])
+        made = cls(**values)
+        get_sampler(made.sampler)
+        _whole("sampling_steps", made.sampling_steps, 1, 10_000)
+        _whole("seed", made.seed, 0, 2**63 - 1)
+        _whole("offset", made.offset, 0, 2**31)
+        _whole("max_attempts", made.max_attempts, 1, 1000)
+        _number("eta", made.eta, 0, 1)
+        _number("temperature", made.temperature, 0, 10)
+        if made.batch_size != "auto":
+            _whole("batch_size", made.batch_size, 1, 1_000_000)
+        if made.precision not in PRECISIONS:
+            raise RequestError(
+                f"The precision must be {' or '.join(PRECISIONS)}, not '{made.precision}'."
+                f"{suggest(made.precision, PRECISIONS)}"
+            )
+        return made
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the options as plain JSON data."""
+        data = asdict(self)
+        data["cfg_interval"] = list(self.cfg_interval)
+        if isinstance(self.cfg_scale, Mapping):
+            data["cfg_scale"] = dict(self.cfg_scale)
+        return data
+
+    def crystals_in_batch(self, num_atoms: int) -> int:
+        """Return how many crystals of up to `num_atoms` atoms to make at once."""
+        if isinstance(self.batch_size, int):
+            return self.batch_size
+        return max(1, AUTO_BATCH_TOKENS // max(num_atoms, 1))
+
+
+def _whole(name: str, value: Any, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise RequestError(f"{name} must be a whole number from {low} to {high}, not {value!r}.")
+
+
+def _number(name: str, value: Any, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise RequestError(f"{name} must be a number from {low} to {high}, not {value!r}.")
+
+
+def _interval(value: Any) -> tuple[float, float]:
+    try:
+        low, high = (float(v) for v in value)
+    except (TypeError, ValueError):
+        low, high = 1.0, 0.0
+    if not 0 <= low <= high <= 1:
+        raise RequestError(f"cfg_interval must be two numbers 0 ≤ low ≤ high ≤ 1, not {value!r}.")
+    return low, high

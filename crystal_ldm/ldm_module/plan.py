@@ -1,0 +1,136 @@
+"""Which crystals a request asks for, and the random numbers that each of them owns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crystal_ldm.crystals import CrystalBatch, ElementRules
+from crystal_ldm.crystals.batch import Values
+from crystal_ldm.crystals.elements import atomic_number
+from crystal_ldm.random import crystal_generator
+
+
+@dataclass
+class Draft:
+    """One crystal to be made.
+
+    Attributes:
+        row, number: its place in the request.
+        rules: what its open atoms may become.
+        known: (n,) atomic numbers, 0 where open; open atoms stand at random places among the known
+            ones, since a trained model expects atoms by electronegativity and theirs is not known.
+        targets: a value for each condition on the whole crystal.
+        generator: the source of its noise.
+        attempt: how often it was made before.
+    """
+
+    row: int
+    number: int
+    rules: ElementRules
+    known: np.ndarray
+    targets: dict[str, object]
+    generator: np.random.Generator
+    attempt: int = 0
+
+
+@dataclass
+class Plan:
+    """The crystals that a request asks for."""
+
+    request: CrystalBatch | None
+    num_samples: int
+    offset: int
+    seed: int
+    atom_counts: Sequence[int] = field(default_factory=list)
+
+    def places(self) -> list[tuple[int, int]]:
+        """Return (row, number) of each crystal."""
+        rows = 1 if self.request is None else len(self.request)
+        numbers = range(self.offset, self.offset + self.num_samples)
+        return [(row, number) for row in range(rows) for number in numbers]
+
+    def draft(self, row: int, number: int, attempt: int = 0) -> Draft:
+        """Return a crystal of the request; its random numbers depend on seed and place alone."""
+        path = (row, number) if attempt == 0 else (row, number, attempt)
+        generator = crystal_generator(self.seed, *path)
+        if self.request is None:
+            weights = np.asarray(self.atom_counts, dtype=float)
+            size = int(generator.choice(len(weights), p=weights / weights.sum()))
+            return Draft(row, number, ElementRules(), np.zeros(size, int), {}, generator, attempt)
+        size = int(self.request.num_atoms[row])
+        known = self.request.atomic_numbers[row, :size].numpy()
+        targets = {
+            name: _target(values, row, generator)
+            for name, values in self.request.conditions.items()
+        }
+        rules = self.request.rules()[row]
+        known = _place_open_atoms(known, generator)
+        return Draft(row, number, rules, known, targets, generator, attempt)
+
+
+def _target(values: Values, row: int, generator: np.random.Generator) -> object:
+    """Return a row's target; one of a range is drawn uniformly."""
+    if isinstance(values, Tensor) and values.ndim == 2:
+        low, high = values[row].tolist()
+        return float(low + (high - low) * generator.random())
+    return float(values[row]) if isinstance(values, Tensor) else values[row]
+
+
+def _place_open_atoms(known: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    open_atoms = int((known == 0).sum())
+    if open_atoms in (0, len(known)):
+        return known
+    places = np.sort(generator.choice(len(known), open_atoms, replace=False))
+    mixed = np.zeros_like(known)
+    mixed[np.setdiff1d(np.arange(len(known)), places)] = known[known > 0]
+    return mixed
+
+
+def require(draft: Draft) -> Draft:
+    """Impose required elements that are not in the formula on open atoms drawn at random."""
+    missing = [z for z in map(atomic_number, draft.rules.required) if z not in draft.known]
+    places = np.flatnonzero(draft.known == 0)
+    chosen = draft.generator.permutation(places)[: len(missing)]
+    draft.known = draft.known.copy()
+    draft.known[chosen] = missing[: len(chosen)]
+    return draft
+
+
+def stack_targets(drafts: Sequence[Draft]) -> dict[str, Values]:
+    """Return the targets of several crystals by condition."""
+    stacked: dict[str, Values] = {}
+    for name in drafts[0].targets:
+        values = [draft.targets[name] for draft in drafts]
+        numbers = all(isinstance(v, float) for v in values)
+        stacked[name] = torch.tensor(values) if numbers else values
+    return stacked
+
+
+def noise_for(drafts: Sequence[Draft], width: int, dim: int) -> Tensor:
+    """Return standard normal noise (B, width, dim), each crystal's from its own generator.
+
+    A crystal of n atoms draws n · dim numbers, so padding does not move its stream.
+    """
+    noise = torch.zeros(len(drafts), width, dim)
+    for i, draft in enumerate(drafts):
+        n = len(draft.known)
+        drawn = draft.generator.standard_normal((n, dim), dtype=np.float32)
+        noise[i, :n] = torch.from_numpy(drawn)
+    return noise
+
+
+def allowed_elements(drafts: Sequence[Draft], known_to_model: Tensor) -> Tensor:
+    """Return (B, 119) bool: what each crystal's open atoms may become."""
+    allowed = known_to_model.cpu().repeat(len(drafts), 1)
+    for row, draft in zip(allowed, drafts, strict=True):
+        if draft.rules.allowed:
+            only = torch.zeros_like(row)
+            only[[atomic_number(symbol) for symbol in draft.rules.allowed]] = True
+            row &= only
+        row[[atomic_number(symbol) for symbol in draft.rules.forbidden]] = False
+    return allowed

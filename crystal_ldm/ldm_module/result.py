@@ -1,0 +1,136 @@
+"""What sampling returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from crystal_ldm.crystals import CrystalBatch
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+
+@dataclass
+class TrajectoryFrame:
+    """The model's estimate of M crystals at one step of the denoising.
+
+    Attributes:
+        step, num_steps: 0 to num_steps - 1; the last frame is the step before the result.
+        noise_level: standard deviation of the noise in the latents at this step.
+        crystals: the decoded estimate of the clean latents, the request's elements imposed.
+        element_confidence: (M, N), the decoder's probability of each atom's element.
+        predicted_noise_rms: (M,), root mean square of the predicted noise.
+    """
+
+    step: int
+    num_steps: int
+    noise_level: float
+    crystals: CrystalBatch
+    element_confidence: Tensor
+    predicted_noise_rms: Tensor
+
+    def __getitem__(self, rows: Tensor) -> TrajectoryFrame:
+        crystals = self.crystals[rows]
+        confidence = self.element_confidence[rows, : crystals.atomic_numbers.shape[1]]
+        rms = self.predicted_noise_rms[rows]
+        return TrajectoryFrame(
+            self.step, self.num_steps, self.noise_level, crystals, confidence, rms
+        )
+
+
+@dataclass
+class SampleResult:
+    """M generated crystals.
+
+    Attributes:
+        crystals: the crystals; their `conditions` are the targets that each was made for.
+        row, number: (M,), row of the request and number within the row.
+        seed: with row and number, all that a crystal's noise depends on.
+        recipe: what makes these crystals again, as plain JSON data.
+        element_agreement: (M,), share of the requested atoms for which the decoder, not told the
+            request, would have chosen the same element; NaN where nothing was requested.
+        attempts: (M,), how often a crystal was made until it had the required elements.
+        imposed: (M,) bool, whether required elements had to be imposed in the end.
+        trajectory: one frame a step, if asked for.
+    """
+
+    crystals: CrystalBatch
+    row: Tensor
+    number: Tensor
+    seed: int
+    recipe: dict[str, Any]
+    element_agreement: Tensor
+    attempts: Tensor
+    imposed: Tensor
+    trajectory: list[TrajectoryFrame] | None = None
+
+    def __len__(self) -> int:
+        return len(self.crystals)
+
+    @property
+    def acceptance_rate(self) -> float:
+        """Share of the crystals made that had the required elements; 1 where none were required."""
+        made = int(self.attempts.sum())
+        return (len(self) - int(self.imposed.sum())) / made if made else 1.0
+
+    def to_structures(self) -> list[Structure]:
+        """Return a pymatgen `Structure` for every crystal, row by row."""
+        return self.crystals.to_structures()
+
+    def __getitem__(self, rows: Tensor | Sequence[int]) -> SampleResult:
+        rows = torch.as_tensor(rows)
+        frames = self.trajectory
+        return SampleResult(
+            crystals=self.crystals[rows],
+            row=self.row[rows],
+            number=self.number[rows],
+            seed=self.seed,
+            recipe=self.recipe,
+            element_agreement=self.element_agreement[rows],
+            attempts=self.attempts[rows],
+            imposed=self.imposed[rows],
+            trajectory=None if frames is None else [frame[rows] for frame in frames],
+        )
+
+    def in_order(self) -> SampleResult:
+        """Return the crystals sorted by row and number."""
+        by_number = torch.argsort(self.number, stable=True)
+        return self[by_number[torch.argsort(self.row[by_number], stable=True)]]
+
+    @staticmethod
+    def cat(results: Sequence[SampleResult]) -> SampleResult:
+        """Join the results of one request."""
+        first = results[0]
+        trajectory = None
+        if all(r.trajectory is not None for r in results):
+            trajectory = [_join_frames(frames) for frames in zip(*(r.trajectory or [] for r in results), strict=True)]
+        return SampleResult(
+            crystals=CrystalBatch.cat([r.crystals for r in results]),
+            row=torch.cat([r.row for r in results]),
+            number=torch.cat([r.number for r in results]),
+            seed=first.seed,
+            recipe=first.recipe,
+            element_agreement=torch.cat([r.element_agreement for r in results]),
+            attempts=torch.cat([r.attempts for r in results]),
+            imposed=torch.cat([r.imposed for r in results]),
+            trajectory=trajectory,
+        )
+
+
+def _join_frames(frames: Sequence[TrajectoryFrame]) -> TrajectoryFrame:
+    first = frames[0]
+    crystals = CrystalBatch.cat([f.crystals for f in frames])
+    width = crystals.atomic_numbers.shape[1]
+    confidence = [
+        torch.nn.functional.pad(f.element_confidence, (0, width - f.element_confidence.shape[1]))
+        for f in frames
+    ]
+    rms = torch.cat([f.predicted_noise_rms for f in frames])
+    return TrajectoryFrame(
+        first.step, first.num_steps, first.noise_level, crystals, torch.cat(confidence), rms
+    )

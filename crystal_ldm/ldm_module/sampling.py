@@ -1,0 +1,266 @@
+"""From a request to crystals: drafts, noise, guided denoising, decoding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.elements import atomic_number
+from crystal_ldm.errors import RequestError
+from crystal_ldm.ldm_module.checks import check_request
+from crystal_ldm.ldm_module.diffusion import (
+    ModelPrediction,
+    SamplerStep,
+    StopSampling,
+    get_sampler,
+)
+from crystal_ldm.ldm_module.guidance import GuidedDenoiser, scale_of_each
+from crystal_ldm.ldm_module.options import SamplingOptions
+from crystal_ldm.ldm_module.plan import (
+    Draft,
+    Plan,
+    allowed_elements,
+    noise_for,
+    require,
+    stack_targets,
+)
+from crystal_ldm.ldm_module.result import SampleResult, TrajectoryFrame
+from crystal_ldm.recipe import make_recipe
+
+if TYPE_CHECKING:
+    from crystal_ldm.ldm_module.ldm_module import LDMModule
+
+Callback = Callable[[SamplerStep], None] | None
+Wanted = Callable[[int, int], bool] | None
+Start = tuple[Tensor, list[int]]
+"""Latents (M, N, D) of each crystal to start from, and the timesteps that are left."""
+
+
+def sample_batches(
+    ldm: LDMModule,
+    request: CrystalBatch | None,
+    num_samples: int,
+    options: SamplingOptions,
+    callback: Callback = None,
+    start: Start | None = None,
+    wanted: Wanted = None,
+) -> Iterator[SampleResult]:
+    """Yield each finished batch; see `LDMModule.iter_sample`.
+
+    With `start` the crystals of row i begin at latents i, noised to the first of the timesteps.
+    """
+    if isinstance(num_samples, bool) or not isinstance(num_samples, int) or num_samples < 1:
+        raise RequestError(f"num_samples must be a whole number of at least 1, not {num_samples!r}.")
+    if request is not None:
+        request = request.to("cpu")
+    check_request(ldm, request)
+    scale_of_each(options.cfg_scale, list(ldm.conditions))
+    plan = Plan(request, num_samples, options.offset, options.seed, ldm.num_atoms_histogram)
+    recipe = make_recipe(
+        model=ldm.source,
+        model_hash=ldm.model_hash,
+        request=None if request is None else request.to_request(),
+        sampling={"num_samples": num_samples, **options.to_dict()},
+        data_hash=ldm.data_info.get("content_hash", ""),
+    )
+    places = [p for p in plan.places() if wanted is None or wanted(*p)]
+    return _generate(ldm, plan, places, options, recipe, callback, start)
+
+
+def _generate(
+    ldm: LDMModule,
+    plan: Plan,
+    places: Sequence[tuple[int, int]],
+    options: SamplingOptions,
+    recipe: dict[str, Any],
+    callback: Callback,
+    start: Start | None,
+) -> Iterator[SampleResult]:
+    drafts = [plan.draft(row, number) for row, number in places]
+    # Crystals of similar size share a batch: little padding. Each knows its place in the request.
+    drafts.sort(key=lambda draft: len(draft.known))
+    while drafts:
+        size = options.crystals_in_batch(len(drafts[0].known))
+        size = min(size, options.crystals_in_batch(len(drafts[min(size, len(drafts)) - 1].known)))
+        batch, drafts = drafts[:size], drafts[size:]
+        try:
+            yield _make_batch(ldm, plan, batch, options, recipe, callback, start)
+        except StopSampling:
+            return
+
+
+def _make_batch(
+    ldm: LDMModule,
+    plan: Plan,
+    drafts: list[Draft],
+    options: SamplingOptions,
+    recipe: dict[str, Any],
+    callback: Callback,
+    start: Start | None,
+) -> SampleResult:
+    result = _denoise(ldm, drafts, options, recipe, callback, start)
+    for attempt in range(1, options.max_attempts + 1):
+        wrong = [i for i, d in enumerate(drafts) if not _has_required(d, result.crystals, i)]
+        if not wrong:
+            break
+        again = [plan.draft(drafts[i].row, drafts[i].number, attempt) for i in wrong]
+        last = attempt == options.max_attempts
+        if last:
+            again = [require(draft) for draft in again]
+        remade = _denoise(ldm, again, options, recipe, callback, start)
+        remade.attempts = remade.attempts + attempt
+        remade.imposed = remade.imposed | last
+        result = _replace(result, remade, wrong)
+    return result
+
+
+def _has_required(draft: Draft, crystals: CrystalBatch, i: int) -> bool:
+    if not draft.rules.required:
+        return True
+    present = set(crystals.atomic_numbers[i].tolist())
+    return all(atomic_number(symbol) in present for symbol in draft.rules.required)
+
+
+def _replace(result: SampleResult, remade: SampleResult, rows: Sequence[int]) -> SampleResult:
+    joined = SampleResult.cat([result, remade])
+    order = torch.arange(len(result))
+    order[torch.tensor(rows)] = len(result) + torch.arange(len(rows))
+    return joined[order]
+
+
+@torch.inference_mode()
+def _denoise(
+    ldm: LDMModule,
+    drafts: Sequence[Draft],
+    options: SamplingOptions,
+    recipe: dict[str, Any],
+    callback: Callback,
+    start: Start | None,
+) -> SampleResult:
+    device = ldm.latent_mean.device
+    sizes = torch.tensor([len(draft.known) for draft in drafts])
+    width, dim = int(sizes.max()), ldm.vae.latent_dim
+    known = torch.zeros(len(drafts), width, dtype=torch.long)
+    for row, draft in zip(known, drafts, strict=True):
+        row[: len(draft.known)] = torch.from_numpy(draft.known)
+    targets = stack_targets(drafts)
+    request = CrystalBatch(known, sizes, conditions=targets).to(device)
+    allowed = allowed_elements(drafts, ldm.element_mask()).to(device)
+
+    network = ldm.sampler_network
+    encoded = network.encode(request)
+    given = _given(ldm, request.atomic_numbers, encoded)
+    scales = dict(zip(ldm.conditions, scale_of_each(options.cfg_scale, list(ldm.conditions)), strict=True))
+    model = GuidedDenoiser(
+        network,
+        request.atomic_numbers,
+        encoded,
+        request.num_atoms,
+        request.mask,
+        given,
+        [scales[name] for name in given],
+    )
+    last_timestep = max(ldm.diffusion.timesteps - 1, 1)
+    low, high = options.cfg_interval
+    bfloat16 = options.precision == "bfloat16"
+
+    def denoise(x: Tensor, t: int) -> ModelPrediction:
+        guided = low <= t / last_timestep <= high
+        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+            output = model(x, t, guided)
+        return ldm.diffusion.predict(output.float(), x, t)
+
+    def noise(x: Tensor) -> Tensor:
+        return options.temperature * noise_for(drafts, width, dim).to(x)
+
+    frames: list[TrajectoryFrame] = []
+
+    def report(step: SamplerStep) -> None:
+        if options.trajectory:
+            frames.append(_frame(ldm, request, allowed, step))
+        if callback is not None:
+            callback(step)
+
+    x = noise(torch.zeros((), device=device))
+    timesteps = ldm.diffusion.sampling_timesteps(options.sampling_steps)
+    if start is not None:
+        origin, timesteps = start
+        rows = torch.tensor([draft.row for draft in drafts])
+        x = ldm.diffusion.q_sample(origin[rows, :width].to(x), timesteps[0], x)
+    run = get_sampler(options.sampler)
+    x = run(denoise, x, ldm.diffusion, timesteps, noise=noise, eta=options.eta, callback=report)
+    crystals, agreement = decode_latents(ldm, x, request, allowed)
+    crystals.conditions = targets
+    count = len(drafts)
+    return SampleResult(
+        crystals=crystals.to("cpu"),
+        row=torch.tensor([draft.row for draft in drafts]),
+        number=torch.tensor([draft.number for draft in drafts]),
+        seed=options.seed,
+        recipe=recipe,
+        element_agreement=agreement.cpu(),
+        attempts=torch.ones(count, dtype=torch.long),
+        imposed=torch.zeros(count, dtype=torch.bool),
+        trajectory=frames if options.trajectory else None,
+    )
+
+
+def _given(ldm: LDMModule, atomic_numbers: Tensor, encoded: dict[str, Tensor]) -> list[str]:
+    """Return the conditions that at least one crystal of the batch gives, in guidance's order."""
+    composition = ldm.sampler_network.composition
+    return [
+        name
+        for name in ldm.conditions
+        if (name in encoded and not bool(encoded[name].isnan().any(dim=1).all()))
+        or (composition is not None and name == composition.name and bool((atomic_numbers > 0).any()))
+    ]
+
+
+def decode_latents(
+    ldm: LDMModule, x: Tensor, request: CrystalBatch, allowed: Tensor
+) -> tuple[CrystalBatch, Tensor]:
+    """Return crystals for standardised latents (B, N, D), and the decoder's agreement (B,).
+
+    Open atoms get the element that the decoder likes best among the allowed ones; then the whole
+    crystal is decoded with all elements known. The agreement is the share of requested elements
+    that the decoder, not told of them, finds in the latents (see `SampleResult`).
+    """
+    vae, known = ldm.vae, request.atomic_numbers
+    latents = x.float() * ldm.latent_std + ldm.latent_mean
+    blind = vae.decoder_output(latents, request.num_atoms, torch.zeros_like(known))
+    own = vae.choose_elements(blind.element_logits)
+    requested = known > 0
+    agreement = ((own == known) & requested).sum(dim=1) / requested.sum(dim=1)
+    if bool((requested | ~request.mask).all()):
+        elements = known
+    else:
+        informed = vae.decoder_output(latents, request.num_atoms, known)
+        chosen = vae.choose_elements(informed.element_logits, allowed)
+        elements = torch.where(requested, known, chosen) * request.mask
+    return vae.decode(latents, request.num_atoms, elements), agreement
+
+
+def _frame(
+    ldm: LDMModule, request: CrystalBatch, allowed: Tensor, step: SamplerStep
+) -> TrajectoryFrame:
+    vae = ldm.vae
+    latents = step.x0.float() * ldm.latent_std + ldm.latent_mean
+    output = vae.decoder_output(latents, request.num_atoms, request.atomic_numbers)
+    crystals = vae.to_crystals(output, request.num_atoms, request.atomic_numbers, allowed)
+    probability = output.element_logits.masked_fill(~allowed.unsqueeze(1), -torch.inf).softmax(-1)
+    confidence = probability.gather(-1, crystals.atomic_numbers.unsqueeze(-1)).squeeze(-1)
+    mask = request.mask.unsqueeze(-1)
+    squares = (step.noise.float().square() * mask).sum(dim=(1, 2))
+    rms = (squares / (request.num_atoms * step.noise.shape[-1])).sqrt()
+    return TrajectoryFrame(
+        step=step.step,
+        num_steps=step.num_steps,
+        noise_level=step.noise_level,
+        crystals=crystals.to("cpu"),
+        element_confidence=(confidence * request.mask).cpu(),
+        predicted_noise_rms=rms.cpu(),
+    )

@@ -1,0 +1,52 @@
+"""AdamW with a learning rate that depends on the step alone, so that a resumed run is the same run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """AdamW (Loshchilov & Hutter 2019): linear warm-up, then a cosine down to `final_share`.
+
+    Attributes:
+        learning_rate: the largest learning rate.
+        warmup_steps: steps of linear warm-up.
+        max_steps: steps of the whole run.
+        final_share: share of `learning_rate` that is left at `max_steps`.
+        weight_decay: decay of weight matrices; vectors (biases, norms) and embeddings have none.
+        betas: decay rates of the two moments.
+    """
+
+    learning_rate: float = 1e-3
+    warmup_steps: int = 500
+    max_steps: int = 20_000
+    final_share: float = 0.01
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.98)
+
+    def factor(self, step: int) -> float:
+        """Return the share of `learning_rate` at `step`."""
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        span = max(self.max_steps - self.warmup_steps, 1)
+        progress = min((step - self.warmup_steps) / span, 1.0)
+        cosine = 0.5 * (1 + math.cos(math.pi * progress))
+        return self.final_share + (1 - self.final_share) * cosine
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> dict[str, Any]:
+        """Return optimiser and scheduler in the form that Lightning takes."""
+        trained = [p for p in parameters if p.requires_grad]
+        groups = [
+            {"params": [p for p in trained if p.ndim >= 2], "weight_decay": self.weight_decay},
+            {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate, betas=self.betas, fused=True)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,48 @@
+"""Notebooks as jobs: one, a chain, or a grid of parameters, from Python or the shell.
+
+```
+python -m crystal_ldm.pipeline sweep.yaml
+```
+The keys of `sweep.yaml` are described in `crystal_ldm.pipeline.spec`. Names are resolved on first
+use: a notebook that only reads its parameters loads nothing else.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crystal_ldm.pipeline.html import export_html as export_html
+    from crystal_ldm.pipeline.html import save_report as save_report
+    from crystal_ldm.pipeline.spec import read_sweep as read_sweep
+    from crystal_ldm.pipeline.sweep import JobResult as JobResult
+    from crystal_ldm.pipeline.sweep import SweepResult as SweepResult
+    from crystal_ldm.pipeline.sweep import run_notebook as run_notebook
+    from crystal_ldm.pipeline.sweep import run_sweep as run_sweep
+
+_LAZY = {
+    "JobResult": "sweep",
+    "SweepResult": "sweep",
+    "export_html": "html",
+    "read_sweep": "spec",
+    "run_notebook": "sweep",
+    "run_sweep": "sweep",
+    "save_report": "html",
+}
+
+__all__ = [
+    "JobResult",
+    "SweepResult",
+    "export_html",
+    "read_sweep",
+    "run_notebook",
+    "run_sweep",
+    "save_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -1,0 +1,52 @@
+"""Models that come with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crystal_ldm.errors import CheckpointError, suggest
+
+if TYPE_CHECKING:
+    from crystal_ldm.ldm_module import LDMModule
+
+FOLDER = Path(__file__).parent
+DEFAULT = "oqmd_icsd"
+
+
+def available() -> list[str]:
+    """Return the names of the shipped models, the default one first."""
+    names = sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+    return sorted(names, key=lambda name: name != DEFAULT)
+
+
+def model_file(name: str = DEFAULT) -> Path:
+    """Return the file of a shipped model.
+
+    Raises:
+        CheckpointError: if there is no model of that name.
+    """
+    path = FOLDER / f"{name}.safetensors"
+    if name not in available():
+        raise CheckpointError(
+            f"There is no shipped model '{name}'.{suggest(name, available())} "
+            f"There are: {', '.join(available()) or 'none'}."
+        )
+    return path
+
+
+def load_pretrained(name: str = DEFAULT, device: str = "cpu") -> LDMModule:
+    """Load a model that comes with the package, ready to sample.
+
+    Args:
+        name: `oqmd_icsd` (the default) or another of `crystal_ldm.pretrained.available()`.
+        device: where to put it.
+
+    Raises:
+        CheckpointError: if there is no such model, or its file is damaged.
+    """
+    from crystal_ldm.ldm_module import LDMModule
+
+    ldm = LDMModule.load_from_checkpoint(model_file(name), device=device)
+    ldm.source = name
+    return ldm

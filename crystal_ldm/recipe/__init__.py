@@ -1,0 +1,21 @@
+"""Recipes: what a set of generated crystals depends on, and the same crystals from it again."""
+
+from crystal_ldm.recipe.content import (
+    check_recipe,
+    embed_recipe,
+    from_recipe,
+    make_recipe,
+    read_recipe,
+    versions,
+    write_recipe,
+)
+
+__all__ = [
+    "check_recipe",
+    "embed_recipe",
+    "from_recipe",
+    "make_recipe",
+    "read_recipe",
+    "versions",
+    "write_recipe",
+]

@@ -1,0 +1,261 @@
+"""Recipes: everything that a set of generated crystals depends on, as plain JSON.
+
+A recipe has these keys:
+
+| key | value |
+|---|---|
+| `format` | version of this layout, 1 |
+| `model` | name of the shipped model, or path of the checkpoint |
+| `model_hash` | hash of its weights and configuration |
+| `data_hash` | hash of the data set that it was trained on |
+| `request` | `CrystalBatch.to_request()`; null: de novo |
+| `sampling` | keyword arguments of `LDMModule.sample` (sampler, steps, scales, seed, ...) |
+| `versions` | of crystal_ldm, torch, numpy, pymatgen |
+| `row`, `number` | in the CIF of one crystal: its row of the request and its number in that row |
+
+It is stored as `recipe.json` of a run and, as the data item `_crystal_ldm_recipe`, in each CIF.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import warnings
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crystal_ldm.atomic import atomic_write_json
+from crystal_ldm.errors import CheckpointError, DataError, RequestError, suggest
+from crystal_ldm.recipe.files import MAX_BYTES, cif_text, recipe_text
+
+if TYPE_CHECKING:
+    from crystal_ldm.crystals import CrystalBatch
+    from crystal_ldm.ldm_module import LDMModule, SampleResult
+
+FORMAT = 1
+
+_REQUIRED: dict[str, tuple[type, ...]] = {
+    "format": (int,),
+    "model": (str,),
+    "model_hash": (str,),
+    "request": (dict, type(None)),
+    "sampling": (dict,),
+    "versions": (dict,),
+}
+_OPTIONAL: dict[str, tuple[type, ...]] = {
+    "data_hash": (str,),
+    "row": (int,),
+    "number": (int,),
+}
+_MAX_SAMPLES = 10_000_000
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that decide which crystals come out."""
+    import crystal_ldm
+
+    found = {"crystal_ldm": crystal_ldm.__version__}
+    for name in ("torch", "numpy", "pymatgen"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+def make_recipe(
+    model: str,
+    model_hash: str,
+    request: Mapping[str, Any] | None,
+    sampling: Mapping[str, Any],
+    data_hash: str = "",
+) -> dict[str, Any]:
+    """Return the checked recipe of one call of `LDMModule.sample`.
+
+    Args:
+        model: name of the shipped model, or path of the checkpoint.
+        model_hash: `LDMModule.model_hash`.
+        request: `CrystalBatch.to_request()`, or None for crystals de novo.
+        sampling: the call's other keyword arguments, without `callback`.
+        data_hash: `content_hash` of the training data.
+
+    Raises:
+        DataError: a value is not plain JSON.
+    """
+    recipe = {
+        "format": FORMAT,
+        "model": model,
+        "model_hash": model_hash,
+        "data_hash": data_hash,
+        "request": None if request is None else dict(request),
+        "sampling": dict(sampling),
+        "versions": versions(),
+    }
+    return check_recipe(_plain(recipe))
+
+
+def write_recipe(path: Path | str, recipe: Mapping[str, Any]) -> None:
+    """Write a recipe to `path` as JSON, whole or not at all.
+
+    Raises:
+        DataError: it is not a recipe.
+        RunError: the file system refused.
+    """
+    atomic_write_json(path, check_recipe(_plain(recipe)))
+
+
+def embed_recipe(cif: str, recipe: Mapping[str, Any], row: int, number: int) -> str:
+    """Return the text of a CIF with the recipe of the crystal in it.
+
+    Args:
+        cif: text with one data block.
+        recipe: of the whole result.
+        row: the crystal's row of the request.
+        number: the crystal's number within that row.
+
+    Raises:
+        DataError: `cif` has no data block, or `recipe` is not one.
+    """
+    whole = check_recipe(_plain({**recipe, "row": int(row), "number": int(number)}))
+    return cif_text(cif, json.dumps(whole, indent=1, ensure_ascii=True, allow_nan=False))
+
+
+def read_recipe(file: Path | str | bytes) -> dict[str, Any]:
+    """Return the recipe in a file made here.
+
+    Args:
+        file: path (or, as bytes, content) of a `recipe.json`, of a CIF, or of a zip archive that
+            holds one of them.
+
+    Raises:
+        DataError: it cannot be read, holds no recipe, or the recipe is damaged.
+    """
+    name = "the given file" if isinstance(file, bytes) else f"'{file}'"
+    text = recipe_text(file, name)
+    try:
+        content = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"The recipe in {name} is damaged or cut short ({error}).") from error
+    return check_recipe(content, name)
+
+
+def check_recipe(recipe: Any, name: str = "the recipe") -> dict[str, Any]:
+    """Return `recipe` when it has the layout that this module describes.
+
+    Raises:
+        DataError: with the key that is wrong.
+    """
+    if not isinstance(recipe, dict):
+        raise DataError(f"{name} holds no recipe but a {type(recipe).__name__}.")
+    known = {**_REQUIRED, **_OPTIONAL}
+    for key, value in recipe.items():
+        if key not in known:
+            raise DataError(f"{name}: unknown key '{key}' in the recipe.{suggest(key, known)}")
+        if not isinstance(value, known[key]) or isinstance(value, bool):
+            raise DataError(f"{name}: '{key}' of the recipe is a {type(value).__name__}.")
+    for key in _REQUIRED:
+        if key not in recipe:
+            raise DataError(f"{name}: the recipe lacks '{key}'.")
+    if recipe["format"] != FORMAT:
+        raise DataError(
+            f"{name}: the recipe has layout {recipe['format']}, and this version reads layout "
+            f"{FORMAT}. Use the version of crystal_ldm that wrote it."
+        )
+    if ("row" in recipe) != ("number" in recipe):
+        raise DataError(f"{name}: the recipe of one crystal has both 'row' and 'number'.")
+    for key in ("row", "number"):
+        if recipe.get(key, 0) < 0:
+            raise DataError(f"{name}: '{key}' of the recipe is negative.")
+    samples = recipe["sampling"].get("num_samples", 1)
+    if isinstance(samples, int) and samples > _MAX_SAMPLES:
+        raise DataError(f"{name}: {samples} samples are more than the {_MAX_SAMPLES} allowed.")
+    return recipe
+
+
+def from_recipe(file: Path | str | bytes, ldm: LDMModule | None = None) -> SampleResult:
+    """Make the crystals of a recipe again: all of a `recipe.json`, the one of a CIF.
+
+    Args:
+        file: see `read_recipe`.
+        ldm: the model; None: the one that the recipe names.
+
+    Raises:
+        DataError: see `read_recipe`.
+        CheckpointError: the model is not there, or not the one that made the crystals.
+        RequestError: `LDMModule.sample` does not know an argument, or refuses the request.
+    """
+    from crystal_ldm.crystals import CrystalBatch
+
+    recipe = read_recipe(file)
+    _warn_of_versions(recipe["versions"])
+    if ldm is None:
+        ldm = _load_model(recipe["model"])
+    if ldm.model_hash != recipe["model_hash"]:
+        raise CheckpointError(
+            f"The recipe was made by the model '{recipe['model']}' with hash "
+            f"{recipe['model_hash'][:12]}, and this one has {ldm.model_hash[:12]}: it would give "
+            "other crystals. Pass the right one: from_recipe(file, ldm=...)."
+        )
+    sampling = _checked_sampling(recipe["sampling"])
+    request = recipe["request"]
+    batch: CrystalBatch | None = None if request is None else CrystalBatch.from_request(request)
+    if "number" not in recipe:
+        return ldm.sample(batch, **sampling)
+    place = (recipe["row"], recipe["number"])
+    first = sampling["offset"]
+    numbers = range(first, first + sampling["num_samples"])
+    if place[0] >= (1 if batch is None else len(batch)) or place[1] not in numbers:
+        raise RequestError(f"The recipe asks for no crystal in row {place[0]}, number {place[1]}.")
+    # That number alone is planned: a request for a million crystals is not walked through.
+    sampling |= {"num_samples": 1, "offset": place[1]}
+    return ldm.sample(batch, wanted=lambda row, number: (row, number) == place, **sampling)
+
+
+def _load_model(model: str) -> LDMModule:
+    from crystal_ldm.ldm_module import LDMModule
+    from crystal_ldm.pretrained import load_pretrained
+    from crystal_ldm.runs import resolve_path
+
+    path = resolve_path(model)
+    return LDMModule.load_from_checkpoint(path) if path.is_file() else load_pretrained(model)
+
+
+def _checked_sampling(sampling: dict[str, Any]) -> dict[str, Any]:
+    """Return the keyword arguments, all of them data that `sample` knows."""
+    from crystal_ldm.ldm_module.options import SamplingOptions
+
+    known = ["num_samples", *(field.name for field in dataclasses.fields(SamplingOptions))]
+    for key in sampling:
+        if key not in known:
+            raise RequestError(f"Sampling has no option '{key}'.{suggest(key, known)}")
+    checked = {"num_samples": 1, "offset": 0, **sampling}
+    for key in ("num_samples", "offset"):
+        if isinstance(checked[key], bool) or not isinstance(checked[key], int):
+            raise RequestError(f"{key} should be a whole number and is {checked[key]!r}.")
+    return checked
+
+
+def _warn_of_versions(made_with: Mapping[str, Any]) -> None:
+    here = versions()
+    other = [f"{k} {v} (here {here[k]})" for k, v in made_with.items() if here.get(k, v) != v]
+    if other:
+        warnings.warn(
+            f"The recipe was made with {', '.join(other)}: the crystals may differ slightly.",
+            stacklevel=3,
+        )
+
+
+def _plain(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        text = json.dumps(dict(recipe), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DataError(f"A recipe must be plain JSON values ({error}).") from error
+    if len(text) > MAX_BYTES:
+        raise DataError(f"The recipe is larger than {MAX_BYTES // 2**20} MiB: split the request.")
+    return dict(json.loads(text))
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not allowed in a recipe")

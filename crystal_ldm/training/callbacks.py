@@ -1,0 +1,187 @@
+"""What happens around the training steps: checkpoints, time budget, metrics, validation."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+Live = Callable[[dict[str, float]], None]
+
+
+def save_atomically(trainer: pl.Trainer, path: Path, weights_only: bool = False) -> None:
+    """Write a checkpoint beside `path` and move it there, so that no half-written one is ever seen."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        trainer.save_checkpoint(temporary, weights_only=weights_only)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class RegularCheckpoint(pl.Callback):
+    """Save `last.ckpt` every few minutes and at the end."""
+
+    def __init__(self, path: Path, minutes: float) -> None:
+        self.path = path
+        self.seconds = 60 * minutes
+        self.saved_at = time.monotonic()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Save when it is time."""
+        if time.monotonic() - self.saved_at >= self.seconds:
+            self._save(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, _: Any) -> None:
+        """Save the last step."""
+        self._save(trainer)
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        save_atomically(trainer, self.path)
+        self.saved_at = time.monotonic()
+
+
+class StopWhenAsked(pl.Callback):
+    """End the training after `max_minutes` of this call, or when `stop` is set."""
+
+    def __init__(self, max_minutes: float | None, stop: threading.Event | None) -> None:
+        self.deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
+        self.stop = stop
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Check clock and event."""
+        late = self.deadline is not None and time.monotonic() > self.deadline
+        if late or (self.stop is not None and self.stop.is_set()):
+            trainer.should_stop = True
+
+
+class MetricsLog(pl.Callback):
+    """Clip gradients to a norm of `gradient_clip`, and append one JSON line of averaged metrics to `metrics.jsonl` every `every` steps.
+
+    A line holds `step`, `learning_rate`, `gradient_norm`, `crystals_per_second`, `minutes` (of
+    training in all) and the loss with its parts; lines of the validation have names that start with
+    `val_`.
+    """
+
+    def __init__(
+        self, path: Path, every: int, gradient_clip: float, live: Live | None, progress: bool
+    ) -> None:
+        self.path = path
+        self.every = every
+        self.gradient_clip = gradient_clip
+        self.live = live
+        self.progress = progress
+        self.sums: dict[str, float] = defaultdict(float)
+        self.steps = 0
+        self.crystals = 0
+        self.seconds_before = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, _: Any) -> None:
+        """Drop lines of steps that a killed run made after its last checkpoint: they come again."""
+        kept = [m for m in read_metrics(self.path) if m["step"] <= trainer.global_step]
+        self.seconds_before = max((60 * m.get("minutes", 0.0) for m in kept), default=0.0)
+        temporary = self.path.with_suffix(".tmp")
+        temporary.write_text("".join(json.dumps(m) + "\n" for m in kept))
+        os.replace(temporary, self.path)
+        self.started = self.window_started = time.monotonic()
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, module: Any, _: Any) -> None:
+        """Clip the gradient (Lightning refuses to with a fused optimiser) and note its norm."""
+        norm = torch.nn.utils.clip_grad_norm_(module.parameters(), self.gradient_clip)
+        if (trainer.global_step + 1) % self.every == 0:
+            self.gradient_norm = float(norm)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Sum up, and write a line when it is time."""
+        for name, value in module.step_metrics.items():
+            self.sums[name] += float(value)
+        self.steps += 1
+        self.crystals += len(batch)
+        if trainer.global_step % self.every == 0:
+            now = time.monotonic()
+            line = {
+                "step": trainer.global_step,
+                **{name: total / self.steps for name, total in self.sums.items()},
+                "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+                "gradient_norm": getattr(self, "gradient_norm", float("nan")),
+                "crystals_per_second": self.crystals / max(now - self.window_started, 1e-9),
+                "minutes": (self.seconds_before + now - self.started) / 60,
+            }
+            self.write(line)
+            self.sums.clear()
+            self.steps = self.crystals = 0
+            self.window_started = time.monotonic()
+
+    def write(self, line: dict[str, float]) -> None:
+        """Append a line, tell the live view, print it."""
+        with self.path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        if self.live is not None:
+            self.live(line)
+        if self.progress:
+            shown = [f"{k} {v:.4g}" for k, v in line.items() if k != "step"]
+            print(f"step {line['step']:>6}  " + "  ".join(shown), flush=True)
+
+
+class Validation(pl.Callback):
+    """Every `every` steps, measure the loss on the choosing part and keep the best weights.
+
+    The noise is the same each time, so that two checkpoints are compared on the same ground.
+    """
+
+    def __init__(self, batches: list[Any], every: int, log: MetricsLog, best: Path) -> None:
+        self.batches = batches
+        self.every = every
+        self.metrics_log = log
+        self.best_path = best
+        self.best_loss = float("inf")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs to know."""
+        return {"best_loss": self.best_loss}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the best loss of the run so far."""
+        self.best_loss = state_dict["best_loss"]
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
+        """Validate when it is time."""
+        if trainer.global_step % self.every == 0:
+            self.run(trainer, module)
+
+    def run(self, trainer: pl.Trainer, module: Any) -> None:
+        """Validate now."""
+        module.eval()
+        with torch.no_grad():
+            parts: dict[str, float] = defaultdict(float)
+            total = sum(len(batch) for batch in self.batches)
+            for i, batch in enumerate(self.batches):
+                for name, value in module.validation_metrics(batch, i).items():
+                    parts[f"val_{name}"] += float(value) * len(batch) / total
+        module.train()
+        self.metrics_log.write({"step": trainer.global_step, **parts})
+        if parts["val_loss"] < self.best_loss:
+            self.best_loss = parts["val_loss"]
+            save_atomically(trainer, self.best_path, weights_only=True)
+
+
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """Return the lines of `metrics.jsonl`; a last line cut short by a kill is left out."""
+    lines = []
+    if path.is_file():
+        for text in path.read_text().splitlines():
+            try:
+                lines.append(json.loads(text))
+            except json.JSONDecodeError:
+                break
+    return lines

@@ -1,0 +1,189 @@
+"""Training a VAE or an LDM on a data set: one function, resumable at any moment."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from crystal_ldm.checkpoints import Checkpoint, load_module, save_safetensors
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.elements import atomic_number, symbols
+from crystal_ldm.errors import DataError
+from crystal_ldm.training.callbacks import (
+    Live,
+    MetricsLog,
+    RegularCheckpoint,
+    StopWhenAsked,
+    Validation,
+)
+from crystal_ldm.training.stream import StepStream
+
+if TYPE_CHECKING:
+    from crystal_ldm.data import CrystalDataset
+
+MAX_VALIDATION_CRYSTALS = 1024
+
+
+def fit(
+    module: Any,
+    dataset: CrystalDataset,
+    run_dir: str | Path,
+    *,
+    batch_size: int = 128,
+    max_minutes: float | None = None,
+    checkpoint_minutes: float = 3.0,
+    log_every: int = 50,
+    validate_every: int = 500,
+    gradient_clip: float = 1.0,
+    precision: str = "32-true",
+    stop: threading.Event | None = None,
+    live: Live | None = None,
+    progress: bool = True,
+    **trainer_options: Any,
+) -> Any:
+    """Train `module` (a `VAEModule` or `LDMModule`) and return it with the best weights.
+
+    `run_dir` holds `last.ckpt` (all that is needed to resume), `best.ckpt` (the weights with the
+    lowest loss on the choosing part), `metrics.jsonl` and, after each call, `model.safetensors` (the
+    best weights for use). Where `last.ckpt` exists the training goes on from there: batches, noise
+    and learning rate are those of an uninterrupted run.
+
+    Args:
+        module: what to train; its optimiser says how many steps.
+        dataset: trained on part `train`, validated on part `val`.
+        run_dir: made when missing.
+        batch_size: crystals in a batch.
+        max_minutes: time budget of this call; None: until the last step.
+        checkpoint_minutes: time between checkpoints.
+        log_every, validate_every: steps between lines of metrics, and between validations.
+        gradient_clip: largest norm of the gradient.
+        precision: Lightning's name of the precision of training, e.g. `bf16-mixed`.
+        stop: an event that ends the training when it is set.
+        live: called with each line of metrics.
+        progress: whether to print each line.
+        trainer_options: further arguments for Lightning's `Trainer`, e.g. `devices`, `strategy`.
+
+    Raises:
+        DataError: if too little of the data set can be used by the module.
+    """
+    run_dir = Path(run_dir)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    train, val = usable_parts(dataset, module)
+    info = data_info(dataset, train)
+    if module.data_info:  # it starts with the weights of another model and keeps its vocabulary
+        module.data_info = {**module.data_info, **info, "elements": list(module.elements)}
+    else:
+        module.set_data(train, info)
+    items = module.training_items(train)
+    held_out = module.training_items(val)
+    stream = StepStream(items, train.num_atoms.numpy(), batch_size, module.seed)
+    order = np.argsort(val.num_atoms.numpy(), kind="stable")
+    val_batches = [held_out[torch.as_tensor(rows)] for rows in _chunks(order, batch_size)]
+
+    log = MetricsLog(run_dir / "metrics.jsonl", log_every, gradient_clip, live, progress)
+    trainer = _QuietTrainer(
+        max_steps=module.optimizer.max_steps,
+        callbacks=[
+            log,
+            Validation(val_batches, validate_every, log, run_dir / "best.ckpt"),
+            StopWhenAsked(max_minutes, stop),
+            RegularCheckpoint(run_dir / "last.ckpt", checkpoint_minutes),
+            _StartStream(stream),
+        ],
+        precision=precision,
+        **{"accelerator": "auto", "devices": 1, **trainer_options},
+    )
+    last = run_dir / "last.ckpt"
+    loader = DataLoader(stream, batch_size=None)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*num_workers.*|.*srun.*|.*LeafSpec.*")
+        trainer.fit(module, loader, ckpt_path=last if last.is_file() else None, weights_only=True)
+    if trainer.is_global_zero:
+        source = run_dir / "best.ckpt"
+        best = load_module(type(module), Checkpoint.read(source if source.is_file() else last))
+        save_safetensors(best, run_dir / "model.safetensors", half=False)
+    else:
+        best = module
+    return best
+
+
+class _QuietTrainer(pl.Trainer):
+    """Lightning's trainer without bars, loggers and files of its own (they are blank in reports)."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            **options,
+        )
+
+
+class _StartStream(pl.Callback):
+    """Start the stream at the step at which the run stands, restored or new."""
+
+    def __init__(self, stream: StepStream) -> None:
+        self.stream = stream
+
+    def on_fit_start(self, trainer: pl.Trainer, _: Any) -> None:
+        """Called after the module's weights are restored and before the first batch is asked for."""
+        path = trainer.ckpt_path
+        step = 0
+        if path is not None:
+            step = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["global_step"]
+        self.stream.start_step = step
+
+
+def usable_parts(dataset: CrystalDataset, module: Any) -> tuple[CrystalBatch, CrystalBatch]:
+    """Return the training and the choosing part, of crystals that the module can represent.
+
+    Elements in fewer than 10 formulas of the training part are left out, unless the module already
+    has its elements (from weights that it starts with).
+
+    Raises:
+        DataError: if fewer than 20 training crystals are left.
+    """
+    elements = module.elements
+    if not module.data_info:
+        elements = [symbol for symbol in dataset.vocabulary() if symbol in elements]
+    known = torch.zeros(256, dtype=torch.bool)
+    known[[0, *(atomic_number(symbol) for symbol in elements)]] = True
+    parts = []
+    for name in ("train", "val"):
+        part = dataset.batch(dataset.indices(name))
+        usable = known[part.atomic_numbers].all(dim=1) & (part.num_atoms <= module.max_atoms)
+        parts.append(part[usable.nonzero().flatten()])
+    if len(parts[0]) < 20 or len(parts[1]) < 1:
+        raise DataError(
+            f"Only {len(parts[0])} training and {len(parts[1])} validation crystals of "
+            f"'{dataset.name}' have at most {module.max_atoms} atoms and elements that occur in at "
+            "least 10 formulas; that is too few to train on."
+        )
+    generator = np.random.Generator(np.random.PCG64(0))
+    rows = generator.permutation(len(parts[1]))[:MAX_VALIDATION_CRYSTALS]
+    return parts[0], parts[1][torch.as_tensor(np.sort(rows))]
+
+
+def data_info(dataset: CrystalDataset, train: CrystalBatch) -> dict[str, Any]:
+    """Return what a model has to know about its training set, as plain data."""
+    numbers = sorted(set(train.atomic_numbers.unique().tolist()) - {0})
+    counts = torch.bincount(train.num_atoms)
+    return {
+        "dataset": dataset.name,
+        "content_hash": dataset.content_hash,
+        "num_crystals": len(train),
+        "elements": [symbols()[z] for z in numbers],
+        "num_atoms_histogram": counts.tolist(),
+    }
+
+
+def _chunks(rows: np.ndarray, size: int) -> list[np.ndarray]:
+    return [rows[i : i + size] for i in range(0, len(rows), size)]

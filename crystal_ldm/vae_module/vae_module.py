@@ -1,0 +1,305 @@
+"""`VAEModule`: crystals to one latent vector per atom, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from crystal_ldm.checkpoints import Checkpoint, load_module, module_metadata
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.elements import atomic_number, symbols
+from crystal_ldm.crystals.lattice import lattice_to_log, log_to_lattice, scale_by_atoms
+from crystal_ldm.errors import RequestError
+from crystal_ldm.optimizer import Optimizer
+from crystal_ldm.random import torch_generator
+from crystal_ldm.vae_module import losses
+from crystal_ldm.vae_module.decoder import Decoder, DecoderOutput
+from crystal_ldm.vae_module.encoder import Encoder
+
+
+class VAEModule(pl.LightningModule):
+    """KL-regularised variational autoencoder of crystals (Kingma & Welling 2014).
+
+    Args:
+        encoder, decoder: the two transformers; their `latent_dim` must agree.
+        kl_weight: factor on the KL divergence (nats per atom).
+        element_weight, coordinate_weight, lattice_weight: factors on the reconstruction losses.
+        coordinate_beta: where the coordinate loss turns from square to linear, radians times the
+            axis length over (V/n)^(1/3).
+        lattice_beta: the same for the lattice loss, standard deviations.
+        latent_noise: half of the training crystals get Gaussian noise on their latents, of a
+            standard deviation drawn from 0 to this, so that the decoder forgives what a diffusion
+            model gets slightly wrong.
+        optimizer: learning rate and its schedule.
+        seed: seed of all random numbers in training.
+    """
+
+    kind = "vae"
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        decoder: Decoder,
+        kl_weight: float = 1e-3,
+        element_weight: float = 1.0,
+        coordinate_weight: float = 1.0,
+        lattice_weight: float = 1.0,
+        coordinate_beta: float = 0.3,
+        lattice_beta: float = 0.3,
+        latent_noise: float = 0.2,
+        optimizer: Optimizer | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.kl_weight = kl_weight
+        self.element_weight = element_weight
+        self.coordinate_weight = coordinate_weight
+        self.lattice_weight = lattice_weight
+        self.coordinate_beta = coordinate_beta
+        self.lattice_beta = lattice_beta
+        self.latent_noise = latent_noise
+        self.optimizer = optimizer or Optimizer()
+        self.seed = seed
+        self.config: dict[str, Any] = {}
+        self.data_info: dict[str, Any] = {}
+        self.step_metrics: dict[str, Tensor] = {}
+        self.register_buffer("lattice_mean", torch.zeros(6))
+        self.register_buffer("lattice_std", torch.ones(6))
+        self.lattice_mean: Tensor
+        self.lattice_std: Tensor
+
+    @property
+    def latent_dim(self) -> int:
+        """Components of an atom's latent vector."""
+        return self.decoder.latent.in_features
+
+    @property
+    def max_atoms(self) -> int:
+        """Most atoms in a cell."""
+        return self.decoder.position.place.num_embeddings
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Symbols of the elements that the model was trained on."""
+        return tuple(self.data_info.get("elements", symbols()[1:]))
+
+    def set_data(self, batch: CrystalBatch, data_info: dict[str, Any]) -> None:
+        """Take the lattice's mean and spread from the whole training set, and note what it holds."""
+        standard = self._log_lattice(batch)
+        self.lattice_mean.copy_(standard.mean(dim=0))
+        self.lattice_std.copy_(standard.std(dim=0).clamp_min(0.02))
+        self.data_info = data_info
+
+    def posterior(self, batch: CrystalBatch) -> tuple[Tensor, Tensor]:
+        """Return mean and log-variance of q(z | crystal), each (B, N, latent_dim).
+
+        Raises:
+            RequestError: if a crystal has too many atoms or an element the model does not know.
+        """
+        self.check(batch)
+        lattice = (self._log_lattice(batch) - self.lattice_mean) / self.lattice_std
+        return self.encoder(
+            batch.atomic_numbers, batch.frac_coords, lattice, batch.num_atoms, batch.mask
+        )
+
+    def encode(self, batch: CrystalBatch) -> Tensor:
+        """Return the latents (B, N, latent_dim) of crystals: the posterior's mean, 0 where padded."""
+        mean, _ = self.posterior(batch)
+        return mean * batch.mask.unsqueeze(-1)
+
+    def decode(
+        self,
+        latents: Tensor,
+        num_atoms: Tensor,
+        atomic_numbers: Tensor | None = None,
+        allowed: Tensor | None = None,
+    ) -> CrystalBatch:
+        """Turn latents (B, N, latent_dim) into crystals; every row becomes a closed cell.
+
+        Args:
+            latents: one vector per atom.
+            num_atoms: (B,).
+            atomic_numbers: (B, N), elements that are known and imposed; 0 or None: the decoder's own.
+            allowed: (B, 119) or (119,) bool, what the decoder may choose from; None: `elements`.
+        """
+        if atomic_numbers is None:
+            atomic_numbers = torch.zeros(latents.shape[:2], dtype=torch.long, device=latents.device)
+        output = self.decoder_output(latents, num_atoms, atomic_numbers)
+        return self.to_crystals(output, num_atoms, atomic_numbers, allowed)
+
+    def decoder_output(self, latents: Tensor, num_atoms: Tensor, atomic_numbers: Tensor) -> DecoderOutput:
+        """Return the decoder's raw output; arguments as for `decode`."""
+        steps = torch.arange(latents.shape[1], device=latents.device)
+        mask = steps < num_atoms.unsqueeze(1)
+        return self.decoder(latents, atomic_numbers, num_atoms, mask)
+
+    def to_crystals(
+        self,
+        output: DecoderOutput,
+        num_atoms: Tensor,
+        atomic_numbers: Tensor,
+        allowed: Tensor | None = None,
+    ) -> CrystalBatch:
+        """Read crystals off the decoder's output; arguments as for `decode`."""
+        mask = torch.arange(output.frac_coords.shape[1], device=num_atoms.device) < num_atoms.unsqueeze(1)
+        chosen = self.choose_elements(output.element_logits, allowed)
+        voigt = output.lattice.float() * self.lattice_std + self.lattice_mean
+        return CrystalBatch(
+            atomic_numbers=torch.where(atomic_numbers > 0, atomic_numbers, chosen) * mask,
+            num_atoms=num_atoms,
+            frac_coords=torch.nan_to_num(output.frac_coords.float()) * mask.unsqueeze(-1),
+            lattices=log_to_lattice(scale_by_atoms(voigt, num_atoms, sign=1)),
+        )
+
+    def choose_elements(self, logits: Tensor, allowed: Tensor | None = None) -> Tensor:
+        """Return the likeliest element (B, N) among `allowed` (see `decode`)."""
+        if allowed is None:
+            allowed = self.element_mask()
+        if allowed.ndim == 2:
+            allowed = allowed.unsqueeze(1)
+        return logits.masked_fill(~allowed, -torch.inf).argmax(dim=-1)
+
+    def element_mask(self) -> Tensor:
+        """Return (119,) bool by atomic number, True for the elements that the model knows."""
+        return element_mask(self.elements).to(self.lattice_mean.device)
+
+    def reconstruct(self, batch: CrystalBatch) -> CrystalBatch:
+        """Encode and decode crystals, elements included: nothing is imposed."""
+        crystals = self.decode(self.encode(batch), batch.num_atoms)
+        crystals.conditions, crystals.ids = batch.conditions, batch.ids
+        return crystals
+
+    def sample(self, num_atoms: Tensor, seed: int = 0) -> CrystalBatch:
+        """Decode draws from the prior, a standard normal; crystals of (B,) atoms."""
+        width = int(num_atoms.max())
+        noise = torch.randn(len(num_atoms), width, self.latent_dim, generator=torch_generator(seed))
+        return self.decode(noise.to(self.lattice_mean), num_atoms.to(self.lattice_mean.device))
+
+    def calculate_loss(
+        self, batch: CrystalBatch, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Return the loss and its parts, each a mean over crystals, under `loss`, `element`, ….
+
+        `generator` draws the noise; None: one seeded with the module's seed.
+        """
+        generator = generator or torch_generator(self.seed)
+        mean, log_variance = self.posterior(batch)
+        latents = mean + (0.5 * log_variance).exp() * _randn_like(mean, generator)
+        latents = latents + self._extra_noise(latents, generator)
+        known = batch.atomic_numbers * _known_pattern(batch, generator)
+        output = self.decoder(latents, known, batch.num_atoms, batch.mask)
+
+        assert batch.frac_coords is not None and batch.lattices is not None
+        lattice = (self._log_lattice(batch) - self.lattice_mean) / self.lattice_std
+        lengths = batch.lattices.norm(dim=-1)
+        size = (batch.lattices.det().abs() / batch.num_atoms).pow(1 / 3)
+        parts = {
+            "element": losses.element_loss(output, batch.atomic_numbers, batch.mask),
+            "coordinate": losses.coordinate_loss(
+                output, batch.frac_coords, batch.mask, lengths / size.unsqueeze(1), self.coordinate_beta
+            ),
+            "lattice": losses.lattice_loss(output, lattice, self.lattice_beta),
+            "kl": losses.kl_divergence(mean, log_variance, batch.mask),
+        }
+        means = {name: value.mean() for name, value in parts.items()}
+        means["loss"] = (
+            self.element_weight * means["element"]
+            + self.coordinate_weight * means["coordinate"]
+            + self.lattice_weight * means["lattice"]
+            + self.kl_weight * means["kl"]
+        )
+        return means
+
+    def training_step(self, batch: CrystalBatch, batch_idx: int) -> Tensor:
+        """Lightning's training step; the noise depends on seed and step alone."""
+        parts = self.calculate_loss(batch, torch_generator(self.seed, 1, self.global_step))
+        self.step_metrics = {name: value.detach() for name, value in parts.items()}
+        return parts["loss"]
+
+    def validation_metrics(self, batch: CrystalBatch, index: int) -> dict[str, Tensor]:
+        """Return the loss on a held-out batch, with noise that depends on its index alone."""
+        return self.calculate_loss(batch, torch_generator(self.seed, 2, index))
+
+    def training_items(self, crystals: CrystalBatch) -> CrystalBatch:
+        """Return what the training loop draws its batches from: the crystals themselves."""
+        return crystals
+
+    def configure_optimizers(self) -> Any:
+        """Return optimiser and schedule for Lightning."""
+        return self.optimizer.build(self.parameters())
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save configuration and data description beside the weights."""
+        checkpoint["crystal_ldm"] = module_metadata(self)
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: str | Path, **kwargs: Any) -> VAEModule:
+        """Load a Lightning `.ckpt` or a `.safetensors` file. No code in the file is executed.
+
+        Raises:
+            CheckpointError: if the file is missing, cut short or not a VAE of this project.
+        """
+        return load_module(cls, Checkpoint.read(checkpoint_path), **kwargs)
+
+    def check(self, batch: CrystalBatch) -> None:
+        """Raise `RequestError` unless the model knows the elements and sizes of the crystals."""
+        if not batch.has_geometry:
+            raise RequestError("The VAE encodes crystals; this batch holds requests without geometry.")
+        check_atoms(batch, self.elements, self.max_atoms)
+
+    def _extra_noise(self, latents: Tensor, generator: torch.Generator) -> Tensor:
+        level = _rand(len(latents), generator, latents) * self.latent_noise
+        level = level * (_rand(len(latents), generator, latents) < 0.5)
+        return level[:, None, None] * _randn_like(latents, generator)
+
+    def _log_lattice(self, batch: CrystalBatch) -> Tensor:
+        assert batch.lattices is not None
+        return scale_by_atoms(lattice_to_log(batch.lattices), batch.num_atoms)
+
+
+def element_mask(elements: tuple[str, ...]) -> Tensor:
+    """Return (119,) bool by atomic number, True for `elements`."""
+    mask = torch.zeros(len(symbols()), dtype=torch.bool)
+    mask[[atomic_number(symbol) for symbol in elements]] = True
+    return mask
+
+
+def check_atoms(batch: CrystalBatch, elements: tuple[str, ...], max_atoms: int) -> None:
+    """Raise `RequestError` naming the first crystal with too many atoms or an unknown element."""
+    too_many = (batch.num_atoms > max_atoms).nonzero().flatten().tolist()
+    if too_many:
+        i = too_many[0]
+        raise RequestError(
+            f"{batch.formulas[i]} with {int(batch.num_atoms[i])} atoms in the cell (row {i}) is more "
+            f"than the {max_atoms} that this model handles; ask for a smaller cell."
+        )
+    known = {atomic_number(symbol) for symbol in elements} | {0}
+    unknown = sorted(set(batch.atomic_numbers.unique().tolist()) - known)
+    if unknown:
+        names = ", ".join(symbols()[z] for z in unknown)
+        raise RequestError(
+            f"This model was not trained on {names}; the elements that it knows are {' '.join(elements)}."
+        )
+
+
+def _known_pattern(batch: CrystalBatch, generator: torch.Generator) -> Tensor:
+    """Draw which elements the decoder is told: all of a crystal's (half), none, or some."""
+    device = batch.num_atoms
+    kind = _rand(len(batch), generator, device).unsqueeze(1)
+    share = _rand(len(batch), generator, device).unsqueeze(1)
+    atoms = _rand(batch.atomic_numbers.numel(), generator, device).view_as(batch.atomic_numbers)
+    return (kind < 0.5) | ((kind >= 0.75) & (atoms < share))
+
+
+def _rand(size: int, generator: torch.Generator, like: Tensor) -> Tensor:
+    return torch.rand(size, generator=generator).to(like.device)
+
+
+def _randn_like(x: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(x.shape, generator=generator).to(x)

@@ -1,0 +1,157 @@
+"""What a browser test drives: a JupyterLab, a page that shows a notebook, pictures of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page
+
+ROOT = Path(__file__).resolve().parents[2]
+ARTEFACTS = ROOT / "runs" / "browser"
+TOKEN = "browser-tests"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def find_chromium() -> str:
+    """Return the system's Chromium; without one the tests fail in CI and are skipped elsewhere."""
+    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
+        found = shutil.which(name)
+        if found:
+            return found
+    reason = "No Chromium on the path: install the system package 'chromium'."
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@dataclass
+class Lab:
+    """A running JupyterLab.
+
+    Attributes:
+        url: its address.
+        settings: folder of its user settings.
+    """
+
+    url: str
+    settings: Path
+
+    def theme(self, name: str) -> None:
+        """Choose the theme that the next page opens with."""
+        folder = self.settings / "@jupyterlab" / "apputils-extension"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "themes.jupyterlab-settings").write_text(json.dumps({"theme": name}))
+        quiet = {"fetchNews": "false"}
+        (folder / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
+
+
+@dataclass
+class Visit:
+    """A page that shows one notebook, with what it asked for and what went wrong in it.
+
+    Attributes:
+        outside: addresses outside localhost that the page asked for.
+        errors: uncaught errors in the page.
+        broken_on_purpose: errors in the page are what the test is about.
+    """
+
+    page: Page
+    lab: Lab
+    outside: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    broken_on_purpose: bool = False
+
+    def open(self, path: Path) -> None:
+        """Open a notebook and wait for its kernel."""
+        where = path.relative_to(ROOT).as_posix()
+        self.page.goto(f"{self.lab.url}/lab/tree/{where}?token={TOKEN}&reset")
+        self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
+        self.page.wait_for_selector("[data-status=idle]", state="attached", timeout=60_000)
+
+    def prompts(self) -> list[str]:
+        """Return what stands before each code cell: a number, * or nothing."""
+        found = self.page.query_selector_all(".jp-Notebook .jp-CodeCell .jp-InputPrompt")
+        return [prompt.inner_text().strip("[]: \n") for prompt in found]
+
+    def run_all(self, timeout: float = 120) -> float:
+        """Choose Run > Run All Cells; return the seconds until every cell has its number."""
+        started = time.monotonic()
+        for _ in range(8):  # the menu does nothing until the kernel has answered
+            self.page.click("#jp-MainMenu .lm-MenuBar-itemLabel:text-is('Run')")
+            self.page.click(".lm-Menu-itemLabel:text-is('Run All Cells')")
+            started = time.monotonic()
+            self.page.wait_for_timeout(1200)
+            if any(self.prompts()):
+                break
+        while not all(prompt.isdigit() for prompt in self.prompts()):
+            assert time.monotonic() - started < timeout, f"Run All hangs: {self.prompts()}"
+            assert not self.cell_errors(), self.cell_errors()
+            self.page.wait_for_timeout(100)
+        assert not self.cell_errors(), self.cell_errors()
+        return time.monotonic() - started
+
+    def cell_errors(self) -> list[str]:
+        """Return the tracebacks that cells have printed."""
+        kind = ".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']"
+        return [part.inner_text() for part in self.page.query_selector_all(kind)]
+
+    def shot(self, name: str, selector: str | None = None) -> Path:
+        """Keep a picture of the page, or of one part, as an artefact."""
+        ARTEFACTS.mkdir(parents=True, exist_ok=True)
+        path = ARTEFACTS / f"{name}.png"
+        if selector is None:
+            self.page.screenshot(path=path)
+        else:
+            self.page.locator(selector).first.screenshot(path=path)
+        return path
+
+    def colour(self, selector: str, rgb: tuple[int, int, int], within: int = 60) -> int:
+        """Return how many pixels of a part of the page are near a colour."""
+        pixels = np.asarray(Image.open(self.shot("colours", selector)).convert("RGB")).astype(int)
+        return int((np.abs(pixels - np.array(rgb)).sum(axis=-1) < within).sum())
+
+    def wait_atoms(self, scope: str, wanted: dict[str, int], timeout: float = 6) -> None:
+        """Wait until NGL has just these atoms in its stage."""
+        until = time.monotonic() + timeout
+        while self.atoms(scope) != wanted:
+            assert time.monotonic() < until, f"{self.atoms(scope)} instead of {wanted}"
+            self.page.wait_for_timeout(50)
+
+    def atoms(self, scope: str = "") -> dict[str, int]:
+        """Return how many atoms of each element NGL has in its stage, dummy atoms left out."""
+        script = """(scope) => {
+          const box = document.querySelector(`${scope} .cl-ngl`);
+          const found = {};
+          box?.nglStage?.compList[0]?.structure.eachAtom((a) => {
+            if (a.element !== "XX") found[a.element] = (found[a.element] ?? 0) + 1;
+          });
+          return found;
+        }"""
+        return self.page.evaluate(script, scope)
+
+
+def write_notebook(name: str, cells: list[str]) -> Path:
+    """Write a notebook of code cells among the artefacts."""
+    book = nbformat.v4.new_notebook()
+    book.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
+    book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
+    ARTEFACTS.mkdir(parents=True, exist_ok=True)
+    path = ARTEFACTS / f"{name}.ipynb"
+    nbformat.write(book, path)
+    return path

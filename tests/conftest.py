@@ -1,0 +1,179 @@
+"""What several tests need: a clone, processes that are killed, a user without rights."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    from crystal_ldm.crystals import CrystalBatch
+    from crystal_ldm.ldm_module import LDMModule
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+NOBODY = 65534
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return REPOSITORY
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty clone of the project; the working directory is a folder inside it."""
+    root = tmp_path / "clone"
+    (root / "notebooks").mkdir(parents=True)
+    (root / "pyproject.toml").write_text('[project]\nname = "crystal-ldm"\n')
+    monkeypatch.chdir(root / "notebooks")
+    return root
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start Python code in a process of its own; what still runs at the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(code: str, cwd: Path | None = None, **environment: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(code)],
+            cwd=cwd or tmp_path,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def without_rights() -> Callable[[Callable[[], object]], str]:
+    """Call a function as a user without rights; returns the type and message of what it raised."""
+
+    def call(function: Callable[[], object]) -> str:
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                if os.getuid() == 0:
+                    os.setgroups([])
+                    os.setgid(NOBODY)
+                    os.setuid(NOBODY)
+                function()
+                answer = ""
+            except BaseException as error:
+                answer = f"{type(error).__name__}: {error}"
+            os.write(writing, answer.encode())
+            os._exit(0)
+        os.close(writing)
+        os.waitpid(child, 0)
+        with os.fdopen(reading) as file:
+            return file.read()
+
+    return call
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"did not happen within {seconds} s")
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def until() -> Callable[..., None]:
+    """Wait until a condition holds."""
+    return wait_until
+
+
+@pytest.fixture(scope="session")
+def known_crystals() -> list[Structure]:
+    """Crystals of common prototypes, 1 to 10 atoms, cubic to triclinic."""
+    from pymatgen.core import Lattice, Structure
+
+    cubic, rutile = Lattice.cubic, Lattice.tetragonal(4.59, 2.96)
+    third = [[1 / 3, 2 / 3, 0.0], [2 / 3, 1 / 3, 0.5]]
+    return [
+        Structure.from_spacegroup("Pm-3m", cubic(3.9), ["Sr", "Ti", "O"], [[0, 0, 0], [0.5] * 3, [0.5, 0.5, 0]]),
+        Structure.from_spacegroup("Fm-3m", cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5] * 3]),
+        Structure.from_spacegroup("F-43m", cubic(5.41), ["Zn", "S"], [[0, 0, 0], [0.25] * 3]),
+        Structure.from_spacegroup("Fd-3m", cubic(5.43), ["Si"], [[0, 0, 0]]),
+        Structure.from_spacegroup("Im-3m", cubic(2.87), ["Fe"], [[0, 0, 0]]),
+        Structure.from_spacegroup("P4_2/mnm", rutile, ["Ti", "O"], [[0, 0, 0], [0.305, 0.305, 0]]),
+        Structure(Lattice.hexagonal(2.95, 4.68), ["Ti", "Ti"], third),
+        Structure(
+            Lattice.from_parameters(4.1, 5.2, 6.3, 81, 95, 103),
+            ["Ca", "Ti", "O", "O"],
+            [[0.1, 0.2, 0.3], [0.6, 0.7, 0.8], [0.15, 0.65, 0.45], [0.55, 0.25, 0.9]],
+        ),
+    ]
+
+
+@pytest.fixture(scope="session")
+def known_batch(known_crystals: list[Structure]) -> CrystalBatch:
+    """The known crystals as a batch with a band gap each; the metals' one is not given."""
+    from crystal_ldm.crystals import CrystalBatch
+
+    gaps = [2.0, 5.0, 3.5, 0.6, None, 3.0, None, 1.5]
+    return CrystalBatch.from_structures(known_crystals, {"band_gap": gaps})
+
+
+def make_tiny_ldm(batch: CrystalBatch, seed: int = 0) -> LDMModule:
+    """A real, small LDM with random weights that are not zero anywhere, the same for each seed."""
+    import torch
+
+    from crystal_ldm.config import instantiate
+    from crystal_ldm.crystals.elements import symbols
+
+    size = {"hidden_size": 32, "depth": 1, "num_heads": 2}
+    config = {
+        "_target_": "LDMModule",
+        "vae": {
+            "_target_": "VAEModule",
+            "encoder": {"_target_": "Encoder", **size},
+            "decoder": {"_target_": "Decoder", **size},
+        },
+        "denoiser": {"_target_": "DiT", **size},
+        "diffusion": {"_target_": "GaussianDiffusion", "prediction": "v"},
+        "conditions": {
+            "composition": {"_target_": "Composition"},
+            "band_gap": {"_target_": "ScalarCondition", "unit": "eV", "minimum": 0.0},
+        },
+    }
+    ldm = instantiate(config)
+    ldm.config = config
+    ldm.vae.config = config["vae"]
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in ldm.parameters():
+            scale = 1.0 if parameter.ndim < 2 else parameter.shape[-1] ** -0.5
+            parameter += 0.5 * scale * torch.randn(parameter.shape, generator=generator)
+    elements = [symbols()[z] for z in batch.atomic_numbers.unique().tolist() if z]
+    info = {"elements": elements, "num_atoms_histogram": batch.num_atoms.bincount().tolist()}
+    ldm.vae.set_data(batch, info)
+    many = type(batch).cat([batch] * 3)  # a condition wants at least ten values
+    ldm.set_data(many, info)
+    return ldm.eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_ldm(known_batch: CrystalBatch) -> LDMModule:
+    """See `make_tiny_ldm`; shared, so tests must not change it."""
+    return make_tiny_ldm(known_batch)

@@ -1,0 +1,138 @@
+"""Noise schedules and the timesteps that a sampler visits."""
+
+import dataclasses
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler
+
+from crystal_ldm.errors import ConfigError, RequestError
+from crystal_ldm.ldm_module.diffusion import (
+    SPACINGS,
+    NoiseSchedule,
+    respaced_timesteps,
+    timesteps_from_strength,
+)
+
+NAMES = {"cosine": "squaredcos_cap_v2", "linear": "linear"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("timesteps", [2, 10, 100, 1000])
+def test_alpha_bar_falls_from_signal_to_noise(name, timesteps):
+    schedule = NoiseSchedule.named(name, timesteps)
+    assert schedule.alphas_cumprod.shape == (timesteps,)
+    assert schedule.betas.min() > 0
+    assert schedule.betas.max() <= 0.999
+    assert (schedule.alphas_cumprod.diff() < 0).all()
+    assert (schedule.log_snr.diff() < 0).all()
+    assert schedule.alphas_cumprod[-1] > 0
+
+
+def test_cosine_is_equation_17_up_to_the_clipped_last_beta():
+    def f(t):
+        return math.cos((t / 1000 + 0.008) / 1.008 * math.pi / 2) ** 2
+
+    schedule = NoiseSchedule.named("cosine", 1000)
+    expected = torch.tensor([f(t) / f(0) for t in range(1, 1000)], dtype=torch.float64)
+    torch.testing.assert_close(schedule.alphas_cumprod[:-1], expected, rtol=1e-10, atol=0)
+    assert schedule.betas[-1] == 0.999
+    assert schedule.alphas_cumprod[-1] == pytest.approx(0.001 * f(999) / f(0))
+
+
+def test_linear_keeps_its_last_alpha_bar_at_any_length():
+    assert NoiseSchedule.named("linear", 1000).betas[[0, -1]].tolist() == [1e-4, 0.02]
+    for timesteps in (250, 500, 2000, 4000):
+        last = NoiseSchedule.named("linear", timesteps).alphas_cumprod[-1].log().item()
+        assert last == pytest.approx(math.log(4.04e-5), abs=0.3)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), NAMES.items())
+@pytest.mark.parametrize("timesteps", [50, 1000])
+def test_schedule_agrees_with_diffusers(ours, theirs, timesteps):
+    scale = 1000 / timesteps if ours == "linear" else 1
+    scheduler = DDIMScheduler(
+        timesteps, beta_schedule=theirs, beta_start=1e-4 * scale, beta_end=0.02 * scale
+    )
+    schedule = NoiseSchedule.named(ours, timesteps)
+    # Theirs is float32: 1 - 0.999 alone is off by 1e-5 of itself.
+    expected = scheduler.alphas_cumprod.double()
+    torch.testing.assert_close(schedule.alphas_cumprod, expected, rtol=5e-5, atol=0)
+
+
+def test_schedule_cannot_be_reassigned():
+    schedule = NoiseSchedule.named("cosine", 10)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        schedule.betas = torch.zeros(10)
+
+
+def test_unknown_schedule_suggests_the_right_one():
+    with pytest.raises(ConfigError, match=r"Did you mean 'cosine'\?"):
+        NoiseSchedule.named("cosin", 1000)
+
+
+@pytest.mark.parametrize("timesteps", [1, 0, -5, 10.0, True])
+def test_schedule_refuses_a_wrong_number_of_timesteps(timesteps):
+    with pytest.raises(ConfigError, match="whole number"):
+        NoiseSchedule.named("cosine", timesteps)
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("timesteps", [7, 100, 1000])
+def test_respaced_timesteps_fall_within_range_in_the_number_asked_for(timesteps, spacing):
+    for steps in range(1, min(timesteps, 120) + 1):
+        chosen = respaced_timesteps(timesteps, steps, spacing)
+        assert len(chosen) == steps
+        assert all(type(t) is int for t in chosen)
+        assert all(later < earlier for earlier, later in pairwise(chosen))
+        assert chosen[0] <= timesteps - 1
+        assert chosen[-1] >= 0
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_all_steps_are_all_timesteps(spacing):
+    assert respaced_timesteps(50, 50, spacing) == list(range(49, -1, -1))
+
+
+def test_spacings_have_the_ends_that_they_promise():
+    for steps in (2, 3, 20, 37):
+        assert respaced_timesteps(1000, steps, "trailing")[0] == 999
+        linspace = respaced_timesteps(1000, steps, "linspace")
+        assert (linspace[0], linspace[-1]) == (999, 0)
+        assert respaced_timesteps(1000, steps, "leading")[-1] == 0
+    assert [respaced_timesteps(1000, 1, s)[0] for s in SPACINGS] == [999, 0, 999]
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("steps", [2, 5, 7, 20, 50, 333, 1000])
+def test_respacing_agrees_with_diffusers(spacing, steps):
+    scheduler = DDIMScheduler(1000, timestep_spacing=spacing)
+    scheduler.set_timesteps(steps)
+    assert respaced_timesteps(1000, steps, spacing) == scheduler.timesteps.tolist()
+
+
+@pytest.mark.parametrize("steps", [0, -1, 101, 2.5, True, None])
+def test_respacing_refuses_a_wrong_number_of_steps(steps):
+    with pytest.raises(RequestError, match="from 1 to 100"):
+        respaced_timesteps(100, steps)
+
+
+def test_unknown_spacing_suggests_the_right_one():
+    with pytest.raises(RequestError, match=r"Did you mean 'trailing'\?"):
+        respaced_timesteps(100, 10, "trailling")
+
+
+def test_strength_keeps_the_last_share_of_the_steps():
+    timesteps = respaced_timesteps(1000, 20)
+    assert timesteps_from_strength(timesteps, 1.0) == timesteps
+    assert timesteps_from_strength(timesteps, 0.25) == timesteps[-5:]
+    assert timesteps_from_strength(timesteps, 1e-6) == timesteps[-1:]
+
+
+@pytest.mark.parametrize("strength", [0.0, -0.1, 1.01, np.nan])
+def test_strength_outside_its_range_is_refused(strength):
+    with pytest.raises(RequestError, match="strength"):
+        timesteps_from_strength([9, 4], strength)

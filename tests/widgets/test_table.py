@@ -1,0 +1,146 @@
+"""Sorting, filtering and selecting, in the table and in the gallery around it."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import numpy as np
+import plotly.io as pio
+import pytest
+
+from tests.widgets.crystals import copper, perovskite, rock_salt
+from widgets import Gallery
+from widgets.browser.table import Table
+from widgets.panels.gallery import scatter_figure
+from widgets.panels.rows import crystal_row, table_columns, table_rows
+
+COLUMNS = [
+    {"key": "formula", "label": "Formula"},
+    {"key": "gap", "label": "Gap"},
+    {"key": "new", "label": "New"},
+]
+ROWS = [["SrTiO3", 1.8, True], ["NaCl", 5.0, False], ["Cu", None, True], ["BaTiO3", 1.7, False]]
+
+
+@pytest.fixture
+def table() -> Table:
+    return Table(columns=COLUMNS, rows=ROWS)
+
+
+@pytest.mark.parametrize(
+    ("sort_by", "descending", "order"),
+    [
+        ("", False, [0, 1, 2, 3]),
+        ("gap", False, [3, 0, 1, 2]),
+        ("gap", True, [1, 0, 3, 2]),  # missing values are last either way
+        ("formula", False, [3, 2, 1, 0]),
+        ("new", True, [0, 2, 1, 3]),
+        ("nothing", False, [0, 1, 2, 3]),
+    ],
+)
+def test_sorting(table: Table, sort_by: str, descending: bool, order: list[int]) -> None:
+    table.sort_by, table.descending = sort_by, descending
+    assert table.order == order
+
+
+@pytest.mark.parametrize(
+    ("text", "order"),
+    [
+        ("tio3", [0, 3]),
+        ("gap > 1.75", [0, 1]),
+        ("Gap>=1.7, tio", [0, 3]),
+        ("gap < 2, new = yes", [0]),
+        ("gap != 5", [0, 3]),
+        ("gap > many", []),
+        ("formula = cu", [2]),
+        (" , ", [0, 1, 2, 3]),
+        ("(((", []),
+    ],
+)
+def test_filtering(table: Table, text: str, order: list[int]) -> None:
+    table.filter = text
+    assert table.order == order
+
+
+@pytest.fixture
+def gallery() -> Gallery:
+    return Gallery([rock_salt(), perovskite(), copper()])
+
+
+def test_facts_of_a_crystal() -> None:
+    facts = crystal_row(rock_salt())
+    assert facts["formula"] == "NaCl" and facts["space_group"] == "Fm-3m (225)"
+    assert facts["num_atoms"] == 8
+    assert facts["density"] == pytest.approx(2.164, abs=0.01)
+    assert facts["min_distance"] == pytest.approx(2.82)
+
+
+def test_row_point_and_viewer_select_each_other(gallery: Gallery) -> None:
+    assert gallery.selected == 0
+    gallery.table.selected = 1
+    assert gallery.viewer.structure is gallery.structures[1]
+    assert gallery.viewer.title == "SrTiO3  Pm-3m (221)"
+    gallery.plot.clicked = {"id": 2, "count": 1}
+    assert gallery.selected == gallery.table.selected == 2
+    gallery.step(1)
+    assert gallery.selected == 0
+    ring = pio.from_json(gallery.plot.spec).data[1]
+    assert list(ring.x) == [pytest.approx(gallery.rows[0]["density"])]
+
+
+def test_steps_follow_the_tables_order(gallery: Gallery) -> None:
+    gallery.table.sort_by = "density"
+    assert gallery.table.order == [0, 1, 2]
+    gallery.table.descending = True
+    gallery.selected = 2
+    gallery.step(1)
+    assert gallery.selected == 1
+
+
+def test_only_the_selected_structure_is_sent(gallery: Gallery) -> None:
+    gallery.selected = 1
+    assert "Sr" in gallery.viewer.stage.message["sdf"]
+    assert "Na" not in gallery.viewer.stage.message["sdf"]
+    everything = (
+        json.dumps(gallery.table.get_state(["rows", "columns", "order"])) + gallery.plot.spec
+    )
+    assert "5.64" not in everything  # no cell, no coordinates
+
+
+def test_columns_of_an_evaluation_are_added(gallery: Gallery) -> None:
+    gallery.update_rows({0: {"band_gap": 5.0, "my_score": 1.5}, 1: {"band_gap": float("nan")}})
+    keys = [column["key"] for column in gallery.table.columns]
+    assert keys[-2:] == ["band_gap", "my_score"]
+    gap = keys.index("band_gap")
+    assert [cells[gap] for cells in gallery.table.rows] == [5.0, None, None]
+    gallery.colour = "band_gap"
+    coded = json.loads(gallery.plot.spec)["data"][0]["marker"]["color"]
+    colours = np.frombuffer(base64.b64decode(coded["bdata"]), coded["dtype"])
+    assert np.array_equal(colours, [5.0, np.nan, np.nan], equal_nan=True)
+    assert gallery._menus["colour"].value == "band_gap"
+
+
+def test_adding_and_clearing(gallery: Gallery) -> None:
+    gallery.add([perovskite(4.0, ("Ba", "Ti", "O"))], [{"id": "mine", "seed": 3}])
+    assert gallery.count == 4 and gallery.rows[3]["id"] == "mine"
+    assert "seed" not in [column["key"] for column in gallery.table.columns]
+    gallery.clear()
+    assert (gallery.count, gallery.selected, gallery.structure) == (0, None, None)
+    with pytest.raises(ValueError, match="2 rows were given for 1 crystals"):
+        gallery.add([copper()], [{}, {}])
+
+
+def test_a_filtered_point_is_not_plotted(gallery: Gallery) -> None:
+    gallery.filter = "density > 4"
+    shown = pio.from_json(gallery.plot.spec).data[0]
+    assert list(shown.customdata) == [1, 2]
+    assert gallery._where.value == "2 of 3"
+
+
+def test_rows_and_columns_hold_plain_values_only() -> None:
+    rows = [{"a": np.float32(1.5), "b": np.int64(2), "c": np.bool_(True), "d": [1], "seed": 1}]
+    columns = table_columns(rows)
+    assert table_rows(rows, columns) == [[1.5, 2, True, "[1]"]]
+    figure = scatter_figure([{"a": 1.0, "b": None}], [0], "a", "b")
+    assert len(figure.data[0].x) == 0

@@ -1,0 +1,140 @@
+"""The crystal viewer's traits, and what it sends to the browser."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from tests.widgets.crystals import copper, perovskite, rock_salt
+from widgets import CrystalViewer, crystal_figure, flat_crystal_figure, trajectory_figure
+from widgets.viewers.bonding import crystal_bonds, radius_bonds
+from widgets.viewers.elements import drawn_radius, element_colour, ink_on
+
+
+def test_the_message_holds_the_crystal() -> None:
+    viewer = CrystalViewer(perovskite())
+    sent = viewer.stage.message
+    assert sent["atoms"] == 15 and len(sent["radii"]) == 15
+    assert sent["colours"][0] == int(element_colour("Sr")[1:], 16)
+    assert sent["labels"] is None and sent["camera"] == "reset"
+
+
+def test_each_trait_redraws_and_keeps_the_camera() -> None:
+    viewer = CrystalViewer(perovskite())
+    for trait, value, atoms in (("images", False, 5), ("supercell", (2, 2, 2), 40)):
+        setattr(viewer, trait, value)
+        assert viewer.stage.message["atoms"] == atoms
+        assert viewer.stage.message["camera"] == ("fit" if trait == "supercell" else "keep")
+    viewer.labels = True
+    assert Counter(viewer.stage.message["labels"].values()) == {"Sr": 8, "Ti": 8, "O": 24}
+    viewer.bonds = False
+    assert viewer.scene is not None and viewer.scene.bonds == []
+
+
+def test_toolbar_and_traits_are_linked() -> None:
+    viewer = CrystalViewer(perovskite())
+    menu, *rest = viewer._toolbar.children
+    menu.value = (2, 2, 1)
+    assert viewer.supercell == (2, 2, 1)
+    viewer.supercell = (1, 2, 3)
+    assert menu.value == (1, 2, 3)
+    images = next(toggle for toggle in rest if toggle.description == "Images")
+    images.value = False
+    assert viewer.images is False
+
+
+def test_crystal_nn_replaces_the_first_bonds_in_the_background() -> None:
+    structure = perovskite(4.5)  # Sr-O is 3.18 Å: beyond the rule by distance
+    wanted = set(crystal_bonds(structure))
+    assert wanted != set(radius_bonds(structure))
+    viewer = CrystalViewer(structure)
+    until = time.monotonic() + 20
+    while set(viewer._bonds) != wanted and time.monotonic() < until:
+        time.sleep(0.02)
+    assert set(viewer._bonds) == wanted
+
+
+def test_one_widget_is_reused() -> None:
+    viewer = CrystalViewer(perovskite())
+    view = viewer.stage._view
+    viewer.show(copper())
+    viewer.structure = rock_salt()
+    assert viewer.stage._view is view
+    assert viewer.stage.message["sdf"].count("Na ") > 0
+
+
+def test_none_empties_the_viewer() -> None:
+    viewer = CrystalViewer(perovskite())
+    viewer.show(None)
+    assert viewer.scene is None
+    assert viewer._box.layout.visibility == "hidden"
+    viewer.show(copper())
+    assert viewer._box.layout.visibility == "visible"
+
+
+@pytest.mark.parametrize(
+    ("status", "renderer", "kind"),
+    [("no-webgl", "flat", go.Scatter), ("no-extension", "plotly", go.Mesh3d)],
+)
+def test_fallback_says_why_and_shows_the_same_crystal(
+    status: str, renderer: str, kind: type
+) -> None:
+    import plotly.io as pio
+
+    viewer = CrystalViewer(perovskite())
+    viewer.stage._on_probe(None, {"status": status}, [])
+    assert viewer.renderer == renderer
+    assert viewer.notice.level == "warning" and viewer.notice.text
+    shown = pio.from_json(viewer._plot.spec)
+    assert any(isinstance(trace, kind) for trace in shown.data)
+    before = viewer._plot.spec
+    viewer.show(copper())
+    assert viewer._plot.spec != before
+
+
+def test_too_large_a_block_becomes_one_sentence() -> None:
+    viewer = CrystalViewer(rock_salt())
+    viewer.supercell = (6, 6, 6)
+    assert viewer.notice.level == "error" and "smaller supercell" in viewer.notice.text
+    viewer.supercell = (1, 1, 1)
+    assert viewer.notice.text == ""
+
+
+def test_user_text_is_escaped() -> None:
+    viewer = CrystalViewer(perovskite(), title="<img src=x onerror=alert(1)>")
+    assert "<img" not in viewer._title.value and "&lt;img" in viewer._title.value
+
+
+def test_figures_hold_every_drawn_atom() -> None:
+    structure = perovskite()
+    flat = flat_crystal_figure(structure)
+    atoms = [trace for trace in flat.data if trace.mode == "markers" and trace.text is not None]
+    assert Counter(atoms[0].text) == {"Sr": 8, "Ti": 1, "O": 6}
+    solid = crystal_figure(structure)
+    assert [t.name for t in solid.data if isinstance(t, go.Mesh3d)] == ["Sr", "Ti", "O"]
+    strontium = next(t for t in solid.data if t.name == "Sr")
+    assert np.isclose(max(strontium.x), 3.91 + drawn_radius("Sr"), atol=2e-3)
+
+
+def test_trajectory_figure_has_one_full_frame_a_structure() -> None:
+    frames = [perovskite(4.5, ("Ba", "Fe", "F")), perovskite(4.2), perovskite()]
+    figure = trajectory_figure(frames, labels=["10", "5", "1"])
+    assert len(figure.frames) == 3
+    assert {len(frame.data) for frame in figure.frames} == {3}
+    assert set(figure.frames[0].data[2].text) == {"Ba", "Fe", "F"}
+    assert set(figure.data[2].text) == {"Sr", "Ti", "O"}
+    assert [step.label for step in figure.layout.sliders[0].steps] == ["10", "5", "1"]
+    with pytest.raises(ValueError, match="at least one"):
+        trajectory_figure([])
+
+
+@pytest.mark.parametrize("symbol", ["H", "C", "O", "Sr", "U", "Og", "X"])
+def test_every_element_has_a_readable_colour(symbol: str) -> None:
+    colour = element_colour(symbol)
+    assert len(colour) == 7 and int(colour[1:], 16) >= 0
+    assert ink_on(colour) in ("#000000", "#ffffff")
+    assert 0.1 < drawn_radius(symbol) < 1.2

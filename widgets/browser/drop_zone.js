@@ -1,0 +1,43 @@
+export default {
+  render({ model, el }) {
+    const zone = document.createElement("button");
+    zone.type = "button";
+    zone.className = "cl-drop";
+    const input = document.createElement("input");
+    input.type = "file";
+    input.style.display = "none";
+    const paint = () => {
+      zone.textContent = model.get("text");
+      input.accept = model.get("accept");
+      input.multiple = model.get("multiple");
+    };
+    const take = async (files) => {
+      const chosen = model.get("multiple") ? [...files] : [...files].slice(0, 1);
+      for (const file of chosen) {
+        if (file.size > model.get("limit")) {
+          const most = (model.get("limit") / 1e6).toFixed(0);
+          model.send({ refused: `${file.name} is larger than ${most} MB.` });
+        } else {
+          model.send({ name: file.name }, undefined, [await file.arrayBuffer()]);
+        }
+      }
+    };
+    zone.addEventListener("click", () => input.click());
+    input.addEventListener("change", () => { take(input.files); input.value = ""; });
+    zone.addEventListener("dragover", (event) => {
+      event.preventDefault();
+      event.stopPropagation();
+      zone.classList.add("cl-over");
+    });
+    zone.addEventListener("dragleave", () => zone.classList.remove("cl-over"));
+    zone.addEventListener("drop", (event) => {
+      event.preventDefault();
+      event.stopPropagation();
+      zone.classList.remove("cl-over");
+      take(event.dataTransfer.files);
+    });
+    for (const name of ["text", "accept", "multiple"]) model.on(`change:${name}`, paint);
+    paint();
+    el.append(zone, input);
+  },
+};

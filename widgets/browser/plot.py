@@ -1,0 +1,61 @@
+"""A plotly figure that lives in the notebook: themed, clickable, updated in place."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anywidget
+import traitlets as tl
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+@cache
+def _library() -> bytes:
+    from importlib.resources import files
+
+    return (files("plotly") / "package_data" / "plotly.min.js").read_bytes()
+
+
+class Plot(anywidget.AnyWidget):
+    """Shows a `plotly.graph_objects.Figure`.
+
+    plotly.js is sent once for each page, when the first plot asks for it, and is shared by all;
+    a FigureWidget would bring its own 5 MB each time. Text and grid follow JupyterLab's theme.
+
+    Traits:
+        spec: the figure as JSON; use `show(figure)` to set it.
+        height: px.
+        cursor: x position of a vertical line across all subplots, or None.
+        clicked: the last point clicked: {"curve", "point", "x", "y", "z", "id", "count"}; `id` is
+            the point's customdata (its first entry where that is a list).
+    """
+
+    _esm = Path(__file__).with_name("plot.js")
+
+    spec = tl.Unicode("").tag(sync=True)
+    height = tl.Int(300).tag(sync=True)
+    cursor = tl.Float(None, allow_none=True).tag(sync=True)
+    clicked = tl.Dict().tag(sync=True)
+
+    def __init__(self, figure: go.Figure | None = None, **traits: Any) -> None:
+        super().__init__(**traits)
+        self.add_class("cl-plot")
+        self.on_msg(self._on_message)
+        if figure is not None:
+            self.show(figure)
+
+    def show(self, figure: go.Figure) -> None:
+        """Show `figure` in place of the last one; zoom stays where `uirevision` stays."""
+        self.spec = figure.to_json()
+
+    def download_png(self, name: str) -> None:
+        """Make the browser save the figure as a PNG."""
+        self.send({"png": name.removesuffix(".png")})
+
+    def _on_message(self, _: Any, content: dict[str, Any], __: Any) -> None:
+        if content.get("need") == "plotly":
+            self.send({"library": "plotly"}, buffers=[_library()])

@@ -1,0 +1,32 @@
+export default {
+  render({ model, el }) {
+    const b = document.createElement("button");
+    b.type = "button";
+    b.className = "jupyter-button lm-Widget cl-button";
+    const paint = (busy = false) => {
+      const why = model.get("disabled");
+      b.textContent = busy ? "Preparing…" : model.get("text");
+      b.disabled = Boolean(why) || busy;
+      b.title = why || model.get("text");
+    };
+    b.addEventListener("click", () => { paint(true); model.send({ press: true }); });
+    const receive = (content, buffers) => {
+      paint();
+      if (!content.name || !buffers?.length) return;
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(new Blob([buffers[0]]));
+      link.download = content.name;
+      document.body.append(link);
+      link.click();
+      link.remove();
+      setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+    };
+    const again = () => paint();
+    model.on("msg:custom", receive);
+    model.on("change:text", again);
+    model.on("change:disabled", again);
+    paint();
+    el.append(b);
+    return () => model.off("msg:custom", receive);
+  },
+};

@@ -1,0 +1,112 @@
+"""A table that is sorted and filtered in Python and shown in the browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets as tl
+
+_TERM = re.compile(r"^\s*([A-Za-z_][\w ()/]*?)\s*(<=|>=|!=|=|<|>)\s*(.+?)\s*$")
+_COMPARE: dict[str, Callable[[float, float], bool]] = {
+    "<": lambda a, b: a < b,
+    ">": lambda a, b: a > b,
+    "<=": lambda a, b: a <= b,
+    ">=": lambda a, b: a >= b,
+    "=": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
+}
+
+
+class Table(anywidget.AnyWidget):
+    """Rows that can be sorted, filtered and selected, with mouse or arrow keys.
+
+    Traits:
+        columns: list of {"key", "label", "tip", "digits"}; the cells of one row are in their order.
+        rows: list of lists of numbers, texts, True/False or None.
+        order: indices of the rows shown, in order; follows from the next three.
+        sort_by: key of the column to sort by; empty keeps the order of making.
+        descending: whether the largest come first; None values are last in any case.
+        filter: terms joined by commas: a text that some cell contains, or `gap > 1.5`.
+        selected: index of the selected row, or None.
+        height: px.
+    """
+
+    _esm = Path(__file__).with_name("table.js")
+    _css = Path(__file__).with_name("table.css")
+
+    columns: tl.List[dict[str, Any]] = tl.List().tag(sync=True)
+    rows: tl.List[list[Any]] = tl.List().tag(sync=True)
+    order = tl.List(tl.Int()).tag(sync=True)
+    sort_by = tl.Unicode("").tag(sync=True)
+    descending = tl.Bool(False).tag(sync=True)
+    filter = tl.Unicode("").tag(sync=True)
+    selected = tl.Int(None, allow_none=True).tag(sync=True)
+    height = tl.Int(260).tag(sync=True)
+
+    def __init__(self, **traits: Any) -> None:
+        super().__init__(**traits)
+        self.add_class("cl-table-widget")
+        self.observe(self._arrange, ["rows", "columns", "sort_by", "descending", "filter"])
+        self._arrange()
+
+    def _arrange(self, _: Any = None) -> None:
+        keys = [column["key"] for column in self.columns]
+        keep = [i for i, cells in enumerate(self.rows) if self._passes(cells, keys)]
+        if self.sort_by in keys:
+            place = keys.index(self.sort_by)
+            known = [i for i in keep if self.rows[i][place] is not None]
+            blank = [i for i in keep if self.rows[i][place] is None]
+            known.sort(key=lambda i: _sort_key(self.rows[i][place]), reverse=self.descending)
+            keep = known + blank
+        self.order = keep
+
+    def _passes(self, cells: Sequence[Any], keys: list[str]) -> bool:
+        return all(
+            self._matches(term.strip(), cells, keys)
+            for term in self.filter.split(",")
+            if term.strip()
+        )
+
+    def _matches(self, term: str, cells: Sequence[Any], keys: list[str]) -> bool:
+        found = _TERM.match(term)
+        place = self._column(found.group(1)) if found else None
+        if found and place is not None:
+            value, wanted = cells[place], found.group(3)
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                try:
+                    return _COMPARE[found.group(2)](float(value), float(wanted))
+                except ValueError:
+                    return False
+            if value is None:
+                return False
+            same = _text(value).lower() == wanted.lower()
+            return {"=": same, "!=": not same}.get(found.group(2), False)
+        return any(term.lower() in _text(value).lower() for value in cells)
+
+    def _column(self, name: str) -> int | None:
+        """Return the place of the column whose key or label starts with `name`."""
+        wanted = name.strip().lower().replace("_", " ")
+        names = [
+            {c["key"].lower().replace("_", " "), str(c["label"]).lower()} for c in self.columns
+        ]
+        for i, options in enumerate(names):
+            if wanted in options:
+                return i
+        starts = [i for i, o in enumerate(names) if any(n.startswith(wanted) for n in o)]
+        return starts[0] if starts else None
+
+
+def _sort_key(value: Any) -> tuple[int, Any]:
+    return (1, value.lower()) if isinstance(value, str) else (0, value)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

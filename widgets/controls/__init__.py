@@ -1,0 +1,1 @@
+"""What a person asks for: formula, elements, properties, guidance, sampler, seed."""

@@ -1,0 +1,101 @@
+"""The folded part of the form: sampler, steps and what else rarely changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ipywidgets as ipw
+import traitlets as tl
+
+from widgets.base import Panel, caption, column, labelled
+
+SAMPLERS = ("ddim", "ddpm", "dpm_solver")
+DEFAULTS: dict[str, Any] = {
+    "sampler": "ddim",
+    "sampling_steps": 20,
+    "eta": 0.0,
+    "cfg_interval": (0.0, 1.0),
+    "temperature": 1.0,
+    "precision": "float32",
+    "device": "cpu",
+    "batch_size": 64,
+}
+
+
+class AdvancedControls(Panel):
+    """Sampler options: `AdvancedControls()`.
+
+    Traits:
+        sampler: name of the sampler.
+        sampling_steps: denoising steps, 1 to 1000.
+        eta: DDIM's noise, 0 (none) to 1 (as DDPM); other samplers do not have it.
+        cfg_interval: the part of the diffusion time in which guidance acts, as two fractions.
+        temperature: factor on the standard deviation of all noise drawn.
+        precision: "float32" or "bfloat16".
+        device: "cpu" or a GPU that torch sees.
+        batch_size: crystals made at once.
+    """
+
+    sampler = tl.Unicode(DEFAULTS["sampler"])
+    sampling_steps = tl.Int(DEFAULTS["sampling_steps"], min=1, max=1000)
+    eta = tl.Float(DEFAULTS["eta"], min=0, max=1)
+    cfg_interval = tl.Tuple(tl.Float(), tl.Float(), default_value=DEFAULTS["cfg_interval"])
+    temperature = tl.Float(DEFAULTS["temperature"], min=0, max=2)
+    precision = tl.Unicode(DEFAULTS["precision"])
+    device = tl.Unicode(DEFAULTS["device"])
+    batch_size = tl.Int(DEFAULTS["batch_size"], min=1, max=4096)
+
+    def __init__(
+        self, samplers: Sequence[str] = SAMPLERS, devices: Sequence[str] = ("cpu",)
+    ) -> None:
+        super().__init__()
+        fill = {"readout_format": ".2f", "step": 0.05}
+        eta = ipw.FloatSlider(min=0, max=1, **fill)
+        controls: dict[str, Any] = {
+            "sampler": ipw.Dropdown(options=list(samplers)),
+            "sampling_steps": ipw.BoundedIntText(min=1, max=1000),
+            "eta": eta,
+            "cfg_interval": ipw.FloatRangeSlider(min=0, max=1, **fill),
+            "temperature": ipw.FloatSlider(min=0, max=2, **fill),
+            "precision": ipw.Dropdown(options=["float32", "bfloat16"]),
+            "device": ipw.Dropdown(options=list(devices)),
+            "batch_size": ipw.BoundedIntText(min=1, max=4096),
+        }
+        texts = {
+            "sampler": ("Sampler", "How the noise is taken away"),
+            "sampling_steps": ("Steps", "Denoising steps"),
+            "eta": ("Eta", "Noise added back at each DDIM step; 0 makes it deterministic"),
+            "cfg_interval": ("Guidance acts", "Part of the diffusion time, 0 = clean, 1 = noise"),
+            "temperature": ("Temperature", "Factor on all noise drawn; below 1: less variety"),
+            "precision": ("Precision", "float32 is the reference; the recipe records the choice"),
+            "device": ("Device", "Where the model runs"),
+            "batch_size": ("Batch size", "Crystals made at once; the result does not depend on it"),
+        }
+        why = caption("Only DDIM has it.")
+        rows = []
+        for name, control in controls.items():
+            tl.link((self, name), (control, "value"))
+            control.add_class("cl-fill" if "Slider" in type(control).__name__ else "cl-short")
+            extra = [why] if name == "eta" else []
+            rows.append(labelled(texts[name][0], control, *extra, tip=texts[name][1]))
+
+        def limit(_: Any = None) -> None:
+            eta.disabled = self.sampler != "ddim"
+            why.layout.display = "none" if self.sampler == "ddim" else None
+
+        self.observe(limit, "sampler")
+        limit()
+        self.widget = column(*rows, css="cl-advanced")
+
+    def values(self) -> dict[str, Any]:
+        """Return all options by name."""
+        return {name: getattr(self, name) for name in DEFAULTS}
+
+    def set_values(self, options: Mapping[str, Any]) -> None:
+        """Take over those of `options` that belong here."""
+        with self.hold_trait_notifications():
+            for name in DEFAULTS:
+                if name in options:
+                    value = options[name]
+                    setattr(self, name, tuple(value) if name == "cfg_interval" else value)

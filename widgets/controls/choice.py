@@ -1,0 +1,101 @@
+"""Controls for conditions that are a category or a set of elements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import ipywidgets as ipw
+import traitlets as tl
+
+from widgets.base import Notice, Panel, column, labelled
+
+
+class CategoryControl(Panel):
+    """Asks for one of several options.
+
+    Traits:
+        value: the option, or None where it is not asked for.
+    """
+
+    value = tl.Any(None, allow_none=True)
+    problem = tl.Unicode("", read_only=True)
+
+    def __init__(self, description: Mapping[str, Any], value: Any = None) -> None:
+        super().__init__()
+        self._about = description
+        options = list(description.get("options") or ())
+        # A dropdown shows nothing for the value None, so its places are linked, not its values.
+        self._menu = ipw.Dropdown(options=["any", *(str(option) for option in options)], index=0)
+        self._menu.add_class("cl-fill")
+        self.widget = labelled(str(description.get("label") or description["name"]), self._menu)
+        tl.link(
+            (self, "value"),
+            (self._menu, "index"),
+            transform=(
+                lambda option: 0 if option is None else options.index(option) + 1,
+                lambda index: options[index - 1] if index else None,
+            ),
+        )
+        self.value = value
+
+    @tl.validate("value")
+    def _known(self, proposal: Any) -> Any:
+        from crystal_ldm.errors import RequestError, suggest
+
+        options = list(self._about.get("options") or ())
+        if proposal.value is not None and proposal.value not in options:
+            name = self._about.get("label") or self._about["name"]
+            near = suggest(str(proposal.value), [str(o) for o in options])
+            raise RequestError(f"{name} has no option {proposal.value!r}.{near}")
+        return proposal.value
+
+
+class ElementSetControl(Panel):
+    """Asks for a set of elements, typed as "Sr, Ti, O".
+
+    Traits:
+        value: list of symbols, or None where it is not asked for.
+        problem: why the text cannot be used; empty if it can. Read-only.
+    """
+
+    value: tl.TraitType[Any, Any] = tl.List(tl.Unicode(), default_value=None, allow_none=True)
+    problem = tl.Unicode("", read_only=True)
+
+    def __init__(
+        self,
+        description: Mapping[str, Any],
+        value: Iterable[str] | None = None,
+        elements: Iterable[str] = (),
+    ) -> None:
+        super().__init__()
+        self._elements = list(description.get("options") or elements)
+        self.notice = Notice()
+        self._box = ipw.Text(placeholder="any, or Sr, Ti, O", continuous_update=True)
+        self._box.add_class("cl-fill")
+        self.widget = column(
+            labelled(str(description.get("label") or description["name"]), self._box),
+            self.notice.widget,
+        )
+        self._box.observe(self.notice.guard(self._read), "value")
+        self.observe(self.notice.guard(self._write), "value")
+        self.value = None if value is None else list(value)
+
+    def _read(self, change: Any) -> None:
+        from crystal_ldm.errors import suggest
+
+        symbols = change.new.replace(",", " ").replace("-", " ").split()
+        unknown = [s for s in symbols if self._elements and s not in self._elements]
+        if unknown:
+            near = suggest(unknown[0], self._elements)
+            self.set_trait("problem", f"The model does not know {', '.join(unknown)}.{near}")
+            self.notice.say(self.problem, "error")
+            return
+        self.set_trait("problem", "")
+        self.notice.clear()
+        self.value = symbols or None
+
+    def _write(self, change: Any) -> None:
+        shown = self._box.value.replace(",", " ").replace("-", " ").split()
+        if shown != (change.new or []):
+            self._box.value = ", ".join(change.new or ())

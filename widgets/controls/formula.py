@@ -1,0 +1,142 @@
+"""The formula box: what is typed is read at once, and what was understood is said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import ipywidgets as ipw
+import traitlets as tl
+
+from widgets.base import Notice, Panel, column, labelled
+
+PLACEHOLDER = "SrTiO3, or Sr?O3 with ? for any element"
+
+
+class FormulaBox(Panel):
+    """A formula with feedback: `FormulaBox(elements=ldm.elements, max_atoms=ldm.max_atoms)`.
+
+    Traits:
+        text: the formula as typed; empty leaves all atoms open.
+        formula_units: formula units in the cell; used when there is a formula.
+        num_atoms: atoms in the cell when there is no formula; 0 draws it as in the training set.
+        elements: symbols that the model knows; empty: all.
+        max_atoms: most atoms in a cell.
+        problem: why this cannot be made, one sentence; empty if it can. Read-only.
+        open_atoms: how many atoms of the cell have no element yet; read-only.
+    """
+
+    text = tl.Unicode("")
+    formula_units = tl.Int(1, min=1)
+    num_atoms = tl.Int(0, min=0)
+    elements = tl.List(tl.Unicode())
+    max_atoms = tl.Int(20, min=1)
+    problem = tl.Unicode("", read_only=True)
+    open_atoms = tl.Int(0, read_only=True)
+
+    def __init__(
+        self,
+        text: str = "",
+        *,
+        elements: Iterable[str] = (),
+        max_atoms: int = 20,
+        typical_atoms: str = "",
+    ) -> None:
+        super().__init__()
+        self._typical = typical_atoms
+        self.notice = Notice()
+        self._box = ipw.Text(placeholder=PLACEHOLDER, continuous_update=True)
+        self._box.add_class("cl-formula")
+        self._units = ipw.BoundedIntText(value=1, min=1, max=max_atoms)
+        self._units.add_class("cl-count")
+        self._atoms = ipw.BoundedIntText(value=0, min=0, max=max_atoms)
+        self._atoms.add_class("cl-count")
+        tl.link((self, "text"), (self._box, "value"))
+        tl.link((self, "formula_units"), (self._units, "value"))
+        tl.link((self, "num_atoms"), (self._atoms, "value"))
+        self._units_row = labelled(
+            "Formula units", self._units, tip="How many formula units one cell holds"
+        )
+        self._atoms_row = labelled(
+            "Atoms in the cell", self._atoms, tip="0: as in the training set"
+        )
+        self.widget = column(
+            labelled("Formula", self._box),
+            self.notice.widget,
+            self._units_row,
+            self._atoms_row,
+            css="cl-formula-box",
+        )
+        self.observe(lambda change: self._bound(change.new), "max_atoms")
+        self.observe(
+            self.notice.guard(self._read),
+            ["text", "formula_units", "num_atoms", "elements", "max_atoms"],
+        )
+        with self.hold_trait_notifications():
+            self.elements = list(elements)
+            self.max_atoms = max_atoms
+            self.text = text
+        self._read()
+
+    def _bound(self, most: int) -> None:
+        self._units.max = self._atoms.max = most
+
+    def _read(self, _: Any = None) -> None:
+        given = bool(self.text.strip())
+        self._units_row.layout.display = None if given else "none"
+        self._atoms_row.layout.display = "none" if given else None
+        if given:
+            self._read_formula()
+        else:
+            self._read_count()
+
+    def _read_formula(self) -> None:
+        from crystal_ldm.crystals.formula import parse_formula
+        from crystal_ldm.errors import FormulaError
+
+        try:
+            parsed = parse_formula(self.text)
+        except FormulaError as error:
+            self._refuse(str(error))
+            return
+        unknown = [s for s in parsed.counts if self.elements and s not in self.elements]
+        total = parsed.num_atoms * self.formula_units
+        if unknown:
+            verb = "is" if len(unknown) == 1 else "are"
+            self._refuse(
+                f"{', '.join(unknown)} {verb} not among the {len(self.elements)} elements that "
+                "this model was trained on."
+            )
+        elif total > self.max_atoms:
+            self._refuse(
+                f"{total} atoms in the cell are more than the {self.max_atoms} that this model "
+                "can make. Fewer formula units would do."
+            )
+        else:
+            parts = [f"{symbol} {count}" for symbol, count in parsed.counts.items()]
+            if parsed.num_open:
+                parts.append(f"any element {parsed.num_open}")
+            self.set_trait("problem", "")
+            self.set_trait("open_atoms", parsed.num_open * self.formula_units)
+            self.notice.say(
+                f"{', '.join(parts)}. {total} atom{'s' if total > 1 else ''} in the cell, "
+                f"of at most {self.max_atoms}.",
+                "good",
+            )
+
+    def _read_count(self) -> None:
+        if self.num_atoms > self.max_atoms:
+            self._refuse(f"This model makes at most {self.max_atoms} atoms in a cell.")
+            return
+        self.set_trait("problem", "")
+        self.set_trait("open_atoms", self.num_atoms or self.max_atoms)
+        if self.num_atoms:
+            self.notice.say(f"Any composition of {self.num_atoms} atoms.")
+        else:
+            typical = f" ({self._typical})" if self._typical else ""
+            self.notice.say(f"Any composition, as many atoms as in the training set{typical}.")
+
+    def _refuse(self, reason: str) -> None:
+        self.set_trait("problem", reason)
+        self.set_trait("open_atoms", 0)
+        self.notice.say(reason, "error")

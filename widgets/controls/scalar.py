@@ -1,0 +1,228 @@
+"""A number to aim at, or a range, over the histogram of what the model was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ipywidgets as ipw
+import numpy as np
+import traitlets as tl
+
+from widgets.base import Notice, Panel, column, escape, row
+
+FEW = 20
+"""Training crystals near the target below which a warning is shown."""
+
+Target = float | tuple[float, float] | None
+
+
+class ScalarControl(Panel):
+    """Asks for one property: `ScalarControl(ldm.conditions["band_gap"].describe())`.
+
+    Traits:
+        value: None (not asked for), a number, or a pair (low, high).
+        problem: why this cannot be made; empty if it can. Read-only.
+    """
+
+    value = tl.Any(None, allow_none=True)
+    problem = tl.Unicode("", read_only=True)
+
+    def __init__(self, description: Mapping[str, Any], value: Target = None) -> None:
+        super().__init__()
+        self._about = description
+        self._unit = description.get("unit") or ""
+        low, high = self._limits()
+        self.notice = Notice()
+        self._busy = False
+        self._mode = ipw.ToggleButtons(
+            options=[("Any", "any"), ("Value", "value"), ("Range", "range")], value="any"
+        )
+        self._mode.add_class("cl-modes")
+        # A power of ten, and ends on its multiples: a slider snaps values to its own grid.
+        step = float(10.0 ** np.floor(np.log10((high - low) / 100)))
+        low, high = float(np.floor(low / step) * step), float(np.ceil(high / step) * step)
+        self._slider = ipw.FloatSlider(
+            value=low, min=low, max=high, step=step, readout=False, layout=_wide()
+        )
+        self._slider.add_class("cl-gap-slider")
+        self._range = ipw.FloatRangeSlider(
+            value=(low, high), min=low, max=high, step=step, readout=False, layout=_wide()
+        )
+        self._low = ipw.FloatText(low, step=step)
+        self._high = ipw.FloatText(high, step=step)
+        for box in (self._low, self._high):
+            box.add_class("cl-count")
+        self._to = ipw.HTML("to")
+        self._picture = ipw.HTML(layout=_wide())
+        self._picture.add_class("cl-histogram")
+        name = ipw.HTML(f"<b>{escape(description.get('label') or description['name'])}</b>")
+        unit = ipw.HTML(escape(self._unit))
+        self._numbers = row(self._low, self._to, self._high, unit)
+        self._details = column(self._picture, self._slider, self._range, self._numbers)
+        self.widget = column(
+            row(name, self._mode, css="cl-bar"), self._details, self.notice.widget, css="cl-scalar"
+        )
+        guard = self.notice.guard
+        self._mode.observe(guard(self._on_mode), "value")
+        self._slider.observe(guard(lambda c: self._from_person(float(c.new))), "value")
+        self._range.observe(guard(lambda c: self._from_person(tuple(c.new))), "value")
+        for box in (self._low, self._high):
+            box.observe(guard(self._on_number), "value")
+        self.observe(guard(lambda _: self._refresh()), "value")
+        self.value = value
+        self._refresh()
+
+    @tl.validate("value")
+    def _clean(self, proposal: Any) -> Target:
+        from crystal_ldm.errors import RequestError
+
+        value = proposal.value
+        name = self._about.get("label") or self._about["name"]
+        if value is None:
+            return None
+        try:
+            if isinstance(value, Sequence) and not isinstance(value, str):
+                low, high = (float(v) for v in value)
+                return (low, high)
+            return float(value)
+        except (TypeError, ValueError):
+            raise RequestError(
+                f"{name} takes a number, a pair (low, high) or None, not {value!r}."
+            ) from None
+
+    def _limits(self) -> tuple[float, float]:
+        low, high = self._about.get("min"), self._about.get("max")
+        edges = (self._about.get("histogram") or {}).get("edges") or [0.0, 1.0]
+        low = float(edges[0] if low is None else low)
+        high = float(edges[-1] if high is None else high)
+        return (low, high) if high > low else (low, low + 1.0)
+
+    # -- what the person does --------------------------------------------------------------------
+
+    def _on_mode(self, change: Any) -> None:
+        if self._busy:
+            return
+        low, high = self._limits()
+        if change.new == "any":
+            self.value = None
+        elif change.new == "value":
+            old = self.value
+            self.value = (
+                float(np.mean(old)) if isinstance(old, tuple) else round((low + high) / 4, 2)
+            )
+        else:
+            old = self.value if isinstance(self.value, float) else (low + high) / 4
+            self.value = (max(round(old - 0.5, 2), low), min(round(old + 0.5, 2), high))
+
+    def _on_number(self, _: Any) -> None:
+        low, high = self._low.value, self._high.value
+        self._from_person((low, high) if self._mode.value == "range" else low)
+
+    def _from_person(self, value: Target) -> None:
+        if not self._busy:
+            self.value = value
+
+    # -- what is shown ---------------------------------------------------------------------------
+
+    def _refresh(self) -> None:
+        self._busy = True
+        try:
+            value = self.value
+            mode = "any" if value is None else "range" if isinstance(value, tuple) else "value"
+            self._mode.value = mode
+            self._details.layout.display = "none" if mode == "any" else None
+            for part, used in (
+                (self._slider, mode == "value"),
+                (self._range, mode == "range"),
+                (self._high, mode == "range"),
+                (self._to, mode == "range"),
+            ):
+                part.layout.display = None if used else "none"
+            if isinstance(value, tuple):
+                self._low.value, self._high.value = value
+                least, most = self._limits()
+                inner = tuple(min(max(v, least), most) for v in sorted(value))
+                self._range.value = inner
+            elif value is not None:
+                self._low.value = self._slider.value = value
+                self._low.value = value
+            self._judge(value)
+            self._draw(value)
+        finally:
+            self._busy = False
+
+    def _judge(self, value: Target) -> None:
+        low, high = self._limits()
+        self.set_trait("problem", "")
+        if value is None:
+            self.notice.clear()
+            return
+        ends = value if isinstance(value, tuple) else (value, value)
+        if ends[0] > ends[1]:
+            self.set_trait("problem", f"The range runs from {ends[0]:g} down to {ends[1]:g}.")
+            self.notice.say(self.problem, "error")
+        elif ends[0] < low or ends[1] > high:
+            self.notice.say(
+                f"The training crystals have {low:.3g} to {high:.3g} {self._unit}; outside it the "
+                "model is guessing.",
+                "warning",
+            )
+        else:
+            near = self._near(ends)
+            if near is not None and near < FEW:
+                self.notice.say(
+                    f"Only {near} training crystals are near this target; expect a poor aim.",
+                    "warning",
+                )
+            else:
+                self.notice.clear()
+
+    def _near(self, ends: tuple[float, float]) -> int | None:
+        """Return how many training crystals share a bin of the histogram with the target."""
+        histogram = self._about.get("histogram")
+        if not histogram:
+            return None
+        edges, counts = np.asarray(histogram["edges"]), np.asarray(histogram["counts"])
+        first = int(np.clip(np.searchsorted(edges, ends[0], "right") - 1, 0, len(counts) - 1))
+        last = int(np.clip(np.searchsorted(edges, ends[1], "left") - 1, first, len(counts) - 1))
+        return int(counts[first : last + 1].sum())
+
+    def _draw(self, value: Target) -> None:
+        histogram = self._about.get("histogram")
+        if not histogram or value is None:
+            self._picture.value = ""
+            return
+        self._picture.value = histogram_svg(
+            histogram["edges"], histogram["counts"], value, self._limits()
+        )
+
+
+def _wide() -> ipw.Layout:
+    return ipw.Layout(width="100%")
+
+
+def histogram_svg(
+    edges: Sequence[float],
+    counts: Sequence[int],
+    value: float | tuple[float, float],
+    limits: tuple[float, float],
+) -> str:
+    """Return a small histogram with the target marked; heights are square roots of the counts."""
+    low, high = limits
+    scale = 100 / (high - low)
+    tallest = max([*counts, 1]) ** 0.5
+    bars = "".join(
+        f'<rect x="{(a - low) * scale:.2f}" y="{40 - 38 * count**0.5 / tallest:.2f}" '
+        f'width="{max((b - a) * scale - 0.3, 0.2):.2f}" height="{38 * count**0.5 / tallest:.2f}"/>'
+        for a, b, count in zip(edges[:-1], edges[1:], counts, strict=True)
+    )
+    start, end = value if isinstance(value, tuple) else (value, value)
+    x = min(max((start - low) * scale, 0), 100)
+    width = max(min(max((end - low) * scale, 0), 100) - x, 0.8)
+    mark = f'<rect class="cl-target" x="{x - 0.4:.2f}" y="0" width="{width:.2f}" height="40"/>'
+    title = f"Training crystals between {low:.3g} and {high:.3g}; the target is marked"
+    return (
+        f'<svg viewBox="0 0 100 40" preserveAspectRatio="none" role="img" '
+        f'aria-label="{escape(title)}"><title>{escape(title)}</title>{bars}{mark}</svg>'
+    )

@@ -1,0 +1,62 @@
+"""The seed: always shown, renewed or reused on purpose."""
+
+from __future__ import annotations
+
+import secrets
+
+import ipywidgets as ipw
+import traitlets as tl
+
+from widgets.base import Panel, button, column, labelled, row
+
+LARGEST = 2**31 - 1
+
+
+class SeedControl(Panel):
+    """The seed of the next run: `SeedControl(seed=0)`.
+
+    Traits:
+        seed: 0 to 2^31 - 1.
+        fresh: a new seed is drawn after each run, so that Generate makes other crystals.
+        last: the seed of the last run, or None; read-only.
+    """
+
+    seed = tl.Int(0, min=0, max=LARGEST)
+    fresh = tl.Bool(True)
+    last = tl.Int(None, allow_none=True, read_only=True)
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        box = ipw.BoundedIntText(min=0, max=LARGEST)
+        box.add_class("cl-seed")
+        tl.link((self, "seed"), (box, "value"))
+        fresh = ipw.Checkbox(description="new for each run", indent=False)
+        fresh.add_class("cl-check")
+        tl.link((self, "fresh"), (fresh, "value"))
+        self._reuse = button("Reuse last", self.reuse, tip="Nothing has run yet", css="cl-small")
+        self._reuse.disabled = True
+        self.widget = column(
+            labelled("Seed", box, button("New seed", self.renew, css="cl-small")),
+            row(self._reuse, fresh, css="cl-indented"),
+        )
+        self.seed = seed
+
+    def renew(self) -> None:
+        """Draw another seed."""
+        self.seed = secrets.randbelow(1_000_000)
+
+    def reuse(self) -> None:
+        """Take the last run's seed again and keep it."""
+        if self.last is not None:
+            self.fresh = False
+            self.seed = self.last
+
+    def use(self) -> int:
+        """Return the seed for a run that starts now, and prepare the next one."""
+        used = self.seed
+        self.set_trait("last", used)
+        self._reuse.disabled = False
+        self._reuse.tooltip = f"Take seed {used} again"
+        if self.fresh:
+            self.renew()
+        return used

@@ -1,0 +1,35 @@
+"""plotly figures of the notebooks: plain functions from data to `go.Figure`, one for one question.
+
+They stay in an executed notebook and in its HTML, where no kernel and no network is at hand.
+"""
+
+from widgets.figures.comparison import (
+    agreement_figure,
+    distribution_figure,
+    rates_figure,
+    space_group_figure,
+    target_figure,
+)
+from widgets.figures.crystals import crystal_grid
+from widgets.figures.dataset import atoms_figure, parts_figure, values_figure
+from widgets.figures.elements import element_figure
+from widgets.figures.latent import latent_figure, tolerance_figure
+from widgets.figures.theme import use_offline_renderer
+from widgets.figures.training import loss_figure
+
+__all__ = [
+    "agreement_figure",
+    "atoms_figure",
+    "crystal_grid",
+    "distribution_figure",
+    "element_figure",
+    "latent_figure",
+    "loss_figure",
+    "parts_figure",
+    "rates_figure",
+    "space_group_figure",
+    "target_figure",
+    "tolerance_figure",
+    "use_offline_renderer",
+    "values_figure",
+]

@@ -1,0 +1,175 @@
+"""Generated crystals beside what they should be like: distributions, rates, targets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import ArrayLike
+
+from widgets.figures.theme import BLUE, GREY, ORANGE, SERIES, themed
+
+
+def distribution_figure(
+    samples: Mapping[str, ArrayLike], quantity: str, unit: str = "", bins: int = 40
+) -> go.Figure:
+    """Return the distributions of a quantity in several sets, each with area 1.
+
+    Args:
+        samples: values by the name of the set; the first is what is judged, others stand behind it.
+        quantity: what the values are.
+        unit: their unit.
+        bins: intervals over the common range.
+    """
+    finite = {name: _finite(values) for name, values in samples.items()}
+    together = np.concatenate(list(finite.values())) if finite else np.zeros(0)
+    if not len(together):
+        return themed(go.Figure(), f"{quantity}: no values")
+    # A few extreme cells must not squeeze everything else into one bar.
+    low, high = np.quantile(together, [0.001, 0.999])
+    if np.all(together == np.round(together)) and high - low < 2 * bins:
+        edges = np.arange(low - 0.5, high + 1.5)
+    else:
+        edges = np.linspace(low, max(high, low + 1e-6), bins + 1)
+    figure = go.Figure()
+    for i, (name, values) in reversed(list(enumerate(finite.items()))):
+        counts, _ = np.histogram(values, edges)
+        density = counts / max(len(values), 1) / np.diff(edges)
+        colour = SERIES[0] if i == 0 else GREY if i == 1 else SERIES[i]
+        figure.add_trace(
+            go.Bar(
+                x=(edges[1:] + edges[:-1]) / 2,
+                y=density,
+                width=np.diff(edges),
+                name=f"{name} ({len(values):,})",
+                marker={"color": colour, "opacity": 0.75 if i == 0 else 0.45},
+                hovertemplate=f"{name}: %{{y:.3g}} at %{{x:.3g}} {unit}<extra></extra>",
+            )
+        )
+    axis = f"{quantity} ({unit})" if unit else quantity
+    themed(figure, f"Distribution of {quantity}", axis, "density")
+    figure.update_layout(barmode="overlay", bargap=0)
+    return figure
+
+
+def space_group_figure(symbols: Sequence[str | None], most: int = 20) -> go.Figure:
+    """Return how often each space group occurs, the most frequent first.
+
+    Args:
+        symbols: a symbol for each crystal; None where none was found.
+        most: how many to show.
+    """
+    counts = Counter(symbol or "none found" for symbol in symbols).most_common(most)
+    names = [name for name, _ in counts]
+    figure = go.Figure(
+        go.Bar(
+            x=names,
+            y=[count for _, count in counts],
+            width=0.6,
+            marker_color=[GREY if name in ("P1", "none found") else BLUE for name in names],
+            hovertemplate="%{x}: %{y} crystals<extra></extra>",
+        )
+    )
+    left = len(set(symbols)) - len(counts)
+    title = "Space groups" + (f" (the {most} most frequent, {left} more)" if left > 0 else "")
+    figure = themed(figure, title, "", "crystals", height=320)
+    figure.update_xaxes(type="category", tickangle=-45)
+    return figure
+
+
+def agreement_figure(
+    distances: ArrayLike, agreement: ArrayLike, names: Sequence[str], sound: float = 0.5
+) -> go.Figure:
+    """Return each crystal's shortest distance against its element agreement.
+
+    Args:
+        distances: (n,) shortest distance between two atoms, Å.
+        agreement: (n,) share of requested elements that the decoder would have chosen itself; NaN
+            where nothing was requested (then drawn at 1).
+        names: (n,) shown on hovering.
+        sound: Å; what is shorter is not physical.
+    """
+    share = np.nan_to_num(np.asarray(agreement, dtype=float), nan=1.0)
+    figure = go.Figure(
+        go.Scatter(
+            x=np.asarray(distances, dtype=float), y=share, mode="markers", text=list(names),
+            marker={"size": 9, "color": BLUE, "opacity": 0.7},
+            hovertemplate="%{text}: %{x:.2f} Å, agreement %{y:.0%}<extra></extra>",
+        )
+    )  # fmt: skip
+    figure.add_vline(x=sound, line={"color": ORANGE, "dash": "dash"})
+    figure.add_annotation(
+        x=sound, y=0.02, yref="paper", yanchor="bottom", xanchor="left",
+        text=f" sound above {sound:g} Å",
+        showarrow=False, font={"color": ORANGE},
+    )  # fmt: skip
+    themed(figure, "Shortest distance and element agreement", "shortest distance (Å)", "agreement")
+    figure.update_xaxes(rangemode="tozero")
+    figure.update_yaxes(range=[-0.05, 1.08], tickformat=".0%")
+    return figure
+
+
+def rates_figure(
+    names: Sequence[str], values: ArrayLike, low: ArrayLike, high: ArrayLike, title: str
+) -> go.Figure:
+    """Return rates with their 95 % intervals, the first on top.
+
+    Args:
+        names: of the rates.
+        values, low, high: (n,) shares and the ends of their intervals.
+        title: of the figure.
+    """
+    rate = np.asarray(values, dtype=float)
+    figure = go.Figure(
+        go.Bar(
+            x=rate, y=list(names), orientation="h", marker_color=BLUE, opacity=0.8,
+            error_x={"type": "data", "symmetric": False, "color": ORANGE, "thickness": 1.5,
+                     "array": np.asarray(high, dtype=float) - rate,
+                     "arrayminus": rate - np.asarray(low, dtype=float)},
+            hovertemplate="%{y}: %{x:.1%}<extra></extra>",
+        )
+    )  # fmt: skip
+    themed(figure, title, "share of all crystals", height=90 + 34 * len(names))
+    figure.update_xaxes(range=[0, 1.02], tickformat=".0%")
+    figure.update_yaxes(autorange="reversed")
+    return figure
+
+
+def target_figure(
+    targets: ArrayLike, found: ArrayLike, names: Sequence[str], quantity: str, unit: str
+) -> go.Figure:
+    """Return what was asked for against what a judge finds.
+
+    Args:
+        targets: (n,) values asked for; NaN where none was.
+        found: (n,) values that the judge gives; NaN where it failed.
+        names: (n,) shown on hovering.
+        quantity, unit: what the values are.
+    """
+    wanted, judged = np.asarray(targets, dtype=float), np.asarray(found, dtype=float)
+    known = np.isfinite(wanted) & np.isfinite(judged)
+    figure = go.Figure()
+    if known.any():
+        ends = [0.0, float(max(wanted[known].max(), judged[known].max())) * 1.05 + 0.05]
+        figure.add_trace(
+            go.Scatter(x=ends, y=ends, mode="lines", line={"color": GREY, "dash": "dash"},
+                       name="as asked", hoverinfo="skip")
+        )  # fmt: skip
+    figure.add_trace(
+        go.Scatter(
+            x=wanted[known], y=judged[known], mode="markers", name="crystals",
+            text=[names[i] for i in np.flatnonzero(known)],
+            marker={"size": 8, "color": BLUE, "opacity": 0.6},
+            hovertemplate="%{text}: asked %{x:.2f}, judged %{y:.2f}<extra></extra>",
+        )
+    )  # fmt: skip
+    return themed(
+        figure, f"{quantity}: asked for and judged", f"asked for ({unit})", f"judged ({unit})"
+    )
+
+
+def _finite(values: ArrayLike) -> np.ndarray:
+    array = np.asarray(values, dtype=float)
+    return np.asarray(array[np.isfinite(array)])

@@ -1,0 +1,300 @@
+"""Many crystals at once: a table, a plot and a viewer that follow each other."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as ipw
+import numpy as np
+import traitlets as tl
+
+from widgets.base import Notice, Panel, button, caption, column, labelled, row
+from widgets.browser.plot import Plot
+from widgets.browser.table import Table
+from widgets.panels.rows import column_info, crystal_row, numeric_keys, table_columns, table_rows
+from widgets.viewers.viewer import CrystalViewer
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    from pymatgen.core import Structure
+
+
+@dataclass
+class Neighbour:
+    """A known crystal that resembles the selected one.
+
+    Attributes:
+        structure: the known crystal.
+        text: what is said of it, for example its id and the distance.
+    """
+
+    structure: Structure
+    text: str
+
+
+FindNearest = Callable[["Structure"], Neighbour | None]
+
+
+class Gallery(Panel):
+    """Looks through crystals: `Gallery(structures)`.
+
+    Selecting a row of the table, a point of the plot or 'next' at the viewer selects in all three.
+    Only the selected structure is sent to the browser.
+
+    Traits:
+        selected: index of the selected crystal, or None.
+        count: number of crystals; read-only.
+        x, y, colour: columns that the plot shows; colour may be empty.
+        filter: see `widgets.browser.table.Table`.
+    """
+
+    selected = tl.Int(None, allow_none=True)
+    count = tl.Int(0, read_only=True)
+    x = tl.Unicode("density")
+    y = tl.Unicode("min_distance")
+    colour = tl.Unicode("")
+    filter = tl.Unicode("")
+
+    def __init__(
+        self,
+        structures: Iterable[Structure] = (),
+        rows: Iterable[Mapping[str, Any]] | None = None,
+        *,
+        nearest: FindNearest | None = None,
+        height: int = 340,
+    ) -> None:
+        super().__init__()
+        self.structures: list[Structure] = []
+        self.rows: list[dict[str, Any]] = []
+        self._lock = threading.RLock()
+        self._nearest = nearest
+        self.notice = Notice()
+        self.viewer = CrystalViewer(height=height)
+        self.neighbour = CrystalViewer(height=height, toolbar=False) if nearest else None
+        self.table = Table()
+        self.plot = Plot(height=height)
+        self._where = caption("")
+        self._menus = {name: ipw.Dropdown(options=[("–", "")]) for name in ("x", "y", "colour")}
+        search = ipw.Text(placeholder="Filter: oxide name, density > 4, Pm-3m")
+        search.add_class("cl-search")
+        tl.link((self, "filter"), (search, "value"))
+        tl.link((self, "filter"), (self.table, "filter"))
+        tl.link((self, "selected"), (self.table, "selected"))
+        guard = self.notice.guard
+        steps = row(
+            button("‹", guard(lambda: self.step(-1)), tip="Previous", css="cl-small cl-square"),
+            self._where,
+            button("›", guard(lambda: self.step(1)), tip="Next", css="cl-small cl-square"),
+        )
+        axes = row(
+            *(
+                labelled(t, self._menus[n])
+                for n, t in (("x", "x"), ("y", "y"), ("colour", "Colour"))
+            ),
+            css="cl-axes",
+        )
+        views = [self.viewer.widget]
+        if self.neighbour is not None:
+            views.append(self.neighbour.widget)
+        self.widget = column(
+            row(*views, column(axes, self.plot, css="cl-scatter"), css="cl-two"),
+            row(steps, search, css="cl-bar"),
+            self.table,
+            self.notice.widget,
+            css="cl-gallery",
+        )
+        for name, menu in self._menus.items():
+            menu.add_class("cl-small")
+            menu.observe(guard(lambda change, name=name: self._on_axis(name, change.new)), "value")
+        self.plot.observe(guard(self._on_click), "clicked")
+        self.observe(guard(lambda _: self._show_selected()), "selected")
+        self.observe(guard(self._on_axes), ["x", "y", "colour"])
+        self.table.observe(guard(lambda _: self._draw_plot()), "order")
+        self.add(structures, rows)
+
+    # -- what a program does ---------------------------------------------------------------------
+
+    def add(
+        self,
+        structures: Iterable[Structure],
+        rows: Iterable[Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Append crystals; `rows` gives further columns, or replaces the ones found here."""
+        new = list(structures)
+        given = [dict(r) for r in rows] if rows is not None else [{} for _ in new]
+        if len(given) != len(new):
+            raise ValueError(f"{len(given)} rows were given for {len(new)} crystals.")
+        made = [{**crystal_row(s), **extra} for s, extra in zip(new, given, strict=True)]
+        with self._lock:
+            self.structures += new
+            self.rows += made
+            self._refresh()
+        if self.selected is None and self.structures:
+            self.selected = 0
+
+    def set(
+        self,
+        structures: Iterable[Structure],
+        rows: Iterable[Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Show other crystals."""
+        self.clear()
+        self.add(structures, rows)
+
+    def clear(self) -> None:
+        """Remove all crystals."""
+        with self._lock:
+            self.selected = None
+            self.structures, self.rows = [], []
+            self._refresh()
+
+    def update_rows(self, rows: Mapping[int, Mapping[str, Any]]) -> None:
+        """Add or replace columns of some crystals, by index."""
+        with self._lock:
+            for index, values in rows.items():
+                self.rows[index].update(values)
+            self._refresh()
+
+    @property
+    def structure(self) -> Structure | None:
+        """The selected crystal."""
+        return None if self.selected is None else self.structures[self.selected]
+
+    def step(self, by: int) -> None:
+        """Select the next (1) or previous (-1) crystal in the table's order."""
+        order = self.table.order
+        if order:
+            place = order.index(self.selected) + by if self.selected in order else 0
+            self.selected = order[place % len(order)]
+
+    @tl.validate("selected")
+    def _exists(self, proposal: Any) -> int | None:
+        index = proposal.value
+        return index if index is not None and 0 <= index < len(self.structures) else None
+
+    # -- keeping the three in step ---------------------------------------------------------------
+
+    def _refresh(self) -> None:
+        columns = table_columns(self.rows)
+        with self.table.hold_sync():
+            self.table.columns = columns
+            self.table.rows = table_rows(self.rows, columns)
+        self.set_trait("count", len(self.structures))
+        numeric = numeric_keys(self.rows, columns)
+        for name, menu in self._menus.items():
+            options = [(column_info(k).label, k) for k in numeric]
+            if name == "colour":
+                options.insert(0, ("none", ""))
+            if options and list(menu.options) != options:
+                wanted = getattr(self, name)
+                menu.options = options
+                menu.value = wanted if wanted in dict(options).values() else options[0][1]
+        self._draw_plot()
+        self._say_where()
+
+    def _on_axis(self, name: str, value: str | None) -> None:
+        if value is not None:
+            setattr(self, name, value)
+
+    def _on_axes(self, change: Any) -> None:
+        menu = self._menus[change.name]
+        if change.new in dict(menu.options).values():
+            menu.value = change.new
+        self._draw_plot()
+
+    def _on_click(self, change: Any) -> None:
+        if change.new.get("id") is not None:
+            self.selected = int(change.new["id"])
+
+    def _show_selected(self) -> None:
+        structure = self.structure
+        facts = {} if self.selected is None else self.rows[self.selected]
+        self.viewer.title = f"{facts.get('formula', '')}  {facts.get('space_group', '')}".strip()
+        self.viewer.show(structure, keep_camera=False)
+        self._say_where()
+        self._draw_plot()
+        if self.neighbour is not None:
+            threading.Thread(
+                target=self.notice.guard(self._find_nearest), args=(structure,), daemon=True
+            ).start()
+
+    def _find_nearest(self, structure: Structure | None) -> None:
+        if self.neighbour is None or self._nearest is None:
+            return
+        found = None if structure is None else self._nearest(structure)
+        if structure is not self.structure:
+            return
+        self.neighbour.title = found.text if found else "No known crystal is close."
+        self.neighbour.show(found.structure if found else None)
+
+    def _say_where(self) -> None:
+        shown = self.table.order
+        text = f"{len(shown)} of {self.count}" if len(shown) < self.count else f"{self.count}"
+        if self.selected in shown:
+            text = f"{shown.index(self.selected) + 1} of {text}"
+        self._where.value = text
+
+    def _draw_plot(self) -> None:
+        with self._lock:
+            if self.rows:
+                self.plot.show(
+                    scatter_figure(
+                        self.rows, self.table.order, self.x, self.y, self.colour, self.selected
+                    )
+                )
+            self._say_where()
+
+
+def scatter_figure(
+    rows: Sequence[Mapping[str, Any]],
+    order: Sequence[int],
+    x: str,
+    y: str,
+    colour: str = "",
+    selected: int | None = None,
+) -> go.Figure:
+    """Return a plot of two columns; each point carries its index, the selected one a ring."""
+    import plotly.graph_objects as go
+
+    shown = [i for i in order if rows[i].get(x) is not None and rows[i].get(y) is not None]
+    marker: dict[str, Any] = {"size": 8, "opacity": 0.8, "color": "#1f77b4"}
+    if colour:
+        marker |= {
+            "color": np.array([rows[i].get(colour) for i in shown], dtype=float),  # None: nan
+            "colorscale": "Viridis",
+            "colorbar": {
+                "title": {"text": column_info(colour).axis, "side": "right"},
+                "thickness": 10,
+            },
+        }
+    figure = go.Figure(
+        go.Scatter(
+            x=[rows[i][x] for i in shown],
+            y=[rows[i][y] for i in shown],
+            customdata=shown,
+            text=[f"{rows[i].get('formula', '')} {rows[i].get('space_group', '')}" for i in shown],
+            mode="markers",
+            marker=marker,
+            hovertemplate="%{text}<br>%{x:.3g}, %{y:.3g}<extra></extra>",
+        )
+    )
+    if selected in shown:
+        figure.add_scatter(
+            x=[rows[selected][x]],
+            y=[rows[selected][y]],
+            customdata=[selected],
+            mode="markers",
+            hoverinfo="skip",
+            marker={"size": 15, "color": "rgba(0,0,0,0)", "line": {"color": "#e65100", "width": 3}},
+        )
+    figure.update_layout(
+        xaxis={"title": {"text": column_info(x).axis, "font_size": 11}},
+        yaxis={"title": {"text": column_info(y).axis, "font_size": 11}},
+        margin={"l": 48, "r": 8, "t": 8, "b": 40},
+        showlegend=False,
+        uirevision=f"{x}/{y}",
+    )
+    return figure

@@ -1,0 +1,142 @@
+"""A crystal as what is drawn: atoms with their images, bonds, stubs of bonds that leave, cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from widgets.viewers.bonding import Bond, _symbols
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+BOUNDARY = 0.2
+"""Å; an atom this close to a face of the cell is drawn at the opposite face as well."""
+
+CELL_CORNERS = np.array(list(product((0, 1), repeat=3)), dtype=float)
+CELL_EDGES = tuple(
+    (i, j)
+    for i in range(8)
+    for j in range(i + 1, 8)
+    if int(np.abs(CELL_CORNERS[i] - CELL_CORNERS[j]).sum()) == 1
+)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a viewer draws of one crystal.
+
+    Attributes:
+        symbols: element of each drawn atom, n in all.
+        positions: (n, 3) Å.
+        sites: (n,) index of each drawn atom's site in the structure.
+        images: (n,) True where the atom repeats one that is drawn elsewhere.
+        bonds: pairs of indices into the drawn atoms.
+        stubs: (m, 3) Å, the middles of bonds that leave the cell and are drawn nowhere in full.
+        stub_atoms: (m,) the drawn atom that each stub starts from.
+        boxes: list of (8, 3) Å, corners of the unit cell and, if repeated, of the whole block.
+        lattice: (3, 3) row vectors of the unit cell, Å.
+    """
+
+    symbols: list[str]
+    positions: np.ndarray
+    sites: np.ndarray
+    images: np.ndarray
+    bonds: list[tuple[int, int]]
+    stubs: np.ndarray
+    stub_atoms: np.ndarray
+    boxes: list[np.ndarray]
+    lattice: np.ndarray
+    elements: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+
+def build_scene(
+    structure: Structure,
+    bonds: Sequence[Bond] = (),
+    supercell: tuple[int, int, int] = (1, 1, 1),
+    boundary_images: bool = True,
+    stubs: bool = True,
+) -> Scene:
+    """Lay out `structure` repeated `supercell` times, with `bonds` given for one cell."""
+    lattice = np.asarray(structure.lattice.matrix, dtype=float)
+    symbols = _symbols(structure)
+    frac = np.asarray(structure.frac_coords, dtype=float).reshape(-1, 3)
+    frac = frac - np.floor(frac)
+    repeats = np.array(supercell, dtype=int)
+
+    # Distances between opposite faces, Å: turns the boundary width into a fractional one.
+    heights = 1.0 / np.maximum(np.linalg.norm(np.linalg.inv(lattice), axis=0), 1e-9)
+    near = np.minimum(BOUNDARY / heights, 0.25) if boundary_images else np.zeros(3)
+
+    keys: dict[tuple[int, ...], int] = {}
+    inside: list[bool] = []
+    for site, position in enumerate(frac):
+        ranges = []
+        for axis in range(3):
+            cells = list(range(repeats[axis]))
+            if position[axis] <= near[axis] and boundary_images:
+                cells.append(int(repeats[axis]))
+            if position[axis] >= 1 - near[axis] and boundary_images:
+                cells.insert(0, -1)
+            ranges.append(cells)
+        for cell in product(*ranges):
+            keys[(site, *cell)] = len(keys)
+            inside.append(all(0 <= c < r for c, r in zip(cell, repeats, strict=True)))
+
+    table = np.array(list(keys), dtype=int).reshape(-1, 4)
+    sites = table[:, 0]
+    positions = (frac[sites] + table[:, 1:]) @ lattice if len(table) else np.zeros((0, 3))
+
+    pairs: set[tuple[int, int]] = set()
+    stub_at: list[np.ndarray] = []
+    stub_of: list[int] = []
+    for bond in bonds:
+        whole, cut = [], []
+        for (site, *here), index in keys.items():
+            for other, image in _partners(bond, site):
+                target = [c + d for c, d in zip(here, image, strict=True)]
+                partner = keys.get((other, *target))
+                if partner is not None:
+                    whole.append((min(index, partner), max(index, partner)))
+                elif inside[index]:
+                    end = (frac[other] + np.array(target)) @ lattice
+                    cut.append(((positions[index] + end) / 2, index))
+        pairs.update(whole)
+        # A bond that is drawn in full somewhere needs no stub: the picture stays readable.
+        if stubs and not whole:
+            stub_at += [middle for middle, _ in cut]
+            stub_of += [index for _, index in cut]
+
+    boxes = [CELL_CORNERS @ lattice]
+    if (repeats > 1).any():
+        boxes.append((CELL_CORNERS * repeats) @ lattice)
+    return Scene(
+        symbols=[symbols[site] for site in sites],
+        positions=positions,
+        sites=sites,
+        images=~np.array(inside, dtype=bool),
+        bonds=sorted(pair for pair in pairs if pair[0] != pair[1]),
+        stubs=np.array(stub_at).reshape(-1, 3),
+        stub_atoms=np.array(stub_of, dtype=int),
+        boxes=boxes,
+        lattice=lattice,
+        elements=list(dict.fromkeys(symbols)),
+    )
+
+
+def _partners(bond: Bond, site: int) -> list[tuple[int, tuple[int, int, int]]]:
+    """Return what `site` is bonded to through `bond`, seen from either end."""
+    found = []
+    if bond.start == site:
+        found.append((bond.end, bond.image))
+    if bond.end == site:
+        a, b, c = bond.image
+        found.append((bond.start, (-a, -b, -c)))
+    return found

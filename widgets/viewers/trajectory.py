@@ -1,0 +1,244 @@
+"""The denoising of a crystal, played, with what is measured along the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as ipw
+import numpy as np
+import traitlets as tl
+
+from widgets.base import Notice, Panel, caption, column, row
+from widgets.browser.plot import Plot
+from widgets.viewers.viewer import CrystalViewer
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    from pymatgen.core import Structure
+
+CURVES = {
+    "volume": "Volume (Å³)",
+    "shortest": "Shortest distance (Å)",
+    "confidence": "Element confidence",
+    "noise": "Predicted noise (rms)",
+}
+
+
+@dataclass
+class TrajectorySteps:
+    """One crystal's way from noise, a list entry for each frame.
+
+    Attributes:
+        structures: the estimate of the finished crystal at each frame.
+        steps: number of the sampling step.
+        noise_levels: how much of the latent is noise, 0 to 1.
+        confidence: mean probability that the decoder gives to the elements it shows; None if
+            unknown.
+        noise: root mean square of the predicted noise; None if unknown.
+    """
+
+    structures: list[Structure]
+    steps: list[int]
+    noise_levels: list[float]
+    confidence: list[float] | None = None
+    noise: list[float] | None = None
+
+    @classmethod
+    def from_structures(cls, structures: Sequence[Structure]) -> TrajectorySteps:
+        """Take plain structures as frames."""
+        count = len(structures)
+        levels = np.linspace(1, 0, count).tolist()
+        return cls(list(structures), list(range(1, count + 1)), levels)
+
+    @classmethod
+    def from_frames(cls, frames: Sequence[Any], crystal: int) -> TrajectorySteps:
+        """Take crystal number `crystal` out of `SampleResult.trajectory`."""
+        structures, confidence = [], []
+        for frame in frames:
+            one = frame.crystals[crystal]
+            structures.append(one.to_structures()[0])
+            atoms = int(one.num_atoms.reshape(-1)[0])
+            confidence.append(float(frame.element_confidence[crystal, :atoms].mean()))
+        return cls(
+            structures,
+            [int(frame.step) for frame in frames],
+            [float(frame.noise_level) for frame in frames],
+            confidence,
+            [float(frame.predicted_noise_rms[crystal]) for frame in frames],
+        )
+
+    def curves(self) -> dict[str, list[float]]:
+        """Return what is plotted: the keys of `CURVES` that are known."""
+        known = {
+            "volume": [float(s.volume) for s in self.structures],
+            "shortest": [shortest_distance(s) for s in self.structures],
+            "confidence": self.confidence,
+            "noise": self.noise,
+        }
+        return {key: values for key, values in known.items() if values is not None}
+
+
+def shortest_distance(structure: Structure) -> float:
+    """Return the shortest distance in Å between two atoms, images included."""
+    matrix = np.array(structure.distance_matrix)
+    np.fill_diagonal(matrix, np.inf)
+    return float(min(matrix.min(initial=np.inf), *structure.lattice.abc))
+
+
+class TrajectoryPlayer(Panel):
+    """Plays a denoising: `TrajectoryPlayer(result.trajectory)` or a list of structures.
+
+    Traits:
+        frame: number of the frame shown, from 0.
+        num_frames: how many there are; read-only.
+        crystal: which crystal of the trajectory is shown.
+        num_crystals: how many the trajectory holds; read-only.
+        interval: milliseconds a frame stays while playing.
+    """
+
+    frame = tl.Int(0, min=0)
+    num_frames = tl.Int(0, read_only=True)
+    crystal = tl.Int(0, min=0)
+    num_crystals = tl.Int(0, read_only=True)
+    interval = tl.Int(150, min=20)
+
+    def __init__(
+        self, trajectory: Sequence[Any] = (), *, crystal: int = 0, height: int = 340
+    ) -> None:
+        super().__init__()
+        self._trajectory: Sequence[Any] = ()
+        self._data = TrajectorySteps([], [], [])
+        self.notice = Notice()
+        self.viewer = CrystalViewer(height=height)
+        self._plot = Plot(height=height + 40)
+        self._play = ipw.Play(min=0, max=0, interval=self.interval, show_repeat=True)
+        self._play.add_class("cl-play")
+        self._slider = ipw.IntSlider(
+            min=0, max=0, readout=False, layout=ipw.Layout(flex="1 1 120px", width="auto")
+        )
+        self._slider.add_class("cl-scrub")
+        ipw.jslink((self._play, "value"), (self._slider, "value"))
+        self._where = caption("")
+        self._which = ipw.BoundedIntText(value=1, min=1, max=1, description="Crystal")
+        self._which.add_class("cl-number")
+        self._empty = caption("No trajectory was recorded. Tick 'Record the denoising' first.")
+        self._body = column(
+            row(self._which, self._play, self._slider, self._where, css="cl-bar"),
+            row(self.viewer.widget, self._plot, css="cl-two"),
+        )
+        self.widget = column(self._empty, self._body, self.notice.widget, css="cl-trajectory")
+        guard = self.notice.guard
+        self._slider.observe(guard(lambda change: setattr(self, "frame", change.new)), "value")
+        self._which.observe(guard(lambda change: setattr(self, "crystal", change.new - 1)), "value")
+        self._plot.observe(guard(self._on_click), "clicked")
+        self.observe(guard(lambda _: self._show_frame()), "frame")
+        self.observe(guard(lambda _: self._load()), "crystal")
+        self.observe(lambda change: setattr(self._play, "interval", change.new), "interval")
+        self.set_trajectory(trajectory, crystal)
+
+    def set_trajectory(self, trajectory: Sequence[Any] | None, crystal: int = 0) -> None:
+        """Show crystal number `crystal` of another trajectory, at its last frame."""
+        self._trajectory = list(trajectory or ())
+        first = self._trajectory[0] if self._trajectory else None
+        count = len(first.crystals) if first is not None and hasattr(first, "crystals") else 1
+        self.set_trait("num_crystals", count if self._trajectory else 0)
+        self._which.max = max(self.num_crystals, 1)
+        self._which.layout.display = None if self.num_crystals > 1 else "none"
+        self._empty.layout.display = "none" if self._trajectory else None
+        self._body.layout.display = None if self._trajectory else "none"
+        self.crystal = min(crystal, max(self.num_crystals - 1, 0))
+        self._load()
+
+    @property
+    def structure(self) -> Structure | None:
+        """The crystal of the frame shown."""
+        return self._data.structures[self.frame] if self._data.structures else None
+
+    @tl.validate("frame")
+    def _within(self, proposal: Any) -> int:
+        return int(min(proposal.value, max(self.num_frames - 1, 0)))
+
+    def _load(self) -> None:
+        if not self._trajectory:
+            self.set_trait("num_frames", 0)
+            return
+        if hasattr(self._trajectory[0], "crystals"):
+            self._data = TrajectorySteps.from_frames(self._trajectory, self.crystal)
+        else:
+            self._data = TrajectorySteps.from_structures(self._trajectory)
+        last = len(self._data.structures) - 1
+        self.set_trait("num_frames", last + 1)
+        self._which.value = self.crystal + 1
+        self._play.max = self._slider.max = last
+        self._plot.show(curves_figure(self._data))
+        self.viewer.show(self._widest(), refine=False, keep_camera=False)
+        self.frame = last
+        self._show_frame()
+
+    def _widest(self) -> Structure:
+        """Return the frame that the camera is fitted to: no later one should leave the picture.
+
+        The first frames can be absurdly large; those would make a dot of the finished crystal.
+        """
+        sizes = [float(np.linalg.norm(s.lattice.matrix.sum(axis=0))) for s in self._data.structures]
+        fair = [i for i, size in enumerate(sizes) if size <= 1.5 * sizes[-1]]
+        return self._data.structures[max(fair, key=sizes.__getitem__)]
+
+    def _show_frame(self) -> None:
+        if not self._data.structures:
+            return
+        index = self.frame
+        self._slider.value = self._play.value = index
+        self.viewer.show(self._data.structures[index], refine=False, keep_camera=True)
+        self._plot.cursor = float(self._data.steps[index])
+        self._where.value = (
+            f"step {self._data.steps[index]} of {self._data.steps[-1]}, "
+            f"noise {100 * self._data.noise_levels[index]:.0f} %"
+        )
+
+    def _on_click(self, change: Any) -> None:
+        step = change.new.get("x")
+        if step is not None:
+            steps = np.array(self._data.steps)
+            self.frame = int(np.abs(steps - float(step)).argmin())
+
+
+def curves_figure(data: TrajectorySteps) -> go.Figure:
+    """Return the curves of a trajectory, one below the other over the same steps."""
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    curves = data.curves()
+    figure = make_subplots(
+        rows=len(curves),
+        cols=1,
+        shared_xaxes=True,
+        vertical_spacing=0.09,
+        subplot_titles=[CURVES[key] for key in curves],
+    )
+    for i, (key, values) in enumerate(curves.items(), start=1):
+        figure.add_trace(
+            go.Scatter(
+                x=data.steps,
+                y=values,
+                mode="lines+markers",
+                marker={"size": 4},
+                line={"width": 1.5},
+                name=CURVES[key],
+                hovertemplate="step %{x}: %{y:.3g}<extra></extra>",
+            ),
+            row=i,
+            col=1,
+        )
+    figure.update_annotations(font_size=11, x=0, xanchor="left")
+    figure.update_yaxes(nticks=4, rangemode="tozero", tickfont_size=10)
+    figure.update_xaxes(tickfont_size=10)
+    figure.update_xaxes(
+        title={"text": "step", "font_size": 11, "standoff": 4}, row=len(curves), col=1
+    )
+    figure.update_layout(
+        showlegend=False, margin={"l": 40, "r": 8, "t": 20, "b": 36}, hovermode="x"
+    )
+    return figure

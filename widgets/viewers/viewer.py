@@ -1,0 +1,269 @@
+"""The crystal viewer: nglview where the browser can show it, a plotly drawing where it cannot."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as ipw
+import traitlets as tl
+
+from widgets.base import Notice, Panel, button, column, escape, row
+from widgets.browser.plot import Plot
+from widgets.viewers.bonding import Bond, crystal_bonds, radius_bonds
+from widgets.viewers.elements import element_colour, ink_on
+from widgets.viewers.plotly_crystal import VIEWS, crystal_figure, flat_crystal_figure
+from widgets.viewers.scene import Scene, build_scene
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+SUPERCELLS = {
+    "1 × 1 × 1": (1, 1, 1),
+    "2 × 2 × 1": (2, 2, 1),
+    "2 × 2 × 2": (2, 2, 2),
+    "3 × 3 × 1": (3, 3, 1),
+    "3 × 3 × 3": (3, 3, 3),
+}
+_STANDARD = (0.28, -0.95, 0.13)
+_WHY = {
+    "no-webgl": "This browser cannot draw with WebGL, so a flat drawing is shown; "
+    "turn it with a, b and c.",
+    "no-extension": "nglview's part of JupyterLab is missing, so plotly draws the crystal. "
+    "Reinstalling nglview 4.0 and reloading the page brings it back.",
+    "no-package": "nglview is not installed, so plotly draws the crystal.",
+}
+
+
+class CrystalViewer(Panel):
+    """Shows one crystal: `CrystalViewer(structure)`.
+
+    Traits:
+        structure: the pymatgen Structure shown, or None.
+        title: plain text above the crystal; empty hides it.
+        supercell: how often the cell is repeated along a, b, c.
+        images: atoms on a face of the cell are drawn at the opposite face too.
+        bonds: bonds are drawn.
+        labels: element symbols are written onto the atoms.
+        renderer: "ngl", "plotly" or "flat"; read-only, set by what the browser can do.
+    """
+
+    structure = tl.Any(None, allow_none=True)
+    title = tl.Unicode("")
+    supercell = tl.Tuple(tl.Int(min=1), tl.Int(min=1), tl.Int(min=1), default_value=(1, 1, 1))
+    images = tl.Bool(True)
+    bonds = tl.Bool(True)
+    labels = tl.Bool(False)
+    renderer = tl.Enum(["ngl", "plotly", "flat"], default_value="ngl", read_only=True)
+
+    def __init__(
+        self,
+        structure: Structure | None = None,
+        *,
+        height: int = 380,
+        title: str = "",
+        toolbar: bool = True,
+    ) -> None:
+        super().__init__()
+        self._height = height
+        self._lock = threading.RLock()
+        self._camera = "reset"
+        self._bonds: list[Bond] = []
+        self._towards = _STANDARD
+        self._plot: Plot | None = None
+        self.notice = Notice()
+        self._title = ipw.HTML()
+        self._title.add_class("cl-title")
+        self._legend = ipw.HTML()
+        self._legend.add_class("cl-legend")
+        self._box = ipw.VBox(layout=ipw.Layout(width="100%", height=f"{height + 4}px"))
+        self._box.add_class("cl-stage")
+        self.stage = self._make_stage()
+        self._toolbar = self._make_toolbar()
+        self._toolbar.layout.display = None if toolbar else "none"
+        self.widget = column(
+            row(self._title, self._toolbar, css="cl-bar"),
+            self._box,
+            row(self._legend),
+            self.notice.widget,
+            css="cl-viewer",
+        )
+        self.observe(self.notice.guard(self._on_structure), "structure")
+        self.observe(self.notice.guard(lambda _: self._draw()), ["images", "bonds", "labels"])
+        self.observe(self.notice.guard(lambda _: self._draw("fit")), "supercell")
+        self.observe(lambda _: self._write_title(), "title")
+        self.title = title
+        self._write_title()
+        self.show(structure)
+
+    def show(
+        self, structure: Structure | None, *, refine: bool = True, keep_camera: bool = False
+    ) -> None:
+        """Show `structure`; None empties the viewer.
+
+        Args:
+            refine: replace the bonds by distance with CrystalNN's as soon as they are found, in
+                the background; off while many crystals pass by, as in a trajectory.
+            keep_camera: leave the camera as it is.
+        """
+        with self._lock:
+            self._camera = "keep" if keep_camera else "reset"
+            self._bonds = radius_bonds(structure) if structure is not None else []
+            if structure is self.structure:
+                self._draw()
+            else:
+                self.structure = structure
+            self._camera = "keep"
+        if refine and structure is not None and len(structure) > 1:
+            threading.Thread(target=self._refine, args=(structure,), daemon=True).start()
+
+    @property
+    def scene(self) -> Scene | None:
+        """What is drawn now, or None."""
+        if self.structure is None:
+            return None
+        bonds = self._bonds if self.bonds else []
+        return build_scene(self.structure, bonds, self.supercell, self.images)
+
+    def reset_camera(self) -> None:
+        """Turn to the standard view and fit the crystal."""
+        self._look(_STANDARD, reset=True)
+
+    def look_along(self, axis: str) -> None:
+        """Look along the lattice vector "a", "b" or "c"."""
+        if self.structure is None:
+            return
+        index = "abc".index(axis)
+        lattice = self.structure.lattice.matrix
+        self._look(tuple(float(v) for v in lattice[index]), up=lattice[(index + 2) % 3])
+
+    def download_png(self) -> None:
+        """Make the browser save a picture of the crystal."""
+        name = self.structure.composition.reduced_formula if self.structure else "crystal"
+        if self.renderer == "ngl":
+            self.stage.download_png(f"{name}.png")
+        elif self._plot is not None:
+            self._plot.download_png(f"{name}.png")
+
+    # -- parts ---------------------------------------------------------------------------------
+
+    def _make_stage(self) -> Any:
+        try:
+            from widgets.viewers.ngl_stage import NGLStage
+
+            stage = NGLStage(self._height)
+        except (ImportError, AttributeError, OSError):
+            self._fall_back("no-package")
+            return None
+        self._box.children = (stage.widget,)
+        stage.observe(self.notice.guard(lambda change: self._fall_back(change.new)), "status")
+        return stage
+
+    def _make_toolbar(self) -> ipw.Box:
+        cells = ipw.Dropdown(options=SUPERCELLS, value=(1, 1, 1), tooltip="Repeat the cell")
+        cells.add_class("cl-small")
+        cells.observe(lambda change: setattr(self, "supercell", change.new), "value")
+        self.observe(lambda change: self._follow(cells, change.new), "supercell")
+        toggles = []
+        for trait, text, tip in (
+            ("bonds", "Bonds", "Draw bonds"),
+            ("images", "Images", "Repeat atoms that lie on a face of the cell"),
+            ("labels", "Labels", "Write element symbols onto the atoms"),
+        ):
+            toggle = ipw.ToggleButton(getattr(self, trait), description=text, tooltip=tip)
+            toggle.add_class("cl-small")
+            tl.link((self, trait), (toggle, "value"))
+            toggles.append(toggle)
+        look = [
+            button(axis, self.notice.guard(lambda axis=axis: self.look_along(axis)),
+                   tip=f"Look along {axis}", css="cl-small cl-square")
+            for axis in VIEWS
+        ]  # fmt: skip
+        reset = button("Reset", self.notice.guard(self.reset_camera), css="cl-small",
+                       tip="Reset the camera")  # fmt: skip
+        png = button("PNG", self.notice.guard(self.download_png), css="cl-small",
+                     tip="Download a picture (PNG)")  # fmt: skip
+        return row(cells, *toggles, *look, reset, png, css="cl-toolbar")
+
+    @staticmethod
+    def _follow(cells: ipw.Dropdown, value: tuple[int, int, int]) -> None:
+        if value not in dict(cells.options).values():
+            cells.options = {**dict(cells.options), " × ".join(map(str, value)): value}
+        cells.value = value
+
+    # -- drawing -------------------------------------------------------------------------------
+
+    def _on_structure(self, change: Any) -> None:
+        if not self._bonds and change.new is not None:
+            self._bonds = radius_bonds(change.new)
+        self._draw()
+
+    def _refine(self, structure: Structure) -> None:
+        bonds = crystal_bonds(structure)
+        with self._lock:
+            if structure is self.structure and bonds != self._bonds:
+                self._bonds = bonds
+                self.notice.guard(self._draw)()
+
+    def _draw(self, camera: str | None = None) -> None:
+        with self._lock:
+            scene = self.scene
+            self._box.layout.visibility = "visible" if scene is not None else "hidden"
+            self._write_legend(scene)
+            if scene is None:
+                return
+            if self.renderer == "ngl":
+                labels = dict(enumerate(scene.symbols)) if self.labels else None
+                self.stage.show(scene, labels, self._camera if camera is None else camera)
+            elif self._plot is not None:
+                self._plot.show(self._figure(scene))
+            if self.notice.level == "error":
+                self.notice.clear()
+
+    def _figure(self, scene: Scene) -> Any:
+        if self.renderer == "plotly":
+            figure = crystal_figure(scene, height=self._height)
+        else:
+            figure = flat_crystal_figure(scene, self._towards, height=self._height)
+        figure.update_layout(showlegend=False, uirevision="viewer")
+        return figure
+
+    def _look(self, towards: tuple[float, ...], up: Any = None, reset: bool = False) -> None:
+        self._towards = towards  # type: ignore[assignment]
+        if self.renderer == "ngl":
+            if reset:
+                self.stage.reset_camera()
+            else:
+                self.stage.look_along([*towards], [float(v) for v in up])
+        else:
+            self._draw()
+
+    def _fall_back(self, status: str) -> None:
+        if status not in _WHY:
+            return
+        # plotly's three-dimensional drawing needs WebGL as well.
+        self.set_trait("renderer", "flat" if status == "no-webgl" else "plotly")
+        self._plot = Plot(height=self._height)
+        self._box.children = (self._plot,)
+        self.notice.say(_WHY[status], "warning")
+        self._draw()
+
+    def _write_title(self) -> None:
+        self._title.value = f"<b>{escape(self.title)}</b>" if self.title else ""
+
+    def _write_legend(self, scene: Scene | None) -> None:
+        if scene is None or self.structure is None:
+            self._legend.value = '<span class="cl-caption">No crystal is shown.</span>'
+            return
+        chips = "".join(
+            f'<span class="cl-chip" style="background:{element_colour(e)};'
+            f'color:{ink_on(element_colour(e))}">{escape(e)}</span>'
+            for e in scene.elements
+        )
+        lattice = self.structure.lattice
+        lengths = ", ".join(f"{v:.2f}" for v in lattice.abc)
+        angles = ", ".join(f"{v:.1f}" for v in lattice.angles)
+        self._legend.value = (
+            f'{chips}<span class="cl-cell">a, b, c = {lengths} Å &nbsp; α, β, γ = {angles}° '
+            f"&nbsp; {lattice.volume:.1f} Å³</span>"
+        )
