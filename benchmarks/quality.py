@@ -67,7 +67,9 @@ def usable(dataset: CrystalDataset, rows: np.ndarray, vae: VAEModule) -> Crystal
     known = vae.element_mask().cpu()
     known[0] = True
     keep = known[batch.atomic_numbers].all(dim=1) & (batch.num_atoms <= vae.max_atoms)
-    print(f"{int(keep.sum())} of {len(batch)} crystals have elements and sizes that the model knows")
+    print(
+        f"{int(keep.sum())} of {len(batch)} crystals have elements and sizes that the model knows"
+    )
     return batch[keep.nonzero().flatten()]
 
 
@@ -103,7 +105,9 @@ def tolerance(model: Any, options: argparse.Namespace) -> list[Row]:
             noise = torch.randn(latents.shape, generator=torch_generator(options.seed, 8))
             decoded = vae.decode(latents + s * std * noise, batch.num_atoms, batch.atomic_numbers)
             found = match_pairs(decoded.to_structures(), truth, workers=options.workers)
-            rows.append({"s": s, "n": len(batch), "match": found.match_rate, "rmse": found.mean_rmse})
+            rows.append(
+                {"s": s, "n": len(batch), "match": found.match_rate, "rmse": found.mean_rmse}
+            )
     return rows
 
 
@@ -195,7 +199,9 @@ COMMANDS: dict[str, Callable[[Any, argparse.Namespace], list[Row]]] = {
 
 def main() -> None:
     """Run one command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--model", default="oqmd_icsd")
     parser.add_argument("--dataset", default="oqmd_icsd")
@@ -214,9 +220,15 @@ def main() -> None:
     options = parser.parse_args()
     rows = COMMANDS[options.command](load_model(options.model), options)
     for row in rows:
-        print("  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
+        print(
+            "  ".join(
+                f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()
+            )
+        )
     if options.json:
-        Path(options.json).write_text(json.dumps({"options": vars(options), "rows": rows}, indent=1))
+        Path(options.json).write_text(
+            json.dumps({"options": vars(options), "rows": rows}, indent=1)
+        )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +23,7 @@ class Checkpoint:
 
     Attributes:
         path: the file.
-        metadata: `kind` ("vae" or "ldm"), `config` (what `crystal_ldm.config.instantiate` takes) and
+        metadata: `kind` ("vae" or "ldm"), `config` (see `crystal_ldm.config.instantiate`) and
             `data_info` (what the training set held).
         state: tensors by name.
     """
@@ -42,9 +43,13 @@ class Checkpoint:
         path = Path(path).expanduser()
         if not path.is_file():
             raise CheckpointError(f"There is no checkpoint {path}; check `ldm_ckpt` or `vae_ckpt`.")
-        metadata, state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_ckpt(path)
+        metadata, state = (
+            _read_safetensors(path) if path.suffix == ".safetensors" else _read_ckpt(path)
+        )
         if not isinstance(metadata, dict) or not {"kind", "config"} <= set(metadata):
-            raise CheckpointError(f"{path} is not a model of this project: it has no configuration.")
+            raise CheckpointError(
+                f"{path} is not a model of this project: it has no configuration."
+            )
         return cls(path, metadata, state)
 
 
@@ -102,7 +107,9 @@ def load_module(cls: type[M], checkpoint: Checkpoint, device: str = "cpu") -> M:
         getattr(module, "import_state", module.load_state_dict)(state)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise CheckpointError(f"The weights in {checkpoint.path} do not fit its configuration: {reason}") from None
+        raise CheckpointError(
+            f"The weights in {checkpoint.path} do not fit its configuration: {reason}"
+        ) from None
     return module.to(device).eval()
 
 
@@ -125,10 +132,10 @@ def save_safetensors(module: Any, path: str | Path, half: bool = True) -> None:
     atomic_write(Path(path), save(state, header))
 
 
-def state_hash(module: nn.Module) -> str:
-    """Return a short hash of a module's weights (half precision: as shipped)."""
+def state_hash(state: Mapping[str, Tensor]) -> str:
+    """Return a short hash of weights, by their half-precision values (as shipped)."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
+    for name, tensor in sorted(state.items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().half().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -19,7 +19,7 @@ OnBatch = Callable[["SampleResult", list[dict[str, Any]]], None]
 
 
 def load_model(ldm_ckpt: str | Path = "", device: str = "cpu") -> LDMModule:
-    """Load a model: empty for the shipped default, a shipped model's name, a file or a run directory.
+    """Load a model: a shipped one by name (empty: the default), or from a file or run directory.
 
     Raises:
         CheckpointError: if there is no such model, or it cannot be read.
@@ -57,7 +57,11 @@ def make_request(
         FormulaError, RequestError: for what cannot be read or does not go together.
     """
     given = {n: v for n, v in (conditions or {}).items() if v is not None and v != ""}
-    rules = {"required": required or None, "allowed": allowed or None, "forbidden": forbidden or None}
+    rules = {
+        "required": required or None,
+        "allowed": allowed or None,
+        "forbidden": forbidden or None,
+    }
     if formula:
         if num_atoms:
             raise RequestError(

@@ -24,7 +24,9 @@ class Attention(nn.Module):
     def __init__(self, hidden_size: int, num_heads: int) -> None:
         super().__init__()
         if hidden_size % num_heads:
-            raise ValueError(f"hidden_size {hidden_size} is not a multiple of num_heads {num_heads}.")
+            raise ValueError(
+                f"hidden_size {hidden_size} is not a multiple of num_heads {num_heads}."
+            )
         self.num_heads = num_heads
         self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
         self.out = nn.Linear(hidden_size, hidden_size)
@@ -46,7 +48,9 @@ class MLP(nn.Sequential):
     def __init__(self, hidden_size: int, mlp_ratio: float) -> None:
         inner = int(hidden_size * mlp_ratio)
         super().__init__(
-            nn.Linear(hidden_size, inner), nn.GELU(approximate="tanh"), nn.Linear(inner, hidden_size)
+            nn.Linear(hidden_size, inner),
+            nn.GELU(approximate="tanh"),
+            nn.Linear(inner, hidden_size),
         )
 
 
@@ -67,7 +71,7 @@ class TransformerBlock(nn.Module):
 
 
 class AtomPosition(nn.Module):
-    """Embedding of an atom's place in the canonical order and of the number of atoms in the cell."""
+    """Embedding of an atom's place in the canonical order and of the number of atoms."""
 
     def __init__(self, max_atoms: int, hidden_size: int) -> None:
         super().__init__()
@@ -82,7 +86,7 @@ class AtomPosition(nn.Module):
 
 
 def sinusoidal_embedding(values: Tensor, size: int, max_period: float = 10_000.0) -> Tensor:
-    """Return sines and cosines (..., size) of `values` (...,) (Vaswani et al. 2017, section 3.5)."""
+    """Return sines and cosines (..., size) of `values` (...,) (Vaswani et al. 2017, sec. 3.5)."""
     half = size // 2
     steps = torch.arange(half, dtype=torch.float32, device=values.device)
     angles = values.float().unsqueeze(-1) * torch.exp(-math.log(max_period) * steps / half)

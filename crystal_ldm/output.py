@@ -127,8 +127,8 @@ class ResultWriter:
                 file.write(text)
         except OSError as error:
             raise RunError(
-                f"{path} cannot be written ({error.strerror}); make room or choose another run_dir, "
-                "then run again: finished crystals are kept."
+                f"{path} cannot be written ({error.strerror}); make room or choose another "
+                "run_dir, then run again: finished crystals are kept."
             ) from None
 
     def _recover(self) -> None:

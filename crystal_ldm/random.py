@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
 from crystal_ldm.errors import RequestError
 
 
-def _sequence(seed: int, path: tuple[int, ...]) -> np.random.SeedSequence:
+def _sequence(seed: Any, path: tuple[int, ...]) -> np.random.SeedSequence:
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise RequestError(f"The seed must be a whole number of at least 0, not {seed!r}.")
     return np.random.SeedSequence((int(seed), *path))

@@ -24,7 +24,7 @@ TARGETS: dict[str, str] = {
     "VAEModule": "crystal_ldm.vae_module.VAEModule",
     "Encoder": "crystal_ldm.vae_module.Encoder",
     "Decoder": "crystal_ldm.vae_module.Decoder",
-    "Optimizer": "crystal_ldm.optimizer.Optimizer",
+    "Optimizer": "crystal_ldm.training.optimizer.Optimizer",
     "LDMModule": "crystal_ldm.ldm_module.LDMModule",
     "DiT": "crystal_ldm.ldm_module.denoisers.DiT",
     "GaussianDiffusion": "crystal_ldm.ldm_module.diffusion.GaussianDiffusion",

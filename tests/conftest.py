@@ -111,7 +111,9 @@ def known_crystals() -> list[Structure]:
     cubic, rutile = Lattice.cubic, Lattice.tetragonal(4.59, 2.96)
     third = [[1 / 3, 2 / 3, 0.0], [2 / 3, 1 / 3, 0.5]]
     return [
-        Structure.from_spacegroup("Pm-3m", cubic(3.9), ["Sr", "Ti", "O"], [[0, 0, 0], [0.5] * 3, [0.5, 0.5, 0]]),
+        Structure.from_spacegroup(
+            "Pm-3m", cubic(3.9), ["Sr", "Ti", "O"], [[0, 0, 0], [0.5] * 3, [0.5, 0.5, 0]]
+        ),
         Structure.from_spacegroup("Fm-3m", cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5] * 3]),
         Structure.from_spacegroup("F-43m", cubic(5.41), ["Zn", "S"], [[0, 0, 0], [0.25] * 3]),
         Structure.from_spacegroup("Fd-3m", cubic(5.43), ["Si"], [[0, 0, 0]]),

@@ -13,12 +13,11 @@ from torch import Tensor
 from crystal_ldm.crystals.canonical import canonical_arrays, check_structure
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.crystals.formula import ElementRules
+from crystal_ldm.crystals.padding import Values, join, pad, reduced_formula, take
 from crystal_ldm.errors import DataError
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
-
-Values = Tensor | list[Any]
 
 
 @dataclass
@@ -62,7 +61,7 @@ class CrystalBatch:
     @property
     def formulas(self) -> list[str]:
         """Reduced formulas, elements by electronegativity; open atoms are written `?`."""
-        return [_reduced_formula(z[:n]) for z, n in zip(self._numbers(), self._sizes(), strict=True)]
+        return [reduced_formula(z[:n]) for z, n in zip(self._numbers(), self._sizes(), strict=True)]
 
     def _numbers(self) -> list[list[int]]:
         return self.atomic_numbers.tolist()
@@ -74,7 +73,9 @@ class CrystalBatch:
         """Return the chosen crystals as a batch of their own, padded to the largest of them."""
         if isinstance(index, (int, np.integer)):
             index = [int(index)]
-        rows = torch.arange(len(self))[index if isinstance(index, slice) else torch.as_tensor(index)]
+        rows = torch.arange(len(self))[
+            index if isinstance(index, slice) else torch.as_tensor(index)
+        ]
         here = rows.to(self.num_atoms.device)
         num_atoms = self.num_atoms[here]
         width = int(num_atoms.max()) if len(num_atoms) else 0
@@ -83,9 +84,9 @@ class CrystalBatch:
             num_atoms=num_atoms,
             frac_coords=None if self.frac_coords is None else self.frac_coords[here, :width],
             lattices=None if self.lattices is None else self.lattices[here],
-            conditions={name: _take(v, rows) for name, v in self.conditions.items()},
-            ids=None if self.ids is None else _take(self.ids, rows),
-            element_rules=None if self.element_rules is None else _take(self.element_rules, rows),
+            conditions={name: take(v, rows) for name, v in self.conditions.items()},
+            ids=None if self.ids is None else take(self.ids, rows),
+            element_rules=None if self.element_rules is None else take(self.element_rules, rows),
         )
 
     @staticmethod
@@ -96,17 +97,17 @@ class CrystalBatch:
         first = batches[0]
         width = max(b.atomic_numbers.shape[1] for b in batches)
         shared = [n for n in first.conditions if all(n in b.conditions for b in batches)]
-        geometry = all(b.has_geometry for b in batches)
+        coords = [pad(b.frac_coords, width) for b in batches if b.frac_coords is not None]
+        lattices = [b.lattices for b in batches if b.lattices is not None]
+        geometry = len(coords) == len(lattices) == len(batches)
         named = all(b.ids is not None for b in batches)
         ruled = any(b.element_rules is not None for b in batches)
         return CrystalBatch(
-            atomic_numbers=torch.cat([_pad(b.atomic_numbers, width) for b in batches]),
+            atomic_numbers=torch.cat([pad(b.atomic_numbers, width) for b in batches]),
             num_atoms=torch.cat([b.num_atoms for b in batches]),
-            frac_coords=torch.cat([_pad(b.frac_coords, width) for b in batches])
-            if geometry
-            else None,
-            lattices=torch.cat([b.lattices for b in batches]) if geometry else None,
-            conditions={n: _join([b.conditions[n] for b in batches]) for n in shared},
+            frac_coords=torch.cat(coords) if geometry else None,
+            lattices=torch.cat(lattices) if geometry else None,
+            conditions={n: join([b.conditions[n] for b in batches]) for n in shared},
             ids=[i for b in batches for i in b.ids or ()] if named else None,
             element_rules=[r for b in batches for r in b.rules()] if ruled else None,
         )
@@ -165,7 +166,9 @@ class CrystalBatch:
         conditions: Mapping[str, Any] | None = None,
         ids: Sequence[str] | None = None,
     ) -> CrystalBatch:
-        """Make a batch of (lattice (3, 3) in Å, coordinates (n, 3), atomic numbers (n,)) as given."""
+        """Make a batch of (lattice (3, 3) Å, coordinates (n, 3), atomic numbers (n,)) as given."""
+        from crystal_ldm.crystals.request import condition_values
+
         sizes = [len(numbers) for _, _, numbers in cells]
         width = max(sizes, default=0)
         numbers = np.zeros((len(cells), width), dtype=np.int64)
@@ -178,7 +181,9 @@ class CrystalBatch:
             num_atoms=torch.tensor(sizes, dtype=torch.int64),
             frac_coords=torch.from_numpy(coords),
             lattices=torch.from_numpy(lattices),
-            conditions={n: as_values(n, v, len(cells)) for n, v in (conditions or {}).items()},
+            conditions={
+                n: condition_values(n, v, len(cells)) for n, v in (conditions or {}).items()
+            },
             ids=None if ids is None else list(ids),
         )
 
@@ -192,12 +197,13 @@ class CrystalBatch:
 
         if self.frac_coords is None or self.lattices is None:
             raise DataError("This batch holds requests, not crystals; pass it to LDMModule.sample.")
-        structures = []
+        structures, names = [], symbols()
         coords, lattices = self.frac_coords.double().cpu(), self.lattices.double().cpu()
         for i, (z, n) in enumerate(zip(self._numbers(), self._sizes(), strict=True)):
             if 0 in z[:n]:
                 raise DataError(f"Crystal {self.ids[i] if self.ids else i} has an open atom.")
-            structures.append(Structure(lattices[i].numpy(), z[:n], coords[i, :n].numpy()))
+            species = [names[number] for number in z[:n]]
+            structures.append(Structure(lattices[i].numpy(), species, coords[i, :n].numpy()))
         return structures
 
     @classmethod
@@ -264,43 +270,3 @@ class CrystalBatch:
         from crystal_ldm.crystals.request import request_from_dict
 
         return request_from_dict(data)
-
-
-def as_values(name: str, values: Any, size: int) -> Values:
-    """Return a condition's values for `size` rows as a float tensor (B,), (B, 2) or a list."""
-    from crystal_ldm.crystals.request import condition_values
-
-    return condition_values(name, values, size)
-
-
-def _take(values: Any, rows: Tensor) -> Any:
-    if isinstance(values, Tensor):
-        return values[rows.to(values.device)]
-    return [values[i] for i in rows.tolist()]
-
-
-def _pad(tensor: Tensor | None, width: int) -> Tensor:
-    assert tensor is not None
-    extra = width - tensor.shape[1]
-    if not extra:
-        return tensor
-    return torch.cat([tensor, tensor.new_zeros(len(tensor), extra, *tensor.shape[2:])], dim=1)
-
-
-def _join(values: Sequence[Values]) -> Values:
-    if all(isinstance(v, Tensor) for v in values):
-        tensors = [v for v in values if isinstance(v, Tensor)]
-        if any(t.ndim == 2 for t in tensors):  # a single target is a range of no width
-            tensors = [t if t.ndim == 2 else t.unsqueeze(1).expand(-1, 2) for t in tensors]
-        return torch.cat(tensors)
-    return [x for v in values for x in (v.tolist() if isinstance(v, Tensor) else v)]
-
-
-def _reduced_formula(numbers: Sequence[int]) -> str:
-    unique, counts = np.unique(np.asarray(numbers), return_counts=True)
-    divisor = int(np.gcd.reduce(counts)) if len(counts) else 1
-    from crystal_ldm.crystals.elements import electronegativity_rank
-
-    rank = electronegativity_rank()
-    pairs = sorted(zip(unique, counts, strict=True), key=lambda p: (p[0] == 0, rank[p[0]]))
-    return "".join(f"{symbols()[z]}{c // divisor if c > divisor else ''}" for z, c in pairs)

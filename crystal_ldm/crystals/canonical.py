@@ -43,7 +43,9 @@ def check_structure(structure: Structure) -> None:
         )
     if any(not 1 <= getattr(s.specie, "Z", 0) <= 118 for s in structure):
         raise DataError("The structure holds a species that is not a chemical element.")
-    finite = np.isfinite(structure.frac_coords).all() and np.isfinite(structure.lattice.matrix).all()
+    finite = (
+        np.isfinite(structure.frac_coords).all() and np.isfinite(structure.lattice.matrix).all()
+    )
     if not finite:
         raise DataError("The structure has coordinates or a cell that are not finite numbers.")
     if abs(np.linalg.det(structure.lattice.matrix)) < 1e-3:
@@ -93,7 +95,10 @@ def _primitive(
     lattice: np.ndarray, coords: np.ndarray, numbers: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     cell = spglib.standardize_cell(
-        (lattice, coords, numbers), to_primitive=True, no_idealize=True, symprec=SYMPREC
+        (lattice.tolist(), coords.tolist(), numbers.tolist()),
+        to_primitive=True,
+        no_idealize=True,
+        symprec=SYMPREC,
     )
     # spglib gives up on crowded cells; such a cell is kept as it is, and the data set's filters
     # decide about it.

@@ -6,7 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from crystal_ldm.crystals.elements import atomic_number, electronegativity_rank, element_set, symbols
+from crystal_ldm.crystals.elements import (
+    atomic_number,
+    electronegativity_rank,
+    element_set,
+    symbols,
+)
 from crystal_ldm.errors import FormulaError, suggest
 
 MAX_FORMULA_ATOMS = 10_000

@@ -15,14 +15,16 @@ from torch import Tensor
 _ROWS = (0, 1, 2, 1, 0, 0)
 _COLUMNS = (0, 1, 2, 2, 2, 1)
 MAX_LOG_LENGTH = math.log(200.0)
-"""Eigenvalues of S are kept within ±log(200 Å), so that a cell is finite whatever a network says."""
+"""Eigenvalues of S are kept within ±log(200 Å), so that any output is a finite cell."""
 
 
 def lattice_to_log(lattices: Tensor) -> Tensor:
-    """Return S as (..., 6) in Voigt order (xx, yy, zz, yz, xz, xy) for lattices (..., 3, 3) in Å."""
+    """Return S (..., 6), Voigt order (xx, yy, zz, yz, xz, xy), of lattices (..., 3, 3) in Å."""
     metric = lattices.double() @ lattices.double().transpose(-1, -2)
     values, vectors = torch.linalg.eigh(metric)
-    log = (vectors * (0.5 * values.clamp_min(1e-12).log()).unsqueeze(-2)) @ vectors.transpose(-1, -2)
+    log = (vectors * (0.5 * values.clamp_min(1e-12).log()).unsqueeze(-2)) @ vectors.transpose(
+        -1, -2
+    )
     return log[..., _ROWS, _COLUMNS].to(lattices.dtype)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from crystal_ldm.crystals.batch import CrystalBatch, Values
+from crystal_ldm.crystals.batch import CrystalBatch
 from crystal_ldm.crystals.elements import atomic_number, symbols
 from crystal_ldm.crystals.formula import ElementRules, parse_formula
+from crystal_ldm.crystals.padding import Values
 from crystal_ldm.errors import RequestError
 
 
@@ -23,7 +24,9 @@ def request_from_formulas(
 ) -> CrystalBatch:
     """See `CrystalBatch.from_formulas`."""
     texts = [formulas] if isinstance(formulas, str) else list(formulas)
-    units = _whole_numbers("formula_units", 1 if formula_units is None else formula_units, len(texts))
+    units = _whole_numbers(
+        "formula_units", 1 if formula_units is None else formula_units, len(texts)
+    )
     rows = []
     for text, z in zip(texts, units, strict=True):
         numbers = parse_formula(text).atomic_numbers
@@ -63,7 +66,9 @@ def request_from_dict(data: Mapping[str, Any]) -> CrystalBatch:
         rules = [ElementRules.make(**row) for row in data["element_rules"]]
         conditions = dict(data["conditions"])
     except (KeyError, TypeError) as error:
-        raise RequestError(f"This is not a request made by CrystalBatch.to_request ({error}).") from None
+        raise RequestError(
+            f"This is not a request made by CrystalBatch.to_request ({error})."
+        ) from None
     batch = _request(atoms, ElementRules(), conditions)
     batch.element_rules = rules if any(rules) else None
     return batch
@@ -85,7 +90,8 @@ def condition_values(name: str, values: Any, size: int) -> Values:
         values = [values] * size
     if len(values) != size:
         raise RequestError(
-            f"'{name}' has {len(values)} values for {size} rows; give one for each row, or one for all."
+            f"'{name}' has {len(values)} values for {size} rows; give one for each row, "
+            "or one for all."
         )
     if all(v is None or _is_number(v) for v in values):
         return torch.tensor([math.nan if v is None else float(v) for v in values])
@@ -123,7 +129,9 @@ def _plain(values: Values) -> list[Any]:
 def _whole_numbers(name: str, value: Any, size: int) -> list[int]:
     values = [value] * size if isinstance(value, int) else list(value)
     if len(values) != size:
-        raise RequestError(f"'{name}' has {len(values)} values for {size} rows; give one for each row.")
+        raise RequestError(
+            f"'{name}' has {len(values)} values for {size} rows; give one for each row."
+        )
     for v in values:
         if isinstance(v, bool) or int(v) != v or not 1 <= v <= 1000:
             raise RequestError(f"'{name}' must be whole numbers from 1 to 1000, not {v!r}.")

@@ -1,7 +1,8 @@
 """The latent diffusion model."""
 
 from crystal_ldm.ldm_module.diffusion import SamplerStep, StopSampling
-from crystal_ldm.ldm_module.ldm_module import LatentBatch, LDMModule
+from crystal_ldm.ldm_module.latents import LatentBatch
+from crystal_ldm.ldm_module.ldm_module import LDMModule
 from crystal_ldm.ldm_module.options import SamplingOptions
 from crystal_ldm.ldm_module.result import SampleResult, TrajectoryFrame
 

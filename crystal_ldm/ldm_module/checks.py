@@ -9,7 +9,7 @@ from torch import Tensor
 from crystal_ldm.crystals import CrystalBatch, ElementRules
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.errors import RequestError, suggest
-from crystal_ldm.vae_module.vae_module import check_atoms
+from crystal_ldm.vae_module.vocabulary import check_atoms
 
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module.ldm_module import LDMModule

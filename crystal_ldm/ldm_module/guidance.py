@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,6 +32,7 @@ def scale_of_each(scales: Scales, names: Sequence[str]) -> list[float]:
     """
     if not isinstance(scales, Mapping):
         scales = dict.fromkeys(names, scales)
+    scale: Any
     for name, scale in scales.items():
         if name not in names:
             raise RequestError(
@@ -46,12 +48,12 @@ def scale_of_each(scales: Scales, names: Sequence[str]) -> list[float]:
 def passes(scales: Sequence[float]) -> list[Pass]:
     """Return the evaluations whose weighted sum is the guided prediction.
 
-    With conditions c1, c2, … and scales w1, w2, … the prediction is nested,
+    With conditions c1, c2, … and scales w1, w2, … the prediction is
 
         e(∅) + w1 [e(c1) − e(∅)] + w2 [e(c1, c2) − e(c1)] + …,
 
-    so that e(c1 … ck) has the weight w_k − w_{k+1} (w_0 = 1, the last one 0). All scales 1 leave the
-    conditional model alone, all 0 the unconditional one; what has no weight is not evaluated.
+    so that e(c1 … ck) has the weight w_k − w_{k+1} (w_0 = 1, the last one 0). All scales 1 leave
+    the conditional model alone, all 0 the unconditional one; what has no weight is not evaluated.
     """
     bounded = [1.0, *scales, 0.0]
     weights = [bounded[k] - bounded[k + 1] for k in range(len(scales) + 1)]
@@ -114,7 +116,9 @@ class GuidedDenoiser:
             composition = self.network.composition
             with_elements = composition is not None and composition.name in kept
             known = atomic_numbers if with_elements else torch.zeros_like(atomic_numbers)
-            values = {n: e if n in kept else torch.full_like(e, torch.nan) for n, e in encoded.items()}
+            values = {
+                n: e if n in kept else torch.full_like(e, torch.nan) for n, e in encoded.items()
+            }
             token, vector = self.network.embed(known, values)
             tokens.append(token.expand(len(atomic_numbers), atomic_numbers.shape[1], -1))
             if vector is not None:

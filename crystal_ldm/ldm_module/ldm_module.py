@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,38 +16,17 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module.denoisers import DiT
 from crystal_ldm.ldm_module.diffusion import GaussianDiffusion, SamplerStep, diffusion_loss
+from crystal_ldm.ldm_module.latents import LatentBatch
 from crystal_ldm.ldm_module.network import ConditionedDenoiser
 from crystal_ldm.ldm_module.result import SampleResult
-from crystal_ldm.optimizer import Optimizer
 from crystal_ldm.random import torch_generator
+from crystal_ldm.training.optimizer import Optimizer
 from crystal_ldm.vae_module import VAEModule
-from crystal_ldm.vae_module.vae_module import element_mask
-
-
-@dataclass
-class LatentBatch:
-    """Training crystals with their latents (B, N, D), standardised, and encoded conditions."""
-
-    crystals: CrystalBatch
-    latents: Tensor
-    encoded: dict[str, Tensor]
-
-    def __len__(self) -> int:
-        return len(self.crystals)
-
-    def __getitem__(self, rows: Tensor) -> LatentBatch:
-        crystals = self.crystals[rows]
-        latents = self.latents[rows, : crystals.atomic_numbers.shape[1]]
-        return LatentBatch(crystals, latents, {n: e[rows] for n, e in self.encoded.items()})
-
-    def to(self, device: torch.device | str) -> LatentBatch:
-        """Return the batch on `device`."""
-        encoded = {n: e.to(device) for n, e in self.encoded.items()}
-        return LatentBatch(self.crystals.to(device), self.latents.to(device), encoded)
+from crystal_ldm.vae_module.vocabulary import element_mask
 
 
 class LDMModule(pl.LightningModule):
-    """Latent diffusion model of crystals (Rombach et al. 2022): a frozen VAE, a denoiser, conditions.
+    """Latent diffusion of crystals (Rombach et al. 2022): a frozen VAE, a denoiser, conditions.
 
     Args:
         vae: the trained VAE. It is frozen and travels inside the checkpoint.
@@ -123,7 +101,7 @@ class LDMModule(pl.LightningModule):
     def model_hash(self) -> str:
         """Hash of the weights that sampling uses."""
         if self._hash is None or self.training:
-            self._hash = state_hash(nn.ModuleList([self.vae, self.sampler_network]))
+            self._hash = state_hash(self.export_state())
         return self._hash
 
     # Training
@@ -152,7 +130,9 @@ class LDMModule(pl.LightningModule):
     @torch.no_grad()
     def _encode(self, crystals: CrystalBatch, batch_size: int = 512) -> Tensor:
         width = crystals.atomic_numbers.shape[1]
-        latents = torch.zeros(len(crystals), width, self.vae.latent_dim, device=self.latent_mean.device)
+        latents = torch.zeros(
+            len(crystals), width, self.vae.latent_dim, device=self.latent_mean.device
+        )
         for rows in torch.arange(len(crystals)).split(batch_size):
             part = crystals[rows].to(latents.device)
             latents[rows, : part.atomic_numbers.shape[1]] = self.vae.encode(part)
@@ -230,13 +210,15 @@ class LDMModule(pl.LightningModule):
         self.load_state_dict(state)
 
     @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: str | Path, **kwargs: Any) -> LDMModule:
+    def load_from_checkpoint(  # type: ignore[override]
+        cls, checkpoint_path: str | Path, device: str = "cpu"
+    ) -> LDMModule:
         """Load a Lightning `.ckpt` or a `.safetensors` file. No code in the file is executed.
 
         Raises:
             CheckpointError: if the file is missing, cut short or not an LDM of this project.
         """
-        ldm = load_module(cls, Checkpoint.read(checkpoint_path), **kwargs)
+        ldm = load_module(cls, Checkpoint.read(checkpoint_path), device)
         ldm.source = str(checkpoint_path)
         return ldm
 
@@ -316,7 +298,9 @@ class LDMModule(pl.LightningModule):
 
         return vary(self, crystals, strength, num_samples, keep_elements, options)
 
-    def interpolate(self, first: CrystalBatch, second: CrystalBatch, steps: int = 8) -> CrystalBatch:
+    def interpolate(
+        self, first: CrystalBatch, second: CrystalBatch, steps: int = 8
+    ) -> CrystalBatch:
         """Decode `steps` points on the straight line between the latents of two crystals.
 
         Raises:

@@ -59,7 +59,9 @@ class ConditionedDenoiser(nn.Module):
             key = condition.label if labels else name
             values = crystals.conditions.get(key or name)
             encoded[name] = (
-                condition.null_encoding(len(crystals)) if values is None else condition.encode(values)
+                condition.null_encoding(len(crystals))
+                if values is None
+                else condition.encode(values)
             )
         return encoded
 
@@ -88,7 +90,12 @@ class ConditionedDenoiser(nn.Module):
         return atomic_numbers, kept
 
     def forward(
-        self, x: Tensor, timestep: Tensor, num_atoms: Tensor, mask: Tensor | None, embedded: Embedded
+        self,
+        x: Tensor,
+        timestep: Tensor,
+        num_atoms: Tensor,
+        mask: Tensor | None,
+        embedded: Embedded,
     ) -> Tensor:
         """Return the denoiser's prediction for noisy latents x (B, N, D)."""
         return self.denoiser(x, timestep, num_atoms, mask, *embedded)

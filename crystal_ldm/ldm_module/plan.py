@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch, ElementRules
-from crystal_ldm.crystals.batch import Values
 from crystal_ldm.crystals.elements import atomic_number
+from crystal_ldm.crystals.padding import Values
 from crystal_ldm.random import crystal_generator
 
 

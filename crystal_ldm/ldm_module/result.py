@@ -108,7 +108,10 @@ class SampleResult:
         first = results[0]
         trajectory = None
         if all(r.trajectory is not None for r in results):
-            trajectory = [_join_frames(frames) for frames in zip(*(r.trajectory or [] for r in results), strict=True)]
+            trajectory = [
+                _join_frames(frames)
+                for frames in zip(*(r.trajectory or [] for r in results), strict=True)
+            ]
         return SampleResult(
             crystals=CrystalBatch.cat([r.crystals for r in results]),
             row=torch.cat([r.row for r in results]),

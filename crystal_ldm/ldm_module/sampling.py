@@ -43,7 +43,7 @@ Start = tuple[Tensor, list[int]]
 def sample_batches(
     ldm: LDMModule,
     request: CrystalBatch | None,
-    num_samples: int,
+    num_samples: Any,
     options: SamplingOptions,
     callback: Callback = None,
     start: Start | None = None,
@@ -54,7 +54,9 @@ def sample_batches(
     With `start` the crystals of row i begin at latents i, noised to the first of the timesteps.
     """
     if isinstance(num_samples, bool) or not isinstance(num_samples, int) or num_samples < 1:
-        raise RequestError(f"num_samples must be a whole number of at least 1, not {num_samples!r}.")
+        raise RequestError(
+            f"num_samples must be a whole number of at least 1, not {num_samples!r}."
+        )
     if request is not None:
         request = request.to("cpu")
     check_request(ldm, request)
@@ -154,7 +156,9 @@ def _denoise(
     network = ldm.sampler_network
     encoded = network.encode(request)
     given = _given(ldm, request.atomic_numbers, encoded)
-    scales = dict(zip(ldm.conditions, scale_of_each(options.cfg_scale, list(ldm.conditions)), strict=True))
+    scales = dict(
+        zip(ldm.conditions, scale_of_each(options.cfg_scale, list(ldm.conditions)), strict=True)
+    )
     model = GuidedDenoiser(
         network,
         request.atomic_numbers,
@@ -216,7 +220,11 @@ def _given(ldm: LDMModule, atomic_numbers: Tensor, encoded: dict[str, Tensor]) -
         name
         for name in ldm.conditions
         if (name in encoded and not bool(encoded[name].isnan().any(dim=1).all()))
-        or (composition is not None and name == composition.name and bool((atomic_numbers > 0).any()))
+        or (
+            composition is not None
+            and name == composition.name
+            and bool((atomic_numbers > 0).any())
+        )
     ]
 
 

@@ -37,8 +37,12 @@ def vary(
     )
     with torch.inference_mode():
         latents = ldm.training_latents(crystals)
-    numbers = crystals.atomic_numbers if keep_elements else torch.zeros_like(crystals.atomic_numbers)
-    conditions = {n: v for n, v in crystals.conditions.items() if n in ldm.sampler_network.properties}
+    numbers = (
+        crystals.atomic_numbers if keep_elements else torch.zeros_like(crystals.atomic_numbers)
+    )
+    conditions = {
+        n: v for n, v in crystals.conditions.items() if n in ldm.sampler_network.properties
+    }
     request = CrystalBatch(numbers, crystals.num_atoms, conditions=conditions)
     batches = list(sample_batches(ldm, request, num_samples, made, start=(latents, timesteps)))
     return SampleResult.cat(batches).in_order()
@@ -54,7 +58,7 @@ def interpolate(
     if int(first.num_atoms) != int(second.num_atoms):
         raise RequestError(
             f"Interpolation needs as many atoms at both ends; {first.formulas[0]} has "
-            f"{int(first.num_atoms)} in its cell and {second.formulas[0]} has {int(second.num_atoms)}."
+            f"{int(first.num_atoms)} in its cell, {second.formulas[0]} {int(second.num_atoms)}."
         )
     if steps < 2:
         raise RequestError(f"Interpolation needs at least 2 steps, not {steps!r}.")

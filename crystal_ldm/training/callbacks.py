@@ -18,7 +18,7 @@ Live = Callable[[dict[str, float]], None]
 
 
 def save_atomically(trainer: pl.Trainer, path: Path, weights_only: bool = False) -> None:
-    """Write a checkpoint beside `path` and move it there, so that no half-written one is ever seen."""
+    """Write a checkpoint beside `path` and move it there: no half-written one is ever seen."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         trainer.save_checkpoint(temporary, weights_only=weights_only)
@@ -64,7 +64,7 @@ class StopWhenAsked(pl.Callback):
 
 
 class MetricsLog(pl.Callback):
-    """Clip gradients to a norm of `gradient_clip`, and append one JSON line of averaged metrics to `metrics.jsonl` every `every` steps.
+    """Clip gradients, and append a JSON line of averaged metrics to `metrics.jsonl` now and then.
 
     A line holds `step`, `learning_rate`, `gradient_norm`, `crystals_per_second`, `minutes` (of
     training in all) and the loss with its parts; lines of the validation have names that start with

@@ -42,7 +42,9 @@ class Experiment:
     training: TrainingOptions = field(default_factory=TrainingOptions)
 
 
-def load_experiment(name: str, overrides: Sequence[str] = (), seed: int | None = None) -> dict[str, Any]:
+def load_experiment(
+    name: str, overrides: Sequence[str] = (), seed: int | None = None
+) -> dict[str, Any]:
     """Return a checked experiment configuration such as `oqmd_icsd/ldm_joint` as plain data.
 
     Raises:
@@ -59,7 +61,9 @@ def module_key(config: dict[str, Any]) -> str:
     """Return which of `vae_module` and `ldm_module` the experiment trains."""
     keys = [key for key in ("vae_module", "ldm_module") if config.get(key)]
     if len(keys) != 1:
-        raise ConfigError("An experiment trains one of vae_module and ldm_module; this one names both or none.")
+        raise ConfigError(
+            "An experiment trains one of vae_module and ldm_module; this one names both or none."
+        )
     return keys[0]
 
 
@@ -94,7 +98,9 @@ def train(
     data = config["data"]
     dataset = load_dataset(data["dataset"], data_dir, max_atoms=data.get("max_atoms", 20))
     module = build_module(config[key], key, vae_ckpt, init_from)
-    return fit(module, dataset, run_dir, max_minutes=max_minutes, **config.get("training", {}), **options)
+    return fit(
+        module, dataset, run_dir, max_minutes=max_minutes, **config.get("training", {}), **options
+    )
 
 
 def build_module(
@@ -114,8 +120,8 @@ def build_module(
     if key == "ldm_module":
         if not vae_ckpt:
             raise ConfigError(
-                "An LDM is trained on the latents of a VAE: give vae_ckpt, the model.safetensors or "
-                "checkpoint of a run of notebook 02_vae."
+                "An LDM is trained on the latents of a VAE: give vae_ckpt, the model.safetensors "
+                "or checkpoint of a run of notebook 02_vae."
             )
         from crystal_ldm.vae_module import VAEModule
 

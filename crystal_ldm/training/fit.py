@@ -51,9 +51,9 @@ def fit(
     """Train `module` (a `VAEModule` or `LDMModule`) and return it with the best weights.
 
     `run_dir` holds `last.ckpt` (all that is needed to resume), `best.ckpt` (the weights with the
-    lowest loss on the choosing part), `metrics.jsonl` and, after each call, `model.safetensors` (the
-    best weights for use). Where `last.ckpt` exists the training goes on from there: batches, noise
-    and learning rate are those of an uninterrupted run.
+    lowest loss on the choosing part), `metrics.jsonl` and, after each call, `model.safetensors`
+    (the best weights for use). Where `last.ckpt` exists the training goes on from there: batches,
+    noise and learning rate are those of an uninterrupted run.
 
     Args:
         module: what to train; its optimiser says how many steps.
@@ -115,7 +115,7 @@ def fit(
 
 
 class _QuietTrainer(pl.Trainer):
-    """Lightning's trainer without bars, loggers and files of its own (they are blank in reports)."""
+    """Lightning's trainer without bars, loggers and files of its own (bars are blank in reports)"""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
@@ -134,7 +134,7 @@ class _StartStream(pl.Callback):
         self.stream = stream
 
     def on_fit_start(self, trainer: pl.Trainer, _: Any) -> None:
-        """Called after the module's weights are restored and before the first batch is asked for."""
+        """Called after the weights are restored and before the first batch is asked for."""
         path = trainer.ckpt_path
         step = 0
         if path is not None:

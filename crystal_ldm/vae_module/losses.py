@@ -28,9 +28,9 @@ def coordinate_loss(
     """Smooth L1 between (cos, sin) of 2πx and its prediction, summed over the three axes.
 
     The distance is that in the plane of each pair: no seam at the cell's boundary. `scale` (B, 3),
-    axis lengths over (V/n)^(1/3), makes it 2π times a displacement in the unit of StructureMatcher's
-    RMS. Errors below `beta` count as squares, larger ones by their size, so that a few atoms in the
-    wrong place do not drown the many that need the last hundredths of an Å.
+    axis lengths over (V/n)^(1/3), makes it 2π times a displacement in the unit of
+    StructureMatcher's RMS. Errors below `beta` count as squares, larger ones by their size, so that
+    a few atoms in the wrong place do not drown the many that need the last hundredths of an Å.
     """
     angles = 2 * math.pi * frac_coords
     target = torch.stack([angles.cos(), angles.sin()], dim=-1)

@@ -11,14 +11,15 @@ from torch import Tensor
 
 from crystal_ldm.checkpoints import Checkpoint, load_module, module_metadata
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.elements import atomic_number, symbols
+from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.crystals.lattice import lattice_to_log, log_to_lattice, scale_by_atoms
 from crystal_ldm.errors import RequestError
-from crystal_ldm.optimizer import Optimizer
 from crystal_ldm.random import torch_generator
+from crystal_ldm.training.optimizer import Optimizer
 from crystal_ldm.vae_module import losses
 from crystal_ldm.vae_module.decoder import Decoder, DecoderOutput
 from crystal_ldm.vae_module.encoder import Encoder
+from crystal_ldm.vae_module.vocabulary import check_atoms, element_mask
 
 
 class VAEModule(pl.LightningModule):
@@ -90,7 +91,7 @@ class VAEModule(pl.LightningModule):
         return tuple(self.data_info.get("elements", symbols()[1:]))
 
     def set_data(self, batch: CrystalBatch, data_info: dict[str, Any]) -> None:
-        """Take the lattice's mean and spread from the whole training set, and note what it holds."""
+        """Take the lattice's mean and spread from the training set, and note what it holds."""
         standard = self._log_lattice(batch)
         self.lattice_mean.copy_(standard.mean(dim=0))
         self.lattice_std.copy_(standard.std(dim=0).clamp_min(0.02))
@@ -109,7 +110,7 @@ class VAEModule(pl.LightningModule):
         )
 
     def encode(self, batch: CrystalBatch) -> Tensor:
-        """Return the latents (B, N, latent_dim) of crystals: the posterior's mean, 0 where padded."""
+        """Return the latents (B, N, latent_dim): the posterior's mean, 0 where padded."""
         mean, _ = self.posterior(batch)
         return mean * batch.mask.unsqueeze(-1)
 
@@ -125,7 +126,7 @@ class VAEModule(pl.LightningModule):
         Args:
             latents: one vector per atom.
             num_atoms: (B,).
-            atomic_numbers: (B, N), elements that are known and imposed; 0 or None: the decoder's own.
+            atomic_numbers: (B, N), elements that are known and imposed; 0 or None: the decoder's.
             allowed: (B, 119) or (119,) bool, what the decoder may choose from; None: `elements`.
         """
         if atomic_numbers is None:
@@ -133,7 +134,9 @@ class VAEModule(pl.LightningModule):
         output = self.decoder_output(latents, num_atoms, atomic_numbers)
         return self.to_crystals(output, num_atoms, atomic_numbers, allowed)
 
-    def decoder_output(self, latents: Tensor, num_atoms: Tensor, atomic_numbers: Tensor) -> DecoderOutput:
+    def decoder_output(
+        self, latents: Tensor, num_atoms: Tensor, atomic_numbers: Tensor
+    ) -> DecoderOutput:
         """Return the decoder's raw output; arguments as for `decode`."""
         steps = torch.arange(latents.shape[1], device=latents.device)
         mask = steps < num_atoms.unsqueeze(1)
@@ -147,7 +150,9 @@ class VAEModule(pl.LightningModule):
         allowed: Tensor | None = None,
     ) -> CrystalBatch:
         """Read crystals off the decoder's output; arguments as for `decode`."""
-        mask = torch.arange(output.frac_coords.shape[1], device=num_atoms.device) < num_atoms.unsqueeze(1)
+        mask = torch.arange(
+            output.frac_coords.shape[1], device=num_atoms.device
+        ) < num_atoms.unsqueeze(1)
         chosen = self.choose_elements(output.element_logits, allowed)
         voigt = output.lattice.float() * self.lattice_std + self.lattice_mean
         return CrystalBatch(
@@ -202,7 +207,11 @@ class VAEModule(pl.LightningModule):
         parts = {
             "element": losses.element_loss(output, batch.atomic_numbers, batch.mask),
             "coordinate": losses.coordinate_loss(
-                output, batch.frac_coords, batch.mask, lengths / size.unsqueeze(1), self.coordinate_beta
+                output,
+                batch.frac_coords,
+                batch.mask,
+                lengths / size.unsqueeze(1),
+                self.coordinate_beta,
             ),
             "lattice": losses.lattice_loss(output, lattice, self.lattice_beta),
             "kl": losses.kl_divergence(mean, log_variance, batch.mask),
@@ -239,18 +248,22 @@ class VAEModule(pl.LightningModule):
         checkpoint["crystal_ldm"] = module_metadata(self)
 
     @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: str | Path, **kwargs: Any) -> VAEModule:
+    def load_from_checkpoint(  # type: ignore[override]
+        cls, checkpoint_path: str | Path, device: str = "cpu"
+    ) -> VAEModule:
         """Load a Lightning `.ckpt` or a `.safetensors` file. No code in the file is executed.
 
         Raises:
             CheckpointError: if the file is missing, cut short or not a VAE of this project.
         """
-        return load_module(cls, Checkpoint.read(checkpoint_path), **kwargs)
+        return load_module(cls, Checkpoint.read(checkpoint_path), device)
 
     def check(self, batch: CrystalBatch) -> None:
         """Raise `RequestError` unless the model knows the elements and sizes of the crystals."""
         if not batch.has_geometry:
-            raise RequestError("The VAE encodes crystals; this batch holds requests without geometry.")
+            raise RequestError(
+                "The VAE encodes crystals; this batch holds requests without geometry."
+            )
         check_atoms(batch, self.elements, self.max_atoms)
 
     def _extra_noise(self, latents: Tensor, generator: torch.Generator) -> Tensor:
@@ -261,31 +274,6 @@ class VAEModule(pl.LightningModule):
     def _log_lattice(self, batch: CrystalBatch) -> Tensor:
         assert batch.lattices is not None
         return scale_by_atoms(lattice_to_log(batch.lattices), batch.num_atoms)
-
-
-def element_mask(elements: tuple[str, ...]) -> Tensor:
-    """Return (119,) bool by atomic number, True for `elements`."""
-    mask = torch.zeros(len(symbols()), dtype=torch.bool)
-    mask[[atomic_number(symbol) for symbol in elements]] = True
-    return mask
-
-
-def check_atoms(batch: CrystalBatch, elements: tuple[str, ...], max_atoms: int) -> None:
-    """Raise `RequestError` naming the first crystal with too many atoms or an unknown element."""
-    too_many = (batch.num_atoms > max_atoms).nonzero().flatten().tolist()
-    if too_many:
-        i = too_many[0]
-        raise RequestError(
-            f"{batch.formulas[i]} with {int(batch.num_atoms[i])} atoms in the cell (row {i}) is more "
-            f"than the {max_atoms} that this model handles; ask for a smaller cell."
-        )
-    known = {atomic_number(symbol) for symbol in elements} | {0}
-    unknown = sorted(set(batch.atomic_numbers.unique().tolist()) - known)
-    if unknown:
-        names = ", ".join(symbols()[z] for z in unknown)
-        raise RequestError(
-            f"This model was not trained on {names}; the elements that it knows are {' '.join(elements)}."
-        )
 
 
 def _known_pattern(batch: CrystalBatch, generator: torch.Generator) -> Tensor:

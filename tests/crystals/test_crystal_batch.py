@@ -74,7 +74,9 @@ def test_indexing_and_joining(known_batch: CrystalBatch) -> None:
     joined = CrystalBatch.cat(parts)
     assert torch.equal(joined.atomic_numbers, known_batch.atomic_numbers)
     assert joined.formulas == known_batch.formulas
-    assert torch.equal(joined.conditions["band_gap"].isnan(), known_batch.conditions["band_gap"].isnan())
+    assert torch.equal(
+        joined.conditions["band_gap"].isnan(), known_batch.conditions["band_gap"].isnan()
+    )
     assert known_batch[[4]].atomic_numbers.shape == (1, 1)
     assert known_batch[-2:].formulas == known_batch.formulas[-2:]
 
@@ -106,7 +108,11 @@ def test_lattice_logarithm_is_exact_and_always_a_cell(known_batch: CrystalBatch)
 
 def test_requests_read_back(known_batch: CrystalBatch) -> None:
     request = CrystalBatch.from_formulas(
-        ["SrTiO3", "Ca?O3"], [1, 2], forbidden=["Pb"], band_gap=[(1.0, 2.0), None], system=["cubic", None]
+        ["SrTiO3", "Ca?O3"],
+        [1, 2],
+        forbidden=["Pb"],
+        band_gap=[(1.0, 2.0), None],
+        system=["cubic", None],
     )
     again = CrystalBatch.from_request(request.to_request())
     assert torch.equal(again.atomic_numbers, request.atomic_numbers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -31,8 +32,9 @@ from crystal_ldm.evaluate.workers.packed import PackedCrystal
 
 
 def _key(formula: str):
-    reduced = Composition(formula).reduced_composition
-    return tuple(sorted((element.Z, int(count)) for element, count in reduced.items()))
+    counts = {element.Z: int(count) for element, count in Composition(formula).items()}
+    divisor = math.gcd(*counts.values())
+    return tuple(sorted((z, count // divisor) for z, count in counts.items()))
 
 
 def _hull(**energies: float) -> ReferenceHull:

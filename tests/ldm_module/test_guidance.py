@@ -61,7 +61,9 @@ def test_scales_of_one_are_the_conditional_model(setting: Setting) -> None:
 
 def test_scales_of_zero_are_the_unconditional_model(setting: Setting) -> None:
     nothing = prediction(setting, [], [])
-    assert torch.allclose(prediction(setting, ["composition", "band_gap"], [0, 0]), nothing, atol=1e-5)
+    assert torch.allclose(
+        prediction(setting, ["composition", "band_gap"], [0, 0]), nothing, atol=1e-5
+    )
 
 
 def test_guidance_is_nested(setting: Setting) -> None:

@@ -49,7 +49,9 @@ def test_requested_formulas_are_met_at_any_scale(tiny_ldm: LDMModule, scale: flo
     assert {s.composition.reduced_formula for s in result.to_structures()} == {"CaTiO3"}
 
 
-@pytest.mark.parametrize("sampler", [("ddim", 0.0), ("ddim", 0.7), ("ddpm", 0.0), ("dpm_solver++", 0.0)])
+@pytest.mark.parametrize(
+    "sampler", [("ddim", 0.0), ("ddim", 0.7), ("ddpm", 0.0), ("dpm_solver++", 0.0)]
+)
 def test_the_batch_size_changes_no_crystal(
     tiny_ldm: LDMModule, request_batch: CrystalBatch, sampler: tuple[str, float]
 ) -> None:
@@ -69,7 +71,9 @@ def test_seeds_matter(tiny_ldm: LDMModule, request_batch: CrystalBatch) -> None:
     first = tiny_ldm.sample(request_batch, 1, seed=0).crystals
     second = tiny_ldm.sample(request_batch, 1, seed=1).crystals
     assert not torch.allclose(first.lattices, second.lattices)
-    assert not torch.allclose(first.lattices[0], tiny_ldm.sample(request_batch, 2).crystals.lattices[1])
+    assert not torch.allclose(
+        first.lattices[0], tiny_ldm.sample(request_batch, 2).crystals.lattices[1]
+    )
 
 
 def test_ranges_are_drawn_within_bounds_and_differ(tiny_ldm: LDMModule) -> None:
@@ -79,9 +83,7 @@ def test_ranges_are_drawn_within_bounds_and_differ(tiny_ldm: LDMModule) -> None:
 
 
 def test_element_rules_hold(tiny_ldm: LDMModule) -> None:
-    request = CrystalBatch.from_num_atoms(
-        [4], required=["Na"], allowed=["Na", "Cl", "O"]
-    )
+    request = CrystalBatch.from_num_atoms([4], required=["Na"], allowed=["Na", "Cl", "O"])
     result = tiny_ldm.sample(request, 12, sampling_steps=1, max_attempts=3)
     for structure in result.to_structures():
         symbols = set(structure.composition.as_dict())

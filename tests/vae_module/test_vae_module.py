@@ -30,7 +30,9 @@ def test_padding_never_changes_a_latent(vae: VAEModule, known_batch: CrystalBatc
 
 
 def test_padding_never_changes_a_decoded_crystal(vae: VAEModule, known_batch: CrystalBatch) -> None:
-    latents = torch.randn(8, known_batch.mask.shape[1], vae.latent_dim, generator=torch_generator(1))
+    latents = torch.randn(
+        8, known_batch.mask.shape[1], vae.latent_dim, generator=torch_generator(1)
+    )
     together = vae.decode(latents, known_batch.num_atoms)
     for i, n in enumerate(known_batch.num_atoms.tolist()):
         alone = vae.decode(latents[i : i + 1, :n], known_batch.num_atoms[i : i + 1])
@@ -71,7 +73,9 @@ def test_kl_divergence_agrees_with_torch() -> None:
     mask = torch.ones(3, 5, dtype=torch.bool)
     one = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
     expected = torch.distributions.kl_divergence(one, torch.distributions.Normal(0.0, 1.0))
-    assert torch.allclose(kl_divergence(mean, log_variance, mask), expected.sum(-1).mean(1), atol=1e-4)
+    assert torch.allclose(
+        kl_divergence(mean, log_variance, mask), expected.sum(-1).mean(1), atol=1e-4
+    )
 
 
 def test_loss_ignores_padding_and_is_the_same_for_the_same_noise(
@@ -101,9 +105,7 @@ def test_safetensors_round_trip(vae: VAEModule, known_batch: CrystalBatch, tmp_p
     assert again.elements == vae.elements
 
 
-def test_checkpoints_that_are_no_vae_are_refused(
-    tiny_ldm: LDMModule, tmp_path: Path
-) -> None:
+def test_checkpoints_that_are_no_vae_are_refused(tiny_ldm: LDMModule, tmp_path: Path) -> None:
     path = tmp_path / "ldm.safetensors"
     save_safetensors(tiny_ldm, path)
     with pytest.raises(CheckpointError, match="kind 'ldm'"):

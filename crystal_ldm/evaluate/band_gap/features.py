@@ -7,12 +7,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_ldm.evaluate.band_gap.graphs import nearest_neighbours
+from crystal_ldm.evaluate.band_gap.graphs import NEIGHBOURS, nearest_neighbours
 from crystal_ldm.evaluate.description import density
 from crystal_ldm.evaluate.distribution.fingerprints import composition_fingerprint
 from crystal_ldm.evaluate.workers.packed import PackedCrystal
 
-NUM_FEATURES = 132 + 119 + 2 + 12 + 28
+NUM_FEATURES = 132 + 119 + 2 + NEIGHBOURS + 28
+_LOOK_AT = 32
 
 
 @lru_cache(maxsize=1)
@@ -47,10 +48,12 @@ def band_gap_features(crystal: PackedCrystal) -> NDArray[np.float32]:
     numbers = crystal.atomic_numbers.astype(np.int64)
     n = len(numbers)
     electronegativity, radii = _elements()
-    indices, distances = nearest_neighbours(crystal)
+    # More neighbours than can be bonded: which of several at the same distance comes last must not
+    # matter.
+    indices, distances = nearest_neighbours(crystal, _LOOK_AT)
     ratio = distances / (radii[numbers][:, None] + radii[numbers[indices]])
     # A bond fades out around 1.25 times the sum of the radii.
-    weight = 1.0 / (1.0 + np.exp((ratio - 1.25) / 0.05)) + 1e-6
+    weight = 1.0 / (1.0 + np.exp((ratio - 1.25) / 0.05)) + 1e-9
     share = weight / weight.sum(axis=1, keepdims=True)
     difference = electronegativity[numbers[indices]] - electronegativity[numbers][:, None]
     quantities = np.stack(
@@ -72,7 +75,7 @@ def band_gap_features(crystal: PackedCrystal) -> NDArray[np.float32]:
             np.nan_to_num(composition_fingerprint(crystal.formula_key)),
             fractions,
             [crystal.volume / n, density(crystal)],
-            distances.mean(axis=0) / scale,
+            distances[:, :NEIGHBOURS].mean(axis=0) / scale,
             quantities.mean(axis=0),
             quantities.std(axis=0),
             quantities.min(axis=0),

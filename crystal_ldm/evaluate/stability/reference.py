@@ -128,7 +128,7 @@ def elemental_structure(z: int) -> PackedCrystal | None:
         return PackedCrystal.from_structure(special)
     state = reference_states[z]
     # ASE builds one atom in the cell of other symmetries, which is not the element's structure.
-    if state is None or state["symmetry"] not in _SIMPLE:
+    if state is None or state["symmetry"] not in _SIMPLE or state.get("basis", ()) is None:
         return None
     atoms = bulk(symbol)
     scaled = atoms.get_scaled_positions(wrap=False)

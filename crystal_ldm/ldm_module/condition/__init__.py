@@ -5,4 +5,10 @@ from crystal_ldm.ldm_module.condition.composition import Composition
 from crystal_ldm.ldm_module.condition.scalar import ScalarCondition
 from crystal_ldm.ldm_module.condition.sets import CategoryCondition, ElementSetCondition
 
-__all__ = ["CategoryCondition", "Composition", "Condition", "ElementSetCondition", "ScalarCondition"]
+__all__ = [
+    "CategoryCondition",
+    "Composition",
+    "Condition",
+    "ElementSetCondition",
+    "ScalarCondition",
+]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from crystal_ldm.crystals.batch import Values
+from crystal_ldm.crystals.padding import Values
 from crystal_ldm.errors import DataError, suggest
 
 

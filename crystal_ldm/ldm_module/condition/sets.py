@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from crystal_ldm.crystals import MAX_Z
-from crystal_ldm.crystals.batch import Values
 from crystal_ldm.crystals.elements import atomic_number, element_set
+from crystal_ldm.crystals.padding import Values
 from crystal_ldm.errors import DataError, FormulaError, RequestError, suggest
 from crystal_ldm.ldm_module.condition.base import Condition
 
@@ -92,7 +92,9 @@ class ElementSetCondition(Condition):
             if not any(v is not None and element_set(v) for v in _plain(values)):
                 raise DataError(f"The label '{self.label}' is given for no crystal.")
         except FormulaError as error:
-            raise DataError(f"The label '{self.label}' is not a list of elements: {error}") from None
+            raise DataError(
+                f"The label '{self.label}' is not a list of elements: {error}"
+            ) from None
 
     def encode(self, values: Values) -> Tensor:
         """Return flags (B, 119) by atomic number."""

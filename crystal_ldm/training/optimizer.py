@@ -1,4 +1,4 @@
-"""AdamW with a learning rate that depends on the step alone, so that a resumed run is the same run."""
+"""AdamW with a learning rate that depends on the step alone: a resumed run is the same run."""
 
 from __future__ import annotations
 

@@ -1,0 +1,146 @@
+"""Speed of training and sampling on crystals of ten atoms, with everything that they include."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.machine import best_time, training_gflop
+from crystal_ldm.config import load_config
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.random import torch_generator
+from crystal_ldm.training.experiment import build_module
+from crystal_ldm.typed_config import instantiate
+
+Row = dict[str, Any]
+NUM_ATOMS = 10
+CONDITIONS = {
+    "composition": {"_target_": "Composition"},
+    "band_gap": {"_target_": "ScalarCondition", "unit": "eV", "minimum": 0.0},
+}
+
+
+def random_crystals(count: int, num_atoms: int = NUM_ATOMS) -> CrystalBatch:
+    """Return crystals of random atoms: what they are does not change how long they take."""
+    generator = torch_generator(0)
+    return CrystalBatch(
+        atomic_numbers=torch.randint(3, 60, (count, num_atoms), generator=generator),
+        num_atoms=torch.full((count,), num_atoms),
+        frac_coords=torch.rand(count, num_atoms, 3, generator=generator),
+        lattices=6 * torch.eye(3) + torch.rand(count, 3, 3, generator=generator),
+        conditions={"band_gap": 5 * torch.rand(count, generator=generator)},
+    )
+
+
+def new_ldm(name: str) -> LDMModule:
+    """Return an untrained LDM of a named size, with composition and band gap as conditions."""
+    vae = load_config("vae_module/vae_dng")
+    config = {**load_config(f"ldm_module/{name}"), "vae": vae, "conditions": CONDITIONS}
+    ldm = instantiate(config)
+    crystals = random_crystals(512)
+    ldm.vae.set_data(crystals, {})
+    ldm.set_data(crystals, {"num_atoms_histogram": [0] * NUM_ATOMS + [1]})
+    return ldm
+
+
+def training(name: str, batch_size: int, precision: str, peak: float) -> Row:
+    """Return the rate of whole training steps: loss, backward, clipping, AdamW, EMA, batching."""
+    ldm = new_ldm(name).train()
+    items = ldm.training_items(random_crystals(4 * batch_size))
+    optimizer = ldm.configure_optimizers()["optimizer"]
+    rows: Iterator[torch.Tensor] = iter(
+        torch.arange(4 * batch_size).roll(i * batch_size)[:batch_size] for i in range(10_000)
+    )
+
+    def step() -> None:
+        batch = items[next(rows)]
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            loss = ldm.calculate_loss(batch, torch_generator(0))["loss"]
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(ldm.network.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        ldm.ema.update_parameters(ldm.network)
+
+    seconds = best_time(step, repeats=4)
+    achieved = batch_size * training_gflop(ldm.network.denoiser, NUM_ATOMS) / seconds
+    return {
+        "what": f"train LDM {name}",
+        "precision": precision,
+        "batch": batch_size,
+        "crystals/s": batch_size / seconds,
+        "GFLOP/s": achieved,
+        "share of peak": achieved / peak,
+    }
+
+
+def vae_training(batch_size: int, precision: str) -> Row:
+    """Return the rate of VAE training steps."""
+    vae = build_module(load_config("vae_module/vae_dng"), "vae_module").train()
+    crystals = random_crystals(batch_size)
+    vae.set_data(crystals, {})
+    optimizer = vae.configure_optimizers()["optimizer"]
+
+    def step() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            loss = vae.calculate_loss(crystals)["loss"]
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    seconds = best_time(step, repeats=4)
+    return {
+        "what": "train VAE vae_dng",
+        "precision": precision,
+        "batch": batch_size,
+        "crystals/s": batch_size / seconds,
+    }
+
+
+def sampling(
+    ldm: LDMModule, name: str, steps: int, scale: float, precision: str, count: int = 128
+) -> Row:
+    """Return the rate of sampling with decoding, from a request to crystals."""
+    request = CrystalBatch.from_formulas(["Ca2Ti2O6"], band_gap=[2.0])
+    options = {"sampling_steps": steps, "cfg_scale": scale, "precision": precision}
+    seconds = best_time(lambda: ldm.sample(request, count, **options), repeats=2)
+    return {
+        "what": f"sample {name}",
+        "precision": precision,
+        "batch": "auto",
+        "steps": steps,
+        "cfg_scale": scale,
+        "crystals/s": count / seconds,
+    }
+
+
+def start_to_first_crystal() -> Row:
+    """Return the time from a fresh Python process to the first crystal of the shipped model."""
+    code = (
+        "import crystal_ldm; from crystal_ldm.crystals import CrystalBatch;"
+        "m = crystal_ldm.load_pretrained();"
+        "m.sample(CrystalBatch.from_formulas(['SrTiO3'], band_gap=[2.0])).to_structures()"
+    )
+    return {"what": "start to first crystal", "seconds": _process(code)}
+
+
+def import_time() -> Row:
+    """Return the time that `import crystal_ldm` adds to starting Python."""
+    return {"what": "import crystal_ldm", "seconds": _process("import crystal_ldm") - _process("0")}
+
+
+def _process(code: str) -> float:
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+        times.append(time.perf_counter() - started)
+    return float(np.min(times))

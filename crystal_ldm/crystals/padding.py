@@ -1,0 +1,49 @@
+"""Joining, choosing and naming the rows of padded arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crystal_ldm.crystals.elements import electronegativity_rank, symbols
+
+Values = Tensor | list[Any]
+"""A condition's values, one a row: a float tensor (B,) or (B, 2), or a list."""
+
+
+def take(values: Any, rows: Tensor) -> Any:
+    """Return the chosen rows of a tensor or list."""
+    if isinstance(values, Tensor):
+        return values[rows.to(values.device)]
+    return [values[i] for i in rows.tolist()]
+
+
+def pad(tensor: Tensor, width: int) -> Tensor:
+    """Return a tensor (B, N, ...) with zeros up to N = `width`."""
+    extra = width - tensor.shape[1]
+    if not extra:
+        return tensor
+    return torch.cat([tensor, tensor.new_zeros(len(tensor), extra, *tensor.shape[2:])], dim=1)
+
+
+def join(values: Sequence[Values]) -> Values:
+    """Return the values of several batches, one after the other."""
+    if all(isinstance(v, Tensor) for v in values):
+        tensors = [v for v in values if isinstance(v, Tensor)]
+        if any(t.ndim == 2 for t in tensors):  # a single target is a range of no width
+            tensors = [t if t.ndim == 2 else t.unsqueeze(1).expand(-1, 2) for t in tensors]
+        return torch.cat(tensors)
+    return [x for v in values for x in (v.tolist() if isinstance(v, Tensor) else v)]
+
+
+def reduced_formula(numbers: Sequence[int]) -> str:
+    """Return the reduced formula of atomic numbers, by electronegativity; 0 is written `?`."""
+    unique, counts = np.unique(np.asarray(numbers), return_counts=True)
+    divisor = int(np.gcd.reduce(counts)) if len(counts) else 1
+    rank = electronegativity_rank()
+    pairs = sorted(zip(unique, counts, strict=True), key=lambda p: (p[0] == 0, rank[p[0]]))
+    return "".join(f"{symbols()[z]}{c // divisor if c > divisor else ''}" for z, c in pairs)
