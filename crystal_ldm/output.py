@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystal_ldm.atomic import atomic_write
+from crystal_ldm.atomic import atomic_write, write_error
 from crystal_ldm.errors import RunError
 from crystal_ldm.recipe import embed_recipe, write_recipe
 
@@ -52,7 +52,10 @@ class ResultWriter:
 
     def __post_init__(self) -> None:
         self.run_dir = Path(self.run_dir)
-        self._recover()
+        try:
+            self._recover()
+        except OSError as error:
+            raise write_error(self.run_dir / TABLE, error) from error
 
     @property
     def done(self) -> set[tuple[int, int]]:
@@ -65,6 +68,12 @@ class ResultWriter:
         Raises:
             RunError: if the directory cannot be written; what was written before is kept.
         """
+        folders = ["cif", "cif_p1"] if self.p1_cif else ["cif"]
+        for folder in folders:
+            try:
+                (self.run_dir / folder).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise write_error(self.run_dir / folder, error) from error
         if not (self.run_dir / RECIPE).exists():
             write_recipe(self.run_dir / RECIPE, result.recipe)
         lines, frames = [], []
@@ -127,9 +136,8 @@ class ResultWriter:
                 file.write(text)
         except OSError as error:
             raise RunError(
-                f"{path} cannot be written ({error.strerror}); make room or choose another "
-                "run_dir, then run again: finished crystals are kept."
-            ) from None
+                f"{write_error(path, error)} Finished crystals are kept: run again to go on."
+            ) from error
 
     def _recover(self) -> None:
         """Read the table of an earlier call; drop what a kill left half-written."""

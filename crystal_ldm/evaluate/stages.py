@@ -216,10 +216,8 @@ class Run:
     def band_gap(self, judge: str) -> None:
         from crystal_ldm.evaluate.band_gap import judge_band_gaps
 
-        with self.reporter.stage(f"band gap by {judge}", self.n) as progress:
-            found = judge_band_gaps(
-                self.generated, judge, executor=self.executor, progress=progress
-            )
+        with self.reporter.stage(f"band gap by {judge}", self.n) as advance:
+            found = judge_band_gaps(self.generated, judge, executor=self.executor, progress=advance)
         self.columns[f"band_gap ({judge})"] = found.gap
         self.columns[f"metal_probability ({judge})"] = found.metal_probability
         self._note_errors(f"band gap by {judge}", found.errors)

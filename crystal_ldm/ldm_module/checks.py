@@ -8,11 +8,29 @@ from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch, ElementRules
 from crystal_ldm.crystals.elements import symbols
-from crystal_ldm.errors import RequestError, suggest
+from crystal_ldm.errors import ConfigError, RequestError, suggest
 from crystal_ldm.vae_module.vocabulary import check_atoms
 
 if TYPE_CHECKING:
+    from crystal_ldm.ldm_module.denoisers import DiT
+    from crystal_ldm.ldm_module.diffusion import GaussianDiffusion
     from crystal_ldm.ldm_module.ldm_module import LDMModule
+    from crystal_ldm.vae_module import VAEModule
+
+
+def check_sizes(vae: VAEModule, denoiser: DiT, diffusion: GaussianDiffusion) -> None:
+    """Raise `ConfigError` unless VAE, denoiser and diffusion agree on the size of a latent."""
+    wanted = {
+        "latent_dim": (denoiser.input.in_features, vae.latent_dim),
+        "output_dim": (denoiser.output.out_features, diffusion.output_dim(vae.latent_dim)),
+    }
+    for name, (has, needs) in wanted.items():
+        if has != needs:
+            raise ConfigError(
+                f"The denoiser's {name} is {has} and must be {needs}: the VAE's latents have "
+                f"{vae.latent_dim} components and the variance is {diffusion.variance}. "
+                f"Set ldm_module.denoiser.{name}={needs}."
+            )
 
 
 def check_request(ldm: LDMModule, request: CrystalBatch | None) -> None:

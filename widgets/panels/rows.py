@@ -42,6 +42,8 @@ COLUMNS: dict[str, Column] = {
     "volume_per_atom": Column("Volume/atom", "Volume per atom", "Å³", 1),
     "target_band_gap": Column("Target gap", "Band gap asked for", "eV", 2),
     "band_gap": Column("Gap", "Predicted PBE band gap", "eV", 2),
+    "origin": Column("Origin", "Generated, varied, interpolated, relaxed or loaded"),
+    "strength": Column("Strength", "How far back towards noise a crystal was varied", "", 2),
     "e_above_hull": Column("Hull", "Energy above the convex hull", "eV/atom", 3),
     "formation_energy_per_atom": Column("Formation", "Formation energy", "eV/atom", 2),
     "element_agreement": Column(

@@ -53,21 +53,26 @@ class TrajectorySteps:
         return cls(list(structures), list(range(1, count + 1)), levels)
 
     @classmethod
-    def from_frames(cls, frames: Sequence[Any], crystal: int) -> TrajectorySteps:
-        """Take crystal number `crystal` out of `SampleResult.trajectory`."""
+    def from_frames(
+        cls, frames: Sequence[Any], crystal: int, final: Structure | None = None
+    ) -> TrajectorySteps:
+        """Take crystal number `crystal` out of `SampleResult.trajectory`; `final` ends it."""
         structures, confidence = [], []
         for frame in frames:
             one = frame.crystals[crystal]
             structures.append(one.to_structures()[0])
             atoms = int(one.num_atoms.reshape(-1)[0])
             confidence.append(float(frame.element_confidence[crystal, :atoms].mean()))
-        return cls(
-            structures,
-            [int(frame.step) for frame in frames],
-            [float(frame.noise_level) for frame in frames],
-            confidence,
-            [float(frame.predicted_noise_rms[crystal]) for frame in frames],
-        )
+        steps = [int(frame.step) for frame in frames]
+        levels = [float(frame.noise_level) for frame in frames]
+        noise = [float(frame.predicted_noise_rms[crystal]) for frame in frames]
+        if final is not None:
+            structures.append(final)
+            steps.append(int(frames[-1].num_steps))
+            levels.append(0.0)
+            confidence.append(float("nan"))
+            noise.append(float("nan"))
+        return cls(structures, steps, levels, confidence, noise)
 
     def curves(self) -> dict[str, list[float]]:
         """Return what is plotted: the keys of `CURVES` that are known."""
@@ -105,9 +110,15 @@ class TrajectoryPlayer(Panel):
     interval = tl.Int(150, min=20)
 
     def __init__(
-        self, trajectory: Sequence[Any] = (), *, crystal: int = 0, height: int = 340
+        self,
+        trajectory: Sequence[Any] = (),
+        *,
+        crystal: int = 0,
+        height: int = 340,
+        empty: str = "There is no trajectory to show yet.",
     ) -> None:
         super().__init__()
+        self._final: Structure | None = None
         self._trajectory: Sequence[Any] = ()
         self._data = TrajectorySteps([], [], [])
         self.notice = Notice()
@@ -123,7 +134,7 @@ class TrajectoryPlayer(Panel):
         self._where = caption("")
         self._which = ipw.BoundedIntText(value=1, min=1, max=1, description="Crystal")
         self._which.add_class("cl-number")
-        self._empty = caption("No trajectory was recorded. Tick 'Record the denoising' first.")
+        self._empty = caption(empty)
         self._body = column(
             row(self._which, self._play, self._slider, self._where, css="cl-bar"),
             row(self.viewer.widget, self._plot, css="cl-two"),
@@ -138,9 +149,18 @@ class TrajectoryPlayer(Panel):
         self.observe(lambda change: setattr(self._play, "interval", change.new), "interval")
         self.set_trajectory(trajectory, crystal)
 
-    def set_trajectory(self, trajectory: Sequence[Any] | None, crystal: int = 0) -> None:
-        """Show crystal number `crystal` of another trajectory, at its last frame."""
+    def set_trajectory(
+        self,
+        trajectory: Sequence[Any] | None,
+        crystal: int = 0,
+        final: Structure | None = None,
+    ) -> None:
+        """Show crystal number `crystal` of another trajectory, at its last frame.
+
+        `final` is the finished crystal, which follows the estimates of a recorded denoising.
+        """
         self._trajectory = list(trajectory or ())
+        self._final = final
         first = self._trajectory[0] if self._trajectory else None
         count = len(first.crystals) if first is not None and hasattr(first, "crystals") else 1
         self.set_trait("num_crystals", count if self._trajectory else 0)
@@ -165,7 +185,7 @@ class TrajectoryPlayer(Panel):
             self.set_trait("num_frames", 0)
             return
         if hasattr(self._trajectory[0], "crystals"):
-            self._data = TrajectorySteps.from_frames(self._trajectory, self.crystal)
+            self._data = TrajectorySteps.from_frames(self._trajectory, self.crystal, self._final)
         else:
             self._data = TrajectorySteps.from_structures(self._trajectory)
         last = len(self._data.structures) - 1

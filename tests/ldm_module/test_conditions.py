@@ -1,0 +1,125 @@
+"""Conditions: dropped each on its own, null where missing, refused where unknown."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.errors import ConfigError, DataError, RequestError
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.ldm_module.condition import (
+    CategoryCondition,
+    Composition,
+    ElementSetCondition,
+    ScalarCondition,
+)
+from crystal_ldm.random import torch_generator
+from crystal_ldm.training.experiment import load_experiment
+from crystal_ldm.typed_config import instantiate
+
+
+def built(condition: torch.nn.Module, name: str) -> torch.nn.Module:
+    condition.build(name, 16)
+    with torch.no_grad():
+        for parameter in condition.parameters():
+            parameter.normal_(generator=torch_generator(0))
+    return condition
+
+
+def test_conditions_are_dropped_on_their_own(
+    tiny_ldm: LDMModule, known_batch: CrystalBatch
+) -> None:
+    many = CrystalBatch.cat([known_batch] * 500)
+    network = copy.deepcopy(tiny_ldm.network)
+    network.properties["band_gap"].dropout = 0.3
+    network.composition.dropout, network.composition.partial = 0.2, 0.0
+    encoded = {"band_gap": torch.full((len(many), 1), 1.0)}
+    known, kept = network.drop(many.atomic_numbers, encoded, torch_generator(1))
+    no_elements = (known == 0).all(dim=1)
+    no_gap = kept["band_gap"].isnan().flatten()
+    assert no_elements.float().mean() == pytest.approx(0.2, abs=0.03)
+    assert no_gap.float().mean() == pytest.approx(0.3, abs=0.03)
+    assert (no_elements & no_gap).float().mean() == pytest.approx(0.06, abs=0.02)
+
+
+def test_partial_formulas_are_seen_in_training() -> None:
+    composition = Composition(dropout=0.0, partial=1.0)
+    numbers = torch.full((1000, 4), 8)
+    left = (composition.drop(numbers, torch_generator(2)) > 0).sum(dim=1)
+    assert set(left.tolist()) == {0, 1, 2, 3, 4}
+
+
+def test_a_missing_number_is_the_null_condition() -> None:
+    gap = built(ScalarCondition(unit="eV"), "gap")
+    gap.set_data(torch.cat([torch.linspace(0, 4, 50), torch.tensor([torch.nan])]))
+    embedded = gap(gap.encode(torch.tensor([1.0, torch.nan, 1.1])))
+    assert torch.equal(embedded[1], gap.null)
+    assert not torch.allclose(embedded[0], embedded[2], atol=1e-2)
+    described = gap.describe()
+    assert (described["min"], described["max"]) == (0.0, 4.0)
+    assert sum(described["histogram"]["counts"]) == 50
+    with pytest.raises(RequestError, match="0 to 4 eV"):
+        gap.encode(torch.tensor([4.5]))
+    with pytest.raises(DataError, match="1 crystals only"):
+        gap.set_data(torch.tensor([1.0, torch.nan]))
+
+
+def test_categories() -> None:
+    system = built(CategoryCondition(["cubic", "hexagonal", "225"]), "system")
+    encoded = system.encode(["cubic", None, 225.0])
+    assert encoded[:, 0].isnan().tolist() == [False, True, False]
+    embedded = system(encoded)
+    assert torch.equal(embedded[1], system.null)
+    assert not torch.equal(embedded[0], embedded[2])
+    with pytest.raises(RequestError, match="Did you mean 'cubic'"):
+        system.encode(["cubik"])
+    with pytest.raises(DataError, match="none of"):
+        system.set_data(["rutile"])
+
+
+def test_element_sets_do_not_depend_on_order() -> None:
+    elements = built(ElementSetCondition(), "system")
+    embedded = elements(elements.encode(["Sr-Ti-O".replace("-", " "), ["O", "Ti", "Sr"], None]))
+    assert torch.equal(embedded[0], embedded[1])
+    assert torch.equal(embedded[2], elements.null)
+
+
+def test_a_users_condition_needs_only_yaml(known_batch: CrystalBatch, tiny_ldm: LDMModule) -> None:
+    config = load_experiment(
+        "oqmd_icsd/ldm_joint",
+        [
+            "ldm_module.denoiser.hidden_size=32",
+            "ldm_module.denoiser.depth=1",
+            "+ldm_module.conditions.hardness={_target_: ScalarCondition, label: hv, unit: GPa}",
+            "+ldm_module.conditions.family={_target_: CategoryCondition, options: [oxide, other]}",
+        ],
+    )["ldm_module"]
+    ldm = instantiate({**config, "vae": tiny_ldm.vae.config})
+    many = CrystalBatch.cat([known_batch] * 3)
+    many.conditions["hv"] = torch.linspace(1, 30, len(many))
+    many.conditions["family"] = ["oxide", "other", None] * 8
+    ldm.vae.data_info = tiny_ldm.vae.data_info
+    ldm.set_data(many, {"num_atoms_histogram": [0, 1]})
+    assert list(ldm.conditions) == ["composition", "band_gap", "hardness", "family"]
+    assert ldm.calculate_loss(many)["loss"].isfinite()
+    request = CrystalBatch.from_formulas(["NaCl"], hardness=[12.0], family=["other"])
+    result = ldm.sample(request, 2, sampling_steps=2, cfg_scale={"hardness": 3.0})
+    assert [s.composition.reduced_formula for s in result.to_structures()] == ["NaCl"] * 2
+    many.conditions.pop("hv")
+    with pytest.raises(DataError, match="no label 'hv'"):
+        ldm.set_data(many, {})
+
+
+def test_sizes_that_do_not_fit_are_named(tiny_ldm: LDMModule) -> None:
+    learned = copy.deepcopy(tiny_ldm.config)
+    learned["diffusion"]["variance"] = "learned"
+    with pytest.raises(ConfigError, match=r"Set ldm_module\.denoiser\.output_dim=16"):
+        instantiate(learned)
+    learned["denoiser"]["output_dim"] = 16
+    ldm = instantiate(learned)
+    batch = CrystalBatch.from_formulas(["NaCl"])
+    ldm.data_info = {"num_atoms_histogram": [0, 0, 1]}
+    assert len(ldm.eval().sample(batch, 2, sampler="ddpm", sampling_steps=3)) == 2

@@ -1,0 +1,1 @@
+"""Round about a crystal or a request: neighbours, paths, grids, maps."""

@@ -1,0 +1,270 @@
+"""A matrix of results: guidance scale against steps, seeds or targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as ipw
+import numpy as np
+import traitlets as tl
+
+from widgets.base import Notice, Panel, button, caption, column, labelled, row
+from widgets.browser.plot import Plot
+from widgets.controls.form import RequestForm
+from widgets.jobs import Job
+from widgets.made import Made, from_result
+from widgets.viewers.trajectory import TrajectoryPlayer
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from crystal_ldm.ldm_module import LDMModule
+
+WHOLE = {"sampling_steps": "Steps", "seed": "Seed"}
+USUAL = {"sampling_steps": "5, 10, 20", "seed": "0, 1, 2"}
+SCALES = "0, 1, 2, 4"
+
+
+@dataclass
+class Cell:
+    """One cell of the matrix: its crystals, and what is said of them."""
+
+    crystals: list[Made] = field(default_factory=list)
+    valid: float = float("nan")
+    agreement: float = float("nan")
+
+
+class GridPanel(Panel):
+    """Carries out a request once for each cell of a matrix: `GridPanel(ldm, form)`.
+
+    Traits:
+        ldm: the model.
+        scales: guidance scales, the columns: numbers between commas.
+        along: what changes from row to row: "sampling_steps", "seed" or a condition's name.
+        values: its values, between commas.
+        num_samples: crystals in each cell.
+        opened: (row, column) of the cell whose crystals are shown, or None.
+    """
+
+    ldm = tl.Any()
+    scales = tl.Unicode(SCALES)
+    along = tl.Unicode("sampling_steps")
+    values = tl.Unicode(USUAL["sampling_steps"])
+    num_samples = tl.Int(4, min=1, max=64)
+    opened: tl.TraitType[Any, Any] = tl.Tuple(
+        tl.Int(), tl.Int(), default_value=None, allow_none=True
+    )
+
+    def __init__(self, ldm: LDMModule, form: Callable[[], RequestForm]) -> None:
+        super().__init__()
+        self.ldm = ldm
+        self._form = form
+        self.job = Job()
+        self.notice = Notice()
+        self.cells: dict[tuple[int, int], Cell] = {}
+        self._axes: tuple[list[float], list[float], str] = ([], [], "")
+        scalars = {
+            name: about["label"] or name
+            for name, condition in ldm.conditions.items()
+            if (about := condition.describe())["kind"] == "scalar"
+        }
+        labels = {**WHOLE, **{n: str(t)[:1].upper() + str(t)[1:] for n, t in scalars.items()}}
+        self._labels = labels
+        along = ipw.Dropdown(options=[(text, name) for name, text in labels.items()])
+        texts = {name: ipw.Text() for name in ("scales", "values")}
+        count = ipw.BoundedIntText(min=1, max=64)
+        count.add_class("cl-count")
+        along.add_class("cl-short")
+        for text in texts.values():
+            text.add_class("cl-fill")
+        for name, control in (("along", along), ("num_samples", count), *texts.items()):
+            tl.link((self, name), (control, "value"))
+        guard = self.notice.guard
+        self._go = button("Fill the grid", guard(self.run), css="cl-fill-grid", icon="th")
+        self._halt = button("Stop", guard(self.job.stop), icon="stop")
+        self._halt.disabled = True
+        self.plot = Plot(height=300)
+        self.player = TrajectoryPlayer(height=260, empty="Click a cell to see its crystals.")
+        self.widget = column(
+            caption(
+                "The request of the form, once for each cell; the form's own value is replaced."
+            ),
+            labelled("Guidance scales", texts["scales"]),
+            labelled("Against", along, texts["values"]),
+            row(labelled("In each cell", count), self._go, self._halt),
+            self.notice.widget,
+            self.plot,
+            self.player.widget,
+            css="cl-grid-panel",
+        )
+        self.observe(lambda change: self._suggest(change.new), "along")
+        self.observe(guard(lambda _: self._open()), "opened")
+        self.plot.observe(guard(self._on_click), "clicked")
+        self.job.observe(guard(self._on_state), "state")
+        self.job.observe(lambda change: self.notice.say(change.new), "message")
+
+    def run(self) -> None:
+        """Fill the grid in the background.
+
+        Raises:
+            CrystalLDMError: a value cannot be read, or the model cannot make it.
+        """
+        if self.job.busy:
+            return
+        scales, values = _numbers(self.scales), _numbers(self.values)
+        form, along = self._form(), self.along
+        base = {**form.options(), "seed": form.seed.seed}
+        plan = []
+        for i, value in enumerate(values):
+            arguments = form.arguments()
+            options = dict(base)
+            if along in WHOLE:
+                options[along] = _whole(value, along)
+            else:
+                arguments.conditions[along] = value
+            request = arguments.make()
+            for j, scale in enumerate(scales):
+                given = {**options, "cfg_scale": scale}
+                self.ldm.iter_sample(request, self.num_samples, **given)  # checks it all
+                plan.append(((i, j), request, given))
+        self.cells, self._axes = {}, (scales, values, along)
+        self.opened = None
+        count = self.num_samples
+
+        def work(job: Job) -> None:
+            for done, (place, request, given) in enumerate(plan):
+                if job.stop_event.is_set():
+                    return
+                job.message = f"{done} of {len(plan)} cells are filled."
+                self.cells[place] = _judge(self.ldm.sample(request, count, **given))
+                self._draw()
+            job.message = f"All {len(plan)} cells are filled: click one."
+
+        self.job.start(work)
+
+    def _draw(self) -> None:
+        scales, values, along = self._axes
+        label = self._labels.get(along, along)
+        self.plot.show(grid_figure(self.cells, scales, values, label, self.opened))
+
+    def _open(self) -> None:
+        if self.opened is None:
+            self.player.set_trajectory([])
+            return
+        cell = self.cells.get(self.opened)
+        if cell is not None:
+            self.player.set_trajectory([made.structure for made in cell.crystals])
+            self._draw()
+
+    def _on_click(self, change: Any) -> None:
+        scales, values, _ = self._axes
+        x, y = str(change.new.get("x")), str(change.new.get("y"))
+        columns, rows = [f"{v:g}" for v in scales], [f"{v:g}" for v in values]
+        if x in columns and y in rows:
+            self.opened = (rows.index(y), columns.index(x))
+
+    def _suggest(self, along: str) -> None:
+        if along in USUAL:
+            self.values = USUAL[along]
+        else:
+            about = self.ldm.conditions[along].describe()
+            low, high = float(about["min"]), float(about["max"])
+            self.values = ", ".join(f"{low + (high - low) * k / 8:.3g}" for k in range(4))
+
+    def _on_state(self, change: Any) -> None:
+        self._go.disabled = self.job.busy
+        self._halt.disabled = change.new != "running"
+        if change.new == "failed":
+            self.notice.say(self.job.error, "error")
+        elif change.new == "stopped":
+            self.notice.say(f"Stopped: {len(self.cells)} cells are filled and kept.")
+
+
+def grid_figure(
+    cells: Mapping[tuple[int, int], Cell],
+    scales: Sequence[float],
+    values: Sequence[float],
+    label: str,
+    opened: tuple[int, int] | None = None,
+) -> go.Figure:
+    """Return two matrices: the share of valid structures, and the decoder's agreement."""
+    from plotly.subplots import make_subplots
+
+    titles = ("Valid structures", "Agreement of the decoder's elements")
+    figure = make_subplots(rows=1, cols=2, subplot_titles=titles, horizontal_spacing=0.12)
+    columns, rows = [f"{v:g}" for v in scales], [f"{v:g}" for v in values]
+    for k, name in enumerate(("valid", "agreement"), start=1):
+        z = np.full((len(rows), len(columns)), np.nan)
+        for place, cell in cells.items():
+            z[place] = getattr(cell, name)
+        text = [["" if np.isnan(v) else f"{v:.0%}" for v in line] for line in z]
+        figure.add_heatmap(
+            x=columns,
+            y=rows,
+            z=z.tolist(),
+            text=text,
+            texttemplate="%{text}",
+            zmin=0,
+            zmax=1,
+            colorscale="Viridis",
+            showscale=k == 2,
+            colorbar={"thickness": 10, "tickformat": ".0%"},
+            xgap=2,
+            ygap=2,
+            hovertemplate=f"guidance %{{x}}, {label} %{{y}}: %{{z:.0%}}<extra></extra>",
+            row=1,
+            col=k,
+        )
+        if opened is not None:
+            i, j = opened
+            figure.add_shape(
+                type="rect", x0=j - 0.5, x1=j + 0.5, y0=i - 0.5, y1=i + 0.5,
+                line={"color": "#e65100", "width": 3}, row=1, col=k,
+            )  # fmt: skip
+    figure.update_xaxes(type="category", title={"text": "guidance scale", "font_size": 11})
+    figure.update_yaxes(type="category", tickfont_size=11)
+    figure.update_yaxes(title={"text": label, "font_size": 11}, row=1, col=1)
+    figure.update_annotations(font_size=12)
+    figure.update_layout(margin={"l": 56, "r": 8, "t": 28, "b": 44})
+    return figure
+
+
+def _judge(result: Any) -> Cell:
+    from crystal_ldm.evaluate.report.thresholds import Thresholds
+    from crystal_ldm.evaluate.validity import shortest_distance
+    from crystal_ldm.evaluate.workers import PackedCrystal
+
+    limits = Thresholds()
+    crystals = from_result(result)
+    valid = []
+    for made in crystals:
+        try:
+            shortest = shortest_distance(PackedCrystal.from_structure(made.structure))
+        except ValueError:
+            shortest = 0.0
+        volume = made.structure.volume / len(made.structure)
+        valid.append(shortest > limits.min_distance and volume > limits.min_volume_per_atom)
+    return Cell(crystals, float(np.mean(valid)), float(result.element_agreement.mean()))
+
+
+def _numbers(text: str) -> list[float]:
+    from crystal_ldm.errors import RequestError
+
+    parts = text.replace(";", ",").split(",")
+    try:
+        found = [float(part) for part in parts if part.strip()]
+    except ValueError:
+        raise RequestError(f"'{text}' should be numbers between commas, such as 1, 2, 4.") from None
+    if not found or len(found) > 12 or not np.isfinite(found).all():
+        raise RequestError("Give 1 to 12 numbers between commas.")
+    return list(dict.fromkeys(found))
+
+
+def _whole(value: float, name: str) -> int:
+    from crystal_ldm.errors import RequestError
+
+    if value != int(value):
+        raise RequestError(f"{WHOLE[name]} must be whole numbers, not {value:g}.")
+    return int(value)

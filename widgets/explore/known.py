@@ -1,0 +1,95 @@
+"""The nearest known crystal of a data set."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from widgets.panels.gallery import Neighbour
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    from crystal_ldm.data import CrystalDataset
+    from crystal_ldm.evaluate.reference import Reference
+    from crystal_ldm.evaluate.workers.executor import Outcome
+
+
+class NearestKnown:
+    """Finds the nearest crystal of a data set's training part: `NearestKnown("oqmd_icsd")`.
+
+    The data set is opened at the first call (a few seconds), later calls take a fraction of one.
+    """
+
+    def __init__(self, source: str | CrystalDataset) -> None:
+        self._source = source
+        self._lock = threading.Lock()
+        self._reference: Reference | None = None
+
+    @property
+    def cached(self) -> bool:
+        """Whether the data set is prepared, so that opening it takes seconds and no network."""
+        from crystal_ldm.data.cache import cache_path
+
+        if not isinstance(self._source, str):
+            return True
+        return any((cache_path() / "datasets").glob(f"{self._source}-*.safetensors"))
+
+    @property
+    def reference(self) -> Reference:
+        """The known crystals."""
+        from crystal_ldm.data import load_dataset
+        from crystal_ldm.evaluate.reference import Reference
+
+        with self._lock:
+            if self._reference is None:
+                data = self._source
+                data = load_dataset(data, progress=False) if isinstance(data, str) else data
+                self._reference = Reference(data.batch(data.indices("train")))
+            return self._reference
+
+    def __call__(self, structure: Structure) -> Neighbour | None:
+        """Return the nearest known crystal, and how it resembles `structure`."""
+        from crystal_ldm.evaluate.description import comparison_form
+        from crystal_ldm.evaluate.report.thresholds import Thresholds
+        from crystal_ldm.evaluate.uniqueness import find_known
+        from crystal_ldm.evaluate.workers import PackedCrystal
+
+        reference = self.reference
+        form = comparison_form(PackedCrystal.from_structure(structure))
+        # One crystal: a worker process would take longer to start than the comparison takes.
+        here: Any = _Here()
+        (found,) = find_known([form], reference.known, Thresholds().same_crystal, here)
+        crystal = None if found.nearest is None else reference.crystals.crystals[found.nearest]
+        if crystal is None or found.nearest is None:
+            return None
+        name = reference.crystals.ids[found.nearest]
+        said = {
+            "same crystal": f"the same crystal, RMSE {found.rmse:.3f}",
+            "same formula": "another structure of this formula",
+        }.get(found.kind, f"closest composition: {crystal.formula}")
+        return Neighbour(crystal.to_structure(), f"Known {name}: {said}")
+
+
+class _Here:
+    """Runs a function on each item in this thread; see `evaluate.workers.executor.Executor`."""
+
+    def imap(
+        self, function: Callable[[Any], Any], items: Iterable[Any], **_: Any
+    ) -> Iterator[Outcome]:
+        from crystal_ldm.evaluate.workers.executor import Outcome
+
+        for index, item in enumerate(items):
+            try:
+                yield Outcome(index, function(item))
+            except Exception as error:  # one that cannot be compared costs only itself
+                yield Outcome(index, error=f"{type(error).__name__}: {error}")
+
+
+def nearest_known(ldm: Any) -> NearestKnown | None:
+    """Return a finder in the data set of a model; None where that is not a named one."""
+    from crystal_ldm.data import DATASETS
+
+    name = str(ldm.data_info.get("dataset", ""))
+    return NearestKnown(name) if name in DATASETS else None

@@ -1,0 +1,56 @@
+"""A map of the latent space whose points open their crystals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import traitlets as tl
+
+from widgets.base import Notice, Panel, column, row
+from widgets.browser.plot import Plot
+from widgets.viewers.viewer import CrystalViewer
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    from pymatgen.core import Structure
+
+
+class LatentMap(Panel):
+    """Shows a map whose points are crystals: `LatentMap(figure, structure_of)`.
+
+    `figure` is `widgets.figures.latent_figure(...)`, or any figure whose points carry a number as
+    customdata; `structure_of(number)` returns that crystal when its point is clicked.
+
+    Traits:
+        selected: number of the crystal shown, or None.
+    """
+
+    selected = tl.Int(None, allow_none=True)
+
+    def __init__(
+        self,
+        figure: go.Figure,
+        structure_of: Callable[[int], Structure],
+        *,
+        height: int = 440,
+    ) -> None:
+        super().__init__()
+        self._structure_of = structure_of
+        self.notice = Notice()
+        self.plot = Plot(figure, height=height)
+        self.viewer = CrystalViewer(height=height - 100)
+        self.viewer.title = "Click a point"
+        self.plot.add_class("cl-latent-map")
+        self.widget = column(row(self.plot, self.viewer.widget, css="cl-two"), self.notice.widget)
+        self.plot.observe(self.notice.guard(self._on_click), "clicked")
+        self.observe(self.notice.guard(lambda _: self._show()), "selected")
+
+    def _on_click(self, change: Any) -> None:
+        if change.new.get("id") is not None:
+            self.selected = int(change.new["id"])
+
+    def _show(self) -> None:
+        structure = None if self.selected is None else self._structure_of(self.selected)
+        self.viewer.title = structure.composition.reduced_formula if structure else "Click a point"
+        self.viewer.show(structure)

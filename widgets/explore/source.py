@@ -1,0 +1,61 @@
+"""A crystal to start from: the selected one, a known one, or a dropped file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import traitlets as tl
+
+from widgets.base import Notice, Panel, button, column, row
+from widgets.browser.drop_zone import DropZone
+from widgets.export.upload import ACCEPT, read_upload
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+Givers = Mapping[str, Callable[[], "Structure | None"]]
+
+
+class CrystalSource(Panel):
+    """Takes one crystal: `CrystalSource("Start from")`.
+
+    `givers` are further places to take it from, by the text of their button.
+
+    Traits:
+        structure: the crystal, or None.
+    """
+
+    structure = tl.Any(None, allow_none=True)
+
+    def __init__(self, label: str, givers: Givers | None = None) -> None:
+        super().__init__()
+        self._label = label
+        self.notice = Notice()
+        self.zone = DropZone(text="or drop a CIF or POSCAR here", accept=ACCEPT)
+        self.zone.on_files(self.notice.guard(self.read))
+        self.zone.on_refused(lambda reason: self.notice.say(reason, "error"))
+        buttons = [
+            button(text, self.notice.guard(lambda text=text, give=give: self.take(text, give())),
+                   css="cl-small")
+            for text, give in (givers or {}).items()
+        ]  # fmt: skip
+        self.widget = column(row(*buttons), self.zone, self.notice.widget, css="cl-source")
+        self.notice.say(f"{label}: none chosen yet.")
+
+    def read(self, name: str, content: bytes) -> None:
+        """Take the crystal in a file.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        self.take(name, read_upload(name, content))
+
+    def take(self, name: str, structure: Structure | None) -> None:
+        """Take a crystal; `name` says where it comes from."""
+        if structure is None:
+            self.notice.say("There is none: select a crystal first.", "warning")
+            return
+        self.structure = structure
+        formula = structure.composition.reduced_formula
+        self.notice.say(f"{self._label}: {formula}, {len(structure)} atoms ({name}).", "good")

@@ -1,0 +1,1 @@
+"""What leaves the workbench: code, files, recipes."""

@@ -1,0 +1,133 @@
+"""One zip of crystals: CIFs with their recipes, POSCARs, extxyz, a table, the recipes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from widgets.made import Made
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+SYMPREC = 0.1
+"""Å, tolerance of the symmetry search for the CIFs."""
+
+
+def zip_crystals(crystals: Sequence[Made], rows: Sequence[dict[str, Any]] | None = None) -> bytes:
+    """Return the archive, made in memory.
+
+    Args:
+        crystals: what goes in.
+        rows: further columns of the table for each of them, such as what an evaluation found.
+
+    Raises:
+        RequestError: there is no crystal.
+    """
+    from crystal_ldm.errors import RequestError
+
+    if not crystals:
+        raise RequestError("There is no crystal to download yet.")
+    recipes = _recipes(crystals)
+    lines, frames = [], []
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for i, made in enumerate(crystals):
+            name = _name(made, i, recipes)
+            cif, line = _describe(made, name, recipes)
+            archive.writestr(f"cif/{name}.cif", cif)
+            archive.writestr(f"poscar/{name}.vasp", made.structure.to(fmt="poscar"))
+            frames.append(_extxyz(made.structure, name))
+            lines.append({**line, **_extra(rows[i] if rows is not None else {}, line)})
+        archive.writestr("crystals.extxyz", "".join(frames))
+        archive.writestr("table.csv", _table(lines))
+        for file, recipe in recipes.items():
+            archive.writestr(file, json.dumps(recipe, indent=1))
+    return buffer.getvalue()
+
+
+def _recipes(crystals: Sequence[Made]) -> dict[str, dict[str, Any]]:
+    """Return the distinct recipes by file name."""
+    found: list[dict[str, Any]] = []
+    for made in crystals:
+        if made.recipe is not None and made.recipe not in found:
+            found.append(made.recipe)
+    names = ["recipe.json", *(f"recipe-{k}.json" for k in range(2, len(found) + 1))]
+    return dict(zip(names, found, strict=False))
+
+
+def _file_of(made: Made, recipes: dict[str, dict[str, Any]]) -> str:
+    return next((file for file, recipe in recipes.items() if recipe == made.recipe), "")
+
+
+def _name(made: Made, index: int, recipes: dict[str, dict[str, Any]]) -> str:
+    formula = made.structure.composition.reduced_formula
+    file = _file_of(made, recipes)
+    if not file:
+        return f"{made.origin}-{index:05d}-{formula}"
+    place = f"{made.row:03d}-{made.number:05d}-{formula}"
+    which = file.removeprefix("recipe").removeprefix("-").removesuffix(".json")
+    return f"{which}-{place}" if which else place
+
+
+def _describe(
+    made: Made, name: str, recipes: dict[str, dict[str, Any]]
+) -> tuple[str, dict[str, Any]]:
+    from crystal_ldm.output import min_distance, symmetrised_cif
+    from crystal_ldm.recipe import embed_recipe
+
+    structure = made.structure
+    cif, group = symmetrised_cif(structure, SYMPREC)
+    if made.recipe is not None:
+        cif = embed_recipe(cif, made.recipe, made.row, made.number)
+    line = {
+        "id": name,
+        "formula": structure.composition.reduced_formula,
+        "num_atoms": len(structure),
+        "space_group": group,
+        "density": round(float(structure.density), 4),
+        "min_distance": round(min_distance(structure), 4),
+        "seed": "",
+        "row": made.row if made.recipe is not None else "",
+        "number": made.number if made.recipe is not None else "",
+        "recipe": _file_of(made, recipes),
+        "cif": f"cif/{name}.cif",
+        **made.columns,
+    }
+    return cif, line
+
+
+def _extra(row: dict[str, Any], line: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key not in line}
+
+
+def _table(lines: list[dict[str, Any]]) -> str:
+    from crystal_ldm.output import COLUMNS
+
+    keys = dict.fromkeys(key for line in lines for key in line)
+    columns = [*(c for c in COLUMNS if c in keys), *(k for k in keys if k not in COLUMNS)]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()
+
+
+def _extxyz(structure: Structure, name: str) -> str:
+    from ase import Atoms
+    from ase.io import write
+
+    atoms = Atoms(
+        numbers=[site.specie.Z for site in structure],
+        scaled_positions=structure.frac_coords,
+        cell=structure.lattice.matrix,
+        pbc=True,
+        info={"id": name},
+    )
+    text = io.StringIO()
+    write(text, atoms, format="extxyz")
+    return text.getvalue()

@@ -1,0 +1,90 @@
+"""A request in words: the formulas, sizes, targets and rules that a person would type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from math import gcd
+from typing import Any
+
+import numpy as np
+
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.errors import CrystalLDMError
+from crystal_ldm.generate import make_request
+
+OPEN = "?"
+
+
+@dataclass
+class RequestArguments:
+    """The arguments of `crystal_ldm.generate.make_request`."""
+
+    formula: list[str] = field(default_factory=list)
+    formula_units: list[int] = field(default_factory=list)
+    num_atoms: list[int] = field(default_factory=list)
+    conditions: dict[str, Any] = field(default_factory=dict)
+    required: list[str] = field(default_factory=list)
+    allowed: list[str] = field(default_factory=list)
+    forbidden: list[str] = field(default_factory=list)
+
+    def make(self) -> CrystalBatch | None:
+        """Return the request."""
+        given = asdict(self)
+        given["formula_units"] = self.formula_units or 1
+        return make_request(**given)
+
+
+def arguments_of(request: Mapping[str, Any] | None) -> RequestArguments | None:
+    """Return arguments that give exactly `request` (`CrystalBatch.to_request()`).
+
+    None where a request cannot be said that way, for example with other rules for each row.
+    """
+    if request is None:
+        return RequestArguments()
+    found = _guess(request)
+    try:
+        again = found.make()
+    except CrystalLDMError:
+        return None
+    same = again is not None and again.to_request() == dict(request)
+    return found if same else None
+
+
+def first_row(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the request with its first row alone."""
+    return {
+        "atoms": request["atoms"][:1],
+        "element_rules": request["element_rules"][:1],
+        "conditions": {name: values[:1] for name, values in request["conditions"].items()},
+    }
+
+
+def _guess(request: Mapping[str, Any]) -> RequestArguments:
+    made = RequestArguments()
+    rows: Sequence[Sequence[str]] = request["atoms"]
+    if all(symbol == OPEN for row in rows for symbol in row):
+        made.num_atoms = [len(row) for row in rows]
+    else:
+        for row in rows:
+            counts = {symbol: row.count(symbol) for symbol in dict.fromkeys(row)}
+            units = gcd(*counts.values())
+            text = (f"{s}{n // units if n > units else ''}" for s, n in counts.items())
+            made.formula.append("".join(text))
+            made.formula_units.append(units)
+    for name, values in request["conditions"].items():
+        tidy = [_tidy(value) for value in values]
+        made.conditions[name] = tidy[0] if all(v == tidy[0] for v in tidy) else tidy
+    for name, symbols in (request["element_rules"][0] if rows else {}).items():
+        setattr(made, name, list(symbols))
+    return made
+
+
+def _tidy(value: Any) -> Any:
+    """Return a single-precision number as a person would write it: 2.3, not 2.299999952."""
+    if isinstance(value, float):
+        return float(str(np.float32(value)))
+    if isinstance(value, list | tuple):
+        parts = [_tidy(v) for v in value]
+        return tuple(parts) if all(isinstance(v, float) for v in parts) else parts
+    return value

@@ -1,0 +1,94 @@
+"""Code that gives the same crystals, files to take away, and the way back from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ipywidgets as ipw
+import traitlets as tl
+
+from widgets.base import Notice, Panel, caption, column, escape, heading, labelled
+from widgets.browser.drop_zone import DropZone
+from widgets.browser.save_button import SaveButton
+from widgets.export.archive import zip_crystals
+from widgets.export.code import papermill_line, python_code
+from widgets.made import Made
+
+Crystals = Callable[[], tuple[Sequence[Made], Sequence[dict[str, Any]]]]
+
+
+class FilesPanel(Panel):
+    """Shows code, downloads and loads recipes: `FilesPanel(crystals)`.
+
+    `crystals()` returns the crystals to download and the rows that the gallery has of them.
+
+    Traits:
+        recipe: the recipe whose code is shown; None: there is none yet.
+        loaded: the last recipe that was dropped; read-only.
+    """
+
+    recipe: tl.TraitType[Any, Any] = tl.Dict(default_value=None, allow_none=True)
+    loaded: tl.TraitType[Any, Any] = tl.Dict(default_value=None, allow_none=True, read_only=True)
+
+    def __init__(self, crystals: Crystals, recipe: dict[str, Any] | None = None) -> None:
+        super().__init__()
+        self._crystals = crystals
+        self.notice = Notice()
+        self._code = ipw.HTML()
+        self._code.add_class("cl-code")
+        self.save = SaveButton(self._make, text="Download all (zip)")
+        self.save.observe(lambda change: self.notice.say(change.new, "error"), "error")
+        self.zone = DropZone(
+            text="Drop a CIF or recipe.json made here, or press to choose one",
+            accept=".cif,.json,.zip",
+        )
+        self.zone.on_files(self.notice.guard(self.load))
+        self.zone.on_refused(lambda reason: self.notice.say(reason, "error"))
+        self.widget = column(
+            heading("Download"),
+            labelled("All crystals", self.save),
+            caption(
+                "CIF (symmetrised, with its recipe), POSCAR, extxyz (raw cells), table, recipe."
+            ),
+            heading("Load a recipe"),
+            self.zone,
+            self.notice.widget,
+            heading("The same crystals from code"),
+            self._code,
+            css="cl-files",
+        )
+        self.observe(self.notice.guard(lambda _: self._show()), "recipe")
+        self.recipe = recipe
+        self._show()
+
+    def load(self, name: str, content: bytes) -> None:
+        """Read the recipe in a file.
+
+        Raises:
+            DataError: it holds none.
+        """
+        from crystal_ldm.recipe import read_recipe
+
+        recipe = read_recipe(content)
+        self.set_trait("loaded", recipe)
+        self.notice.say(f"The form shows what {name} was made with.", "good")
+
+    def _make(self) -> tuple[str, bytes]:
+        crystals, rows = self._crystals()
+        data = zip_crystals(crystals, rows)
+        formulas = {made.structure.composition.reduced_formula for made in crystals}
+        return f"{formulas.pop() if len(formulas) == 1 else 'crystals'}.zip", data
+
+    def _show(self) -> None:
+        if self.recipe is None:
+            self._code.value = '<span class="cl-caption">Choose a generated crystal first.</span>'
+            return
+        parts = (
+            ("Python", python_code(self.recipe)),
+            ("Shell", papermill_line(self.recipe)),
+        )
+        self._code.value = "".join(
+            f'<div class="cl-caption">{title}</div><pre tabindex="0">{escape(text)}</pre>'
+            for title, text in parts
+        )

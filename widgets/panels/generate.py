@@ -1,0 +1,213 @@
+"""The form, Generate and Stop: crystals are made without blocking the notebook."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as ipw
+import traitlets as tl
+
+from widgets.base import Notice, Panel, button, column, row
+from widgets.controls.form import RequestForm
+from widgets.jobs import Job, duration
+from widgets.panels.models import ModelPicker
+
+if TYPE_CHECKING:
+    from crystal_ldm.crystals import CrystalBatch
+    from crystal_ldm.ldm_module import LDMModule, SampleResult
+
+FIRST = 4
+"""Crystals made before all others, so that something is on screen soon."""
+SECONDS = 2.0
+"""About the time between two lots of crystals."""
+MOST = 256
+
+OnResult = Callable[["SampleResult"], Any]
+
+
+class GeneratePanel(Panel):
+    """Asks a model for crystals: `GeneratePanel(ldm)`.
+
+    Traits:
+        ldm: the model; another one brings another form.
+        made: crystals of the current run that are finished; read-only.
+        total: crystals that the current run is to make; read-only.
+    """
+
+    ldm = tl.Any()
+    made = tl.Int(0, read_only=True)
+    total = tl.Int(0, read_only=True)
+
+    def __init__(
+        self,
+        ldm: LDMModule,
+        *,
+        request: CrystalBatch | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.ldm = ldm
+        self.job = Job()
+        self.notice = Notice()
+        self._actions: list[OnResult] = []
+        self._starts: list[Callable[[], Any]] = []
+        self._picker = ModelPicker(ldm)
+        self.form = RequestForm(ldm)
+        self._place = column(self.form.widget)
+        guard = self.notice.guard
+        self._go = button("Generate", guard(self.generate), icon="play", css="cl-generate")
+        self._go.button_style = "primary"
+        self._halt = button("Stop", guard(self.stop), icon="stop", css="cl-stop",
+                            tip="End the run; finished crystals are kept")  # fmt: skip
+        self._halt.disabled = True
+        self._bar = ipw.FloatProgress(min=0, max=1, layout=ipw.Layout(width="100%", height="8px"))
+        self._bar.add_class("cl-progress")
+        self._said = Notice()
+        self.widget = column(
+            self._picker.widget,
+            self._place,
+            row(self._go, self._halt),
+            self._bar,
+            self._said.widget,
+            self.notice.widget,
+            css="cl-generate-panel",
+        )
+        tl.link((self, "ldm"), (self._picker, "ldm"))
+        self.observe(guard(lambda _: self._new_form()), "ldm")
+        self.job.observe(guard(self._on_state), "state")
+        self.job.observe(lambda change: setattr(self._bar, "value", change.new), "progress")
+        self.job.observe(lambda change: self._said.say(change.new), "message")
+        self.form.observe(guard(lambda _: self._allow()), "problem")
+        if request is not None or options is not None:
+            plain = None if request is None else request.to_request()
+            self.notice.say(self.form.fill(plain, options), "warning")
+        self._bar.layout.visibility = "hidden"
+        self._allow()
+
+    def on_result(self, action: OnResult) -> None:
+        """Call `action(result)` with each lot of finished crystals, in the worker's thread."""
+        self._actions.append(action)
+
+    def on_start(self, action: Callable[[], Any]) -> None:
+        """Call `action()` when a run begins."""
+        self._starts.append(action)
+
+    def generate(self) -> None:
+        """Start a run with what the form says.
+
+        Raises:
+            CrystalLDMError: for what the model cannot make; nothing is started then.
+        """
+        from crystal_ldm.errors import RequestError
+
+        if self.job.busy:
+            raise RequestError("Crystals are being made already: press Stop first.")
+        self.notice.clear()
+        request, options, count = self.form.request(), self.form.options(), self.form.num_samples
+        ldm, device = self.ldm, self.form.advanced.device
+        ldm.iter_sample(request, count, seed=self.form.seed.seed, **options)  # checks it all
+        options["seed"] = self.form.seed.use()
+        self.set_trait("total", count * (1 if request is None else len(request)))
+        self.set_trait("made", 0)
+        for action in self._starts:
+            action()
+        self.job.start(lambda job: self._work(job, ldm.to(device), request, count, options))
+
+    def stop(self) -> None:
+        """End the run after the current step; finished crystals are kept."""
+        self.job.stop()
+
+    # -- the work --------------------------------------------------------------------------------
+
+    def _work(
+        self,
+        job: Job,
+        ldm: LDMModule,
+        request: CrystalBatch | None,
+        count: int,
+        options: dict[str, Any],
+    ) -> None:
+        from crystal_ldm.ldm_module.diffusion import SamplerStep, StopSampling
+
+        rows = 1 if request is None else len(request)
+        places = [(r, n) for n in range(count) for r in range(rows)]
+        total, started = len(places), time.monotonic()
+        most = MOST if options["batch_size"] == "auto" else options["batch_size"]
+        size = min(FIRST, most)
+
+        def watch(step: SamplerStep) -> None:
+            if job.stop_event.is_set():
+                raise StopSampling
+            lot = min(size, total - self.made) * (step.step + 1) / step.num_steps
+            share = max(job.progress, (self.made + lot) / total)
+            job.report(share, _progress(self.made, total, time.monotonic() - started, share))
+
+        while places and not job.stop_event.is_set():
+            lot, places = set(places[:size]), places[size:]
+            begun = time.monotonic()
+            # How the crystals are divided into lots changes none of them.
+            wanted = _member(lot)
+            for result in ldm.iter_sample(request, count, callback=watch, wanted=wanted, **options):
+                self.set_trait("made", self.made + len(result))
+                for action in self._actions:
+                    action(result)
+            rate = size / max(time.monotonic() - begun, 1e-3)
+            size = max(1, min(int(rate * SECONDS), 4 * size, most))
+        spent = time.monotonic() - started
+        job.progress = self.made / total
+        job.message = f"{_count(self.made, total)} in {duration(spent)}."
+
+    # -- what is shown ---------------------------------------------------------------------------
+
+    def _on_state(self, change: Any) -> None:
+        self._allow()
+        self._halt.disabled = change.new != "running"
+        self._bar.layout.visibility = "visible"
+        self._bar.bar_style = {"failed": "danger", "stopped": "warning"}.get(change.new, "")
+        if change.new == "running":
+            self._said.say("Starting…")
+        elif change.new == "stopping":
+            self._said.say("Stopping after this step…")
+        elif change.new == "stopped":
+            self._said.say(f"Stopped: {_count(self.made, self.total)} were finished and are kept.")
+        elif change.new == "failed":
+            self._said.clear()
+            self.notice.say(self.job.error, "error")
+
+    def _allow(self) -> None:
+        why = self.form.problem or ("Crystals are being made." if self.job.busy else "")
+        self._go.disabled = bool(why)
+        self._go.tooltip = why or "Make crystals"
+
+    def _new_form(self) -> None:
+        old = self.form
+        self.form = RequestForm(self.ldm)
+        self.form.observe(self.notice.guard(lambda _: self._allow()), "problem")
+        self._place.children = (self.form.widget,)
+        self._allow()
+        # What was asked of the old model is kept as far as the new one can be asked for it.
+        self.form.fill_options({**old.options(), "num_samples": old.num_samples})
+        self.form.formula.text = old.formula.text
+        known = {
+            n: v for n, v in old.conditions.values.items() if n in self.form.conditions.controls
+        }
+        self.form.conditions.values = known
+
+
+def _member(lot: set[tuple[int, int]]) -> Callable[[int, int], bool]:
+    return lambda row, number: (row, number) in lot
+
+
+def _count(made: int, total: int) -> str:
+    return f"{made} of {total} crystals" if made < total else f"{total} crystals"
+
+
+def _progress(made: int, total: int, seconds: float, share: float) -> str:
+    """Say how far a run is, how fast, and how long it will still take."""
+    text = _count(made, total) if made else f"0 of {total} crystals"
+    if share <= 0 or seconds < 0.5:
+        return text
+    rate, left = share * total / seconds, seconds * (1 - share) / share
+    return f"{text}, {rate:.1f} crystals/s, {duration(left)} left"

@@ -1,0 +1,82 @@
+"""Which model is used: a shipped one, or a checkpoint of one's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as ipw
+import traitlets as tl
+
+from widgets.base import Notice, Panel, button, column, labelled
+from widgets.jobs import Job
+
+if TYPE_CHECKING:
+    from crystal_ldm.ldm_module import LDMModule
+
+OWN = "another file or run…"
+
+
+class ModelPicker(Panel):
+    """Chooses a model: `ModelPicker(ldm)`.
+
+    Traits:
+        ldm: the model in use.
+    """
+
+    ldm = tl.Any()
+
+    def __init__(self, ldm: LDMModule) -> None:
+        from crystal_ldm.pretrained import available
+
+        super().__init__()
+        self.ldm = ldm
+        self.job = Job()
+        self.notice = Notice()
+        names = list(dict.fromkeys([str(ldm.source), *available()]))
+        self._menu = ipw.Dropdown(options=[*names, OWN], value=str(ldm.source))
+        self._menu.add_class("cl-fill")
+        self._path = ipw.Text(placeholder="file or run directory of 03_ldm")
+        self._path.add_class("cl-fill")
+        load = button(
+            "Load", self.notice.guard(lambda: self.load(self._path.value)), css="cl-small"
+        )
+        self._own = labelled("", self._path, load)
+        self._own.layout.display = "none"
+        self.widget = column(
+            labelled("Model", self._menu), self._own, self.notice.widget, css="cl-model"
+        )
+        self._menu.observe(self.notice.guard(self._on_choice), "value")
+        self.job.observe(self._on_state, "state")
+        self.observe(lambda _: self._describe(), "ldm")
+        self._describe()
+
+    def load(self, name: str) -> None:
+        """Load a model in the background; `ldm` changes when it is there."""
+
+        def work(_: Job) -> None:
+            from crystal_ldm.generate import load_model
+
+            self.ldm = load_model(name)
+
+        if not self.job.start(work):
+            self.notice.say("A model is being loaded already.", "warning")
+
+    def _on_choice(self, change: Any) -> None:
+        self._own.layout.display = None if change.new == OWN else "none"
+        if change.new not in (OWN, str(self.ldm.source)):
+            self.load(change.new)
+
+    def _on_state(self, change: Any) -> None:
+        if change.new == "running":
+            self.notice.say("Loading…")
+        elif change.new == "failed":
+            self.notice.say(self.job.error, "error")
+
+    def _describe(self) -> None:
+        source = str(self.ldm.source)
+        if source not in self._menu.options:
+            self._menu.options = [source, *self._menu.options]
+        self._menu.value = source
+        self.notice.say(
+            f"{len(self.ldm.elements)} elements, up to {self.ldm.max_atoms} atoms in a cell."
+        )

@@ -1,0 +1,183 @@
+"""A training as it goes: its curves, what it makes by now, and Stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import traitlets as tl
+
+from widgets.base import Notice, Panel, button, caption, column, row
+from widgets.browser.plot import Plot
+from widgets.jobs import INTERVAL, Throttle, duration
+from widgets.viewers.viewer import CrystalViewer
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    from pymatgen.core import Structure
+
+CURVES = {
+    "loss": "Loss (dots: choosing part)",
+    "learning_rate": "Learning rate",
+    "gradient_norm": "Gradient norm",
+    "crystals_per_second": "Crystals per second",
+}
+
+
+class TrainingMonitor(Panel):
+    """Watches a training: `TrainingMonitor("runs/my_ldm")`.
+
+    In the process that trains: `fit(..., live=monitor.live, stop=monitor.stop_event)`. Otherwise
+    the run's metrics are read every `period` seconds while `following`.
+
+    Traits:
+        run_dir: the run.
+        following: whether the file is read again and again.
+        period: seconds between two readings.
+        step: the last step seen; read-only.
+    """
+
+    run_dir = tl.Unicode("")
+    following = tl.Bool(False)
+    period = tl.Float(2.0, min=0.1)
+    step = tl.Int(0, read_only=True)
+
+    def __init__(
+        self,
+        run_dir: str | Path = "",
+        *,
+        follow: bool = False,
+        preview: Callable[[], Structure] | None = None,
+        preview_minutes: float = 2.0,
+        max_steps: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.stop_event = threading.Event()
+        self._preview = preview
+        self._between = 60 * preview_minutes
+        self._preview_at = time.monotonic()
+        self._max_steps = max_steps
+        self._throttle = Throttle(5 * INTERVAL)
+        self._lines: list[dict[str, float]] = []
+        self.notice = Notice()
+        self.plot = Plot(height=380)
+        self.plot.add_class("cl-training")
+        self._said = caption("No step yet.")
+        self._halt = button("Stop and save", self.notice.guard(self.stop), icon="stop")
+        self.viewer = CrystalViewer(height=260) if preview is not None else None
+        parts = [self.plot] if self.viewer is None else [self.plot, self.viewer.widget]
+        self.widget = column(
+            row(self._said, self._halt, css="cl-bar"),
+            row(*parts, css="cl-two"),
+            self.notice.widget,
+            css="cl-training-monitor",
+        )
+        self._halt.disabled = True
+        self.observe(self.notice.guard(lambda _: self.read()), "run_dir")
+        self.observe(self._on_following, "following")
+        self.run_dir = str(run_dir)
+        self.following = follow
+
+    def live(self, line: Mapping[str, float]) -> None:
+        """Take one line of metrics; hand this to `fit` as `live`."""
+        self._lines.append(dict(line))
+        self._halt.disabled = self.stop_event.is_set()
+        if self._throttle.ready():
+            self._show()
+        if self._preview is not None and time.monotonic() - self._preview_at >= self._between:
+            self._preview_at = time.monotonic()
+            self.notice.guard(self._show_preview)()
+
+    def stop(self) -> None:
+        """End the training after the current step; `fit` saves what it has."""
+        self.stop_event.set()
+        self._halt.disabled = True
+        self.notice.say("Stopping: the run is saved and can be continued.")
+
+    def read(self) -> None:
+        """Show what the run's metrics.jsonl says by now."""
+        from crystal_ldm.training import read_metrics
+
+        lines = read_metrics(Path(self.run_dir) / "metrics.jsonl") if self.run_dir else []
+        if lines != self._lines or not lines:
+            self._lines = lines
+            self._show()
+
+    def _on_following(self, change: Any) -> None:
+        if change.new:
+            self._start()
+
+    def _start(self) -> None:
+        def follow() -> None:
+            while self.following:
+                self.notice.guard(self.read)()
+                time.sleep(self.period)
+
+        threading.Thread(target=follow, daemon=True).start()
+
+    def _show(self) -> None:
+        if not self._lines:
+            self._said.value = "No step yet."
+            return
+        last = self._lines[-1]
+        self.set_trait("step", int(last["step"]))
+        self.plot.show(metrics_figure(self._lines))
+        minutes = max((line.get("minutes", 0.0) for line in self._lines), default=0.0)
+        whole = f" of {self._max_steps:,}" if self._max_steps else ""
+        self._said.value = f"Step {self.step:,}{whole}, {duration(60 * minutes)} of training."
+
+    def _show_preview(self) -> None:
+        if self.viewer is None or self._preview is None:
+            return
+        structure = self._preview()
+        formula = structure.composition.reduced_formula
+        self.viewer.title = f"{formula} at step {self._lines[-1]['step']:,.0f}"
+        self.viewer.show(structure)
+
+
+def metrics_figure(lines: Sequence[Mapping[str, float]]) -> go.Figure:
+    """Return loss, learning rate, gradient norm and speed over the steps."""
+    from plotly.subplots import make_subplots
+
+    figure = make_subplots(
+        rows=2, cols=2, subplot_titles=list(CURVES.values()), vertical_spacing=0.16
+    )
+    for k, (name, label) in enumerate(CURVES.items()):
+        place = {"row": k // 2 + 1, "col": k % 2 + 1}
+        _add(figure, lines, name, "#1976d2", place, label)
+        if name == "loss":
+            _add(figure, lines, "val_loss", "#e65100", place, "choosing part", "lines+markers")
+            positive = all(line.get(key, 1) > 0 for line in lines for key in ("loss", "val_loss"))
+            if positive:
+                figure.update_yaxes(type="log", **place)
+    figure.update_annotations(font_size=11)
+    figure.update_xaxes(tickfont_size=10)
+    figure.update_yaxes(tickfont_size=10, nticks=5)
+    figure.update_layout(
+        showlegend=False, margin={"l": 48, "r": 8, "t": 24, "b": 28}, uirevision="training"
+    )
+    return figure
+
+
+def _add(
+    figure: Any,
+    lines: Sequence[Mapping[str, float]],
+    name: str,
+    colour: str,
+    place: Mapping[str, int],
+    label: str,
+    mode: str = "lines",
+) -> None:
+    known = [line for line in lines if name in line]
+    figure.add_scatter(
+        x=[line["step"] for line in known],
+        y=[line[name] for line in known],
+        mode=mode if len(known) > 1 else "markers",
+        line={"color": colour, "width": 1.5},
+        name=label,
+        hovertemplate="step %{x:,}: %{y:.4g}<extra></extra>",
+        **place,
+    )

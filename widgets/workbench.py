@@ -1,0 +1,274 @@
+"""The workbench: ask for crystals, look at them, explore around them, take them away."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as ipw
+import traitlets as tl
+
+from widgets.base import Notice, Panel, button, column
+from widgets.explore.grid import GridPanel
+from widgets.explore.known import nearest_known
+from widgets.explore.source import CrystalSource
+from widgets.explore.vary import VaryPanel
+from widgets.jobs import Job
+from widgets.made import Made, from_result, from_run, trajectory_of
+from widgets.panels.compare import Compare
+from widgets.panels.files import FilesPanel
+from widgets.panels.gallery import Gallery
+from widgets.panels.generate import GeneratePanel
+from widgets.panels.judge import JudgeBar
+from widgets.viewers.trajectory import TrajectoryPlayer
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    from crystal_ldm.crystals import CrystalBatch
+    from crystal_ldm.ldm_module import LDMModule, SampleResult
+
+TABS = ("Crystals", "Trajectory", "Compare", "Vary", "Grid", "Code and files")
+
+
+class Workbench(Panel):
+    """All panels in one: `Workbench(ldm)`, or with the crystals of a run that is finished.
+
+    Args:
+        ldm: the model.
+        result: crystals that are there already.
+        request: what the form shows at first; None: the request of `result`.
+        run_dir: a run of 04_sample, whose crystals are shown where `result` has fewer.
+        options: sampling options that the form shows at first; None: those of `result`.
+
+    Traits:
+        selected: index of the selected crystal, or None.
+        count: number of crystals; read-only.
+    """
+
+    selected = tl.Int(None, allow_none=True)
+    count = tl.Int(0, read_only=True)
+
+    def __init__(
+        self,
+        ldm: LDMModule,
+        result: SampleResult | None = None,
+        request: CrystalBatch | None = None,
+        run_dir: str | Path | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.crystals: list[Made] = []
+        self._lock = threading.RLock()
+        self._fresh = False
+        self._seeker = nearest_known(ldm)
+        self.notice = Notice()
+        there = from_result(result) if result is not None else []
+        if run_dir is not None and len(there) < len(on_disk := from_run(run_dir)):
+            there = on_disk
+        recipe = there[0].recipe if there else None
+        self.generate = GeneratePanel(ldm)
+        self._fill(recipe, request, options)
+        self.gallery = Gallery(
+            nearest=self._seeker,
+            show_nearest=self._seeker is not None and self._seeker.cached,
+            height=320,
+        )
+        known = self._seeker
+        self.judge = JudgeBar(
+            lambda: self.gallery.structures,
+            lambda: self.gallery.structure,
+            self.gallery.update_rows,
+            self.add,
+            None if known is None else lambda: known.reference,
+        )
+        clear = button("Remove all", self.notice.guard(self.clear), css="cl-small")
+        self.gallery.tools.children = (
+            *self.gallery.tools.children,
+            self.judge.widget,
+            clear,
+        )
+        self.trajectory_job = Job()
+        self._shown: Made | None = None
+        self.tabs = ipw.Tab([column() for _ in TABS], titles=TABS)
+        self.tabs.add_class("cl-tab-bar")
+        self._build: dict[int, Callable[[], ipw.DOMWidget]] = {
+            0: lambda: self.gallery.widget,
+            1: self._make_trajectory,
+            2: self._make_compare,
+            3: self._make_vary,
+            4: self._make_grid,
+            5: self._make_files,
+        }
+        side = column(self.generate.widget, self.notice.widget, css="cl-side cl-card")
+        main = column(self.tabs, css="cl-main")
+        self.widget = ipw.Box([side, main])
+        self.widget.add_class("cl-workbench")
+        guard = self.notice.guard
+        tl.link((self.gallery, "selected"), (self, "selected"))
+        self.generate.on_start(self._on_start)
+        self.generate.on_result(lambda made: self.add(from_result(made)))
+        self.generate.observe(guard(lambda _: self._on_model()), "ldm")
+        self.tabs.observe(guard(lambda _: self._on_tab()), "selected_index")
+        self.observe(guard(lambda _: self._on_selected()), "selected")
+        self._on_tab()
+        self.add(there)
+
+    # -- the crystals ----------------------------------------------------------------------------
+
+    def add(self, crystals: Sequence[Made]) -> None:
+        """Append crystals; the first ones of a new run are selected at once."""
+        with self._lock:
+            first, self._fresh = self._fresh, False
+            place = len(self.crystals)
+            self.crystals += crystals
+            self.gallery.add([m.structure for m in crystals], [m.columns for m in crystals])
+            self.set_trait("count", len(self.crystals))
+        if first and crystals:
+            self.selected = place
+
+    def clear(self) -> None:
+        """Remove all crystals."""
+        with self._lock:
+            self.crystals = []
+            self.gallery.clear()
+            self.set_trait("count", 0)
+
+    @property
+    def current(self) -> Made | None:
+        """The selected crystal."""
+        with self._lock:
+            index = self.selected
+            there = index is not None and index < len(self.crystals)
+            return self.crystals[index] if there and index is not None else None
+
+    # -- parts that are made when their tab is first opened ----------------------------------------
+
+    def _on_tab(self) -> None:
+        index = self.tabs.selected_index
+        if index in self._build:
+            make = self._build.pop(index)
+            self.tabs.children[index].children = (make(),)
+        self._on_selected()
+
+    def _make_trajectory(self) -> ipw.DOMWidget:
+        self.player = TrajectoryPlayer(empty="Select a generated crystal to see its denoising.")
+        self._player_notice = Notice()
+        self.trajectory_job.observe(self._on_trajectory, "state")
+        return column(self._player_notice.widget, self.player.widget)
+
+    def _make_compare(self) -> ipw.DOMWidget:
+        self.compare = Compare(height=260)
+        self.other = CrystalSource("Compared with", self._givers())
+
+        def show(_: Any = None) -> None:
+            self.compare.second = self.other.structure
+
+        self.other.observe(show, "structure")
+        return column(self.other.widget, self.compare.widget)
+
+    def _make_vary(self) -> ipw.DOMWidget:
+        self.vary = VaryPanel(self.generate.ldm, self._givers())
+        self.vary.on_made(self.add)
+        return self.vary.widget
+
+    def _make_grid(self) -> ipw.DOMWidget:
+        self.grid = GridPanel(self.generate.ldm, lambda: self.generate.form)
+        return self.grid.widget
+
+    def _make_files(self) -> ipw.DOMWidget:
+        made = self.current
+        self.files = FilesPanel(
+            lambda: (list(self.crystals), list(self.gallery.rows)), made.recipe if made else None
+        )
+        self.files.observe(self.notice.guard(lambda change: self._load(change.new)), "loaded")
+        return self.files.widget
+
+    def _givers(self) -> dict[str, Callable[[], Structure | None]]:
+        givers: dict[str, Callable[[], Structure | None]] = {
+            "Selected crystal": lambda: self.gallery.structure
+        }
+        seeker = self._seeker
+        if seeker is not None:
+
+            def known() -> Structure | None:
+                structure = self.gallery.structure
+                found = None if structure is None else seeker(structure)
+                return None if found is None else found.structure
+
+            givers["Its nearest known crystal"] = known
+        return givers
+
+    # -- keeping the parts in step -----------------------------------------------------------------
+
+    def _on_start(self) -> None:
+        self._fresh = True
+        self.tabs.selected_index = 0
+
+    def _on_selected(self) -> None:
+        name = TABS[self.tabs.selected_index or 0]
+        made = self.current
+        if name == "Trajectory":
+            self._show_trajectory()
+        elif name == "Compare":
+            self.compare.first = None if made is None else made.structure
+        elif name == "Code and files":
+            self.files.recipe = None if made is None else made.recipe
+
+    def _show_trajectory(self) -> None:
+        made = self.current
+        if made is None or made is self._shown or self.trajectory_job.busy:
+            return
+        self._shown = made
+
+        def work(_: Job) -> None:
+            frames = trajectory_of(self.generate.ldm, made)
+            self.player.set_trajectory(frames, 0, made.structure)
+
+        self.trajectory_job.start(work)
+
+    def _on_trajectory(self, change: Any) -> None:
+        if change.new == "running":
+            self._player_notice.say("The crystal is made again, and each step kept…")
+        elif change.new == "failed":
+            self.player.set_trajectory([])
+            self._player_notice.say(self.trajectory_job.error, "warning")
+        elif change.new == "done":
+            self._player_notice.clear()
+        if change.new in ("failed", "done"):
+            self._on_selected()  # another crystal may have been selected meanwhile
+
+    def _on_model(self) -> None:
+        ldm = self.generate.ldm
+        if hasattr(self, "vary"):
+            self.vary.ldm = ldm
+        if hasattr(self, "grid"):
+            self.tabs.children[4].children = (self._make_grid(),)
+
+    def _fill(
+        self,
+        recipe: Mapping[str, Any] | None,
+        request: CrystalBatch | None,
+        options: Mapping[str, Any] | None,
+    ) -> None:
+        """Show what was asked; the next run gets another seed, so that Generate makes more."""
+        if recipe is None and request is None and options is None:
+            return
+        form = self.generate.form
+        plain = recipe["request"] if recipe is not None else None
+        plain = request.to_request() if request is not None else plain
+        sampling = {**(recipe["sampling"] if recipe is not None else {}), **(options or {})}
+        self.generate.notice.say(form.fill(plain, sampling), "warning")
+        if recipe is not None:
+            form.seed.use()
+
+    def _load(self, recipe: Mapping[str, Any]) -> None:
+        """Show a dropped recipe; Generate then gives exactly its crystals."""
+        form = self.generate.form
+        note = form.fill(recipe["request"], recipe["sampling"])
+        form.seed.fresh = False
+        if recipe["model_hash"] != self.generate.ldm.model_hash:
+            note = f"Another model made it ({recipe['model']}): this one gives other crystals."
+        self.generate.notice.say(note, "warning")
