@@ -7,6 +7,7 @@
     python benchmarks/quality.py prediction --dataset mp_20 --data-dir DIR --unseen oqmd_icsd
     python benchmarks/quality.py steps --dataset oqmd_icsd --num 500
     python benchmarks/quality.py denovo --num 2000
+    python benchmarks/quality.py calibration --num 100
 
 Each prints a table; `--json FILE` also writes it. `--model` is a shipped model's name or a file.
 """
@@ -27,6 +28,7 @@ from pymatgen.core import Structure
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.data import CrystalDataset, load_dataset
 from crystal_ldm.evaluate import csp_metrics, match_pairs
+from crystal_ldm.evaluate.band_gap import calibrate_band_gap
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.output import min_distance
 from crystal_ldm.pretrained import load_pretrained
@@ -192,8 +194,35 @@ def denovo(model: LDMModule, options: argparse.Namespace) -> list[Row]:
     return [{"n": len(valid), "sound": float(np.mean(valid))}]
 
 
+def calibration(model: LDMModule, options: argparse.Namespace) -> list[Row]:
+    """Ask for band gaps with the elements left open and let an independent judge say what came."""
+    counts = np.array(model.num_atoms_histogram, dtype=float)
+    sizes = crystal_generator(options.seed, 9).choice(
+        len(counts), options.num, p=counts / counts.sum()
+    )
+
+    def samples(target: float | None, scale: float) -> CrystalBatch:
+        request = CrystalBatch.from_num_atoms(sizes.tolist(), band_gap=[target] * len(sizes))
+        return model.sample(
+            request, 1, cfg_scale=scale, sampling_steps=options.steps, seed=options.seed
+        ).crystals
+
+    dataset = load_dataset(options.dataset, options.data_dir, progress=False)
+    rows = dataset.indices("train")
+    gaps = np.asarray(dataset.labels["band_gap"])[rows]
+    table = calibrate_band_gap(
+        {(t, s): samples(t, s) for t in (0.0, 1.0, 2.0, 3.0, 4.0, 5.0) for s in (1.0, 2.0, 4.0)},
+        base=samples(None, 1.0),
+        real=(dataset.batch(rows), gaps),
+        max_real=options.num,
+        workers=options.workers,
+    )
+    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
+
+
 COMMANDS: dict[str, Callable[[Any, argparse.Namespace], list[Row]]] = {
-    f.__name__: f for f in (reconstruction, tolerance, formula, prediction, steps, denovo)
+    f.__name__: f
+    for f in (reconstruction, tolerance, formula, prediction, steps, denovo, calibration)
 }
 
 

@@ -126,18 +126,16 @@ def framed(*children: ipw.DOMWidget) -> ipw.VBox:
 def row(*children: ipw.DOMWidget, css: str = "") -> ipw.Box:
     """Return `children` side by side; they wrap onto a next line where space is short."""
     box = ipw.Box(list(children))
-    box.add_class("cl-row")
-    if css:
-        box.add_class(css)
+    for name in ("cl-row", *css.split()):
+        box.add_class(name)
     return box
 
 
 def column(*children: ipw.DOMWidget, css: str = "") -> ipw.Box:
     """Return `children` one below the other at an even distance."""
     box = ipw.Box(list(children))
-    box.add_class("cl-column")
-    if css:
-        box.add_class(css)
+    for name in ("cl-column", *css.split()):
+        box.add_class(name)
     return box
 
 

@@ -37,7 +37,7 @@ class Made:
     @property
     def columns(self) -> dict[str, Any]:
         """What a gallery's row says of it besides what the structure itself tells."""
-        volume = float(self.structure.volume) / max(len(self.structure), 1)
+        volume = round(float(self.structure.volume) / max(len(self.structure), 1), 4)
         return {"origin": self.origin, "volume_per_atom": volume, **self.facts}
 
 
@@ -113,8 +113,11 @@ def _target(value: Any) -> Any:
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, list | tuple):
-        return " to ".join(f"{v:g}" for v in value) if value == value else None
-    return None if value != value else value
+        known = not any(v != v for v in value)
+        return " to ".join(f"{v:g}" for v in value) if known else None
+    if isinstance(value, float):
+        return None if value != value else round(value, 4)
+    return value
 
 
 def _number(text: str | None) -> Any:

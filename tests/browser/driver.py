@@ -59,6 +59,11 @@ class Lab:
         (folder / "themes.jupyterlab-settings").write_text(json.dumps({"theme": name}))
         quiet = {"fetchNews": "false"}
         (folder / "notification.jupyterlab-settings").write_text(json.dumps(quiet))
+        # Cells outside the window would otherwise not be part of the page.
+        notebooks = self.settings / "@jupyterlab" / "notebook-extension"
+        notebooks.mkdir(parents=True, exist_ok=True)
+        whole = {"windowingMode": "none"}
+        (notebooks / "tracker.jupyterlab-settings").write_text(json.dumps(whole))
 
 
 @dataclass
@@ -111,6 +116,18 @@ class Visit:
         kind = ".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']"
         return [part.inner_text() for part in self.page.query_selector_all(kind)]
 
+    def drop(self, selector: str, name: str, content: bytes) -> None:
+        """Drop a file on a part of the page."""
+        script = """([target, name, bytes]) => {
+          const data = new DataTransfer();
+          data.items.add(new File([new Uint8Array(bytes)], name));
+          for (const kind of ["dragover", "drop"]) {
+            const event = new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true });
+            document.querySelector(target).dispatchEvent(event);
+          }
+        }"""
+        self.page.evaluate(script, [selector, name, list(content)])
+
     def shot(self, name: str, selector: str | None = None) -> Path:
         """Keep a picture of the page, or of one part, as an artefact."""
         ARTEFACTS.mkdir(parents=True, exist_ok=True)
@@ -144,6 +161,18 @@ class Visit:
           return found;
         }"""
         return self.page.evaluate(script, scope)
+
+
+def copy_notebook(name: str, **parameters: object) -> Path:
+    """Copy a notebook of the project to the artefacts, its parameters set as papermill does."""
+    book = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    place = next(i for i, c in enumerate(book.cells) if "parameters" in c.metadata.get("tags", []))
+    lines = "\n".join(f"{key} = {value!r}" for key, value in parameters.items())
+    book.cells.insert(place + 1, nbformat.v4.new_code_cell(f"# Parameters\n{lines}"))
+    ARTEFACTS.mkdir(parents=True, exist_ok=True)
+    path = ARTEFACTS / f"{name}.ipynb"
+    nbformat.write(book, path)
+    return path
 
 
 def write_notebook(name: str, cells: list[str]) -> Path:

@@ -125,7 +125,7 @@ def test_an_ldm_learns_and_starts_from_weights(dataset: CrystalDataset, tmp_path
     trained = fit(ldm, dataset, tmp_path / "ldm", **OPTIONS)
     losses = curve(tmp_path / "ldm")
     assert losses[-1][1] < losses[0][1]
-    assert trained.elements == trained.vae.elements and len(trained.elements) == 24
+    assert set(trained.elements) == set(trained.vae.elements) == set(dataset.vocabulary())
     assert trained.conditions["band_gap"].describe()["max"] == pytest.approx(3.3, abs=1e-4)
 
     again = LDMModule.load_from_checkpoint(tmp_path / "ldm" / "model.safetensors")
@@ -143,4 +143,4 @@ def test_the_learning_rate_depends_on_the_step_alone() -> None:
     factors = [optimizer.factor(step) for step in range(120)]
     assert factors[0] == pytest.approx(0.1) and max(factors) == pytest.approx(1.0)
     assert factors[100] == factors[119] == pytest.approx(0.1)
-    assert all(a >= b for a, b in itertools.pairwise(factors))
+    assert all(a >= b for a, b in itertools.pairwise(factors[10:]))

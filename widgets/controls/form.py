@@ -15,6 +15,7 @@ from widgets.controls.conditions import ConditionControls
 from widgets.controls.formula import FormulaBox
 from widgets.controls.guidance import GuidanceControls
 from widgets.controls.periodic_table import PeriodicTable
+from widgets.controls.scalar import condition_title
 from widgets.controls.seed import SeedControl
 from widgets.export.request import RequestArguments, arguments_of, first_row
 
@@ -48,8 +49,7 @@ class RequestForm(Panel):
         )
         self.table = PeriodicTable(ldm.elements)
         self.conditions = ConditionControls(ldm.conditions)
-        labels = {name: str(text.get("label") or name) for name, text in about.items()}
-        self.guidance = GuidanceControls({n: _title(label) for n, label in labels.items()})
+        self.guidance = GuidanceControls({n: condition_title(a)[0] for n, a in about.items()})
         self.advanced = AdvancedControls(devices=_devices())
         self.seed = SeedControl()
         count = ipw.BoundedIntText(min=1, max=10_000)
@@ -161,10 +161,6 @@ class RequestForm(Panel):
         self.set_trait("problem", problem)
         own = problem if problem not in (self.formula.problem, self.conditions.problem) else ""
         self.notice.say(own, "warning")
-
-
-def _title(label: str) -> str:
-    return label[:1].upper() + label[1:]
 
 
 def _typical(histogram: list[int]) -> str:

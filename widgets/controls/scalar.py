@@ -14,6 +14,14 @@ from widgets.base import Notice, Panel, column, escape, row
 FEW = 20
 """Training crystals near the target below which a warning is shown."""
 
+NAMES = {
+    "band_gap": (
+        "Band gap (PBE)",
+        "Computed with the PBE functional, which gives smaller gaps than experiment",
+    ),
+}
+"""Conditions whose meaning needs a word more than their label."""
+
 Target = float | tuple[float, float] | None
 
 
@@ -56,7 +64,8 @@ class ScalarControl(Panel):
         self._to = ipw.HTML("to")
         self._picture = ipw.HTML(layout=_wide())
         self._picture.add_class("cl-histogram")
-        name = ipw.HTML(f"<b>{escape(description.get('label') or description['name'])}</b>")
+        title, tip = condition_title(description)
+        name = ipw.HTML(f'<b title="{escape(tip)}">{escape(title)}</b>')
         unit = ipw.HTML(escape(self._unit))
         self._numbers = row(self._low, self._to, self._high, unit)
         self._details = column(self._picture, self._slider, self._range, self._numbers)
@@ -196,6 +205,13 @@ class ScalarControl(Panel):
         self._picture.value = histogram_svg(
             histogram["edges"], histogram["counts"], value, self._limits()
         )
+
+
+def condition_title(description: Mapping[str, Any]) -> tuple[str, str]:
+    """Return how a condition is called in a form, and one line on what it means."""
+    label = str(description.get("label") or description["name"])
+    title, tip = NAMES.get(label, (label.replace("_", " "), ""))
+    return title[:1].upper() + title[1:], str(description.get("description") or tip)
 
 
 def _wide() -> ipw.Layout:

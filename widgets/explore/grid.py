@@ -13,6 +13,7 @@ import traitlets as tl
 from widgets.base import Notice, Panel, button, caption, column, labelled, row
 from widgets.browser.plot import Plot
 from widgets.controls.form import RequestForm
+from widgets.controls.scalar import condition_title
 from widgets.jobs import Job
 from widgets.made import Made, from_result
 from widgets.viewers.trajectory import TrajectoryPlayer
@@ -66,11 +67,11 @@ class GridPanel(Panel):
         self.cells: dict[tuple[int, int], Cell] = {}
         self._axes: tuple[list[float], list[float], str] = ([], [], "")
         scalars = {
-            name: about["label"] or name
+            name: condition_title(about)[0]
             for name, condition in ldm.conditions.items()
             if (about := condition.describe())["kind"] == "scalar"
         }
-        labels = {**WHOLE, **{n: str(t)[:1].upper() + str(t)[1:] for n, t in scalars.items()}}
+        labels = {**WHOLE, **scalars}
         self._labels = labels
         along = ipw.Dropdown(options=[(text, name) for name, text in labels.items()])
         texts = {name: ipw.Text() for name in ("scales", "values")}

@@ -30,7 +30,7 @@ def distribution_figure(
     # A few extreme cells must not squeeze everything else into one bar.
     low, high = np.quantile(together, [0.001, 0.999])
     if np.all(together == np.round(together)) and high - low < 2 * bins:
-        edges = np.arange(low - 0.5, high + 1.5)
+        edges = np.arange(np.floor(low) - 0.5, np.ceil(high) + 1)
     else:
         edges = np.linspace(low, max(high, low + 1e-6), bins + 1)
     figure = go.Figure()
@@ -75,7 +75,8 @@ def space_group_figure(symbols: Sequence[str | None], most: int = 20) -> go.Figu
     left = len(set(symbols)) - len(counts)
     title = "Space groups" + (f" (the {most} most frequent, {left} more)" if left > 0 else "")
     figure = themed(figure, title, "", "crystals", height=320)
-    figure.update_xaxes(type="category", tickangle=-45)
+    # A single bar should not fill the width.
+    figure.update_xaxes(type="category", tickangle=-45, range=[-0.6, max(len(names), 6) - 0.4])
     return figure
 
 

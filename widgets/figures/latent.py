@@ -57,8 +57,8 @@ def latent_figure(
             )
         )
     shares = [f" ({100 * share:.0f} % of the variance)" for share in explained] or ["", ""]
-    axes = [f"principal component {i + 1}{share}" for i, share in enumerate(shares[:2])]
-    return themed(figure, f"Latent space, coloured by {label}", *axes, height=460)
+    x, y = (f"principal component {i + 1}{share}" for i, share in enumerate(shares[:2]))
+    return themed(figure, f"Latent space, coloured by {label}", x, y, height=460)
 
 
 def tolerance_figure(

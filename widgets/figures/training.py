@@ -37,9 +37,12 @@ def loss_figure(lines: Sequence[Mapping[str, float]], title: str = "Loss") -> go
         part = _curve(train, name, name, width=1)
         part.visible = "legendonly"
         figure.add_trace(part)
-    themed(figure, title, "step", "loss (log scale)", height=380)
+    values = [line[key] for key, part in (("loss", train), ("val_loss", held_out)) for line in part]
+    wide = bool(values) and 0 < 5 * min(values) < max(values)
+    themed(figure, title, "step", "loss (log scale)" if wide else "loss", height=380)
     figure.update_layout(hovermode="x unified", uirevision="loss")
-    figure.update_yaxes(type="log", dtick="D2", tickformat="~g")
+    if wide:
+        figure.update_yaxes(type="log", dtick="D2", tickformat="~g")
     return figure
 
 

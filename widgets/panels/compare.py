@@ -71,6 +71,7 @@ class Compare(Panel):
         crystals = (self.first, self.second)
         names = (self.first_name, self.second_name)
         for viewer, crystal, name in zip(self._viewers, crystals, names, strict=True):
+            viewer.widget.layout.display = None if crystal is not None else "none"
             viewer.title = name or (crystal.composition.reduced_formula if crystal else "")
             if viewer.structure is not crystal:
                 viewer.show(crystal)

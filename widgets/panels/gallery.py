@@ -72,6 +72,7 @@ class Gallery(Panel):
         self.structures: list[Structure] = []
         self.rows: list[dict[str, Any]] = []
         self._lock = threading.RLock()
+        self._quiet = False
         self._nearest = nearest
         self.notice = Notice()
         self.viewer = CrystalViewer(height=height)
@@ -188,6 +189,7 @@ class Gallery(Panel):
     # -- keeping the three in step ---------------------------------------------------------------
 
     def _refresh(self) -> None:
+        self._quiet = True  # the table and the menus below would each draw the plot again
         columns = table_columns(self.rows)
         with self.table.hold_sync():
             self.table.columns = columns
@@ -202,6 +204,7 @@ class Gallery(Panel):
                 wanted = getattr(self, name)
                 menu.options = options
                 menu.value = wanted if wanted in dict(options).values() else options[0][1]
+        self._quiet = False
         self._draw_plot()
         self._say_where()
 
@@ -263,7 +266,7 @@ class Gallery(Panel):
 
     def _draw_plot(self) -> None:
         with self._lock:
-            if self.rows:
+            if self.rows and not self._quiet:
                 self.plot.show(
                     scatter_figure(
                         self.rows, self.table.order, self.x, self.y, self.colour, self.selected

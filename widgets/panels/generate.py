@@ -154,7 +154,7 @@ class GeneratePanel(Panel):
                 for action in self._actions:
                     action(result)
             rate = size / max(time.monotonic() - begun, 1e-3)
-            size = max(1, min(int(rate * SECONDS), 4 * size, most))
+            size = min(max(FIRST, int(rate * SECONDS)), 4 * size, most)
         spent = time.monotonic() - started
         job.progress = self.made / total
         job.message = f"{_count(self.made, total)} in {duration(spent)}."

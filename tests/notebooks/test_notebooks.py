@@ -1,0 +1,168 @@
+"""All five notebooks through papermill, one after the other, as in a first session."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from pymatgen.core import Structure
+
+from crystal_ldm.pipeline.notebooks import find_notebook, parameter_names
+from crystal_ldm.recipe import from_recipe
+from crystal_ldm.training import read_metrics
+
+PARAMETERS = {
+    "01_data": "dataset data_dir max_atoms run_dir",
+    "02_vae": "experiment data_dir overrides init_from max_minutes run_dir seed",
+    "03_ldm": "experiment data_dir vae_ckpt overrides init_from max_minutes run_dir seed",
+    "04_sample": "ldm_ckpt formula formula_units num_atoms band_gap conditions required allowed "
+    "forbidden cfg_scale cfg_interval sampler sampling_steps eta temperature num_samples seed "
+    "batch_size precision trajectory run_dir",
+    "05_analysis": "runs reference judge relax workers run_dir",
+}
+
+
+def table(run_dir: Path) -> list[dict[str, str]]:
+    with (run_dir / "table.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def check_report(executed: Any, figures: int) -> None:
+    """Assert that notebook and report lie in the run, with figures and without addresses."""
+    assert executed.code == 0, executed.error[-2000:]
+    assert len(executed.figures) == figures
+    assert executed.page.count("Plotly.newPlot(") >= figures
+    assert not re.search(r"(?:https?|wss?)://", executed.page)
+    assert not executed.outputs("application/vnd.jupyter.widget-view+json")
+    status = json.loads((executed.run_dir / "status.json").read_text())
+    assert status["state"] == "finished"
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameters_come_first_and_are_documented_line_by_line(name: str) -> None:
+    path = find_notebook(name)
+    assert set(PARAMETERS[name].split()) <= set(parameter_names(path))
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert len(notebook.cells) <= 15
+    assert notebook.cells[0].cell_type == "markdown" and notebook.cells[0].source.startswith("# ")
+    assert notebook.cells[1].metadata.tags == ["parameters"]
+    for line in notebook.cells[1].source.splitlines():
+        assert re.match(r"\w+ = .+  # \w.+", line), line
+
+
+def test_01_shows_data_and_names_what_was_rejected(
+    papermill: Callable[..., Any], small_csv: Path
+) -> None:
+    done = papermill("01_data", "data", "-r", "dataset", str(small_csv), "-p", "max_atoms", "6")
+    check_report(done, figures=5)
+    summary = json.loads((done.run_dir / "summary.json").read_text())
+    assert sum(summary["parts"].values()) == summary["crystals"] > 100
+    assert summary["crystals"] + sum(summary["dropped"].values()) == summary["found"]
+    assert "broken" in (done.run_dir / "rejected.csv").read_text()
+    assert "broken" in done.text
+
+
+def test_02_trains_and_is_continued_by_the_same_run(
+    papermill: Callable[..., Any], small_csv: Path, tiny_vae: Any, vae_words: Callable[..., Any]
+) -> None:
+    check_report(tiny_vae, figures=4)
+    for name in ("last.ckpt", "model.safetensors", "metrics.jsonl"):
+        assert (tiny_vae.run_dir / name).is_file()
+    before = read_metrics(tiny_vae.run_dir / "metrics.jsonl")
+    words = vae_words(small_csv)
+    again = papermill("02_vae", "vae", *words, "-p", "max_minutes", "0.05")
+    check_report(again, figures=4)
+    assert "continuing run" in again.text
+    after = read_metrics(again.run_dir / "metrics.jsonl")
+    assert after[-1]["step"] > before[-1]["step"]
+    assert after[: len(before)] == before
+
+    other = papermill("02_vae", "vae", *vae_words(small_csv, seed=1), "-p", "max_minutes", "0.05")
+    assert other.code != 0
+    assert other.sentence.startswith("RunError: ")
+    assert "seed was 0 and is now 1" in other.sentence
+    assert read_metrics(again.run_dir / "metrics.jsonl") == after
+
+
+def test_03_trains_on_the_latents_of_that_vae(tiny_ldm: Any) -> None:
+    check_report(tiny_ldm, figures=3)
+    assert "composition, band_gap" in tiny_ldm.text
+    losses = [line["loss"] for line in read_metrics(tiny_ldm.run_dir / "metrics.jsonl")
+              if "loss" in line]  # fmt: skip
+    assert losses[-1] < losses[0]
+
+
+def test_04_and_05_make_crystals_and_judge_them(
+    papermill: Callable[..., Any], small_csv: Path, tiny_ldm: Any
+) -> None:
+    words = ["-r", "ldm_ckpt", str(tiny_ldm.run_dir), "-r", "formula", "NaCl, Na?",
+             "-p", "band_gap",
+             "2.0", "-p", "num_samples", "3", "-p", "trajectory", "True", "-p", "p1_cif", "True",
+             "-p", "sampling_steps", "4", "-r", "forbidden", "[Cl, Br]"]  # fmt: skip
+    made = papermill("04_sample", "sample", *words)
+    check_report(made, figures=4)
+    lines = table(made.run_dir)
+    assert [(line["row"], line["number"]) for line in lines].count(("0", "0")) == 1
+    assert len(lines) == 6
+    for line in lines:
+        structure = Structure.from_file(made.run_dir / line["cif"])
+        assert structure.composition.reduced_formula == line["formula"]
+        assert (made.run_dir / "cif_p1" / f"{line['id']}.cif").is_file()
+        assert line["target_band_gap"] == "2.0"
+    assert {line["formula"] for line in lines if line["row"] == "0"} == {"NaCl"}
+    assert not {"Cl", "Br"} & {
+        str(e) for line in lines if line["row"] == "1"
+        for e in Structure.from_file(made.run_dir / line["cif"]).elements
+    }  # fmt: skip
+    film = next(figure for figure in made.figures if figure.get("frames"))
+    assert len(film["frames"]) == 4 + 1
+
+    again = from_recipe(made.run_dir / "recipe.json").to_structures()
+    assert sorted(s.composition.reduced_formula for s in again) == sorted(
+        line["formula"] for line in lines
+    )
+
+    written = (made.run_dir / "table.csv").read_bytes()
+    same = papermill("04_sample", "sample", *words, "-p", "batch_size", "2")
+    assert same.code == 0, same.error[-2000:]
+    assert "6 of 6 crystals are there already" in same.text
+    other = papermill("04_sample", "sample", *words, "-p", "cfg_scale", "1.0")
+    assert other.code != 0 and other.sentence.startswith("RunError: ")
+    assert "cfg_scale was 2.0 and is now 1.0" in other.sentence
+    assert (made.run_dir / "table.csv").read_bytes() == written
+
+    judged = papermill(
+        "05_analysis", "analysis", "-r", "runs", str(made.run_dir), "-r", "reference",
+        str(small_csv), "-p", "workers", "1",
+    )  # fmt: skip
+    check_report(judged, figures=5)
+    with (judged.run_dir / "evaluation.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == [line["id"] for line in lines]
+    assert {"valid", "unique", "novel", "band_gap", "target_band_gap"} <= set(rows[0])
+
+
+def test_the_formula_inf_stays_a_formula_with_the_shipped_model(
+    papermill: Callable[..., Any],
+) -> None:
+    done = papermill("04_sample", "inf", "-p", "formula", "InF", "-p", "num_samples", "2")
+    check_report(done, figures=3)
+    assert [line["formula"] for line in table(done.run_dir)] == ["InF", "InF"]
+
+
+def test_what_a_user_gets_wrong_is_one_sentence(papermill: Callable[..., Any]) -> None:
+    misspelt = papermill("04_sample", "misspelt", "-r", "formulla", "SrTiO3")
+    assert misspelt.code != 0 and not misspelt.run_dir.exists()
+    assert misspelt.sentence.startswith(
+        "RequestError: The notebook has no parameter 'formulla'. Did you mean 'formula'?"
+    )
+    negative = papermill("04_sample", "negative", "-p", "band_gap", "-1.0")
+    assert negative.code != 0 and not negative.run_dir.exists()
+    assert negative.sentence.startswith("RequestError: band_gap = -1 eV is outside")

@@ -1,0 +1,183 @@
+"""The form of a model: what it asks for, and how a request fills it again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from crystal_ldm.errors import RequestError
+from crystal_ldm.generate import make_request
+from crystal_ldm.ldm_module.diffusion import SAMPLERS as KNOWN_SAMPLERS
+from crystal_ldm.ldm_module.options import SamplingOptions
+from crystal_ldm.pipeline import parameters as given
+from widgets import RequestForm
+from widgets.controls import advanced
+from widgets.export.code import papermill_line, python_code
+from widgets.export.request import arguments_of
+
+REQUESTS: list[dict[str, Any]] = [
+    {"formula": "SrTiO3"},
+    {"formula": "SrTiO3", "formula_units": 2, "conditions": {"band_gap": 2.3}},
+    {"formula": ["NaCl", "ZnS"], "conditions": {"band_gap": (1.1, 2.2)}},
+    {"formula": "Sr?O3", "allowed": ["Ti", "Fe"]},
+    {"formula": "S2?2", "required": ["Zn"], "forbidden": ["Na", "Cl"]},
+    {"num_atoms": 4, "conditions": {"band_gap": 0.7}},
+    {"num_atoms": 6, "required": ["O"]},
+]
+
+
+@pytest.fixture
+def form(tiny_ldm: Any) -> RequestForm:
+    return RequestForm(tiny_ldm)
+
+
+def test_the_lists_are_those_of_the_library() -> None:
+    assert set(advanced.SAMPLERS) == set(KNOWN_SAMPLERS)
+    usual = SamplingOptions()
+    for name, value in advanced.DEFAULTS.items():
+        if name != "device":
+            assert getattr(usual, name) == ("auto" if name == "batch_size" else value)
+
+
+@pytest.mark.parametrize("asked", REQUESTS)
+def test_a_request_fills_the_form_which_makes_it_again(
+    form: RequestForm, asked: dict[str, Any]
+) -> None:
+    request = make_request(**asked).to_request()
+    options = {"sampler": "dpm_solver++", "sampling_steps": 7, "cfg_scale": {"band_gap": 3.0}}
+    assert form.fill(request, {**options, "num_samples": 5, "seed": 11}) == ""
+    assert form.problem == ""
+    assert form.request().to_request() == request
+    found = form.options()
+    assert (found["sampler"], found["sampling_steps"], found["eta"]) == ("dpm_solver++", 7, 0.0)
+    assert found["cfg_scale"] == {"composition": 2.0, "band_gap": 3.0}
+    assert (form.num_samples, form.seed.seed) == (5, 11)
+
+
+def test_rows_that_differ_are_said_not_to_be_shown(form: RequestForm) -> None:
+    request = make_request(["NaCl", "ZnS"], conditions={"band_gap": [1.0, 2.0]}).to_request()
+    assert "rows of that request differ" in form.fill(request)
+    assert form.conditions.values == {"band_gap": 1.0}
+
+
+def test_de_novo(form: RequestForm) -> None:
+    form.fill(make_request("SrTiO3").to_request())
+    assert form.fill(None) == ""
+    assert form.request() is None
+    assert form.guidance.active == []
+
+
+def test_the_table_is_locked_while_no_atom_is_open(form: RequestForm) -> None:
+    assert form.table.locked == ""
+    form.formula.text = "SrTiO3"
+    assert "Write ?" in form.table.locked
+    form.table.required = ["Na"]
+    assert form.request().rules()[0].required == ()
+    form.formula.text = "Sr?O3"
+    assert form.table.locked == ""
+    assert form.request().rules()[0].required == ("Na",)
+
+
+def test_guidance_is_enabled_for_what_is_asked(form: RequestForm) -> None:
+    form.formula.text = "NaCl"
+    assert form.guidance.active == ["composition"]
+    form.conditions.values = {"band_gap": 1.0}
+    assert form.guidance.active == ["composition", "band_gap"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("Nacl", "Nacl"), ("UO2", "U is not among"), ("Na20Cl", "more than the 20")],
+)
+def test_what_cannot_be_made_is_a_problem(form: RequestForm, text: str, reason: str) -> None:
+    form.formula.text = text
+    assert reason in form.problem
+    with pytest.raises(RequestError, match=reason):
+        form.request()
+
+
+def test_a_target_needs_a_size(form: RequestForm) -> None:
+    form.conditions.values = {"band_gap": 1.0}
+    assert "number of atoms" in form.problem and form.notice.text == form.problem
+    form.formula.num_atoms = 4
+    assert form.problem == "" and form.notice.text == ""
+
+
+# -- code ----------------------------------------------------------------------------------------
+
+
+def shell_values(line: str) -> dict[str, str]:
+    import shlex
+
+    words = shlex.split(line)
+    assert words[:3] == ["papermill", "notebooks/04_sample.ipynb", "out.ipynb"]
+    assert words[3::3] == ["-r"] * len(words[3::3])
+    return dict(zip(words[4::3], words[5::3], strict=True))
+
+
+@pytest.mark.parametrize("asked", [*REQUESTS, None])
+def test_code_and_shell_give_exactly_the_request(
+    tiny_ldm: Any, asked: dict[str, Any] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = None if asked is None else make_request(**asked)
+    result = tiny_ldm.sample(
+        request, 2, seed=3, sampling_steps=2, cfg_scale={"band_gap": 1.5}, cfg_interval=(0.1, 0.9)
+    )
+    monkeypatch.setattr("crystal_ldm.generate.load_model", lambda name: tiny_ldm)
+    names: dict[str, Any] = {}
+    exec(python_code(result.recipe), names)
+    assert (names["result"].crystals.frac_coords == result.crystals.frac_coords).all()
+
+    values = shell_values(papermill_line(result.recipe))
+    targets = {"band_gap": given.as_value(values.get("band_gap"), "band_gap")}
+    again = make_request(
+        given.as_formulas(values["formula"]),
+        given.as_value(values.get("formula_units", "1"), "formula_units"),
+        given.as_value(values.get("num_atoms"), "num_atoms"),
+        {n: tuple(v) if isinstance(v, list) else v for n, v in targets.items()},
+        *(given.as_symbols(values.get(n), n) for n in ("required", "allowed", "forbidden")),
+    )
+    assert (again and again.to_request()) == (request and request.to_request())
+    sampling = result.recipe["sampling"]
+    for name in ("seed", "sampling_steps", "num_samples"):
+        assert given.as_integer(values[name], name) == sampling[name]
+    assert given.as_value(values["cfg_scale"], "cfg_scale") == {"band_gap": 1.5}
+    assert given.as_value(values["cfg_interval"], "cfg_interval") == [0.1, 0.9]
+
+
+def test_what_has_no_shell_line_says_so(tiny_ldm: Any) -> None:
+    rows = make_request(["NaCl", "ZnS"], conditions={"band_gap": [1.0, 2.0]})
+    recipe = tiny_ldm.sample(rows, 1, sampling_steps=1).recipe
+    assert "use the Python call" in papermill_line(recipe)
+    assert "make_request" in python_code(recipe)
+    shifted = {**recipe, "request": None, "sampling": {**recipe["sampling"], "offset": 4}}
+    assert "use the Python call" in papermill_line(shifted)
+    assert "offset=4" in python_code(shifted)
+
+
+def test_different_rules_in_each_row_are_given_as_data(form: RequestForm) -> None:
+    request = make_request(["Na?", "Zn?"], allowed=["S"]).to_request()
+    request["element_rules"][1]["allowed"] = ["O"]
+    assert arguments_of(request) is None
+    assert "different rules" in form.fill(json.loads(json.dumps(request)))
+
+
+def test_old_form_is_carried_over_to_another_model(
+    tiny_ldm: Any, known_batch: Any, until: Callable[..., None]
+) -> None:
+    from tests.conftest import make_tiny_ldm
+    from widgets import GeneratePanel
+
+    panel = GeneratePanel(tiny_ldm)
+    panel.form.formula.text = "SrTiO3"
+    panel.form.conditions.values = {"band_gap": 1.0}
+    panel.form.num_samples = 3
+    panel.ldm = make_tiny_ldm(known_batch, seed=1)
+    assert panel.form.formula.text == "SrTiO3" and panel.form.num_samples == 3
+    assert panel.form.conditions.values == {"band_gap": 1.0}
+    panel._picker.load("no such model")
+    until(lambda: not panel._picker.job.busy)
+    assert panel._picker.notice.level == "error" and "no such model" in panel._picker.notice.text
