@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crystal_ldm.checkpoints import Checkpoint, load_module
-from crystal_ldm.config import instantiate, load_config
+from crystal_ldm.config import instantiate, load_config, target_class
 from crystal_ldm.errors import ConfigError
 
 
@@ -116,7 +116,7 @@ def build_module(
         CheckpointError: if `vae_ckpt` or `init_from` cannot be used.
     """
     if init_from:
-        return _with_weights(config, resolve_model(init_from))
+        return _with_weights(config, target_class(config["_target_"]), resolve_model(init_from))
     if key == "ldm_module":
         if not vae_ckpt:
             raise ConfigError(
@@ -142,7 +142,7 @@ def resolve_model(path: str | Path) -> Path:
     return path / "model.safetensors" if path.is_dir() else path
 
 
-def _with_weights(config: dict[str, Any], path: Path) -> Any:
+def _with_weights(config: dict[str, Any], cls: Any, path: Path) -> Any:
     """Return the module of a checkpoint with the optimiser and seed of the new experiment."""
     checkpoint = Checkpoint.read(path)
     kept = dict(checkpoint.metadata["config"])
@@ -150,7 +150,6 @@ def _with_weights(config: dict[str, Any], path: Path) -> Any:
         if name in config:
             kept[name] = config[name]
     checkpoint.metadata["config"] = kept
-    cls = type(instantiate(kept))
     module = load_module(cls, checkpoint)
     module.config = kept
     return module.train()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import warnings
 from pathlib import Path
@@ -87,6 +88,7 @@ def fit(
     order = np.argsort(val.num_atoms.numpy(), kind="stable")
     val_batches = [held_out[torch.as_tensor(rows)] for rows in _chunks(order, batch_size)]
 
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_no_notices)
     log = MetricsLog(run_dir / "metrics.jsonl", log_every, gradient_clip, live, progress)
     trainer = _QuietTrainer(
         max_steps=module.optimizer.max_steps,
@@ -103,7 +105,9 @@ def fit(
     last = run_dir / "last.ckpt"
     loader = DataLoader(stream, batch_size=None)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*num_workers.*|.*srun.*|.*LeafSpec.*")
+        warnings.filterwarnings(
+            "ignore", message=".*num_workers.*|.*srun.*|.*LeafSpec.*|.*in eval mode.*"
+        )
         trainer.fit(module, loader, ckpt_path=last if last.is_file() else None, weights_only=True)
     if trainer.is_global_zero:
         source = run_dir / "best.ckpt"
@@ -112,6 +116,11 @@ def fit(
     else:
         best = module
     return best
+
+
+def _no_notices(record: logging.LogRecord) -> bool:
+    """Keep Lightning's warnings; what hardware it found and what it advertises is noise here."""
+    return record.levelno >= logging.WARNING
 
 
 class _QuietTrainer(pl.Trainer):
