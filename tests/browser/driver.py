@@ -18,6 +18,8 @@ from playwright.sync_api import Page
 ROOT = Path(__file__).resolve().parents[2]
 ARTEFACTS = ROOT / "runs" / "browser"
 TOKEN = "browser-tests"
+MODEL = os.environ.get("CRYSTAL_LDM_TEST_MODEL", "")
+"""The model that the notebooks use; empty: the shipped one."""
 FLAGS = [
     "--no-sandbox",
     "--disable-quic",
@@ -26,6 +28,24 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+SCRUB = """async ([scope, count]) => {
+  const stage = document.querySelector(`${scope} .cl-ngl`);
+  const handle = document.querySelector(`${scope} .cl-scrub .noUi-handle`);
+  handle.focus();
+  const times = [];
+  for (let i = 0; i < count; i += 1) {
+    const [ticket, start] = [stage.dataset.ticket, performance.now()];
+    handle.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowLeft", bubbles: true }));
+    while (stage.dataset.ticket === ticket && performance.now() - start < 8000) {
+      await new Promise((resolve) => setTimeout(resolve, 4));
+    }
+    times.push(performance.now() - start);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  return times;
+}"""
+"""Presses an arrow key on a trajectory's slider; returns the ms until each frame is drawn."""
 
 
 def find_chromium() -> str:
@@ -122,8 +142,8 @@ class Visit:
           const data = new DataTransfer();
           data.items.add(new File([new Uint8Array(bytes)], name));
           for (const kind of ["dragover", "drop"]) {
-            const event = new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true });
-            document.querySelector(target).dispatchEvent(event);
+            const options = { dataTransfer: data, bubbles: true, cancelable: true };
+            document.querySelector(target).dispatchEvent(new DragEvent(kind, options));
           }
         }"""
         self.page.evaluate(script, [selector, name, list(content)])

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
-from tests.browser.driver import Lab, Visit, write_notebook
+from tests.browser.driver import SCRUB, Lab, Visit, write_notebook
 
 CRYSTALS = """
 import numpy as np
@@ -35,22 +35,6 @@ CELLS = [
     "from widgets import TrajectoryPlayer\n\nTrajectoryPlayer(frames)",
 ]
 PEROVSKITE = {"SR": 8, "TI": 1, "O": 6}
-SCRUB = """async (scope) => {
-  const stage = document.querySelector(`${scope} .cl-ngl`);
-  const handle = document.querySelector(`${scope} .cl-scrub .noUi-handle`);
-  handle.focus();
-  const times = [];
-  for (let i = 0; i < 11; i += 1) {
-    const [ticket, start] = [stage.dataset.ticket, performance.now()];
-    handle.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowLeft", bubbles: true }));
-    while (stage.dataset.ticket === ticket && performance.now() - start < 8000) {
-      await new Promise((resolve) => setTimeout(resolve, 4));
-    }
-    times.push(performance.now() - start);
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
-  return times;
-}"""
 FIRST = ".jp-CodeCell:nth-child(2)"
 TABLE = ".jp-CodeCell:nth-child(3)"
 MOVIE = ".jp-CodeCell:nth-child(4)"
@@ -105,6 +89,11 @@ def test_png_is_downloaded(seen: Visit) -> None:
 
 def test_periodic_table_with_mouse_and_keyboard(seen: Visit) -> None:
     page = seen.page
+    cells = page.locator(f"{TABLE} button[data-symbol]")
+    expect(cells).to_have_count(118)
+    expect(page.locator(f"{TABLE} button[aria-disabled=true]")).to_have_count(118 - 7)
+    faint = "(e) => Number(getComputedStyle(e).opacity) < 0.6"
+    assert page.locator(f"{TABLE} button[data-symbol=Xe]").evaluate(faint)
     page.click(f"{TABLE} button[data-symbol=Sr]")
     expect(page.locator(f"{TABLE} .cl-caption")).to_have_text("Required: Sr.")
     page.keyboard.press("ArrowDown")  # Ba
@@ -120,12 +109,14 @@ def test_periodic_table_with_mouse_and_keyboard(seen: Visit) -> None:
 def test_scrubbing_changes_elements_within_150_ms(seen: Visit) -> None:
     page = seen.page
     assert seen.atoms(MOVIE) == PEROVSKITE
-    times = page.evaluate(SCRUB, MOVIE)
+    times = page.evaluate(SCRUB, [MOVIE, 11])
     assert set(seen.atoms(MOVIE)) == {"BA", "FE", "O", "F"}
     expect(page.locator(f"{MOVIE} .cl-bar .cl-caption")).to_contain_text("step 1 of 12")
     seen.shot("trajectory", MOVIE)
-    # The quickest third: what a frame takes when the machine does not do something else.
-    assert np.quantile(times, 0.33) < 150, f"{np.round(times)} ms a frame"
+    # The median of the quickest third: what a frame takes while nothing else has the processor.
+    quickest = np.median(sorted(times)[: len(times) // 3])
+    print(f"\nscrubbing: {quickest:.0f} ms a frame, all: {np.round(sorted(times)).astype(int)}")
+    assert quickest < 150, f"{np.round(times)} ms a frame"
 
 
 def test_playing_ends_at_the_finished_crystal(seen: Visit) -> None:

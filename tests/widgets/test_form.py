@@ -128,7 +128,7 @@ def test_code_and_shell_give_exactly_the_request(
     )
     monkeypatch.setattr("crystal_ldm.generate.load_model", lambda name: tiny_ldm)
     names: dict[str, Any] = {}
-    exec(python_code(result.recipe), names)
+    exec(python_code(result.recipe), names)  # noqa: S102 - it is our own text
     assert (names["result"].crystals.frac_coords == result.crystals.frac_coords).all()
 
     values = shell_values(papermill_line(result.recipe))

@@ -1,0 +1,207 @@
+"""Notebook 04 with its workbench, used as a person uses it, with the shipped model."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import ase.io
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from pymatgen.core import Structure
+
+from crystal_ldm.recipe import read_recipe
+from tests.browser.driver import MODEL, SCRUB, Visit, copy_notebook
+
+BENCH = ".cl-workbench"
+ROWS = f"{BENCH} .cl-gallery .cl-table tbody tr[data-index]"
+GALLERY = f"{BENCH} .cl-gallery"
+MOVIE = f"{BENCH} .cl-trajectory"
+SIDE = f"{BENCH} .cl-side"
+SODIUM, CHLORINE = (171, 92, 242), (31, 240, 31)
+
+
+@pytest.fixture(scope="module")
+def seen(
+    browser: Browser, visit: Callable[..., Visit], tmp_path_factory: pytest.TempPathFactory
+) -> Visit:
+    """Return the notebook, run."""
+    shown = visit(browser, width=1440, height=1500)
+    run_dir = tmp_path_factory.mktemp("runs") / "run"
+    shown.open(copy_notebook("04_sample", num_samples=6, run_dir=str(run_dir), ldm_ckpt=MODEL))
+    shown.run_all()
+    shown.page.wait_for_selector(f"{GALLERY} .cl-ngl[data-ticket]", timeout=30_000)
+    shown.page.locator(BENCH).scroll_into_view_if_needed()
+    return shown
+
+
+def tab(page: Page, name: str) -> None:
+    page.click(f"{BENCH} .cl-tab-bar .lm-TabBar-tab:has-text('{name}')")
+
+
+def fill(page: Page, selector: str, text: str) -> None:
+    """Type into a field and leave it."""
+    page.fill(selector, text)
+    page.keyboard.press("Tab")
+
+
+def show_atoms(seen: Visit, elements: set[str], timeout: float = 20) -> float:
+    """Wait until NGL shows atoms of just these elements; return the seconds that it took."""
+    started = time.monotonic()
+    while set(seen.atoms(GALLERY)) != elements:
+        found = seen.atoms(GALLERY)
+        assert time.monotonic() - started < timeout, f"{found} instead of {elements}"
+        seen.page.wait_for_timeout(30)
+    return time.monotonic() - started
+
+
+def test_run_all_shows_the_run_and_its_request(seen: Visit) -> None:
+    expect(seen.page.locator(ROWS)).to_have_count(6)
+    expect(seen.page.locator(f"{SIDE} .cl-formula input")).to_have_value("SrTiO3")
+    show_atoms(seen, {"SR", "TI", "O"})
+    seen.shot("workbench", BENCH)
+
+
+def test_formula_gap_generate_first_crystal_select(seen: Visit) -> None:
+    page = seen.page
+    page.fill(f"{SIDE} .cl-formula input", "Nacl")
+    expect(page.locator(f"{SIDE} .cl-formula-box .cl-error")).to_contain_text("capital letter")
+    expect(page.locator(f"{SIDE} .cl-generate")).to_be_disabled()
+    page.fill(f"{SIDE} .cl-formula input", "NaCl")
+    expect(page.locator(f"{SIDE} .cl-formula-box .cl-good")).to_contain_text("Na 1, Cl 1")
+    page.click(f"{SIDE} .cl-scalar button:has-text('Value')")
+    number = page.locator(f"{SIDE} .cl-scalar input[type=number] >> nth=0")
+    before = float(number.input_value())
+    page.focus(f"{SIDE} .cl-gap-slider .noUi-handle")
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        "([box, old]) => Number(document.querySelector(box).value) > old",
+        arg=[f"{SIDE} .cl-scalar input[type=number]", before],
+    )
+    target = float(number.input_value())
+    fill(page, f"{SIDE} .cl-samples input", "24")
+    page.click(f"{SIDE} .cl-generate")
+    waited = show_atoms(seen, {"NA", "CL"}, 30)
+    print(f"\nfrom Generate to the first crystal: {waited:.1f} s")
+    expect(page.locator(ROWS)).to_have_count(30, timeout=60_000)
+    expect(page.locator(f"{SIDE} .cl-generate-panel")).to_contain_text("24 crystals in")
+    line = page.locator(ROWS).nth(9)
+    line.click()
+    expect(line).to_have_attribute("aria-selected", "true")
+    expect(line).to_contain_text(f"{target:.2f}")
+    expect(page.locator(f"{GALLERY} .cl-bar").first).to_contain_text("NaCl")
+    page.wait_for_timeout(1500)
+    canvas = f"{GALLERY} .cl-ngl canvas"
+    assert seen.colour(canvas, SODIUM, 110) > 300, "no sodium is drawn"
+    assert seen.colour(canvas, CHLORINE, 110) > 300, "no chlorine is drawn"
+    seen.shot("generated", BENCH)
+    assert waited < 20, "far more than the 5 s of an idle machine"
+
+
+def test_scrubbing_the_denoising_changes_the_elements(seen: Visit) -> None:
+    page = seen.page
+    fill(page, f"{SIDE} .cl-formula input", "????O3")
+    page.click(f"{SIDE} .cl-scalar button:has-text('Any')")
+    fill(page, f"{SIDE} .cl-samples input", "4")
+    before = page.locator(ROWS).count()
+    page.click(f"{SIDE} .cl-generate")
+    expect(page.locator(ROWS)).to_have_count(before + 4, timeout=60_000)
+    tab(page, "Trajectory")
+    where = page.locator(f"{MOVIE} .cl-bar .cl-caption")
+    expect(where).to_have_text("step 10 of 10, noise 0 %", timeout=30_000)
+    page.wait_for_selector(f"{MOVIE} .cl-ngl[data-ticket]", timeout=20_000)
+    page.wait_for_timeout(500)
+    end = seen.atoms(MOVIE)
+    times = page.evaluate(SCRUB, [MOVIE, 10])
+    expect(where).to_contain_text("step 0 of 10")
+    start = seen.atoms(MOVIE)
+    assert sum(start.values()) and set(start) != set(end), f"{start} and {end}"
+    print(f"\nscrubbing a generated crystal: {sorted(round(t) for t in times)} ms a frame")
+    seen.shot("denoising", BENCH)
+    tab(page, "Crystals")
+
+
+def test_stop_keeps_the_finished_crystals(seen: Visit) -> None:
+    page = seen.page
+    fill(page, f"{SIDE} .cl-formula input", "SrTiO3")
+    fill(page, f"{SIDE} .cl-samples input", "5000")
+    before = page.locator(ROWS).count()
+    page.click(f"{SIDE} .cl-generate")
+    page.wait_for_function(f"document.querySelectorAll('{ROWS}').length > {before}", timeout=60_000)
+    page.click(f"{SIDE} .cl-stop")
+    said = page.locator(f"{SIDE} .cl-generate-panel .cl-notice:has-text('Stopped')")
+    expect(said).to_contain_text("of 5000 crystals were finished and are kept", timeout=30_000)
+    kept = int(said.inner_text().split()[1])
+    expect(page.locator(ROWS)).to_have_count(before + kept)
+    expect(page.locator(f"{SIDE} .cl-generate")).to_be_enabled()
+    seen.shot("stopped", BENCH)
+
+
+def test_download_and_drop_a_cif(seen: Visit, tmp_path: Path) -> None:
+    page = seen.page
+    tab(page, "Code and files")
+    with page.expect_download(timeout=90_000) as waiting:
+        page.click(f"{BENCH} .cl-files .cl-save button")
+    assert waiting.value.suggested_filename == "crystals.zip"
+    archive = zipfile.ZipFile(io.BytesIO(Path(waiting.value.path()).read_bytes()))
+    table = list(csv.DictReader(io.StringIO(archive.read("table.csv").decode())))
+    count = len(table)
+    frames = ase.io.read(io.StringIO(archive.read("crystals.extxyz").decode()), ":", "extxyz")
+    assert count == len(frames) == page.locator(ROWS).count()
+    line = next(line for line in table if line["formula"] == "NaCl")
+    cif = archive.read(line["cif"])
+    assert Structure.from_str(cif.decode(), "cif").composition.reduced_formula == "NaCl"
+    poscar = archive.read(f"poscar/{line['id']}.vasp").decode()
+    assert Structure.from_str(poscar, "poscar").composition.reduced_formula == "NaCl"
+    recipe = read_recipe(cif)
+    seen.drop(f"{BENCH} .cl-files .cl-drop", "mine.cif", cif)
+    expect(page.locator(f"{SIDE} .cl-formula input")).to_have_value("NaCl")
+    expect(page.locator(f"{SIDE} .cl-samples input")).to_have_value("24")
+    seed = str(recipe["sampling"]["seed"])
+    expect(page.locator(f"{SIDE} .cl-seed input").first).to_have_value(seed)
+    expect(page.locator(f"{BENCH} .cl-files")).to_contain_text("what mine.cif was made with")
+    seen.shot("files", BENCH)
+
+
+def test_vary_and_grid(seen: Visit) -> None:
+    page = seen.page
+    tab(page, "Vary")
+    vary = f"{BENCH} .cl-vary-panel"
+    page.click(f"{vary} button:has-text('Selected crystal') >> nth=0")
+    expect(page.locator(f"{vary} .cl-good").first).to_contain_text("Start:")
+    page.click(f"{vary} .cl-vary")
+    expect(page.locator(vary)).to_contain_text("8 crystals are below", timeout=60_000)
+    page.wait_for_selector(f"{vary} .cl-ngl[data-ticket]", timeout=20_000)
+    page.wait_for_timeout(600)
+    assert seen.atoms(vary)
+    seen.shot("vary", BENCH)
+    tab(page, "Grid")
+    grid = f"{BENCH} .cl-grid-panel"
+    fill(page, f"{grid} .cl-field:has-text('scales') input", "1, 2")
+    fill(page, f"{grid} .cl-field:has-text('Against') input", "2, 5")
+    fill(page, f"{grid} .cl-count input", "2")
+    page.click(f"{grid} .cl-fill-grid")
+    expect(page.locator(grid)).to_contain_text("All 4 cells are filled", timeout=60_000)
+    page.wait_for_timeout(800)
+    page.click(f"{grid} .cl-plot .xy .nsewdrag >> nth=0", position={"x": 30, "y": 30})
+    page.wait_for_selector(f"{grid} .cl-ngl[data-ticket]", timeout=20_000)
+    page.wait_for_timeout(800)
+    seen.shot("grid", BENCH)
+    assert seen.atoms(grid)
+
+
+def test_compare(seen: Visit) -> None:
+    page = seen.page
+    tab(page, "Crystals")
+    page.locator(ROWS).nth(0).click()
+    tab(page, "Compare")
+    page.click(f"{BENCH} .cl-tab-bar button:has-text('Selected crystal'):visible")
+    compare = f"{BENCH} .cl-compare"
+    expect(page.locator(compare)).to_contain_text("The same structure", timeout=30_000)
+    page.wait_for_timeout(1500)
+    seen.shot("compare", BENCH)
