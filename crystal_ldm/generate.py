@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,8 +122,10 @@ def generate(
     batches = ldm.iter_sample(
         request, num_samples, wanted=lambda row, number: (row, number) not in done, **options
     )
-    for result in batches:
-        lines = writer.write(result)
+
+    def written(job: Future[list[dict[str, Any]]], result: SampleResult) -> None:
+        nonlocal made
+        lines = job.result()
         made += len(lines)
         if progress:
             rate = made / max(time.monotonic() - started, 1e-9)
@@ -134,4 +137,15 @@ def generate(
             )
         if on_batch is not None:
             on_batch(result, lines)
+
+    # One batch is written (symmetry search, in Python) while the next is made (in torch). Leaving
+    # the block waits for the last one, whatever ended the loop.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pending: tuple[Future[list[dict[str, Any]]], SampleResult] | None = None
+        for result in batches:
+            if pending is not None:
+                written(*pending)
+            pending = pool.submit(writer.write, result), result
+        if pending is not None:
+            written(*pending)
     return writer

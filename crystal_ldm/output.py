@@ -178,18 +178,34 @@ def min_distance(structure: Structure) -> float:
 def symmetrised_cif(structure: Structure, symprec: float) -> tuple[str, str]:
     """Return a CIF with the symmetry found within `symprec` (Å), and the space group's symbol.
 
-    Where the symmetry search fails the CIF is the cell as it is, in P1.
+    What is written is read back and compared with the crystal: symmetrising with a wide tolerance
+    can merge or multiply atoms near special positions. Where that happens the tolerance is made
+    finer, and in the end the CIF is the cell as it is, in P1.
     """
     from pymatgen.io.cif import CifWriter
     from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            symbol = SpacegroupAnalyzer(structure, symprec=symprec).get_space_group_symbol()
-            return str(CifWriter(structure, symprec=symprec)), symbol
-        except Exception:  # spglib and pymatgen fail in many ways on crowded cells
-            return str(CifWriter(structure)), "P1"
+        for tolerance in (symprec, symprec / 3, symprec / 10):
+            try:
+                symbol = SpacegroupAnalyzer(structure, symprec=tolerance).get_space_group_symbol()
+                cif = str(CifWriter(structure, symprec=tolerance))
+                if _is_same_crystal(cif, structure):
+                    return cif, symbol
+            except Exception:  # spglib and pymatgen fail in many ways on crowded cells
+                continue
+        return str(CifWriter(structure)), "P1"
+
+
+def _is_same_crystal(cif: str, structure: Structure) -> bool:
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+    from pymatgen.core import Structure
+
+    back = Structure.from_str(cif, fmt="cif")
+    same_formula = back.composition.reduced_composition == structure.composition.reduced_composition
+    same_density = abs(back.density / structure.density - 1) < 0.05
+    return same_formula and same_density and bool(StructureMatcher().fit(back, structure))
 
 
 def _plain(value: Any) -> Any:

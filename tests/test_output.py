@@ -141,6 +141,25 @@ def test_symmetry_is_found_within_the_tolerance(known_crystals: list[Structure])
     assert StructureMatcher().fit(back, known_crystals[0])
 
 
+def test_symmetrising_never_changes_the_formula() -> None:
+    """A generated SrTiO3 that pymatgen writes as SrTi2O4 when symmetrised within 0.1 Å."""
+    from pymatgen.core import Lattice
+
+    frac_coords = [
+        [0.0001, 0.9999, 1.0],
+        [0.4982, 0.5001, 0.5013],
+        [0.0029, 0.5053, 0.5013],
+        [0.5001, 0.0146, 0.5092],
+        [0.5009, 0.503, 0.0114],
+    ]
+    lattice = Lattice.from_parameters(4.0274, 4.0162, 3.9537, 90.759, 90.2721, 89.9725)
+    made = Structure(lattice, ["Sr", "Ti", "O", "O", "O"], frac_coords)
+    cif, _ = symmetrised_cif(made, 0.1)
+    back = Structure.from_str(cif, fmt="cif")
+    assert back.composition.reduced_formula == "SrTiO3"
+    assert StructureMatcher().fit(back, made)
+
+
 def test_the_shortest_distance_counts_an_atoms_own_images() -> None:
     from pymatgen.core import Lattice
 
