@@ -34,6 +34,7 @@ from crystal_ldm.output import min_distance
 from crystal_ldm.pretrained import load_pretrained
 from crystal_ldm.random import crystal_generator, torch_generator
 from crystal_ldm.vae_module import VAEModule
+from crystal_ldm.vae_module.vocabulary import representable
 
 Row = dict[str, Any]
 
@@ -66,9 +67,7 @@ def held_out(options: argparse.Namespace, vae: VAEModule) -> CrystalBatch:
 def usable(dataset: CrystalDataset, rows: np.ndarray, vae: VAEModule) -> CrystalBatch:
     """Return the crystals of `rows` with elements and sizes that the model knows."""
     batch = dataset.batch(rows)
-    known = vae.element_mask().cpu()
-    known[0] = True
-    keep = known[batch.atomic_numbers].all(dim=1) & (batch.num_atoms <= vae.max_atoms)
+    keep = representable(batch, vae.elements, vae.max_atoms)
     print(
         f"{int(keep.sum())} of {len(batch)} crystals have elements and sizes that the model knows"
     )

@@ -9,6 +9,10 @@ from collections.abc import Iterable
 class CrystalLDMError(ValueError):
     """Base of every error that comes from input rather than from a defect of the program."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Show the sentence alone in a notebook (IPython asks for this)."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class FormulaError(CrystalLDMError):
     """A chemical formula cannot be read, or asks for what does not exist."""

@@ -207,6 +207,7 @@ class LDMModule(pl.LightningModule):
         Raises:
             RuntimeError: if names or shapes do not fit.
         """
+        self.vae.config = self.config.get("vae", {})
         self.vae.data_info = self.data_info.get("vae", {})
         if not any(name.startswith("network.") for name in state):
             prefix = "ema.module."

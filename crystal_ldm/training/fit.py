@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from crystal_ldm.checkpoints import Checkpoint, load_module, save_safetensors
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.elements import atomic_number, symbols
+from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.errors import DataError
 from crystal_ldm.training.callbacks import (
     Live,
@@ -25,6 +25,7 @@ from crystal_ldm.training.callbacks import (
     Validation,
 )
 from crystal_ldm.training.stream import StepStream
+from crystal_ldm.vae_module.vocabulary import representable
 
 if TYPE_CHECKING:
     from crystal_ldm.data import CrystalDataset
@@ -163,12 +164,10 @@ def usable_parts(dataset: CrystalDataset, module: Any) -> tuple[CrystalBatch, Cr
     elements = module.elements
     if not module.data_info:
         elements = [symbol for symbol in dataset.vocabulary() if symbol in elements]
-    known = torch.zeros(256, dtype=torch.bool)
-    known[[0, *(atomic_number(symbol) for symbol in elements)]] = True
     parts = []
     for name in ("train", "val"):
         part = dataset.batch(dataset.indices(name))
-        usable = known[part.atomic_numbers].all(dim=1) & (part.num_atoms <= module.max_atoms)
+        usable = representable(part, tuple(elements), module.max_atoms)
         parts.append(part[usable.nonzero().flatten()])
     if len(parts[0]) < 20 or len(parts[1]) < 1:
         raise DataError(

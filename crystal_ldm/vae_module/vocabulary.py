@@ -17,6 +17,13 @@ def element_mask(elements: tuple[str, ...]) -> Tensor:
     return mask
 
 
+def representable(batch: CrystalBatch, elements: tuple[str, ...], max_atoms: int) -> Tensor:
+    """Return (B,) bool: which crystals have at most `max_atoms` atoms and only these `elements`."""
+    known = element_mask(elements)
+    known[0] = True  # padding
+    return known[batch.atomic_numbers].all(dim=1) & (batch.num_atoms <= max_atoms)
+
+
 def check_atoms(batch: CrystalBatch, elements: tuple[str, ...], max_atoms: int) -> None:
     """Raise `RequestError` naming the first crystal with too many atoms or an unknown element."""
     too_many = (batch.num_atoms > max_atoms).nonzero().flatten().tolist()

@@ -16,6 +16,10 @@ from playwright.sync_api import Browser, Playwright, sync_playwright
 
 from tests.browser.driver import FLAGS, ROOT, TOKEN, Lab, Visit, find_chromium
 
+SLOW = "[anywidget] Failed to initialize model."
+"""anywidget reports this where a widget's code takes more than 2 s to load, as on a busy machine;
+the widget is drawn all the same when it is there, which the tests check."""
+
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
@@ -114,7 +118,12 @@ def visit(lab: Lab) -> Iterator[Callable[..., Visit]]:
                 made.outside.append(url)
 
         made.page.on("request", on_request)
-        made.page.on("pageerror", lambda error: made.errors.append(str(error)))
+
+        def on_error(error: object) -> None:
+            if SLOW not in str(error):
+                made.errors.append(str(error))
+
+        made.page.on("pageerror", on_error)
         visits.append(made)
         return made
 

@@ -114,8 +114,11 @@ class Visit:
         found = self.page.query_selector_all(".jp-Notebook .jp-CodeCell .jp-InputPrompt")
         return [prompt.inner_text().strip("[]: \n") for prompt in found]
 
-    def run_all(self, timeout: float = 120) -> float:
-        """Choose Run > Run All Cells; return the seconds until every cell has its number."""
+    def run_all(self, timeout: float = 120, pressing: str = "") -> float:
+        """Choose Run > Run All Cells; return the seconds until every cell has its number.
+
+        `pressing` is a button that is pressed as soon as it is there and enabled.
+        """
         started = time.monotonic()
         for _ in range(8):  # the menu does nothing until the kernel has answered
             self.page.click("#jp-MainMenu .lm-MenuBar-itemLabel:text-is('Run')")
@@ -127,14 +130,19 @@ class Visit:
         while not all(prompt.isdigit() for prompt in self.prompts()):
             assert time.monotonic() - started < timeout, f"Run All hangs: {self.prompts()}"
             assert not self.cell_errors(), self.cell_errors()
+            if pressing and self.page.locator(f"{pressing}:enabled").count():
+                self.page.click(pressing)
+                pressing = ""
             self.page.wait_for_timeout(100)
         assert not self.cell_errors(), self.cell_errors()
+        assert not pressing, f"{pressing} was never enabled"
         return time.monotonic() - started
 
     def cell_errors(self) -> list[str]:
         """Return the tracebacks that cells have printed."""
-        kind = ".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']"
-        return [part.inner_text() for part in self.page.query_selector_all(kind)]
+        kinds = [f"[data-mime-type='application/vnd.jupyter.{k}']" for k in ("error", "stderr")]
+        found = [p.inner_text() for p in self.page.query_selector_all(", ".join(kinds))]
+        return [text for text in found if "Traceback" in text]
 
     def drop(self, selector: str, name: str, content: bytes) -> None:
         """Drop a file on a part of the page."""

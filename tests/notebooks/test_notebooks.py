@@ -79,7 +79,8 @@ def test_02_trains_and_is_continued_by_the_same_run(
     words = vae_words(small_csv)
     again = papermill("02_vae", "vae", *words, "-p", "max_minutes", "0.05")
     check_report(again, figures=4)
-    assert "continuing run" in again.text
+    assert "continuing run" in again.text and "of 7,000 steps are done" in again.text
+    assert not re.search(r"^0 of 7,000", again.text, re.MULTILINE)
     after = read_metrics(again.run_dir / "metrics.jsonl")
     assert after[-1]["step"] > before[-1]["step"]
     assert after[: len(before)] == before

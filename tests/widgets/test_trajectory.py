@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.widgets.crystals import perovskite, rock_salt
@@ -63,3 +65,15 @@ def test_shortest_distance_counts_images() -> None:
     lone = perovskite()
     lone.remove_sites([1, 2, 3, 4])
     assert shortest_distance(lone) == pytest.approx(3.91)
+
+
+def test_a_frame_takes_python_little_of_150_ms() -> None:
+    frames = [perovskite(5.0 - 0.05 * k, ("Ba", "Fe", "F")) for k in range(16)]
+    player = TrajectoryPlayer(frames)
+    times = []
+    for frame in range(15):
+        started = time.perf_counter()
+        player._slider.value = frame
+        times.append(time.perf_counter() - started)
+    assert player.frame == 14
+    assert sorted(times)[len(times) // 6] < 0.05, f"{sorted(times)} s"

@@ -1,15 +1,20 @@
 // One plotly.js for all plots of a page: the first one to need it asks the kernel for it.
 function library(model) {
   if (globalThis.Plotly?.react) return Promise.resolve(globalThis.Plotly);
+  const start = (bytes) => {
+    const text = new TextDecoder().decode(bytes);
+    // A require.js on the page (Notebook 7, Voilà) must not take the library for a module.
+    const run = new Function("define", "module", "exports", text);
+    run.call(globalThis);
+    return globalThis.Plotly;
+  };
+  const brought = model.get("library");
+  if (brought?.byteLength) return Promise.resolve(start(brought));
   globalThis.crystalPlotly ??= new Promise((resolve) => {
     const receive = (content, buffers) => {
       if (content.library !== "plotly") return;
       model.off("msg:custom", receive);
-      const text = new TextDecoder().decode(buffers[0]);
-      // A require.js on the page (Notebook 7, Voilà) must not take the library for a module.
-      const run = new Function("define", "module", "exports", text);
-      run.call(globalThis);
-      resolve(globalThis.Plotly);
+      resolve(start(buffers[0]));
     };
     model.on("msg:custom", receive);
     const ask = (tries) => {

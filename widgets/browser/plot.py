@@ -28,6 +28,8 @@ class Plot(anywidget.AnyWidget):
 
     Traits:
         spec: the figure as JSON; use `show(figure)` to set it.
+        library: plotly.js itself, for a plot that is to be drawn while its kernel is busy and
+            cannot answer (`eager=True`); else empty.
         height: px.
         cursor: x position of a vertical line across all subplots, or None.
         clicked: the last point clicked: {"curve", "point", "x", "y", "z", "id", "count"}; `id` is
@@ -37,12 +39,15 @@ class Plot(anywidget.AnyWidget):
     _esm = Path(__file__).with_name("plot.js")
 
     spec = tl.Unicode("").tag(sync=True)
+    library = tl.Bytes(b"").tag(sync=True)
     height = tl.Int(300).tag(sync=True)
     cursor = tl.Float(None, allow_none=True).tag(sync=True)
     clicked = tl.Dict().tag(sync=True)
 
-    def __init__(self, figure: go.Figure | None = None, **traits: Any) -> None:
-        super().__init__(**traits)
+    def __init__(
+        self, figure: go.Figure | None = None, *, eager: bool = False, **traits: Any
+    ) -> None:
+        super().__init__(**{"library": _library() if eager else b"", **traits})
         self.add_class("cl-plot")
         self.on_msg(self._on_message)
         if figure is not None:

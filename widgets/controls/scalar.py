@@ -174,7 +174,7 @@ class ScalarControl(Panel):
         elif ends[0] < low or ends[1] > high:
             self.notice.say(
                 f"The training crystals have {low:.3g} to {high:.3g} {self._unit}; outside it the "
-                "model is guessing.",
+                "model has nothing to go by and may refuse.",
                 "warning",
             )
         else:

@@ -87,7 +87,9 @@ class GridPanel(Panel):
         self._halt = button("Stop", guard(self.job.stop), icon="stop")
         self._halt.disabled = True
         self.plot = Plot(height=300)
-        self.player = TrajectoryPlayer(height=260, empty="Click a cell to see its crystals.")
+        self.player = TrajectoryPlayer(
+            height=260, empty="Click a cell to see its crystals.", noun="crystal"
+        )
         self.widget = column(
             caption(
                 "The request of the form, once for each cell; the form's own value is replaced."

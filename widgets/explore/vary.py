@@ -47,7 +47,9 @@ class VaryPanel(Panel):
         self.first = CrystalSource("Start", givers)
         self.second = CrystalSource("End", givers)
         self.seed = SeedControl()
-        self.player = TrajectoryPlayer(height=300, empty="The crystals made here are shown here.")
+        self.player = TrajectoryPlayer(
+            height=300, empty="The crystals made here are shown here.", noun="crystal"
+        )
         strength = ipw.FloatSlider(min=0.05, max=1, step=0.05, readout_format=".2f")
         strength.add_class("cl-fill")
         counts = {n: ipw.BoundedIntText(min=1, max=200) for n in ("num_samples", "steps")}

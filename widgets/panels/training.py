@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets as tl
 
-from widgets.base import Notice, Panel, button, caption, column, row
+from widgets.base import Notice, Panel, caption, column, row
 from widgets.browser.plot import Plot
+from widgets.browser.stop_button import StopButton
 from widgets.jobs import INTERVAL, Throttle, duration
 from widgets.viewers.viewer import CrystalViewer
 
@@ -32,6 +33,9 @@ class TrainingMonitor(Panel):
 
     In the process that trains: `fit(..., live=monitor.live, stop=monitor.stop_event)`. Otherwise
     the run's metrics are read every `period` seconds while `following`.
+
+    While a cell trains, its kernel hears no widget: Stop also interrupts it, as the toolbar's ■
+    does. The cell should answer SIGINT with `monitor.stop()`.
 
     Traits:
         run_dir: the run.
@@ -63,10 +67,10 @@ class TrainingMonitor(Panel):
         self._throttle = Throttle(5 * INTERVAL)
         self._lines: list[dict[str, float]] = []
         self.notice = Notice()
-        self.plot = Plot(height=380)
+        self.plot = Plot(height=380, eager=True)
         self.plot.add_class("cl-training")
         self._said = caption("No step yet.")
-        self._halt = button("Stop and save", self.notice.guard(self.stop), icon="stop")
+        self._halt = StopButton(self.notice.guard(self.stop), text="Stop and save")
         self.viewer = CrystalViewer(height=260) if preview is not None else None
         parts = [self.plot] if self.viewer is None else [self.plot, self.viewer.widget]
         self.widget = column(
@@ -75,7 +79,6 @@ class TrainingMonitor(Panel):
             self.notice.widget,
             css="cl-training-monitor",
         )
-        self._halt.disabled = True
         self.observe(self.notice.guard(lambda _: self.read()), "run_dir")
         self.observe(self._on_following, "following")
         self.run_dir = str(run_dir)
@@ -84,7 +87,7 @@ class TrainingMonitor(Panel):
     def live(self, line: Mapping[str, float]) -> None:
         """Take one line of metrics; hand this to `fit` as `live`."""
         self._lines.append(dict(line))
-        self._halt.disabled = self.stop_event.is_set()
+        self._halt.enabled = not self.stop_event.is_set()
         if self._throttle.ready():
             self._show()
         if self._preview is not None and time.monotonic() - self._preview_at >= self._between:
@@ -94,7 +97,7 @@ class TrainingMonitor(Panel):
     def stop(self) -> None:
         """End the training after the current step; `fit` saves what it has."""
         self.stop_event.set()
-        self._halt.disabled = True
+        self._halt.enabled = False
         self.notice.say("Stopping: the run is saved and can be continued.")
 
     def read(self) -> None:
@@ -123,8 +126,8 @@ class TrainingMonitor(Panel):
             self._said.value = "No step yet."
             return
         last = self._lines[-1]
-        self.set_trait("step", int(last["step"]))
         self.plot.show(metrics_figure(self._lines))
+        self.set_trait("step", int(last["step"]))
         minutes = max((line.get("minutes", 0.0) for line in self._lines), default=0.0)
         whole = f" of {self._max_steps:,}" if self._max_steps else ""
         self._said.value = f"Step {self.step:,}{whole}, {duration(60 * minutes)} of training."

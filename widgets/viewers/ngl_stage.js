@@ -16,12 +16,15 @@ if (!this.showCrystal) {
     return document.body.dataset.jpThemeLight === "false" ? "#e0e0e0" : "#333333";
   };
 
+  const sized = () => view.el.clientWidth > 20 && view.el.clientHeight > 20;
   const fit = () => {
-    const width = view.el.clientWidth;
-    const height = view.el.clientHeight;
-    if (width > 20 && height > 20) {
-      view.setSize(`${width}px`, `${height}px`);
-      stage.handleResize();
+    if (!sized()) return;
+    view.setSize(`${view.el.clientWidth}px`, `${view.el.clientHeight}px`);
+    stage.handleResize();
+    if (view.lookLater && stage.compList[0]) {
+      view.lookLater = false;
+      fitCrystal(stage.compList[0]);
+      look("standard");
     }
   };
   new ResizeObserver(fit).observe(view.el);
@@ -122,6 +125,8 @@ if (!this.showCrystal) {
           stage.viewerControls.orient(camera);
           if (c.camera === "fit") fitCrystal(component);
         } else {
+          // A stage in a closed tab has no size, and a camera set now would be lost.
+          view.lookLater = !sized();
           fit();
           fitCrystal(component);
           look("standard");

@@ -95,6 +95,9 @@ def shortest_distance(structure: Structure) -> float:
 class TrajectoryPlayer(Panel):
     """Plays a denoising: `TrajectoryPlayer(result.trajectory)` or a list of structures.
 
+    `noun` is what a frame is called; frames that are no steps of a denoising are not said to be
+    noisy.
+
     Traits:
         frame: number of the frame shown, from 0.
         num_frames: how many there are; read-only.
@@ -116,9 +119,11 @@ class TrajectoryPlayer(Panel):
         crystal: int = 0,
         height: int = 340,
         empty: str = "There is no trajectory to show yet.",
+        noun: str = "step",
     ) -> None:
         super().__init__()
         self._final: Structure | None = None
+        self._noun = noun
         self._trajectory: Sequence[Any] = ()
         self._data = TrajectorySteps([], [], [])
         self.notice = Notice()
@@ -192,7 +197,7 @@ class TrajectoryPlayer(Panel):
         self.set_trait("num_frames", last + 1)
         self._which.value = self.crystal + 1
         self._play.max = self._slider.max = last
-        self._plot.show(curves_figure(self._data))
+        self._plot.show(curves_figure(self._data, self._noun))
         self.viewer.show(self._widest(), refine=False, keep_camera=False)
         self.frame = last
         self._show_frame()
@@ -213,10 +218,10 @@ class TrajectoryPlayer(Panel):
         self._slider.value = self._play.value = index
         self.viewer.show(self._data.structures[index], refine=False, keep_camera=True)
         self._plot.cursor = float(self._data.steps[index])
-        self._where.value = (
-            f"step {self._data.steps[index]} of {self._data.steps[-1]}, "
-            f"noise {100 * self._data.noise_levels[index]:.0f} %"
-        )
+        where = f"{self._noun} {self._data.steps[index]} of {self._data.steps[-1]}"
+        if self._noun == "step":
+            where += f", noise {100 * self._data.noise_levels[index]:.0f} %"
+        self._where.value = where
 
     def _on_click(self, change: Any) -> None:
         step = change.new.get("x")
@@ -225,7 +230,7 @@ class TrajectoryPlayer(Panel):
             self.frame = int(np.abs(steps - float(step)).argmin())
 
 
-def curves_figure(data: TrajectorySteps) -> go.Figure:
+def curves_figure(data: TrajectorySteps, noun: str = "step") -> go.Figure:
     """Return the curves of a trajectory, one below the other over the same steps."""
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
@@ -247,7 +252,7 @@ def curves_figure(data: TrajectorySteps) -> go.Figure:
                 marker={"size": 4},
                 line={"width": 1.5},
                 name=CURVES[key],
-                hovertemplate="step %{x}: %{y:.3g}<extra></extra>",
+                hovertemplate=f"{noun} %{{x}}: %{{y:.3g}}<extra></extra>",
             ),
             row=i,
             col=1,
@@ -256,7 +261,7 @@ def curves_figure(data: TrajectorySteps) -> go.Figure:
     figure.update_yaxes(nticks=4, rangemode="tozero", tickfont_size=10)
     figure.update_xaxes(tickfont_size=10)
     figure.update_xaxes(
-        title={"text": "step", "font_size": 11, "standoff": 4}, row=len(curves), col=1
+        title={"text": noun, "font_size": 11, "standoff": 4}, row=len(curves), col=1
     )
     figure.update_layout(
         showlegend=False, margin={"l": 40, "r": 8, "t": 20, "b": 36}, hovermode="x"

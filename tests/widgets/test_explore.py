@@ -1,0 +1,167 @@
+"""Round about a crystal: neighbours, grids, maps, comparison, and watching a training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import plotly.io as pio
+import pytest
+from pymatgen.core import Structure
+
+from crystal_ldm.generate import make_request
+from tests.widgets.crystals import perovskite, rock_salt
+from widgets import (
+    Compare,
+    GeneratePanel,
+    GridPanel,
+    LatentMap,
+    NearestKnown,
+    TrainingMonitor,
+    VaryPanel,
+)
+from widgets.made import Made
+
+QUICK = {"sampling_steps": 2}
+
+
+def test_vary_and_interpolate(tiny_ldm: Any) -> None:
+    selected: list[Structure | None] = [None]
+    panel = VaryPanel(tiny_ldm, {"Selected crystal": lambda: selected[0]})
+    made: list[Made] = []
+    panel.on_made(made.extend)
+    panel._buttons[0].click()
+    assert panel.notice.text == "Choose a crystal for the start, or drop a file."
+    panel.first.take("selection", selected[0])
+    assert "none" in panel.first.notice.text
+    panel.first.read("POSCAR", perovskite().to(fmt="poscar").encode())
+    panel.num_samples = 3
+    panel.vary()
+    assert panel.job.wait(60) and panel.job.state == "done", panel.job.error
+    assert [m.origin for m in made] == ["varied"] * 3 and made[0].recipe is None
+    assert {m.structure.composition.reduced_formula for m in made} == {"SrTiO3"}
+    assert made[0].columns["strength"] == 0.4
+    panel.second.take("x", rock_salt())
+    panel.interpolate()
+    assert panel.job.wait(60) and panel.job.state == "failed"
+    assert "as many atoms" in panel.notice.text and panel.notice.level == "error"
+    panel.second.take("x", perovskite(4.1, ("Ca", "Ti", "O")))
+    panel.steps = 4
+    panel.interpolate()
+    assert panel.job.wait(60) and panel.job.state == "done"
+    assert panel.player.num_frames == 4 and len(made) == 7
+
+
+def test_grid(tiny_ldm: Any) -> None:
+    form = GeneratePanel(tiny_ldm, request=make_request("NaCl"), options=QUICK).form
+    grid = GridPanel(tiny_ldm, lambda: form)
+    grid.scales, grid.values, grid.num_samples = "0, 2", "1, 2, 3", 2
+    grid.run()
+    assert grid.job.wait(60) and grid.job.state == "done", grid.job.error
+    assert set(grid.cells) == {(i, j) for i in range(3) for j in range(2)}
+    sampling = grid.cells[2, 1].crystals[0].recipe["sampling"]
+    assert (sampling["sampling_steps"], sampling["cfg_scale"]) == (3, 2.0)
+    valid, agreement = pio.from_json(grid.plot.spec).data
+    assert list(valid.x) == ["0", "2"] and list(agreement.y) == ["1", "2", "3"]
+    assert all(0 <= cell.valid <= 1 and 0 <= cell.agreement <= 1 for cell in grid.cells.values())
+    grid.plot.clicked = {"x": "2", "y": "3", "count": 1}
+    assert grid.opened == (2, 1) and grid.player.num_frames == 2
+    grid.along = "band_gap"
+    assert len(grid.values.split(",")) == 4
+    grid.values = "0.7, 3"
+    grid.run()
+    assert grid.job.wait(60)
+    assert grid.cells[1, 0].crystals[0].facts["target_band_gap"] == 3.0
+    for scales, values, reason in (("a", "1", "numbers"), ("1", "1.5", "whole"), ("11", "1", "")):
+        grid.along, grid.scales, grid.values = "seed", scales, values
+        grid._go.click()
+        assert grid.job.wait(60)
+        assert grid.notice.level == ("error" if reason else "info") and reason in grid.notice.text
+
+
+def test_latent_map_opens_the_crystal_of_a_point() -> None:
+    from widgets.figures import latent_figure
+
+    crystals = [perovskite(), rock_salt()]
+    figure = latent_figure([[0, 0], [1, 1]], [1.0, float("nan")], ["a", "b"], "gap")
+    shown = LatentMap(figure, crystals.__getitem__)
+    shown.plot.clicked = {"id": 1, "count": 1}
+    assert shown.selected == 1 and shown.viewer.structure is crystals[1]
+
+
+def test_compare_says_whether_both_are_the_same(until: Callable[..., None]) -> None:
+    panel = Compare(perovskite(), perovskite(3.95), second_name="other")
+    until(lambda: panel.verdict.startswith("The same structure"))
+    first, second = pio.from_json(panel.plot.spec).data
+    assert max(v for v in first.y if v is not None) == pytest.approx(100)
+    assert min(v for v in second.y if v is not None) == pytest.approx(-100)
+    panel.second = rock_salt()
+    until(lambda: panel.verdict == "The compositions differ.")
+    panel.second = None
+    until(lambda: panel.verdict == "")
+    assert panel._viewers[1].widget.layout.display == "none"
+
+
+def test_nearest_known_crystal(known_crystals: list[Structure], until: Callable[..., None]) -> None:
+    import numpy as np
+
+    from crystal_ldm.crystals import CrystalBatch
+    from widgets import Gallery
+
+    class Known:
+        def indices(self, part: str) -> Any:
+            assert part == "train"
+            return np.arange(len(known_crystals))
+
+        def batch(self, indices: Any) -> CrystalBatch:
+            names = [f"known-{i}" for i in indices]
+            return CrystalBatch.from_structures([known_crystals[i] for i in indices], ids=names)
+
+    seek = NearestKnown(Known())  # type: ignore[arg-type]
+    assert seek.cached
+    same = seek(perovskite(3.93))
+    assert same is not None and same.text.startswith("Known known-0: the same crystal")
+    near = seek(perovskite(4.0, ("Ca", "Ti", "O")))
+    assert near is not None and "closest composition" in near.text
+    gallery = Gallery([perovskite()], nearest=seek)
+    until(lambda: gallery.neighbour.structure is not None)
+    gallery.show_nearest = False
+    assert gallery.neighbour.widget not in gallery._views.children
+
+
+LINES = [
+    {"step": k, "loss": 1 / k, "learning_rate": 1e-3, "gradient_norm": 1.0,
+     "crystals_per_second": 50.0, "minutes": k / 10}
+    for k in range(1, 30)
+]  # fmt: skip
+
+
+def test_monitor_follows_a_run(tmp_path: Path, until: Callable[..., None]) -> None:
+    file = tmp_path / "metrics.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in LINES[:5]))
+    monitor = TrainingMonitor(tmp_path)
+    assert monitor.step == 5 and "Step 5, 30 s of training" in monitor._said.value
+    monitor.period = 0.1
+    monitor.following = True
+    with file.open("a") as more:
+        more.write(json.dumps({"step": 6, "val_loss": 0.3}) + "\n" + '{"step": 7, "lo')
+    until(lambda: monitor.step == 6)
+    monitor.following = False
+    figure = pio.from_json(monitor.plot.spec)
+    assert list(figure.data[1].y) == [0.3]
+    assert TrainingMonitor(tmp_path / "nothing")._said.value == "No step yet."
+
+
+def test_monitor_of_a_training_shows_previews_and_stops() -> None:
+    monitor = TrainingMonitor(preview=perovskite, preview_minutes=0, max_steps=100)
+    for line in LINES:
+        monitor.live(line)
+        if line["step"] == 3:
+            assert monitor._halt.enabled
+            monitor._halt._on_message(None, {"press": True}, [])
+    assert monitor.stop_event.is_set() and not monitor._halt.enabled
+    assert "saved" in monitor.notice.text
+    assert monitor.viewer.structure == perovskite()
+    assert monitor.viewer.title == "SrTiO3 at step 29"

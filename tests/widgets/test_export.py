@@ -1,0 +1,109 @@
+"""Files out and in: the zip, recipes, uploads, the buttons behind them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+from typing import Any
+
+import ase.io
+import pytest
+from pymatgen.core import Structure
+
+from crystal_ldm.generate import make_request
+from crystal_ldm.recipe import from_recipe, read_recipe
+from tests.widgets.crystals import perovskite, rock_salt
+from widgets import (
+    FilesPanel,
+    Workbench,
+)
+from widgets.browser.drop_zone import DropZone
+from widgets.browser.save_button import SaveButton
+from widgets.export.archive import zip_crystals
+from widgets.export.upload import read_upload
+from widgets.made import Made
+
+QUICK = {"sampling_steps": 2}
+
+
+def test_the_zip_holds_everything_and_its_recipe_makes_it_again(
+    bench: Workbench, tiny_ldm: Any
+) -> None:
+    bench.generate.form.formula.text = "NaCl"
+    bench.generate.generate()
+    assert bench.generate.job.wait(60)
+    bench.add([Made(rock_salt(), "varied")])
+    bench.gallery.update_rows({0: {"band_gap": 1.25}})
+    archive = zipfile.ZipFile(io.BytesIO(zip_crystals(bench.crystals, bench.gallery.rows)))
+    names = archive.namelist()
+    assert sum(name.endswith(".cif") for name in names) == 7
+    assert {"table.csv", "crystals.extxyz", "recipe.json", "recipe-2.json"} <= set(names)
+    table = list(csv.DictReader(io.StringIO(archive.read("table.csv").decode())))
+    assert [line["cif"] for line in table] == [n for n in names if n.endswith(".cif")]
+    assert table[0]["band_gap"] == "1.25" and table[-1]["origin"] == "varied"
+    frames = ase.io.read(io.StringIO(archive.read("crystals.extxyz").decode()), ":", "extxyz")
+    assert [frame.info["id"] for frame in frames] == [line["id"] for line in table]
+    for line, made in zip(table, bench.crystals, strict=True):
+        poscar = Structure.from_str(archive.read(f"poscar/{line['id']}.vasp").decode(), "poscar")
+        assert poscar.composition == made.structure.composition
+    again = from_recipe(archive.read(table[1]["cif"]), tiny_ldm).to_structures()[0]
+    assert again.lattice.abc == pytest.approx(bench.crystals[1].structure.lattice.abc, abs=1e-4)
+    with pytest.raises(ValueError, match="no crystal to download"):
+        zip_crystals([])
+
+
+def test_a_dropped_cif_refills_the_form_with_its_seed(bench: Workbench) -> None:
+    bench.tabs.selected_index = 5
+    data = zip_crystals(bench.crystals)
+    archive = zipfile.ZipFile(io.BytesIO(data))
+    cif = next(archive.read(name) for name in archive.namelist() if name.endswith(".cif"))
+    form = bench.generate.form
+    form.formula.text, form.conditions.values = "NaCl", {}
+    bench.files.zone._on_message(None, {"name": "a.cif"}, [memoryview(cif)])
+    assert form.formula.text == "SrTiO3" and form.conditions.values == {"band_gap": 2.3}
+    assert (form.seed.seed, form.seed.fresh, form.num_samples) == (0, False, 3)
+    assert bench.files.notice.level == "good" and bench.generate.notice.text == ""
+    other = {**read_recipe(cif), "model_hash": "0" * 64}
+    bench.files.load("other.json", json.dumps(other).encode())
+    assert "Another model made it" in bench.generate.notice.text
+    bench.files.zone._on_message(None, {"name": "b.cif"}, [b"data_x\n"])
+    assert bench.files.notice.level == "error" and "holds no recipe" in bench.files.notice.text
+    bench.files.zone._on_message(None, {"refused": "huge.cif is larger than 20 MB."}, [])
+    assert bench.files.notice.text == "huge.cif is larger than 20 MB."
+
+
+def test_code_is_escaped(tiny_ldm: Any) -> None:
+    recipe = tiny_ldm.sample(make_request("NaCl"), 1, **QUICK).recipe
+    panel = FilesPanel(lambda: ([], []), {**recipe, "model": "<script>alert(1)</script>"})
+    assert "<script>" not in panel._code.value and "&lt;script&gt;" in panel._code.value
+
+
+def test_save_button_sends_the_file_once_made() -> None:
+    sent: list[Any] = []
+    button = SaveButton(lambda: ("a.zip", b"content"))
+    button.send = lambda content, buffers=None: sent.append((content, buffers))  # type: ignore[method-assign]
+    button.save()
+    assert sent == [({"name": "a.zip"}, [b"content"])]
+    broken = SaveButton(lambda: zip_crystals([]) and ("", b""))
+    broken.save()
+    assert broken.error == "There is no crystal to download yet."
+
+
+def test_drop_zone_hands_over_bytes() -> None:
+    files: list[tuple[str, bytes]] = []
+    zone = DropZone()
+    zone.on_files(lambda name, content: files.append((name, content)))
+    zone._on_message(None, {"name": "x.cif"}, [memoryview(b"abc")])
+    zone._on_message(None, {"name": "no buffer"}, [])
+    assert files == [("x.cif", b"abc")]
+
+
+@pytest.mark.parametrize("kind", ["cif", "poscar"])
+def test_uploads_are_read(kind: str) -> None:
+    text = perovskite().to(fmt=kind).encode()
+    name = "any.cif" if kind == "cif" else "POSCAR"
+    assert read_upload(name, text).composition.reduced_formula == "SrTiO3"
+    with pytest.raises(ValueError, match=r"cannot be parsed|cut short|empty"):
+        read_upload(name, text[: len(text) // 3])
