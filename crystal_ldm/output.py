@@ -81,7 +81,7 @@ class ResultWriter:
             row, number = int(result.row[i]), int(result.number[i])
             line = self._write_crystal(result, i, structure, row, number)
             lines.append(line)
-            frames.append(_extxyz(structure, line["id"]))
+            frames.append(extxyz_frame(structure, line["id"]))
         self._append(EXTXYZ, "".join(frames))
         self._append_rows(lines)
         return lines
@@ -213,7 +213,8 @@ def _plain(value: Any) -> Any:
     return "" if number is None or number != number else number
 
 
-def _extxyz(structure: Structure, name: str) -> str:
+def extxyz_frame(structure: Structure, name: str) -> str:
+    """Return a crystal as one frame of an extxyz file."""
     from ase import Atoms
     from ase.io import write
 

@@ -7,12 +7,9 @@ import io
 import json
 import zipfile
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from widgets.made import Made
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
 
 SYMPREC = 0.1
 """Å, tolerance of the symmetry search for the CIFs."""
@@ -29,6 +26,7 @@ def zip_crystals(crystals: Sequence[Made], rows: Sequence[dict[str, Any]] | None
         RequestError: there is no crystal.
     """
     from crystal_ldm.errors import RequestError
+    from crystal_ldm.output import extxyz_frame
 
     if not crystals:
         raise RequestError("There is no crystal to download yet.")
@@ -41,7 +39,7 @@ def zip_crystals(crystals: Sequence[Made], rows: Sequence[dict[str, Any]] | None
             cif, line = _describe(made, name, recipes)
             archive.writestr(f"cif/{name}.cif", cif)
             archive.writestr(f"poscar/{name}.vasp", made.structure.to(fmt="poscar"))
-            frames.append(_extxyz(made.structure, name))
+            frames.append(extxyz_frame(made.structure, name))
             lines.append({**line, **_extra(rows[i] if rows is not None else {}, line)})
         archive.writestr("crystals.extxyz", "".join(frames))
         archive.writestr("table.csv", _table(lines))
@@ -114,20 +112,4 @@ def _table(lines: list[dict[str, Any]]) -> str:
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
-    return text.getvalue()
-
-
-def _extxyz(structure: Structure, name: str) -> str:
-    from ase import Atoms
-    from ase.io import write
-
-    atoms = Atoms(
-        numbers=[site.specie.Z for site in structure],
-        scaled_positions=structure.frac_coords,
-        cell=structure.lattice.matrix,
-        pbc=True,
-        info={"id": name},
-    )
-    text = io.StringIO()
-    write(text, atoms, format="extxyz")
     return text.getvalue()
