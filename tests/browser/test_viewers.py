@@ -149,6 +149,7 @@ def test_without_webgl_a_flat_drawing_and_a_sentence(
     launch: Callable[..., Browser], visit: Callable[..., Visit]
 ) -> None:
     shown = visit(launch("--disable-3d-apis"))
+    shown.broken_on_purpose = True  # without WebGL NGL itself throws while it makes its stage
     shown.open(write_notebook("no_webgl", CELLS[:2]))
     shown.run_all()
     shown.page.wait_for_selector(f"{FIRST} .cl-plot .main-svg", timeout=30_000)
