@@ -10,7 +10,7 @@ from typing import Any
 import nbformat
 import plotly.graph_objects as go
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Playwright
 
 from crystal_ldm.errors import RunError
 from crystal_ldm.pipeline.html import export_html
@@ -55,15 +55,14 @@ def notebook(path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser(playwright: Playwright) -> Iterator[Browser]:
     names = ("chromium", "chromium-browser", "google-chrome")
     found = next(filter(None, map(shutil.which, names)), None)
     assert found, "Chromium is needed for this test: apt-get install chromium"
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-background-networking", "--enable-unsafe-swiftshader"]
-        started = playwright.chromium.launch(executable_path=found, args=flags)
-        yield started
-        started.close()
+    flags = ["--no-sandbox", "--disable-background-networking", "--enable-unsafe-swiftshader"]
+    started = playwright.chromium.launch(executable_path=found, args=flags)
+    yield started
+    started.close()
 
 
 def test_report_names_no_outside_address_and_keeps_what_it_can_show(tmp_path: Path) -> None:

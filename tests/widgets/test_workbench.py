@@ -121,8 +121,8 @@ def test_tabs_are_made_when_they_are_opened(bench: Workbench, until: Callable[..
     assert [len(tab.children) for tab in bench.tabs.children] == [1] * 6
     assert bench.compare.first is bench.gallery.structure
     bench.tabs.selected_index = 1
-    until(lambda: bench.player.num_frames == 3)
-    assert bench.player.structure is bench.crystals[0].structure
+    until(lambda: bench.player.structure is bench.crystals[0].structure)
+    assert bench.player.num_frames == 3
     bench.selected = 2
     until(lambda: bench.player.structure is bench.crystals[2].structure)
 
