@@ -20,7 +20,7 @@ class Optimizer:
         warmup_steps: steps of linear warm-up.
         max_steps: steps of the whole run.
         final_share: share of `learning_rate` that is left at `max_steps`.
-        weight_decay: decay of weight matrices; vectors (biases, norms) and embeddings have none.
+        weight_decay: decay of matrices, embeddings among them; vectors (biases, norms) have none.
         betas: decay rates of the two moments.
     """
 
