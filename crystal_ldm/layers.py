@@ -38,8 +38,20 @@ class Attention(nn.Module):
         b, n, h = x.shape
         q, k, v = self.qkv(x).view(b, n, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         q, k = self.norm_q(q).to(v.dtype), self.norm_k(k).to(v.dtype)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=key_mask)
+        y = _attend(q, k, v, key_mask)
         return self.out(y.transpose(1, 2).reshape(b, n, h))
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None) -> Tensor:
+    """Scaled dot-product attention of q, k, v (B, heads, N, d); `key_mask` (B, 1, 1, N)."""
+    if q.device.type != "cpu" or q.dtype != torch.bfloat16:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=key_mask)
+    # For the few atoms of a cell the fused kernel's bfloat16 version on a processor is up to eleven
+    # times slower, backward pass included, than these two products (benchmarks/README.md).
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    if key_mask is not None:
+        scores = scores.masked_fill(~key_mask, -torch.inf)
+    return scores.softmax(dim=-1) @ v
 
 
 class MLP(nn.Sequential):

@@ -122,6 +122,24 @@ class LDMModule(pl.LightningModule):
         self.latent_std.copy_(latents.std(dim=0).clamp_min(0.1 * latents.std().item()))
         self.ema.module.load_state_dict(self.network.state_dict())
 
+    def extend_data(self, crystals: CrystalBatch, data_info: dict[str, Any]) -> None:
+        """Note the further training set of a model that was trained before."""
+        self.data_info = {**self.data_info, **data_info, "elements": list(self.elements)}
+        self.network.extend_data(crystals)
+        self.ema.module.load_state_dict(self.network.state_dict())
+
+    def replace_vae(self, vae: VAEModule) -> LDMModule:
+        """Take another VAE, whose latents `set_data` has to see; return the module itself.
+
+        Raises:
+            ConfigError: if its latents differ in size.
+        """
+        check_sizes(vae, self.network.denoiser, self.diffusion)
+        self.vae = vae.requires_grad_(False).eval()
+        self.config = {**self.config, "vae": vae.config}
+        self.data_info = {}
+        return self
+
     def training_items(self, crystals: CrystalBatch) -> LatentBatch:
         """Encode crystals once, for all of the training."""
         encoded = self.network.encode(crystals, labels=True)

@@ -49,20 +49,25 @@ class ConditionedDenoiser(nn.Module):
         for condition in self.properties.values():
             condition.set_data(label_values(condition.label or "", crystals.conditions))
 
+    def extend_data(self, crystals: CrystalBatch) -> None:
+        """Let each condition see the values of a further training set."""
+        for condition in self.properties.values():
+            condition.extend_data(crystals.conditions.get(condition.label or "", []))
+
     def encode(self, crystals: CrystalBatch, labels: bool = False) -> dict[str, Tensor]:
         """Return encoded values (B, F) of the conditions on the whole crystal; missing ones null.
 
-        With `labels` values are looked up by the label's name, else by the condition's.
+        With `labels` values are a data set's: looked up by the label's name instead of the
+        condition's, and missing where the training set knows nothing like them.
         """
         encoded = {}
         for name, condition in self.properties.items():
             key = condition.label if labels else name
             values = crystals.conditions.get(key or name)
-            encoded[name] = (
-                condition.null_encoding(len(crystals))
-                if values is None
-                else condition.encode(values)
-            )
+            if values is None:
+                encoded[name] = condition.null_encoding(len(crystals))
+            else:
+                encoded[name] = condition.encode(condition.known(values) if labels else values)
         return encoded
 
     def embed(self, atomic_numbers: Tensor, encoded: Mapping[str, Tensor]) -> Embedded:

@@ -26,6 +26,7 @@ class TrainingOptions:
 
     batch_size: int = 128
     precision: str = "32-true"
+    compile: bool = False
     gradient_clip: float = 1.0
     checkpoint_minutes: float = 3.0
     log_every: int = 50
@@ -83,7 +84,7 @@ def train(
         config: the experiment.
         run_dir: where checkpoints and metrics go; a run found there is resumed.
         data_dir: folder of the data set's files, where it needs one.
-        vae_ckpt: for an LDM, the trained VAE; not needed with `init_from`.
+        vae_ckpt: for an LDM, the trained VAE; empty with `init_from`: that model's.
         init_from: a model of the same kind whose weights to start with.
         max_minutes: time budget of this call.
         options: further arguments of `fit`, e.g. `stop` and `live`.
@@ -111,29 +112,29 @@ def build_module(
 ) -> Any:
     """Build the module to train: new, or with the weights of `init_from`.
 
+    Given both, an LDM starts with the weights of `init_from` and the VAE of `vae_ckpt`.
+
     Raises:
         ConfigError: if an LDM is given no VAE.
         CheckpointError: if `vae_ckpt` or `init_from` cannot be used.
     """
+    from crystal_ldm.vae_module import VAEModule
+
+    vae = VAEModule.load_from_checkpoint(resolve_model(vae_ckpt)) if vae_ckpt else None
     if init_from:
-        return _with_weights(config, target_class(config["_target_"]), resolve_model(init_from))
+        cls = target_class(config["_target_"])
+        module = _with_weights(config, cls, resolve_model(init_from))
+        return module if vae is None else module.replace_vae(vae)
     if key == "ldm_module":
-        if not vae_ckpt:
+        if vae is None:
             raise ConfigError(
                 "An LDM is trained on the latents of a VAE: give vae_ckpt, the model.safetensors "
                 "or checkpoint of a run of notebook 02_vae."
             )
-        from crystal_ldm.vae_module import VAEModule
-
-        vae = VAEModule.load_from_checkpoint(resolve_model(vae_ckpt))
         config = {**config, "vae": vae.config}
-        module = instantiate(config)
-        module.vae.load_state_dict(vae.state_dict())
-        module.vae.data_info = vae.data_info
-    else:
-        module = instantiate(config)
+    module = instantiate(config)
     module.config = config
-    return module
+    return module if vae is None else module.replace_vae(vae)
 
 
 def resolve_model(path: str | Path) -> Path:
@@ -143,13 +144,10 @@ def resolve_model(path: str | Path) -> Path:
 
 
 def _with_weights(config: dict[str, Any], cls: Any, path: Path) -> Any:
-    """Return the module of a checkpoint with the optimiser and seed of the new experiment."""
+    """Return the module of a checkpoint: its architecture, and the new experiment's numbers."""
     checkpoint = Checkpoint.read(path)
-    kept = dict(checkpoint.metadata["config"])
-    for name in ("optimizer", "seed"):
-        if name in config:
-            kept[name] = config[name]
-    checkpoint.metadata["config"] = kept
+    new = {k: v for k, v in config.items() if k == "optimizer" or not isinstance(v, dict)}
+    checkpoint.metadata["config"] = {**checkpoint.metadata["config"], **new}
     module = load_module(cls, checkpoint)
-    module.config = kept
+    module.config = checkpoint.metadata["config"]
     return module.train()

@@ -24,6 +24,8 @@ from crystal_ldm.training.callbacks import (
     StopWhenAsked,
     Validation,
 )
+from crystal_ldm.layers import TransformerBlock
+from crystal_ldm.ldm_module.denoisers import DiTBlock
 from crystal_ldm.training.stream import StepStream
 from crystal_ldm.vae_module.vocabulary import representable
 
@@ -45,6 +47,7 @@ def fit(
     validate_every: int = 500,
     gradient_clip: float = 1.0,
     precision: str = "32-true",
+    compile: bool = False,
     stop: threading.Event | None = None,
     live: Live | None = None,
     progress: bool = True,
@@ -67,6 +70,8 @@ def fit(
         log_every, validate_every: steps between lines of metrics, and between validations.
         gradient_clip: largest norm of the gradient.
         precision: Lightning's name of the precision of training, e.g. `bf16-mixed`.
+        compile: whether `torch.compile` fuses the transformer blocks' small operations: some 15 %
+            faster after half a minute; needs a C++ compiler. Losses agree to rounding.
         stop: an event that ends the training when it is set.
         live: called with each line of metrics.
         progress: whether to print each line.
@@ -80,11 +85,13 @@ def fit(
     train, val = usable_parts(dataset, module)
     info = data_info(dataset, train)
     if module.data_info:  # it starts with the weights of another model and keeps its vocabulary
-        module.data_info = {**module.data_info, **info, "elements": list(module.elements)}
+        module.extend_data(train, info)
     else:
         module.set_data(train, info)
     items = module.training_items(train)
     held_out = module.training_items(val)
+    if compile:
+        compile_blocks(module)
     stream = StepStream(items, train.num_atoms.numpy(), batch_size, module.seed)
     order = np.argsort(val.num_atoms.numpy(), kind="stable")
     val_batches = [held_out[torch.as_tensor(rows)] for rows in _chunks(order, batch_size)]
@@ -117,6 +124,17 @@ def fit(
     else:
         best = module
     return best
+
+
+def compile_blocks(module: torch.nn.Module) -> None:
+    """Have `torch.compile` fuse each transformer block when it is first used.
+
+    Blocks of one shape share the compiled code, which takes half a minute; whole networks took more
+    than eight minutes.
+    """
+    for part in module.modules():
+        if isinstance(part, (TransformerBlock, DiTBlock)):
+            part.compile(dynamic=True)
 
 
 def _no_notices(record: logging.LogRecord) -> bool:

@@ -97,6 +97,10 @@ class VAEModule(pl.LightningModule):
         self.lattice_std.copy_(standard.std(dim=0).clamp_min(0.02))
         self.data_info = data_info
 
+    def extend_data(self, batch: CrystalBatch, data_info: dict[str, Any]) -> None:
+        """Note the further training set of a model that was trained before."""
+        self.data_info = {**self.data_info, **data_info, "elements": list(self.elements)}
+
     def posterior(self, batch: CrystalBatch) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance of q(z | crystal), each (B, N, latent_dim).
 

@@ -58,6 +58,13 @@ class Condition(nn.Module, ABC):
             DataError: if they cannot be used.
         """
 
+    def extend_data(self, values: Values) -> None:  # noqa: B027
+        """Note the values of a further training set, of a model that was trained before."""
+
+    def known(self, values: Values) -> Values:
+        """Return a data set's values, those unlike the training set's replaced by missing ones."""
+        return values
+
     @abstractmethod
     def encode(self, values: Values) -> Tensor:
         """Return values, one a row, as a float tensor (B, F); a row of NaN is the null condition.

@@ -85,6 +85,20 @@ class ScalarCondition(Condition):
         self.edges.copy_(torch.linspace(low.item(), top.item(), _BINS + 1))
         self.counts.copy_(torch.histc(given, _BINS, low.item(), top.item()))
 
+    def extend_data(self, values: Values) -> None:
+        """Widen the range to that of a further training set."""
+        if isinstance(values, Tensor) and bool(values.isfinite().any()):
+            given = values[values.isfinite()].float()
+            self.statistics[2] = torch.minimum(self.statistics[2], given.min())
+            self.statistics[3] = torch.maximum(self.statistics[3], given.max())
+
+    def known(self, values: Values) -> Values:
+        """Return values (B,) with NaN for those out of range."""
+        if not isinstance(values, Tensor):
+            return values
+        low, high = self.bounds
+        return values.float().where((values >= low - 1e-4) & (values <= high + 1e-4), torch.nan)
+
     def encode(self, values: Values) -> Tensor:
         """Return values (B, 1). Each must be a number within `bounds`, or NaN."""
         if not isinstance(values, Tensor) or values.ndim != 1:

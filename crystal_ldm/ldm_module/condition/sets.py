@@ -51,6 +51,10 @@ class CategoryCondition(Condition):
         if not any(_word(v) in self.options for v in _plain(values)):
             raise DataError(f"The label '{self.label}' has none of {', '.join(self.options)}.")
 
+    def known(self, values: Values) -> Values:
+        """Return values with None for those that are no category."""
+        return [v if _word(v) in self.options else None for v in _plain(values)]
+
     def encode(self, values: Values) -> Tensor:
         """Return indices (B, 1)."""
         words = [_word(v) for v in _plain(values)]
