@@ -30,7 +30,7 @@ help:
 	@echo "make lab       JupyterLab at notebooks/04_sample.ipynb"
 	@echo "make test      all tests"
 	@echo "make check     lint, format, types, notebooks without outputs"
-	@echo "make bench     speed tables"
+	@echo "make bench     speed: a table, runs/bench.json and runs/bench.html"
 
 install: $(STAMP)
 
@@ -74,7 +74,7 @@ check: $(STAMP)
 	"$(PY)" -m crystal_ldm.pipeline stripped notebooks
 
 bench: $(STAMP)
-	"$(PY)" -m benchmarks
+	"$(PY)" -m benchmarks --compile --growth
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache

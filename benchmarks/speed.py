@@ -14,9 +14,13 @@ import torch
 from benchmarks.machine import best_time, training_gflop
 from crystal_ldm.config import load_config
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.data import load_dataset
+from crystal_ldm.evaluate import evaluate
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.random import torch_generator
 from crystal_ldm.training.experiment import build_module
+from crystal_ldm.training.fit import compile_blocks
+from crystal_ldm.training.stream import StepStream
 from crystal_ldm.typed_config import instantiate
 
 Row = dict[str, Any]
@@ -35,7 +39,7 @@ def random_crystals(count: int, num_atoms: int = NUM_ATOMS) -> CrystalBatch:
         num_atoms=torch.full((count,), num_atoms),
         frac_coords=torch.rand(count, num_atoms, 3, generator=generator),
         lattices=6 * torch.eye(3) + torch.rand(count, 3, 3, generator=generator),
-        conditions={"band_gap": 5 * torch.rand(count, generator=generator)},
+        conditions={"band_gap": torch.linspace(0, 5, count)},
     )
 
 
@@ -50,10 +54,19 @@ def new_ldm(name: str) -> LDMModule:
     return ldm
 
 
-def training(name: str, batch_size: int, precision: str, peak: float) -> Row:
+def training(
+    name: str,
+    batch_size: int,
+    precision: str,
+    peak: float,
+    num_atoms: int = NUM_ATOMS,
+    compile: bool = False,
+) -> Row:
     """Return the rate of whole training steps: loss, backward, clipping, AdamW, EMA, batching."""
     ldm = new_ldm(name).train()
-    items = ldm.training_items(random_crystals(4 * batch_size))
+    items = ldm.training_items(random_crystals(4 * batch_size, num_atoms))
+    if compile:
+        compile_blocks(ldm)
     optimizer = ldm.configure_optimizers()["optimizer"]
     rows: Iterator[torch.Tensor] = iter(
         torch.arange(4 * batch_size).roll(i * batch_size)[:batch_size] for i in range(10_000)
@@ -70,9 +83,9 @@ def training(name: str, batch_size: int, precision: str, peak: float) -> Row:
         ldm.ema.update_parameters(ldm.network)
 
     seconds = best_time(step, repeats=4)
-    achieved = batch_size * training_gflop(ldm.network.denoiser, NUM_ATOMS) / seconds
+    achieved = batch_size * training_gflop(ldm.network.denoiser, num_atoms) / seconds
     return {
-        "what": f"train LDM {name}",
+        "what": f"train LDM {name}{', compiled' if compile else ''}",
         "precision": precision,
         "batch": batch_size,
         "crystals/s": batch_size / seconds,
@@ -106,20 +119,66 @@ def vae_training(batch_size: int, precision: str) -> Row:
 
 
 def sampling(
-    ldm: LDMModule, name: str, steps: int, scale: float, precision: str, count: int = 128
+    ldm: LDMModule,
+    name: str,
+    steps: int,
+    scale: float,
+    precision: str,
+    sampler: str = "ddim",
+    count: int = 256,
 ) -> Row:
     """Return the rate of sampling with decoding, from a request to crystals."""
     request = CrystalBatch.from_formulas(["Ca2Ti2O6"], band_gap=[2.0])
-    options = {"sampling_steps": steps, "cfg_scale": scale, "precision": precision}
+    options: dict[str, Any] = {
+        "sampler": sampler,
+        "sampling_steps": steps,
+        "cfg_scale": scale,
+        "precision": precision,
+    }
     seconds = best_time(lambda: ldm.sample(request, count, **options), repeats=2)
     return {
         "what": f"sample {name}",
         "precision": precision,
         "batch": "auto",
+        "sampler": sampler,
         "steps": steps,
         "cfg_scale": scale,
         "crystals/s": count / seconds,
     }
+
+
+def data_loading() -> list[Row]:
+    """Return how fast the default data set opens, is read in batches, and is fed to training."""
+    seconds = best_time(lambda: load_dataset("oqmd_icsd", progress=False), repeats=3)
+    dataset = load_dataset("oqmd_icsd", progress=False)
+    rows = dataset.indices("train")
+    crystals = dataset.batch(rows)
+    stream = iter(StepStream(crystals, crystals.num_atoms.numpy(), 64, seed=0))
+    next(stream)
+    batches = 50
+    return [
+        {"what": "open oqmd_icsd from its cache", "seconds": seconds},
+        {
+            "what": "read the training part into memory",
+            "crystals/s": len(rows) / best_time(lambda: dataset.batch(rows), repeats=3),
+        },
+        {
+            "what": "training batches of 64",
+            "crystals/s": 64
+            * batches
+            / best_time(lambda: [next(stream) for _ in range(batches)], repeats=3),
+        },
+    ]
+
+
+def evaluation(count: int = 400) -> Row:
+    """Return the rate of `evaluate` on real crystals with a reference set, on all cores."""
+    dataset = load_dataset("oqmd_icsd", progress=False)
+    crystals = dataset.batch(dataset.indices("val")[:count]).to_structures()
+    reference = dataset.batch(dataset.indices("test")).to_structures()
+    started = time.perf_counter()
+    evaluate(crystals, reference=reference)
+    return {"what": "evaluate", "crystals/s": len(crystals) / (time.perf_counter() - started)}
 
 
 def start_to_first_crystal() -> Row:

@@ -123,5 +123,8 @@ class GuidedDenoiser:
             tokens.append(token.expand(len(atomic_numbers), atomic_numbers.shape[1], -1))
             if vector is not None:
                 vectors.append(vector)
-        embedded = torch.cat(tokens), torch.cat(vectors) if vectors else None
-        return [one.weight for one in chosen], embedded
+        token = torch.cat(tokens)
+        vector, rows = None, torch.zeros(len(token), dtype=torch.long, device=token.device)
+        if vectors:  # many crystals of one request share their conditions: see DiT.forward
+            vector, rows = torch.cat(vectors).unique(dim=0, return_inverse=True)
+        return [one.weight for one in chosen], (token, vector, rows)

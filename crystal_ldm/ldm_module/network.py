@@ -12,8 +12,8 @@ from crystal_ldm.ldm_module.condition import Composition, Condition
 from crystal_ldm.ldm_module.condition.base import label_values
 from crystal_ldm.ldm_module.denoisers import DiT
 
-Embedded = tuple[Tensor, Tensor | None]
-"""Token condition (B, N, H) and vector condition (B, H) of a batch."""
+Embedded = tuple[Tensor, Tensor | None] | tuple[Tensor, Tensor | None, Tensor]
+"""Token condition (B, N, H) and vector condition (B, H) of a batch, or (U, H) and its rows (B,)."""
 
 
 class ConditionedDenoiser(nn.Module):

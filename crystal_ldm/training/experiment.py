@@ -146,8 +146,20 @@ def resolve_model(path: str | Path) -> Path:
 def _with_weights(config: dict[str, Any], cls: Any, path: Path) -> Any:
     """Return the module of a checkpoint: its architecture, and the new experiment's numbers."""
     checkpoint = Checkpoint.read(path)
+    old = checkpoint.metadata["config"]
     new = {k: v for k, v in config.items() if k == "optimizer" or not isinstance(v, dict)}
-    checkpoint.metadata["config"] = {**checkpoint.metadata["config"], **new}
+    conditions = {
+        name: {**kept, **_dropouts(config.get("conditions", {}).get(name, {}))}
+        for name, kept in old.get("conditions", {}).items()
+    }
+    if conditions:
+        new["conditions"] = conditions
+    checkpoint.metadata["config"] = {**old, **new}
     module = load_module(cls, checkpoint)
     module.config = checkpoint.metadata["config"]
     return module.train()
+
+
+def _dropouts(condition: dict[str, Any]) -> dict[str, Any]:
+    """Return what a condition's configuration says about training alone."""
+    return {key: condition[key] for key in ("dropout", "partial") if key in condition}

@@ -20,12 +20,23 @@ class DiTBlock(nn.Module):
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
 
-    def forward(self, x: Tensor, condition: Tensor, key_mask: Tensor | None) -> Tensor:
-        """Map x (B, N, H) to (B, N, H); `condition` (B, H) has been through a SiLU."""
-        modulation = self.modulation(condition).unsqueeze(1).chunk(6, dim=-1)
+    def forward(
+        self, x: Tensor, condition: Tensor, key_mask: Tensor | None, rows: Tensor | None = None
+    ) -> Tensor:
+        """Map x (B, N, H) to (B, N, H).
+
+        `condition` (B, H) has been through a SiLU; with `rows` (B,) it is (U, H), and crystal i
+        takes its row `rows[i]`.
+        """
+        modulation = _of_crystals(self.modulation(condition), rows).chunk(6, dim=-1)
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation
         x = x + gate1 * self.attention(self.norm1(x) * (1 + scale1) + shift1, key_mask)
         return x + gate2 * self.mlp(self.norm2(x) * (1 + scale2) + shift2)
+
+
+def _of_crystals(values: Tensor, rows: Tensor | None) -> Tensor:
+    """Return values (B, 1, F) of crystals, given once for all crystals with the same condition."""
+    return (values if rows is None else values[rows]).unsqueeze(1)
 
 
 class DiT(nn.Module):
@@ -79,16 +90,20 @@ class DiT(nn.Module):
         mask: Tensor | None = None,
         token_condition: Tensor | None = None,
         condition: Tensor | None = None,
+        rows: Tensor | None = None,
     ) -> Tensor:
         """Return the prediction (B, N, output_dim) for noisy latents.
 
         Args:
             x: (B, N, latent_dim).
-            timestep: (B,) or a single one (1,).
+            timestep: (B,), or a single one (1,) for all.
             num_atoms: (B,).
             mask: (B, N), True where there is an atom; None: everywhere.
             token_condition: (B, N, hidden_size), added to the tokens.
             condition: (B, hidden_size), added to the embedding of the timestep.
+            rows: (B,), with a single timestep and a `condition` of shape (U, hidden_size): which
+                row of it each crystal takes. What depends on the condition alone is computed once
+                for each row.
         """
         tokens = self.input(x) + self.position(num_atoms, x.shape[1])
         if token_condition is not None:
@@ -96,9 +111,9 @@ class DiT(nn.Module):
         vector = self.timestep(sinusoidal_embedding(timestep, 256))
         if condition is not None:
             vector = vector + condition
-        vector = self.activation(vector.expand(len(x), -1))
+        vector = self.activation(vector if rows is not None else vector.expand(len(x), -1))
         key_mask = attention_mask(mask)
         for block in self.blocks:
-            tokens = block(tokens, vector, key_mask)
-        shift, scale = self.modulation(vector).unsqueeze(1).chunk(2, dim=-1)
+            tokens = block(tokens, vector, key_mask, rows)
+        shift, scale = _of_crystals(self.modulation(vector), rows).chunk(2, dim=-1)
         return self.output(self.norm(tokens) * (1 + scale) + shift)

@@ -1,0 +1,96 @@
+"""How cost grows: with the batch size, the number of atoms and the number of samples."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import best_time
+from benchmarks.speed import Row, training
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.ldm_module import LDMModule
+
+TITLES = {
+    "training by batch size": ("crystals in a batch", "crystals/s"),
+    "training by atoms": ("atoms in a crystal", "atoms/s"),
+    "sampling by batch size": ("crystals in a batch", "crystals/s"),
+    "sampling by atoms": ("atoms in a crystal", "atoms/s"),
+    "memory by samples": ("crystals asked for", "peak memory, MB"),
+    "memory by batch size": ("crystals in a batch", "peak memory, MB"),
+}
+
+
+def training_growth(name: str, peak: float) -> Iterable[Row]:
+    """Yield rates of training in bfloat16 over batch sizes and numbers of atoms."""
+    for size in (8, 16, 32, 64, 128, 256):
+        row = training(name, size, "bfloat16", peak)
+        yield _row("training by batch size", size, row["crystals/s"])
+    for atoms in (2, 5, 10, 20):
+        row = training(name, 640 // atoms, "bfloat16", peak, atoms)
+        yield _row("training by atoms", atoms, atoms * row["crystals/s"])
+
+
+def sampling_growth(ldm: LDMModule) -> Iterable[Row]:
+    """Yield rates of guided sampling with 5 steps over batch sizes and numbers of atoms."""
+    for size in (1, 4, 16, 64, 256):
+        request = CrystalBatch.from_formulas(["Ca2Ti2O6"])
+        yield _row("sampling by batch size", size, size / _seconds(ldm, request, size))
+    for formula, atoms in (("NaCl", 2), ("CaTiO3", 5), ("Ca2Ti2O6", 10), ("Ca4Ti4O12", 20)):
+        count = 640 // atoms
+        seconds = _seconds(ldm, CrystalBatch.from_formulas([formula]), count)
+        yield _row("sampling by atoms", atoms, count * atoms / seconds)
+
+
+def memory_growth() -> Iterable[Row]:
+    """Yield the peak memory of fresh processes that sample more, and in larger batches."""
+    for count in (64, 256, 1024, 4096):
+        yield _row("memory by samples", count, _peak_memory(count, 64))
+    for size in (16, 64, 256, 1024):
+        yield _row("memory by batch size", size, _peak_memory(1024, size))
+
+
+def write_figure(rows: Iterable[Row], path: Path) -> None:
+    """Write one plot for each kind of growth into an HTML file that needs no network."""
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    rows = list(rows)
+    names = [name for name in TITLES if any(row["what"] == name for row in rows)]
+    figure = make_subplots(rows=-(-len(names) // 2), cols=2, subplot_titles=names)
+    for i, name in enumerate(names):
+        chosen = [row for row in rows if row["what"] == name]
+        x, y = ([row[key] for row in chosen] for key in ("x", "y"))
+        place = {"row": i // 2 + 1, "col": i % 2 + 1}
+        figure.add_trace(go.Scatter(x=x, y=y, mode="lines+markers", showlegend=False), **place)
+        figure.update_xaxes(title_text=TITLES[name][0], type="log", **place)
+        figure.update_yaxes(title_text=TITLES[name][1], rangemode="tozero", **place)
+    figure.update_layout(height=340 * -(-len(names) // 2), template="plotly_white")
+    figure.write_html(path, include_plotlyjs=True)
+
+
+def _row(what: str, x: int, y: float) -> Row:
+    return {"what": what, "x": x, "y": float(y)}
+
+
+def _seconds(ldm: LDMModule, request: CrystalBatch, count: int) -> float:
+    options: dict[str, Any] = {"sampling_steps": 5, "batch_size": count, "precision": "bfloat16"}
+    return best_time(lambda: ldm.sample(request, count, **options), repeats=2)
+
+
+def _peak_memory(count: int, batch_size: int) -> float:
+    """Return the peak memory, MB, of a process that samples with the shipped model."""
+    code = (
+        "import resource, crystal_ldm; from crystal_ldm.crystals import CrystalBatch;"
+        "from benchmarks.machine import peak_memory_mb;"
+        "m = crystal_ldm.load_pretrained(); r = CrystalBatch.from_formulas(['Ca2Ti2O6']);"
+        f"[b for b in m.iter_sample(r, {count}, sampling_steps=2, batch_size={batch_size})];"
+        "print(peak_memory_mb())"
+    )
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=root
+    )
+    return float(done.stdout)
