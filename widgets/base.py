@@ -171,6 +171,14 @@ def button(
     return made
 
 
+def disable(made: ipw.Button, why: str) -> None:
+    """Disable a button and let it say why; an empty `why` enables it again."""
+    usual = made.tooltip if not made.disabled else getattr(made, "usual_tip", made.tooltip)
+    made.usual_tip = usual
+    made.disabled = bool(why)
+    made.tooltip = why or usual
+
+
 def fold(text: str, content: ipw.DOMWidget, opened: bool = False) -> ipw.Box:
     """Return `content` below a button that folds it away."""
     switch = ipw.ToggleButton(opened, description=text, icon="caret-right")

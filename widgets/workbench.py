@@ -161,16 +161,20 @@ class Workbench(Panel):
 
     def _make_compare(self) -> ipw.DOMWidget:
         self.compare = Compare(height=260)
-        self.other = CrystalSource("Compared with", self._givers())
+        self.other = CrystalSource("Compared with", self._givers(), self._find)
 
         def show(_: Any = None) -> None:
-            self.compare.second = self.other.structure
+            with self.compare.hold_trait_notifications():
+                crystal, origin = self.other.structure, self.other.origin
+                formula = crystal.composition.reduced_formula if crystal else ""
+                self.compare.second_name = f"{formula} ({origin})" if crystal else ""
+                self.compare.second = crystal
 
-        self.other.observe(show, "structure")
-        return column(self.other.widget, self.compare.widget)
+        self.other.observe(show, ["structure", "origin"])
+        return column(self.other.widget, self.compare.widget, css="cl-compare-tab")
 
     def _make_vary(self) -> ipw.DOMWidget:
-        self.vary = VaryPanel(self.generate.ldm, self._givers())
+        self.vary = VaryPanel(self.generate.ldm, self._givers(), self._find)
         self.vary.on_made(self.add)
         return self.vary.widget
 
@@ -185,6 +189,10 @@ class Workbench(Panel):
         )
         self.files.observe(self.notice.guard(lambda change: self._load(change.new)), "loaded")
         return self.files.widget
+
+    @property
+    def _find(self) -> Callable[[str], Structure | None] | None:
+        return None if self._seeker is None else self._seeker.find
 
     def _givers(self) -> dict[str, Callable[[], Structure | None]]:
         givers: dict[str, Callable[[], Structure | None]] = {
@@ -208,13 +216,16 @@ class Workbench(Panel):
         self.tabs.selected_index = 0
 
     def _on_selected(self) -> None:
+        # A background thread may come here while the part of a new tab is still being made.
         name = TABS[self.tabs.selected_index or 0]
         made = self.current
         if name == "Trajectory":
             self._show_trajectory()
-        elif name == "Compare":
-            self.compare.first = None if made is None else made.structure
-        elif name == "Code and files":
+        elif name == "Compare" and hasattr(self, "compare"):
+            with self.compare.hold_trait_notifications():
+                self.compare.first_name = self.gallery.viewer.title
+                self.compare.first = None if made is None else made.structure
+        elif name == "Code and files" and hasattr(self, "files"):
             self.files.recipe = None if made is None else made.recipe
 
     def _show_trajectory(self) -> None:

@@ -111,9 +111,10 @@ def visit(lab: Lab) -> Iterator[Callable[..., Visit]]:
                 made.outside.append(url)
 
         made.page.on("request", on_request)
+        made.page.on("websocket", lambda socket: socket.on("framereceived", made.on_frame))
 
         def on_error(error: object) -> None:
-            if SLOW not in str(error):
+            if not any(text in str(error) for text in (SLOW, *made.known)):
                 made.errors.append(str(error))
 
         made.page.on("pageerror", on_error)

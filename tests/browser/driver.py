@@ -86,6 +86,29 @@ class Lab:
         (notebooks / "tracker.jupyterlab-settings").write_text(json.dumps(whole))
 
 
+@dataclass(frozen=True)
+class Traffic:
+    """What came from the server over websockets: messages, and their bytes."""
+
+    messages: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Traffic) -> Traffic:
+        return Traffic(self.messages + other.messages, self.bytes + other.bytes)
+
+    def __sub__(self, other: Traffic) -> Traffic:
+        return Traffic(self.messages - other.messages, self.bytes - other.bytes)
+
+
+def keep(name: str, figure: object) -> None:
+    """Print a measured figure, and keep it among the artefacts in timings.json."""
+    print(f"\n{name}: {figure}")
+    ARTEFACTS.mkdir(parents=True, exist_ok=True)
+    path = ARTEFACTS / "timings.json"
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps({**known, name: figure}, indent=1, sort_keys=True, default=float))
+
+
 @dataclass
 class Visit:
     """A page that shows one notebook, with what it asked for and what went wrong in it.
@@ -94,6 +117,8 @@ class Visit:
         outside: addresses outside localhost that the page asked for.
         errors: uncaught errors in the page.
         broken_on_purpose: errors in the page are what the test is about.
+        known: parts of errors that the program itself raises whatever is shown in it.
+        received: what the server has sent over websockets.
     """
 
     page: Page
@@ -101,11 +126,17 @@ class Visit:
     outside: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     broken_on_purpose: bool = False
+    known: tuple[str, ...] = ()
+    received: Traffic = Traffic()
 
-    def open(self, path: Path) -> None:
-        """Open a notebook and wait for its kernel."""
+    def on_frame(self, payload: str | bytes) -> None:
+        """Count a message from the server."""
+        self.received += Traffic(1, len(payload))
+
+    def open(self, path: Path, program: str = "lab/tree") -> None:
+        """Open a notebook and wait for its kernel; `program` is "notebooks" for Notebook 7."""
         where = path.relative_to(ROOT).as_posix()
-        self.page.goto(f"{self.lab.url}/lab/tree/{where}?token={TOKEN}&reset")
+        self.page.goto(f"{self.lab.url}/{program}/{where}?token={TOKEN}&reset")
         self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
         self.page.wait_for_selector("[data-status=idle]", state="attached", timeout=60_000)
 
@@ -121,6 +152,7 @@ class Visit:
         """
         started = time.monotonic()
         for _ in range(8):  # the menu does nothing until the kernel has answered
+            self._choose_kernel()
             self.page.click("#jp-MainMenu .lm-MenuBar-itemLabel:text-is('Run')")
             self.page.click(".lm-Menu-itemLabel:text-is('Run All Cells')")
             started = time.monotonic()
@@ -137,6 +169,14 @@ class Visit:
         assert not self.cell_errors(), self.cell_errors()
         assert not pressing, f"{pressing} was never enabled"
         return time.monotonic() - started
+
+    def _choose_kernel(self) -> None:
+        """Take the kernel that JupyterLab proposes; on a slow machine it asks which to start."""
+        dialog = self.page.locator(".jp-Dialog")
+        if dialog.count():
+            text = dialog.first.inner_text()
+            assert text.startswith("Select Kernel"), f"JupyterLab asks: {text}"
+            self.page.click(".jp-Dialog .jp-mod-accept")
 
     def cell_errors(self) -> list[str]:
         """Return the tracebacks that cells have printed."""

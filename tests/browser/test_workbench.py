@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import time
 import zipfile
 from collections.abc import Callable
@@ -15,7 +16,8 @@ from playwright.sync_api import Browser, Page, expect
 from pymatgen.core import Structure
 
 from crystal_ldm.recipe import read_recipe
-from tests.browser.driver import MODEL, SCRUB, Visit, copy_notebook
+from tests.browser.driver import MODEL, SCRUB, Visit, copy_notebook, keep
+from tests.widgets.crystals import perovskite
 from widgets.viewers.elements import element_colour
 
 BENCH = ".cl-workbench"
@@ -23,6 +25,13 @@ ROWS = f"{BENCH} .cl-gallery .cl-table tbody tr[data-index]"
 GALLERY = f"{BENCH} .cl-gallery"
 MOVIE = f"{BENCH} .cl-trajectory"
 SIDE = f"{BENCH} .cl-side"
+
+
+FOCUSED = """() => {
+  const e = document.activeElement;
+  return e.innerText?.trim() || e.getAttribute("aria-label") || e.className || e.tagName;
+}"""
+"""What has the keyboard's focus."""
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +42,13 @@ def seen(
     shown = visit(browser, width=1440, height=1500)
     run_dir = tmp_path_factory.mktemp("runs") / "run"
     shown.open(copy_notebook("04_sample", num_samples=6, run_dir=str(run_dir), ldm_ckpt=MODEL))
-    shown.run_all()
-    shown.page.wait_for_selector(f"{GALLERY} .cl-ngl[data-ticket]", timeout=30_000)
+    for which in ("with_imports", "after_imports"):
+        started = time.monotonic()
+        shown.run_all()
+        shown.page.wait_for_selector(f"{GALLERY} .cl-ngl[data-ticket]", timeout=60_000)
+        expect(shown.page.locator(f"{SIDE} .cl-generate")).to_be_enabled(timeout=30_000)
+        keep(f"run_all_to_panel_s_{which}", round(time.monotonic() - started, 1))
+    assert time.monotonic() - started < 30, "far more than the 10 s of an idle machine"
     shown.page.locator(BENCH).scroll_into_view_if_needed()
     return shown
 
@@ -66,6 +80,21 @@ def test_run_all_shows_the_run_and_its_request(seen: Visit) -> None:
     seen.shot("workbench", BENCH)
 
 
+def test_judge_all_and_relax_selected(seen: Visit) -> None:
+    page = seen.page
+    page.click(f"{GALLERY} .cl-judge")
+    said = page.locator(f"{GALLERY} .cl-judge-bar .cl-notice").last
+    expect(said).to_contain_text("Of 6 crystals: valid", timeout=120_000)
+    head = page.locator(f"{GALLERY} thead")
+    for column in ("Sound", "New", "Unique", "Gap"):
+        expect(head).to_contain_text(column)
+    page.click(f"{GALLERY} .cl-relax")
+    expect(said).to_contain_text("Relaxed in", timeout=120_000)
+    expect(page.locator(ROWS)).to_have_count(7)
+    expect(page.locator(ROWS).last).to_contain_text("relaxed")
+    seen.shot("judged", BENCH)
+
+
 def test_formula_gap_generate_first_crystal_select(seen: Visit) -> None:
     page = seen.page
     page.fill(f"{SIDE} .cl-formula input", "Nacl")
@@ -88,10 +117,10 @@ def test_formula_gap_generate_first_crystal_select(seen: Visit) -> None:
     target = float(number.input_value())
     page.click(f"{SIDE} .cl-generate")
     waited = show_atoms(seen, {"NA", "CL"}, 30)
-    print(f"\nfrom Generate to the first crystal: {waited:.1f} s")
-    expect(page.locator(ROWS)).to_have_count(30, timeout=60_000)
+    keep("generate_to_first_crystal_s", round(waited, 1))
+    expect(page.locator(ROWS)).to_have_count(31, timeout=60_000)
     expect(page.locator(f"{SIDE} .cl-generate-panel")).to_contain_text("24 crystals in")
-    line = page.locator(ROWS).nth(9)
+    line = page.locator(ROWS).nth(10)
     line.click()
     expect(line).to_have_attribute("aria-selected", "true")
     expect(line).to_contain_text(f"{target:.2f}")
@@ -126,7 +155,7 @@ def test_scrubbing_the_denoising_changes_the_elements(seen: Visit) -> None:
     expect(where).to_contain_text("step 0 of 10")
     start = seen.atoms(MOVIE)
     assert sum(start.values()) and set(start) != set(end), f"{start} and {end}"
-    print(f"\nscrubbing a generated crystal: {sorted(round(t) for t in times)} ms a frame")
+    keep("scrubbing_a_generated_crystal_ms", sorted(round(t) for t in times))
     seen.shot("denoising", BENCH)
     tab(page, "Crystals")
 
@@ -173,7 +202,7 @@ def test_download_and_drop_a_cif(seen: Visit, tmp_path: Path) -> None:
     seen.shot("files", BENCH)
 
 
-def test_vary_and_grid(seen: Visit) -> None:
+def test_vary_and_interpolate(seen: Visit) -> None:
     page = seen.page
     tab(page, "Vary")
     vary = f"{BENCH} .cl-vary-panel"
@@ -185,6 +214,17 @@ def test_vary_and_grid(seen: Visit) -> None:
     page.wait_for_timeout(600)
     assert seen.atoms(vary)
     seen.shot("vary", BENCH)
+    page.fill(f"{vary} .cl-known input >> nth=1", "CaTiO3")
+    page.click(f"{vary} button:has-text('Find') >> nth=1")
+    expect(page.locator(f"{vary} .cl-good").nth(1)).to_contain_text("End: CaTiO3", timeout=30_000)
+    page.click(f"{vary} .cl-interpolate")
+    done = page.locator(f"{vary} > .cl-notice")
+    expect(done).to_contain_text(re.compile("crystals are below|as many atoms"), timeout=60_000)
+    seen.shot("interpolated", BENCH)
+
+
+def test_grid(seen: Visit) -> None:
+    page = seen.page
     tab(page, "Grid")
     grid = f"{BENCH} .cl-grid-panel"
     fill(page, f"{grid} .cl-field:has-text('scales') input", "1, 2")
@@ -205,8 +245,45 @@ def test_compare(seen: Visit) -> None:
     tab(page, "Crystals")
     page.locator(ROWS).nth(0).click()
     tab(page, "Compare")
-    page.click(f"{BENCH} .cl-tab-bar button:has-text('Selected crystal'):visible")
     compare = f"{BENCH} .cl-compare"
+    page.click(f"{BENCH} .cl-tab-bar button:has-text('Its nearest known crystal'):visible")
+    expect(page.locator(compare)).to_contain_text("tructure", timeout=60_000)
+    cif = perovskite().to(fmt="cif").encode()
+    seen.drop(f"{BENCH} .cl-compare-tab .cl-drop", "my.cif", cif)
+    expect(page.locator(compare)).to_contain_text("SrTiO3 (my.cif)", timeout=30_000)
     expect(page.locator(compare)).to_contain_text("The same structure", timeout=30_000)
+    page.wait_for_selector(f"{compare} .cl-plot .main-svg", timeout=30_000)
     page.wait_for_timeout(1500)
     seen.shot("compare", BENCH)
+
+
+def test_dark_theme_at_1000_px_and_keyboard(seen: Visit) -> None:
+    """The theme is changed while the panel is shown; viewers and plots follow."""
+    page = seen.page
+    tab(page, "Crystals")
+    page.set_viewport_size({"width": 1000, "height": 1500})
+    page.click("#jp-MainMenu .lm-MenuBar-itemLabel:text-is('Settings')")
+    page.hover(".lm-Menu-itemLabel:text-is('Theme')")
+    page.click(".lm-Menu-itemLabel:text-is('JupyterLab Dark')")
+    page.wait_for_function("document.body.dataset.jpThemeLight === 'false'", timeout=20_000)
+    page.keyboard.press("Control+b")  # the file browser takes a third of the width
+    page.wait_for_timeout(2500)
+    page.locator(BENCH).scroll_into_view_if_needed()
+    seen.shot("workbench_dark_1000", BENCH)
+    fits = "(e) => e.scrollWidth <= e.clientWidth + 1"
+    assert page.evaluate(f"({fits})(document.querySelector('{BENCH}'))"), "wider than the page"
+    assert seen.colour(f"{GALLERY} .cl-ngl canvas", (17, 17, 17)) > 10_000, "the stage is not dark"
+
+    page.focus(f"{SIDE} .cl-formula input")
+    reached = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate(FOCUSED))
+    for wanted in ("Elements of open atoms", "New seed", "Guidance", "Advanced", "Generate"):
+        assert wanted in reached, f"{wanted} cannot be reached with Tab: {reached}"
+    assert all(element != "BODY" for element in reached)
+    page.focus(f"{GALLERY} .cl-table")
+    page.keyboard.press("End")
+    expect(page.locator(ROWS).last).to_have_attribute("aria-selected", "true")
+    rings = page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
+    assert rings != "none", "the focus is not seen"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.layers import Attention, attention_mask
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.ldm_module.denoisers import DiT
 from crystal_ldm.random import torch_generator
@@ -43,3 +44,32 @@ def test_each_atom_sees_the_others(tiny_ldm: LDMModule) -> None:
     output = denoiser(x, torch.tensor([100]), torch.tensor([4]))
     (gradient,) = torch.autograd.grad(output[0, 0].sum(), x)
     assert (gradient.abs().sum(dim=-1) > 0).all()
+
+
+def test_crystals_that_share_a_condition_may_share_its_row(tiny_ldm: LDMModule) -> None:
+    denoiser = tiny_ldm.sampler_network.denoiser
+    generator = torch_generator(3)
+    x, conditions = (
+        torch.randn(6, 4, 8, generator=generator),
+        torch.randn(2, 32, generator=generator),
+    )
+    rows, sizes, t = torch.tensor([0, 1, 1, 0, 1, 0]), torch.full((6,), 4), torch.tensor([250])
+    with torch.no_grad():
+        shared = denoiser(x, t, sizes, condition=conditions, rows=rows)
+        each = denoiser(x, t, sizes, condition=conditions[rows])
+    assert torch.allclose(shared, each, atol=1e-5)
+    assert not torch.allclose(shared[0], denoiser(x[:1], t, sizes[:1], condition=conditions[1:])[0])
+
+
+def test_attention_in_bfloat16_is_that_of_float32() -> None:
+    attention = Attention(64, num_heads=4)
+    x = torch.randn(5, 7, 64, generator=torch_generator(4))
+    mask = torch.arange(7) < torch.tensor([7, 5, 1, 7, 3]).unsqueeze(1)
+    for key_mask in (None, attention_mask(mask)):
+        exact = attention(x, key_mask)
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = attention(x, key_mask)
+        assert rounded.dtype == torch.bfloat16
+        kept = mask if key_mask is not None else torch.ones_like(mask)
+        error = (rounded.float() - exact)[kept].abs().max() / exact[kept].std()
+        assert error < 0.1

@@ -13,6 +13,7 @@ import nbformat
 import pytest
 from pymatgen.core import Structure
 
+from crystal_ldm.generate import load_model
 from crystal_ldm.pipeline.notebooks import find_notebook, parameter_names
 from crystal_ldm.recipe import from_recipe
 from crystal_ldm.training import read_metrics
@@ -98,6 +99,23 @@ def test_03_trains_on_the_latents_of_that_vae(tiny_ldm: Any) -> None:
     losses = [line["loss"] for line in read_metrics(tiny_ldm.run_dir / "metrics.jsonl")
               if "loss" in line]  # fmt: skip
     assert losses[-1] < losses[0]
+
+
+def test_03_from_a_trained_model_keeps_its_vae(
+    papermill: Callable[..., Any], small_csv: Path, tiny_ldm: Any
+) -> None:
+    overrides = [f"data.dataset={small_csv}", "data.max_atoms=6", "training.precision=32-true"]
+    done = papermill(
+        "03_ldm", "ldm-again", "-y", f"overrides: {json.dumps(overrides)}", "-r", "init_from",
+        str(tiny_ldm.run_dir), "-p", "max_minutes", "0.05",
+    )  # fmt: skip
+    assert done.code == 0, done.error[-2000:]
+    assert "the VAE of the shipped model" not in done.text
+    assert not (done.run_dir / "vae.safetensors").exists()
+    old, new = load_model(str(tiny_ldm.run_dir)), load_model(str(done.run_dir))
+    assert new.model_hash != old.model_hash
+    same = zip(old.vae.state_dict().values(), new.vae.state_dict().values(), strict=True)
+    assert all((a == b).all() for a, b in same)
 
 
 def test_04_and_05_make_crystals_and_judge_them(

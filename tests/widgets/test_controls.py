@@ -199,7 +199,7 @@ def test_custom_conditions_get_their_control_from_the_description() -> None:
     assert kinds == [ScalarControl, CategoryControl, ElementSetControl]
     controls.controls["system"]._menu.value = "cubic"
     controls.controls["chemistry"]._box.value = "Sr, O"
-    assert controls.values == {"band_gap": 2.0, "system": "cubic", "chemistry": ["Sr", "O"]}
+    assert controls.values == {"band_gap": 2.0, "system": "cubic", "chemistry": "Sr, O"}
     controls.controls["chemistry"]._box.value = "Sr, Xx"
     assert "does not know Xx" in controls.problem
     controls.values = {}

@@ -11,6 +11,7 @@ import plotly.io as pio
 import pytest
 from pymatgen.core import Structure
 
+from crystal_ldm.errors import DataError
 from crystal_ldm.generate import make_request
 from tests.widgets.crystals import perovskite, rock_salt
 from widgets import (
@@ -22,6 +23,7 @@ from widgets import (
     TrainingMonitor,
     VaryPanel,
 )
+from widgets.explore.source import CrystalSource
 from widgets.made import Made
 
 QUICK = {"sampling_steps": 2}
@@ -125,6 +127,19 @@ def test_nearest_known_crystal(known_crystals: list[Structure], until: Callable[
     assert same is not None and same.text.startswith("Known known-0: the same crystal")
     near = seek(perovskite(4.0, ("Ca", "Ti", "O")))
     assert near is not None and "closest composition" in near.text
+    assert seek.find("known-3").formula == "Si2"
+    assert seek.find("ClNa").composition.reduced_formula == "NaCl"
+    for nothing in ("known-99", "UO2", ""):
+        with pytest.raises(DataError, match="id or formula"):
+            seek.find(nothing)
+    source = CrystalSource("End", find=seek.find)
+    box, find = source.widget.children[0].children
+    box.value = "TiO2"
+    find.click()
+    assert source.structure.composition.reduced_formula == "TiO2" and source.origin == "TiO2"
+    box.value = "nonsense"
+    find.click()
+    assert source.notice.level == "error" and "'nonsense'" in source.notice.text
     gallery = Gallery([perovskite()], nearest=seek)
     until(lambda: gallery.neighbour.structure is not None)
     gallery.show_nearest = False
@@ -165,3 +180,11 @@ def test_monitor_of_a_training_shows_previews_and_stops() -> None:
     assert "saved" in monitor.notice.text
     assert monitor.viewer.structure == perovskite()
     assert monitor.viewer.title == "SrTiO3 at step 29"
+    late = TrainingMonitor(preview=perovskite)
+    late.live(LINES[0])
+    assert late.viewer.structure is None and "soon" in late.viewer.title
+    late._preview_at -= 16
+    late.live(LINES[1])
+    assert late.viewer.title == "SrTiO3 at step 2"
+    late.live(LINES[2])
+    assert late.viewer.title == "SrTiO3 at step 2", "the next one comes after two minutes"

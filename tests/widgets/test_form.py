@@ -106,6 +106,65 @@ def test_a_target_needs_a_size(form: RequestForm) -> None:
     assert form.problem == "" and form.notice.text == ""
 
 
+@pytest.fixture(scope="module")
+def custom_ldm(known_crystals: Any) -> Any:
+    """A small model with conditions of its own, as a user adds them in YAML."""
+    from crystal_ldm.config import instantiate
+    from crystal_ldm.crystals import CrystalBatch
+
+    size = {"hidden_size": 16, "depth": 1, "num_heads": 2}
+    parts = {name: {"_target_": name.title(), **size} for name in ("encoder", "decoder")}
+    ldm = instantiate(
+        {
+            "_target_": "LDMModule",
+            "vae": {"_target_": "VAEModule", **parts},
+            "denoiser": {"_target_": "DiT", **size},
+            "diffusion": {"_target_": "GaussianDiffusion"},
+            "conditions": {
+                "composition": {"_target_": "Composition"},
+                "bulk_modulus": {"_target_": "ScalarCondition", "label": "k_vrh", "unit": "GPa"},
+                "system": {"_target_": "CategoryCondition", "options": ["cubic", "other"]},
+                "contains": {"_target_": "ElementSetCondition"},
+            },
+        }
+    )
+    labels = {
+        "k_vrh": [170.0, 24.0, 77.0, 98.0, 180.0, 210.0, 110.0, 150.0],
+        "system": ["cubic"] * 5 + ["other"] * 3,
+        "contains": [sorted({site.specie.symbol for site in s}) for s in known_crystals],
+    }
+    batch = CrystalBatch.from_structures(known_crystals * 3, {n: v * 3 for n, v in labels.items()})
+    elements = sorted({symbol for symbols in labels["contains"] for symbol in symbols})
+    info = {"elements": elements, "num_atoms_histogram": batch.num_atoms.bincount().tolist()}
+    ldm.vae.set_data(batch, info)
+    ldm.set_data(batch, info)
+    return ldm.eval()
+
+
+def test_conditions_of_a_users_model_get_controls_and_reach_the_model(custom_ldm: Any) -> None:
+    form = RequestForm(custom_ldm)
+    controls = form.conditions.controls
+    assert list(controls) == ["bulk_modulus", "system", "contains"]
+    assert list(form.guidance.scales) == ["composition", *controls]
+    form.formula.text = "SrTiO3"
+    controls["bulk_modulus"]._mode.value = "value"
+    controls["bulk_modulus"]._low.value = 150.0
+    controls["system"]._menu.value = "cubic"
+    controls["contains"]._box.value = "Sr, U"
+    assert form.problem.startswith("The model does not know U.")
+    controls["contains"]._box.value = "Sr, O"
+    form.guidance._sliders["system"].value = 3.0
+    assert form.problem == "" and len(form.guidance.active) == 4
+    asked = form.request().to_request()["conditions"]
+    assert asked["bulk_modulus"] == [150.0] and asked["system"] == ["cubic"]
+    result = custom_ldm.sample(form.request(), 1, **{**form.options(), "sampling_steps": 1})
+    assert result.recipe["sampling"]["cfg_scale"]["system"] == 3.0
+    assert result.to_structures()[0].composition.reduced_formula == "SrTiO3"
+    again = RequestForm(custom_ldm)
+    assert again.fill(form.request().to_request()) == ""
+    assert again.conditions.values == form.conditions.values
+
+
 # -- code ----------------------------------------------------------------------------------------
 
 

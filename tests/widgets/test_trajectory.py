@@ -22,17 +22,42 @@ def test_it_opens_at_the_finished_crystal(player: TrajectoryPlayer) -> None:
     assert player.structure.composition.reduced_formula == "SrTiO3"
 
 
-def test_scrubbing_changes_elements_cell_and_cursor(player: TrajectoryPlayer) -> None:
-    before = player.viewer.stage.message
-    player._slider.value = 0
-    assert player.frame == 0
-    assert player._play.value == 0
+def test_going_to_a_frame_changes_elements_cell_and_cursor(player: TrajectoryPlayer) -> None:
+    stage = player.viewer.stage
+    before = stage.message
+    player.frame = 0
+    assert player._play.value == player._slider.value == stage.frame == player._plot.place == 0
     assert player.viewer.structure.composition.reduced_formula == "BaFeF3"
-    after = player.viewer.stage.message
-    assert after["colours"] != before["colours"] and after["sdf"] != before["sdf"]
-    assert after["camera"] == "keep"
-    assert player._plot.cursor == 1.0
+    assert stage.message["colours"] != before["colours"] and stage.message["sdf"] != before["sdf"]
+    assert player._plot.places == [1.0, 2.0, 3.0]
     assert player._where.value == "step 1 of 3, noise 100 %"
+
+
+def test_the_browser_moves_by_itself_and_is_not_pulled_back(player: TrajectoryPlayer) -> None:
+    stage = player.viewer.stage
+    player._slider.value = 0  # as it comes from the browser, which has drawn the frame already
+    assert player.frame == 0
+    assert player.structure.composition.reduced_formula == "BaFeF3"
+    assert player._where.value.startswith("step 1 of 3")
+    assert stage.frame == player._plot.place == player._play.value == 2
+
+
+def test_crystals_that_are_no_denoising_go_to_the_browser_one_by_one() -> None:
+    crystals = [perovskite(5.0, ("Ba", "Fe", "F")), perovskite()]
+    player = TrajectoryPlayer(crystals, noun="crystal")
+    stage = player.viewer.stage
+    assert stage.frames == [] and "Fe" not in stage.message["sdf"]
+    player._slider.value = 0
+    assert "Fe" in stage.message["sdf"] and stage.message["camera"] == "keep"
+    assert player._where.value == "crystal 1 of 2"
+
+
+def test_a_very_long_trajectory_goes_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("widgets.viewers.trajectory.MOST", 3)
+    player = TrajectoryPlayer([perovskite(4 + 0.1 * k) for k in range(4)])
+    assert player.viewer.stage.frames == [] and player.num_frames == 4
+    player.set_trajectory([perovskite(4), perovskite(5)])
+    assert len(player.viewer.stage.frames) == 2
 
 
 def test_a_click_on_a_curve_goes_to_that_step(player: TrajectoryPlayer) -> None:

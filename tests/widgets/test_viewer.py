@@ -67,6 +67,37 @@ def test_one_widget_is_reused() -> None:
     assert viewer.stage.message["sdf"].count("Na ") > 0
 
 
+def test_a_trajectory_lies_in_the_browser_as_a_whole() -> None:
+    viewer = CrystalViewer(copper())
+    frames = [perovskite(9.0, ("Ba", "Fe", "F")), perovskite(4.2), perovskite()]
+    viewer.show_frames(frames, 2)
+    stage = viewer.stage
+    assert [len(frame["radii"]) for frame in stage.frames] == [15, 15, 15]
+    assert {frame["camera"] for frame in stage.frames} == {"reset"}
+    # The first frame is far too large for the camera to be fitted to it.
+    low, high = np.array(stage.frames[0]["extent"])
+    assert stage.frames[0]["extent"] == stage.frames[2]["extent"]
+    assert np.allclose((low + high) / 2, 3.91 / 2, atol=1e-3), "the finished crystal is centred"
+    assert np.allclose(high - low, 1.25 * 3.91, atol=1e-2)
+    viewer.show_frame(0)
+    assert stage.frame == 0 and viewer.structure is frames[0]
+    viewer.show_frame(1, drawn=True)
+    assert stage.frame == 0, "the browser went there by itself; the kernel must not pull it back"
+    assert viewer.structure is frames[1] and "Ti" in viewer._legend.value
+    viewer.labels = True
+    assert {frame["camera"] for frame in stage.frames} == {"keep"} and stage.frame == 1
+    assert stage.message["labels"][0] == "Sr"
+    viewer.show(copper())
+    assert stage.frames == [] and stage.message is stage.crystal
+
+
+def test_no_view_of_nglview_is_made_before_the_browser_is_asked() -> None:
+    viewer = CrystalViewer(perovskite())
+    (shown,) = viewer._box.children
+    assert shown is viewer.stage and viewer.stage.status == "waiting"
+    assert viewer.stage.view_id == viewer.stage._view.model_id
+
+
 def test_none_empties_the_viewer() -> None:
     viewer = CrystalViewer(perovskite())
     viewer.show(None)
@@ -86,7 +117,7 @@ def test_fallback_says_why_and_shows_the_same_crystal(
     import plotly.io as pio
 
     viewer = CrystalViewer(perovskite())
-    viewer.stage._on_probe(None, {"status": status}, [])
+    viewer.stage.status = status  # as the browser sets it
     assert viewer.renderer == renderer
     assert viewer.notice.level == "warning" and viewer.notice.text
     shown = pio.from_json(viewer._plot.spec)
@@ -116,6 +147,12 @@ def test_figures_hold_every_drawn_atom() -> None:
     assert Counter(atoms[0].text) == {"Sr": 8, "Ti": 1, "O": 6}
     solid = crystal_figure(structure)
     assert [t.name for t in solid.data if isinstance(t, go.Mesh3d)] == ["Sr", "Ti", "O"]
+    for sphere in (t for t in solid.data if isinstance(t, go.Mesh3d)):
+        points = np.array([sphere.x, sphere.y, sphere.z]).T[:176]  # one atom
+        faces = np.array([sphere.i, sphere.j, sphere.k]).T[:320]
+        a, b, c = points[faces[100]]
+        outwards = np.cross(b - a, c - a) @ (a - points.mean(axis=0))
+        assert outwards > 0, "light falls on the outside"
     strontium = next(t for t in solid.data if t.name == "Sr")
     assert np.isclose(max(strontium.x), 3.91 + drawn_radius("Sr"), atol=2e-3)
 

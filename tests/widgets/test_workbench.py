@@ -54,10 +54,12 @@ def test_stop_keeps_what_is_finished(panel: GeneratePanel) -> None:
     panel.form.num_samples = 500
     panel.generate()
     assert not panel._halt.disabled and panel._go.disabled
+    assert panel._go.tooltip == "Crystals are being made."
     assert panel.job.wait(60) and panel.job.state == "stopped"
     assert sum(map(len, lots)) == panel.made == 4
     assert panel._said.text == "Stopped: 4 of 500 crystals were finished and are kept."
     assert panel._halt.disabled and not panel._go.disabled
+    assert (panel._halt.tooltip, panel._go.tooltip) == ("Nothing is running.", "Make crystals")
 
 
 def test_stop_works_in_the_middle_of_a_lot(panel: GeneratePanel) -> None:
@@ -125,6 +127,17 @@ def test_tabs_are_made_when_they_are_opened(bench: Workbench, until: Callable[..
     assert bench.player.num_frames == 3
     bench.selected = 2
     until(lambda: bench.player.structure is bench.crystals[2].structure)
+
+
+def test_compared_crystals_say_where_they_come_from(bench: Workbench) -> None:
+    bench.tabs.selected_index = 2
+    assert bench.compare.first_name == bench.gallery.viewer.title
+    bench.other.take("my.cif", perovskite())
+    assert bench.compare.second_name == "SrTiO3 (my.cif)"
+    bench.other.take("Selected crystal", None)
+    assert bench.compare.second is bench.other.structure, "the last one stays"
+    bench.selected = 1
+    assert bench.compare.first is bench.crystals[1].structure
 
 
 def test_a_trajectory_leads_to_its_crystal(tiny_ldm: Any) -> None:

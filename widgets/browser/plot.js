@@ -20,7 +20,7 @@ function library(model) {
     const ask = (tries) => {
       if (globalThis.Plotly?.react || tries === 0) return;
       model.send({ need: "plotly" });
-      setTimeout(() => ask(tries - 1), 15000);
+      setTimeout(() => ask(tries - 1), 45000);
     };
     ask(4);
   });
@@ -56,17 +56,35 @@ export default {
     box.innerHTML = '<div class="cl-loading">Loading the plot…</div>';
     const Plotly = await library(model);
     let drawn = false;
+    let over = null;
 
-    const cursorShapes = (layout) => {
-      const x = model.get("cursor");
-      const shapes = layout.shapes ?? [];
-      if (x === null || x === undefined) return shapes;
-      const axes = Object.keys(layout).filter((k) => /^xaxis\d*$/.test(k)).map((k) => k.replace("axis", ""));
-      const ink = getComputedStyle(el).getPropertyValue("--jp-brand-color1").trim() || "#1976d2";
-      return shapes.concat((axes.length ? axes : ["x"]).map((name) => ({
-        type: "line", xref: name, yref: `${name.replace("x", "y")} domain`, x0: x, x1: x, y0: 0, y1: 1,
-        line: { color: ink, width: 1.5 },
-      })));
+    // Cursor and ring lie over the plot: moving them redraws and sends nothing else.
+    const shape = (kind, attributes) => {
+      const made = document.createElementNS("http://www.w3.org/2000/svg", kind);
+      for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+      return made;
+    };
+    const drawOver = () => {
+      if (!drawn) return;
+      const places = model.get("places");
+      const x = places[Math.min(model.get("place"), places.length - 1)];
+      const plots = Object.values(box._fullLayout._plots ?? {});
+      const made = x === undefined ? [] : plots.map(({ xaxis, yaxis }) => {
+        const at = xaxis._offset + xaxis.l2p(x);
+        const ends = { y1: yaxis._offset, y2: yaxis._offset + yaxis._length };
+        return shape("line", { class: "cl-cursor", x1: at, x2: at, ...ends });
+      });
+      const [markX, markY] = model.get("mark");
+      if (markX !== undefined && plots.length) {
+        const { xaxis, yaxis } = plots[0];
+        const [px, py] = [xaxis.l2p(markX), yaxis.l2p(markY)];
+        if (px >= 0 && px <= xaxis._length && py >= 0 && py <= yaxis._length) {
+          made.push(shape("circle", { class: "cl-mark", cx: xaxis._offset + px, cy: yaxis._offset + py, r: 8 }));
+        }
+      }
+      over ??= shape("g", { class: "cl-over" });
+      over.replaceChildren(...made);
+      [...box.querySelectorAll(".main-svg")].at(-1)?.append(over);
     };
 
     const draw = async () => {
@@ -76,10 +94,9 @@ export default {
       const layout = themed(figure.layout ?? {}, el);
       layout.height = model.get("height");
       layout.autosize = true;
-      layout.shapes = cursorShapes(layout);
       if (!drawn) box.innerHTML = "";
       await Plotly.react(box, figure.data ?? [], layout, {
-        displaylogo: false, responsive: true, displayModeBar: figure.frames ? false : "hover",
+        displaylogo: false, responsive: true, displayModeBar: model.get("tools") && !figure.frames ? "hover" : false,
         modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"], ...(figure.config ?? {}),
       });
       if (figure.frames) await Plotly.addFrames(box, figure.frames);
@@ -96,12 +113,10 @@ export default {
           });
           model.save_changes();
         });
+        box.on("plotly_afterplot", drawOver);
+        box.on("plotly_relayouting", drawOver);
       }
-    };
-    const moveCursor = () => {
-      if (!drawn) return;
-      const base = JSON.parse(model.get("spec")).layout ?? {};
-      Plotly.relayout(box, { shapes: cursorShapes(base) });
+      drawOver();
     };
 
     const save = (content) => {
@@ -111,7 +126,7 @@ export default {
     model.on("msg:custom", save);
     model.on("change:spec", draw);
     model.on("change:height", () => { tall(); draw(); });
-    model.on("change:cursor", moveCursor);
+    for (const name of ["place", "places", "mark"]) model.on(`change:${name}`, drawOver);
     const theme = new MutationObserver(draw);
     theme.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-name"] });
     const size = new ResizeObserver(() => {

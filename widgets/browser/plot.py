@@ -31,7 +31,10 @@ class Plot(anywidget.AnyWidget):
         library: plotly.js itself, for a plot that is to be drawn while its kernel is busy and
             cannot answer (`eager=True`); else empty.
         height: px.
-        cursor: x position of a vertical line across all subplots, or None.
+        tools: whether plotly's buttons appear under the mouse.
+        places: x positions that a vertical line across all subplots can take; empty: no line.
+        place: number of the position that it takes; link it to a slider with `jslink`.
+        mark: [x, y] of a ring around one point of the first subplot; empty: no ring.
         clicked: the last point clicked: {"curve", "point", "x", "y", "z", "id", "count"}; `id` is
             the point's customdata (its first entry where that is a list).
     """
@@ -41,7 +44,10 @@ class Plot(anywidget.AnyWidget):
     spec = tl.Unicode("").tag(sync=True)
     library = tl.Bytes(b"").tag(sync=True)
     height = tl.Int(300).tag(sync=True)
-    cursor = tl.Float(None, allow_none=True).tag(sync=True)
+    tools = tl.Bool(True).tag(sync=True)
+    places = tl.List(tl.Float()).tag(sync=True)
+    place = tl.Int(0, min=0).tag(sync=True)
+    mark = tl.List(tl.Float()).tag(sync=True)
     clicked = tl.Dict().tag(sync=True)
 
     def __init__(

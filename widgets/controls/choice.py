@@ -55,17 +55,17 @@ class ElementSetControl(Panel):
     """Asks for a set of elements, typed as "Sr, Ti, O".
 
     Traits:
-        value: list of symbols, or None where it is not asked for.
+        value: "Sr, Ti, O", or None where it is not asked for; a list of symbols is taken as well.
         problem: why the text cannot be used; empty if it can. Read-only.
     """
 
-    value: tl.TraitType[Any, Any] = tl.List(tl.Unicode(), default_value=None, allow_none=True)
+    value = tl.Any(None, allow_none=True)
     problem = tl.Unicode("", read_only=True)
 
     def __init__(
         self,
         description: Mapping[str, Any],
-        value: Iterable[str] | None = None,
+        value: Iterable[str] | str | None = None,
         elements: Iterable[str] = (),
     ) -> None:
         super().__init__()
@@ -79,12 +79,17 @@ class ElementSetControl(Panel):
         )
         self._box.observe(self.notice.guard(self._read), "value")
         self.observe(self.notice.guard(self._write), "value")
-        self.value = None if value is None else list(value)
+        self.value = value
+
+    @tl.validate("value")
+    def _as_text(self, proposal: Any) -> str | None:
+        # Not a list: that would be one value for each row of a request.
+        return ", ".join(_symbols(proposal.value)) or None
 
     def _read(self, change: Any) -> None:
         from crystal_ldm.errors import suggest
 
-        symbols = change.new.replace(",", " ").replace("-", " ").split()
+        symbols = _symbols(change.new)
         unknown = [s for s in symbols if self._elements and s not in self._elements]
         if unknown:
             near = suggest(unknown[0], self._elements)
@@ -93,9 +98,15 @@ class ElementSetControl(Panel):
             return
         self.set_trait("problem", "")
         self.notice.clear()
-        self.value = symbols or None
+        self.value = symbols
 
     def _write(self, change: Any) -> None:
-        shown = self._box.value.replace(",", " ").replace("-", " ").split()
-        if shown != (change.new or []):
-            self._box.value = ", ".join(change.new or ())
+        if _symbols(self._box.value) != _symbols(change.new):
+            self._box.value = change.new or ""
+
+
+def _symbols(value: Iterable[str] | str | None) -> list[str]:
+    """Return the symbols in a list, or in a text such as "Sr, Ti" or "Sr-Ti"."""
+    if isinstance(value, str):
+        return value.replace(",", " ").replace("-", " ").split()
+    return list(value or ())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import traitlets as tl
@@ -15,7 +15,7 @@ Control = ScalarControl | CategoryControl | ElementSetControl
 
 
 class ConditionControls(Panel):
-    """Asks for properties: `ConditionControls(ldm.conditions)`.
+    """Asks for properties: `ConditionControls(ldm.conditions, elements=ldm.elements)`.
 
     The composition has its own box and is left out here. A condition that a user adds to a model in
     YAML gets its control from the condition's `describe()`; no new code is needed.
@@ -29,7 +29,10 @@ class ConditionControls(Panel):
     problem = tl.Unicode("", read_only=True)
 
     def __init__(
-        self, conditions: Mapping[str, Any], values: Mapping[str, Any] | None = None
+        self,
+        conditions: Mapping[str, Any],
+        values: Mapping[str, Any] | None = None,
+        elements: Iterable[str] = (),
     ) -> None:
         super().__init__()
         self.controls: dict[str, Control] = {}
@@ -40,7 +43,7 @@ class ConditionControls(Panel):
             elif about["kind"] == "category":
                 self.controls[name] = CategoryControl(about)
             elif about["kind"] == "element_set":
-                self.controls[name] = ElementSetControl(about)
+                self.controls[name] = ElementSetControl(about, elements=elements)
         for control in self.controls.values():
             control.observe(self._collect, ["value", "problem"])
         parts = [control.widget for control in self.controls.values()]

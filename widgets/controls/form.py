@@ -48,7 +48,7 @@ class RequestForm(Panel):
             typical_atoms=_typical(ldm.num_atoms_histogram),
         )
         self.table = PeriodicTable(ldm.elements)
-        self.conditions = ConditionControls(ldm.conditions)
+        self.conditions = ConditionControls(ldm.conditions, elements=ldm.elements)
         self.guidance = GuidanceControls({n: condition_title(a)[0] for n, a in about.items()})
         self.advanced = AdvancedControls(devices=_devices())
         self.seed = SeedControl()

@@ -10,7 +10,7 @@ import ipywidgets as ipw
 import numpy as np
 import traitlets as tl
 
-from widgets.base import Notice, Panel, button, caption, column, labelled, row
+from widgets.base import Notice, Panel, button, caption, column, disable, labelled, row
 from widgets.browser.plot import Plot
 from widgets.controls.form import RequestForm
 from widgets.controls.scalar import condition_title
@@ -85,8 +85,8 @@ class GridPanel(Panel):
         guard = self.notice.guard
         self._go = button("Fill the grid", guard(self.run), css="cl-fill-grid", icon="th")
         self._halt = button("Stop", guard(self.job.stop), icon="stop")
-        self._halt.disabled = True
-        self.plot = Plot(height=300)
+        disable(self._halt, "Nothing is running.")
+        self.plot = Plot(height=300, tools=False)
         self.player = TrajectoryPlayer(
             height=260, empty="Click a cell to see its crystals.", noun="crystal"
         )
@@ -177,8 +177,8 @@ class GridPanel(Panel):
             self.values = ", ".join(f"{low + (high - low) * k / 8:.3g}" for k in range(4))
 
     def _on_state(self, change: Any) -> None:
-        self._go.disabled = self.job.busy
-        self._halt.disabled = change.new != "running"
+        disable(self._go, "The grid is being filled." if self.job.busy else "")
+        disable(self._halt, "" if change.new == "running" else "Nothing is running.")
         if change.new == "failed":
             self.notice.say(self.job.error, "error")
         elif change.new == "stopped":
@@ -230,7 +230,7 @@ def grid_figure(
     figure.update_yaxes(type="category", tickfont_size=11)
     figure.update_yaxes(title={"text": label, "font_size": 11}, row=1, col=1)
     figure.update_annotations(font_size=12)
-    figure.update_layout(margin={"l": 56, "r": 8, "t": 28, "b": 44})
+    figure.update_layout(margin={"l": 56, "r": 8, "t": 28, "b": 44}, dragmode=False)
     return figure
 
 

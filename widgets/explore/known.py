@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,22 @@ class NearestKnown:
                 self._reference = Reference(data.batch(data.indices("train")))
             return self._reference
 
+    def find(self, text: str) -> Structure:
+        """Return the known crystal with the id `text`, or the first with that reduced formula.
+
+        Raises:
+            DataError: there is none, or `text` is neither.
+        """
+        from crystal_ldm.errors import DataError
+
+        known, wanted = self.reference.crystals, _reduced(text)
+        pairs = [(i, c) for i, c in zip(known.ids, known.crystals, strict=True) if c is not None]
+        by_id = (crystal for name, crystal in pairs if name == text)
+        by_formula = (crystal for _, crystal in pairs if crystal.formula == wanted)
+        for crystal in itertools.chain(by_id, by_formula):
+            return crystal.to_structure()
+        raise DataError(f"No known crystal has the id or formula '{text}'.")
+
     def __call__(self, structure: Structure) -> Neighbour | None:
         """Return the nearest known crystal, and how it resembles `structure`."""
         from crystal_ldm.evaluate.description import comparison_form
@@ -70,6 +87,15 @@ class NearestKnown:
             "same formula": "another structure of this formula",
         }.get(found.kind, f"closest composition: {crystal.formula}")
         return Neighbour(crystal.to_structure(), f"Known {name}: {said}")
+
+
+def _reduced(formula: str) -> str:
+    from pymatgen.core import Composition
+
+    try:
+        return str(Composition(formula).reduced_formula)
+    except ValueError:  # an id
+        return formula
 
 
 class _Here:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+import ipywidgets as ipw
 import traitlets as tl
 
 from widgets.base import Notice, Panel, button, column, row
@@ -15,20 +16,26 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 Givers = Mapping[str, Callable[[], "Structure | None"]]
+Find = Callable[[str], "Structure | None"]
 
 
 class CrystalSource(Panel):
     """Takes one crystal: `CrystalSource("Start from")`.
 
-    `givers` are further places to take it from, by the text of their button.
+    Args:
+        label: what the crystal is for.
+        givers: further places to take it from, by the text of their button.
+        find: finds a known crystal by its id or formula.
 
     Traits:
         structure: the crystal, or None.
+        origin: where it comes from, plain text.
     """
 
     structure = tl.Any(None, allow_none=True)
+    origin = tl.Unicode("")
 
-    def __init__(self, label: str, givers: Givers | None = None) -> None:
+    def __init__(self, label: str, givers: Givers | None = None, find: Find | None = None) -> None:
         super().__init__()
         self._label = label
         self.notice = Notice()
@@ -40,8 +47,19 @@ class CrystalSource(Panel):
                    css="cl-small")
             for text, give in (givers or {}).items()
         ]  # fmt: skip
+        if find is not None:
+            buttons += self._make_finder(find)
         self.widget = column(row(*buttons), self.zone, self.notice.widget, css="cl-source")
         self.notice.say(f"{label}: none chosen yet.")
+
+    def _make_finder(self, find: Find) -> list[ipw.DOMWidget]:
+        box = ipw.Text(placeholder="known crystal: formula or id")
+        box.add_class("cl-known")
+
+        def look() -> None:
+            self.take(box.value.strip(), find(box.value.strip()))
+
+        return [box, button("Find", self.notice.guard(look), css="cl-small")]
 
     def read(self, name: str, content: bytes) -> None:
         """Take the crystal in a file.
@@ -56,6 +74,7 @@ class CrystalSource(Panel):
         if structure is None:
             self.notice.say("There is none: select a crystal first.", "warning")
             return
-        self.structure = structure
+        with self.hold_trait_notifications():
+            self.origin, self.structure = name, structure
         formula = structure.composition.reduced_formula
         self.notice.say(f"{self._label}: {formula}, {len(structure)} atoms ({name}).", "good")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import traitlets as tl
 
-from widgets.base import Notice, Panel, button, caption, column, heading, labelled, row
+from widgets.base import Notice, Panel, button, caption, column, disable, heading, labelled, row
 from widgets.controls.seed import SeedControl
-from widgets.explore.source import CrystalSource, Givers
+from widgets.explore.source import CrystalSource, Find, Givers
 from widgets.jobs import Job
 from widgets.made import Made, from_result
 from widgets.viewers.trajectory import TrajectoryPlayer
@@ -38,14 +38,16 @@ class VaryPanel(Panel):
     keep_elements = tl.Bool(True)
     steps = tl.Int(8, min=2, max=50)
 
-    def __init__(self, ldm: LDMModule, givers: Givers | None = None) -> None:
+    def __init__(
+        self, ldm: LDMModule, givers: Givers | None = None, find: Find | None = None
+    ) -> None:
         super().__init__()
         self.ldm = ldm
         self.job = Job()
         self.notice = Notice()
         self._actions: list[OnMade] = []
-        self.first = CrystalSource("Start", givers)
-        self.second = CrystalSource("End", givers)
+        self.first = CrystalSource("Start", givers, find)
+        self.second = CrystalSource("End", givers, find)
         self.seed = SeedControl()
         self.player = TrajectoryPlayer(
             height=300, empty="The crystals made here are shown here.", noun="crystal"
@@ -126,7 +128,7 @@ class VaryPanel(Panel):
 
     def _on_state(self, change: Any) -> None:
         for press in self._buttons:
-            press.disabled = self.job.busy
+            disable(press, "Crystals are being made." if self.job.busy else "")
         if change.new == "running":
             self.notice.say("Working…")
         elif change.new == "failed":

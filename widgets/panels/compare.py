@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets as tl
 
-from widgets.base import Notice, Panel, column, row
+from widgets.base import Notice, Panel, column, escape, row
 from widgets.browser.plot import Plot
 from widgets.viewers.viewer import CrystalViewer
 
@@ -144,7 +144,7 @@ def xrd_figure(
             y=y,
             mode="lines",
             line={"color": colour, "width": 2},
-            name=names[key],
+            name=escape(names[key]),  # plotly reads HTML in names
             hovertemplate="2θ = %{x:.2f}°<extra></extra>",
         )
     figure.update_layout(

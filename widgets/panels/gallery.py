@@ -228,7 +228,7 @@ class Gallery(Panel):
         self.viewer.title = f"{facts.get('formula', '')}  {facts.get('space_group', '')}".strip()
         self.viewer.show(structure, keep_camera=False)
         self._say_where()
-        self._draw_plot()
+        self._mark()
         self._seek(structure)
 
     def _place_neighbour(self) -> None:
@@ -268,8 +268,12 @@ class Gallery(Panel):
         with self._lock:
             if self.rows and not self._quiet:
                 self.plot.show(
-                    scatter_figure(
-                        self.rows, self.table.order, self.x, self.y, self.colour, self.selected
-                    )
+                    scatter_figure(self.rows, self.table.order, self.x, self.y, self.colour)
                 )
+                self._mark()
             self._say_where()
+
+    def _mark(self) -> None:
+        row = self.rows[self.selected] if self.selected in self.table.order else {}
+        place = [float(v) for v in (row.get(self.x), row.get(self.y)) if v is not None]
+        self.plot.mark = place if len(place) == 2 else []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import traitlets as tl
 
-from widgets.base import Notice, Panel, button, column, row
+from widgets.base import Notice, Panel, button, column, disable, row
 from widgets.controls.form import RequestForm
 from widgets.jobs import Job, duration
 from widgets.panels.models import ModelPicker
@@ -57,11 +57,12 @@ class GeneratePanel(Panel):
         self.form = RequestForm(ldm)
         self._place = column(self.form.widget)
         guard = self.notice.guard
-        self._go = button("Generate", guard(self.generate), icon="play", css="cl-generate")
+        self._go = button("Generate", guard(self.generate), icon="play", css="cl-generate",
+                          tip="Make crystals")  # fmt: skip
         self._go.button_style = "primary"
         self._halt = button("Stop", guard(self.stop), icon="stop", css="cl-stop",
                             tip="End the run; finished crystals are kept")  # fmt: skip
-        self._halt.disabled = True
+        disable(self._halt, "Nothing is running.")
         self._bar = ipw.FloatProgress(min=0, max=1, layout=ipw.Layout(width="100%", height="8px"))
         self._bar.add_class("cl-progress")
         self._said = Notice()
@@ -163,7 +164,7 @@ class GeneratePanel(Panel):
 
     def _on_state(self, change: Any) -> None:
         self._allow()
-        self._halt.disabled = change.new != "running"
+        disable(self._halt, "" if change.new == "running" else "Nothing is running.")
         self._bar.layout.visibility = "visible"
         self._bar.bar_style = {"failed": "danger", "stopped": "warning"}.get(change.new, "")
         if change.new == "running":
@@ -178,8 +179,7 @@ class GeneratePanel(Panel):
 
     def _allow(self) -> None:
         why = self.form.problem or ("Crystals are being made." if self.job.busy else "")
-        self._go.disabled = bool(why)
-        self._go.tooltip = why or "Make crystals"
+        disable(self._go, why)
 
     def _new_form(self) -> None:
         old = self.form

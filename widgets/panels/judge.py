@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from widgets.base import Notice, Panel, button, column, row
+from widgets.base import Notice, Panel, button, column, disable, row
 from widgets.jobs import Job
 from widgets.made import Made
 
@@ -100,6 +100,6 @@ class JudgeBar(Panel):
 
     def _on_state(self, change: Any) -> None:
         for press in self._buttons:
-            press.disabled = self.job.busy
+            disable(press, "Crystals are being judged or relaxed." if self.job.busy else "")
         if change.new == "failed":
             self.notice.say(self.job.error, "error")

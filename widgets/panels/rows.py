@@ -37,21 +37,21 @@ COLUMNS: dict[str, Column] = {
     "formula": Column("Formula", "Reduced formula"),
     "space_group": Column("Space group", f"Found by spglib with a tolerance of {SYMPREC} Å"),
     "num_atoms": Column("Atoms", "Atoms in the cell"),
+    "target_band_gap": Column("Target gap", "Band gap asked for", "eV", 2),
+    "band_gap": Column("Gap", "Predicted PBE band gap", "eV", 2),
+    "e_above_hull": Column("Hull", "Energy above the convex hull", "eV/atom", 3),
+    "valid": Column("Sound", "Physically sound: distances, volume and composition"),
+    "novel": Column("New", "Not in the training set"),
+    "unique": Column("Unique", "Unlike every earlier crystal"),
     "density": Column("Density", "Density", "g/cm³", 2),
     "min_distance": Column("Shortest", "Shortest distance between two atoms", "Å", 2),
     "volume_per_atom": Column("Volume/atom", "Volume per atom", "Å³", 1),
-    "target_band_gap": Column("Target gap", "Band gap asked for", "eV", 2),
-    "band_gap": Column("Gap", "Predicted PBE band gap", "eV", 2),
-    "origin": Column("Origin", "Generated, varied, interpolated, relaxed or loaded"),
-    "strength": Column("Strength", "How far back towards noise a crystal was varied", "", 2),
-    "e_above_hull": Column("Hull", "Energy above the convex hull", "eV/atom", 3),
     "formation_energy_per_atom": Column("Formation", "Formation energy", "eV/atom", 2),
     "element_agreement": Column(
         "Agreement", "Share of atoms whose element the decoder chose itself", "", 2
     ),
-    "valid": Column("Sound", "Physically sound: distances, volume and composition"),
-    "novel": Column("New", "Not in the training set"),
-    "unique": Column("Unique", "Unlike every earlier crystal"),
+    "strength": Column("Strength", "How far back towards noise a crystal was varied", "", 2),
+    "origin": Column("Origin", "Generated, varied, interpolated, relaxed or loaded"),
 }
 
 

@@ -19,13 +19,12 @@ def scatter_figure(
     x: str,
     y: str,
     colour: str = "",
-    selected: int | None = None,
 ) -> go.Figure:
-    """Return a plot of two columns; each point carries its index, the selected one a ring."""
+    """Return a plot of two columns; each point carries its index."""
     import plotly.graph_objects as go
 
     shown = [i for i in order if rows[i].get(x) is not None and rows[i].get(y) is not None]
-    marker: dict[str, Any] = {"size": 8, "opacity": 0.8, "color": "#1f77b4"}
+    marker: dict[str, Any] = {"size": 8, "opacity": 0.8, "color": "#2f86d6"}
     if colour:
         marker |= {
             "color": np.array([rows[i].get(colour) for i in shown], dtype=float),  # None: nan
@@ -46,15 +45,6 @@ def scatter_figure(
             hovertemplate="%{text}<br>%{x:.3g}, %{y:.3g}<extra></extra>",
         )
     )
-    if selected in shown:
-        figure.add_scatter(
-            x=[rows[selected][x]],
-            y=[rows[selected][y]],
-            customdata=[selected],
-            mode="markers",
-            hoverinfo="skip",
-            marker={"size": 15, "color": "rgba(0,0,0,0)", "line": {"color": "#e65100", "width": 3}},
-        )
     figure.update_layout(
         xaxis={"title": {"text": column_info(x).axis, "font_size": 11}},
         yaxis={"title": {"text": column_info(y).axis, "font_size": 11}},

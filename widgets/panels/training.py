@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     from pymatgen.core import Structure
 
+FIRST = 15.0
+"""Seconds until the first preview; a short training should show one too."""
 CURVES = {
     "loss": "Loss (dots: choosing part)",
     "learning_rate": "Learning rate",
@@ -62,7 +64,7 @@ class TrainingMonitor(Panel):
         self.stop_event = threading.Event()
         self._preview = preview
         self._between = 60 * preview_minutes
-        self._preview_at = time.monotonic()
+        self._preview_at = time.monotonic() - self._between + min(self._between, FIRST)
         self._max_steps = max_steps
         self._throttle = Throttle(5 * INTERVAL)
         self._lines: list[dict[str, float]] = []
@@ -71,8 +73,12 @@ class TrainingMonitor(Panel):
         self.plot.add_class("cl-training")
         self._said = caption("No step yet.")
         self._halt = StopButton(self.notice.guard(self.stop), text="Stop and save")
-        self.viewer = CrystalViewer(height=260) if preview is not None else None
-        parts = [self.plot] if self.viewer is None else [self.plot, self.viewer.widget]
+        parts: list[Any] = [self.plot]
+        self.viewer: CrystalViewer | None = None
+        if preview is not None:
+            self.viewer = CrystalViewer(height=260)
+            self.viewer.title = "A crystal of this model is shown here soon."
+            parts.append(self.viewer.widget)
         self.widget = column(
             row(self._said, self._halt, css="cl-bar"),
             row(*parts, css="cl-two"),

@@ -1,140 +1,286 @@
-// Runs inside nglview's view through executeCode: `this` is the view, `NGL` the library.
-// It gives the view one method, showCrystal(crystal), in which the latest call wins.
-if (!this.showCrystal) {
-  const view = this;
-  const stage = this.stage;
-  view.el.nglStage = stage;
-  view.crystalColours = [];
-  const scheme = NGL.ColormakerRegistry.addScheme(function () {
-    this.atomColor = (atom) => view.crystalColours[atom.index] ?? 0x9a9a9a;
-  }, "crystal");
+// Draws one crystal with NGL, inside a view of nglview that is made here and only here.
+//
+// The crystal, or all frames of a trajectory, lies in this widget's state: it is drawn without
+// asking the kernel, which may be busy training, and again in each new view of the notebook.
 
-  const theme = () => {
-    const style = getComputedStyle(view.el);
-    const read = (name, other) => (style.getPropertyValue(name) || other).trim() || other;
-    stage.setParameters({ backgroundColor: read("--jp-layout-color1", "#ffffff") });
-    return document.body.dataset.jpThemeLight === "false" ? "#e0e0e0" : "#333333";
-  };
+function webgl() {
+  try {
+    const canvas = document.createElement("canvas");
+    const context = canvas.getContext("webgl2") || canvas.getContext("webgl");
+    const works = Boolean(context);
+    context?.getExtension("WEBGL_lose_context")?.loseContext();
+    return works;
+  } catch {
+    return false;
+  }
+}
 
-  const sized = () => view.el.clientWidth > 20 && view.el.clientHeight > 20;
-  const fit = () => {
-    if (!sized()) return;
-    view.setSize(`${view.el.clientWidth}px`, `${view.el.clientHeight}px`);
-    stage.handleResize();
-    if (view.lookLater && stage.compList[0]) {
-      view.lookLater = false;
-      fitCrystal(stage.compList[0]);
-      look("standard");
+const sleep = (seconds) => new Promise((resolve) => { setTimeout(resolve, 1000 * seconds); });
+const within = (seconds, promise) => Promise.race([
+  promise, sleep(seconds).then(() => { throw new Error(`no answer in ${seconds} s`); }),
+]);
+
+async function findModel(manager, id, patience) {
+  for (let tries = 10 * patience; tries > 0 && !manager.has_model(id); tries -= 1) {
+    await sleep(0.1); // its message may still be on the way
+  }
+  return manager.get_model(id);
+}
+
+async function makeView(model, el) {
+  const manager = model.widget_manager;
+  const patience = model.get("patience");
+  const ngl = await within(patience, findModel(manager, model.get("view_id"), patience));
+  const view = await within(patience, manager.create_view(ngl, {}));
+  el.append(view.el);
+  view.trigger("displayed");
+  await view.displayed;
+  if (!view.stage) throw new Error("nglview's view has no stage");
+  view.executeCode("this.library = NGL");
+  return view;
+}
+
+const STANDARD = [[0.28, -0.95, 0.13], [0.0, 0.13, 0.99]]; // almost along b, with c up
+
+class Drawing {
+  constructor(view, model) {
+    this.view = view;
+    this.model = model;
+    this.stage = view.stage;
+    this.colours = [];
+    this.running = false;
+    this.waiting = null;
+    view.el.nglStage = this.stage;
+    // nglview tells the kernel of each component, representation and camera move: a dozen messages
+    // a frame, for features that are not used here.
+    for (const signals of [this.stage.signals, this.stage.viewerControls.signals]) {
+      for (const name of ["componentAdded", "componentRemoved", "parametersChanged", "changed"]) {
+        signals[name]?.removeAll();
+      }
     }
-  };
-  new ResizeObserver(fit).observe(view.el);
-  new MutationObserver(() => view.lastCrystal && view.showCrystal(view.lastCrystal))
-    .observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-name"] });
-
-  stage.setParameters({
-    clipDist: 0, fogNear: 100, fogFar: 200, cameraType: "orthographic",
-    lightIntensity: 1.05, ambientIntensity: 0.32, hoverTimeout: 300, quality: "high",
-  });
-
-  const span = (from, to) =>
-    to > from ? "@" + Array.from({ length: to - from }, (_, i) => from + i).join(",") : "none";
-
-  const draw = (component, c, ink) => {
-    const balls = span(0, c.atoms);
-    component.addRepresentation("spacefill", {
-      sele: balls, color: scheme, radiusType: "data", radiusData: c.radii, radiusScale: 1,
-      metalness: 0.0, roughness: 0.45,
+    const drawing = this;
+    this.scheme = view.library.ColormakerRegistry.addScheme(function () {
+      this.atomColor = (atom) => drawing.colours[atom.index] ?? 0x9a9a9a;
+    }, "crystal");
+    this.stage.setParameters({
+      clipDist: 0, fogNear: 100, fogFar: 200, cameraType: "orthographic",
+      lightIntensity: 1.05, ambientIntensity: 0.32, hoverTimeout: 300, quality: "high",
     });
-    component.addRepresentation("licorice", {
-      sele: span(0, c.atoms + c.stubs), color: scheme, radiusType: "size", radiusSize: c.stick,
-      multipleBond: "off", roughness: 0.5,
-    });
-    component.addRepresentation("licorice", {
-      sele: span(c.atoms + c.stubs, c.total), color: "#8a8a8a", radiusType: "size", radiusSize: 0.025,
-    });
-    if (c.labels) {
-      component.addRepresentation("label", {
-        sele: balls, labelType: "text", labelText: c.labels, color: ink, labelGrouping: "atom",
-        radiusType: "size", radiusSize: 0.75, zOffset: 2.0, attachment: "middle-center",
-        showBorder: true, borderColor: ink === "#333333" ? "white" : "black", borderWidth: 0.2,
-      });
+    this.observers = [
+      new ResizeObserver(() => this.resize()),
+      new MutationObserver(() => this.last && this.show({ ...this.last, camera: "keep" })),
+    ];
+    this.observers[0].observe(view.el);
+    const attributes = { attributes: true, attributeFilter: ["data-jp-theme-name"] };
+    this.observers[1].observe(document.body, attributes);
+  }
+
+  close() {
+    for (const observer of this.observers) observer.disconnect();
+    this.view.remove();
+    this.stage.dispose(); // a browser has only some sixteen WebGL contexts
+  }
+
+  // -- size and camera -------------------------------------------------------------------------
+
+  get sized() { return this.view.el.clientWidth > 20 && this.view.el.clientHeight > 20; }
+
+  resize() {
+    if (!this.sized) return;
+    this.view.setSize(`${this.view.el.clientWidth}px`, `${this.view.el.clientHeight}px`);
+    this.stage.handleResize();
+    if (this.later) {
+      this.later = false;
+      this.look(STANDARD);
     }
-    const axes = c.axes;
-    component.addRepresentation("label", {
-      sele: "@" + Object.keys(axes).join(","), labelType: "text", labelText: axes, color: ink,
-      labelGrouping: "atom", radiusType: "size", radiusSize: 0.7, zOffset: 0.5,
-      attachment: "middle-center",
-    });
-  };
+  }
 
-  // Looking almost along b, with c up: the usual standard view of a crystal.
-  const look = (along) => {
-    const views = {
-      standard: [[0.28, -0.95, 0.13], [0.0, 0.13, 0.99]],
-      a: [[1, 0, 0], [0, 0, 1]], b: [[0, 1, 0], [0, 0, 1]], c: [[0, 0, 1], [0, 1, 0]],
-    };
-    const [towards, up] = along.vectors ?? views[along];
-    const cross = (p, q) => [p[1] * q[2] - p[2] * q[1], p[2] * q[0] - p[0] * q[2], p[0] * q[1] - p[1] * q[0]];
+  fit() {
+    if (!this.last) return;
+    const { Box3, Vector3 } = this.view.library;
+    const [low, high] = this.last.extent.map((corner) => new Vector3(...corner));
+    const zoom = this.stage.getZoomForBox(new Box3(low, high));
+    this.stage.animationControls.zoomMove(low.add(high).multiplyScalar(0.5), zoom, 0);
+    // This fits the height alone; a narrow stage needs more distance.
+    const narrow = this.view.el.clientHeight / Math.max(this.view.el.clientWidth, 1);
+    if (narrow > 1) this.stage.viewerControls.zoom(1 - narrow);
+  }
+
+  look([towards, up]) {
+    this.fit();
+    const NGL = this.view.library;
+    const cross = (p, q) =>
+      [p[1] * q[2] - p[2] * q[1], p[2] * q[0] - p[0] * q[2], p[0] * q[1] - p[1] * q[0]];
     const unit = (p) => p.map((v) => v / Math.hypot(...p));
+    // NGL's camera looks along +z with x to the left, so two of the axes change their sign.
+    const minus = (p) => p.map((v) => -v);
     const z = unit(towards);
     const x = unit(cross(up, z));
     const y = cross(z, x);
-    // NGL's camera looks along +z with x to the left, so two of the axes change their sign.
-    const minus = (p) => p.map((v) => -v);
     const matrix = new NGL.Matrix4();
     matrix.set(...minus(x), 0, ...y, 0, ...minus(z), 0, 0, 0, 0, 1);
-    const quaternion = new NGL.Quaternion().setFromRotationMatrix(matrix);
-    stage.viewerControls.rotate(quaternion);
-  };
+    this.stage.viewerControls.rotate(new NGL.Quaternion().setFromRotationMatrix(matrix));
+  }
 
-  const fitCrystal = (component) => {
-    component.autoView(view.crystalExtent);
-    // autoView fits the height alone; a narrow stage needs more distance.
-    const narrow = view.el.clientHeight / Math.max(view.el.clientWidth, 1);
-    if (narrow > 1) stage.viewerControls.zoom(1 - narrow);
-  };
+  // -- the crystal -----------------------------------------------------------------------------
 
-  view.lookAlong = (along) => {
-    const component = stage.compList[0];
-    if (!component) return;
-    fitCrystal(component);
-    look(along);
-  };
+  span(from, to) {
+    return to > from ? `@${Array.from({ length: to - from }, (_, i) => from + i).join(",")}` : "none";
+  }
 
-  let running = false;
-  let waiting = null;
-  view.showCrystal = async (crystal) => {
-    view.lastCrystal = crystal;
-    waiting = crystal;
-    if (running) return;
-    running = true;
+  ink() {
+    const style = getComputedStyle(this.view.el);
+    const read = (name, other) => style.getPropertyValue(name).trim() || other;
+    this.stage.setParameters({ backgroundColor: read("--jp-layout-color1", "#ffffff") });
+    return document.body.dataset.jpThemeLight === "false" ? "#e0e0e0" : "#333333";
+  }
+
+  represent(component, c, ink) {
+    const balls = this.span(0, c.atoms);
+    const sticks = Object.fromEntries(
+      Array.from({ length: c.total }, (_, i) => [i, i < c.atoms + c.stubs ? c.stick : c.edge]),
+    );
+    component.addRepresentation("spacefill", {
+      sele: balls, color: this.scheme, radiusType: "data", radiusData: c.radii, radiusScale: 1,
+      metalness: 0.0, roughness: 0.45,
+    });
+    component.addRepresentation("licorice", {
+      sele: this.span(0, c.total), color: this.scheme, radiusType: "data", radiusData: sticks,
+      radiusScale: 1, multipleBond: "off", roughness: 0.5,
+    });
+    const written = {
+      labelType: "text", color: ink, labelGrouping: "atom", radiusType: "size",
+      attachment: "middle-center", showBorder: true, borderWidth: 0.2,
+      borderColor: ink === "#333333" ? "white" : "black",
+    };
+    component.addRepresentation("label", {
+      ...written, sele: `@${Object.keys(c.axes).join(",")}`, labelText: c.axes, radiusSize: 0.9,
+      zOffset: 4.0,
+    });
+    if (c.labels) {
+      component.addRepresentation("label", {
+        ...written, sele: balls, labelText: c.labels, radiusSize: 0.75, zOffset: 2.0,
+      });
+    }
+  }
+
+  // The latest call wins; crystals that come while one is drawn are left out but for the last.
+  async show(crystal) {
+    const skipped = this.waiting?.camera ?? "keep";
+    this.waiting = skipped === "keep" ? crystal : { ...crystal, camera: skipped };
+    if (this.running) return;
+    this.running = true;
     try {
-      while (waiting) {
-        const c = waiting;
-        waiting = null;
-        const ink = theme();
-        const old = stage.compList.slice();
-        const camera = stage.viewerControls.getOrientation();
-        const blob = new Blob([c.sdf], { type: "text/plain" });
-        const component = await stage.loadFile(blob, { ext: "sdf", defaultRepresentation: false, name: "crystal" });
-        view.crystalColours = c.colours;
-        view.crystalExtent = span(0, c.total);
-        draw(component, c, ink);
-        old.forEach((o) => stage.removeComponent(o));
-        if (old.length && c.camera !== "reset") {
-          stage.viewerControls.orient(camera);
-          if (c.camera === "fit") fitCrystal(component);
-        } else {
-          // A stage in a closed tab has no size, and a camera set now would be lost.
-          view.lookLater = !sized();
-          fit();
-          fitCrystal(component);
-          look("standard");
-        }
-        view.el.dataset.ticket = String(c.ticket);
+      while (this.waiting) {
+        const next = this.waiting;
+        this.waiting = null;
+        await this.draw(next);
       }
     } finally {
-      running = false;
+      this.running = false;
     }
-  };
+  }
+
+  async draw(c) {
+    const { stage } = this;
+    const ink = this.ink();
+    stage.viewer.rotationGroup.updateMatrix(); // else it is that of the last frame on screen
+    const camera = stage.viewerControls.getOrientation();
+    const blob = new Blob([c.sdf], { type: "text/plain" });
+    const options = { ext: "sdf", defaultRepresentation: false, name: "crystal" };
+    const component = await stage.loadFile(blob, options);
+    const old = stage.compList.filter((other) => other !== component);
+    this.colours = c.colours;
+    this.last = c;
+    this.represent(component, c, ink);
+    for (const other of old) other.setVisibility(false);
+    if (old.length && c.camera !== "reset") {
+      stage.viewerControls.orient(camera);
+      if (c.camera === "fit") this.fit();
+    } else {
+      // A stage in a closed tab has no size, and a camera set now would be lost.
+      this.later = !this.sized;
+      this.resize();
+      this.look(STANDARD);
+    }
+    // The old crystal goes when the new one is on screen: with it would go the compiled shaders
+    // that both share, and compiling them again takes longer than all the rest. The last one alone
+    // keeps them, so earlier ones that a hidden page never drew over can go at once.
+    const drop = (others) => {
+      for (const other of others) if (stage.compList.includes(other)) stage.removeComponent(other);
+    };
+    drop(old.slice(0, -1));
+    stage.viewer.signals.rendered.addOnce(() => {
+      drop(old);
+      this.view.el.dataset.ticket = String(c.ticket);
+    });
+    stage.viewer.requestRender();
+  }
+
+  async save(name) {
+    const image = await this.stage.makeImage({ factor: 2, antialias: true, trim: true });
+    this.view.library.download(image, name);
+  }
 }
+
+async function start(model, el) {
+  const say = (status) => {
+    model.set("status", status);
+    model.save_changes();
+  };
+  if (!webgl()) {
+    say("no-webgl");
+    return null;
+  }
+  const waiting = document.createElement("div");
+  waiting.className = "cl-loading";
+  waiting.textContent = "Loading the viewer…";
+  el.append(waiting);
+  let view;
+  try {
+    view = await makeView(model, el);
+  } catch (error) {
+    console.warn("The crystal viewer cannot use nglview:", error);
+    el.replaceChildren();
+    say("no-extension");
+    return null;
+  }
+  waiting.remove();
+  const drawing = new Drawing(view, model);
+  const current = () => {
+    const frames = model.get("frames");
+    const frame = frames[Math.min(model.get("frame"), frames.length - 1)];
+    return frames.length ? frame : model.get("crystal");
+  };
+  // A crystal that stays under the camera was seen by no earlier view: each view starts afresh.
+  const first = current();
+  if (first.sdf) drawing.show({ ...first, camera: "reset" });
+  let due = false;
+  let another = false; // and not merely another frame of the same trajectory
+  const again = () => {
+    const now = current();
+    if (now.sdf) drawing.show(another ? now : { ...now, camera: "keep" });
+    due = another = false;
+  };
+  const change = (whole) => () => {
+    another ||= whole;
+    if (!due) queueMicrotask(again); // one message can change several traits
+    due = true;
+  };
+  model.on("change:crystal", change(true));
+  model.on("change:frames", change(true));
+  model.on("change:frame", change(false));
+  model.on("msg:custom", (content) => {
+    if (content.look) drawing.look(content.look === "standard" ? STANDARD : content.look);
+    if (content.save) drawing.save(content.save);
+  });
+  say("ready");
+  return drawing;
+}
+
+export default {
+  render({ model, el }) {
+    const started = start(model, el);
+    return () => { started.then((drawing) => drawing?.close()); };
+  },
+};

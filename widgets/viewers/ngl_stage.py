@@ -2,75 +2,121 @@
 
 from __future__ import annotations
 
-from functools import cache
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import anywidget
 import ipywidgets as ipw
+import nglview
+import numpy as np
 import traitlets as tl
 
-from widgets.browser.probe import Probe
 from widgets.viewers.elements import drawn_radius, element_colour
 from widgets.viewers.scene import Scene
 from widgets.viewers.sdf import scene_to_sdf
 
 STICK = 0.11
 """Å, radius of a drawn bond."""
+EDGE = 0.025
+"""Å, radius of a drawn edge of the cell."""
+FAIR = 1.25
+"""How much larger than the last frame the part of space is, at most, that the camera shows."""
+EDGE_COLOUR = 0x8A8A8A
+
+_tickets = itertools.count(1)
 
 
-@cache
-def _script() -> str:
-    return Path(__file__).with_name("ngl_stage.js").read_text(encoding="utf-8")
+def extent(*scenes: Scene) -> list[list[float]]:
+    """Return the lowest and the highest corner, in Å, of what `scenes` draw."""
+    points = np.concatenate([p for scene in scenes for p in (scene.positions, *scene.boxes)])
+    return [points.min(axis=0).round(3).tolist(), points.max(axis=0).round(3).tolist()]
 
 
-def crystal_message(scene: Scene, labels: dict[int, str] | None, camera: str) -> dict[str, Any]:
-    """Return what the browser needs to draw `scene`: the SDF and one colour and radius an atom."""
+def common_extent(scenes: Sequence[Scene]) -> list[list[float]]:
+    """Return corners as `extent` does: about the last scene's centre, with room for the others.
+
+    The first frames of a denoising can be absurdly large, and would make a dot of the crystal.
+    """
+    corners = np.array([extent(scene) for scene in scenes])  # (S, 2, 3)
+    centre = corners[-1].mean(axis=0)
+    half = (corners[-1, 1] - corners[-1, 0]) / 2
+    needed = np.abs(corners - centre).max(axis=(0, 1))
+    half = np.clip(needed, half, FAIR * half)
+    return [(centre - half).round(3).tolist(), (centre + half).round(3).tolist()]
+
+
+def crystal_message(
+    scene: Scene,
+    labels: dict[int, str] | None = None,
+    camera: str = "keep",
+    within: list[list[float]] | None = None,
+) -> dict[str, Any]:
+    """Return what the browser needs to draw `scene`: the SDF and one colour and radius an atom.
+
+    Args:
+        labels: what is written onto the atoms, by index.
+        camera: see `NGLStage.show`.
+        within: the `extent` that the camera is fitted to; None: that of `scene`.
+    """
     colours = [int(element_colour(symbol)[1:], 16) for symbol in scene.symbols]
     stub_colours = [colours[atom] for atom in scene.stub_atoms]
-    first_corner = len(scene) + len(scene.stubs)
-    first_tip = first_corner + 8 * len(scene.boxes)
+    corners = 8 * len(scene.boxes)
+    first_tip = len(scene) + len(scene.stubs) + corners
     return {
         "sdf": scene_to_sdf(scene),
         "atoms": len(scene),
         "stubs": len(scene.stubs),
         "total": first_tip,
-        "colours": colours + stub_colours,
-        "radii": {i: drawn_radius(symbol) for i, symbol in enumerate(scene.symbols)},
+        "colours": [*colours, *stub_colours, *[EDGE_COLOUR] * corners],
+        "radii": {i: round(drawn_radius(symbol), 3) for i, symbol in enumerate(scene.symbols)},
         "stick": STICK,
+        "edge": EDGE,
         "labels": labels,
         "axes": {first_tip + k: axis for k, axis in enumerate("abc")},
+        "extent": extent(scene) if within is None else within,
         "camera": camera,
+        "ticket": next(_tickets),
     }
 
 
-class NGLStage(tl.HasTraits):
-    """A reused NGLWidget and the probe that tells whether the browser can show it.
+class NGLStage(anywidget.AnyWidget):
+    """A reused NGLWidget, which the browser shows if it can: `NGLStage(height=380)`.
 
-    Every NGLWidget keeps two threads alive for good, so a panel makes one and changes its crystal.
+    The view of nglview is made in the browser, after it is known to draw with WebGL. Every
+    NGLWidget keeps two threads alive for good, so a panel makes one and changes its crystal.
 
     Traits:
         status: "waiting" until the browser has answered, then "ready", "no-webgl" (the browser
-            cannot draw in three dimensions) or "no-extension" (nglview's part of JupyterLab is
-            not there).
-        message: the last crystal sent, as a dict; empty before the first.
+            cannot draw in three dimensions) or "no-extension" (nglview's part of Jupyter is not
+            there).
+        crystal: the last crystal sent, as a dict; empty before the first.
+        frames: crystals of a trajectory, all in the browser, so that `frame` chooses among them
+            without the kernel; they are shown in place of `crystal` unless empty.
+        frame: number of the frame shown; link it to a slider with `jslink`.
+        view_id: id of the NGLWidget's model.
+        patience: seconds that the browser waits for nglview's part of Jupyter.
     """
 
-    status = tl.Enum(["waiting", "ready", "no-webgl", "no-extension"], default_value="waiting")
-    message = tl.Dict()
+    _esm = Path(__file__).with_name("ngl_stage.js")
 
-    def __init__(self, height: int = 380) -> None:
-        super().__init__()
-        import nglview
+    status = tl.Enum(["waiting", "ready", "no-webgl", "no-extension"], default_value="waiting").tag(
+        sync=True
+    )
+    crystal = tl.Dict().tag(sync=True)
+    frames: tl.List[dict[str, Any]] = tl.List().tag(sync=True)
+    frame = tl.Int(0, min=0).tag(sync=True)
+    view_id = tl.Unicode("").tag(sync=True)
+    patience = tl.Float(60.0).tag(sync=True)
 
-        self._view = nglview.NGLWidget(height=f"{height}px", width="100%")
-        self._view.layout = ipw.Layout(width="100%", height=f"{height}px")
+    def __init__(self, height: int = 380, **traits: Any) -> None:
+        size = {"width": "100%", "height": f"{height}px"}
+        self._view = nglview.NGLWidget(**size)
+        self._view.layout = ipw.Layout(**size)
         self._view.add_class("cl-ngl")
-        self._probe = Probe(target="cl-ngl")
-        self._probe.on_msg(self._on_probe)
-        self._ticket = 0
-        self.widget = ipw.VBox(
-            [self._view, self._probe], layout=ipw.Layout(width="100%", overflow="hidden")
-        )
+        layout = ipw.Layout(**size, overflow="hidden")
+        super().__init__(view_id=self._view.model_id, layout=layout, **traits)
 
     def show(
         self, scene: Scene, labels: dict[int, str] | None = None, camera: str = "reset"
@@ -81,47 +127,46 @@ class NGLStage(tl.HasTraits):
             camera: "keep" leaves it, "fit" only fits the crystal, "reset" turns it to the
                 standard view as well.
         """
-        self._ticket += 1
-        self.message = {**crystal_message(scene, labels, camera), "ticket": self._ticket}
-        self._call("showCrystal", self.message)
+        message = crystal_message(scene, labels, camera)
+        with self.hold_sync():
+            self.frames = []
+            self.crystal = message
 
-    def look_along(self, towards: list[float], up: list[float]) -> None:
+    def show_frames(
+        self,
+        scenes: Sequence[Scene],
+        labels: Sequence[dict[int, str] | None],
+        frame: int,
+        camera: str = "reset",
+    ) -> None:
+        """Hand over the frames of a trajectory and draw one of them; see `show`."""
+        within = common_extent(scenes)
+        frames = [
+            crystal_message(scene, texts, camera, within)
+            for scene, texts in zip(scenes, labels, strict=True)
+        ]
+        with self.hold_sync():
+            self.frames = frames
+            self.frame = frame
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """What is drawn now; empty before the first crystal."""
+        return self.frames[min(self.frame, len(self.frames) - 1)] if self.frames else self.crystal
+
+    def look_along(self, towards: Sequence[float], up: Sequence[float]) -> None:
         """Turn the camera to look against `towards` with `up` upwards, and fit the crystal."""
-        self._call("lookAlong", {"vectors": [towards, up]})
+        self.send({"look": [list(towards), list(up)]})
 
     def reset_camera(self) -> None:
         """Turn to the standard view and fit the crystal."""
-        self._call("lookAlong", "standard")
+        self.send({"look": "standard"})
 
     def download_png(self, name: str) -> None:
         """Make the browser save what is shown as a PNG."""
-        self._view.download_image(filename=name, factor=2, trim=True)
+        self.send({"save": name})
 
     def close(self) -> None:
         """Close the widget's models; nglview's two threads remain."""
         self._view.close()
-        self._probe.close()
-
-    def _call(self, method: str, argument: Any) -> None:
-        # Sent past nglview's queue, which polls every 0.1 s and archives each message.
-        if self.status == "ready":
-            self._view.send(self._message(method, argument))
-
-    def _message(self, method: str, argument: Any) -> dict[str, Any]:
-        return {
-            "type": "call_method",
-            "target": "Widget",
-            "methodName": method,
-            "args": [argument],
-            "kwargs": {},
-        }
-
-    def _on_probe(self, _: Any, content: dict[str, Any], __: Any) -> None:
-        status = content.get("status")
-        if status == "ready":
-            # Each new view of the notebook (a reload, a second view) starts empty.
-            self._view.send(self._message("executeCode", _script()))
-            if self.message:
-                self._view.send(self._message("showCrystal", {**self.message, "camera": "reset"}))
-        if status in ("ready", "no-webgl", "no-extension"):
-            self.status = status
+        super().close()

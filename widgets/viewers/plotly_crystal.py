@@ -210,7 +210,7 @@ def _unit_sphere(rings: int = 11, segments: int = 16) -> tuple[np.ndarray, np.nd
             k = (j + 1) % segments
             a, b = i * segments + j, i * segments + k
             c, d = a + segments, b + segments
-            triangles += [(a, b, c), (b, d, c)]
+            triangles += [(a, c, b), (b, c, d)]  # seen from outside, counterclockwise
     return vertices.reshape(-1, 3), np.array(triangles)
 
 
@@ -233,8 +233,8 @@ def _spheres(symbol: str, centres: np.ndarray) -> go.Mesh3d:
         showlegend=True,
         hoverinfo="name",
         flatshading=False,
-        lighting={"ambient": 0.55, "diffuse": 0.6, "specular": 0.25, "roughness": 0.5},
-        lightposition={"x": 2000, "y": -4000, "z": 6000},
+        # plotly's lamps leave an orthographic view dark: the colours of the legend must be seen.
+        lighting={"ambient": 0.9, "diffuse": 0.3, "specular": 0.1, "roughness": 0.5},
     )
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     from pymatgen.core import Structure
 
+MOST = 250
+"""Frames that go to the browser together; of longer trajectories each goes when it is shown."""
+
 CURVES = {
     "volume": "Volume (Å³)",
     "shortest": "Shortest distance (Å)",
@@ -95,8 +98,9 @@ def shortest_distance(structure: Structure) -> float:
 class TrajectoryPlayer(Panel):
     """Plays a denoising: `TrajectoryPlayer(result.trajectory)` or a list of structures.
 
-    `noun` is what a frame is called; frames that are no steps of a denoising are not said to be
-    noisy.
+    `noun` is what a frame is called. Frames that are no steps of a denoising are not said to be
+    noisy, and go to the browser one by one; those of a denoising lie there together, so that
+    playing and scrubbing do not wait for the kernel.
 
     Traits:
         frame: number of the frame shown, from 0.
@@ -136,6 +140,11 @@ class TrajectoryPlayer(Panel):
         )
         self._slider.add_class("cl-scrub")
         ipw.jslink((self._play, "value"), (self._slider, "value"))
+        self._together = noun == "step"
+        # One way only: what the kernel answers late must not pull the slider back.
+        ipw.jsdlink((self._slider, "value"), (self._plot, "place"))
+        if self._together and self.viewer.stage is not None:
+            ipw.jsdlink((self._slider, "value"), (self.viewer.stage, "frame"))
         self._where = caption("")
         self._which = ipw.BoundedIntText(value=1, min=1, max=1, description="Crystal")
         self._which.add_class("cl-number")
@@ -146,7 +155,8 @@ class TrajectoryPlayer(Panel):
         )
         self.widget = column(self._empty, self._body, self.notice.widget, css="cl-trajectory")
         guard = self.notice.guard
-        self._slider.observe(guard(lambda change: setattr(self, "frame", change.new)), "value")
+        self._moved_there = False
+        self._slider.observe(guard(self._on_slider), "value")
         self._which.observe(guard(lambda change: setattr(self, "crystal", change.new - 1)), "value")
         self._plot.observe(guard(self._on_click), "clicked")
         self.observe(guard(lambda _: self._show_frame()), "frame")
@@ -196,28 +206,37 @@ class TrajectoryPlayer(Panel):
         last = len(self._data.structures) - 1
         self.set_trait("num_frames", last + 1)
         self._which.value = self.crystal + 1
+        if self._in_browser:
+            self.viewer.show_frames(self._data.structures, last)
+        else:
+            self.viewer.show(self._data.structures[last], refine=False)
         self._play.max = self._slider.max = last
         self._plot.show(curves_figure(self._data, self._noun))
-        self.viewer.show(self._widest(), refine=False, keep_camera=False)
+        self._plot.places = [float(step) for step in self._data.steps]
         self.frame = last
         self._show_frame()
 
-    def _widest(self) -> Structure:
-        """Return the frame that the camera is fitted to: no later one should leave the picture.
+    @property
+    def _in_browser(self) -> bool:
+        return self._together and self.num_frames <= MOST
 
-        The first frames can be absurdly large; those would make a dot of the finished crystal.
-        """
-        sizes = [float(np.linalg.norm(s.lattice.matrix.sum(axis=0))) for s in self._data.structures]
-        fair = [i for i, size in enumerate(sizes) if size <= 1.5 * sizes[-1]]
-        return self._data.structures[max(fair, key=sizes.__getitem__)]
+    def _on_slider(self, change: Any) -> None:
+        self._moved_there = True
+        try:
+            self.frame = change.new
+        finally:
+            self._moved_there = False
 
     def _show_frame(self) -> None:
         if not self._data.structures:
             return
         index = self.frame
-        self._slider.value = self._play.value = index
-        self.viewer.show(self._data.structures[index], refine=False, keep_camera=True)
-        self._plot.cursor = float(self._data.steps[index])
+        if not self._moved_there:
+            self._slider.value = self._play.value = self._plot.place = index
+        if self._in_browser:
+            self.viewer.show_frame(index, drawn=self._moved_there)
+        else:
+            self.viewer.show(self._data.structures[index], refine=False, keep_camera=True)
         where = f"{self._noun} {self._data.steps[index]} of {self._data.steps[-1]}"
         if self._noun == "step":
             where += f", noise {100 * self._data.noise_levels[index]:.0f} %"

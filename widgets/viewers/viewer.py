@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
@@ -11,7 +12,7 @@ import traitlets as tl
 from widgets.base import Notice, Panel, button, column, escape, row
 from widgets.browser.plot import Plot
 from widgets.viewers.bonding import Bond, crystal_bonds, radius_bonds
-from widgets.viewers.elements import element_colour, ink_on
+from widgets.viewers.legend import legend_html
 from widgets.viewers.plotly_crystal import VIEWS, crystal_figure, flat_crystal_figure
 from widgets.viewers.scene import Scene, build_scene
 
@@ -69,6 +70,9 @@ class CrystalViewer(Panel):
         self._lock = threading.RLock()
         self._camera = "reset"
         self._bonds: list[Bond] = []
+        self._frames: list[Structure] = []
+        self._frame = 0
+        self._quiet = False
         self._towards = _STANDARD
         self._plot: Plot | None = None
         self.notice = Notice()
@@ -107,23 +111,53 @@ class CrystalViewer(Panel):
             keep_camera: leave the camera as it is.
         """
         with self._lock:
+            self._frames = []
             self._camera = "keep" if keep_camera else "reset"
-            self._bonds = radius_bonds(structure) if structure is not None else []
-            if structure is self.structure:
-                self._draw()
-            else:
-                self.structure = structure
+            self._take(structure)
+            self._draw()
             self._camera = "keep"
         if refine and structure is not None and len(structure) > 1:
             threading.Thread(target=self._refine, args=(structure,), daemon=True).start()
 
+    def show_frames(self, frames: Sequence[Structure], frame: int) -> None:
+        """Show a trajectory at one of its frames; `show_frame` goes to another.
+
+        All frames go to the browser at once, so that none has to wait for the kernel.
+        """
+        with self._lock:
+            self._frames, self._camera = list(frames), "reset"
+            self._frame = frame
+            self._take(self._frames[frame])
+            self._draw()
+            self._camera = "keep"
+
+    def show_frame(self, frame: int, *, drawn: bool = False) -> None:
+        """Go to a frame of the trajectory; `drawn` says that the browser has done so by itself."""
+        with self._lock:
+            self._frame = frame
+            self._take(self._frames[frame])
+            if self.renderer != "ngl":
+                self._draw()
+            elif not drawn:
+                self.stage.frame = frame
+            self._write_legend()
+
+    def _take(self, structure: Structure | None) -> None:
+        """Set the structure without drawing it."""
+        self._bonds = radius_bonds(structure) if structure is not None else []
+        self._quiet = True
+        try:
+            self.structure = structure
+        finally:
+            self._quiet = False
+
     @property
     def scene(self) -> Scene | None:
         """What is drawn now, or None."""
-        if self.structure is None:
-            return None
-        bonds = self._bonds if self.bonds else []
-        return build_scene(self.structure, bonds, self.supercell, self.images)
+        return None if self.structure is None else self._scene(self.structure, self._bonds)
+
+    def _scene(self, structure: Structure, bonds: list[Bond]) -> Scene:
+        return build_scene(structure, bonds if self.bonds else [], self.supercell, self.images)
 
     def reset_camera(self) -> None:
         """Turn to the standard view and fit the crystal."""
@@ -155,7 +189,7 @@ class CrystalViewer(Panel):
         except (ImportError, AttributeError, OSError):
             self._fall_back("no-package")
             return None
-        self._box.children = (stage.widget,)
+        self._box.children = (stage,)
         stage.observe(self.notice.guard(lambda change: self._fall_back(change.new)), "status")
         return stage
 
@@ -194,9 +228,10 @@ class CrystalViewer(Panel):
     # -- drawing -------------------------------------------------------------------------------
 
     def _on_structure(self, change: Any) -> None:
-        if not self._bonds and change.new is not None:
-            self._bonds = radius_bonds(change.new)
-        self._draw()
+        if not self._quiet:
+            self._frames = []
+            self._bonds = radius_bonds(change.new) if change.new is not None else []
+            self._draw()
 
     def _refine(self, structure: Structure) -> None:
         bonds = crystal_bonds(structure)
@@ -208,17 +243,25 @@ class CrystalViewer(Panel):
     def _draw(self, camera: str | None = None) -> None:
         with self._lock:
             scene = self.scene
-            self._box.layout.visibility = "visible" if scene is not None else "hidden"
-            self._write_legend(scene)
+            for part in (self._box, self._toolbar):
+                part.layout.visibility = "visible" if scene is not None else "hidden"
+            self._write_legend()
             if scene is None:
                 return
-            if self.renderer == "ngl":
-                labels = dict(enumerate(scene.symbols)) if self.labels else None
-                self.stage.show(scene, labels, self._camera if camera is None else camera)
+            camera = self._camera if camera is None else camera
+            if self.renderer == "ngl" and self._frames:
+                scenes = [self._scene(frame, radius_bonds(frame)) for frame in self._frames]
+                labels = [self._labels(one) for one in scenes]
+                self.stage.show_frames(scenes, labels, self._frame, camera)
+            elif self.renderer == "ngl":
+                self.stage.show(scene, self._labels(scene), camera)
             elif self._plot is not None:
                 self._plot.show(self._figure(scene))
             if self.notice.level == "error":
                 self.notice.clear()
+
+    def _labels(self, scene: Scene) -> dict[int, str] | None:
+        return dict(enumerate(scene.symbols)) if self.labels else None
 
     def _figure(self, scene: Scene) -> Any:
         if self.renderer == "plotly":
@@ -251,19 +294,5 @@ class CrystalViewer(Panel):
     def _write_title(self) -> None:
         self._title.value = f"<b>{escape(self.title)}</b>" if self.title else ""
 
-    def _write_legend(self, scene: Scene | None) -> None:
-        if scene is None or self.structure is None:
-            self._legend.value = '<span class="cl-caption">No crystal is shown.</span>'
-            return
-        chips = "".join(
-            f'<span class="cl-chip" style="background:{element_colour(e)};'
-            f'color:{ink_on(element_colour(e))}">{escape(e)}</span>'
-            for e in scene.elements
-        )
-        lattice = self.structure.lattice
-        lengths = ", ".join(f"{v:.2f}" for v in lattice.abc)
-        angles = ", ".join(f"{v:.1f}" for v in lattice.angles)
-        self._legend.value = (
-            f'{chips}<span class="cl-cell">a, b, c = {lengths} Å &nbsp; α, β, γ = {angles}° '
-            f"&nbsp; {lattice.volume:.1f} Å³</span>"
-        )
+    def _write_legend(self) -> None:
+        self._legend.value = legend_html(self.structure)

@@ -1,0 +1,33 @@
+"""What is written below a crystal: its elements in their colours, and its cell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from widgets.base import escape
+from widgets.viewers.bonding import _symbols
+from widgets.viewers.elements import element_colour, ink_on
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+
+def legend_html(structure: Structure | None) -> str:
+    """Return the legend of a crystal; None: that there is none."""
+    if structure is None:
+        return '<span class="cl-caption">No crystal is shown.</span>'
+    chips = "".join(
+        f'<span class="cl-chip" style="background:{element_colour(e)};'
+        f'color:{ink_on(element_colour(e))}">{escape(e)}</span>'
+        for e in dict.fromkeys(_symbols(structure))
+    )
+    lattice = structure.lattice
+    lengths = ", ".join(f"{v:.2f}" for v in lattice.abc)
+    angles = ", ".join(f"{v:.1f}" for v in lattice.angles)
+    parts = (
+        f"a, b, c = {lengths} Å",
+        f"α, β, γ = {angles}°",
+        f"{lattice.volume:.1f} Å³",
+    )
+    cell = " ".join(f'<span class="cl-cell">{part}</span>' for part in parts)
+    return f"<div>{chips}</div><div>{cell}</div>"
