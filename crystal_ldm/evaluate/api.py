@@ -10,16 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from crystal_ldm.errors import EvaluationError, suggest
+from crystal_ldm.evaluate import model_stages
 from crystal_ldm.evaluate.inputs import read_crystals
-from crystal_ldm.evaluate.matching.prediction import (
-    PredictionMetrics,
-)
+from crystal_ldm.evaluate.matching.prediction import PredictionMetrics
 from crystal_ldm.evaluate.reference import Reference
 from crystal_ldm.evaluate.report.result import Evaluation
 from crystal_ldm.evaluate.report.thresholds import Thresholds
 from crystal_ldm.evaluate.stages import Run
-from crystal_ldm.evaluate.workers import open_executor
-from crystal_ldm.evaluate.workers.executor import MEMORY_GB, TIMEOUT_S
+from crystal_ldm.evaluate.workers import Executor
+from crystal_ldm.evaluate.workers.executor import MEMORY_GB, TIMEOUT_S, borrow_or_open
 from crystal_ldm.evaluate.workers.progress import Reporter
 
 if TYPE_CHECKING:
@@ -43,6 +42,7 @@ def evaluate(
     relaxation: RelaxationSettings | None = None,
     workers: int | None = None,
     client: Any = None,
+    executor: Executor | None = None,
     timeout: float = TIMEOUT_S,
     memory_gb: float = MEMORY_GB,
     progress: bool = False,
@@ -50,14 +50,22 @@ def evaluate(
 ) -> Evaluation:
     """Judge crystals, each on its own and all together.
 
-    Every crystal keeps its row and stays in every denominator. One that cannot be read (it is
-    disordered, not finite, in a broken file), or that hangs or crashes a computation, is neither
-    valid nor unique nor novel, and its row says why.
+    Every crystal keeps its row and stays in every denominator, and its row says what went wrong:
+
+    - one that cannot be read (disordered, coordinates that are not finite, a broken CIF), or that
+      hangs or crashes a computation, is neither valid nor unique nor novel;
+    - one with an element that the potential or a judge lacks has no energy, hull distance or gap,
+      and counts as not stable and as no metal;
+    - the hull distance is undefined (nan), never guessed, where an element has no reference energy;
+      the distance of a property that the reference set lacks is left out, with a note;
+    - ids that occur twice are told apart with #2, #3 and a note.
+
+    An empty set and a reference set without a single usable crystal are refused; one crystal is
+    enough.
 
     Args:
         crystals: structures, a `CrystalBatch`, a result of `LDMModule.sample`, a run directory, a
             folder of CIFs, a csv with a column `cif`, or a json(.gz) list of pymatgen structures.
-            Ids that occur twice are told apart with #2, #3 and a note.
         reference: the known crystals (the training set, or any other) in any of these forms, a
             data set, or a `Reference` to reuse what has been computed. Without it novelty,
             distribution and coverage are left out.
@@ -77,8 +85,9 @@ def evaluate(
         relaxation: how to relax; None: CHGNet with the defaults.
         workers: number of worker processes; None: one for each core.
         client: a Dask client to use instead.
-        timeout: longest time for one step of one crystal, s.
-        memory_gb: longest memory for one worker, GiB.
+        executor: an open executor (`workers.open_executor`) to use instead, for several calls.
+        timeout: longest time for one step of one crystal, s; an open executor has its own.
+        memory_gb: longest memory for one worker, GiB; the same.
         progress: show a bar for each stage.
         **thresholds: see `Thresholds`; all are printed with the result.
 
@@ -100,8 +109,8 @@ def evaluate(
                 f"{len(generated)} crystals."
             )
     predictions: PredictionMetrics | None = None
-    with open_executor(workers, client, timeout=timeout, memory_gb=memory_gb) as executor:
-        run = Run(generated, known, limits, executor, Reporter(progress))
+    with borrow_or_open(executor, workers, client, timeout=timeout, memory_gb=memory_gb) as pool:
+        run = Run(generated, known, limits, pool, Reporter(progress))
         run.describe(
             symmetry="symmetry" in metrics,
             comparison=bool({"uniqueness", "novelty"} & set(metrics)),
@@ -123,9 +132,9 @@ def evaluate(
         if latents is not None:
             run.latents(*latents)
         for judge in judges:
-            run.band_gap(judge)
+            model_stages.band_gap(run, judge)
         if relax_dir is not None:
-            run.stability(relax_dir, relaxation)
+            model_stages.stability(run, relax_dir, relaxation)
         if targets is not None:
             predictions = run.prediction(targets, ks)
     return run.result(predictions)

@@ -52,11 +52,13 @@ class Wanted:
 
     Attributes:
         symprec: tolerances of the space groups, Å; empty: none.
+        angle_tolerance: of the space groups, degrees.
         bond_factor: neighbours lie within this factor times the sum of covalent radii.
         comparison: also compute the reduced cell and the packing.
     """
 
     symprec: tuple[float, ...] = ()
+    angle_tolerance: float = 5.0
     bond_factor: float = 1.25
     comparison: bool = False
 
@@ -77,7 +79,9 @@ def describe_crystal(crystal: PackedCrystal, wanted: Wanted) -> Description:
             result.coordination = mean_coordination(crystal, wanted.bond_factor)
         except Exception as error:
             result.errors["coordination"] = describe_error(error)
-    result.space_groups = tuple(space_group(crystal, symprec) for symprec in wanted.symprec)
+    result.space_groups = tuple(
+        space_group(crystal, symprec, wanted.angle_tolerance) for symprec in wanted.symprec
+    )
     if wanted.comparison:
         try:
             result.reduced, result.packing = comparison_form(crystal)

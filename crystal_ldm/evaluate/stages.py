@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,9 +26,6 @@ from crystal_ldm.evaluate.uniqueness import find_duplicates, find_known
 from crystal_ldm.evaluate.validity import compositions_validity
 from crystal_ldm.evaluate.workers import Executor
 from crystal_ldm.evaluate.workers.progress import Reporter
-
-if TYPE_CHECKING:
-    from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings
 
 
 class Run:
@@ -66,6 +62,7 @@ class Run:
     def describe(self, *, symmetry: bool, comparison: bool) -> None:
         wanted = Wanted(
             symprec=self.limits.symprec if symmetry else (),
+            angle_tolerance=self.limits.angle_tolerance,
             bond_factor=self.limits.bond_factor,
             comparison=comparison,
         )
@@ -78,8 +75,7 @@ class Run:
                 self.errors[position].append(f"{name}: {reason}")
         for name in ("density", "volume_per_atom", "min_distance", "coordination"):
             self.columns[name] = [getattr(d, name) if d else np.nan for d in self.descriptions]
-        readable = sum(crystal is not None for crystal in self.generated.crystals)
-        self.summary.rate("readable", readable, self.n)
+        self.summary.rate("readable", sum(map(bool, self.generated.crystals)), self.n)
 
     def validity(self) -> None:
         limits = self.limits
@@ -116,7 +112,7 @@ class Run:
         ids = self.generated.ids
         self.columns["unique"] = [entry.unique for entry in found]
         self.columns["duplicate_of"] = [None if e.of is None else ids[e.of] for e in found]
-        self._note_errors("uniqueness", [entry.error for entry in found])
+        self.note_errors("uniqueness", [entry.error for entry in found])
         count = sum(entry.unique for entry in found)
         self.summary.rate("unique", count, self.n, str(self.limits.same_crystal))
         self.done.append("uniqueness")
@@ -134,7 +130,7 @@ class Run:
         self.columns["nearest_kind"] = [entry.kind or None for entry in found]
         self.columns["nearest_rmse"] = [entry.rmse for entry in found]
         self.columns["nearest_composition_difference"] = [e.composition_difference for e in found]
-        self._note_errors("novelty", [entry.error for entry in found])
+        self.note_errors("novelty", [entry.error for entry in found])
         count = sum(entry.novel for entry in found)
         self.summary.rate("novel", count, self.n, str(self.limits.same_crystal))
         unusable = len(self.reference) - self.reference.usable + len(self.reference.known.errors)
@@ -153,7 +149,7 @@ class Run:
         for position, symprec in enumerate(self.limits.symprec):
             groups = [d.space_groups[position] if d else None for d in self.descriptions]
             self.columns[space_group_column(symprec)] = groups
-            limit = f"symprec {symprec:g} Å"
+            limit = f"symprec {symprec:g} Å, angle {self.limits.angle_tolerance:g}°"
             counts = Counter(groups)
             self.summary.rate(f"P1@{symprec:g}", counts[1], self.n, limit)
             self.summary.rate(f"no space group@{symprec:g}", counts[None], self.n, limit)
@@ -204,7 +200,7 @@ class Run:
                 progress,
             )
         self.columns["covered"] = found.covered
-        self._note_errors("coverage", found.errors)
+        self.note_errors("coverage", found.errors)
         text = f"structure {limits.structure_cutoff:g}, composition {limits.composition_cutoff:g}"
         self.summary.rate("coverage precision", int(found.covered.sum()), self.n, text)
         self.summary.rate("coverage recall", int(found.found.sum()), len(found.found), text)
@@ -212,41 +208,6 @@ class Run:
     def latents(self, generated: ArrayLike, reference: ArrayLike) -> None:
         value = frechet_distance(generated, reference)
         self.summary.number("frechet latent", value, len(np.asarray(generated)), "latent²")
-
-    def band_gap(self, judge: str) -> None:
-        from crystal_ldm.evaluate.band_gap import judge_band_gaps
-
-        with self.reporter.stage(f"band gap by {judge}", self.n) as advance:
-            found = judge_band_gaps(self.generated, judge, executor=self.executor, progress=advance)
-        self.columns[f"band_gap ({judge})"] = found.gap
-        self.columns[f"metal_probability ({judge})"] = found.metal_probability
-        self._note_errors(f"band gap by {judge}", found.errors)
-        self.summary.rate(f"metal ({judge})", int(found.metal.sum()), self.n, "probability >= 0.5")
-
-    def stability(self, folder: str | Path, settings: RelaxationSettings | None) -> None:
-        from crystal_ldm.evaluate.stability import judge_stability
-
-        found = judge_stability(
-            self.generated, folder, settings=settings, executor=self.executor,
-            progress=self.reporter.show,
-        )  # fmt: skip
-        table = found.table
-        for name in ("energy", "e_above_hull", "converged", "rmsd", "decomposes_to"):
-            self.columns[name] = table[name].tolist()
-        self._note_errors("stability", [e if e == e else None for e in table["error"]])
-        self.notes += found.notes
-        self.summary.rate("converged", int(table["converged"].sum()), self.n)
-        self.summary.mean("e_above_hull", table["e_above_hull"], "eV/atom")
-        self.summary.mean("relaxation rmsd", table["rmsd"], "Å")
-        rates = found.rates(
-            self.columns.get("unique"),
-            self.columns.get("novel"),
-            (self.limits.stable, self.limits.metastable),
-        )
-        for row in rates.to_dict("records"):
-            limit = f"e_above_hull <= {row['e_above_hull <=']:g} eV/atom"
-            name = f"{row['metric']}@{row['e_above_hull <=']:g}"
-            self.summary.rate(name, int(row["count"]), self.n, limit)
 
     def prediction(self, targets: Any, ks: Sequence[int]) -> PredictionMetrics:
         truth = read_crystals(targets)
@@ -278,9 +239,10 @@ class Run:
                 )  # fmt: skip
         return found
 
-    def _note_errors(self, stage: str, errors: Sequence[str | None]) -> None:
+    def note_errors(self, stage: str, errors: Sequence[str | None]) -> None:
+        """Put reasons into the rows; what cannot be read at all has one already."""
         for position, reason in enumerate(errors):
-            if reason is not None and not self.errors[position]:
+            if reason is not None and self.generated.crystals[position] is not None:
                 self.errors[position].append(f"{stage}: {reason}")
 
     def result(self, predictions: PredictionMetrics | None) -> Evaluation:

@@ -8,13 +8,15 @@ from typing import Any
 from crystal_ldm.evaluate.workers.packed import PackedCrystal
 
 
-def space_group(crystal: PackedCrystal, symprec: float) -> int | None:
+def space_group(crystal: PackedCrystal, symprec: float, angle_tolerance: float = 5.0) -> int | None:
     """Return the number of the space group (1 to 230), or None if spglib finds none.
 
     Args:
         crystal: any cell.
         symprec: distance tolerance, Å. A generated crystal is never exact: at 0.01 Å most are P1,
             at 0.1 Å the symmetry that was meant shows.
+        angle_tolerance: degrees; the default is that of pymatgen's SpacegroupAnalyzer, with which
+            runs are written too (spglib's own default decides by symprec alone).
     """
     import spglib
 
@@ -22,7 +24,9 @@ def space_group(crystal: PackedCrystal, symprec: float) -> int | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            dataset = spglib.get_symmetry_dataset(cell, symprec=symprec)
+            dataset = spglib.get_symmetry_dataset(
+                cell, symprec=symprec, angle_tolerance=angle_tolerance
+            )
         except spglib.SpglibError:
             return None
     return None if dataset is None else int(dataset.number)

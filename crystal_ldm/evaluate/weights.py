@@ -14,11 +14,8 @@ import torch
 from crystal_ldm.errors import EvaluationError
 
 
-def load_weights(package: str, path: str, sha256: str) -> Any:
-    """Load a checkpoint that an installed package carries, if it is the known one.
-
-    The bytes that are checked are the bytes that are read, and only tensors and plain values are
-    taken from them: no code in the file is ever run.
+def read_known_file(package: str, path: str, sha256: str) -> bytes:
+    """Return the content of a file that an installed package carries, if it is the known one.
 
     Args:
         package: name of the package, for example "chgnet".
@@ -43,6 +40,22 @@ def load_weights(package: str, path: str, sha256: str) -> Any:
             f"expected {sha256[:12]}...); they were not read. Install the version that "
             "constraints.txt names."
         )
+    return content
+
+
+def load_weights(package: str, path: str, sha256: str) -> Any:
+    """Load a checkpoint that an installed package carries, if it is the known one.
+
+    The bytes that are checked are the bytes that are read, and only tensors and plain values are
+    taken from them: no code in the file is ever run.
+
+    Args:
+        package, path, sha256: see `read_known_file`.
+
+    Raises:
+        EvaluationError: see `read_known_file`.
+    """
+    content = read_known_file(package, path, sha256)
     # Old checkpoints keep a validation score as a numpy number, pickled under its old name.
     number = (np.float64(0).__reduce__()[0], "numpy.core.multiarray.scalar")
     harmless: list[Any] = [number, np.dtype, np.dtypes.Float64DType]

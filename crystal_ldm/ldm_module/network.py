@@ -70,7 +70,9 @@ class ConditionedDenoiser(nn.Module):
                 encoded[name] = condition.encode(condition.known(values) if labels else values)
         return encoded
 
-    def embed(self, atomic_numbers: Tensor, encoded: Mapping[str, Tensor]) -> Embedded:
+    def embed(
+        self, atomic_numbers: Tensor, encoded: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
         """Return the embeddings of known elements (B, N; 0: open) and encoded conditions."""
         if self.composition is not None:
             tokens = self.composition(atomic_numbers)

@@ -1,4 +1,4 @@
-"""The band gap judges: stored normalisation, checked weights, calibration against known answers."""
+"""The band gap judges: stored normalisation, checked weights, training."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from pymatgen.core import Lattice, Structure
 
 from crystal_ldm.errors import EvaluationError
-from crystal_ldm.evaluate.band_gap import BandGaps, calibrate_band_gap, calibrate_rate
-from crystal_ldm.evaluate.band_gap.calibration import calibration_row
+from crystal_ldm.evaluate import evaluate
+from crystal_ldm.evaluate.band_gap import predictor_card
 from crystal_ldm.evaluate.band_gap.cgcnn import judge_with_cgcnn
 from crystal_ldm.evaluate.band_gap.features import NUM_FEATURES, band_gap_features
 from crystal_ldm.evaluate.band_gap.judges import judge_band_gaps
@@ -62,6 +61,22 @@ def test_the_judge_tells_salts_from_metals(pool):
     assert "no structure" in found.errors[2]
 
 
+def test_the_probability_that_makes_a_metal_is_an_argument(pool, known_crystals):
+    crystals = known_crystals[:6]
+    found = judge_band_gaps(crystals, executor=pool)
+    strict = judge_band_gaps(crystals, executor=pool, metal_probability=0.0)
+    assert strict.metal.all() and not strict.gap.any()
+    assert np.array_equal(strict.metal_probability, found.metal_probability)
+    whole = evaluate(crystals, metrics=(), judges=("own",), metal_probability=0.0, executor=pool)
+    assert whole.value("metal (own)") == 1.0
+    assert whole.summary.loc["metal (own)", "thresholds"] == "probability >= 0"
+    # How far the judge is off stands beside what it says.
+    card = predictor_card()["test"]
+    assert any(f"off by {card['mae']:.2f} eV" in note for note in whole.notes)
+    with pytest.raises(EvaluationError, match="between 0 and 1"):
+        evaluate(crystals, metal_probability=2)
+
+
 def test_an_element_without_embedding_is_a_reason(pool):
     crystal = Structure(Lattice.cubic(5), ["Og"], [[0, 0, 0]])
     found = judge_band_gaps([crystal], executor=pool)
@@ -102,53 +117,6 @@ def test_training_learns_a_gap_that_follows_from_the_features():
     assert found["mae"] < 0.5 * untrained["mae"]
 
 
-def _judged(gaps: list[float]) -> BandGaps:
-    gap = np.array(gaps)
-    metal = gap == 0
-    return BandGaps(gap, metal, metal.astype(float), [None] * len(gaps))
-
-
-def test_a_row_counts_what_is_near_its_target():
-    row = calibration_row("model", 3.0, 1.0, _judged([2.9, 3.1, 3.6, 0.0]))
-    assert (row["within 0.25"], row["within 0.5"], row["within 1"]) == (0.5, 0.5, 0.75)
-    assert (row["metal"], row["n"], row["judged"]) == (0.25, 4, 4)
-    assert row["within 0.5 low"] < row["within 0.5"] < row["within 0.5 high"]
-    # What the judge cannot take is near no target and stays in n.
-    row = calibration_row("model", 3.0, 2.0, _judged([3.0, 3.2, 3.0, np.nan]))
-    assert (row["within 0.25"], row["n"], row["judged"]) == (0.75, 4, 3)
-    row = calibration_row("model", 0.0, 2.0, _judged([0.0, 0.0, 3.0, 0.2]))
-    assert (row["within 0.25"], row["metal"]) == (0.75, 0.5)
-
-
-def test_calibration_with_the_real_judge(pool, known_crystals):
-    halides, metals = known_crystals[2:8], known_crystals[-3:]
-    own = judge_band_gaps(halides, executor=pool).gap
-    target = float(np.median(own))
-    table = calibrate_band_gap(
-        {(target, 2.0): halides}, base=metals, real=(halides, own), executor=pool, max_real=4
-    )
-    base = table[table["kind"] == "base rate"].iloc[0]
-    assert (base["metal"], base["within 1"]) == (1.0, 0.0)
-    model = table[table["kind"] == "model"].iloc[0]
-    assert model["within 1"] == np.mean(np.abs(own - target) <= 1.0)
-    ceiling = table[table["kind"] == "ceiling"].iloc[0]
-    assert ceiling["n"] <= 4
-    assert ceiling["within 0.25"] == 1.0
-
-
-def test_rates_against_scale_and_steps():
-    flags = {(2.0, 20): [True, False, True, True], (1.0, 20): [1.0, 0.5, np.nan, 0.5]}
-    table = calibrate_rate(flags, "valid")
-    assert table["scale"].tolist() == [1.0, 2.0]
-    assert table["valid"].tolist() == [0.5, 0.75]
-    assert table["n"].tolist() == [4, 4]
-    assert isinstance(table, pd.DataFrame)
-    with pytest.raises(EvaluationError, match="between 0 and 1"):
-        calibrate_rate({(1.0, 5): [2.0]})
-
-
 def test_bad_input_is_one_sentence(known_crystals):
     with pytest.raises(EvaluationError, match="Did you mean 'cgcnn'"):
         judge_band_gaps(known_crystals[:1], "cgcn")
-    with pytest.raises(EvaluationError, match="no samples"):
-        calibrate_band_gap({})

@@ -142,3 +142,36 @@ def test_a_set_covers_itself_and_not_another_one(known_crystals, pool):
     assert half.recall == pytest.approx(1 / 6)
     missing = coverage([None, halides[0]], halides, 0.4, 10.0, pool)
     assert missing.precision == 0.5
+
+
+def test_a_pooled_latent_is_the_mean_over_atoms_and_knows_no_choice_of_cell(known_crystals):
+    from crystal_ldm.crystals import CrystalBatch
+    from crystal_ldm.evaluate.distribution.latents import pooled_latents
+    from tests.conftest import make_tiny_ldm
+
+    crystals = known_crystals[:20]
+    gaps = [float(i) for i in range(20)]
+    batch = CrystalBatch.from_structures(crystals, {"band_gap": gaps})
+    vae = make_tiny_ldm(batch).vae
+    expected = pooled_latents(vae, batch)
+    one = vae.encode(batch[[3]])[0, : int(batch.num_atoms[3])].detach().numpy()
+    assert expected[3] == pytest.approx(one.mean(axis=0), abs=1e-5)
+    double = [crystal.copy().make_supercell([1, 1, 2], in_place=False) for crystal in crystals]
+    unknown = Structure(Lattice.cubic(4), ["Og"], [[0, 0, 0]])
+    found = pooled_latents(vae, [*double, None, unknown])
+    assert found[:20] == pytest.approx(expected, abs=1e-3)
+    assert np.isnan(found[20:]).all()
+    assert np.isnan(pooled_latents(vae, [None])).all()
+
+
+def test_the_principal_plane_holds_the_largest_spread():
+    from crystal_ldm.evaluate.distribution.latents import principal_plane
+
+    generator = np.random.default_rng(0)
+    reference = generator.normal(size=(4000, 3)) * [1.0, 3.0, 2.0] + 5.0
+    (points, other), shares = principal_plane(reference, np.array([[5.0, 8.0, 5.0]]))
+    assert points.std(axis=0) == pytest.approx([3.0, 2.0], rel=0.1)
+    assert shares == pytest.approx([9 / 14, 4 / 14], rel=0.1)
+    assert np.abs(other) == pytest.approx(np.array([[3.0, 0.0]]), abs=0.3)
+    (again, _), _ = principal_plane(np.vstack([reference, [[np.nan] * 3]]), reference[:1])
+    assert again[:-1] == pytest.approx(points) and np.isnan(again[-1]).all()

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from ase.io import write
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from crystal_ldm.errors import EvaluationError
@@ -47,34 +47,6 @@ def test_intervals_hold_the_value(identity):
     rows = identity.summary.dropna(subset=["ci_low"])
     assert (rows["ci_low"] <= rows["value"] + 1e-12).all()
     assert (rows["value"] <= rows["ci_high"] + 1e-12).all()
-
-
-def _bad_set(known_crystals) -> list:
-    disordered = Structure(Lattice.cubic(3.6), [{"Cu": 0.5, "Au": 0.5}], [[0, 0, 0]])
-    broken = known_crystals[2].copy()
-    broken.translate_sites([0], [np.nan, 0, 0])
-    collapsed = Structure(Lattice.cubic(0.3), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    flat = Structure([[1, 0, 0], [0, 1, 0], [1, 1, 0]], ["Na"], [[0, 0, 0]])
-    return [known_crystals[2], disordered, broken, None, collapsed, flat, known_crystals[2]]
-
-
-def test_nothing_is_dropped_from_a_denominator(known_crystals, pool):
-    crystals = _bad_set(known_crystals)
-    result = evaluate(crystals, known_crystals[:4], workers=2)
-    table = result.table
-    assert len(table) == len(crystals) == 7
-    for metric in ("structure_valid", "composition_valid", "unique", "novel", "P1@0.1"):
-        assert result.summary.loc[metric, "n"] == 7
-    assert table["structure_valid"].tolist() == [True, False, False, False, False, False, True]
-    assert table["unique"].tolist()[:4] == [True, False, False, False]
-    assert table["duplicate_of"].tolist()[6] == "0"
-    assert "disordered" in table["error"][1]
-    assert "not finite" in table["error"][2]
-    assert "no structure" in table["error"][3]
-    assert "no volume" in table["error"][5]
-    assert table["error"][[0, 6]].isna().all()
-    assert table["min_distance"][4] < 0.5
-    assert result.value("structure_valid") == pytest.approx(2 / 7)
 
 
 def test_every_threshold_is_an_argument(known_crystals):
@@ -166,47 +138,6 @@ def test_all_forms_of_input_hold_the_same_crystals(known_crystals, tmp_path):
     assert read_crystals(run).numbers == list(range(6))
     assert read_crystals(read_crystals(run)).ids == [f"0-{i}" for i in range(6)]
     assert len(read_crystals(crystals[0])) == 1
-
-
-def test_a_broken_cif_keeps_its_place(known_crystals, tmp_path):
-    for i in range(3):
-        known_crystals[i].to(filename=str(tmp_path / f"{i}.cif"))
-    text = (tmp_path / "1.cif").read_text()
-    (tmp_path / "1.cif").write_text(text[: len(text) // 3])
-    found = read_crystals(tmp_path)
-    assert found.ids == ["0", "1", "2"]
-    assert [crystal is None for crystal in found.crystals] == [False, True, False]
-    assert "cannot be read" in found.errors[1]
-
-
-def test_ids_that_occur_twice_are_told_apart(known_crystals, tmp_path):
-    dictionaries = [{**c.as_dict(), "id": "same"} for c in known_crystals[:3]]
-    (tmp_path / "c.json").write_text(json.dumps(dictionaries))
-    result = evaluate(tmp_path / "c.json", metrics=("validity",), workers=1)
-    assert result.table["id"].tolist() == ["same", "same#2", "same#3"]
-    assert any("more than once" in note for note in result.notes)
-
-
-def test_one_crystal_is_enough(known_crystals):
-    result = evaluate(known_crystals[0], known_crystals[0], workers=1)
-    assert result.value("novel") == 0.0
-    assert result.summary.loc["unique", "n"] == 1
-
-
-def test_input_that_holds_nothing_is_refused(tmp_path):
-    with pytest.raises(EvaluationError, match="empty"):
-        evaluate([])
-    with pytest.raises(EvaluationError, match="no file or folder"):
-        evaluate(tmp_path / "missing")
-    with pytest.raises(EvaluationError, match="holds no crystals"):
-        evaluate(tmp_path)
-    (tmp_path / "cut.json").write_text('[{"lattice": ')
-    with pytest.raises(EvaluationError, match="cannot be read"):
-        evaluate(tmp_path / "cut.json")
-    with pytest.raises(EvaluationError, match="type int"):
-        evaluate(3)
-    with pytest.raises(EvaluationError, match="reference set"):
-        evaluate([Structure(Lattice.cubic(3), ["Na"], [[0, 0, 0]])], [None])
 
 
 def test_saving_writes_table_summary_and_thresholds(identity, tmp_path):

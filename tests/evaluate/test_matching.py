@@ -34,7 +34,8 @@ def test_pairs_are_what_pymatgen_finds_number_by_number(known_crystals, pool):
     assert found.matched.tolist() == [value is not None for value in plain]
     assert 60 < found.matched.sum() < 190
     expected = [value[0] for value in plain if value is not None]
-    assert found.rmse[found.matched].tolist() == expected
+    # A last bit may differ: the workers have one thread each.
+    assert found.rmse[found.matched] == pytest.approx(expected, rel=1e-12)
     assert found.match_rate == found.matched.mean()
 
 

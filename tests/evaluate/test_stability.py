@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from crystal_ldm.evaluate.stability import (
     judge_stability,
     relax_crystals,
 )
+from crystal_ldm.evaluate.stability.potential import single_point
 from crystal_ldm.evaluate.stability.reference import (
     ReferenceEnergies,
     elemental_structure,
@@ -50,6 +52,18 @@ def test_the_hull_of_a_binary_is_the_tie_line():
     found = hull.distance(_key("Na3Cl"), -0.7)
     assert found.e_above_hull == pytest.approx(0.3)
     assert found.products == {"Na": pytest.approx(0.5), "NaCl": pytest.approx(0.5)}
+
+
+def test_a_phase_diagram_takes_generated_crystals_in():
+    hull, elements = _hull(Na=0.0, Cl=0.0, NaCl=-2.0), frozenset({11, 17})
+    inside = [("made", _key("NaCl"), -2.1), ("unjudged", _key("Na"), math.nan)]
+    diagram = hull.diagram_with(elements, [*inside, ("elsewhere", _key("KCl"), -9.0)])
+    assert sorted(e.name for e in diagram.all_entries) == ["Cl2", "Na", "NaCl", "made"]
+    assert {e.name for e in diagram.stable_entries} == {"Cl2", "Na", "made"}
+    # The references alone are as they were.
+    assert hull.distance(_key("NaCl"), -2.0).e_above_hull == pytest.approx(0.0)
+    with pytest.raises(KeyError):
+        hull.diagram_with(frozenset({11, 9}), [])
 
 
 def test_energies_of_the_elements_shift_out_of_the_distance():
@@ -131,7 +145,7 @@ def test_what_cannot_be_relaxed_has_a_reason(tmp_path):
     found = judge_stability([californium, crowded, disordered], tmp_path, hull=hull, workers=1)
     reasons = found.table["error"].tolist()
     assert "does not know Cf" in reasons[0]
-    assert "too crowded" in reasons[1]
+    assert "too crowded to be relaxed: under 2 Å³ an atom" in reasons[1]
     assert "disordered" in reasons[2]
     assert found.rates()["n"].tolist() == [3, 3]
     assert found.rates()["count"].tolist() == [0, 0]
@@ -206,6 +220,18 @@ def test_stability_is_part_of_an_evaluation(tmp_path):
     assert rates.loc["stable", "value"] == 1.0
     assert rates.loc["S.U.N.", "value"] == 0.5
     assert found.summary().loc["converged", "value"] == 1.0
+
+
+def test_the_second_opinion_works_or_says_what_to_install():
+    crystal = PackedCrystal.from_structure(_salt())
+    if find_spec("sevenn") is None:
+        with pytest.raises(EvaluationError, match=r"optional package 'sevenn'.*pip install"):
+            single_point(crystal, "sevennet")
+    else:
+        assert single_point(crystal, "sevennet") == pytest.approx(-3.384, abs=2e-3)
+    polonium = PackedCrystal.from_structure(Structure(Lattice.cubic(3.35), ["Po"], [[0, 0, 0]]))
+    with pytest.raises(EvaluationError, match="does not know Po"):
+        single_point(polonium, "sevennet")
 
 
 @pytest.mark.parametrize("settings", [{"fmax": 0}, {"max_steps": 0}, {"potential": "chgnett"}])

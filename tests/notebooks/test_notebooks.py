@@ -25,7 +25,8 @@ PARAMETERS = {
     "04_sample": "ldm_ckpt formula formula_units num_atoms band_gap conditions required allowed "
     "forbidden cfg_scale cfg_interval sampler sampling_steps eta temperature num_samples seed "
     "batch_size precision trajectory run_dir",
-    "05_analysis": "runs reference judge relax workers run_dir",
+    "05_analysis": "runs reference judge relax ldm_ckpt calibration targets scales steps "
+    "workers run_dir",
 }
 
 
@@ -161,7 +162,7 @@ def test_04_and_05_make_crystals_and_judge_them(
         "05_analysis", "analysis", "-r", "runs", str(made.run_dir), "-r", "reference",
         str(small_csv), "-p", "workers", "1",
     )  # fmt: skip
-    check_report(judged, figures=5)
+    check_report(judged, figures=7)
     with (judged.run_dir / "evaluation.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["id"] for row in rows] == [line["id"] for line in lines]

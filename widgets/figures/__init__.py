@@ -3,6 +3,11 @@
 They stay in an executed notebook and in its HTML, where no kernel and no network is at hand.
 """
 
+from widgets.figures.calibration import (
+    calibration_figure,
+    compared_rates_figure,
+    guidance_figure,
+)
 from widgets.figures.comparison import (
     agreement_figure,
     distribution_figure,
@@ -20,9 +25,12 @@ from widgets.figures.training import loss_figure
 __all__ = [
     "agreement_figure",
     "atoms_figure",
+    "calibration_figure",
+    "compared_rates_figure",
     "crystal_grid",
     "distribution_figure",
     "element_figure",
+    "guidance_figure",
     "latent_figure",
     "loss_figure",
     "parts_figure",

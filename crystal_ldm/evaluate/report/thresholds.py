@@ -23,8 +23,10 @@ class Thresholds:
         ltol, stol, angle_tol: StructureMatcher's for uniqueness and novelty (angle in degrees).
         csp_ltol, csp_stol, csp_angle_tol: StructureMatcher's for structure prediction.
         symprec: distance tolerances of the space groups, Å.
+        angle_tolerance: angle tolerance of the space groups, degrees.
         bond_factor: atoms are neighbours within this factor times the sum of covalent radii.
         structure_cutoff, composition_cutoff: largest fingerprint distances that count as covered.
+        metal_probability: from this probability on a band gap judge calls a crystal a metal.
         stable, metastable: largest energy above the hull, eV/atom.
 
     Raises:
@@ -43,9 +45,11 @@ class Thresholds:
     csp_stol: float = 0.5
     csp_angle_tol: float = 10.0
     symprec: tuple[float, ...] = (0.01, 0.1)
+    angle_tolerance: float = 5.0
     bond_factor: float = 1.25
     structure_cutoff: float = 0.4
     composition_cutoff: float = 10.0
+    metal_probability: float = 0.5
     stable: float = 0.0
     metastable: float = 0.1
 
@@ -60,12 +64,16 @@ class Thresholds:
             value = getattr(self, name)
             if not value >= 0:
                 raise EvaluationError(f"{name} must be at least 0, not {value!r}.")
-        for name in ("bond_factor", "structure_cutoff", "composition_cutoff"):
+        for name in ("angle_tolerance", "bond_factor", "structure_cutoff", "composition_cutoff"):
             value = getattr(self, name)
             if not value > 0:
                 raise EvaluationError(f"{name} must be above 0, not {value!r}.")
         if not self.stable <= self.metastable:
             raise EvaluationError("The threshold 'stable' must not be above 'metastable'.")
+        if not 0 <= self.metal_probability <= 1:
+            raise EvaluationError(
+                f"metal_probability must be between 0 and 1, not {self.metal_probability!r}."
+            )
         known = ("smact14", "icsd16", "icsd24", "pymatgen_sp", "wiki")
         if self.oxidation_states not in known:
             hint = suggest(self.oxidation_states, known)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -60,6 +60,29 @@ class ReferenceHull:
             for key, energy in self.energies.within(elements)
         ]
         return PhaseDiagram(entries)
+
+    def diagram_with(
+        self, elements: frozenset[int], crystals: Sequence[tuple[str, FormulaKey, float]]
+    ) -> PhaseDiagram:
+        """Return the phase diagram of some elements with further crystals in it.
+
+        Args:
+            elements: atomic numbers.
+            crystals: name, reduced composition and energy (eV/atom, from the same potential) of
+                each; those with other elements are left out, and those without energy.
+
+        Raises:
+            KeyError: if an element has no reference energy.
+        """
+        from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+
+        known = self.diagram(elements).all_entries
+        added = [
+            PDEntry(_composition(key), energy * sum(count for _, count in key), name=name)
+            for name, key, energy in crystals
+            if math.isfinite(energy) and {z for z, _ in key} <= elements
+        ]
+        return PhaseDiagram([*known, *added])
 
     def distance(self, key: FormulaKey, energy: float) -> HullDistance:
         """Return the energy above the hull of the references.

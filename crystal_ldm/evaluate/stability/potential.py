@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import io
+import tempfile
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from crystal_ldm.errors import EvaluationError, suggest
-from crystal_ldm.evaluate.weights import load_weights
+from crystal_ldm.evaluate.weights import load_weights, read_known_file
 from crystal_ldm.evaluate.workers.packed import PackedCrystal
 
 _CHGNET_FILE = "pretrained/0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar"
 _CHGNET_SHA256 = "d14ab7c0f093efe64b60a7bcd540bca10e74fb7f46c86108a079af60524659d1"
+
+
+_SEVENNET_FILE = "pretrained_potentials/SevenNet_0__11Jul2024/checkpoint_sevennet_0.pth"
+_SEVENNET_SHA256 = "7052cb42b7b3be42b40b97fa0d21077a48c54b5548948fc4dcf346629f813c36"
 
 
 @dataclass(frozen=True)
@@ -23,12 +30,12 @@ class Potential:
 
     Attributes:
         name: short name, with the version of the weights.
-        max_z: largest atomic number that it knows.
+        elements: atomic numbers that it knows.
         load: returns an ASE calculator; called once in each worker process.
     """
 
     name: str
-    max_z: int
+    elements: frozenset[int]
     load: Callable[[], Any]
 
 
@@ -50,9 +57,33 @@ def _load_chgnet() -> Any:
         return CHGNetCalculator(model=model, use_device="cpu", on_isolated_atoms="error")
 
 
+def _load_sevennet() -> Any:
+    import torch
+
+    torch.set_num_threads(1)
+    try:
+        from sevenn.calculator import SevenNetCalculator
+    except ImportError as error:
+        raise EvaluationError(
+            "The potential 'sevennet' needs the optional package 'sevenn' "
+            f"({error}): pip install 'crystal-ldm[sevenn]'."
+        ) from error
+    content = read_known_file("sevenn", _SEVENNET_FILE, _SEVENNET_SHA256)
+    # Its reader wants a file: this one holds the bytes that were checked.
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it would be faster on a GPU
+        file = Path(folder) / "checkpoint.pth"
+        file.write_bytes(content)
+        return SevenNetCalculator(str(file), device="cpu")
+
+
 POTENTIALS: dict[str, Potential] = {
     # Deng et al. 2023; trained on the Materials Project's corrected energies, Z up to 94.
-    "chgnet": Potential("chgnet-0.3.0", 94, _load_chgnet),
+    "chgnet": Potential("chgnet-0.3.0", frozenset(range(1, 95)), _load_chgnet),
+    # Park et al. 2024 (7net-0), the same data; the second opinion, an optional extra.
+    "sevennet": Potential(
+        "sevennet-0-11jul2024", frozenset(range(1, 95)) - frozenset(range(84, 89)), _load_sevennet
+    ),
 }
 
 
@@ -64,7 +95,7 @@ def potential(name: str) -> Potential:
     """
     if name not in POTENTIALS:
         raise EvaluationError(
-            f"There is no potential '{name}'; there is {', '.join(POTENTIALS)}."
+            f"There is no potential '{name}'; there are {', '.join(POTENTIALS)}."
             f"{suggest(name, POTENTIALS)}"
         )
     return POTENTIALS[name]
@@ -82,8 +113,7 @@ def check_elements(crystal: PackedCrystal, name: str) -> None:
     Raises:
         EvaluationError: naming them.
     """
-    limit = potential(name).max_z
-    unknown = sorted({int(z) for z in crystal.atomic_numbers if z > limit})
+    unknown = sorted({int(z) for z in crystal.atomic_numbers} - potential(name).elements)
     if unknown:
         from pymatgen.core import Element
 

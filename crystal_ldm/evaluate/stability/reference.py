@@ -1,6 +1,7 @@
 """Energies of the reference structures, from the potential that judges the generated crystals.
 
-The table is made once, `python -m crystal_ldm.evaluate.stability.reference`, and shipped: for each
+CHGNet's table is made once, `python -m crystal_ldm.evaluate.stability.reference`, and shipped
+(SevenNet's is made with `--potential sevennet` by whoever has installed that extra): for each
 reduced formula among the crystals of `oqmd_icsd` within 0.1 eV/atom of OQMD's own hull, the lowest
 single-point energy. Elements without such a crystal get a relaxed structure of ASE's reference
 states (fcc, bcc, hcp, diamond), or one of those below.
@@ -95,7 +96,7 @@ class ReferenceEnergies:
         except (OSError, EOFError, KeyError, ValueError, TypeError) as error:
             raise EvaluationError(
                 f"The table of reference energies '{path}' is missing or broken; make it with: "
-                "python -m crystal_ldm.evaluate.stability.reference"
+                f"python -m crystal_ldm.evaluate.stability.reference --potential {name}"
             ) from error
         return cls(energies, ids, potential(name).name)
 
@@ -186,7 +187,7 @@ def build(dataset: Any, name: str = "chgnet", workers: int | None = None) -> Ref
                     keep(crystal, outcome.value, source.ids[position])
                 else:
                     print(f"{source.ids[position]}: {outcome.error}")
-        numbers = [z for z in range(1, potential(name).max_z + 1) if ((z, 1),) not in energies]
+        numbers = [z for z in sorted(potential(name).elements) if ((z, 1),) not in energies]
         elements = [c for z in numbers if (c := elemental_structure(z)) is not None]
         settings = RelaxationSettings(name, fmax=0.02, max_steps=500)
         relax = partial(relax_crystal, settings=settings)

@@ -20,25 +20,26 @@ from crystal_ldm.evaluate.stability.potential import calculator, check_elements,
 from crystal_ldm.evaluate.workers import Executor, PackedCrystal
 from crystal_ldm.evaluate.workers.executor import Progress
 
-_SOUND_A3 = 2.0
-_SOUND_A = 0.5
-
 
 @dataclass(frozen=True)
 class RelaxationSettings:
     """How crystals are relaxed: positions and cell together.
 
     Attributes:
-        potential: "chgnet".
+        potential: "chgnet", or "sevennet" where the extra is installed.
         fmax: forces (and the gradient by the cell) below which it has converged, eV/Å.
         max_steps: longest relaxation.
         timeout: longest time for one crystal, s.
+        min_distance, min_volume_per_atom: what is more crowded is not relaxed, Å and Å³: the
+            potential was never shown anything like it.
     """
 
     potential: str = "chgnet"
     fmax: float = 0.05
     max_steps: int = 300
     timeout: float = 600.0
+    min_distance: float = 0.5
+    min_volume_per_atom: float = 2.0
 
     def __post_init__(self) -> None:
         potential(self.potential)
@@ -89,8 +90,14 @@ def relax_crystal(crystal: PackedCrystal, settings: RelaxationSettings) -> Relax
 
     check_elements(crystal, settings.potential)
     n = len(crystal.numbers)
-    if crystal.volume / n < _SOUND_A3 or shortest_distance(crystal) < _SOUND_A:
-        raise EvaluationError("it is too crowded to be relaxed")
+    if crystal.volume / n < settings.min_volume_per_atom:
+        raise EvaluationError(
+            f"it is too crowded to be relaxed: under {settings.min_volume_per_atom:g} Å³ an atom"
+        )
+    if shortest_distance(crystal) < settings.min_distance:
+        raise EvaluationError(
+            f"it is too crowded to be relaxed: two atoms within {settings.min_distance:g} Å"
+        )
     atoms = Atoms(
         numbers=crystal.atomic_numbers,
         cell=crystal.lattice,

@@ -165,7 +165,9 @@ def _judge(
         rows.append(row)
     notes = [
         f"Energies: {potential(settings.potential).name}, positions and cell relaxed to "
-        f"{settings.fmax:g} eV/Å in at most {settings.max_steps} steps; hull of the same potential."
+        f"{settings.fmax:g} eV/Å in at most {settings.max_steps} steps and "
+        f"{settings.timeout:g} s; not relaxed: distances under {settings.min_distance:g} Å, "
+        f"volumes under {settings.min_volume_per_atom:g} Å³/atom; hull of the same potential."
     ]
     undefined = sum(np.isnan(row["e_above_hull"]) for row in rows)
     if undefined:

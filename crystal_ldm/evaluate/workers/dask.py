@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from crystal_ldm.evaluate.workers.executor import MEMORY_GB, TIMEOUT_S, Outcome, Progress
+from crystal_ldm.evaluate.workers.executor import (
+    MEMORY_GB,
+    TIMEOUT_S,
+    Executor,
+    Outcome,
+    Progress,
+)
 from crystal_ldm.evaluate.workers.pool import WorkerPool
 
 _ITEMS_PER_TASK = 64
@@ -31,7 +36,7 @@ def _run_items(
     ]
 
 
-class DaskExecutor:
+class DaskExecutor(Executor):
     """Runs items on a `dask.distributed.Client`; the client stays the caller's to close."""
 
     def __init__(
@@ -40,33 +45,6 @@ class DaskExecutor:
         self.client = client
         self.timeout = timeout
         self.memory_gb = memory_gb
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Do nothing: the client belongs to the caller."""
-
-    def map(
-        self,
-        function: Callable[[Any], Any],
-        items: Iterable[Any],
-        *,
-        timeout: float | None = None,
-        chunk: int = 8,
-        progress: Progress | None = None,
-    ) -> list[Outcome]:
-        """Return all outcomes in the order of the items."""
-        outcomes = self.imap(function, items, timeout=timeout, chunk=chunk, progress=progress)
-        return sorted(outcomes, key=lambda outcome: outcome.index)
 
     def imap(
         self,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 Progress = Callable[[int], None]
 """Called with the number of items finished since the last call."""
@@ -31,9 +32,13 @@ class Outcome:
     error: str | None = None
 
 
-class Executor(Protocol):
-    """Runs a function on many items; a failure of any kind costs only its own item."""
+class Executor(ABC):
+    """Runs a function on many items; a failure of any kind costs only its own item.
 
+    Use it as a context manager.
+    """
+
+    @abstractmethod
     def imap(
         self,
         function: Callable[[Any], Any],
@@ -43,31 +48,41 @@ class Executor(Protocol):
         chunk: int = 8,
         progress: Progress | None = None,
     ) -> Iterator[Outcome]:
-        """Yield outcomes as they come, in any order. `timeout` (s) holds for each item."""
-        ...
+        """Yield an outcome for each item as it comes, in any order.
+
+        Items are drawn as workers become free, so that an endless input needs no memory.
+
+        Args:
+            function: importable by name (it may be a `functools.partial` of such a function).
+            items: pickled one by one.
+            timeout: longest time for one item, s; None: the executor's.
+            chunk: number of items sent at a time; 1 for long ones.
+            progress: called with the number of items just finished.
+
+        Raises:
+            EvaluationError: if no worker process can be started.
+        """
 
     def map(
-        self,
-        function: Callable[[Any], Any],
-        items: Iterable[Any],
-        *,
-        timeout: float | None = None,
-        chunk: int = 8,
-        progress: Progress | None = None,
+        self, function: Callable[[Any], Any], items: Iterable[Any], **options: Any
     ) -> list[Outcome]:
-        """Return all outcomes in the order of the items."""
-        ...
+        """Return all outcomes in the order of the items; options as for `imap`."""
+        outcomes = self.imap(function, items, **options)
+        return sorted(outcomes, key=lambda outcome: outcome.index)
 
-    def close(self) -> None: ...
+    def close(self) -> None:  # noqa: B027 - most have nothing to close
+        """End what was started here."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        self.close()
 
 
 def default_workers() -> int:

@@ -20,13 +20,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.workers.executor import (
     MEMORY_GB,
     TIMEOUT_S,
+    Executor,
     Outcome,
     Progress,
     default_workers,
@@ -105,7 +105,7 @@ class _Worker:
         return lines[-1] if lines else "it printed nothing"
 
 
-class WorkerPool:
+class WorkerPool(Executor):
     """Local worker processes, one thread each; use as a context manager.
 
     Args:
@@ -137,35 +137,11 @@ class WorkerPool:
         self._jobs = itertools.count()
         self._failed_starts = 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """End all worker processes."""
         for worker in self._processes.values():
             worker.stop()
         self._processes.clear()
-
-    def map(
-        self,
-        function: Callable[[Any], Any],
-        items: Iterable[Any],
-        *,
-        timeout: float | None = None,
-        chunk: int = 8,
-        progress: Progress | None = None,
-    ) -> list[Outcome]:
-        """Return all outcomes in the order of the items (see `imap`)."""
-        outcomes = self.imap(function, items, timeout=timeout, chunk=chunk, progress=progress)
-        return sorted(outcomes, key=lambda outcome: outcome.index)
 
     def imap(
         self,
@@ -176,20 +152,7 @@ class WorkerPool:
         chunk: int = 8,
         progress: Progress | None = None,
     ) -> Iterator[Outcome]:
-        """Yield an outcome for each item as it comes, in any order.
-
-        Items are drawn as workers become free, so that an endless input needs no memory.
-
-        Args:
-            function: importable by name (it may be a `functools.partial` of such a function).
-            items: pickled one by one.
-            timeout: longest time for one item, s; None: the pool's.
-            chunk: number of items sent at a time; 1 for long ones.
-            progress: called with the number of items just finished.
-
-        Raises:
-            EvaluationError: if no worker process can be started.
-        """
+        """Yield outcomes as they come (see `Executor.imap`)."""
         limit = self.timeout if timeout is None else timeout
         job = next(self._jobs)
         body = pickle.dumps(function)

@@ -58,7 +58,7 @@ class Condition(nn.Module, ABC):
             DataError: if they cannot be used.
         """
 
-    def extend_data(self, values: Values) -> None:  # noqa: B027
+    def extend_data(self, values: Values) -> None:
         """Note the values of a further training set, of a model that was trained before."""
 
     def known(self, values: Values) -> Values:

@@ -1,4 +1,4 @@
-"""Does conditioning on a number steer? Shares of samples near their target, with what they mean.
+"""Shares of samples near their target, and rates against guidance and steps, with intervals.
 
 Two kinds of rows give the model's rows their meaning: the ceiling (the judge on real crystals whose
 true value is near the target: what a perfect generator would score with this judge) and the base
@@ -16,7 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.band_gap.judges import BandGaps, judge_band_gaps
+from crystal_ldm.evaluate.inputs import CrystalSet, read_crystals
 from crystal_ldm.evaluate.report.intervals import wilson
+from crystal_ldm.evaluate.report.thresholds import Thresholds
 from crystal_ldm.evaluate.workers import Executor
 from crystal_ldm.evaluate.workers.executor import Progress, borrow_or_open
 from crystal_ldm.random import crystal_generator
@@ -31,6 +33,7 @@ def calibrate_band_gap(
     real: tuple[Any, ArrayLike] | None = None,
     judge: str = "cgcnn",
     windows: Sequence[float] = WINDOWS_EV,
+    thresholds: Thresholds | None = None,
     real_window: float = 0.25,
     max_real: int = 500,
     seed: int = 0,
@@ -50,6 +53,7 @@ def calibrate_band_gap(
         real: real crystals and their true gaps in eV.
         judge: see `judge_band_gaps`.
         windows: half widths in eV.
+        thresholds: of validity; None: the defaults.
         real_window: a real crystal counts for a target if its true gap is this near, eV.
         max_real: at most so many real crystals for each target, drawn with `seed`.
         seed: of that draw.
@@ -61,8 +65,8 @@ def calibrate_band_gap(
     Returns:
         A row for each target and kind ("model" at each scale, "ceiling", "base rate"): target (eV),
         scale, kind, n, judged (how many the judge could take), for each window w the columns
-        `within w`, `within w low`, `within w high` (95 %, Wilson), the same for `metal`, and the
-        median gap (eV).
+        `within w`, `within w low`, `within w high` (95 %, Wilson), the same for `metal` and `valid`
+        (structure and composition, as `evaluate` judges them), and the median gap (eV).
 
     Raises:
         EvaluationError: if there are no samples or an argument is wrong.
@@ -75,21 +79,20 @@ def calibrate_band_gap(
     rows: list[dict[str, Any]] = []
     with borrow_or_open(executor, workers, client) as pool:
 
-        def judged(crystals: Any) -> BandGaps:
-            return judge_band_gaps(crystals, judge, executor=pool, progress=progress)
+        def judged(crystals: Any) -> tuple[BandGaps, NDArray[np.bool_]]:
+            source = read_crystals(crystals)
+            gaps = judge_band_gaps(source, judge, executor=pool, progress=progress)
+            return gaps, validity(source, pool, thresholds)["valid"]
 
         for (target, scale), crystals in samples.items():
-            rows.append(
-                calibration_row("model", float(target), float(scale), judged(crystals), windows)
-            )
+            found = judged(crystals)
+            rows.append(calibration_row("model", float(target), float(scale), *found, windows))
         if base is not None:
-            gaps = judged(base)
+            found = judged(base)
             rows += [
-                calibration_row("base rate", target, np.nan, gaps, windows) for target in targets
+                calibration_row("base rate", target, np.nan, *found, windows) for target in targets
             ]
         if real is not None:
-            from crystal_ldm.evaluate.inputs import read_crystals
-
             crystals, truth = read_crystals(real[0]), np.asarray(real[1], dtype=np.float64)
             if len(truth) != len(crystals):
                 raise EvaluationError(
@@ -99,11 +102,31 @@ def calibrate_band_gap(
                 near = np.flatnonzero(np.abs(truth - target) <= real_window)
                 near = _draw(near, max_real, seed, position)
                 if len(near):
-                    gaps = judged(crystals.select(near.tolist()))
-                    rows.append(calibration_row("ceiling", target, np.nan, gaps, windows))
+                    found = judged(crystals.select(near.tolist()))
+                    rows.append(calibration_row("ceiling", target, np.nan, *found, windows))
     order = {"ceiling": 0, "base rate": 1, "model": 2}
     rows.sort(key=lambda row: (row["target"], order[row["kind"]], np.nan_to_num(row["scale"])))
     return pd.DataFrame(rows)
+
+
+def validity(
+    crystals: CrystalSet, executor: Executor, thresholds: Thresholds | None = None
+) -> dict[str, NDArray[np.bool_]]:
+    """Return for each crystal `structure_valid`, `composition_valid` and `valid` (both).
+
+    Args:
+        crystals: one that cannot be read is not valid.
+        executor: an open executor.
+        thresholds: None: the defaults.
+    """
+    from crystal_ldm.evaluate.stages import Run
+    from crystal_ldm.evaluate.workers.progress import Reporter
+
+    run = Run(crystals, None, thresholds or Thresholds(), executor, Reporter(False))
+    run.describe(symmetry=False, comparison=False)
+    run.validity()
+    names = ("structure_valid", "composition_valid", "valid")
+    return {name: np.asarray(run.columns[name], dtype=bool) for name in names}
 
 
 def calibrate_rate(
@@ -145,9 +168,10 @@ def calibration_row(
     target: float,
     scale: float,
     gaps: BandGaps,
+    valid: NDArray[np.bool_],
     windows: Sequence[float] = WINDOWS_EV,
 ) -> dict[str, Any]:
-    """Return one row of the table (see `calibrate_band_gap`) from judged gaps."""
+    """Return one row of the table (see `calibrate_band_gap`) from judged gaps and validity."""
     n = len(gaps)
     row: dict[str, Any] = {
         "target": target,
@@ -156,15 +180,12 @@ def calibration_row(
         "n": n,
         "judged": int(np.isfinite(gaps.gap).sum()),
     }
-    for window in windows:
-        # nan compares as False: what could not be judged is near no target.
-        near = int((np.abs(gaps.gap - target) <= window).sum())
-        name = f"within {window:g}"
-        row[name] = near / n if n else np.nan
-        row[f"{name} low"], row[f"{name} high"] = wilson(near, n)
-    metals = int(gaps.metal.sum())
-    row["metal"] = metals / n if n else np.nan
-    row["metal low"], row["metal high"] = wilson(metals, n)
+    # nan compares as False: what could not be judged is near no target.
+    counts = {f"within {w:g}": int((np.abs(gaps.gap - target) <= w).sum()) for w in windows}
+    counts |= {"metal": int(gaps.metal.sum()), "valid": int(valid.sum())}
+    for name, count in counts.items():
+        row[name] = count / n if n else np.nan
+        row[f"{name} low"], row[f"{name} high"] = wilson(count, n)
     finite = gaps.gap[np.isfinite(gaps.gap)]
     row["median gap"] = float(np.median(finite)) if len(finite) else np.nan
     return row

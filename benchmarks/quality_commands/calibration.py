@@ -1,0 +1,96 @@
+"""Does conditioning steer? Band gaps against targets; validity and agreement against guidance."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.quality_commands.shared import Row, held_out, request_of
+from crystal_ldm.data import load_dataset
+from crystal_ldm.evaluate.band_gap import JUDGES, judge_band_gaps
+from crystal_ldm.evaluate.calibration import calibrate_decoding, calibrate_model
+from crystal_ldm.ldm_module import LDMModule
+
+
+def calibration(model: LDMModule, options: argparse.Namespace) -> list[Row]:
+    """Ask for band gaps with the elements left open and let an independent judge say what came."""
+    dataset = load_dataset(options.dataset, options.data_dir, progress=False)
+    train = dataset.indices("train")
+    gaps = np.asarray(dataset.labels["band_gap"])[train]
+    table = calibrate_model(
+        model,
+        options.num,
+        targets=options.targets,
+        scales=options.scales,
+        real=(dataset.batch(train), gaps),
+        seed=options.seed,
+        sampling={**_sampling(options), "sampling_steps": options.steps},
+        workers=options.workers,
+        progress=_Counter(options.num * (len(options.targets) * len(options.scales) + 1)),
+    )
+    return _rows(table)
+
+
+def agreement(model: LDMModule, options: argparse.Namespace) -> list[Row]:
+    """Validity and the decoder's agreement with the formula, against guidance scale and steps."""
+    table = calibrate_decoding(
+        model,
+        request_of(held_out(options, model.vae)),
+        scales=options.scales,
+        steps=options.step_counts,
+        seed=options.seed,
+        sampling=_sampling(options),
+        workers=options.workers,
+    )
+    return _rows(table)
+
+
+def judges(_: Any, options: argparse.Namespace) -> list[Row]:
+    """Compare the band gap judges with the known gaps of held-out crystals."""
+    dataset = load_dataset(options.dataset, options.data_dir, progress=False)
+    rows = dataset.indices(options.part)
+    truth = np.asarray(dataset.labels["band_gap"])[rows]
+    rows, truth = rows[np.isfinite(truth)], truth[np.isfinite(truth)]
+    table: list[Row] = []
+    for judge in JUDGES:
+        found = judge_band_gaps(dataset.batch(rows), judge, workers=options.workers)
+        able, metal = np.isfinite(found.gap), truth <= 0
+        error = np.abs(found.gap - truth)
+        row: Row = {"judge": judge, "n": len(truth), "judged": int(able.sum())}
+        row["mae eV"] = float(error[able].mean())
+        row["mae eV of non-metals"] = float(error[able & ~metal].mean())
+        row["metal or not is right"] = float((found.metal == metal)[able].mean())
+        table.append(row)
+    return table
+
+
+def _sampling(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "sampler": options.sampler,
+        "cfg_interval": tuple(options.interval),
+        "precision": options.precision,
+    }
+
+
+def _rows(table: pd.DataFrame) -> list[Row]:
+    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
+
+
+class _Counter:
+    """Prints how far sampling is, every ten seconds."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done = total, 0
+        self.started = self.said = time.monotonic()
+
+    def __call__(self, count: int) -> None:
+        self.done += count
+        now = time.monotonic()
+        if now - self.said > 10 or self.done == self.total:
+            self.said = now
+            rate = self.done / (now - self.started)
+            print(f"{self.done} of {self.total} crystals, {rate:.1f} per second", flush=True)

@@ -1,0 +1,134 @@
+"""The model on held-out crystals: reconstruction, tolerance, structure prediction, steps."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from pymatgen.core import Structure
+
+from benchmarks.quality_commands.shared import Row, held_out, request_of
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.evaluate import csp_metrics, match_pairs
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.output import min_distance
+from crystal_ldm.random import torch_generator
+
+
+def reconstruction(model: Any, options: argparse.Namespace) -> list[Row]:
+    """Encode and decode held-out crystals, elements included."""
+    vae = getattr(model, "vae", model)
+    batch = held_out(options, vae)
+    with torch.inference_mode():
+        parts = [vae.reconstruct(batch[rows]) for rows in torch.arange(len(batch)).split(256)]
+    decoded = CrystalBatch.cat(parts)
+    matches = match_pairs(decoded.to_structures(), batch.to_structures(), workers=options.workers)
+    right = (decoded.atomic_numbers == batch.atomic_numbers).all(dim=1).float().mean().item()
+    return [
+        {
+            "n": len(batch),
+            "match": matches.match_rate,
+            "rmse": matches.mean_rmse,
+            "all elements right": right,
+        }
+    ]
+
+
+def tolerance(model: Any, options: argparse.Namespace) -> list[Row]:
+    """Decode latents with Gaussian noise of s times their standard deviation, elements known."""
+    vae = getattr(model, "vae", model)
+    batch = held_out(options, vae)
+    truth = batch.to_structures()
+    rows = []
+    with torch.inference_mode():
+        latents = vae.encode(batch)
+        std = latents[batch.mask].std(dim=0)
+        for s in (0.0, 0.02, 0.05, 0.1, 0.2, 0.4):
+            noise = torch.randn(latents.shape, generator=torch_generator(options.seed, 8))
+            decoded = vae.decode(latents + s * std * noise, batch.num_atoms, batch.atomic_numbers)
+            found = match_pairs(decoded.to_structures(), truth, workers=options.workers)
+            rows.append(
+                {"s": s, "n": len(batch), "match": found.match_rate, "rmse": found.mean_rmse}
+            )
+    return rows
+
+
+def is_sound(structure: Structure) -> bool:
+    """Return whether no two atoms are within 0.5 Å and each has more than 0.1 Å³ of the cell."""
+    return min_distance(structure) > 0.5 and structure.volume / len(structure) > 0.1
+
+
+def prediction(model: LDMModule, options: argparse.Namespace) -> list[Row]:
+    """Crystal structure prediction: match, RMSE, METRe and cRMSE at 1 and at k samples."""
+    batch = held_out(options, model.vae)
+    return [_predict(model, batch, options, options.steps, options.sampler, options.cfg_scale)]
+
+
+def steps(model: LDMModule, options: argparse.Namespace) -> list[Row]:
+    """Match at 1 against sampler, steps and guidance, on the same crystals and noise."""
+    batch = held_out(options, model.vae)
+    options.k = 1
+    return [
+        _predict(model, batch, options, count, sampler, scale)
+        for sampler in ("ddim", "dpm_solver++")
+        for count in (3, 5, 10, 20, 50)
+        for scale in (1.0, 2.0)
+    ]
+
+
+def _predict(
+    model: LDMModule,
+    batch: CrystalBatch,
+    options: argparse.Namespace,
+    count: int,
+    sampler: str,
+    scale: float,
+) -> Row:
+    started = time.perf_counter()
+    result = model.sample(
+        request_of(batch),
+        options.k,
+        sampler=sampler,
+        sampling_steps=count,
+        cfg_scale=scale,
+        seed=options.seed,
+        precision=options.precision,
+    )
+    seconds = time.perf_counter() - started
+    made = result.to_structures()
+    groups = [made[i * options.k : (i + 1) * options.k] for i in range(len(batch))]
+    ks = sorted({1, options.k})
+    metrics = csp_metrics(groups, batch.to_structures(), ks=ks, workers=options.workers)
+    row: Row = {"sampler": sampler, "steps": count, "cfg_scale": scale, "n": len(batch)}
+    for k in ks:
+        row[f"match@{k}"] = metrics.value("match_rate", k)
+        row[f"rmse@{k}"] = metrics.value("rmse", k)
+        row[f"metre@{k}"] = metrics.value("metre", k)
+        row[f"crmse@{k}"] = metrics.value("crmse", k)
+    row["sound"] = float(np.mean([is_sound(s) for s in made]))
+    row["crystals/s"] = len(made) / seconds
+    return row
+
+
+def formula(model: LDMModule, options: argparse.Namespace) -> list[Row]:
+    """Ask for held-out formulas and count the crystals that have them."""
+    batch = held_out(options, model.vae)
+    rows = []
+    for scale in (0.0, 1.0, 2.0, 5.0):
+        result = model.sample(request_of(batch), 1, cfg_scale=scale, seed=options.seed)
+        met = [
+            a.composition == b.composition
+            for a, b in zip(result.to_structures(), batch.to_structures(), strict=True)
+        ]
+        rows.append({"cfg_scale": scale, "n": len(met), "formula met": float(np.mean(met))})
+    return rows
+
+
+def denovo(model: LDMModule, options: argparse.Namespace) -> list[Row]:
+    """Generate crystals without any request and count the sound ones."""
+    result = model.sample(None, options.num, sampling_steps=options.steps, seed=options.seed)
+    valid = [is_sound(s) for s in result.to_structures()]
+    return [{"n": len(valid), "sound": float(np.mean(valid))}]

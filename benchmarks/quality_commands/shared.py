@@ -1,0 +1,60 @@
+"""What the commands of `quality.py` share: models, held-out crystals, the rows that they print."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.data import CrystalDataset, load_dataset
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.pretrained import load_pretrained
+from crystal_ldm.random import crystal_generator
+from crystal_ldm.vae_module import VAEModule
+from crystal_ldm.vae_module.vocabulary import representable
+
+Row = dict[str, Any]
+
+
+def load_model(name: str) -> LDMModule | VAEModule:
+    """Return a shipped model, or the LDM or VAE in a file."""
+    path = Path(name)
+    if not path.exists():
+        return load_pretrained(name)
+    try:
+        return LDMModule.load_from_checkpoint(path)
+    except ValueError:
+        return VAEModule.load_from_checkpoint(path)
+
+
+def held_out(options: argparse.Namespace, vae: VAEModule) -> CrystalBatch:
+    """Return up to `--num` crystals of `--part` that the model can represent, drawn by `--seed`."""
+    dataset = load_dataset(options.dataset, options.data_dir, progress=False)
+    chosen = dataset.indices(options.part)
+    if options.unseen:
+        known = load_dataset(options.unseen, progress=False)
+        chosen = np.arange(len(dataset))
+        seen = set(known.formulas)
+        chosen = np.array([i for i in chosen if dataset.formulas[i] not in seen])
+    batch = usable(dataset, chosen, vae)
+    order = crystal_generator(options.seed, 7).permutation(len(batch))[: options.num]
+    return batch[torch.as_tensor(np.sort(order))]
+
+
+def usable(dataset: CrystalDataset, rows: np.ndarray, vae: VAEModule) -> CrystalBatch:
+    """Return the crystals of `rows` with elements and sizes that the model knows."""
+    batch = dataset.batch(rows)
+    keep = representable(batch, vae.elements, vae.max_atoms)
+    print(
+        f"{int(keep.sum())} of {len(batch)} crystals have elements and sizes that the model knows"
+    )
+    return batch[keep.nonzero().flatten()]
+
+
+def request_of(batch: CrystalBatch) -> CrystalBatch:
+    """Return the request for the cell contents of known crystals."""
+    return CrystalBatch(batch.atomic_numbers, batch.num_atoms, ids=batch.ids)

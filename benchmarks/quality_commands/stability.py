@@ -1,0 +1,102 @@
+"""Relaxing generated crystals: how long, how many converge, how far from the hull.
+
+Crystals and relaxed crystals are kept in `--run-dir`, each as soon as it is there; a run that was
+killed goes on where it was, and `05_analysis` can look at the same directory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import asdict
+
+import numpy as np
+
+from benchmarks.quality_commands.shared import Row
+from crystal_ldm.data import load_dataset
+from crystal_ldm.evaluate import evaluate
+from crystal_ldm.evaluate.reference import Reference
+from crystal_ldm.evaluate.stability import RelaxationSettings, Stability, judge_stability
+from crystal_ldm.generate import generate
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.runs import open_run
+
+
+def stability(model: LDMModule, options: argparse.Namespace) -> list[Row]:
+    """Generate crystals without any request, relax them, and compare with the hull."""
+    settings = RelaxationSettings(options.potential, fmax=options.fmax, max_steps=options.max_steps)
+    sampling = {
+        "sampler": options.sampler,
+        "sampling_steps": options.steps,
+        "cfg_scale": options.cfg_scale,
+        "seed": options.seed,
+        "precision": options.precision,
+    }
+    identity = {
+        "model_hash": model.model_hash,
+        "num": options.num,
+        "sampling": sampling,
+        "relaxation": {k: v for k, v in asdict(settings).items() if k in KEPT_APART},
+    }
+    folder = options.run_dir or f"runs/quality/stability-{options.num}"
+    run = open_run(folder, "stability", identity)
+    kept = run.path / "relaxed"
+    with run:
+        generate(model, None, run.path, options.num, progress=False, **sampling)
+        before = len(list(kept.glob("[!.]*.json")))
+        print(f"{before} relaxed crystals are there already, in {kept}", flush=True)
+        started = time.perf_counter()
+        found = judge_stability(
+            run.path, kept, settings=settings, workers=options.workers, progress=True
+        )
+        seconds = time.perf_counter() - started
+        dataset = load_dataset(options.dataset, options.data_dir, progress=False)
+        known = Reference(dataset.batch(dataset.indices("train")))
+        judged = evaluate(run.path, known, metrics=RATES, workers=options.workers)
+        table = judged.table.merge(found.table.drop(columns="formula"), on="id", how="left")
+        table.to_csv(run.path / "evaluation.csv", index=False)
+    done = len(list(kept.glob("[!.]*.json")))
+    for note in [*found.notes, *judged.notes]:
+        print("note:", note)
+    first: Row = {
+        "n": len(table),
+        "workers": options.workers or "one for each core",
+        "relaxed by this call": done - before,
+        "wall s of this call": seconds,
+    }
+    rows = [first, *relaxation_rows(found)]
+    rows += [
+        {"what": name, "share": judged.value(name), "n": len(table)}
+        for name in ("valid", "unique", "novel")
+    ]
+    unique, novel = (judged.table[name].tolist() for name in ("unique", "novel"))
+    rates = found.rates(unique, novel, (0.0, 0.1))
+    rows += [{str(k): v for k, v in rate.items()} for rate in rates.to_dict("records")]
+    return rows
+
+
+KEPT_APART = ("potential", "fmax", "max_steps", "timeout")
+RATES = ("validity", "uniqueness", "novelty")
+
+
+def relaxation_rows(found: Stability) -> list[Row]:
+    """Return share converged, time, displacement and hull distance as rows of a table."""
+    summary = found.summary()
+    share = {str(name): value for name, value in summary.loc["converged"].to_dict().items()}
+    rows: list[Row] = [{"what": "converged", **share}]
+    for name, unit in (
+        ("seconds", "s"),
+        ("steps", "steps"),
+        ("rmsd", "Å"),
+        ("volume_change", "share"),
+        ("e_above_hull", "eV/atom"),
+    ):
+        values = found.table[name].dropna().to_numpy(dtype=np.float64)
+        row: Row = {"what": name, "unit": unit, "n": len(values)}
+        if len(values):
+            quantiles = np.quantile(values, [0.1, 0.25, 0.5, 0.75, 0.9])
+            row |= {"mean": float(values.mean()), "sum": float(values.sum())}
+            row |= dict(zip(("10 %", "25 %", "50 %", "75 %", "90 %"), quantiles, strict=True))
+        rows.append({k: float(v) if isinstance(v, np.floating) else v for k, v in row.items()})
+    reasons = found.table["error"].dropna().value_counts()
+    return rows + [{"what": "reason", "reason": str(k), "n": int(v)} for k, v in reasons.items()]
