@@ -41,7 +41,7 @@ def write_error(path: Path | str, error: OSError) -> RunError:
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path | str) -> Iterator[Path]:
+def atomic_path(path: Path | str, sole_writer: bool = False) -> Iterator[Path]:
     """Give a temporary file name in the directory of `path`; on success it becomes `path`.
 
     The temporary file is flushed to the disk before it takes the place of `path`, so that a
@@ -50,12 +50,18 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     that ends in `.part`: no search for `*.cif` finds it, and it can be removed at any time.
     Writers that choose a format by suffix must be told the format.
 
+    Args:
+        path: the file to write.
+        sole_writer: nobody else writes this file now (the directory is locked): what a killed
+            process left of a large file is then overwritten instead of kept beside the next.
+
     Raises:
         RunError: the file system refused (disk full, no permission, ...).
     """
     path = Path(path)
     # A short name of its own: the target's may already be as long as the system allows.
-    temporary = path.with_name(f".{uuid.uuid4().hex[:12]}{_TEMPORARY}")
+    name = path.name if sole_writer else uuid.uuid4().hex[:12]
+    temporary = path.with_name(f".{name}{_TEMPORARY}")
     try:
         try:
             yield temporary

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from crystal_ldm.errors import CheckpointError
+from crystal_ldm.errors import CheckpointError, CrystalLDMError
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -46,7 +46,10 @@ class Checkpoint:
         metadata, state = (
             _read_safetensors(path) if path.suffix == ".safetensors" else _read_ckpt(path)
         )
-        if not isinstance(metadata, dict) or not {"kind", "config"} <= set(metadata):
+        known = isinstance(metadata, dict) and {"kind", "config"} <= set(metadata)
+        if not known or not all(
+            isinstance(metadata.get(name, {}), dict) for name in ("config", "data_info")
+        ):
             raise CheckpointError(
                 f"{path} is not a model of this project: it has no configuration."
             )
@@ -99,7 +102,14 @@ def load_module(cls: type[M], checkpoint: Checkpoint, device: str = "cpu") -> M:
             f"{checkpoint.path} holds a model of kind '{kind}', but one of kind '{cls.kind}' "  # type: ignore[attr-defined]
             "is needed here."
         )
-    module: Any = instantiate(checkpoint.metadata["config"])
+    try:
+        module: Any = instantiate(checkpoint.metadata["config"])
+    except CrystalLDMError:
+        raise
+    except Exception as error:  # sizes that do not go together, as no training writes them
+        raise CheckpointError(
+            f"The configuration in {checkpoint.path} describes no model ({error})."
+        ) from error
     module.config = checkpoint.metadata["config"]
     module.data_info = checkpoint.metadata.get("data_info", {})
     state = {n: t.float() if t.is_floating_point() else t for n, t in checkpoint.state.items()}

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from crystal_ldm.errors import ConfigError
+
 
 def attention_mask(mask: Tensor | None) -> Tensor | None:
     """Return the key mask (B, 1, 1, N) for a padding mask (B, N), or None where nothing is padded.
@@ -24,7 +26,7 @@ class Attention(nn.Module):
     def __init__(self, hidden_size: int, num_heads: int) -> None:
         super().__init__()
         if hidden_size % num_heads:
-            raise ValueError(
+            raise ConfigError(
                 f"hidden_size {hidden_size} is not a multiple of num_heads {num_heads}."
             )
         self.num_heads = num_heads

@@ -139,17 +139,31 @@ class ResultWriter:
                 f"{write_error(path, error)} Finished crystals are kept: run again to go on."
             ) from error
 
+    def _is_whole(self, row: dict[str, Any]) -> bool:
+        """Return whether a line of the table has all its fields and its crystal is there."""
+        if set(row) != set(self._columns) or None in row.values():
+            return False
+        numbers = str(row.get("row")).isdecimal() and str(row.get("number")).isdecimal()
+        return bool(numbers and row.get("cif")) and _is_file(self.run_dir / row["cif"])
+
     def _recover(self) -> None:
         """Read the table of an earlier call; drop what a kill left half-written."""
         table = self.run_dir / TABLE
         if not table.is_file():
             (self.run_dir / EXTXYZ).unlink(missing_ok=True)
             return
-        text = table.read_text(encoding="utf-8")
+        # A damaged line is one that does not fit: its crystal is made again.
+        text = table.read_text(encoding="utf-8", errors="replace")
         whole = text[: text.rfind("\n") + 1]
-        reader = csv.DictReader(io.StringIO(whole))
-        self._columns = list(reader.fieldnames or [])
-        self.rows = [r for r in reader if r.get("cif") and (self.run_dir / r["cif"]).is_file()]
+        try:
+            reader = csv.DictReader(io.StringIO(whole))
+            self._columns = list(reader.fieldnames or [])
+            self.rows = [r for r in reader if self._is_whole(r)]
+        except csv.Error as error:
+            raise _damaged(table, str(error)) from error
+        missing = [name for name in COLUMNS if name not in self._columns]
+        if self._columns and missing:
+            raise _damaged(table, f"it has no column '{missing[0]}'")
         kept = {r["id"] for r in self.rows}
         frames = dict(_read_extxyz(self.run_dir / EXTXYZ))
         self.rows = [r for r in self.rows if r["id"] in frames]
@@ -162,6 +176,20 @@ class ResultWriter:
             atomic_write(table, buffer.getvalue())
         if set(frames) != kept or (self.run_dir / EXTXYZ).is_file():
             atomic_write(self.run_dir / EXTXYZ, "".join(frames[r["id"]] for r in self.rows))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except ValueError:  # a name that no file can have
+        return False
+
+
+def _damaged(table: Path, reason: str) -> RunError:
+    return RunError(
+        f"'{table}' is damaged ({reason}). Name another run_dir, or remove the table to make the "
+        "crystals again; their CIFs are kept."
+    )
 
 
 def min_distance(structure: Structure) -> float:
@@ -234,9 +262,9 @@ def _read_extxyz(path: Path) -> Iterator[tuple[str, str]]:
     """Yield (id, text) of each whole frame."""
     if not path.is_file():
         return
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     i = 0
-    while i < len(lines) and lines[i].strip().isdigit():
+    while i < len(lines) and lines[i].strip().isdecimal():
         size = int(lines[i]) + 2
         frame = lines[i : i + size]
         if len(frame) < size or not frame[-1].endswith("\n"):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Playwright
@@ -19,6 +20,18 @@ if TYPE_CHECKING:
 
     from crystal_ldm.crystals import CrystalBatch
     from crystal_ldm.ldm_module import LDMModule
+
+# `make test` always tries the same cases; `--hypothesis-profile=long` tries many new ones.
+_HYPOTHESIS = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+}
+settings.register_profile("quick", max_examples=60, derandomize=True, **_HYPOTHESIS)
+settings.register_profile("long", max_examples=1000, **_HYPOTHESIS)
+settings.load_profile("quick")
+
+# What these test, and how, is POSIX's: fork, signals, limits of files, users without rights.
+collect_ignore = ["test_runs.py", "reliability"] if os.name == "nt" else []
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 NOBODY = 65534
@@ -169,7 +182,9 @@ def make_tiny_ldm(batch: CrystalBatch, seed: int = 0) -> LDMModule:
             "band_gap": {"_target_": "ScalarCondition", "unit": "eV", "minimum": 0.0},
         },
     }
-    ldm = instantiate(config)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)  # a Lightning module takes its first weights from torch's generator
+        ldm = instantiate(config)
     ldm.config = config
     ldm.vae.config = config["vae"]
     generator = torch.Generator().manual_seed(seed)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crystal_ldm.config import TARGETS, check, config_names, instantiate, load_config
@@ -243,7 +243,6 @@ YAML_VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.dictionaries(st.sampled_from(["denoiser", "optimizer", "layers", "scale"]), YAML_VALUES))
 def test_any_values_raise_config_errors_only(content: dict[str, Any]) -> None:
     TARGETS["Model"], TARGETS["Denoiser"] = f"{__name__}.Model", f"{__name__}.Denoiser"
@@ -256,7 +255,6 @@ def test_any_values_raise_config_errors_only(content: dict[str, Any]) -> None:
     assert isinstance(made.denoiser, Denoiser) and isinstance(made.optimizer, Optimizer)
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.text(max_size=20), st.sampled_from(["seed=", "model.", "", "+", "~", "model/"]))
 def test_any_override_raises_config_errors_only(shared_configs: Path, text: str, head: str) -> None:
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crystal_ldm.crystals import CrystalBatch
@@ -196,7 +196,6 @@ def originals() -> list[bytes]:
     return [short.encode(), long.encode(), json.dumps(a_recipe()).encode(), archive]
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_damaged_files_raise_documented_errors_only(data: st.DataObject) -> None:
     original = data.draw(st.sampled_from(originals()))

@@ -39,7 +39,7 @@ def request_from_num_atoms(
     num_atoms: Sequence[int] | int, rules: ElementRules, conditions: Mapping[str, Any]
 ) -> CrystalBatch:
     """See `CrystalBatch.from_num_atoms`."""
-    size = 1 if isinstance(num_atoms, int) else len(num_atoms)
+    size = len(num_atoms) if hasattr(num_atoms, "__len__") else 1
     counts = _whole_numbers("num_atoms", num_atoms, size)
     return _request([[0] * n for n in counts], rules, conditions)
 
@@ -127,13 +127,15 @@ def _plain(values: Values) -> list[Any]:
 
 
 def _whole_numbers(name: str, value: Any, size: int) -> list[int]:
-    values = [value] * size if isinstance(value, int) else list(value)
+    if isinstance(value, Tensor) or type(value).__module__ == "numpy":
+        value = value.tolist()
+    values = list(value) if isinstance(value, list | tuple | range) else [value] * size
     if len(values) != size:
         raise RequestError(
             f"'{name}' has {len(values)} values for {size} rows; give one for each row."
         )
     for v in values:
-        if isinstance(v, bool) or int(v) != v or not 1 <= v <= 1000:
+        if not _is_number(v) or not 1 <= v <= 1000 or v != int(v):
             raise RequestError(f"'{name}' must be whole numbers from 1 to 1000, not {v!r}.")
     return [int(v) for v in values]
 

@@ -67,6 +67,9 @@ class SamplingOptions:
         if "cfg_interval" in values:
             values["cfg_interval"] = _interval(values["cfg_interval"])
         made = cls(**values)
+        for name in ("sampler", "precision"):
+            if not isinstance(getattr(made, name), str):
+                raise RequestError(f"{name} must be a name, not {getattr(made, name)!r}.")
         get_sampler(made.sampler)
         _whole("sampling_steps", made.sampling_steps, 1, 10_000)
         _whole("seed", made.seed, 0, 2**63 - 1)

@@ -1,10 +1,21 @@
 """Notebooks as jobs: one, a chain, or a grid of parameters, from Python or the shell.
 
 ```
-python -m crystal_ldm.pipeline sweep.yaml
+python -m crystal_ldm.pipeline sweep.yaml             # a grid of notebooks
+python -m crystal_ldm.pipeline sample request.yaml    # many crystals by several workers
 ```
-The keys of `sweep.yaml` are described in `crystal_ldm.pipeline.spec`. Names are resolved on first
-use: a notebook that only reads its parameters loads nothing else.
+The keys of `sweep.yaml` are described in `crystal_ldm.pipeline.spec`, those of `request.yaml` in
+`crystal_ldm.pipeline.split.request_file`. What scales out to a cluster:
+
+| work | how |
+|---|---|
+| a grid of notebooks | key `dask` of the sweep, or `run_sweep(..., client=client)` |
+| one large request | `sample_in_parallel(..., client=client)` |
+| its evaluation | `crystal_ldm.evaluate.evaluate(run_dir, ..., client=client)` |
+| training | Lightning: `crystal_ldm.training.fit(..., devices=4, num_nodes=2, strategy="ddp")` |
+
+A client is that of a running scheduler or comes from `crystal_ldm.pipeline.cluster.dask_client`.
+Names are resolved on first use: a notebook that only reads its parameters loads nothing else.
 """
 
 from __future__ import annotations
@@ -16,6 +27,8 @@ if TYPE_CHECKING:
     from crystal_ldm.pipeline.html import export_html as export_html
     from crystal_ldm.pipeline.html import save_report as save_report
     from crystal_ldm.pipeline.spec import read_sweep as read_sweep
+    from crystal_ldm.pipeline.split import run_request as run_request
+    from crystal_ldm.pipeline.split import sample_in_parallel as sample_in_parallel
     from crystal_ldm.pipeline.sweep import JobResult as JobResult
     from crystal_ldm.pipeline.sweep import SweepResult as SweepResult
     from crystal_ldm.pipeline.sweep import run_notebook as run_notebook
@@ -27,7 +40,9 @@ _LAZY = {
     "export_html": "html",
     "read_sweep": "spec",
     "run_notebook": "sweep",
+    "run_request": "split",
     "run_sweep": "sweep",
+    "sample_in_parallel": "split",
     "save_report": "html",
 }
 
@@ -37,7 +52,9 @@ __all__ = [
     "export_html",
     "read_sweep",
     "run_notebook",
+    "run_request",
     "run_sweep",
+    "sample_in_parallel",
     "save_report",
 ]
 

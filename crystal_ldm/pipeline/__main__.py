@@ -1,4 +1,4 @@
-"""`python -m crystal_ldm.pipeline`: sweeps, reports, and notebooks without outputs."""
+"""`python -m crystal_ldm.pipeline`: sweeps, large requests, reports, notebooks without outputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crystal_ldm.pipeline.spec import read_sweep
 from crystal_ldm.pipeline.sweep import run_sweep, sweep_failed
 from crystal_ldm.runs import read_run, read_status, resolve_path
 
-COMMANDS = ("run", "report", "show", "strip", "stripped")
+COMMANDS = ("run", "sample", "report", "show", "strip", "stripped")
 
 
 def main(words: list[str]) -> int:
@@ -45,6 +45,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--workers", type=int, help="jobs at a time")
     run.add_argument("--dry-run", action="store_true", help="list the jobs and run none")
     run.set_defaults(command=_run)
+
+    sample = commands.add_parser("sample", help="make one large request with several workers")
+    sample.add_argument("request", help="YAML file, see crystal_ldm.pipeline.split.request_file")
+    sample.add_argument("--workers", type=int, help="processes, or workers of a Dask cluster")
+    sample.set_defaults(command=_sample)
 
     report = commands.add_parser("report", help="put an executed notebook and its HTML into a run")
     report.add_argument("notebook", type=Path)
@@ -76,6 +81,13 @@ def _run(given: argparse.Namespace) -> int:
     if error is not None:
         print(error, file=sys.stderr)
     return 0 if error is None else 1
+
+
+def _sample(given: argparse.Namespace) -> int:
+    from crystal_ldm.pipeline.split.request_file import run_request
+
+    print(run_request(given.request, workers=given.workers))
+    return 0
 
 
 def _report(given: argparse.Namespace) -> int:

@@ -59,6 +59,7 @@ _STEP_KEYS: dict[str, type | tuple[type, ...]] = {
     "name": str,
     "parameters": dict,
 }
+_KINDS = {str: "text", dict: "a mapping", list: "a list", int: "a number", bool: "true or false"}
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 
 
@@ -120,7 +121,7 @@ def read_sweep(source: Path | str | dict[str, Any]) -> Sweep:
 
 
 def _checked(content: dict[str, Any], where: str, stem: str) -> Sweep:
-    _check_keys(content, _KEYS, where)
+    check_keys(content, _KEYS, where)
     for key in ("workers", "threads", "timeout_minutes"):
         value = content.get(key, 1)
         if not value > 0 or not math.isfinite(value):
@@ -139,16 +140,17 @@ def _checked(content: dict[str, Any], where: str, stem: str) -> Sweep:
     )
 
 
-def _check_keys(content: dict[str, Any], known: dict[str, Any], where: str) -> None:
+def check_keys(content: dict[str, Any], known: dict[str, Any], where: str) -> None:
+    """Raise `ConfigError` for a key that is not among `known` (name: type) or of another type."""
     for key, value in content.items():
         if key not in known:
             raise ConfigError(
                 f"{where}: unknown key '{key}'.{suggest(str(key), known)} "
                 f"The keys are: {', '.join(known)}."
             )
-        if not isinstance(value, known[key]) or isinstance(value, bool):
-            kinds = known[key] if isinstance(known[key], tuple) else (known[key],)
-            wanted = {str: "text", dict: "a mapping", list: "a list", int: "a number"}[kinds[0]]
+        kinds = known[key] if isinstance(known[key], tuple) else (known[key],)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            wanted = _KINDS[kinds[0]]
             raise ConfigError(f"{where}: '{key}' should be {wanted} and is {value!r}.")
 
 
@@ -163,7 +165,7 @@ def _steps(content: dict[str, Any], where: str) -> Iterator[Step]:
         place = f"{where}, step {number}"
         if not isinstance(step, dict) or not isinstance(step.get("notebook"), str):
             raise ConfigError(f"{place} needs a 'notebook'.")
-        _check_keys(step, _STEP_KEYS, place)
+        check_keys(step, _STEP_KEYS, place)
         notebook = find_notebook(step["notebook"])
         name = step.get("name", notebook.stem)
         if not re.fullmatch(r"[\w-]+", name) or name in names:

@@ -83,6 +83,13 @@ class DirectoryLock:
                 del _held[self._file]
                 _give_back(descriptor, self._file)
 
+    def __enter__(self) -> DirectoryLock:
+        self.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
 
 def _take(path: Path) -> int | dict[str, Any]:
     """Return the descriptor of the locked file, or what is known about its holder."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections import defaultdict
@@ -14,17 +13,36 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from crystal_ldm.atomic import atomic_path, atomic_write, write_error
+from crystal_ldm.errors import RunError
+from crystal_ldm.training.processes import any_process, sum_over_processes
+
 Live = Callable[[dict[str, float]], None]
 
 
 def save_atomically(trainer: pl.Trainer, path: Path, weights_only: bool = False) -> None:
-    """Write a checkpoint beside `path` and move it there: no half-written one is ever seen."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write a checkpoint beside `path` and move it there: no half-written one is ever seen.
+
+    All processes of a training call this; the first one writes.
+
+    Raises:
+        RunError: the file system refused; the checkpoint before this one is kept.
+    """
+    if not trainer.is_global_zero:
+        trainer.save_checkpoint(path, weights_only=weights_only)
+        return
     try:
-        trainer.save_checkpoint(temporary, weights_only=weights_only)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        with atomic_path(path, sole_writer=True) as temporary:
+            trainer.save_checkpoint(temporary, weights_only=weights_only)
+    except RunError:
+        raise
+    except OSError as error:  # of a file that Lightning writes before it moves it
+        raise write_error(path, error) from error
+    except RuntimeError as error:  # torch's own writer
+        raise RunError(
+            f"'{path}' could not be written ({str(error).splitlines()[0][:120]}). "
+            "Finished checkpoints are kept: free some space and run it again."
+        ) from error
 
 
 class RegularCheckpoint(pl.Callback):
@@ -37,7 +55,7 @@ class RegularCheckpoint(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Save when it is time."""
-        if time.monotonic() - self.saved_at >= self.seconds:
+        if any_process(trainer, time.monotonic() - self.saved_at >= self.seconds):
             self._save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, _: Any) -> None:
@@ -59,7 +77,7 @@ class StopWhenAsked(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Check clock and event."""
         late = self.deadline is not None and time.monotonic() > self.deadline
-        if late or (self.stop is not None and self.stop.is_set()):
+        if any_process(trainer, late or (self.stop is not None and self.stop.is_set())):
             trainer.should_stop = True
 
 
@@ -83,14 +101,15 @@ class MetricsLog(pl.Callback):
         self.steps = 0
         self.crystals = 0
         self.seconds_before = 0.0
+        self.writes = True
 
     def on_train_start(self, trainer: pl.Trainer, _: Any) -> None:
         """Drop lines of steps that a killed run made after its last checkpoint: they come again."""
+        self.writes = trainer.is_global_zero
         kept = [m for m in read_metrics(self.path) if m["step"] <= trainer.global_step]
         self.seconds_before = max((60 * m.get("minutes", 0.0) for m in kept), default=0.0)
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text("".join(json.dumps(m) + "\n" for m in kept))
-        os.replace(temporary, self.path)
+        if self.writes:
+            atomic_write(self.path, "".join(json.dumps(m) + "\n" for m in kept))
         self.started = self.window_started = time.monotonic()
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, module: Any, _: Any) -> None:
@@ -109,12 +128,15 @@ class MetricsLog(pl.Callback):
         self.crystals += len(batch)
         if trainer.global_step % self.every == 0:
             now = time.monotonic()
+            # Each process has weighted its share, so that their mean is that of the batch.
+            sums = sum_over_processes(trainer, {**self.sums, "crystals": self.crystals})
+            crystals, steps = sums.pop("crystals"), self.steps * trainer.world_size
             line = {
                 "step": trainer.global_step,
-                **{name: total / self.steps for name, total in self.sums.items()},
+                **{name: total / steps for name, total in sums.items()},
                 "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
                 "gradient_norm": getattr(self, "gradient_norm", float("nan")),
-                "crystals_per_second": self.crystals / max(now - self.window_started, 1e-9),
+                "crystals_per_second": crystals / max(now - self.window_started, 1e-9),
                 "minutes": (self.seconds_before + now - self.started) / 60,
             }
             self.write(line)
@@ -123,9 +145,18 @@ class MetricsLog(pl.Callback):
             self.window_started = time.monotonic()
 
     def write(self, line: dict[str, float]) -> None:
-        """Append a line, tell the live view, print it."""
-        with self.path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        """Append a line, tell the live view, print it; in the first process only.
+
+        Raises:
+            RunError: the file system refused.
+        """
+        if not self.writes:
+            return
+        try:
+            with self.path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise write_error(self.path, error) from error
         if self.live is not None:
             self.live(line)
         if self.progress:
@@ -136,7 +167,8 @@ class MetricsLog(pl.Callback):
 class Validation(pl.Callback):
     """Every `every` steps, measure the loss on the choosing part and keep the best weights.
 
-    The noise is the same each time, so that two checkpoints are compared on the same ground.
+    The noise is the same each time, so that two checkpoints are compared on the same ground. Of
+    several processes each does the whole of it, and the first decides.
     """
 
     def __init__(self, batches: list[Any], every: int, log: MetricsLog, best: Path) -> None:
@@ -170,18 +202,22 @@ class Validation(pl.Callback):
                     parts[f"val_{name}"] += float(value) * len(batch) / total
         module.train()
         self.metrics_log.write({"step": trainer.global_step, **parts})
-        if parts["val_loss"] < self.best_loss:
+        better = parts["val_loss"] < self.best_loss
+        if any_process(trainer, trainer.is_global_zero and better):
             self.best_loss = parts["val_loss"]
             save_atomically(trainer, self.best_path, weights_only=True)
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """Return the lines of `metrics.jsonl`; a last line cut short by a kill is left out."""
+    """Return the lines of `metrics.jsonl`; what a kill or a damaged file left after is left out."""
     lines = []
     if path.is_file():
-        for text in path.read_text().splitlines():
+        for text in path.read_bytes().splitlines():
             try:
-                lines.append(json.loads(text))
-            except json.JSONDecodeError:
+                line = json.loads(text)
+            except ValueError:
                 break
+            if not isinstance(line, dict) or not isinstance(line.get("step"), int):
+                break
+            lines.append(line)
     return lines

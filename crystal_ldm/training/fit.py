@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import warnings
@@ -13,10 +14,12 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
+from crystal_ldm.atomic import write_error
 from crystal_ldm.checkpoints import Checkpoint, load_module, save_safetensors
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.errors import DataError
+from crystal_ldm.runs import DirectoryLock
 from crystal_ldm.training.callbacks import (
     Live,
     MetricsLog,
@@ -24,8 +27,7 @@ from crystal_ldm.training.callbacks import (
     StopWhenAsked,
     Validation,
 )
-from crystal_ldm.layers import TransformerBlock
-from crystal_ldm.ldm_module.denoisers import DiTBlock
+from crystal_ldm.training.processes import ProcessShare
 from crystal_ldm.training.stream import StepStream
 from crystal_ldm.vae_module.vocabulary import representable
 
@@ -60,11 +62,16 @@ def fit(
     (the best weights for use). Where `last.ckpt` exists the training goes on from there: batches,
     noise and learning rate are those of an uninterrupted run.
 
+    Lightning trains on several processors, cards or machines, and under SLURM:
+    `fit(..., accelerator="cpu", devices=2, strategy="ddp")`, or `accelerator="gpu", devices=4,
+    num_nodes=2, strategy="ddp"` from a script that `srun` starts. The batch is shared out among
+    the processes; losses and weights are those of one process, to rounding.
+
     Args:
         module: what to train; its optimiser says how many steps.
         dataset: trained on part `train`, validated on part `val`.
         run_dir: made when missing.
-        batch_size: crystals in a batch.
+        batch_size: crystals in a batch, over all processes.
         max_minutes: time budget of this call; None: until the last step.
         checkpoint_minutes: time between checkpoints.
         log_every, validate_every: steps between lines of metrics, and between validations.
@@ -79,9 +86,14 @@ def fit(
 
     Raises:
         DataError: if too little of the data set can be used by the module.
+        CheckpointError: if `last.ckpt` is damaged.
+        RunError: if `run_dir` cannot be written, or another process trains there.
     """
     run_dir = Path(run_dir)
-    run_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(run_dir, error) from error
     train, val = usable_parts(dataset, module)
     info = data_info(dataset, train)
     if module.data_info:  # it starts with the weights of another model and keeps its vocabulary
@@ -97,6 +109,7 @@ def fit(
     val_batches = [held_out[torch.as_tensor(rows)] for rows in _chunks(order, batch_size)]
 
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_no_notices)
+    last = run_dir / "last.ckpt"
     log = MetricsLog(run_dir / "metrics.jsonl", log_every, gradient_clip, live, progress)
     trainer = _QuietTrainer(
         max_steps=module.optimizer.max_steps,
@@ -104,25 +117,26 @@ def fit(
             log,
             Validation(val_batches, validate_every, log, run_dir / "best.ckpt"),
             StopWhenAsked(max_minutes, stop),
-            RegularCheckpoint(run_dir / "last.ckpt", checkpoint_minutes),
-            _StartStream(stream),
+            RegularCheckpoint(last, checkpoint_minutes),
+            ProcessShare(stream, last),
         ],
         precision=precision,
         **{"accelerator": "auto", "devices": 1, **trainer_options},
     )
-    last = run_dir / "last.ckpt"
     loader = DataLoader(stream, batch_size=None)
-    with warnings.catch_warnings():
+    # The first process is the one that writes.
+    lock = DirectoryLock(run_dir) if trainer.is_global_zero else contextlib.nullcontext()
+    with lock, warnings.catch_warnings():
         warnings.filterwarnings(
-            "ignore", message=".*num_workers.*|.*srun.*|.*LeafSpec.*|.*in eval mode.*"
+            "ignore",
+            message=".*num_workers.*|.*srun.*|.*LeafSpec.*|.*in eval mode.*|.*Mismatch dtype.*",
         )
         trainer.fit(module, loader, ckpt_path=last if last.is_file() else None, weights_only=True)
-    if trainer.is_global_zero:
+        if not trainer.is_global_zero:
+            return module
         source = run_dir / "best.ckpt"
         best = load_module(type(module), Checkpoint.read(source if source.is_file() else last))
         save_safetensors(best, run_dir / "model.safetensors", half=False)
-    else:
-        best = module
     return best
 
 
@@ -132,6 +146,9 @@ def compile_blocks(module: torch.nn.Module) -> None:
     Blocks of one shape share the compiled code, which takes half a minute; whole networks took more
     than eight minutes.
     """
+    from crystal_ldm.layers import TransformerBlock
+    from crystal_ldm.ldm_module.denoisers import DiTBlock
+
     for part in module.modules():
         if isinstance(part, (TransformerBlock, DiTBlock)):
             part.compile(dynamic=True)
@@ -153,21 +170,6 @@ class _QuietTrainer(pl.Trainer):
             enable_model_summary=False,
             **options,
         )
-
-
-class _StartStream(pl.Callback):
-    """Start the stream at the step at which the run stands, restored or new."""
-
-    def __init__(self, stream: StepStream) -> None:
-        self.stream = stream
-
-    def on_fit_start(self, trainer: pl.Trainer, _: Any) -> None:
-        """Called after the weights are restored and before the first batch is asked for."""
-        path = trainer.ckpt_path
-        step = 0
-        if path is not None:
-            step = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["global_step"]
-        self.stream.start_step = step
 
 
 def usable_parts(dataset: CrystalDataset, module: Any) -> tuple[CrystalBatch, CrystalBatch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset
 
+from crystal_ldm.crystals.padding import pad
 from crystal_ldm.data.datamodule import bucketed_batches
 
 
@@ -22,12 +24,13 @@ class StepStream(IterableDataset):
     """Endless batches, bucketed by atom count and shuffled anew each epoch.
 
     The batch of a step depends on seed and step alone: a run that was stopped and resumed at any
-    step sees the batches that an uninterrupted run would have seen.
+    step sees the batches that an uninterrupted run would have seen. Of several processes that
+    train together each gets its own rows of that batch, every `processes`-th one.
 
     Args:
         items: training crystals, indexed by a tensor of rows.
         num_atoms: (M,) atoms of each of them.
-        batch_size: crystals in a batch.
+        batch_size: crystals in a batch, over all processes.
         seed: seed of the order.
     """
 
@@ -37,15 +40,53 @@ class StepStream(IterableDataset):
         self.batch_size = batch_size
         self.seed = seed
         self.start_step = 0
+        self.process, self.processes = 0, 1
+        self._totals: dict[int, int] = {}
 
     def __iter__(self) -> Iterator[Any]:
         first = self._epoch(0)
-        epoch, position = divmod(self.start_step, len(first))
+        step = self.start_step
+        epoch, position = divmod(step, len(first))
         while True:
             batches = self._epoch(epoch)
             for rows in batches[position:]:
-                yield self.items[torch.as_tensor(rows)]
+                yield self._share(rows, step)
+                step += 1
             epoch, position = epoch + 1, 0
+
+    def batch_total(self, step: int) -> int:
+        """Return the crystals of all processes at a step whose batch was drawn; ask once."""
+        return self._totals.pop(step)
+
+    def _share(self, rows: np.ndarray, step: int) -> Any:
+        if self.processes == 1:
+            return self.items[torch.as_tensor(rows)]
+        self._totals[step] = len(rows)
+        mine = rows[own_rows(len(rows), self.process, self.processes)]
+        # Numbers are drawn in the shape of the whole batch, so its padding is kept.
+        return _widened(self.items[torch.as_tensor(mine)], int(self.num_atoms[rows].max()))
 
     def _epoch(self, epoch: int) -> list[np.ndarray]:
         return bucketed_batches(self.num_atoms, self.batch_size, seed=self.seed, epoch=epoch)
+
+
+def own_rows(total: int, process: int, processes: int) -> np.ndarray:
+    """Return the rows of a batch of `total` crystals that a process trains on.
+
+    Where there are more processes than crystals, the idle ones get the last crystal: each has to
+    take part in every step (see `crystal_ldm.training.processes` for its weight).
+    """
+    rows = np.arange(total)[process::processes]
+    return rows if len(rows) else np.array([total - 1])
+
+
+def _widened(batch: Any, width: int) -> Any:
+    """Pad crystals, or a `LatentBatch`, to `width` atoms."""
+    if hasattr(batch, "latents"):
+        crystals = _widened(batch.crystals, width)
+        return dataclasses.replace(batch, crystals=crystals, latents=pad(batch.latents, width))
+    return dataclasses.replace(
+        batch,
+        atomic_numbers=pad(batch.atomic_numbers, width),
+        frac_coords=pad(batch.frac_coords, width),
+    )

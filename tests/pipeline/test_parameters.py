@@ -7,7 +7,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crystal_ldm.errors import CrystalLDMError, RequestError
@@ -164,7 +164,6 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.sampled_from([function for function, *_ in RIGHT]), VALUES)
 @pytest.mark.filterwarnings("ignore:x arrived as the number")
 def test_any_value_raises_documented_errors_only(function: Any, value: Any) -> None:

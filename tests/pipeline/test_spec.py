@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crystal_ldm.errors import ConfigError, CrystalLDMError
@@ -105,9 +105,6 @@ def test_wrong_descriptions_are_one_sentence(content: dict[str, Any], told: str)
     assert len(str(caught.value)) < 400
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 @given(data=st.data())
 def test_any_yaml_raises_documented_errors_only(data: st.DataObject, tmp_path: Path) -> None:
     text = bytearray(

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from crystal_ldm.config import instantiate
-from crystal_ldm.data import CrystalDataset, load_dataset
+from crystal_ldm.data import CrystalDataset
 from crystal_ldm.errors import CheckpointError, ConfigError
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.training import fit, read_metrics
@@ -23,26 +23,6 @@ from crystal_ldm.vae_module import VAEModule
 
 OPTIONS = {"batch_size": 32, "log_every": 5, "validate_every": 10, "progress": False}
 SIZE = {"hidden_size": 32, "depth": 1, "num_heads": 2}
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> CrystalDataset:
-    """144 rock salts with a made-up gap."""
-    from pymatgen.core import Lattice, Structure
-
-    cations = ["Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Sc", "Y", "La"]
-    anions = ["H", "N", "O", "F", "P", "S", "Cl", "As", "Se", "Br", "Te", "I"]
-    folder = tmp_path_factory.mktemp("rock_salts")
-    rows = ["material_id,band_gap"]
-    for i, cation in enumerate(cations):
-        for j, anion in enumerate(anions):
-            lattice = Lattice.cubic(4.5 + 0.1 * i + 0.05 * j)
-            sites = [[0, 0, 0], [0.5, 0.5, 0.5]]
-            structure = Structure.from_spacegroup("Fm-3m", lattice, [cation, anion], sites)
-            structure.to(str(folder / f"{cation}{anion}.cif"))
-            rows.append(f"{cation}{anion},{0.3 * j}")
-    (folder / "properties.csv").write_text("\n".join(rows))
-    return load_dataset(folder, cache_dir=folder / "cache", progress=False, workers=1)
 
 
 def vae_config(max_steps: int) -> dict:

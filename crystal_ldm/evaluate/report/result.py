@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from crystal_ldm.errors import EvaluationError, suggest
+from crystal_ldm.atomic import atomic_write
+from crystal_ldm.errors import EvaluationError, RunError, suggest
 from crystal_ldm.evaluate.report.intervals import mean_interval, wilson
 from crystal_ldm.evaluate.report.thresholds import Thresholds
 
@@ -65,17 +66,19 @@ class Evaluation:
     def save(self, folder: str | Path) -> None:
         """Write `evaluation.csv`, `summary.csv` and `thresholds.json` into a folder.
 
+        Each file appears whole or not at all; results that were there stay until then.
+
         Raises:
             EvaluationError: if the folder cannot be written.
         """
         folder = Path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self.table.to_csv(folder / "evaluation.csv", index=False)
-            self.summary.to_csv(folder / "summary.csv")
+            atomic_write(folder / "evaluation.csv", self.table.to_csv(index=False))
+            atomic_write(folder / "summary.csv", self.summary.to_csv())
             content = {"thresholds": self._settings(), "notes": self.notes}
-            (folder / "thresholds.json").write_text(json.dumps(content, indent=2) + "\n")
-        except OSError as error:
+            atomic_write(folder / "thresholds.json", json.dumps(content, indent=2) + "\n")
+        except (OSError, RunError) as error:
             raise EvaluationError(f"'{folder}' cannot be written: {error}") from error
 
 

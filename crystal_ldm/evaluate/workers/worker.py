@@ -33,6 +33,11 @@ def read_message(stream: IO[bytes]) -> Any:
     Raises:
         EOFError: when the other side has closed the pipe.
     """
+    return pickle.loads(read_body(stream))  # noqa: S301 - the pipe's other end is this very program
+
+
+def read_body(stream: IO[bytes]) -> bytes:
+    """Read one message without unpickling it; raises as `read_message` does."""
     header = stream.read(HEADER.size)
     if len(header) < HEADER.size:
         raise EOFError
@@ -40,7 +45,7 @@ def read_message(stream: IO[bytes]) -> Any:
     body = stream.read(size)
     if len(body) < size:
         raise EOFError
-    return pickle.loads(body)  # noqa: S301 - the pipe's other end is this very program
+    return body
 
 
 def describe(error: BaseException) -> str:
@@ -86,12 +91,14 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     warnings.simplefilter("ignore")
     _limit_memory(float(sys.argv[1]))
-    inbox: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+    inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def receive() -> None:
         while True:
             try:
-                inbox.put(read_message(source))
+                # Unpickling imports modules: one thread does it, or two would import at a time and
+                # this one could end in an error that nobody sees.
+                inbox.put(read_body(source))
             except EOFError:
                 os._exit(0)  # the parent is gone: stop even in the middle of a task
 
@@ -99,7 +106,7 @@ def main() -> None:
     write_message(target, ("ready", None, None, None))
     function: Callable[[Any], Any] = _load(b"")
     while True:
-        kind, body = inbox.get()
+        kind, body = pickle.loads(inbox.get())  # noqa: S301
         if kind == "function":
             function = _load(body)
             continue
