@@ -140,7 +140,7 @@ def fit(
     return best
 
 
-def compile_blocks(module: torch.nn.Module) -> None:
+def compile_blocks(module: torch.nn.Module, backend: str = "inductor") -> None:
     """Have `torch.compile` fuse each transformer block when it is first used.
 
     Blocks of one shape share the compiled code, which takes half a minute; whole networks took more
@@ -151,7 +151,7 @@ def compile_blocks(module: torch.nn.Module) -> None:
 
     for part in module.modules():
         if isinstance(part, (TransformerBlock, DiTBlock)):
-            part.compile(dynamic=True)
+            part.compile(dynamic=True, backend=backend)
 
 
 def _no_notices(record: logging.LogRecord) -> bool:
