@@ -145,10 +145,11 @@ class Visit:
         found = self.page.query_selector_all(".jp-Notebook .jp-CodeCell .jp-InputPrompt")
         return [prompt.inner_text().strip("[]: \n") for prompt in found]
 
-    def run_all(self, timeout: float = 120, pressing: str = "") -> float:
+    def run_all(self, timeout: float = 240, pressing: str = "", showing: str = "") -> float:
         """Choose Run > Run All Cells; return the seconds until every cell has its number.
 
-        `pressing` is a button that is pressed as soon as it is there and enabled.
+        `pressing` is a button that is pressed as soon as it is there and enabled; `showing` is
+        scrolled into view until then, as JupyterLab draws nothing that is far out of sight.
         """
         started = time.monotonic()
         for _ in range(8):  # the menu does nothing until the kernel has answered
@@ -162,6 +163,8 @@ class Visit:
         while not all(prompt.isdigit() for prompt in self.prompts()):
             assert time.monotonic() - started < timeout, f"Run All hangs: {self.prompts()}"
             assert not self.cell_errors(), self.cell_errors()
+            if pressing and showing and self.page.locator(showing).count():
+                self.page.locator(showing).first.evaluate("part => part.scrollIntoView()")
             if pressing and self.page.locator(f"{pressing}:enabled").count():
                 self.page.click(pressing)
                 pressing = ""

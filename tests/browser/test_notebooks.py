@@ -83,9 +83,11 @@ def test_03_ldm_trains_and_makes_crystals(page: Visit, folder: Path, crystals: P
     overrides = [f"data.dataset={crystals}", *TINY, *sizes]
     given = {"vae_ckpt": str(folder / "vae"), "run_dir": str(folder / "ldm")}
     page.open(copy_notebook("03_ldm", overrides=overrides, max_minutes=FOREVER, **given))
-    # A crystal of the half-trained model is drawn while the kernel is busy with training.
-    drawn = ".cl-training-monitor:has(.cl-ngl[data-ticket])"
-    page.run_all(240, pressing=f"{drawn} button:has-text('Stop and save')")
+    # A crystal of the half-trained model arrives while the kernel is busy with training.
+    arrived = ".cl-training-monitor:has-text(' at step ')"
+    stop = f"{arrived} button:has-text('Stop and save')"
+    page.run_all(pressing=stop, showing=".cl-training-monitor")
+    finish(page, ".cl-training-monitor .cl-ngl[data-ticket]")
     assert page.atoms(".cl-training-monitor")
     finish(page, ".cl-gallery .cl-ngl[data-ticket]")
     expect(page.page.locator(".cl-training-monitor")).to_contain_text("of training")
