@@ -40,6 +40,20 @@ def write_error(path: Path | str, error: OSError) -> RunError:
     return RunError(f"'{path}' could not be written ({reason}). {advice}")
 
 
+def make_folder(path: Path | str) -> Path:
+    """Make a directory, with those above it, unless it is there; return it.
+
+    Raises:
+        RunError: the file system refused.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(path, error) from error
+    return path
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path | str, sole_writer: bool = False) -> Iterator[Path]:
     """Give a temporary file name in the directory of `path`; on success it becomes `path`.

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystal_ldm.atomic import atomic_write, write_error
+from crystal_ldm.atomic import atomic_write, make_folder, write_error
 from crystal_ldm.errors import RunError
 from crystal_ldm.recipe import embed_recipe, write_recipe
 
@@ -70,10 +70,7 @@ class ResultWriter:
         """
         folders = ["cif", "cif_p1"] if self.p1_cif else ["cif"]
         for folder in folders:
-            try:
-                (self.run_dir / folder).mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise write_error(self.run_dir / folder, error) from error
+            make_folder(self.run_dir / folder)
         if not (self.run_dir / RECIPE).exists():
             write_recipe(self.run_dir / RECIPE, result.recipe)
         lines, frames = [], []

@@ -85,31 +85,43 @@ def python(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.communicate()
 
 
+def raised_in_child(restrict: Callable[[], object], function: Callable[[], object]) -> str:
+    """Call `restrict` and then `function` in a child process, which keeps the restriction.
+
+    Returns the type and message of what was raised; "" for nothing.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            restrict()
+            function()
+            answer = ""
+        except BaseException as error:
+            answer = f"{type(error).__name__}: {error}"
+        os.write(writing, answer.encode())
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with os.fdopen(reading) as file:
+        return file.read()
+
+
 @pytest.fixture
 def without_rights() -> Callable[[Callable[[], object]], str]:
     """Call a function as a user without rights; returns the type and message of what it raised."""
 
     def call(function: Callable[[], object]) -> str:
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            try:
-                if os.getuid() == 0:
-                    os.setgroups([])
-                    os.setgid(NOBODY)
-                    os.setuid(NOBODY)
-                function()
-                answer = ""
-            except BaseException as error:
-                answer = f"{type(error).__name__}: {error}"
-            os.write(writing, answer.encode())
-            os._exit(0)
-        os.close(writing)
-        os.waitpid(child, 0)
-        with os.fdopen(reading) as file:
-            return file.read()
+        return raised_in_child(_give_up_rights, function)
 
     return call
+
+
+def _give_up_rights() -> None:
+    if os.getuid() == 0:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from pymatgen.core import Structure
 
-from benchmarks.quality_commands.shared import Row, held_out, request_of
+from benchmarks.quality_commands.shared import Row, held_out, request_of, sampling
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.evaluate import csp_metrics, match_pairs
 from crystal_ldm.ldm_module import LDMModule
@@ -64,7 +64,7 @@ def is_sound(structure: Structure) -> bool:
 def prediction(model: LDMModule, options: argparse.Namespace) -> list[Row]:
     """Crystal structure prediction: match, RMSE, METRe and cRMSE at 1 and at k samples."""
     batch = held_out(options, model.vae)
-    return [_predict(model, batch, options, options.steps, options.sampler, options.cfg_scale)]
+    return [_predict(model, batch, options)]
 
 
 def steps(model: LDMModule, options: argparse.Namespace) -> list[Row]:
@@ -72,7 +72,7 @@ def steps(model: LDMModule, options: argparse.Namespace) -> list[Row]:
     batch = held_out(options, model.vae)
     options.k = 1
     return [
-        _predict(model, batch, options, count, sampler, scale)
+        _predict(model, batch, options, sampler=sampler, sampling_steps=count, cfg_scale=scale)
         for sampler in ("ddim", "dpm_solver++")
         for count in (3, 5, 10, 20, 50)
         for scale in (1.0, 2.0)
@@ -80,29 +80,22 @@ def steps(model: LDMModule, options: argparse.Namespace) -> list[Row]:
 
 
 def _predict(
-    model: LDMModule,
-    batch: CrystalBatch,
-    options: argparse.Namespace,
-    count: int,
-    sampler: str,
-    scale: float,
+    model: LDMModule, batch: CrystalBatch, options: argparse.Namespace, **changed: Any
 ) -> Row:
+    how = {**sampling(options), **changed}
     started = time.perf_counter()
-    result = model.sample(
-        request_of(batch),
-        options.k,
-        sampler=sampler,
-        sampling_steps=count,
-        cfg_scale=scale,
-        seed=options.seed,
-        precision=options.precision,
-    )
+    result = model.sample(request_of(batch), options.k, **how)
     seconds = time.perf_counter() - started
     made = result.to_structures()
     groups = [made[i * options.k : (i + 1) * options.k] for i in range(len(batch))]
     ks = sorted({1, options.k})
     metrics = csp_metrics(groups, batch.to_structures(), ks=ks, workers=options.workers)
-    row: Row = {"sampler": sampler, "steps": count, "cfg_scale": scale, "n": len(batch)}
+    row: Row = {
+        "sampler": how["sampler"],
+        "steps": how["sampling_steps"],
+        "cfg_scale": how["cfg_scale"],
+        "n": len(batch),
+    }
     for k in ks:
         row[f"match@{k}"] = metrics.value("match_rate", k)
         row[f"rmse@{k}"] = metrics.value("rmse", k)
@@ -118,7 +111,8 @@ def formula(model: LDMModule, options: argparse.Namespace) -> list[Row]:
     batch = held_out(options, model.vae)
     rows = []
     for scale in (0.0, 1.0, 2.0, 5.0):
-        result = model.sample(request_of(batch), 1, cfg_scale=scale, seed=options.seed)
+        how = {**sampling(options), "cfg_scale": scale}
+        result = model.sample(request_of(batch), 1, **how)
         met = [
             a.composition == b.composition
             for a, b in zip(result.to_structures(), batch.to_structures(), strict=True)
@@ -129,6 +123,6 @@ def formula(model: LDMModule, options: argparse.Namespace) -> list[Row]:
 
 def denovo(model: LDMModule, options: argparse.Namespace) -> list[Row]:
     """Generate crystals without any request and count the sound ones."""
-    result = model.sample(None, options.num, sampling_steps=options.steps, seed=options.seed)
+    result = model.sample(None, options.num, **sampling(options))
     valid = [is_sound(s) for s in result.to_structures()]
     return [{"n": len(valid), "sound": float(np.mean(valid))}]

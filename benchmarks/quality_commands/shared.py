@@ -55,6 +55,18 @@ def usable(dataset: CrystalDataset, rows: np.ndarray, vae: VAEModule) -> Crystal
     return batch[keep.nonzero().flatten()]
 
 
+def sampling(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of `LDMModule.sample` that the command line gives."""
+    return {
+        "sampler": options.sampler,
+        "sampling_steps": options.steps,
+        "cfg_scale": options.cfg_scale,
+        "cfg_interval": tuple(options.interval),
+        "seed": options.seed,
+        "precision": options.precision,
+    }
+
+
 def request_of(batch: CrystalBatch) -> CrystalBatch:
     """Return the request for the cell contents of known crystals."""
     return CrystalBatch(batch.atomic_numbers, batch.num_atoms, ids=batch.ids)

@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from benchmarks.quality_commands.shared import Row
+from benchmarks.quality_commands.shared import Row, sampling
 from crystal_ldm.data import load_dataset
 from crystal_ldm.evaluate import evaluate
 from crystal_ldm.evaluate.reference import Reference
@@ -25,24 +25,18 @@ from crystal_ldm.runs import open_run
 def stability(model: LDMModule, options: argparse.Namespace) -> list[Row]:
     """Generate crystals without any request, relax them, and compare with the hull."""
     settings = RelaxationSettings(options.potential, fmax=options.fmax, max_steps=options.max_steps)
-    sampling = {
-        "sampler": options.sampler,
-        "sampling_steps": options.steps,
-        "cfg_scale": options.cfg_scale,
-        "seed": options.seed,
-        "precision": options.precision,
-    }
+    how = sampling(options)
     identity = {
         "model_hash": model.model_hash,
         "num": options.num,
-        "sampling": sampling,
+        "sampling": how,
         "relaxation": {k: v for k, v in asdict(settings).items() if k in KEPT_APART},
     }
     folder = options.run_dir or f"runs/quality/stability-{options.num}"
     run = open_run(folder, "stability", identity)
     kept = run.path / "relaxed"
     with run:
-        generate(model, None, run.path, options.num, progress=False, **sampling)
+        generate(model, None, run.path, options.num, progress=False, **how)
         before = len(list(kept.glob("[!.]*.json")))
         print(f"{before} relaxed crystals are there already, in {kept}", flush=True)
         started = time.perf_counter()

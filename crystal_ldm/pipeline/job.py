@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from crystal_ldm.atomic import atomic_write_json, write_error
+from crystal_ldm.atomic import atomic_write_json, make_folder, write_error
 from crystal_ldm.errors import CrystalLDMError, RunError
 from crystal_ldm.pipeline.host import OUTPUT_VARIABLE
 from crystal_ldm.pipeline.spec import Job
@@ -38,10 +38,7 @@ def prepare_job(job: Job) -> None:
     """
     content = {"notebook": str(job.notebook), "parameters": job.parameters}
     file = job.directory / JOB_FILE
-    try:
-        job.directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_error(job.directory, error) from error
+    make_folder(job.directory)
     if not file.exists():
         atomic_write_json(file, content)
     elif read_json(file).get("parameters") != job.parameters:

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystal_ldm.atomic import atomic_write, write_error
+from crystal_ldm.atomic import atomic_write, make_folder
 from crystal_ldm.errors import RunError
 from crystal_ldm.pipeline.cluster import dask_client
 from crystal_ldm.pipeline.job import job_status, prepare_job, run_job
@@ -78,10 +78,7 @@ def run_sweep(
     """
     sweep = read_sweep(source)
     number = workers or sweep.workers
-    try:
-        sweep.directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_error(sweep.directory, error) from error
+    make_folder(sweep.directory)
     lock = DirectoryLock(sweep.directory, ".sweep.lock")
     lock.acquire()
     try:

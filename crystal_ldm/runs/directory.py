@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from crystal_ldm.atomic import atomic_write_json, write_error
+from crystal_ldm.atomic import atomic_write_json, make_folder
 from crystal_ldm.errors import RunError
 from crystal_ldm.runs.locks import DirectoryLock
 
@@ -132,10 +132,7 @@ def open_run(run_dir: Path | str, notebook: str, recipe: Mapping[str, Any]) -> R
     identity = _plain(recipe)
     text = str(run_dir).strip()
     path = resolve_path(text) if text else new_run_path(notebook)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_error(path, error) from error
+    make_folder(path)
     lock = DirectoryLock(path)
     lock.acquire()
     try:

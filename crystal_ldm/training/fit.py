@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from crystal_ldm.atomic import write_error
+from crystal_ldm.atomic import make_folder
 from crystal_ldm.checkpoints import Checkpoint, load_module, save_safetensors
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import symbols
@@ -89,11 +89,7 @@ def fit(
         CheckpointError: if `last.ckpt` is damaged.
         RunError: if `run_dir` cannot be written, or another process trains there.
     """
-    run_dir = Path(run_dir)
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_error(run_dir, error) from error
+    run_dir = make_folder(run_dir)
     train, val = usable_parts(dataset, module)
     info = data_info(dataset, train)
     if module.data_info:  # it starts with the weights of another model and keeps its vocabulary

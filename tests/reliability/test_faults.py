@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import resource
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.output import ResultWriter
 from crystal_ldm.pipeline import run_sweep
 from crystal_ldm.runs import open_run
+from tests.conftest import raised_in_child
 
 Python = Callable[..., "subprocess.Popen[str]"]
 Record = Callable[[str, object], None]
@@ -46,21 +47,8 @@ def with_files_up_to(size: int, function: Callable[[], object]) -> str:
 
     Returns the type and message of what it raised.
     """
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-        try:
-            function()
-            answer = ""
-        except BaseException as error:
-            answer = f"{type(error).__name__}: {error}"
-        os.write(writing, answer.encode())
-        os._exit(0)
-    os.close(writing)
-    os.waitpid(child, 0)
-    with os.fdopen(reading) as file:
-        return file.read()
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size))
+    return raised_in_child(limit, function)
 
 
 def finished(run: Path) -> dict[str, bytes]:

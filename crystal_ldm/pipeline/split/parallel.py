@@ -30,7 +30,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystal_ldm.atomic import atomic_write_json, write_error
+from crystal_ldm.atomic import atomic_write_json, make_folder, write_error
 from crystal_ldm.errors import RequestError, RunError
 from crystal_ldm.pipeline.split.pieces import (
     PIECES,
@@ -121,7 +121,7 @@ def sample_in_parallel(
         pieces = split_request(rows, num_samples, how["offset"], piece_size)
         pieces = without_finished(run.path, pieces, done)
         task = {**content, "ldm_ckpt": str(ldm_ckpt), "sampling": how, "done": sorted(done)}
-        _make_folder(run.path / PIECES)
+        make_folder(run.path / PIECES)
         atomic_write_json(run.path / PIECES / REQUEST, task)
         missing = [p for p in pieces if not piece_folders(run.path, p)[0].is_dir()]
         tell = partial(print, flush=True) if progress else _nothing
@@ -148,7 +148,7 @@ def make_piece(run_dir: str, place: tuple[int, int, int, int]) -> None:
     with DirectoryLock(folder, f".{piece.name}.lock"):
         if whole.is_dir():
             return
-        _make_folder(part)
+        make_folder(part)
         writer = ResultWriter(part, task["symprec"], task["p1_cif"])
         done = writer.done | {(row, number) for row, number in task["done"]}
         batches = ldm.iter_sample(
@@ -230,13 +230,6 @@ def _on_dask(path: Path, pieces: list[Piece], client: Client) -> Iterator[tuple[
             yield futures[future], error
     finally:
         client.cancel(list(futures))
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_error(folder, error) from error
 
 
 def _nothing(_: str) -> None:
