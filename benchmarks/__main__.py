@@ -23,7 +23,7 @@ def show(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def sampling_rows(ldm: LDMModule, name: str) -> list[dict[str, Any]]:
+def sampling_rows(ldm: LDMModule, name: str, compiled: bool) -> list[dict[str, Any]]:
     """Return sampling rates over samplers, steps, guidance and precision."""
     rows = [
         show(speed.sampling(ldm, name, steps, scale, precision))
@@ -32,6 +32,11 @@ def sampling_rows(ldm: LDMModule, name: str) -> list[dict[str, Any]]:
         for scale in (1.0, 2.0)
         if steps < 50 or (scale == 2.0 and precision == "bfloat16")
     ]
+    if compiled:
+        rows += [
+            show(speed.sampling(ldm, name, steps, 2.0, "bfloat16", compile=True))
+            for steps in (5, 10)
+        ]
     for sampler in ("ddpm", "dpm_solver++"):
         rows.append(show(speed.sampling(ldm, name, 10, 2.0, "bfloat16", sampler)))
     return rows
@@ -58,7 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", default="runs/bench.json")
     parser.add_argument("--threads", type=int, help="of PyTorch; the default is one for each core")
-    parser.add_argument("--compile", action="store_true", help="torch.compile in training, too")
+    parser.add_argument("--compile", action="store_true", help="torch.compile, too")
     parser.add_argument("--growth", action="store_true", help="growth with sizes, as a plot, too")
     options = parser.parse_args()
     if options.threads:
@@ -67,8 +72,8 @@ def main() -> None:
     rows = [show(speed.import_time()), show(speed.start_to_first_crystal())]
     rows += training_rows(about, options.compile)
     shipped = load_pretrained()
-    rows += sampling_rows(shipped, "the shipped model")
-    rows += sampling_rows(speed.new_ldm("ldm_dng").eval(), "ldm_dng")
+    rows += sampling_rows(shipped, "the shipped model", options.compile)
+    rows += sampling_rows(speed.new_ldm("ldm_dng").eval(), "ldm_dng", options.compile)
     rows += [show(row) for row in speed.data_loading()]
     rows.append(show(speed.evaluation()))
     rows.append(show({"what": "peak memory", "MB": peak_memory_mb()}))

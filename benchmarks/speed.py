@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from benchmarks.machine import best_time, training_gflop
+from crystal_ldm.compiling import compile_blocks
 from crystal_ldm.config import load_config
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.data import load_dataset
@@ -19,7 +20,6 @@ from crystal_ldm.evaluate import evaluate
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.random import torch_generator
 from crystal_ldm.training.experiment import build_module
-from crystal_ldm.training.fit import compile_blocks
 from crystal_ldm.training.stream import StepStream
 from crystal_ldm.typed_config import instantiate
 
@@ -126,6 +126,7 @@ def sampling(
     precision: str,
     sampler: str = "ddim",
     count: int = 256,
+    compile: bool = False,
 ) -> Row:
     """Return the rate of sampling with decoding, from a request to crystals."""
     request = CrystalBatch.from_formulas(["Ca2Ti2O6"], band_gap=[2.0])
@@ -134,10 +135,11 @@ def sampling(
         "sampling_steps": steps,
         "cfg_scale": scale,
         "precision": precision,
+        "compile": compile,
     }
     seconds = best_time(lambda: ldm.sample(request, count, **options), repeats=2)
     return {
-        "what": f"sample {name}",
+        "what": f"sample {name}{', compiled' if compile else ''}",
         "precision": precision,
         "batch": "auto",
         "sampler": sampler,

@@ -31,6 +31,7 @@ TARGETS: dict[str, str] = {
     "Composition": "crystal_ldm.ldm_module.condition.Composition",
     "ScalarCondition": "crystal_ldm.ldm_module.condition.ScalarCondition",
     "CategoryCondition": "crystal_ldm.ldm_module.condition.CategoryCondition",
+    "CompositionPrior": "crystal_ldm.ldm_module.prior.CompositionPrior",
     "ElementSetCondition": "crystal_ldm.ldm_module.condition.ElementSetCondition",
 }
 """The only classes that `_target_` may name: short name -> where it is."""

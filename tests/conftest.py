@@ -172,7 +172,7 @@ def known_batch(known_crystals: list[Structure]) -> CrystalBatch:
     return CrystalBatch.from_structures(known_crystals, {"band_gap": gaps})
 
 
-def make_tiny_ldm(batch: CrystalBatch, seed: int = 0) -> LDMModule:
+def make_tiny_ldm(batch: CrystalBatch, seed: int = 0, prior: bool = False) -> LDMModule:
     """A real, small LDM with random weights that are not zero anywhere, the same for each seed."""
     import torch
 
@@ -193,6 +193,11 @@ def make_tiny_ldm(batch: CrystalBatch, seed: int = 0) -> LDMModule:
             "composition": {"_target_": "Composition"},
             "band_gap": {"_target_": "ScalarCondition", "unit": "eV", "minimum": 0.0},
         },
+        **(
+            {"prior": {"_target_": "CompositionPrior", "hidden_size": 32, "depth": 1}}
+            if prior
+            else {}
+        ),
     }
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # a Lightning module takes its first weights from torch's generator

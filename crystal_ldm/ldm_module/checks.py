@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from crystal_ldm.ldm_module.denoisers import DiT
     from crystal_ldm.ldm_module.diffusion import GaussianDiffusion
     from crystal_ldm.ldm_module.ldm_module import LDMModule
+    from crystal_ldm.ldm_module.network import ConditionedDenoiser
+    from crystal_ldm.ldm_module.prior import CompositionPrior
     from crystal_ldm.vae_module import VAEModule
 
 
@@ -31,6 +33,20 @@ def check_sizes(vae: VAEModule, denoiser: DiT, diffusion: GaussianDiffusion) -> 
                 f"{vae.latent_dim} components and the variance is {diffusion.variance}. "
                 f"Set ldm_module.denoiser.{name}={needs}."
             )
+
+
+def check_prior(prior: CompositionPrior, network: ConditionedDenoiser, max_atoms: int) -> None:
+    """Raise `ConfigError` unless a prior goes with a denoiser's conditions and sizes."""
+    if network.composition is None:
+        raise ConfigError(
+            "A prior draws compositions, which the denoiser has to know: add the condition "
+            "`composition: {_target_: Composition}`, or leave out `prior`."
+        )
+    if prior.max_atoms < max_atoms:
+        raise ConfigError(
+            f"The prior's max_atoms is {prior.max_atoms}, fewer than the model's {max_atoms}: set "
+            f"ldm_module.prior.max_atoms={max_atoms}."
+        )
 
 
 def check_request(ldm: LDMModule, request: CrystalBatch | None) -> None:

@@ -1,13 +1,28 @@
-"""Training crystals whose latents are computed once."""
+"""Latents of crystals; for training they are computed once."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
+
+if TYPE_CHECKING:
+    from crystal_ldm.vae_module import VAEModule
+
+
+@torch.no_grad()
+def encode(vae: VAEModule, crystals: CrystalBatch, batch_size: int = 512) -> Tensor:
+    """Return the latents (B, N, D) of crystals on the VAE's device, 0 where padded."""
+    width = crystals.atomic_numbers.shape[1]
+    latents = torch.zeros(len(crystals), width, vae.latent_dim, device=vae.device)
+    for rows in torch.arange(len(crystals)).split(batch_size):
+        part = crystals[rows].to(latents.device)
+        latents[rows, : part.atomic_numbers.shape[1]] = vae.encode(part)
+    return latents
 
 
 @dataclass

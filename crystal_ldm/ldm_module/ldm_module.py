@@ -14,29 +14,34 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from crystal_ldm.checkpoints import Checkpoint, load_module, module_metadata, state_hash
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
-from crystal_ldm.ldm_module.checks import check_sizes
+from crystal_ldm.ldm_module.checks import check_prior, check_sizes
 from crystal_ldm.ldm_module.denoisers import DiT
 from crystal_ldm.ldm_module.diffusion import GaussianDiffusion, SamplerStep, diffusion_loss
-from crystal_ldm.ldm_module.latents import LatentBatch
+from crystal_ldm.ldm_module.latents import LatentBatch, encode
 from crystal_ldm.ldm_module.network import ConditionedDenoiser
+from crystal_ldm.ldm_module.prior import CompositionPrior, fit_prior
 from crystal_ldm.ldm_module.result import SampleResult
 from crystal_ldm.random import torch_generator
 from crystal_ldm.training.optimizer import Optimizer
 from crystal_ldm.vae_module import VAEModule
 from crystal_ldm.vae_module.vocabulary import element_mask
 
+Report = Callable[[int, float], None]
+
 
 class LDMModule(pl.LightningModule):
     """Latent diffusion of crystals (Rombach et al. 2022): a frozen VAE, a denoiser, conditions.
 
     Raises:
-        ConfigError: if the latents of VAE and denoiser differ in size.
+        ConfigError: if the latents of VAE and denoiser differ in size, or the prior does not fit.
 
     Args:
         vae: the trained VAE. It is frozen and travels inside the checkpoint.
         denoiser: the network that is trained.
         diffusion: the process.
         conditions: by name, in the order in which guidance adds them.
+        prior: draws the elements of open atoms before their latents are made; None: the decoder
+            reads the elements from the latents.
         ema_decay: decay of the exponential moving average of the weights, used for sampling.
         optimizer: learning rate and its schedule.
         seed: seed of all random numbers in training.
@@ -50,6 +55,7 @@ class LDMModule(pl.LightningModule):
         denoiser: DiT,
         diffusion: GaussianDiffusion,
         conditions: Mapping[str, nn.Module] | None = None,
+        prior: CompositionPrior | None = None,
         ema_decay: float = 0.9995,
         optimizer: Optimizer | None = None,
         seed: int = 0,
@@ -58,6 +64,9 @@ class LDMModule(pl.LightningModule):
         check_sizes(vae, denoiser, diffusion)
         self.vae = vae.requires_grad_(False).eval()
         self.network = ConditionedDenoiser(denoiser, dict(conditions or {}))
+        self.prior: CompositionPrior | None = None
+        if prior is not None:
+            self.set_prior(prior)
         self.ema = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(ema_decay))
         self.ema.requires_grad_(False)
         self.diffusion = diffusion
@@ -115,7 +124,8 @@ class LDMModule(pl.LightningModule):
         """Take statistics of conditions and latents from the whole training set."""
         self.data_info = {**data_info, "vae": self.vae.data_info}
         self.network.set_data(crystals)
-        latents = self._encode(crystals)[crystals.mask]
+        self._tell_prior()
+        latents = encode(self.vae, crystals)[crystals.mask]
         self.latent_mean.copy_(latents.mean(dim=0))
         # A component that the VAE left unused is nearly constant; blown up to a standard deviation
         # of 1 it would be noise to learn.
@@ -126,6 +136,7 @@ class LDMModule(pl.LightningModule):
         """Note the further training set of a model that was trained before."""
         self.data_info = {**self.data_info, **data_info, "elements": list(self.elements)}
         self.network.extend_data(crystals)
+        self._tell_prior()
         self.ema.module.load_state_dict(self.network.state_dict())
 
     def replace_vae(self, vae: VAEModule) -> LDMModule:
@@ -140,6 +151,29 @@ class LDMModule(pl.LightningModule):
         self.data_info = {}
         return self
 
+    def set_prior(self, prior: CompositionPrior) -> None:
+        """Take an untrained prior of the compositions; `prepare` trains it.
+
+        Raises:
+            ConfigError: if it does not go with the model's conditions and sizes.
+        """
+        check_prior(prior, self.network, self.max_atoms)
+        prior.build(self.network.properties)
+        self.prior = prior.requires_grad_(False)
+
+    def _tell_prior(self) -> None:
+        if self.prior is not None:
+            self.prior.take_data(self.network.properties)
+
+    def prepare(
+        self, train: LatentBatch, held_out: LatentBatch, report: Report | None = None
+    ) -> None:
+        """Train the composition prior, if there is one; the first thing in a new training run."""
+        if self.prior is not None:
+            known = self.element_mask()
+            loss = fit_prior(self.prior, train, held_out, known, self.seed, report)
+            self.data_info["prior_loss"] = loss
+
     def training_items(self, crystals: CrystalBatch) -> LatentBatch:
         """Encode crystals once, for all of the training."""
         encoded = self.network.encode(crystals, labels=True)
@@ -148,18 +182,7 @@ class LDMModule(pl.LightningModule):
     def training_latents(self, crystals: CrystalBatch) -> Tensor:
         """Return standardised latents (B, N, D), 0 where padded."""
         mask = crystals.mask.unsqueeze(-1).to(self.latent_mean.device)
-        return (self._encode(crystals) - self.latent_mean) / self.latent_std * mask
-
-    @torch.no_grad()
-    def _encode(self, crystals: CrystalBatch, batch_size: int = 512) -> Tensor:
-        width = crystals.atomic_numbers.shape[1]
-        latents = torch.zeros(
-            len(crystals), width, self.vae.latent_dim, device=self.latent_mean.device
-        )
-        for rows in torch.arange(len(crystals)).split(batch_size):
-            part = crystals[rows].to(latents.device)
-            latents[rows, : part.atomic_numbers.shape[1]] = self.vae.encode(part)
-        return latents
+        return (encode(self.vae, crystals) - self.latent_mean) / self.latent_std * mask
 
     def calculate_loss(
         self, batch: CrystalBatch | LatentBatch, generator: torch.Generator | None = None

@@ -24,6 +24,7 @@ class Draft:
         rules: what its open atoms may become.
         known: (n,) atomic numbers, 0 where open; open atoms stand at random places among the known
             ones, since a trained model expects atoms by electronegativity and theirs is not known.
+        asked: (n,) what the request gave of `known`, where the model drew the rest; None: all.
         targets: a value for each condition on the whole crystal.
         generator: the source of its noise.
         attempt: how often it was made before.
@@ -36,6 +37,16 @@ class Draft:
     targets: dict[str, object]
     generator: np.random.Generator
     attempt: int = 0
+    asked: np.ndarray | None = None
+
+    def complete(self, atomic_numbers: np.ndarray) -> None:
+        """Take drawn elements (n,), which hold at least the known ones, in the order given."""
+        asked, left = np.zeros_like(atomic_numbers), list(self.known)
+        for i, z in enumerate(atomic_numbers):
+            if z in left:
+                left.remove(z)
+                asked[i] = z
+        self.known, self.asked = atomic_numbers, asked
 
 
 @dataclass

@@ -22,7 +22,8 @@ class TrajectoryFrame:
     Attributes:
         step, num_steps: 0 to num_steps - 1; the last frame is the step before the result.
         noise_level: standard deviation of the noise in the latents at this step.
-        crystals: the decoded estimate of the clean latents, the request's elements imposed.
+        crystals: the decoded estimate of the clean latents, the request's elements imposed; atoms
+            that it leaves open are the decoder's own reading until the last step.
         element_confidence: (M, N), the decoder's probability of each atom's element.
         predicted_noise_rms: (M,), root mean square of the predicted noise.
     """
@@ -52,8 +53,9 @@ class SampleResult:
         row, number: (M,), row of the request and number within the row.
         seed: with row and number, all that a crystal's noise depends on.
         recipe: what makes these crystals again, as plain JSON data.
-        element_agreement: (M,), share of the requested atoms for which the decoder, not told the
-            request, would have chosen the same element; NaN where nothing was requested.
+        element_agreement: (M,), share of the atoms that were requested, or filled in by the model's
+            composition prior, for which the decoder, not told of them, would have chosen the same
+            element; NaN where there are none.
         attempts: (M,), how often a crystal was made until it had the required elements.
         imposed: (M,) bool, whether required elements had to be imposed in the end.
         trajectory: one frame a step, if asked for.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from crystal_ldm.compiling import compiled
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import atomic_number
 from crystal_ldm.errors import RequestError
@@ -28,6 +29,7 @@ from crystal_ldm.ldm_module.plan import (
     require,
     stack_targets,
 )
+from crystal_ldm.ldm_module.prior.requests import draw_elements
 from crystal_ldm.ldm_module.result import SampleResult, TrajectoryFrame
 from crystal_ldm.recipe import make_recipe
 
@@ -84,15 +86,23 @@ def _generate(
 ) -> Iterator[SampleResult]:
     drafts = [plan.draft(row, number) for row, number in places]
     # Crystals of similar size share a batch: little padding. Each knows its place in the request.
-    drafts.sort(key=lambda draft: len(draft.known))
+    # Those whose elements the model draws itself are guided by them differently: see `_denoise`.
+    drafts.sort(key=lambda draft: (_is_open(draft), len(draft.known)))
+    width = ldm.sampler_network.denoiser.hidden_size
     while drafts:
-        size = options.crystals_in_batch(len(drafts[0].known))
-        size = min(size, options.crystals_in_batch(len(drafts[min(size, len(drafts)) - 1].known)))
+        size = options.crystals_in_batch(len(drafts[0].known), width)
+        largest = drafts[min(size, len(drafts)) - 1]
+        size = min(size, options.crystals_in_batch(len(largest.known), width))
+        size = sum(_is_open(draft) == _is_open(drafts[0]) for draft in drafts[:size])
         batch, drafts = drafts[:size], drafts[size:]
         try:
             yield _make_batch(ldm, plan, batch, options, recipe, callback, start)
         except StopSampling:
             return
+
+
+def _is_open(draft: Draft) -> bool:
+    return bool((draft.known == 0).any())
 
 
 def _make_batch(
@@ -105,7 +115,7 @@ def _make_batch(
     start: Start | None,
 ) -> SampleResult:
     result = _denoise(ldm, drafts, options, recipe, callback, start)
-    for attempt in range(1, options.max_attempts + 1):
+    for attempt in range(1, options.max_attempts + 1):  # without a prior; with one all are right
         wrong = [i for i, d in enumerate(drafts) if not _has_required(d, result.crystals, i)]
         if not wrong:
             break
@@ -155,10 +165,17 @@ def _denoise(
 
     network = ldm.sampler_network
     encoded = network.encode(request)
-    given = _given(ldm, request.atomic_numbers, encoded)
     scales = dict(
         zip(ldm.conditions, scale_of_each(options.cfg_scale, list(ldm.conditions)), strict=True)
     )
+    asked = request.atomic_numbers
+    if ldm.prior is not None and start is None and bool(((asked == 0) & request.mask).any()):
+        drawn, asked = draw_elements(ldm.prior, drafts, request, allowed, encoded, scales)
+        request = CrystalBatch(drawn, sizes, conditions=targets).to(device)
+        # Elements that nobody asked for are no condition to be left out: the latents must have them
+        # for the crystal to make sense, whatever the scale.
+        scales |= {n: max(1.0, s) for n, s in scales.items() if n not in network.properties}
+    given = _given(ldm, request.atomic_numbers, encoded)
     model = GuidedDenoiser(
         network,
         request.atomic_numbers,
@@ -185,7 +202,7 @@ def _denoise(
 
     def report(step: SamplerStep) -> None:
         if options.trajectory:
-            frames.append(_frame(ldm, request, allowed, step))
+            frames.append(_frame(ldm, request, asked, allowed, step))
         if callback is not None:
             callback(step)
 
@@ -196,7 +213,8 @@ def _denoise(
         rows = torch.tensor([draft.row for draft in drafts])
         x = ldm.diffusion.q_sample(origin[rows, :width].to(x), timesteps[0], x)
     run = get_sampler(options.sampler)
-    x = run(denoise, x, ldm.diffusion, timesteps, noise=noise, eta=options.eta, callback=report)
+    with compiled(network, options.compile):
+        x = run(denoise, x, ldm.diffusion, timesteps, noise=noise, eta=options.eta, callback=report)
     crystals, agreement = decode_latents(ldm, x, request, allowed)
     crystals.conditions = targets
     count = len(drafts)
@@ -253,12 +271,16 @@ def decode_latents(
 
 
 def _frame(
-    ldm: LDMModule, request: CrystalBatch, allowed: Tensor, step: SamplerStep
+    ldm: LDMModule, request: CrystalBatch, asked: Tensor, allowed: Tensor, step: SamplerStep
 ) -> TrajectoryFrame:
-    vae = ldm.vae
+    """Return what the decoder makes of a step; atoms that the model filled in itself are shown as
+    the latents have them, up to the last step."""
+    vae, known = ldm.vae, request.atomic_numbers
+    if step.step < step.num_steps - 1:
+        known = asked
     latents = step.x0.float() * ldm.latent_std + ldm.latent_mean
-    output = vae.decoder_output(latents, request.num_atoms, request.atomic_numbers)
-    crystals = vae.to_crystals(output, request.num_atoms, request.atomic_numbers, allowed)
+    output = vae.decoder_output(latents, request.num_atoms, known)
+    crystals = vae.to_crystals(output, request.num_atoms, known, allowed)
     probability = output.element_logits.masked_fill(~allowed.unsqueeze(1), -torch.inf).softmax(-1)
     confidence = probability.gather(-1, crystals.atomic_numbers.unsqueeze(-1)).squeeze(-1)
     mask = request.mask.unsqueeze(-1)

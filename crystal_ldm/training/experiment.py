@@ -124,6 +124,9 @@ def build_module(
     if init_from:
         cls = target_class(config["_target_"])
         module = _with_weights(config, cls, resolve_model(init_from))
+        if config.get("prior") and module.prior is None:
+            module.set_prior(instantiate(config["prior"]))
+            module.config = {**module.config, "prior": config["prior"]}
         return module if vae is None else module.replace_vae(vae)
     if key == "ldm_module":
         if vae is None:

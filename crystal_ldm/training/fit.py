@@ -6,6 +6,7 @@ import contextlib
 import logging
 import threading
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from crystal_ldm.atomic import make_folder
 from crystal_ldm.checkpoints import Checkpoint, load_module, save_safetensors
+from crystal_ldm.compiling import compile_blocks
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.errors import DataError
@@ -98,6 +100,8 @@ def fit(
         module.set_data(train, info)
     items = module.training_items(train)
     held_out = module.training_items(val)
+    if hasattr(module, "prepare") and not (run_dir / "last.ckpt").is_file():
+        module.prepare(items, held_out, _prior_report(progress))
     if compile:
         compile_blocks(module)
     stream = StepStream(items, train.num_atoms.numpy(), batch_size, module.seed)
@@ -136,18 +140,11 @@ def fit(
     return best
 
 
-def compile_blocks(module: torch.nn.Module, backend: str = "inductor") -> None:
-    """Have `torch.compile` fuse each transformer block when it is first used.
+def _prior_report(progress: bool) -> Callable[[int, float], None] | None:
+    def report(epoch: int, lowest: float) -> None:
+        print(f"compositions: {epoch} epochs, lowest loss {lowest:.3f} nats", flush=True)
 
-    Blocks of one shape share the compiled code, which takes half a minute; whole networks took more
-    than eight minutes.
-    """
-    from crystal_ldm.layers import TransformerBlock
-    from crystal_ldm.ldm_module.denoisers import DiTBlock
-
-    for part in module.modules():
-        if isinstance(part, (TransformerBlock, DiTBlock)):
-            part.compile(dynamic=True, backend=backend)
+    return report if progress else None
 
 
 def _no_notices(record: logging.LogRecord) -> bool:

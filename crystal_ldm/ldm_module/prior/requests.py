@@ -1,0 +1,62 @@
+"""Filling in the atoms that a request leaves open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.elements import atomic_number
+from crystal_ldm.ldm_module.guidance import passes
+from crystal_ldm.ldm_module.prior.draw import draw_compositions
+from crystal_ldm.ldm_module.prior.network import CompositionPrior
+
+if TYPE_CHECKING:
+    from crystal_ldm.ldm_module.plan import Draft
+
+
+def draw_elements(
+    prior: CompositionPrior,
+    drafts: Sequence[Draft],
+    request: CrystalBatch,
+    allowed: Tensor,
+    encoded: Mapping[str, Tensor],
+    scales: Mapping[str, float],
+) -> tuple[Tensor, Tensor]:
+    """Complete drafts in place; return their elements, and which of them were asked for (B, N).
+
+    Elements that are required count as given: they are always met.
+
+    Args:
+        prior: the model of compositions.
+        drafts: with open atoms.
+        request: the same as a batch.
+        allowed: (B, 119) bool, what open atoms may become.
+        encoded: encoded conditions of the request by name.
+        scales: guidance scale of each condition, in the order of guidance.
+    """
+    names = [n for n in scales if n in encoded and not bool(encoded[n].isnan().any(dim=1).all())]
+    given = request.atomic_numbers.cpu().clone()
+    for row, draft in zip(given, drafts, strict=True):
+        missing = [z for z in map(atomic_number, draft.rules.required) if z not in draft.known]
+        places = (row[: len(draft.known)] == 0).nonzero().flatten()
+        row[places[: len(missing)]] = torch.tensor(missing, dtype=row.dtype)
+    drawn = draw_compositions(
+        prior,
+        given,
+        request.num_atoms,
+        allowed,
+        encoded,
+        names,
+        passes([scales[name] for name in names]),
+        [draft.generator for draft in drafts],
+    )
+    asked = torch.zeros_like(drawn)
+    for i, draft in enumerate(drafts):
+        size = len(draft.known)
+        draft.complete(drawn[i, :size].numpy())
+        asked[i, :size] = torch.from_numpy(draft.asked)
+    return drawn.to(request.atomic_numbers.device), asked.to(request.atomic_numbers.device)
