@@ -116,7 +116,7 @@ def load_module(cls: type[M], checkpoint: Checkpoint, device: str = "cpu") -> M:
     try:
         getattr(module, "import_state", module.load_state_dict)(state)
     except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
+        reason = str(error).splitlines()[-1].strip()[:300]  # it may list every weight
         raise CheckpointError(
             f"The weights in {checkpoint.path} do not fit its configuration: {reason}"
         ) from None

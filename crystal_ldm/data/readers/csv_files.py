@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crystal_ldm.data.readers.entries import Entry, Source
-from crystal_ldm.data.readers.tables import Labels, id_column, read_labels, read_table
+from crystal_ldm.data.readers.tables import Labels, id_column, listed, read_labels, read_table
 from crystal_ldm.data.report import Rejection
 from crystal_ldm.data.splits import PARTS
 from crystal_ldm.errors import DataError, suggest
@@ -55,7 +55,7 @@ def read_csv_files(
         if cif is None:
             raise DataError(
                 f"The table {path} has no column 'cif'.{suggest('cif', table.columns)} "
-                f"Its columns are: {', '.join(table.columns)}."
+                f"Its columns are: {listed(table.columns)}."
             )
         names = id_column(table.columns)
         columns = {c: table[c].tolist() for c in table.columns}

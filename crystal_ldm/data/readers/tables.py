@@ -122,6 +122,12 @@ def read_labels(
     return found
 
 
+def listed(columns: Iterable[str]) -> str:
+    """Return the names of columns for a message; a damaged table's may go on for pages."""
+    text = ", ".join(columns)
+    return text if len(text) <= 300 else f"{text[:300]}…"
+
+
 def _chosen(
     columns: Mapping[str, Sequence[object]], wanted: Labels, where: str, skip: Iterable[str]
 ) -> dict[str, str]:
@@ -133,7 +139,7 @@ def _chosen(
         if column not in columns:
             raise DataError(
                 f"There is no column '{column}' in {where}.{suggest(column, columns)} "
-                f"Its columns are: {', '.join(columns)}."
+                f"Its columns are: {listed(columns)}."
             )
     return names
 
