@@ -49,7 +49,7 @@ def page(browser: Browser, visit: Callable[..., Visit]) -> Iterator[Visit]:
 
 def finish(shown: Visit, selector: str) -> None:
     """Bring the part that the test looks at into view and wait for its drawing."""
-    shown.page.wait_for_selector(selector, timeout=30_000)
+    shown.page.wait_for_selector(selector, timeout=90_000)
     shown.page.locator(selector).first.scroll_into_view_if_needed()
     shown.page.wait_for_timeout(1500)
 
