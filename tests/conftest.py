@@ -180,7 +180,7 @@ def make_tiny_ldm(batch: CrystalBatch, seed: int = 0, prior: bool = False) -> LD
     from crystal_ldm.crystals.elements import symbols
 
     size = {"hidden_size": 32, "depth": 1, "num_heads": 2}
-    config = {
+    config: dict[str, object] = {
         "_target_": "LDMModule",
         "vae": {
             "_target_": "VAEModule",
@@ -193,12 +193,9 @@ def make_tiny_ldm(batch: CrystalBatch, seed: int = 0, prior: bool = False) -> LD
             "composition": {"_target_": "Composition"},
             "band_gap": {"_target_": "ScalarCondition", "unit": "eV", "minimum": 0.0},
         },
-        **(
-            {"prior": {"_target_": "CompositionPrior", "hidden_size": 32, "depth": 1}}
-            if prior
-            else {}
-        ),
     }
+    if prior:
+        config["prior"] = {"_target_": "CompositionPrior", "hidden_size": 32, "depth": 1}
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # a Lightning module takes its first weights from torch's generator
         ldm = instantiate(config)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.ldm_module.condition import Composition, Condition
-from crystal_ldm.ldm_module.condition.base import label_values
+from crystal_ldm.ldm_module.condition.base import label_values, leave_out
 from crystal_ldm.ldm_module.denoisers import DiT
 
 Embedded = tuple[Tensor, Tensor | None] | tuple[Tensor, Tensor | None, Tensor]
@@ -90,11 +90,7 @@ class ConditionedDenoiser(nn.Module):
         """Leave out conditions for a training step, each on its own for each crystal."""
         if self.composition is not None:
             atomic_numbers = self.composition.drop(atomic_numbers, generator)
-        kept = {}
-        for name, condition in self.properties.items():
-            draw = torch.rand(len(atomic_numbers), 1, generator=generator).to(encoded[name].device)
-            kept[name] = encoded[name].masked_fill(draw < condition.dropout, torch.nan)
-        return atomic_numbers, kept
+        return atomic_numbers, leave_out(self.properties, encoded, generator)
 
     def forward(
         self,

@@ -39,6 +39,11 @@ class Draft:
     attempt: int = 0
     asked: np.ndarray | None = None
 
+    @property
+    def missing(self) -> list[int]:
+        """Atomic numbers of required elements that are not among the known ones."""
+        return [z for z in map(atomic_number, self.rules.required) if z not in self.known]
+
     def complete(self, atomic_numbers: np.ndarray) -> None:
         """Take drawn elements (n,), which hold at least the known ones, in the order given."""
         asked, left = np.zeros_like(atomic_numbers), list(self.known)
@@ -104,7 +109,7 @@ def _place_open_atoms(known: np.ndarray, generator: np.random.Generator) -> np.n
 
 def require(draft: Draft) -> Draft:
     """Impose required elements that are not in the formula on open atoms drawn at random."""
-    missing = [z for z in map(atomic_number, draft.rules.required) if z not in draft.known]
+    missing = draft.missing
     places = np.flatnonzero(draft.known == 0)
     chosen = draft.generator.permutation(places)[: len(missing)]
     draft.known = draft.known.copy()

@@ -13,6 +13,7 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import atomic_number
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module.checks import check_request
+from crystal_ldm.ldm_module.condition.base import given_names
 from crystal_ldm.ldm_module.diffusion import (
     ModelPrediction,
     SamplerStep,
@@ -233,17 +234,11 @@ def _denoise(
 
 def _given(ldm: LDMModule, atomic_numbers: Tensor, encoded: dict[str, Tensor]) -> list[str]:
     """Return the conditions that at least one crystal of the batch gives, in guidance's order."""
+    given = given_names(encoded)
     composition = ldm.sampler_network.composition
-    return [
-        name
-        for name in ldm.conditions
-        if (name in encoded and not bool(encoded[name].isnan().any(dim=1).all()))
-        or (
-            composition is not None
-            and name == composition.name
-            and bool((atomic_numbers > 0).any())
-        )
-    ]
+    if composition is not None and bool((atomic_numbers > 0).any()):
+        given.append(composition.name)
+    return [name for name in ldm.conditions if name in given]
 
 
 def decode_latents(

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import threading
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +100,7 @@ def fit(
     items = module.training_items(train)
     held_out = module.training_items(val)
     if hasattr(module, "prepare") and not (run_dir / "last.ckpt").is_file():
-        module.prepare(items, held_out, _prior_report(progress))
+        module.prepare(items, held_out, _print_compositions if progress else None)
     if compile:
         compile_blocks(module)
     stream = StepStream(items, train.num_atoms.numpy(), batch_size, module.seed)
@@ -140,11 +139,8 @@ def fit(
     return best
 
 
-def _prior_report(progress: bool) -> Callable[[int, float], None] | None:
-    def report(epoch: int, lowest: float) -> None:
-        print(f"compositions: {epoch} epochs, lowest loss {lowest:.3f} nats", flush=True)
-
-    return report if progress else None
+def _print_compositions(epoch: int, lowest: float) -> None:
+    print(f"compositions: {epoch} epochs, lowest loss {lowest:.3f} nats", flush=True)
 
 
 def _no_notices(record: logging.LogRecord) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -101,6 +102,25 @@ class Condition(nn.Module, ABC):
             "unit": self.unit,
             "description": self.description,
         }
+
+
+def given_names(encoded: Mapping[str, Tensor]) -> list[str]:
+    """Return the conditions, of encoded values (B, F), that at least one crystal gives."""
+    return [name for name, values in encoded.items() if not values.isnan().any(dim=1).all()]
+
+
+def leave_out(
+    conditions: Mapping[str, Condition],
+    encoded: Mapping[str, Tensor],
+    generator: torch.Generator,
+) -> dict[str, Tensor]:
+    """Return encoded values (B, F) for a training step, some null: each condition on its own."""
+    kept = {}
+    for name, condition in conditions.items():
+        values = encoded[name]
+        draw = torch.rand(len(values), 1, generator=generator).to(values.device)
+        kept[name] = values.masked_fill(draw < condition.dropout, torch.nan)
+    return kept
 
 
 def label_values(label: str, conditions: dict[str, Values]) -> Values:

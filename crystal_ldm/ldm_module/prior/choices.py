@@ -41,6 +41,13 @@ def counts_by_place(atomic_numbers: Tensor) -> Tensor:
     return counts
 
 
+def mask_by_place(elements: Tensor) -> Tensor:
+    """Return a mask of elements (…, 119) by place instead of atomic number; place 0 is none."""
+    mask = elements[..., element_at_place()]
+    mask[..., 0] = False
+    return mask
+
+
 @dataclass
 class Sequences:
     """Compositions as places and counts (B, M), 0 after the end; see the module."""
@@ -91,6 +98,11 @@ class State:
         """Atoms (…,) still to come."""
         return self.spare + self.given.sum(dim=-1)
 
+    @property
+    def last_allowed(self) -> Tensor:
+        """The last place (…, 1) that open atoms may take."""
+        return (self.allowed * torch.arange(PLACES)).amax(dim=-1, keepdim=True)
+
     def element_choices(self) -> Tensor:
         """Return (…, 119) bool: the places that may come next.
 
@@ -100,10 +112,9 @@ class State:
         places = torch.arange(PLACES)
         is_given = self.given > 0
         next_given = torch.where(is_given.any(-1), is_given.long().argmax(-1), PLACES)
-        last_allowed = (self.allowed * places).amax(dim=-1)
         spare = (self.spare > 0).unsqueeze(-1)
         within = (places > self.previous.unsqueeze(-1)) & (places <= next_given.unsqueeze(-1))
-        reach = ~spare | (places <= last_allowed.unsqueeze(-1))
+        reach = ~spare | (places <= self.last_allowed)
         return within & reach & (is_given | (self.allowed & spare))
 
     def count_choices(self, chosen: Tensor, max_atoms: int) -> Tensor:
@@ -111,9 +122,8 @@ class State:
         index = chosen.unsqueeze(-1)
         given = self.given.gather(-1, index)
         grows = self.allowed.gather(-1, index)
-        last_allowed = (self.allowed * torch.arange(PLACES)).amax(dim=-1, keepdim=True)
         high = torch.where(grows, given + self.spare.unsqueeze(-1), given)
-        low = torch.where(last_allowed > index, given.clamp_min(1), high)
+        low = torch.where(self.last_allowed > index, given.clamp_min(1), high)
         counts = torch.arange(max_atoms + 1)
         return (counts >= low) & (counts <= high)
 

@@ -16,6 +16,7 @@ from crystal_ldm.ldm_module.prior.choices import (
     State,
     counts_by_place,
     element_at_place,
+    mask_by_place,
 )
 
 if TYPE_CHECKING:
@@ -55,8 +56,7 @@ def draw_compositions(
     prior = copy.deepcopy(prior).cpu().double()
     atomic_numbers, num_atoms = atomic_numbers.cpu(), num_atoms.cpu()
     given = counts_by_place(atomic_numbers)
-    by_place = allowed.cpu()[:, element_at_place()]
-    by_place[:, 0] = False
+    by_place = mask_by_place(allowed.cpu())
     contexts = []
     for one in chosen_passes:
         kept = set(names[: one.kept])

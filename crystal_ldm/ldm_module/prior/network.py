@@ -77,9 +77,9 @@ class CompositionPrior(nn.Module):
         self.take_data(conditions)
 
     @property
-    def dropouts(self) -> dict[str, float]:
-        """How often each condition is left out in training."""
-        return {n: float(c.dropout) for n, c in self.conditions.items()}  # type: ignore[arg-type]
+    def properties(self) -> dict[str, Condition]:
+        """Its own conditions on the whole crystal, by name."""
+        return dict(self.conditions.items())  # type: ignore[arg-type]
 
     def take_data(self, conditions: Mapping[str, Condition]) -> None:
         """Note what the training set's values are like, as the denoiser's conditions do."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.elements import atomic_number
+from crystal_ldm.ldm_module.condition.base import given_names
 from crystal_ldm.ldm_module.guidance import passes
 from crystal_ldm.ldm_module.prior.draw import draw_compositions
 from crystal_ldm.ldm_module.prior.network import CompositionPrior
@@ -35,15 +35,15 @@ def draw_elements(
         drafts: with open atoms.
         request: the same as a batch.
         allowed: (B, 119) bool, what open atoms may become.
-        encoded: encoded conditions of the request by name.
-        scales: guidance scale of each condition, in the order of guidance.
+        encoded: encoded conditions of the request by name, in the order of guidance.
+        scales: guidance scale of each condition.
     """
-    names = [n for n in scales if n in encoded and not bool(encoded[n].isnan().any(dim=1).all())]
+    names = given_names(encoded)
     given = request.atomic_numbers.cpu().clone()
     for row, draft in zip(given, drafts, strict=True):
-        missing = [z for z in map(atomic_number, draft.rules.required) if z not in draft.known]
+        missing = torch.tensor(draft.missing, dtype=row.dtype)
         places = (row[: len(draft.known)] == 0).nonzero().flatten()
-        row[places[: len(missing)]] = torch.tensor(missing, dtype=row.dtype)
+        row[places[: len(missing)]] = missing
     drawn = draw_compositions(
         prior,
         given,

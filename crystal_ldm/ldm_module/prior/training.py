@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.ldm_module.condition.base import leave_out
 from crystal_ldm.ldm_module.latents import LatentBatch
 from crystal_ldm.ldm_module.prior.choices import (
     Sequences,
     State,
     counts_by_place,
-    place_of_element,
+    mask_by_place,
 )
 from crystal_ldm.ldm_module.prior.network import CompositionPrior
 from crystal_ldm.random import torch_generator
@@ -48,9 +49,7 @@ def fit_prior(
         seed: of the batches, of what is given and of dropout.
         report: called before each epoch with its number and the lowest loss so far.
     """
-    by_place = torch.zeros_like(known_elements)
-    by_place[place_of_element()] = known_elements
-    by_place[0] = False
+    by_place = mask_by_place(known_elements)
     prior.requires_grad_(True)
     steps_in_epoch = math.ceil(len(train) / BATCH_SIZE)
     schedule = Optimizer(
@@ -115,10 +114,7 @@ def composition_loss(
     """
     counts = counts_by_place(crystals.atomic_numbers)
     given = _some_given(counts, generator)
-    kept = {}
-    for name, rate in prior.dropouts.items():
-        left_out = torch.rand(len(counts), 1, generator=generator) < rate
-        kept[name] = encoded[name].masked_fill(left_out, torch.nan)
+    kept = leave_out(prior.properties, encoded, generator)
     target = Sequences.of(counts)
     before = Sequences(_shifted(target.places), _shifted(target.counts))
     taken = (before.counts - given.gather(1, before.places)).cumsum(dim=1)
