@@ -2,187 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor
 
-from crystal_ldm.checkpoints import Checkpoint, load_module, module_metadata, state_hash
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
-from crystal_ldm.ldm_module.checks import check_prior, check_sizes
-from crystal_ldm.ldm_module.denoisers import DiT
-from crystal_ldm.ldm_module.diffusion import GaussianDiffusion, SamplerStep, diffusion_loss
-from crystal_ldm.ldm_module.latents import LatentBatch, encode
-from crystal_ldm.ldm_module.network import ConditionedDenoiser
-from crystal_ldm.ldm_module.prior import CompositionPrior, fit_prior
+from crystal_ldm.ldm_module.diffusion import SamplerStep, diffusion_loss
+from crystal_ldm.ldm_module.latent_model import LatentModel
+from crystal_ldm.ldm_module.latents import LatentBatch
 from crystal_ldm.ldm_module.result import SampleResult
 from crystal_ldm.random import torch_generator
-from crystal_ldm.training.optimizer import Optimizer
-from crystal_ldm.vae_module import VAEModule
-from crystal_ldm.vae_module.vocabulary import element_mask
-
-Report = Callable[[int, float], None]
 
 
-class LDMModule(pl.LightningModule):
-    """Latent diffusion of crystals (Rombach et al. 2022): a frozen VAE, a denoiser, conditions.
-
-    Raises:
-        ConfigError: if the latents of VAE and denoiser differ in size, or the prior does not fit.
-
-    Args:
-        vae: the trained VAE. It is frozen and travels inside the checkpoint.
-        denoiser: the network that is trained.
-        diffusion: the process.
-        conditions: by name, in the order in which guidance adds them.
-        prior: draws the elements of open atoms before their latents are made; None: the decoder
-            reads the elements from the latents.
-        ema_decay: decay of the exponential moving average of the weights, used for sampling.
-        optimizer: learning rate and its schedule.
-        seed: seed of all random numbers in training.
-    """
-
-    kind = "ldm"
-
-    def __init__(
-        self,
-        vae: VAEModule,
-        denoiser: DiT,
-        diffusion: GaussianDiffusion,
-        conditions: Mapping[str, nn.Module] | None = None,
-        prior: CompositionPrior | None = None,
-        ema_decay: float = 0.9995,
-        optimizer: Optimizer | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__()
-        check_sizes(vae, denoiser, diffusion)
-        self.vae = vae.requires_grad_(False).eval()
-        self.network = ConditionedDenoiser(denoiser, dict(conditions or {}))
-        self.prior: CompositionPrior | None = None
-        if prior is not None:
-            self.set_prior(prior)
-        self.ema = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(ema_decay))
-        self.ema.requires_grad_(False)
-        self.diffusion = diffusion
-        self.optimizer = optimizer or Optimizer()
-        self.seed = seed
-        self.config: dict[str, Any] = {}
-        self.data_info: dict[str, Any] = {}
-        self.step_metrics: dict[str, Tensor] = {}
-        self.source = "a model in memory"
-        self._hash: str | None = None
-        self.register_buffer("latent_mean", torch.zeros(vae.latent_dim))
-        self.register_buffer("latent_std", torch.ones(vae.latent_dim))
-        self.latent_mean: Tensor
-        self.latent_std: Tensor
-
-    @property
-    def elements(self) -> tuple[str, ...]:
-        """Symbols of the elements that the model knows, by atomic number."""
-        return tuple(self.data_info.get("elements", self.vae.elements))
-
-    def element_mask(self) -> Tensor:
-        """Return (119,) bool by atomic number, True for the elements that the model knows."""
-        return element_mask(self.elements)
-
-    @property
-    def max_atoms(self) -> int:
-        """Most atoms in a cell."""
-        return min(self.vae.max_atoms, self.network.denoiser.position.place.num_embeddings)
-
-    @property
-    def conditions(self) -> dict[str, Any]:
-        """The conditions by name; each has `describe()`."""
-        return dict(self.sampler_network.conditions.items())
-
-    @property
-    def num_atoms_histogram(self) -> list[int]:
-        """Training crystals by number of atoms, from 0."""
-        return list(self.data_info.get("num_atoms_histogram", []))
-
-    @property
-    def sampler_network(self) -> ConditionedDenoiser:
-        """The network with averaged weights."""
-        return self.ema.module  # type: ignore[return-value]
-
-    @property
-    def model_hash(self) -> str:
-        """Hash of the weights that sampling uses."""
-        if self._hash is None or self.training:
-            self._hash = state_hash(self.export_state())
-        return self._hash
+class LDMModule(LatentModel):
+    """Latent diffusion of crystals (Rombach et al. 2022): training and sampling of a `LatentModel`,
+    whose arguments it takes."""
 
     # Training
-
-    def set_data(self, crystals: CrystalBatch, data_info: dict[str, Any]) -> None:
-        """Take statistics of conditions and latents from the whole training set."""
-        self.data_info = {**data_info, "vae": self.vae.data_info}
-        self.network.set_data(crystals)
-        self._tell_prior()
-        latents = encode(self.vae, crystals)[crystals.mask]
-        self.latent_mean.copy_(latents.mean(dim=0))
-        # A component that the VAE left unused is nearly constant; blown up to a standard deviation
-        # of 1 it would be noise to learn.
-        self.latent_std.copy_(latents.std(dim=0).clamp_min(0.1 * latents.std().item()))
-        self.ema.module.load_state_dict(self.network.state_dict())
-
-    def extend_data(self, crystals: CrystalBatch, data_info: dict[str, Any]) -> None:
-        """Note the further training set of a model that was trained before."""
-        self.data_info = {**self.data_info, **data_info, "elements": list(self.elements)}
-        self.network.extend_data(crystals)
-        self._tell_prior()
-        self.ema.module.load_state_dict(self.network.state_dict())
-
-    def replace_vae(self, vae: VAEModule) -> LDMModule:
-        """Take another VAE, whose latents `set_data` has to see; return the module itself.
-
-        Raises:
-            ConfigError: if its latents differ in size.
-        """
-        check_sizes(vae, self.network.denoiser, self.diffusion)
-        self.vae = vae.requires_grad_(False).eval()
-        self.config = {**self.config, "vae": vae.config}
-        self.data_info = {}
-        return self
-
-    def set_prior(self, prior: CompositionPrior) -> None:
-        """Take an untrained prior of the compositions; `prepare` trains it.
-
-        Raises:
-            ConfigError: if it does not go with the model's conditions and sizes.
-        """
-        check_prior(prior, self.network, self.max_atoms)
-        prior.build(self.network.properties)
-        self.prior = prior.requires_grad_(False)
-
-    def _tell_prior(self) -> None:
-        if self.prior is not None:
-            self.prior.take_data(self.network.properties)
-
-    def prepare(
-        self, train: LatentBatch, held_out: LatentBatch, report: Report | None = None
-    ) -> None:
-        """Train the composition prior, if there is one; the first thing in a new training run."""
-        if self.prior is not None:
-            known = self.element_mask()
-            loss = fit_prior(self.prior, train, held_out, known, self.seed, report)
-            self.data_info["prior_loss"] = loss
-
-    def training_items(self, crystals: CrystalBatch) -> LatentBatch:
-        """Encode crystals once, for all of the training."""
-        encoded = self.network.encode(crystals, labels=True)
-        return LatentBatch(crystals, self.training_latents(crystals), encoded)
-
-    def training_latents(self, crystals: CrystalBatch) -> Tensor:
-        """Return standardised latents (B, N, D), 0 where padded."""
-        mask = crystals.mask.unsqueeze(-1).to(self.latent_mean.device)
-        return (encode(self.vae, crystals) - self.latent_mean) / self.latent_std * mask
 
     def calculate_loss(
         self, batch: CrystalBatch | LatentBatch, generator: torch.Generator | None = None
@@ -231,43 +70,6 @@ class LDMModule(pl.LightningModule):
         self.vae.eval()
         self.ema.eval()
         return self
-
-    # Saving and loading
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save configuration and data description beside the weights."""
-        checkpoint["crystal_ldm"] = module_metadata(self)
-
-    def export_state(self) -> dict[str, Tensor]:
-        """Return what sampling needs: the averaged weights, not those in training."""
-        return {n: t for n, t in self.state_dict().items() if not n.startswith("network.")}
-
-    def import_state(self, state: dict[str, Tensor]) -> None:
-        """Fill in a state of `export_state` or `state_dict`.
-
-        Raises:
-            RuntimeError: if names or shapes do not fit.
-        """
-        self.vae.config = self.config.get("vae", {})
-        self.vae.data_info = self.data_info.get("vae", {})
-        if not any(name.startswith("network.") for name in state):
-            prefix = "ema.module."
-            averaged = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
-            state = {**state, **{f"network.{n}": t for n, t in averaged.items()}}
-        self.load_state_dict(state)
-
-    @classmethod
-    def load_from_checkpoint(  # type: ignore[override]
-        cls, checkpoint_path: str | Path, device: str = "cpu"
-    ) -> LDMModule:
-        """Load a Lightning `.ckpt` or a `.safetensors` file. No code in the file is executed.
-
-        Raises:
-            CheckpointError: if the file is missing, cut short or not an LDM of this project.
-        """
-        ldm = load_module(cls, Checkpoint.read(checkpoint_path), device)
-        ldm.source = str(checkpoint_path)
-        return ldm
 
     # Sampling
 
