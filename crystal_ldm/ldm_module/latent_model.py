@@ -139,15 +139,20 @@ class LatentModel(pl.LightningModule):
         self.ema.module.load_state_dict(self.network.state_dict())
 
     def replace_vae(self, vae: VAEModule) -> Self:
-        """Take another VAE, whose latents `set_data` has to see; return the module itself.
+        """Take another VAE and return the module itself.
+
+        Where its encoder is the old one (a VAE trained with `freeze_encoder`), latents stay what
+        they were, and the model can be used at once. Else `set_data` has to see the new latents.
 
         Raises:
             ConfigError: if its latents differ in size.
         """
         check_sizes(vae, self.network.denoiser, self.diffusion)
+        same_latents = vae.has_encoder_of(self.vae)
         self.vae = vae.requires_grad_(False).eval()
         self.config = {**self.config, "vae": vae.config}
-        self.data_info = {}
+        self.data_info = {**self.data_info, "vae": vae.data_info} if same_latents else {}
+        self._hash = None
         return self
 
     def set_prior(self, prior: CompositionPrior) -> None:

@@ -115,7 +115,8 @@ def build_module(
     Given both, an LDM starts with the weights of `init_from` and the VAE of `vae_ckpt`.
 
     Raises:
-        ConfigError: if an LDM is given no VAE.
+        ConfigError: if an LDM is given no VAE, or a VAE to be trained with its encoder frozen no
+            trained one.
         CheckpointError: if `vae_ckpt` or `init_from` cannot be used.
     """
     from crystal_ldm.vae_module import VAEModule
@@ -128,6 +129,11 @@ def build_module(
             module.set_prior(instantiate(config["prior"]))
             module.config = {**module.config, "prior": config["prior"]}
         return module if vae is None else module.replace_vae(vae)
+    if config.get("freeze_encoder"):
+        raise ConfigError(
+            "freeze_encoder keeps a trained encoder: give init_from, the VAE whose decoder to "
+            "train on."
+        )
     if key == "ldm_module":
         if vae is None:
             raise ConfigError(

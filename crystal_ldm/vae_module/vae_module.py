@@ -19,6 +19,7 @@ from crystal_ldm.training.optimizer import Optimizer
 from crystal_ldm.vae_module import losses
 from crystal_ldm.vae_module.decoder import Decoder, DecoderOutput
 from crystal_ldm.vae_module.encoder import Encoder
+from crystal_ldm.vae_module.noise import extra_noise, known_pattern, randn_like
 from crystal_ldm.vae_module.vocabulary import check_atoms, element_mask
 
 
@@ -35,6 +36,8 @@ class VAEModule(pl.LightningModule):
         latent_noise: half of the training crystals get Gaussian noise on their latents, of a
             standard deviation drawn from 0 to this, so that the decoder forgives what a diffusion
             model gets slightly wrong.
+        freeze_encoder: train the decoder alone: latents, and with them every LDM trained on them,
+            stay as they are (see `LDMModule.replace_vae`).
         optimizer: learning rate and its schedule.
         seed: seed of all random numbers in training.
     """
@@ -52,11 +55,12 @@ class VAEModule(pl.LightningModule):
         coordinate_beta: float = 0.3,
         lattice_beta: float = 0.3,
         latent_noise: float = 0.2,
+        freeze_encoder: bool = False,
         optimizer: Optimizer | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder = encoder.requires_grad_(not freeze_encoder)
         self.decoder = decoder
         self.kl_weight = kl_weight
         self.element_weight = element_weight
@@ -117,6 +121,16 @@ class VAEModule(pl.LightningModule):
         """Return the latents (B, N, latent_dim): the posterior's mean, 0 where padded."""
         mean, _ = self.posterior(batch)
         return mean * batch.mask.unsqueeze(-1)
+
+    def has_encoder_of(self, other: VAEModule) -> bool:
+        """Whether both encode every crystal into the very same latents."""
+        ours, theirs = (
+            {"mean": vae.lattice_mean, "std": vae.lattice_std, **vae.encoder.state_dict()}
+            for vae in (self, other)
+        )
+        return ours.keys() == theirs.keys() and all(
+            torch.equal(tensor, theirs[name]) for name, tensor in ours.items()
+        )
 
     def decode(
         self,
@@ -199,9 +213,9 @@ class VAEModule(pl.LightningModule):
         """
         generator = generator or torch_generator(self.seed)
         mean, log_variance = self.posterior(batch)
-        latents = mean + (0.5 * log_variance).exp() * _randn_like(mean, generator)
-        latents = latents + self._extra_noise(latents, generator)
-        known = batch.atomic_numbers * _known_pattern(batch, generator)
+        latents = mean + (0.5 * log_variance).exp() * randn_like(mean, generator)
+        latents = latents + extra_noise(latents, self.latent_noise, generator)
+        known = batch.atomic_numbers * known_pattern(batch, generator)
         output = self.decoder(latents, known, batch.num_atoms, batch.mask)
 
         assert batch.frac_coords is not None and batch.lattices is not None
@@ -270,28 +284,6 @@ class VAEModule(pl.LightningModule):
             )
         check_atoms(batch, self.elements, self.max_atoms)
 
-    def _extra_noise(self, latents: Tensor, generator: torch.Generator) -> Tensor:
-        level = _rand(len(latents), generator, latents) * self.latent_noise
-        level = level * (_rand(len(latents), generator, latents) < 0.5)
-        return level[:, None, None] * _randn_like(latents, generator)
-
     def _log_lattice(self, batch: CrystalBatch) -> Tensor:
         assert batch.lattices is not None
         return scale_by_atoms(lattice_to_log(batch.lattices), batch.num_atoms)
-
-
-def _known_pattern(batch: CrystalBatch, generator: torch.Generator) -> Tensor:
-    """Draw which elements the decoder is told: all of a crystal's (half), none, or some."""
-    device = batch.num_atoms
-    kind = _rand(len(batch), generator, device).unsqueeze(1)
-    share = _rand(len(batch), generator, device).unsqueeze(1)
-    atoms = _rand(batch.atomic_numbers.numel(), generator, device).view_as(batch.atomic_numbers)
-    return (kind < 0.5) | ((kind >= 0.75) & (atoms < share))
-
-
-def _rand(size: int, generator: torch.Generator, like: Tensor) -> Tensor:
-    return torch.rand(size, generator=generator).to(like.device)
-
-
-def _randn_like(x: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(x.shape, generator=generator).to(x)

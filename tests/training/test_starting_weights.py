@@ -71,6 +71,28 @@ def test_an_ldm_takes_another_vae_and_its_latents(
     assert torch.allclose(ldm.latent_std, 3 * first.latent_std, rtol=1e-4)
 
 
+def test_a_decoder_trained_alone_leaves_latents_and_ldm_as_they_are(
+    new_ldm: Callable[[], LDMModule], known_batch: CrystalBatch, tmp_path: Path
+) -> None:
+    ldm = new_ldm()
+    ldm.set_data(CrystalBatch.cat([known_batch] * 3), {"dataset": "one"})
+    config = {"_target_": "VAEModule", "freeze_encoder": True}
+    file = saved(ldm.vae, tmp_path / "vae.safetensors")
+    vae = build_module(config, "vae_module", init_from=file)
+    optimizer = vae.configure_optimizers()["optimizer"]
+    vae.calculate_loss(known_batch)["loss"].backward()
+    optimizer.step()
+
+    before = ldm.vae.decoder.state_dict()
+    assert any(not torch.equal(a, before[n]) for n, a in vae.decoder.state_dict().items())
+    assert torch.equal(vae.encode(known_batch), ldm.vae.encode(known_batch))
+    mean = ldm.latent_mean.clone()
+    ldm.replace_vae(vae)
+    assert ldm.data_info["dataset"] == "one" and torch.equal(ldm.latent_mean, mean)
+    with pytest.raises(ConfigError, match="init_from"):
+        build_module({**new_ldm().vae.config, **config}, "vae_module")
+
+
 def test_a_vae_of_another_width_is_refused(
     new_ldm: Callable[[], LDMModule], tmp_path: Path
 ) -> None:
