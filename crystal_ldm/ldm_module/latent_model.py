@@ -41,6 +41,7 @@ class LatentModel(pl.LightningModule):
         conditions: by name, in the order in which guidance adds them.
         prior: draws the elements of open atoms before their latents are made; None: the decoder
             reads the elements from the latents.
+        dropout: share of each block's output channels that a training step leaves out.
         ema_decay: decay of the exponential moving average of the weights, used for sampling.
         optimizer: learning rate and its schedule.
         seed: seed of all random numbers in training.
@@ -55,6 +56,7 @@ class LatentModel(pl.LightningModule):
         diffusion: GaussianDiffusion,
         conditions: Mapping[str, nn.Module] | None = None,
         prior: CompositionPrior | None = None,
+        dropout: float = 0.0,
         ema_decay: float = 0.9995,
         optimizer: Optimizer | None = None,
         seed: int = 0,
@@ -69,6 +71,7 @@ class LatentModel(pl.LightningModule):
         self.ema = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(ema_decay))
         self.ema.requires_grad_(False)
         self.diffusion = diffusion
+        self.dropout = dropout
         self.optimizer = optimizer or Optimizer()
         self.seed = seed
         self.config: dict[str, Any] = {}

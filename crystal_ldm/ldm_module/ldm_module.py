@@ -42,7 +42,9 @@ class LDMModule(LatentModel):
         x_t = self.diffusion.q_sample(latents, t, noise)
         known, encoded = network.drop(crystals.atomic_numbers, batch.encoded, generator)
         embedded = network.embed(known, encoded)
-        output = network(x_t, t.to(x_t.device), crystals.num_atoms, mask, embedded)
+        rate = self.dropout if self.training else 0.0
+        keep = network.denoiser.dropout_mask(len(batch), rate, generator)
+        output = network(x_t, t.to(x_t.device), crystals.num_atoms, mask, embedded, keep)
         loss = diffusion_loss(self.diffusion, output.float(), latents, t, noise, mask)
         return {"loss": loss.mean()}
 

@@ -99,6 +99,7 @@ class ConditionedDenoiser(nn.Module):
         num_atoms: Tensor,
         mask: Tensor | None,
         embedded: Embedded,
+        keep: Tensor | None = None,
     ) -> Tensor:
-        """Return the denoiser's prediction for noisy latents x (B, N, D)."""
-        return self.denoiser(x, timestep, num_atoms, mask, *embedded)
+        """Return the denoiser's prediction for noisy latents x (B, N, D); `keep` is its dropout."""
+        return self.denoiser(x, timestep, num_atoms, mask, *embedded, keep=keep)

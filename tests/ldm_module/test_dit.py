@@ -73,3 +73,42 @@ def test_attention_in_bfloat16_is_that_of_float32() -> None:
         kept = mask if key_mask is not None else torch.ones_like(mask)
         error = (rounded.float() - exact)[kept].abs().max() / exact[kept].std()
         assert error < 0.1
+
+
+def test_dropout_leaves_out_channels_and_keeps_the_expectation(tiny_ldm: LDMModule) -> None:
+    dit = DiT(hidden_size=32, depth=3, num_heads=4)
+    assert dit.dropout_mask(5, 0.0, torch_generator(4)) is None
+    keep = dit.dropout_mask(2000, 0.25, torch_generator(4))
+    assert keep is not None and keep.shape == (2000, 3, 2, 32)
+    assert torch.allclose(keep.unique(), torch.tensor([0, 4 / 3]))
+    assert (keep.mean(dim=0) - 1).abs().max() < 0.06
+
+    denoiser = tiny_ldm.sampler_network.denoiser
+    x, sizes = torch.randn(2, 4, 8, generator=torch_generator(5)), torch.tensor([4, 4])
+    t = torch.tensor([100])
+    all_kept, first_dropped = torch.ones(2, 1, 2, 32), torch.ones(2, 1, 2, 32)
+    first_dropped[0] = 0
+    with torch.no_grad():
+        plain = denoiser(x, t, sizes)
+        assert torch.equal(denoiser(x, t, sizes, keep=all_kept), plain)
+        dropped = denoiser(x, t, sizes, keep=first_dropped)
+        # Without its block an atom does not see the others.
+        moved = torch.cat([x[:1, :1], x[:1, 1:] + 1], dim=1)
+        other = denoiser(moved, t, sizes[:1], keep=first_dropped[:1])
+    assert torch.allclose(dropped[1], plain[1], atol=1e-6)
+    assert torch.allclose(other[0, 0], dropped[0, 0], atol=1e-6)
+
+
+def test_dropout_is_for_training_alone(tiny_ldm: LDMModule, known_batch: CrystalBatch) -> None:
+    ldm = tiny_ldm
+    before = ldm.dropout
+    try:
+        losses = {}
+        for rate in (0.0, 0.5):
+            ldm.dropout = rate
+            losses[rate, "train"] = ldm.train().calculate_loss(known_batch)["loss"]
+            losses[rate, "eval"] = ldm.eval().calculate_loss(known_batch)["loss"]
+    finally:
+        ldm.dropout = before
+    assert losses[0.0, "eval"] == losses[0.5, "eval"]
+    assert losses[0.0, "train"] != losses[0.5, "train"]

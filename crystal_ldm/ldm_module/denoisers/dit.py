@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from crystal_ldm.layers import MLP, AtomPosition, Attention, attention_mask, sinusoidal_embedding
@@ -21,15 +22,22 @@ class DiTBlock(nn.Module):
         nn.init.zeros_(self.modulation.bias)
 
     def forward(
-        self, x: Tensor, condition: Tensor, key_mask: Tensor | None, rows: Tensor | None = None
+        self,
+        x: Tensor,
+        condition: Tensor,
+        key_mask: Tensor | None,
+        rows: Tensor | None = None,
+        keep: Tensor | None = None,
     ) -> Tensor:
         """Map x (B, N, H) to (B, N, H).
 
         `condition` (B, H) has been through a SiLU; with `rows` (B,) it is (U, H), and crystal i
-        takes its row `rows[i]`.
+        takes its row `rows[i]`. `keep` (B, 2, H) multiplies the two gates.
         """
         modulation = _of_crystals(self.modulation(condition), rows).chunk(6, dim=-1)
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation
+        if keep is not None:
+            gate1, gate2 = gate1 * keep[:, :1], gate2 * keep[:, 1:]
         x = x + gate1 * self.attention(self.norm1(x) * (1 + scale1) + shift1, key_mask)
         return x + gate2 * self.mlp(self.norm2(x) * (1 + scale2) + shift2)
 
@@ -91,6 +99,7 @@ class DiT(nn.Module):
         token_condition: Tensor | None = None,
         condition: Tensor | None = None,
         rows: Tensor | None = None,
+        keep: Tensor | None = None,
     ) -> Tensor:
         """Return the prediction (B, N, output_dim) for noisy latents.
 
@@ -104,6 +113,7 @@ class DiT(nn.Module):
             rows: (B,), with a single timestep and a `condition` of shape (U, hidden_size): which
                 row of it each crystal takes. What depends on the condition alone is computed once
                 for each row.
+            keep: (B, depth, 2, hidden_size), factors on the gates (see `dropout_mask`).
         """
         tokens = self.input(x) + self.position(num_atoms, x.shape[1])
         if token_condition is not None:
@@ -113,7 +123,21 @@ class DiT(nn.Module):
             vector = vector + condition
         vector = self.activation(vector if rows is not None else vector.expand(len(x), -1))
         key_mask = attention_mask(mask)
-        for block in self.blocks:
-            tokens = block(tokens, vector, key_mask, rows)
+        for i, block in enumerate(self.blocks):
+            tokens = block(tokens, vector, key_mask, rows, None if keep is None else keep[:, i])
         shift, scale = _of_crystals(self.modulation(vector), rows).chunk(2, dim=-1)
         return self.output(self.norm(tokens) * (1 + scale) + shift)
+
+    def dropout_mask(
+        self, batch_size: int, rate: float, generator: torch.Generator
+    ) -> Tensor | None:
+        """Draw which channels each block adds in a training step; None for a rate of 0.
+
+        Dropout (Srivastava et al. 2014) on a block's output, the same for all atoms of a crystal,
+        as (batch_size, depth, 2, hidden_size): 0 with probability `rate`, else 1 / (1 - rate).
+        """
+        if rate == 0:
+            return None
+        shape = (batch_size, len(self.blocks), 2, self.hidden_size)
+        kept = torch.rand(shape, generator=generator) >= rate
+        return kept.to(self.input.weight) / (1 - rate)
