@@ -23,11 +23,10 @@ def rattled(batch: CrystalBatch, largest: float, generator: torch.Generator) -> 
     moves = randn_like(coords, generator) * (level * size)[:, None, None]
     draws = randn_like(lattices, generator) * level[:, None, None]
     strain = (draws + draws.mT) / 2 + torch.eye(3).to(lattices)
-    return replace(
-        batch,
-        frac_coords=(coords + moves @ torch.linalg.inv(lattices)) * batch.mask.unsqueeze(-1),
-        lattices=lattices @ strain,
-    )
+    with torch.autocast(coords.device.type, enabled=False):  # what is to be learned stays exact
+        coords = (coords + moves @ torch.linalg.inv(lattices)) * batch.mask.unsqueeze(-1)
+        lattices = lattices @ strain
+    return replace(batch, frac_coords=coords, lattices=lattices)
 
 
 def extra_noise(latents: Tensor, largest: float, generator: torch.Generator) -> Tensor:

@@ -134,6 +134,10 @@ def test_rattling_moves_half_of_the_crystals_by_what_was_asked(known_batch: Crys
     moved = rattled(many, 0.1, torch_generator(7))
     assert many.lattices is not None and moved.lattices is not None
     assert many.frac_coords is not None and moved.frac_coords is not None
+    with torch.autocast("cpu", torch.bfloat16):
+        again = rattled(many, 0.1, torch_generator(7))
+    assert again.lattices is not None and torch.equal(again.lattices, moved.lattices)
+    assert again.frac_coords is not None and torch.equal(again.frac_coords, moved.frac_coords)
     same = (moved.lattices == many.lattices).all(dim=(1, 2))
     assert 0.4 < same.float().mean() < 0.6
     assert torch.equal(moved.frac_coords[same], many.frac_coords[same])
