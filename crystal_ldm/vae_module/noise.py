@@ -11,22 +11,20 @@ from crystal_ldm.crystals import CrystalBatch
 
 
 def rattled(batch: CrystalBatch, largest: float, generator: torch.Generator) -> CrystalBatch:
-    """Return half of the crystals as they are, and the others displaced and strained.
+    """Return half of the crystals as they are, and the others with displaced atoms.
 
-    Displacements have a standard deviation drawn from 0 to `largest`, in units of (V/n)^(1/3), for
-    each crystal; components of the (symmetric) strain have the same one.
+    For each crystal the standard deviation of the displacements is drawn from 0 to `largest`, in
+    units of (V/n)^(1/3). Lattices stay: strain that the data set knows nothing of would cost the
+    decoder more than it gives.
     """
     coords, lattices = batch.frac_coords, batch.lattices
     assert coords is not None and lattices is not None
     level = _levels(coords, largest, generator)
     size = (lattices.det().abs() / batch.num_atoms).pow(1 / 3)
     moves = randn_like(coords, generator) * (level * size)[:, None, None]
-    draws = randn_like(lattices, generator) * level[:, None, None]
-    strain = (draws + draws.mT) / 2 + torch.eye(3).to(lattices)
     with torch.autocast(coords.device.type, enabled=False):  # what is to be learned stays exact
-        coords = (coords + moves @ torch.linalg.inv(lattices)) * batch.mask.unsqueeze(-1)
-        lattices = lattices @ strain
-    return replace(batch, frac_coords=coords, lattices=lattices)
+        moved = (coords + moves @ torch.linalg.inv(lattices)) * batch.mask.unsqueeze(-1)
+    return replace(batch, frac_coords=moved)
 
 
 def extra_noise(latents: Tensor, largest: float, generator: torch.Generator) -> Tensor:

@@ -36,7 +36,7 @@ class VAEModule(pl.LightningModule):
         latent_noise: half of the training crystals get Gaussian noise on their latents, of a
             standard deviation drawn from 0 to this, so that the decoder forgives what a diffusion
             model gets slightly wrong.
-        rattle: half of the training crystals are displaced and strained at random, with a standard
+        rattle: the atoms of half of the training crystals are displaced at random, with a standard
             deviation drawn from 0 to this (see `noise.rattled`), so that reconstruction does not
             depend on how often a distortion stands in the training set.
         freeze_encoder: train the decoder alone: latents, and with them every LDM trained on them,

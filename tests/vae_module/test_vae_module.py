@@ -132,26 +132,21 @@ def test_unknown_elements_and_large_cells_are_refused(vae: VAEModule) -> None:
 def test_rattling_moves_half_of_the_crystals_by_what_was_asked(known_batch: CrystalBatch) -> None:
     many = CrystalBatch.cat([known_batch] * 100)
     moved = rattled(many, 0.1, torch_generator(7))
-    assert many.lattices is not None and moved.lattices is not None
-    assert many.frac_coords is not None and moved.frac_coords is not None
+    assert many.lattices is not None and many.frac_coords is not None
     with torch.autocast("cpu", torch.bfloat16):
         again = rattled(many, 0.1, torch_generator(7))
-    assert again.lattices is not None and torch.equal(again.lattices, moved.lattices)
-    assert again.frac_coords is not None and torch.equal(again.frac_coords, moved.frac_coords)
-    same = (moved.lattices == many.lattices).all(dim=(1, 2))
-    assert 0.4 < same.float().mean() < 0.6
-    assert torch.equal(moved.frac_coords[same], many.frac_coords[same])
+    assert again.frac_coords is not None and moved.frac_coords is not None
+    assert torch.equal(again.frac_coords, moved.frac_coords)
+    assert moved.lattices is not None and torch.equal(moved.lattices, many.lattices)
     assert (moved.frac_coords[~many.mask] == 0).all()
 
     moves = (moved.frac_coords - many.frac_coords) @ many.lattices
+    same = (moves == 0).all(dim=(1, 2))
+    assert 0.4 < same.float().mean() < 0.6
     size = (many.lattices.det().abs() / many.num_atoms).pow(1 / 3)
     relative = (moves / size[:, None, None])[~same][many.mask[~same]]
     # A standard deviation uniform from 0 to 0.1 has a mean square of 0.1² / 3.
     assert abs(float(relative.pow(2).mean().sqrt()) - 0.1 / 3**0.5) < 0.004
-    strain = torch.linalg.solve(many.lattices, moved.lattices) - torch.eye(3)
-    assert torch.allclose(strain, strain.mT, atol=1e-4)
-    diagonal = strain[~same].diagonal(dim1=1, dim2=2)
-    assert abs(float(diagonal.pow(2).mean().sqrt()) - 0.1 / 3**0.5) < 0.006
 
 
 def test_rattling_is_for_training_alone(vae: VAEModule, known_batch: CrystalBatch) -> None:
