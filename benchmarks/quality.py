@@ -43,6 +43,7 @@ from benchmarks.quality_commands.model import (
 from benchmarks.quality_commands.shared import Row, load_model
 from benchmarks.quality_commands.stability import stability
 from crystal_ldm.evaluate.calibration.models import SCALES, STEPS, TARGETS_EV
+from crystal_ldm.ldm_module.options import DEFAULT_STEPS
 
 COMMANDS: dict[str, Callable[[Any, argparse.Namespace], list[Row]]] = {
     f.__name__: f
@@ -82,7 +83,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     sampling = parser.add_argument_group("sampling")
     sampling.add_argument("--k", type=int, default=1, help="crystals for each formula")
     sampling.add_argument("--sampler", default="ddim")
-    sampling.add_argument("--steps", type=int, default=10)
+    sampling.add_argument("--steps", type=int, default=DEFAULT_STEPS)
     sampling.add_argument("--cfg-scale", type=float, default=2.0)
     sampling.add_argument("--precision", default="float32")
     sampling.add_argument(

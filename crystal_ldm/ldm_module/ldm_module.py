@@ -140,7 +140,7 @@ class LDMModule(LatentModel):
                 1 (nothing of it is left).
             num_samples: neighbours of each crystal.
             keep_elements: whether the elements stay; False: the model chooses them too.
-            options: see `sample`.
+            options: see `sample`; the steps are spread over the time that is gone back.
 
         Raises:
             RequestError: for a strength out of range, or crystals that the model does not know.

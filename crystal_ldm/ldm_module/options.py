@@ -11,7 +11,7 @@ from crystal_ldm.ldm_module.diffusion import get_sampler
 from crystal_ldm.ldm_module.guidance import DEFAULT_SCALE, Scales
 
 PRECISIONS = ("float32", "bfloat16")
-DEFAULT_STEPS = 10
+DEFAULT_STEPS = 5
 AUTO_BATCH_VALUES = 327_680
 """Atoms times hidden size in an automatic batch: what a core's cache likes."""
 

@@ -8,7 +8,6 @@ import torch
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
-from crystal_ldm.ldm_module.diffusion import timesteps_from_strength
 from crystal_ldm.ldm_module.options import SamplingOptions
 from crystal_ldm.ldm_module.result import SampleResult
 from crystal_ldm.ldm_module.sampling import sample_batches
@@ -26,15 +25,9 @@ def vary(
     options: dict[str, Any],
 ) -> SampleResult:
     """See `LDMModule.vary` (Meng et al., SDEdit, 2022)."""
-    if not 0 < strength <= 1:
-        raise RequestError(f"The strength must be above 0 and at most 1, not {strength!r}.")
-    ldm.vae.check(crystals)
     made = SamplingOptions.make(options)
-    # Steps are counted on the whole way from noise, so that strength sets how far it goes, and the
-    # size of a step stays the same.
-    timesteps = timesteps_from_strength(
-        ldm.diffusion.sampling_timesteps(made.sampling_steps), strength
-    )
+    timesteps = ldm.diffusion.sampling_timesteps(made.sampling_steps, strength=strength)
+    ldm.vae.check(crystals)
     with torch.inference_mode():
         latents = ldm.training_latents(crystals)
     numbers = (

@@ -15,7 +15,7 @@ AUTO = 0
 """The batch size that stands for \"auto\"."""
 DEFAULTS: dict[str, Any] = {
     "sampler": "ddim",
-    "sampling_steps": 10,
+    "sampling_steps": 5,
     "eta": 0.0,
     "cfg_interval": (0.0, 1.0),
     "temperature": 1.0,

@@ -19,7 +19,6 @@ from crystal_ldm.ldm_module.diffusion.schedule import (
     SPACINGS,
     NoiseSchedule,
     respaced_timesteps,
-    timesteps_from_strength,
 )
 
 __all__ = [
@@ -40,5 +39,4 @@ __all__ = [
     "dpm_solver_pp_2m",
     "get_sampler",
     "respaced_timesteps",
-    "timesteps_from_strength",
 ]

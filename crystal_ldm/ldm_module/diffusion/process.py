@@ -14,7 +14,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from crystal_ldm.errors import ConfigError, suggest
+from crystal_ldm.errors import ConfigError, RequestError, suggest
 from crystal_ldm.ldm_module.diffusion.schedule import NoiseSchedule, respaced_timesteps
 
 PREDICTIONS = ("noise", "x0", "v")
@@ -210,17 +210,28 @@ class GaussianDiffusion:
         upper = per_sample(beta.log(), variance_fraction)
         return variance_fraction * upper + (1 - variance_fraction) * lower
 
-    def sampling_timesteps(self, steps: int, spacing: str = "trailing") -> list[int]:
+    def sampling_timesteps(
+        self, steps: int, spacing: str = "trailing", strength: float = 1.0
+    ) -> list[int]:
         """Return `steps` falling timesteps for a sampler, see `respaced_timesteps`.
 
         Noise prediction leaves out the timesteps that would amplify its errors most (see the
-        class), unless so many steps are asked for that each is needed.
+        class), unless so many steps are asked for that each is needed. `strength` is the share of
+        the diffusion time that they cover, from its clean end: to vary a crystal, noise its latents
+        to the first of them with `q_sample` and run the sampler. Fewer steps are returned where
+        that share has not so many.
+
+        Raises:
+            RequestError: for a number of steps or a strength out of range.
         """
+        if not 0 < strength <= 1:
+            raise RequestError(f"The strength must be above 0 and at most 1, not {strength!r}.")
         amplification = self.schedule.alphas_cumprod.rsqrt()
         usable = int((amplification <= MAX_AMPLIFICATION).sum())
         if self.prediction != "noise" or steps > usable:
             usable = self.timesteps
-        return respaced_timesteps(usable, steps, spacing)
+        covered = max(1, round(strength * usable))
+        return respaced_timesteps(covered, min(steps, covered) if strength < 1 else steps, spacing)
 
     def _signal_and_noise(self, t: int | Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return sqrt(alpha_bar) and sqrt(1 - alpha_bar), shaped for `like`."""

@@ -6,7 +6,7 @@ Timesteps count from 0 (least noise) to T - 1 (most noise); "clean" is the step 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -111,20 +111,3 @@ def respaced_timesteps(timesteps: int, steps: int, spacing: str = "trailing") ->
     if spacing == "linspace" and steps > 1:
         return [round(i * (timesteps - 1) / (steps - 1)) for i in reversed(range(steps))]
     return [round(timesteps - i * timesteps / steps) - 1 for i in range(steps)]
-
-
-def timesteps_from_strength(timesteps: Sequence[int], strength: float) -> list[int]:
-    """Return the last part of a sampler's timesteps, to vary a crystal instead of starting afresh.
-
-    Noise the latents to the first of them with `GaussianDiffusion.q_sample`, then run the sampler.
-
-    Args:
-        timesteps: falling, as from `respaced_timesteps`.
-        strength: share of the steps that is kept, in (0, 1]; 1 forgets the latents (nearly) all.
-
-    Raises:
-        RequestError: if the strength is outside (0, 1].
-    """
-    if not 0 < strength <= 1:
-        raise RequestError(f"The strength must be above 0 and at most 1, not {strength!r}.")
-    return list(timesteps)[-max(1, round(strength * len(timesteps))) :]

@@ -15,7 +15,6 @@ from crystal_ldm.ldm_module.diffusion import (
     ddpm,
     dpm_solver_pp_2m,
     get_sampler,
-    timesteps_from_strength,
 )
 
 MU, S = 1.5, 0.4
@@ -234,7 +233,7 @@ def test_a_variation_stays_closer_to_its_crystal_the_lower_its_strength():
     x0 = MU + S * normal(2000)
     distances = []
     for strength in (0.1, 0.4, 1.0):
-        timesteps = timesteps_from_strength(diffusion.sampling_timesteps(50), strength)
+        timesteps = diffusion.sampling_timesteps(50, strength=strength)
         start = diffusion.q_sample(x0, timesteps[0], normal(2000, seed=1))
         x = ddpm(exact_denoiser(diffusion), start, diffusion, timesteps, noise=fresh_noise(6))
         assert x.mean().item() == pytest.approx(MU, abs=0.06)

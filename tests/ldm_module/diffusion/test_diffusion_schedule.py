@@ -12,9 +12,9 @@ from diffusers import DDIMScheduler
 from crystal_ldm.errors import ConfigError, RequestError
 from crystal_ldm.ldm_module.diffusion import (
     SPACINGS,
+    GaussianDiffusion,
     NoiseSchedule,
     respaced_timesteps,
-    timesteps_from_strength,
 )
 
 NAMES = {"cosine": "squaredcos_cap_v2", "linear": "linear"}
@@ -125,14 +125,21 @@ def test_unknown_spacing_suggests_the_right_one():
         respaced_timesteps(100, 10, "trailling")
 
 
-def test_strength_keeps_the_last_share_of_the_steps():
-    timesteps = respaced_timesteps(1000, 20)
-    assert timesteps_from_strength(timesteps, 1.0) == timesteps
-    assert timesteps_from_strength(timesteps, 0.25) == timesteps[-5:]
-    assert timesteps_from_strength(timesteps, 1e-6) == timesteps[-1:]
+@pytest.mark.parametrize("prediction", ["noise", "v"])
+def test_strength_is_the_share_of_the_time_that_the_steps_cover(prediction):
+    diffusion = GaussianDiffusion(prediction=prediction)
+    whole = diffusion.sampling_timesteps(20)
+    assert diffusion.sampling_timesteps(20, strength=1.0) == whole
+    for strength in (0.9, 0.3, 0.05):
+        part = diffusion.sampling_timesteps(5, strength=strength)
+        assert len(part) == 5
+        assert part[0] + 1 == round(strength * (whole[0] + 1))
+        assert part == sorted(set(part), reverse=True) and part[-1] >= 0
+    assert diffusion.sampling_timesteps(20, strength=0.005) == [4, 3, 2, 1, 0]
+    assert diffusion.sampling_timesteps(20, strength=1e-6) == [0]
 
 
 @pytest.mark.parametrize("strength", [0.0, -0.1, 1.01, np.nan])
 def test_strength_outside_its_range_is_refused(strength):
     with pytest.raises(RequestError, match="strength"):
-        timesteps_from_strength([9, 4], strength)
+        GaussianDiffusion().sampling_timesteps(5, strength=strength)
