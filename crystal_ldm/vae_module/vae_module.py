@@ -19,7 +19,7 @@ from crystal_ldm.training.optimizer import Optimizer
 from crystal_ldm.vae_module import losses
 from crystal_ldm.vae_module.decoder import Decoder, DecoderOutput
 from crystal_ldm.vae_module.encoder import Encoder
-from crystal_ldm.vae_module.noise import extra_noise, known_pattern, randn_like, rattled
+from crystal_ldm.vae_module.noise import extra_noise, known_pattern, randn_like
 from crystal_ldm.vae_module.vocabulary import check_atoms, element_mask
 
 
@@ -36,9 +36,6 @@ class VAEModule(pl.LightningModule):
         latent_noise: half of the training crystals get Gaussian noise on their latents, of a
             standard deviation drawn from 0 to this, so that the decoder forgives what a diffusion
             model gets slightly wrong.
-        rattle: the atoms of half of the training crystals are displaced at random, with a standard
-            deviation drawn from 0 to this (see `noise.rattled`), so that reconstruction does not
-            depend on how often a distortion stands in the training set.
         freeze_encoder: train the decoder alone: latents, and with them every LDM trained on them,
             stay as they are (see `LDMModule.replace_vae`).
         optimizer: learning rate and its schedule.
@@ -58,7 +55,6 @@ class VAEModule(pl.LightningModule):
         coordinate_beta: float = 0.3,
         lattice_beta: float = 0.3,
         latent_noise: float = 0.2,
-        rattle: float = 0.0,
         freeze_encoder: bool = False,
         optimizer: Optimizer | None = None,
         seed: int = 0,
@@ -73,7 +69,6 @@ class VAEModule(pl.LightningModule):
         self.coordinate_beta = coordinate_beta
         self.lattice_beta = lattice_beta
         self.latent_noise = latent_noise
-        self.rattle = rattle
         self.optimizer = optimizer or Optimizer()
         self.seed = seed
         self.config: dict[str, Any] = {}
@@ -217,8 +212,6 @@ class VAEModule(pl.LightningModule):
         `generator` draws the noise; None: one seeded with the module's seed.
         """
         generator = generator or torch_generator(self.seed)
-        if self.training and self.rattle:
-            batch = rattled(batch, self.rattle, generator)
         mean, log_variance = self.posterior(batch)
         latents = mean + (0.5 * log_variance).exp() * randn_like(mean, generator)
         latents = latents + extra_noise(latents, self.latent_noise, generator)

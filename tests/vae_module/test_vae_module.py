@@ -14,7 +14,6 @@ from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.random import torch_generator
 from crystal_ldm.vae_module import VAEModule
 from crystal_ldm.vae_module.losses import kl_divergence
-from crystal_ldm.vae_module.noise import rattled
 
 
 @pytest.fixture
@@ -127,34 +126,3 @@ def test_unknown_elements_and_large_cells_are_refused(vae: VAEModule) -> None:
     many = Structure(Lattice.cubic(20), ["Na"] * 21, [[i / 21, i / 7, i / 3] for i in range(21)])
     with pytest.raises(RequestError, match="21 atoms"):
         vae.encode(CrystalBatch.from_structures([many], canonical=False))
-
-
-def test_rattling_moves_half_of_the_crystals_by_what_was_asked(known_batch: CrystalBatch) -> None:
-    many = CrystalBatch.cat([known_batch] * 100)
-    moved = rattled(many, 0.1, torch_generator(7))
-    assert many.lattices is not None and many.frac_coords is not None
-    with torch.autocast("cpu", torch.bfloat16):
-        again = rattled(many, 0.1, torch_generator(7))
-    assert again.frac_coords is not None and moved.frac_coords is not None
-    assert torch.equal(again.frac_coords, moved.frac_coords)
-    assert moved.lattices is not None and torch.equal(moved.lattices, many.lattices)
-    assert (moved.frac_coords[~many.mask] == 0).all()
-
-    moves = (moved.frac_coords - many.frac_coords) @ many.lattices
-    same = (moves == 0).all(dim=(1, 2))
-    assert 0.4 < same.float().mean() < 0.6
-    size = (many.lattices.det().abs() / many.num_atoms).pow(1 / 3)
-    relative = (moves / size[:, None, None])[~same][many.mask[~same]]
-    # A standard deviation uniform from 0 to 0.1 has a mean square of 0.1² / 3.
-    assert abs(float(relative.pow(2).mean().sqrt()) - 0.1 / 3**0.5) < 0.004
-
-
-def test_rattling_is_for_training_alone(vae: VAEModule, known_batch: CrystalBatch) -> None:
-    try:
-        vae.rattle = 0.1
-        held_out, trained = (vae.train(mode).calculate_loss(known_batch) for mode in (False, True))
-        vae.rattle = 0.0
-        assert vae.calculate_loss(known_batch)["loss"] == held_out["loss"] != trained["loss"]
-    finally:
-        vae.rattle = 0.0
-        vae.eval()
