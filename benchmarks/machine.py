@@ -6,6 +6,7 @@ import platform
 import resource
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -45,6 +46,11 @@ def machine() -> dict[str, Any]:
 
 def peak_memory_mb() -> float:
     """Return the largest resident size of this process so far, MB."""
+    # On Linux getrusage counts the process from which this one was started, too.
+    status = Path("/proc/self/status")
+    if status.is_file():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return kilobytes / 1024 if platform.system() != "Darwin" else kilobytes / 1024**2
 

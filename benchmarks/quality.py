@@ -85,6 +85,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     sampling.add_argument("--sampler", default="ddim")
     sampling.add_argument("--steps", type=int, default=DEFAULT_STEPS)
     sampling.add_argument("--cfg-scale", type=float, default=2.0)
+    sampling.add_argument("--temperature", type=float, default=1.0)
     sampling.add_argument("--precision", default="float32")
     sampling.add_argument(
         "--interval", type=float, nargs=2, default=(0.0, 1.0), metavar=("LOW", "HIGH"),

@@ -62,6 +62,7 @@ def sampling(options: argparse.Namespace) -> dict[str, Any]:
         "sampling_steps": options.steps,
         "cfg_scale": options.cfg_scale,
         "cfg_interval": tuple(options.interval),
+        "temperature": options.temperature,
         "seed": options.seed,
         "precision": options.precision,
     }
