@@ -1,6 +1,7 @@
 """Training with PyTorch Lightning."""
 
+from crystal_ldm.training.average import average_models
 from crystal_ldm.training.callbacks import read_metrics
 from crystal_ldm.training.fit import fit
 
-__all__ = ["fit", "read_metrics"]
+__all__ = ["average_models", "fit", "read_metrics"]

@@ -13,6 +13,7 @@ from crystal_ldm.checkpoints import save_safetensors
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import ConfigError
 from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.training import average_models
 from crystal_ldm.training.experiment import build_module
 from crystal_ldm.vae_module import VAEModule
 from tests.conftest import make_tiny_ldm
@@ -91,6 +92,35 @@ def test_a_decoder_trained_alone_leaves_latents_and_ldm_as_they_are(
     assert ldm.data_info["dataset"] == "one" and torch.equal(ldm.latent_mean, mean)
     with pytest.raises(ConfigError, match="init_from"):
         build_module({**new_ldm().vae.config, **config}, "vae_module")
+
+
+def test_the_mean_of_two_models(
+    new_ldm: Callable[[], LDMModule], known_batch: CrystalBatch, tmp_path: Path
+) -> None:
+    first, second = new_ldm(), new_ldm()
+    weight = second.ema.module.denoiser.output.weight
+    with torch.no_grad():
+        weight.add_(0.5)
+    files = [
+        saved(ldm, tmp_path / f"{name}.safetensors")
+        for name, ldm in (("first", first), ("second", second))
+    ]
+    average_models(files, tmp_path / "mean.safetensors")
+    mean = LDMModule.load_from_checkpoint(tmp_path / "mean.safetensors")
+    found = mean.sampler_network.denoiser.output.weight
+    assert torch.allclose(found, weight - 0.25, atol=2e-3)  # written in half precision
+    assert torch.allclose(
+        mean.sampler_network.denoiser.input.weight,
+        first.ema.module.denoiser.input.weight,
+        atol=2e-3,
+    )
+    with pytest.raises(ConfigError, match="at least two"):
+        average_models(files[:1], tmp_path / "one.safetensors")
+    with torch.no_grad():
+        second.vae.encoder.out.weight.mul_(2)
+    other = saved(second, tmp_path / "other.safetensors")
+    with pytest.raises(ConfigError, match="another VAE"):
+        average_models([files[0], other], tmp_path / "none.safetensors")
 
 
 def test_a_vae_of_another_width_is_refused(
