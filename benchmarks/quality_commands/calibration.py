@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.quality_commands.shared import Row, held_out, request_of
+from benchmarks.quality_commands.shared import Row, held_out, request_of, sampling
 from crystal_ldm.data import load_dataset
 from crystal_ldm.evaluate.band_gap import JUDGES, judge_band_gaps
 from crystal_ldm.evaluate.calibration import calibrate_decoding, calibrate_model
@@ -28,7 +28,7 @@ def calibration(model: LDMModule, options: argparse.Namespace) -> list[Row]:
         scales=options.scales,
         real=(dataset.batch(train), gaps),
         seed=options.seed,
-        sampling={**_sampling(options), "sampling_steps": options.steps},
+        sampling=_sampling(options),
         workers=options.workers,
         progress=_Counter(options.num * (len(options.targets) * len(options.scales) + 1)),
     )
@@ -43,7 +43,7 @@ def agreement(model: LDMModule, options: argparse.Namespace) -> list[Row]:
         scales=options.scales,
         steps=options.step_counts,
         seed=options.seed,
-        sampling=_sampling(options),
+        sampling=_sampling(options, "sampling_steps"),
         workers=options.workers,
     )
     return _rows(table)
@@ -68,12 +68,10 @@ def judges(_: Any, options: argparse.Namespace) -> list[Row]:
     return table
 
 
-def _sampling(options: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "sampler": options.sampler,
-        "cfg_interval": tuple(options.interval),
-        "precision": options.precision,
-    }
+def _sampling(options: argparse.Namespace, *varied: str) -> dict[str, Any]:
+    """Return the options of sampling without those that the table itself varies or sets."""
+    left_out = ("cfg_scale", "seed", *varied)
+    return {name: value for name, value in sampling(options).items() if name not in left_out}
 
 
 def _rows(table: pd.DataFrame) -> list[Row]:

@@ -115,6 +115,6 @@ def _from_zip(content: bytes, name: str) -> str:
         if isinstance(error, DataError):
             raise
         raise DataError(f"The archive {name} is damaged or cut short ({error}).") from error
-    except (RuntimeError, NotImplementedError) as error:  # encrypted, or an unknown compression
+    except RuntimeError as error:  # encrypted, or (NotImplementedError) an unknown compression
         raise DataError(f"The archive {name} cannot be read ({error}).") from error
     raise DataError(f"The archive {name} holds neither a recipe.json nor a CIF.")

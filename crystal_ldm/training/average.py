@@ -32,7 +32,7 @@ def average_models(models: Sequence[str | Path], path: str | Path) -> None:
         raise ConfigError("A mean of weights needs at least two models.")
     ldms = [load_model(str(model)) for model in models]
     last = ldms[-1]
-    states = [ldm.ema.module.state_dict() for ldm in ldms]
+    states = [ldm.sampler_network.state_dict() for ldm in ldms]
     for model, ldm, state in zip(models, ldms, states, strict=True):
         if {n: t.shape for n, t in state.items()} != {n: t.shape for n, t in states[-1].items()}:
             raise ConfigError(
@@ -48,5 +48,5 @@ def average_models(models: Sequence[str | Path], path: str | Path) -> None:
         else tensor
         for name, tensor in states[-1].items()
     }
-    last.ema.module.load_state_dict(mean)
-    save_safetensors(last, Path(path))
+    last.sampler_network.load_state_dict(mean)
+    save_safetensors(last, path)
