@@ -165,13 +165,13 @@ class MetricsLog(pl.Callback):
 
 
 class Validation(pl.Callback):
-    """Every `every` steps, measure the loss on the choosing part and keep the best weights.
+    """Every `every` steps, measure the loss on the choosing part; keep the best weights in `best`.
 
     The noise is the same each time, so that two checkpoints are compared on the same ground. Of
     several processes each does the whole of it, and the first decides.
     """
 
-    def __init__(self, batches: list[Any], every: int, log: MetricsLog, best: Path) -> None:
+    def __init__(self, batches: list[Any], every: int, log: MetricsLog, best: Path | None) -> None:
         self.batches = batches
         self.every = every
         self.metrics_log = log
@@ -202,6 +202,8 @@ class Validation(pl.Callback):
                     parts[f"val_{name}"] += float(value) * len(batch) / total
         module.train()
         self.metrics_log.write({"step": trainer.global_step, **parts})
+        if self.best_path is None:
+            return
         better = parts["val_loss"] < self.best_loss
         if any_process(trainer, trainer.is_global_zero and better):
             self.best_loss = parts["val_loss"]

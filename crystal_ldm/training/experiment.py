@@ -31,6 +31,9 @@ class TrainingOptions:
     checkpoint_minutes: float = 3.0
     log_every: int = 50
     validate_every: int = 500
+    choose_by: str = "loss"
+    match_every: int = 2000
+    match_crystals: int = 300
 
 
 @dataclass

@@ -20,6 +20,7 @@ from crystal_ldm.compiling import compile_blocks
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.errors import DataError
+from crystal_ldm.random import crystal_generator
 from crystal_ldm.runs import DirectoryLock
 from crystal_ldm.training.callbacks import (
     Live,
@@ -28,6 +29,7 @@ from crystal_ldm.training.callbacks import (
     StopWhenAsked,
     Validation,
 )
+from crystal_ldm.training.choosing import MatchValidation, check_choice
 from crystal_ldm.training.processes import ProcessShare
 from crystal_ldm.training.stream import StepStream
 from crystal_ldm.vae_module.vocabulary import representable
@@ -48,6 +50,9 @@ def fit(
     checkpoint_minutes: float = 3.0,
     log_every: int = 50,
     validate_every: int = 500,
+    choose_by: str = "loss",
+    match_every: int = 2000,
+    match_crystals: int = 300,
     gradient_clip: float = 1.0,
     precision: str = "32-true",
     compile: bool = False,
@@ -58,8 +63,8 @@ def fit(
 ) -> Any:
     """Train `module` (a `VAEModule` or `LDMModule`) and return it with the best weights.
 
-    `run_dir` holds `last.ckpt` (all that is needed to resume), `best.ckpt` (the weights with the
-    lowest loss on the choosing part), `metrics.jsonl` and, after each call, `model.safetensors`
+    `run_dir` holds `last.ckpt` (all that is needed to resume), `best.ckpt` (the weights that do
+    best on the choosing part), `metrics.jsonl` and, after each call, `model.safetensors`
     (the best weights for use). Where `last.ckpt` exists the training goes on from there: batches,
     noise and learning rate are those of an uninterrupted run.
 
@@ -76,6 +81,9 @@ def fit(
         max_minutes: time budget of this call; None: until the last step.
         checkpoint_minutes: time between checkpoints.
         log_every, validate_every: steps between lines of metrics, and between validations.
+        choose_by: what makes weights the best: the lowest `loss`, or of an LDM the highest `match`
+            rate of crystals that it makes for held-out formulas.
+        match_every, match_crystals: steps between two such comparisons, and formulas in each.
         gradient_clip: largest norm of the gradient.
         precision: Lightning's name of the precision of training, e.g. `bf16-mixed`.
         compile: whether `torch.compile` fuses the transformer blocks' small operations: some 15 %
@@ -86,10 +94,12 @@ def fit(
         trainer_options: further arguments for Lightning's `Trainer`, e.g. `devices`, `strategy`.
 
     Raises:
+        ConfigError: if `choose_by` is neither, or the module cannot be judged by matching.
         DataError: if too little of the data set can be used by the module.
         CheckpointError: if `last.ckpt` is damaged.
         RunError: if `run_dir` cannot be written, or another process trains there.
     """
+    check_choice(choose_by, module)
     run_dir = make_folder(run_dir)
     train, val = usable_parts(dataset, module)
     info = data_info(dataset, train)
@@ -110,11 +120,21 @@ def fit(
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_no_notices)
     last = run_dir / "last.ckpt"
     log = MetricsLog(run_dir / "metrics.jsonl", log_every, gradient_clip, live, progress)
+    best_path = run_dir / "best.ckpt"
+    if choose_by == "match":
+        rows = crystal_generator(0).permutation(len(val))[:match_crystals]
+        chosen = val[torch.as_tensor(np.sort(rows))]
+        judges = [
+            Validation(val_batches, validate_every, log, None),
+            MatchValidation(chosen, match_every, log, best_path),
+        ]
+    else:
+        judges = [Validation(val_batches, validate_every, log, best_path)]
     trainer = _QuietTrainer(
         max_steps=module.optimizer.max_steps,
         callbacks=[
             log,
-            Validation(val_batches, validate_every, log, run_dir / "best.ckpt"),
+            *judges,
             StopWhenAsked(max_minutes, stop),
             RegularCheckpoint(last, checkpoint_minutes),
             ProcessShare(stream, last),
@@ -133,8 +153,8 @@ def fit(
         trainer.fit(module, loader, ckpt_path=last if last.is_file() else None, weights_only=True)
         if not trainer.is_global_zero:
             return module
-        source = run_dir / "best.ckpt"
-        best = load_module(type(module), Checkpoint.read(source if source.is_file() else last))
+        source = best_path if best_path.is_file() else last
+        best = load_module(type(module), Checkpoint.read(source))
         save_safetensors(best, run_dir / "model.safetensors", half=False)
     return best
 

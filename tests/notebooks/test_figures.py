@@ -52,6 +52,17 @@ def test_the_star_stands_at_the_lowest_loss_of_the_choosing_part() -> None:
     assert figures.loss_figure([]).layout.yaxis.type != "log"
 
 
+def test_the_star_stands_at_the_highest_match_rate_where_that_chooses() -> None:
+    lines = [{"step": s, "loss": 10.0 / s} for s in range(10, 110, 10)]
+    lines += [{"step": s, "val_loss": 0.1 + 1.0 / s} for s in (50, 100)]
+    lines += [{"step": 50, "val_match": 0.5, "val_rmse": 0.1}, {"step": 80, "val_match": 0.5}]
+    lines[-1]["val_rmse"] = 0.08
+    figure = figures.loss_figure(lines)
+    (star,) = [trace for trace in figure.data if trace.name == "best weights"]
+    assert (star.x[0], star.y[0], star.yaxis) == (80, 0.5, "y2")
+    assert figure.layout.yaxis.type == "log" and figure.layout.yaxis2.type != "log"
+
+
 def test_distributions_have_area_one_whatever_the_size_of_a_set() -> None:
     random = np.random.default_rng(0)
     samples = {"made": random.normal(5, 0.2, 30), "known": random.normal(5, 0.3, 5000)}

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,8 +17,11 @@ from crystal_ldm.config import instantiate
 from crystal_ldm.data import CrystalDataset
 from crystal_ldm.errors import CheckpointError, ConfigError
 from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.random import crystal_generator
 from crystal_ldm.training import fit, read_metrics
+from crystal_ldm.training.choosing import predict
 from crystal_ldm.training.experiment import build_module, load_experiment
+from crystal_ldm.training.fit import usable_parts
 from crystal_ldm.training.optimizer import Optimizer
 from crystal_ldm.vae_module import VAEModule
 
@@ -96,12 +100,25 @@ def test_a_killed_run_goes_on(
     assert not list(run.glob(".*ckpt*"))
 
 
-def test_an_ldm_learns_and_starts_from_weights(dataset: CrystalDataset, tmp_path: Path) -> None:
-    fit(new_vae(40), dataset, tmp_path / "vae", **OPTIONS)
+@pytest.fixture(scope="module")
+def trained_vae(dataset: CrystalDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("vae")
+    fit(new_vae(40), dataset, run, **OPTIONS)
+    return run
+
+
+def small_ldm(max_steps: int, experiment: str = "oqmd_icsd/ldm_joint") -> dict:
     overrides = [f"ldm_module.denoiser.{k}={v}" for k, v in SIZE.items()]
-    overrides += ["ldm_module.optimizer.max_steps=40", "ldm_module.optimizer.warmup_steps=5"]
-    config = load_experiment("oqmd_icsd/ldm_joint", overrides, seed=3)["ldm_module"]
-    ldm = build_module(config, "ldm_module", vae_ckpt=tmp_path / "vae")
+    overrides += [f"ldm_module.optimizer.max_steps={max_steps}"]
+    overrides += ["ldm_module.optimizer.warmup_steps=5"]
+    return load_experiment(experiment, overrides, seed=3)["ldm_module"]
+
+
+def test_an_ldm_learns_and_starts_from_weights(
+    trained_vae: Path, dataset: CrystalDataset, tmp_path: Path
+) -> None:
+    config = small_ldm(max_steps=40)
+    ldm = build_module(config, "ldm_module", vae_ckpt=trained_vae)
     trained = fit(ldm, dataset, tmp_path / "ldm", **OPTIONS)
     losses = curve(tmp_path / "ldm")
     assert losses[-1][1] < losses[0][1]
@@ -115,7 +132,40 @@ def test_an_ldm_learns_and_starts_from_weights(dataset: CrystalDataset, tmp_path
     with pytest.raises(ConfigError, match="vae_ckpt"):
         build_module(config, "ldm_module")
     with pytest.raises(CheckpointError, match="kind 'vae'"):
-        build_module(config, "ldm_module", init_from=tmp_path / "vae")
+        build_module(config, "ldm_module", init_from=trained_vae)
+
+
+def test_weights_are_chosen_by_what_they_generate(
+    trained_vae: Path, dataset: CrystalDataset, tmp_path: Path
+) -> None:
+    config = small_ldm(max_steps=30)
+    ldm = build_module(config, "ldm_module", vae_ckpt=trained_vae)
+    best = fit(
+        ldm, dataset, tmp_path, choose_by="match", match_every=10, match_crystals=6, **OPTIONS
+    )
+    lines = [line for line in read_metrics(tmp_path / "metrics.jsonl") if "val_match" in line]
+    assert [line["step"] for line in lines] == [10, 20, 30]
+    chosen = max(lines, key=lambda line: (line["val_match"], -line.get("val_rmse", 0.0)))
+    state = torch.load(tmp_path / "best.ckpt", weights_only=True)
+    assert state["global_step"] == chosen["step"]
+    held_out = usable_parts(dataset, best)[1]
+    rows = np.sort(crystal_generator(0).permutation(len(held_out))[:6])
+    match, rmse = predict(best, held_out[torch.as_tensor(rows)])
+    assert (match, rmse) == (chosen["val_match"], pytest.approx(chosen.get("val_rmse")))
+
+
+def test_only_models_that_take_compositions_are_chosen_by_match(
+    trained_vae: Path, dataset: CrystalDataset, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="'loss' or 'match', not 'energy'"):
+        fit(new_vae(1), dataset, tmp_path, choose_by="energy", **OPTIONS)
+    with pytest.raises(ConfigError, match="choose_by=loss"):
+        fit(new_vae(1), dataset, tmp_path, choose_by="match", **OPTIONS)
+    null = small_ldm(max_steps=1, experiment="oqmd_icsd/ldm_null")
+    ldm = build_module(null, "ldm_module", vae_ckpt=trained_vae)
+    with pytest.raises(ConfigError, match="'composition'"):
+        fit(ldm, dataset, tmp_path, choose_by="match", **OPTIONS)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_learning_rate_depends_on_the_step_alone() -> None:

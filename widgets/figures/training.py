@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from widgets.figures.theme import BLUE, ORANGE, themed
+from widgets.figures.theme import BLUE, GREEN, ORANGE, themed
 
 _OTHER = ("step", "loss", "learning_rate", "gradient_norm", "crystals_per_second", "minutes")
 
 
 def loss_figure(lines: Sequence[Mapping[str, float]], title: str = "Loss") -> go.Figure:
     """Return training and validation loss over steps; the loss's parts can be switched on.
+
+    A training that chooses its weights by match rate has that rate on a second axis.
 
     Args:
         lines: lines of `metrics.jsonl`, as `crystal_ldm.training.read_metrics` returns them.
@@ -24,15 +26,11 @@ def loss_figure(lines: Sequence[Mapping[str, float]], title: str = "Loss") -> go
     figure.add_trace(_curve(train, "loss", "training part", color=BLUE, width=2))
     figure.add_trace(_curve(held_out, "val_loss", "choosing part", color=ORANGE, width=2))
     figure.data[1].mode = "lines+markers"
-    if held_out:
+    matched = [line for line in lines if "val_match" in line]
+    if held_out and not matched:
         best = min(held_out, key=lambda line: line["val_loss"])
-        figure.add_trace(
-            go.Scatter(
-                x=[best["step"]], y=[best["val_loss"]], mode="markers", name="best weights",
-                marker={"symbol": "star", "size": 13, "color": ORANGE},
-                hovertemplate="best: %{y:.4f} at step %{x:,}<extra></extra>",
-            )
-        )  # fmt: skip
+        star = _star(best["step"], best["val_loss"], "best: %{y:.4f} at step %{x:,}")
+        figure.add_trace(star)
     for name in sorted({key for line in train for key in line} - set(_OTHER)):
         part = _curve(train, name, name, width=1)
         part.visible = "legendonly"
@@ -43,7 +41,32 @@ def loss_figure(lines: Sequence[Mapping[str, float]], title: str = "Loss") -> go
     figure.update_layout(hovermode="x unified", uirevision="loss")
     if wide:
         figure.update_yaxes(type="log", dtick="D2", tickformat="~g")
+    if matched:
+        _add_match_rate(figure, matched)
     return figure
+
+
+def _add_match_rate(figure: go.Figure, lines: Sequence[Mapping[str, float]]) -> None:
+    curve = _curve(lines, "val_match", "match rate, choosing part", color=GREEN, width=2)
+    curve.update(mode="lines+markers", yaxis="y2", hovertemplate="%{y:.1%}")
+    best = max(lines, key=lambda line: (line["val_match"], -line.get("val_rmse", 0.0)))
+    star = _star(best["step"], best["val_match"], "best: %{y:.1%} at step %{x:,}")
+    star.update(yaxis="y2", marker_color=GREEN)
+    figure.add_traces([curve, star])
+    figure.update_layout(
+        yaxis2={
+            "title": "match rate", "overlaying": "y", "side": "right", "tickformat": ".0%",
+            "rangemode": "tozero", "showgrid": False,
+        }
+    )  # fmt: skip
+
+
+def _star(step: float, value: float, hover: str) -> go.Scatter:
+    return go.Scatter(
+        x=[step], y=[value], mode="markers", name="best weights",
+        marker={"symbol": "star", "size": 13, "color": ORANGE},
+        hovertemplate=f"{hover}<extra></extra>",
+    )  # fmt: skip
 
 
 def _curve(lines: Sequence[Mapping[str, float]], key: str, name: str, **line: object) -> go.Scatter:
