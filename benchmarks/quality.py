@@ -43,7 +43,7 @@ from benchmarks.quality_commands.model import (
 from benchmarks.quality_commands.shared import Row, load_model
 from benchmarks.quality_commands.stability import stability
 from crystal_ldm.evaluate.calibration.models import SCALES, STEPS, TARGETS_EV
-from crystal_ldm.ldm_module.options import DEFAULT_STEPS
+from crystal_ldm.ldm_module.options import DEFAULT_MIN_DISTANCE, DEFAULT_STEPS
 
 COMMANDS: dict[str, Callable[[Any, argparse.Namespace], list[Row]]] = {
     f.__name__: f
@@ -86,6 +86,10 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     sampling.add_argument("--steps", type=int, default=DEFAULT_STEPS)
     sampling.add_argument("--cfg-scale", type=float, default=2.0)
     sampling.add_argument("--temperature", type=float, default=1.0)
+    sampling.add_argument(
+        "--min-distance", type=float, default=DEFAULT_MIN_DISTANCE,
+        help="Å; crystals with atoms closer than this are made again; 0: as they are drawn",
+    )  # fmt: skip
     sampling.add_argument("--precision", default="float32")
     sampling.add_argument(
         "--interval", type=float, nargs=2, default=(0.0, 1.0), metavar=("LOW", "HIGH"),

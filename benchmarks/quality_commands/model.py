@@ -102,6 +102,7 @@ def _predict(
         row[f"metre@{k}"] = metrics.value("metre", k)
         row[f"crmse@{k}"] = metrics.value("crmse", k)
     row["sound"] = float(np.mean([is_sound(s) for s in made]))
+    row["accepted"] = result.acceptance_rate
     row["crystals/s"] = len(made) / seconds
     return row
 
@@ -125,4 +126,4 @@ def denovo(model: LDMModule, options: argparse.Namespace) -> list[Row]:
     """Generate crystals without any request and count the sound ones."""
     result = model.sample(None, options.num, **sampling(options))
     valid = [is_sound(s) for s in result.to_structures()]
-    return [{"n": len(valid), "sound": float(np.mean(valid))}]
+    return [{"n": len(valid), "sound": float(np.mean(valid)), "accepted": result.acceptance_rate}]

@@ -63,6 +63,7 @@ def sampling(options: argparse.Namespace) -> dict[str, Any]:
         "cfg_scale": options.cfg_scale,
         "cfg_interval": tuple(options.interval),
         "temperature": options.temperature,
+        "min_distance": options.min_distance,
         "seed": options.seed,
         "precision": options.precision,
     }

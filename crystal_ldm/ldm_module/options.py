@@ -12,6 +12,8 @@ from crystal_ldm.ldm_module.guidance import DEFAULT_SCALE, Scales
 
 PRECISIONS = ("float32", "bfloat16")
 DEFAULT_STEPS = 5
+DEFAULT_MIN_DISTANCE = 0.5
+"""Å: the limit of structure validity (CDVAE, Xie et al. 2022)."""
 AUTO_BATCH_VALUES = 327_680
 """Atoms times hidden size in an automatic batch: what a core's cache likes."""
 
@@ -35,8 +37,9 @@ class SamplingOptions:
             after some ten seconds; needs a C++ compiler. Crystals agree to rounding.
         offset: number of the first crystal of each row, to split a request over workers.
         trajectory: whether to keep the decoded estimate of each step.
-        max_attempts: of a model without a composition prior, how often a crystal without the
-            required elements is made again before they are imposed.
+        min_distance: a crystal with two atoms closer than this, Å, is made again; 0: it is kept.
+        max_attempts: how often a crystal is made again that is not sound or lacks required elements
+            (those are imposed the last time; with a composition prior none lacks them).
     """
 
     sampler: str = "ddim"
@@ -51,7 +54,8 @@ class SamplingOptions:
     compile: bool = False
     offset: int = 0
     trajectory: bool = False
-    max_attempts: int = 10
+    min_distance: float = DEFAULT_MIN_DISTANCE
+    max_attempts: int = 5
 
     @classmethod
     def make(cls, options: Mapping[str, Any]) -> SamplingOptions:
@@ -80,6 +84,7 @@ class SamplingOptions:
         _whole("offset", made.offset, 0, 2**31)
         _whole("max_attempts", made.max_attempts, 1, 1000)
         _number("eta", made.eta, 0, 1)
+        _number("min_distance", made.min_distance, 0, 10)
         _number("temperature", made.temperature, 0, 10)
         if made.batch_size != "auto":
             _whole("batch_size", made.batch_size, 1, 1_000_000)

@@ -56,8 +56,9 @@ class SampleResult:
         element_agreement: (M,), share of the atoms that were requested, or filled in by the model's
             composition prior, for which the decoder, not told of them, would have chosen the same
             element; NaN where there are none.
-        attempts: (M,), how often a crystal was made until it had the required elements.
+        attempts: (M,), how often a crystal was made until it was sound, with the required elements.
         imposed: (M,) bool, whether required elements had to be imposed in the end.
+        sound: (M,) bool, whether no two atoms are closer than `min_distance`.
         trajectory: one frame a step, if asked for.
     """
 
@@ -69,6 +70,7 @@ class SampleResult:
     element_agreement: Tensor
     attempts: Tensor
     imposed: Tensor
+    sound: Tensor
     trajectory: list[TrajectoryFrame] | None = None
 
     def __len__(self) -> int:
@@ -76,9 +78,9 @@ class SampleResult:
 
     @property
     def acceptance_rate(self) -> float:
-        """Share of the crystals made that had the required elements; 1 where none were required."""
+        """Share of all crystals made that had the required elements and were sound."""
         made = int(self.attempts.sum())
-        return (len(self) - int(self.imposed.sum())) / made if made else 1.0
+        return int((self.sound & ~self.imposed).sum()) / made if made else 1.0
 
     def to_structures(self) -> list[Structure]:
         """Return a pymatgen `Structure` for every crystal, row by row."""
@@ -96,6 +98,7 @@ class SampleResult:
             element_agreement=self.element_agreement[rows],
             attempts=self.attempts[rows],
             imposed=self.imposed[rows],
+            sound=self.sound[rows],
             trajectory=None if frames is None else [frame[rows] for frame in frames],
         )
 
@@ -123,6 +126,7 @@ class SampleResult:
             element_agreement=torch.cat([r.element_agreement for r in results]),
             attempts=torch.cat([r.attempts for r in results]),
             imposed=torch.cat([r.imposed for r in results]),
+            sound=torch.cat([r.sound for r in results]),
             trajectory=trajectory,
         )
 

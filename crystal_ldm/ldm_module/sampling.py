@@ -10,6 +10,7 @@ from torch import Tensor
 
 from crystal_ldm.compiling import compiled
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.distances import shortest_distances
 from crystal_ldm.crystals.elements import atomic_number
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module.checks import check_request
@@ -116,17 +117,18 @@ def _make_batch(
     start: Start | None,
 ) -> SampleResult:
     result = _denoise(ldm, drafts, options, recipe, callback, start)
-    for attempt in range(1, options.max_attempts + 1):  # without a prior; with one all are right
-        wrong = [i for i, d in enumerate(drafts) if not _has_required(d, result.crystals, i)]
+    for attempt in range(1, options.max_attempts + 1):
+        # With a composition prior all crystals have the required elements.
+        lacking = [not _has_required(d, result.crystals, i) for i, d in enumerate(drafts)]
+        wrong = [i for i, lacks in enumerate(lacking) if lacks or not result.sound[i]]
         if not wrong:
             break
         again = [plan.draft(drafts[i].row, drafts[i].number, attempt) for i in wrong]
-        last = attempt == options.max_attempts
-        if last:
-            again = [require(draft) for draft in again]
+        imposed = torch.tensor([lacking[i] and attempt == options.max_attempts for i in wrong])
+        again = [require(d) if last else d for d, last in zip(again, imposed, strict=True)]
         remade = _denoise(ldm, again, options, recipe, callback, start)
         remade.attempts = remade.attempts + attempt
-        remade.imposed = remade.imposed | last
+        remade.imposed = imposed
         result = _replace(result, remade, wrong)
     return result
 
@@ -228,6 +230,7 @@ def _denoise(
         element_agreement=agreement.cpu(),
         attempts=torch.ones(count, dtype=torch.long),
         imposed=torch.zeros(count, dtype=torch.bool),
+        sound=(shortest_distances(crystals) >= options.min_distance).cpu(),
         trajectory=frames if options.trajectory else None,
     )
 

@@ -230,7 +230,8 @@ def _checked_sampling(sampling: dict[str, Any]) -> dict[str, Any]:
     for key in sampling:
         if key not in known:
             raise RequestError(f"Sampling has no option '{key}'.{suggest(key, known)}")
-    checked = {"num_samples": 1, "offset": 0, **sampling}
+    # A recipe without min_distance is older than that option: nothing was made again for it.
+    checked = {"num_samples": 1, "offset": 0, "min_distance": 0.0, **sampling}
     for key in ("num_samples", "offset"):
         if isinstance(checked[key], bool) or not isinstance(checked[key], int):
             raise RequestError(f"{key} should be a whole number and is {checked[key]!r}.")

@@ -10,8 +10,11 @@ from pymatgen.core import Lattice, Structure
 
 from crystal_ldm.crystals import CrystalBatch, canonical_form
 from crystal_ldm.crystals.canonical import canonical_arrays
+from crystal_ldm.crystals.distances import shortest_distances
 from crystal_ldm.crystals.lattice import lattice_to_log, log_to_lattice, scale_by_atoms
 from crystal_ldm.errors import DataError, RequestError
+from crystal_ldm.evaluate.validity import shortest_distance
+from crystal_ldm.evaluate.workers.packed import PackedCrystal
 
 
 def rewritten(structure: Structure, seed: int) -> Structure:
@@ -30,6 +33,21 @@ def test_structures_come_back_the_same(known_crystals: list[Structure]) -> None:
     back = CrystalBatch.from_structures(known_crystals).to_structures()
     matcher = StructureMatcher()
     assert all(matcher.fit(a, b) for a, b in zip(known_crystals, back, strict=True))
+
+
+def test_shortest_distances_are_those_of_each_crystal(known_crystals: list[Structure]) -> None:
+    rng = np.random.default_rng(0)
+    crowded = [
+        Structure(Lattice.from_parameters(*rng.uniform(3, 6, 3), *rng.uniform(70, 110, 3)),
+                  ["Na"] * n, rng.random((n, 3)))
+        for n in (1, 2, 5, 12)
+    ]  # fmt: skip
+    crystals = [*known_crystals, *crowded]
+    batch = CrystalBatch.from_structures(crystals)
+    exact = [shortest_distance(PackedCrystal.from_structure(s)) for s in batch.to_structures()]
+    assert shortest_distances(batch).tolist() == pytest.approx(exact, rel=1e-4)
+    repeated = batch[torch.arange(len(batch)).repeat(100)]
+    assert shortest_distances(repeated).tolist() == pytest.approx(exact * 100, rel=1e-4)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -9,6 +9,7 @@ import torch
 
 from crystal_ldm.checkpoints import save_safetensors
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.distances import shortest_distances
 from crystal_ldm.errors import CrystalLDMError, RequestError
 from crystal_ldm.ldm_module import LDMModule, SampleResult, SamplerStep, StopSampling
 from crystal_ldm.recipe import from_recipe, write_recipe
@@ -95,6 +96,26 @@ def test_element_rules_hold(tiny_ldm: LDMModule) -> None:
         assert not {"Na", "O"} & set(structure.composition.as_dict())
 
 
+def test_crystals_with_atoms_too_close_are_made_again(
+    tiny_ldm: LDMModule, request_batch: CrystalBatch
+) -> None:
+    options = {"sampling_steps": 3, "max_attempts": 4}
+    drawn = tiny_ldm.sample(request_batch, 20, min_distance=0, **options)
+    limit = float(shortest_distances(drawn.crystals).median())
+    made = tiny_ldm.sample(request_batch, 20, min_distance=limit, **options)
+    close = shortest_distances(drawn.crystals) < limit
+    assert torch.equal(made.attempts > 1, close) and bool(drawn.sound.all())
+    assert torch.equal(made.sound, shortest_distances(made.crystals) >= limit)
+    kept, again = (~close).nonzero().flatten(), close.nonzero().flatten()
+    assert_same(drawn[kept], made[kept])
+    assert made.sound[again].float().mean() > 0.5
+    assert bool((made.attempts[~made.sound] == 5).all())
+    assert made.acceptance_rate == int(made.sound.sum()) / int(made.attempts.sum()) < 1
+    assert_same(
+        made, tiny_ldm.sample(request_batch, 20, min_distance=limit, batch_size=7, **options)
+    )
+
+
 def test_de_novo_follows_the_training_sets_sizes(tiny_ldm: LDMModule) -> None:
     result = tiny_ldm.sample(num_samples=40, sampling_steps=1)
     sizes = set(result.crystals.num_atoms.tolist())
@@ -123,11 +144,9 @@ def test_stopping_keeps_finished_batches(tiny_ldm: LDMModule, request_batch: Cry
         if len(seen) > 5:
             raise StopSampling
 
-    batches = list(
-        tiny_ldm.iter_sample(
-            request_batch, 2, batch_size=2, sampling_steps=2, callback=stop_in_the_third_batch
-        )
-    )
+    options = {"batch_size": 2, "sampling_steps": 2, "min_distance": 0}
+    stopped = tiny_ldm.iter_sample(request_batch, 2, callback=stop_in_the_third_batch, **options)
+    batches = list(stopped)
     assert [len(b) for b in batches] == [2, 2]
 
 

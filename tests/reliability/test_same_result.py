@@ -27,10 +27,12 @@ from crystal_ldm.recipe import from_recipe
 
 STORED = Path(__file__).with_name("fingerprints.json")
 TOLERANCE = 1e-3  # Å for lattices; fractions of the cell for coordinates
+# An untrained model crams atoms together; the stored crystals are those that came first.
+KEEP = {"min_distance": 0.0}
 SAMPLERS: dict[str, dict[str, Any]] = {
-    "ddim": {"sampler": "ddim", "sampling_steps": 5, "eta": 0.5, "cfg_scale": 2.0},
-    "ddpm": {"sampler": "ddpm", "sampling_steps": 4, "cfg_scale": {"band_gap": 1.5}},
-    "dpm_solver++": {"sampler": "dpm_solver++", "sampling_steps": 6, "temperature": 0.8},
+    "ddim": {"sampler": "ddim", "sampling_steps": 5, "eta": 0.5, "cfg_scale": 2.0, **KEEP},
+    "ddpm": {"sampler": "ddpm", "sampling_steps": 4, "cfg_scale": {"band_gap": 1.5}, **KEEP},
+    "dpm_solver++": {"sampler": "dpm_solver++", "sampling_steps": 6, "temperature": 0.8, **KEEP},
 }
 FORMULAS, GAPS, NUMBER = ["SrTiO3", "Na?", "???"], [2.0, None, (1.0, 3.0)], 2
 

@@ -19,6 +19,7 @@ DEFAULTS: dict[str, Any] = {
     "eta": 0.0,
     "cfg_interval": (0.0, 1.0),
     "temperature": 1.0,
+    "min_distance": 0.5,
     "precision": "float32",
     "device": "cpu",
     "batch_size": AUTO,
@@ -34,6 +35,7 @@ class AdvancedControls(Panel):
         eta: DDIM's noise, 0 (none) to 1 (as DDPM); other samplers do not have it.
         cfg_interval: the part of the diffusion time in which guidance acts, as two fractions.
         temperature: factor on the standard deviation of all noise drawn.
+        min_distance: crystals with two atoms closer than this, Å, are made again; 0: never.
         precision: "float32" or "bfloat16".
         device: "cpu" or a GPU that torch sees.
         batch_size: crystals made at once; 0: as many as is quickest.
@@ -44,6 +46,7 @@ class AdvancedControls(Panel):
     eta = tl.Float(DEFAULTS["eta"], min=0, max=1)
     cfg_interval = tl.Tuple(tl.Float(), tl.Float(), default_value=DEFAULTS["cfg_interval"])
     temperature = tl.Float(DEFAULTS["temperature"], min=0, max=2)
+    min_distance = tl.Float(DEFAULTS["min_distance"], min=0, max=3)
     precision = tl.Unicode(DEFAULTS["precision"])
     device = tl.Unicode(DEFAULTS["device"])
     batch_size = tl.Int(DEFAULTS["batch_size"], min=0, max=4096)
@@ -60,6 +63,7 @@ class AdvancedControls(Panel):
             "eta": eta,
             "cfg_interval": ipw.FloatRangeSlider(min=0, max=1, **fill),
             "temperature": ipw.FloatSlider(min=0, max=2, **fill),
+            "min_distance": ipw.BoundedFloatText(min=0, max=3, step=0.1),
             "precision": ipw.Dropdown(options=["float32", "bfloat16"]),
             "device": ipw.Dropdown(options=list(devices)),
             "batch_size": ipw.BoundedIntText(min=0, max=4096),
@@ -70,6 +74,10 @@ class AdvancedControls(Panel):
             "eta": ("Eta", "Noise added back at each DDIM step; 0 makes it deterministic"),
             "cfg_interval": ("Guidance acts", "Part of the diffusion time, 0 = clean, 1 = noise"),
             "temperature": ("Temperature", "Factor on all noise drawn; below 1: less variety"),
+            "min_distance": (
+                "Shortest distance, Å",
+                "Crystals with two atoms closer than this are made again; 0: they are kept",
+            ),
             "precision": ("Precision", "float32 is the reference; the recipe records the choice"),
             "device": ("Device", "Where the model runs"),
             "batch_size": (
