@@ -56,7 +56,7 @@ def _add_match_rate(figure: go.Figure, lines: Sequence[Mapping[str, float]]) -> 
     figure.update_layout(
         yaxis2={
             "title": "match rate", "overlaying": "y", "side": "right", "tickformat": ".0%",
-            "rangemode": "tozero", "showgrid": False,
+            "range": [0, 1], "dtick": 0.2, "showgrid": False, "automargin": True,
         }
     )  # fmt: skip
 
