@@ -118,14 +118,16 @@ def _make_batch(
 ) -> SampleResult:
     result = _denoise(ldm, drafts, options, recipe, callback, start)
     for attempt in range(1, options.max_attempts + 1):
-        # With a composition prior all crystals have the required elements.
-        lacking = [not _has_required(d, result.crystals, i) for i, d in enumerate(drafts)]
-        wrong = [i for i, lacks in enumerate(lacking) if lacks or not result.sound[i]]
+        found = [_has_required(d, result.crystals, i) for i, d in enumerate(drafts)]
+        wrong = [i for i, has in enumerate(found) if not (has and result.sound[i])]
         if not wrong:
             break
         again = [plan.draft(drafts[i].row, drafts[i].number, attempt) for i in wrong]
-        imposed = torch.tensor([lacking[i] and attempt == options.max_attempts for i in wrong])
-        again = [require(d) if last else d for d, last in zip(again, imposed, strict=True)]
+        # Also of a crystal that had them and was not sound: the next one may lack them. A
+        # composition prior meets them by itself.
+        last = attempt == options.max_attempts and ldm.prior is None
+        imposed = torch.tensor([last and bool(draft.missing) for draft in again])
+        again = [require(d) if must else d for d, must in zip(again, imposed, strict=True)]
         remade = _denoise(ldm, again, options, recipe, callback, start)
         remade.attempts = remade.attempts + attempt
         remade.imposed = imposed

@@ -116,6 +116,16 @@ def test_crystals_with_atoms_too_close_are_made_again(
     )
 
 
+def test_required_elements_are_imposed_on_crystals_that_are_never_sound(
+    tiny_ldm: LDMModule,
+) -> None:
+    request = CrystalBatch.from_num_atoms([2], required=["Si"])
+    options = {"sampling_steps": 1, "max_attempts": 2, "temperature": 10}
+    result = tiny_ldm.sample(request, 40, min_distance=10, **options)
+    assert not result.sound.any() and result.acceptance_rate == 0
+    assert all("Si" in structure.composition for structure in result.to_structures())
+
+
 def test_de_novo_follows_the_training_sets_sizes(tiny_ldm: LDMModule) -> None:
     result = tiny_ldm.sample(num_samples=40, sampling_steps=1)
     sizes = set(result.crystals.num_atoms.tolist())
