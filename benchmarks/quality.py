@@ -5,7 +5,8 @@ On held-out crystals (--part, default test):
     python benchmarks/quality.py tolerance --dataset oqmd_icsd
     python benchmarks/quality.py formula --dataset oqmd_icsd --num 1000
     python benchmarks/quality.py prediction --dataset oqmd_icsd --num 200 --k 20
-    python benchmarks/quality.py prediction --dataset mp_20 --data-dir DIR --unseen oqmd_icsd
+    python benchmarks/quality.py prediction --dataset mp_20 --data-dir DIR --part all \\
+        --unseen oqmd_icsd
     python benchmarks/quality.py steps --dataset oqmd_icsd --num 500
     python benchmarks/quality.py judges --dataset oqmd_icsd
 
@@ -73,7 +74,8 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--model", default="oqmd_icsd", help="a shipped model's name or a file")
     parser.add_argument("--dataset", default="oqmd_icsd")
     parser.add_argument("--data-dir")
-    parser.add_argument("--part", default="test", help="train, val or test")
+    parts = ("train", "val", "test", "all")
+    parser.add_argument("--part", default="test", choices=parts)
     parser.add_argument("--unseen", help="keep only formulas that this data set lacks")
     parser.add_argument("--num", type=int, default=1000, help="crystals (of each cell of a table)")
     parser.add_argument("--seed", type=int, default=0)

@@ -14,9 +14,12 @@ from crystal_ldm.errors import ConfigError
 def attention_mask(mask: Tensor | None) -> Tensor | None:
     """Return the key mask (B, 1, 1, N) for a padding mask (B, N), or None where nothing is padded.
 
-    Attention without a mask is faster, and bucketed batches rarely need one.
+    Attention without a mask is faster, and bucketed batches rarely need one; a card would have to
+    be waited for to know.
     """
-    return None if mask is None or bool(mask.all()) else mask[:, None, None, :]
+    if mask is None or (mask.device.type == "cpu" and bool(mask.all())):
+        return None
+    return mask[:, None, None, :]
 
 
 class Attention(nn.Module):

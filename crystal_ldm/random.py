@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from crystal_ldm.errors import RequestError
 
@@ -30,6 +32,27 @@ def crystal_generator(seed: int, *path: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(_sequence(seed, path)))
 
 
-def torch_generator(seed: int, *path: int) -> torch.Generator:
-    """Return a torch CPU generator that depends on `seed` and `path` alone (for training)."""
-    return torch.Generator().manual_seed(int(_sequence(seed, path).generate_state(1, np.uint32)[0]))
+def torch_generator(seed: int, *path: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """Return a torch generator that depends on `seed` and `path` alone (for training).
+
+    On a card it draws other numbers than on a processor, without a wait for either.
+    """
+    state = int(_sequence(seed, path).generate_state(1, np.uint32)[0])
+    return torch.Generator(device).manual_seed(state)
+
+
+def processor_generator(generator: torch.Generator) -> torch.Generator:
+    """Return `generator`, or one on the processor with the same seed if it is a card's."""
+    if generator.device.type == "cpu":
+        return generator
+    return torch.Generator().manual_seed(generator.initial_seed())
+
+
+def uniform(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Draw uniform numbers from 0 to 1 where the generator is."""
+    return torch.rand(shape, generator=generator, device=generator.device)
+
+
+def normal(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Draw standard normal numbers where the generator is."""
+    return torch.randn(shape, generator=generator, device=generator.device)

@@ -34,11 +34,10 @@ def load_model(name: str) -> LDMModule | VAEModule:
 def held_out(options: argparse.Namespace, vae: VAEModule) -> CrystalBatch:
     """Return up to `--num` crystals of `--part` that the model can represent, drawn by `--seed`."""
     dataset = load_dataset(options.dataset, options.data_dir, progress=False)
-    chosen = dataset.indices(options.part)
+    whole = options.part == "all"
+    chosen = np.arange(len(dataset)) if whole else dataset.indices(options.part)
     if options.unseen:
-        known = load_dataset(options.unseen, progress=False)
-        chosen = np.arange(len(dataset))
-        seen = set(known.formulas)
+        seen = set(load_dataset(options.unseen, progress=False).formulas)
         chosen = np.array([i for i in chosen if dataset.formulas[i] not in seen])
     batch = usable(dataset, chosen, vae)
     order = crystal_generator(options.seed, 7).permutation(len(batch))[: options.num]

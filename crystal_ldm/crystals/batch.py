@@ -13,7 +13,7 @@ from torch import Tensor
 from crystal_ldm.crystals.canonical import canonical_arrays, check_structure
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.crystals.formula import ElementRules
-from crystal_ldm.crystals.padding import Values, join, pad, reduced_formula, take
+from crystal_ldm.crystals.padding import Values, join, pad, reduced_formula, take, to_device
 from crystal_ldm.errors import DataError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class CrystalBatch:
         if isinstance(index, (int, np.integer)):
             index = [int(index)]
         rows = torch.arange(len(self))[
-            index if isinstance(index, slice) else torch.as_tensor(index)
+            index if isinstance(index, slice) else torch.as_tensor(index, device="cpu")
         ]
         here = rows.to(self.num_atoms.device)
         num_atoms = self.num_atoms[here]
@@ -115,12 +115,13 @@ class CrystalBatch:
     def to(self, device: torch.device | str) -> CrystalBatch:
         """Return the batch on `device`."""
         return CrystalBatch(
-            atomic_numbers=self.atomic_numbers.to(device),
-            num_atoms=self.num_atoms.to(device),
-            frac_coords=None if self.frac_coords is None else self.frac_coords.to(device),
-            lattices=None if self.lattices is None else self.lattices.to(device),
+            atomic_numbers=to_device(self.atomic_numbers, device),
+            num_atoms=to_device(self.num_atoms, device),
+            frac_coords=None if self.frac_coords is None else to_device(self.frac_coords, device),
+            lattices=None if self.lattices is None else to_device(self.lattices, device),
             conditions={
-                n: v.to(device) if isinstance(v, Tensor) else v for n, v in self.conditions.items()
+                n: to_device(v, device) if isinstance(v, Tensor) else v
+                for n, v in self.conditions.items()
             },
             ids=self.ids,
             element_rules=self.element_rules,

@@ -22,6 +22,13 @@ def take(values: Any, rows: Tensor) -> Any:
     return [values[i] for i in rows.tolist()]
 
 
+def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """Return a tensor on `device`; the way to a card does not wait for what the card is doing."""
+    if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 def pad(tensor: Tensor, width: int) -> Tensor:
     """Return a tensor (B, N, ...) with zeros up to N = `width`."""
     extra = width - tensor.shape[1]

@@ -184,7 +184,8 @@ class LatentModel(pl.LightningModule):
     def training_items(self, crystals: CrystalBatch) -> LatentBatch:
         """Encode crystals once, for all of the training."""
         encoded = self.network.encode(crystals, labels=True)
-        return LatentBatch(crystals, self.training_latents(crystals), encoded)
+        atoms = CrystalBatch(crystals.atomic_numbers, crystals.num_atoms)
+        return LatentBatch(atoms, self.training_latents(crystals), encoded)
 
     def training_latents(self, crystals: CrystalBatch) -> Tensor:
         """Return standardised latents (B, N, D), 0 where padded."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.padding import to_device
 
 if TYPE_CHECKING:
     from crystal_ldm.vae_module import VAEModule
@@ -27,7 +28,10 @@ def encode(vae: VAEModule, crystals: CrystalBatch, batch_size: int = 512) -> Ten
 
 @dataclass
 class LatentBatch:
-    """Training crystals with their latents (B, N, D), standardised, and encoded conditions."""
+    """Training crystals with their latents (B, N, D), standardised, and encoded conditions.
+
+    Of the crystals only atomic numbers and numbers of atoms are needed.
+    """
 
     crystals: CrystalBatch
     latents: Tensor
@@ -43,5 +47,5 @@ class LatentBatch:
 
     def to(self, device: torch.device | str) -> LatentBatch:
         """Return the batch on `device`."""
-        encoded = {n: e.to(device) for n, e in self.encoded.items()}
-        return LatentBatch(self.crystals.to(device), self.latents.to(device), encoded)
+        encoded = {n: to_device(e, device) for n, e in self.encoded.items()}
+        return LatentBatch(self.crystals.to(device), to_device(self.latents, device), encoded)

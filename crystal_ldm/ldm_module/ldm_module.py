@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.padding import to_device
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module.diffusion import SamplerStep, diffusion_loss
 from crystal_ldm.ldm_module.latent_model import LatentModel
 from crystal_ldm.ldm_module.latents import LatentBatch
 from crystal_ldm.ldm_module.result import SampleResult
-from crystal_ldm.random import torch_generator
+from crystal_ldm.random import normal, processor_generator, torch_generator
 
 
 class LDMModule(LatentModel):
@@ -37,26 +38,37 @@ class LDMModule(LatentModel):
         if isinstance(batch, CrystalBatch):
             batch = self.training_items(batch)
         crystals, latents, mask = batch.crystals, batch.latents, batch.crystals.mask
-        t = torch.randint(self.diffusion.timesteps, (len(batch),), generator=generator)
-        noise = torch.randn(latents.shape, generator=generator).to(latents)
+        # The coefficients of the timesteps are looked up on the processor.
+        draw = processor_generator(generator)
+        t = torch.randint(self.diffusion.timesteps, (len(batch),), generator=draw)
+        noise = normal(latents.shape, generator).to(latents)
         x_t = self.diffusion.q_sample(latents, t, noise)
         known, encoded = network.drop(crystals.atomic_numbers, batch.encoded, generator)
         embedded = network.embed(known, encoded)
         rate = self.dropout if self.training else 0.0
         keep = network.denoiser.dropout_mask(len(batch), rate, generator)
-        output = network(x_t, t.to(x_t.device), crystals.num_atoms, mask, embedded, keep)
+        output = network(x_t, to_device(t, x_t.device), crystals.num_atoms, mask, embedded, keep)
         loss = diffusion_loss(self.diffusion, output.float(), latents, t, noise, mask)
         return {"loss": loss.mean()}
 
     def training_step(self, batch: LatentBatch, batch_idx: int) -> Tensor:
         """Lightning's training step; all random numbers depend on seed and step alone."""
-        parts = self.calculate_loss(batch, torch_generator(self.seed, 1, self.global_step))
+        generator = torch_generator(self.seed, 1, self.global_step, device=self.device)
+        parts = self.calculate_loss(batch, generator)
         self.step_metrics = {name: value.detach() for name, value in parts.items()}
         return parts["loss"]
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Update the averaged weights."""
-        self.ema.update_parameters(self.network)
+        if self.global_step <= 1:
+            self.ema.update_parameters(self.network)  # a copy
+            return
+        # What `update_parameters` does too, after a wait for the card to say which step it is.
+        average: Any = self.ema.multi_avg_fn
+        average(
+            list(self.ema.module.parameters()), list(self.network.parameters()), self.ema.n_averaged
+        )
+        self.ema.n_averaged.add_(1)
 
     def validation_metrics(self, batch: LatentBatch, index: int) -> dict[str, Tensor]:
         """Return the averaged weights' loss on a held-out batch, with noise that index decides."""

@@ -221,10 +221,11 @@ def _denoise(
     with compiled(network, options.compile):
         x = run(denoise, x, ldm.diffusion, timesteps, noise=noise, eta=options.eta, callback=report)
     crystals, agreement = decode_latents(ldm, x, request, allowed)
+    crystals = crystals.to("cpu")
     crystals.conditions = targets
     count = len(drafts)
     return SampleResult(
-        crystals=crystals.to("cpu"),
+        crystals=crystals,
         row=torch.tensor([draft.row for draft in drafts]),
         number=torch.tensor([draft.number for draft in drafts]),
         seed=options.seed,
@@ -232,7 +233,7 @@ def _denoise(
         element_agreement=agreement.cpu(),
         attempts=torch.ones(count, dtype=torch.long),
         imposed=torch.zeros(count, dtype=torch.bool),
-        sound=(shortest_distances(crystals) >= options.min_distance).cpu(),
+        sound=shortest_distances(crystals) >= options.min_distance,
         trajectory=frames if options.trajectory else None,
     )
 

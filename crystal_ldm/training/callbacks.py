@@ -97,7 +97,7 @@ class MetricsLog(pl.Callback):
         self.gradient_clip = gradient_clip
         self.live = live
         self.progress = progress
-        self.sums: dict[str, float] = defaultdict(float)
+        self.sums: dict[str, Any] = defaultdict(float)  # tensors: reading one waits for the card
         self.steps = 0
         self.crystals = 0
         self.seconds_before = 0.0
@@ -123,13 +123,14 @@ class MetricsLog(pl.Callback):
     ) -> None:
         """Sum up, and write a line when it is time."""
         for name, value in module.step_metrics.items():
-            self.sums[name] += float(value)
+            self.sums[name] = self.sums[name] + value
         self.steps += 1
         self.crystals += len(batch)
         if trainer.global_step % self.every == 0:
             now = time.monotonic()
             # Each process has weighted its share, so that their mean is that of the batch.
-            sums = sum_over_processes(trainer, {**self.sums, "crystals": self.crystals})
+            here = {name: float(total) for name, total in self.sums.items()}
+            sums = sum_over_processes(trainer, {**here, "crystals": self.crystals})
             crystals, steps = sums.pop("crystals"), self.steps * trainer.world_size
             line = {
                 "step": trainer.global_step,
@@ -198,7 +199,8 @@ class Validation(pl.Callback):
             parts: dict[str, float] = defaultdict(float)
             total = sum(len(batch) for batch in self.batches)
             for i, batch in enumerate(self.batches):
-                for name, value in module.validation_metrics(batch, i).items():
+                here = batch.to(module.device)
+                for name, value in module.validation_metrics(here, i).items():
                     parts[f"val_{name}"] += float(value) * len(batch) / total
         module.train()
         self.metrics_log.write({"step": trainer.global_step, **parts})

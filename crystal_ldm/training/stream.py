@@ -81,12 +81,13 @@ def own_rows(total: int, process: int, processes: int) -> np.ndarray:
 
 
 def _widened(batch: Any, width: int) -> Any:
-    """Pad crystals, or a `LatentBatch`, to `width` atoms."""
-    if hasattr(batch, "latents"):
-        crystals = _widened(batch.crystals, width)
-        return dataclasses.replace(batch, crystals=crystals, latents=pad(batch.latents, width))
-    return dataclasses.replace(
-        batch,
-        atomic_numbers=pad(batch.atomic_numbers, width),
-        frac_coords=pad(batch.frac_coords, width),
+    """Pad `VAEItems`, or a `LatentBatch`, to `width` atoms."""
+    atoms = batch.crystals
+    crystals = dataclasses.replace(
+        atoms,
+        atomic_numbers=pad(atoms.atomic_numbers, width),
+        frac_coords=None if atoms.frac_coords is None else pad(atoms.frac_coords, width),
     )
+    if hasattr(batch, "latents"):
+        return dataclasses.replace(batch, crystals=crystals, latents=pad(batch.latents, width))
+    return dataclasses.replace(batch, crystals=crystals)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.random import normal, uniform
 
 
 def extra_noise(latents: Tensor, largest: float, generator: torch.Generator) -> Tensor:
@@ -28,9 +29,9 @@ def known_pattern(batch: CrystalBatch, generator: torch.Generator) -> Tensor:
 
 
 def randn_like(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw a standard normal of x's shape on the processor, whatever the device."""
-    return torch.randn(x.shape, generator=generator).to(x)
+    """Draw a standard normal of x's shape where the generator is, and bring it to x."""
+    return normal(x.shape, generator).to(x)
 
 
 def _rand(size: int, generator: torch.Generator, like: Tensor) -> Tensor:
-    return torch.rand(size, generator=generator).to(like.device)
+    return uniform((size,), generator).to(like.device)

@@ -19,6 +19,7 @@ from crystal_ldm.training.optimizer import Optimizer
 from crystal_ldm.vae_module import losses
 from crystal_ldm.vae_module.decoder import Decoder, DecoderOutput
 from crystal_ldm.vae_module.encoder import Encoder
+from crystal_ldm.vae_module.items import VAEItems, axis_scale
 from crystal_ldm.vae_module.noise import extra_noise, known_pattern, randn_like
 from crystal_ldm.vae_module.vocabulary import check_atoms, element_mask
 
@@ -112,9 +113,12 @@ class VAEModule(pl.LightningModule):
             RequestError: if a crystal has too many atoms or an element the model does not know.
         """
         self.check(batch)
-        lattice = (self._log_lattice(batch) - self.lattice_mean) / self.lattice_std
+        return self._posterior(self.training_items(batch))
+
+    def _posterior(self, items: VAEItems) -> tuple[Tensor, Tensor]:
+        atoms = items.crystals
         return self.encoder(
-            batch.atomic_numbers, batch.frac_coords, lattice, batch.num_atoms, batch.mask
+            atoms.atomic_numbers, atoms.frac_coords, items.lattice, atoms.num_atoms, atoms.mask
         )
 
     def encode(self, batch: CrystalBatch) -> Tensor:
@@ -205,34 +209,36 @@ class VAEModule(pl.LightningModule):
         return self.decode(noise.to(self.lattice_mean), num_atoms.to(self.lattice_mean.device))
 
     def calculate_loss(
-        self, batch: CrystalBatch, generator: torch.Generator | None = None
+        self, batch: CrystalBatch | VAEItems, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
         """Return the loss and its parts, each a mean over crystals, under `loss`, `element`, ….
 
-        `generator` draws the noise; None: one seeded with the module's seed.
+        `batch` holds crystals, or is what `training_items` returned. `generator` draws the noise;
+        None: one seeded with the module's seed.
         """
         generator = generator or torch_generator(self.seed)
-        mean, log_variance = self.posterior(batch)
+        if isinstance(batch, CrystalBatch):
+            self.check(batch)
+        items = self.training_items(batch) if isinstance(batch, CrystalBatch) else batch
+        atoms = items.crystals
+        mean, log_variance = self._posterior(items)
         latents = mean + (0.5 * log_variance).exp() * randn_like(mean, generator)
         latents = latents + extra_noise(latents, self.latent_noise, generator)
-        known = batch.atomic_numbers * known_pattern(batch, generator)
-        output = self.decoder(latents, known, batch.num_atoms, batch.mask)
+        known = atoms.atomic_numbers * known_pattern(atoms, generator)
+        output = self.decoder(latents, known, atoms.num_atoms, atoms.mask)
 
-        assert batch.frac_coords is not None and batch.lattices is not None
-        lattice = (self._log_lattice(batch) - self.lattice_mean) / self.lattice_std
-        lengths = batch.lattices.norm(dim=-1)
-        size = (batch.lattices.det().abs() / batch.num_atoms).pow(1 / 3)
+        assert atoms.frac_coords is not None
         parts = {
-            "element": losses.element_loss(output, batch.atomic_numbers, batch.mask),
+            "element": losses.element_loss(output, atoms.atomic_numbers, atoms.mask),
             "coordinate": losses.coordinate_loss(
                 output,
-                batch.frac_coords,
-                batch.mask,
-                lengths / size.unsqueeze(1),
+                atoms.frac_coords,
+                atoms.mask,
+                items.axis_scale,
                 self.coordinate_beta,
             ),
-            "lattice": losses.lattice_loss(output, lattice, self.lattice_beta),
-            "kl": losses.kl_divergence(mean, log_variance, batch.mask),
+            "lattice": losses.lattice_loss(output, items.lattice, self.lattice_beta),
+            "kl": losses.kl_divergence(mean, log_variance, atoms.mask),
         }
         means = {name: value.mean() for name, value in parts.items()}
         means["loss"] = (
@@ -243,19 +249,23 @@ class VAEModule(pl.LightningModule):
         )
         return means
 
-    def training_step(self, batch: CrystalBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: VAEItems, batch_idx: int) -> Tensor:
         """Lightning's training step; the noise depends on seed and step alone."""
-        parts = self.calculate_loss(batch, torch_generator(self.seed, 1, self.global_step))
+        generator = torch_generator(self.seed, 1, self.global_step, device=self.device)
+        parts = self.calculate_loss(batch, generator)
         self.step_metrics = {name: value.detach() for name, value in parts.items()}
         return parts["loss"]
 
-    def validation_metrics(self, batch: CrystalBatch, index: int) -> dict[str, Tensor]:
+    def validation_metrics(self, batch: VAEItems, index: int) -> dict[str, Tensor]:
         """Return the loss on a held-out batch, with noise that depends on its index alone."""
         return self.calculate_loss(batch, torch_generator(self.seed, 2, index))
 
-    def training_items(self, crystals: CrystalBatch) -> CrystalBatch:
-        """Return what the training loop draws its batches from: the crystals themselves."""
-        return crystals
+    def training_items(self, crystals: CrystalBatch) -> VAEItems:
+        """Compute once, for all of the training, what the losses need of each crystal."""
+        assert crystals.lattices is not None
+        atoms = CrystalBatch(crystals.atomic_numbers, crystals.num_atoms, crystals.frac_coords)
+        lattice = (self._log_lattice(crystals) - self.lattice_mean) / self.lattice_std
+        return VAEItems(atoms, lattice, axis_scale(crystals.lattices, crystals.num_atoms))
 
     def configure_optimizers(self) -> Any:
         """Return optimiser and schedule for Lightning."""

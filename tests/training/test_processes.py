@@ -16,6 +16,7 @@ from crystal_ldm.data import CrystalDataset
 from crystal_ldm.training import read_metrics
 from crystal_ldm.training.processes import SharedDraws
 from crystal_ldm.training.stream import StepStream, own_rows
+from crystal_ldm.vae_module.items import VAEItems
 
 
 def lines(folder: Path) -> list[dict[str, float]]:
@@ -72,15 +73,16 @@ def test_each_crystal_keeps_its_random_numbers(total: int, processes: int) -> No
 def test_the_shares_make_up_the_batch(known_batch: CrystalBatch) -> None:
     crystals = CrystalBatch.cat([known_batch] * 12)
     crystals.ids = [str(i) for i in range(len(crystals))]
+    items = VAEItems(crystals, torch.zeros(len(crystals), 6), torch.ones(len(crystals), 3))
 
     def batches(process: int, processes: int) -> list[CrystalBatch]:
-        stream = StepStream(crystals, crystals.num_atoms.numpy(), 7, seed=1)
+        stream = StepStream(items, crystals.num_atoms.numpy(), 7, seed=1)
         stream.process, stream.processes, stream.start_step = process, processes, 9
         drawn = list(itertools.islice(iter(stream), 20))
         if processes > 1:
             totals = [stream.batch_total(step) for step in range(9, 29)]
             assert totals == [len(batch) for batch in batches(0, 1)]
-        return drawn
+        return [batch.crystals for batch in drawn]
 
     shares = [batches(process, 3) for process in range(3)]
     for step, whole in enumerate(batches(0, 1)):

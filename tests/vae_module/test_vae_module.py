@@ -89,6 +89,18 @@ def test_loss_ignores_padding_and_is_the_same_for_the_same_noise(
     assert torch.allclose(first["loss"], second["loss"], atol=1e-5)
 
 
+def test_loss_of_prepared_crystals_is_that_of_the_crystals(
+    vae: VAEModule, known_batch: CrystalBatch
+) -> None:
+    rows = torch.tensor([2, 0])
+    prepared = vae.training_items(known_batch)[rows]
+    first = vae.calculate_loss(known_batch[rows], torch_generator(5))
+    second = vae.calculate_loss(prepared, torch_generator(5))
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.allclose(value, second[name], rtol=1e-5, atol=1e-7), name
+
+
 def test_gradients_reach_every_parameter(vae: VAEModule, known_batch: CrystalBatch) -> None:
     import copy
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from crystal_ldm.crystals.padding import Values
 from crystal_ldm.errors import DataError, suggest
+from crystal_ldm.random import uniform
 
 
 class Condition(nn.Module, ABC):
@@ -118,7 +119,7 @@ def leave_out(
     kept = {}
     for name, condition in conditions.items():
         values = encoded[name]
-        draw = torch.rand(len(values), 1, generator=generator).to(values.device)
+        draw = uniform((len(values), 1), generator).to(values.device)
         kept[name] = values.masked_fill(draw < condition.dropout, torch.nan)
     return kept
 

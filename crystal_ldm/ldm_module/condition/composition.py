@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from crystal_ldm.crystals import MAX_Z
+from crystal_ldm.random import uniform
 
 
 class Composition(nn.Module):
@@ -40,9 +41,9 @@ class Composition(nn.Module):
     def drop(self, atomic_numbers: Tensor, generator: torch.Generator) -> Tensor:
         """Return atomic numbers (B, N) with those left open in this training step set to 0."""
         device = atomic_numbers.device
-        kind = torch.rand(len(atomic_numbers), 1, generator=generator).to(device)
-        share = torch.rand(len(atomic_numbers), 1, generator=generator).to(device)
-        atoms = torch.rand(atomic_numbers.shape, generator=generator).to(device)
+        kind = uniform((len(atomic_numbers), 1), generator).to(device)
+        share = uniform((len(atomic_numbers), 1), generator).to(device)
+        atoms = uniform(atomic_numbers.shape, generator).to(device)
         partial = (kind < self.dropout + self.partial) & (atoms < share)
         return atomic_numbers.masked_fill((kind < self.dropout) | partial, 0)
 

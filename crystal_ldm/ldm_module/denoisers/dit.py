@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from crystal_ldm.layers import MLP, AtomPosition, Attention, attention_mask, sinusoidal_embedding
+from crystal_ldm.random import uniform
 
 
 class DiTBlock(nn.Module):
@@ -139,5 +140,5 @@ class DiT(nn.Module):
         if rate == 0:
             return None
         shape = (batch_size, len(self.blocks), 2, self.hidden_size)
-        kept = torch.rand(shape, generator=generator) >= rate
+        kept = uniform(shape, generator) >= rate
         return kept.to(self.input.weight) / (1 - rate)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from crystal_ldm.ldm_module.diffusion.process import GaussianDiffusion
+from crystal_ldm.ldm_module.diffusion.process import GaussianDiffusion, per_sample
 
 VLB_WEIGHT = 0.001  # lambda of L_hybrid, Nichol & Dhariwal 2021, eq. 16
 MIN_SNR_GAMMA = 5.0  # Hang et al. 2023
@@ -45,7 +45,8 @@ def diffusion_loss(
 
     prediction, fraction = diffusion.split(output)
     squared_error = (prediction - diffusion.target(x0, noise, t)) ** 2
-    loss = loss_weight(diffusion, t).to(x0) * _masked_mean(squared_error, mask)
+    loss = _masked_mean(squared_error, mask)
+    loss = per_sample(loss_weight(diffusion, t), loss) * loss
     if fraction is None:
         return loss
     bound = _variational_bound(diffusion, output.detach(), fraction, x0, t, noise)

@@ -14,6 +14,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from crystal_ldm.crystals.padding import to_device
 from crystal_ldm.errors import ConfigError, RequestError, suggest
 from crystal_ldm.ldm_module.diffusion.schedule import NoiseSchedule, respaced_timesteps
 
@@ -243,4 +244,5 @@ def per_sample(coefficient: Tensor, like: Tensor) -> Tensor:
     """Shape one coefficient for each sample, (B,), to multiply `like`, (B, ...); keep a scalar."""
     if coefficient.ndim == 0:
         return coefficient
-    return coefficient.to(like).reshape(-1, *(1,) * (like.ndim - 1))
+    here = to_device(coefficient, like.device).to(like.dtype)
+    return here.reshape(-1, *(1,) * (like.ndim - 1))
