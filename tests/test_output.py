@@ -160,8 +160,13 @@ def test_symmetrising_never_changes_the_formula() -> None:
     assert StructureMatcher().fit(back, made)
 
 
-def test_the_shortest_distance_counts_an_atoms_own_images() -> None:
+def test_the_shortest_distance_counts_images() -> None:
     from pymatgen.core import Lattice
+
+    rock_salt = Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    )
+    assert min_distance(rock_salt.get_primitive_structure()) == pytest.approx(2.82)
 
     skewed = Structure(Lattice([[3, 0, 0], [2.9, 1.0, 0], [0, 0, 8]]), ["Fe"], [[0, 0, 0]])
     assert min_distance(skewed) == pytest.approx(math.hypot(0.1, 1.0), abs=1e-6)

@@ -22,7 +22,7 @@ from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.random import crystal_generator
 
 SIGMAS_A = (0.02, 0.05, 0.1)
-_COMPARED = ("validity", "uniqueness", "novelty")
+COMPARED = ("validity", "uniqueness", "novelty")
 
 
 def evaluation(model: LDMModule, options: argparse.Namespace) -> list[Row]:
@@ -41,7 +41,7 @@ def evaluation(model: LDMModule, options: argparse.Namespace) -> list[Row]:
     result = evaluate(
         made,
         known,
-        metrics=(*_COMPARED, "symmetry"),
+        metrics=(*COMPARED, "symmetry"),
         targets=truth,
         ks=sorted({1, k}),
         workers=options.workers,
@@ -146,7 +146,7 @@ def against_itself(
     return evaluate(
         crystals,
         known,
-        metrics=(*_COMPARED, "distribution"),
+        metrics=(*COMPARED, "distribution"),
         targets=crystals,
         ks=(1,),
         properties=energies,

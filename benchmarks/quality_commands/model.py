@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from pymatgen.core import Structure
 
+from benchmarks.quality_commands.evaluation import COMPARED, metric_rows
 from benchmarks.quality_commands.shared import Row, held_out, request_of, sampling
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.evaluate import csp_metrics, match_pairs
+from crystal_ldm.data import load_dataset
+from crystal_ldm.evaluate import csp_metrics, evaluate, match_pairs
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.output import min_distance
 from crystal_ldm.random import torch_generator
@@ -123,7 +125,11 @@ def formula(model: LDMModule, options: argparse.Namespace) -> list[Row]:
 
 
 def denovo(model: LDMModule, options: argparse.Namespace) -> list[Row]:
-    """Generate crystals without any request and count the sound ones."""
-    result = model.sample(None, options.num, **sampling(options))
-    valid = [is_sound(s) for s in result.to_structures()]
-    return [{"n": len(valid), "sound": float(np.mean(valid)), "accepted": result.acceptance_rate}]
+    """Generate crystals without any request; count the sound, valid, unique and novel ones."""
+    made = model.sample(None, options.num, **sampling(options))
+    sound = [is_sound(s) for s in made.to_structures()]
+    row: Row = {"n": len(sound), "sound": float(np.mean(sound)), "accepted": made.acceptance_rate}
+    dataset = load_dataset(options.dataset, options.data_dir, progress=False)
+    known = dataset.batch(dataset.indices("train"))
+    judged = evaluate(made, known, metrics=COMPARED, workers=options.workers)
+    return [row, *metric_rows(judged)]

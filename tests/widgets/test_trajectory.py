@@ -8,7 +8,6 @@ import pytest
 
 from tests.widgets.crystals import perovskite, rock_salt
 from widgets import TrajectoryPlayer
-from widgets.viewers.trajectory import shortest_distance
 
 
 @pytest.fixture
@@ -83,13 +82,6 @@ def test_without_a_trajectory_it_says_so() -> None:
     player.set_trajectory([rock_salt()])
     assert player.num_frames == 1
     assert player._empty.layout.display == "none"
-
-
-def test_shortest_distance_counts_images() -> None:
-    assert shortest_distance(rock_salt().get_primitive_structure()) == pytest.approx(2.82)
-    lone = perovskite()
-    lone.remove_sites([1, 2, 3, 4])
-    assert shortest_distance(lone) == pytest.approx(3.91)
 
 
 def test_a_frame_takes_python_little_of_150_ms() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from widgets.viewers.trajectory import shortest_distance
+from crystal_ldm.output import min_distance
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -78,7 +78,7 @@ def crystal_row(structure: Structure) -> dict[str, Any]:
         "space_group": group,
         "num_atoms": len(structure),
         "density": float(structure.density),
-        "min_distance": shortest_distance(structure),
+        "min_distance": min_distance(structure),
     }
 
 

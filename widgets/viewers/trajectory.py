@@ -10,6 +10,7 @@ import ipywidgets as ipw
 import numpy as np
 import traitlets as tl
 
+from crystal_ldm.output import min_distance
 from widgets.base import Notice, Panel, caption, column, row
 from widgets.browser.plot import Plot
 from widgets.viewers.viewer import CrystalViewer
@@ -81,18 +82,11 @@ class TrajectorySteps:
         """Return what is plotted: the keys of `CURVES` that are known."""
         known = {
             "volume": [float(s.volume) for s in self.structures],
-            "shortest": [shortest_distance(s) for s in self.structures],
+            "shortest": [min_distance(s) for s in self.structures],
             "confidence": self.confidence,
             "noise": self.noise,
         }
         return {key: values for key, values in known.items() if values is not None}
-
-
-def shortest_distance(structure: Structure) -> float:
-    """Return the shortest distance in Å between two atoms, images included."""
-    matrix = np.array(structure.distance_matrix)
-    np.fill_diagonal(matrix, np.inf)
-    return float(min(matrix.min(initial=np.inf), *structure.lattice.abc))
 
 
 class TrajectoryPlayer(Panel):
