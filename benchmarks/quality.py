@@ -12,7 +12,8 @@ On held-out crystals (--part, default test):
 
 On generated crystals:
     python benchmarks/quality.py denovo --num 2000
-    python benchmarks/quality.py calibration --num 200 --targets 2 3 --scales 2 4 --interval 0 0.8
+    python benchmarks/quality.py calibration --num 200 --targets 2 3 --scales 4 \\
+        --band-gap-tolerance 0.3 --max-attempts 20
     python benchmarks/quality.py agreement --num 200 --scales 0 1 2 4 --step-counts 5 10 20
     python benchmarks/quality.py evaluation --num 2000 --k 4 --check 200
     python benchmarks/quality.py stability --num 100 --workers 2
@@ -44,7 +45,7 @@ from benchmarks.quality_commands.model import (
 from benchmarks.quality_commands.shared import Row, load_model
 from benchmarks.quality_commands.stability import stability
 from crystal_ldm.evaluate.calibration.models import SCALES, STEPS, TARGETS_EV
-from crystal_ldm.ldm_module.options import DEFAULT_MIN_DISTANCE, DEFAULT_STEPS
+from crystal_ldm.ldm_module.options import DEFAULT_ATTEMPTS, DEFAULT_MIN_DISTANCE, DEFAULT_STEPS
 
 COMMANDS: dict[str, Callable[[Any, argparse.Namespace], list[Row]]] = {
     f.__name__: f
@@ -92,6 +93,11 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         "--min-distance", type=float, default=DEFAULT_MIN_DISTANCE,
         help="Å; crystals with atoms closer than this are made again; 0: as they are drawn",
     )  # fmt: skip
+    sampling.add_argument(
+        "--band-gap-tolerance", type=float, default=0.0,
+        help="eV; crystals whose predicted gap is farther from its target are made again; 0: kept",
+    )  # fmt: skip
+    sampling.add_argument("--max-attempts", type=int, default=DEFAULT_ATTEMPTS)
     sampling.add_argument("--precision", default="float32")
     sampling.add_argument(
         "--interval", type=float, nargs=2, default=(0.0, 1.0), metavar=("LOW", "HIGH"),

@@ -63,6 +63,8 @@ def sampling(options: argparse.Namespace) -> dict[str, Any]:
         "cfg_interval": tuple(options.interval),
         "temperature": options.temperature,
         "min_distance": options.min_distance,
+        "band_gap_tolerance": options.band_gap_tolerance,
+        "max_attempts": options.max_attempts,
         "seed": options.seed,
         "precision": options.precision,
     }

@@ -12,6 +12,7 @@ from crystal_ldm.ldm_module.guidance import DEFAULT_SCALE, Scales
 
 PRECISIONS = ("float32", "bfloat16")
 DEFAULT_STEPS = 5
+DEFAULT_ATTEMPTS = 5
 DEFAULT_MIN_DISTANCE = 0.5
 """Å: the limit of structure validity (CDVAE, Xie et al. 2022)."""
 AUTO_BATCH_VALUES = 327_680
@@ -38,8 +39,11 @@ class SamplingOptions:
         offset: number of the first crystal of each row, to split a request over workers.
         trajectory: whether to keep the decoded estimate of each step.
         min_distance: a crystal with two atoms closer than this, Å, is made again; 0: it is kept.
-        max_attempts: how often a crystal is made again that is not sound or lacks required elements
-            (those are imposed the last time; with a composition prior none lacks them).
+        band_gap_tolerance: a crystal whose band gap, by the project's own predictor, is farther
+            than this from its target, eV, is made again; 0: it is kept.
+        max_attempts: how often a crystal is made again that is not sound, not on target or lacks
+            required elements (those are imposed the last time; with a composition prior none
+            lacks them).
     """
 
     sampler: str = "ddim"
@@ -55,7 +59,8 @@ class SamplingOptions:
     offset: int = 0
     trajectory: bool = False
     min_distance: float = DEFAULT_MIN_DISTANCE
-    max_attempts: int = 5
+    band_gap_tolerance: float = 0.0
+    max_attempts: int = DEFAULT_ATTEMPTS
 
     @classmethod
     def make(cls, options: Mapping[str, Any]) -> SamplingOptions:
@@ -86,6 +91,7 @@ class SamplingOptions:
         _number("eta", made.eta, 0, 1)
         _number("min_distance", made.min_distance, 0, 10)
         _number("temperature", made.temperature, 0, 10)
+        _number("band_gap_tolerance", made.band_gap_tolerance, 0, 100)
         if made.batch_size != "auto":
             _whole("batch_size", made.batch_size, 1, 1_000_000)
         if not isinstance(made.compile, bool):

@@ -56,9 +56,11 @@ class SampleResult:
         element_agreement: (M,), share of the atoms that were requested, or filled in by the model's
             composition prior, for which the decoder, not told of them, would have chosen the same
             element; NaN where there are none.
-        attempts: (M,), how often a crystal was made until it was sound, with the required elements.
+        attempts: (M,), how often a crystal was made until it was as asked for.
         imposed: (M,) bool, whether required elements had to be imposed in the end.
         sound: (M,) bool, whether no two atoms are closer than `min_distance`.
+        on_target: (M,) bool, whether the predicted band gap is within `band_gap_tolerance` of the
+            target; True where nothing was to be compared.
         trajectory: one frame a step, if asked for.
     """
 
@@ -71,6 +73,7 @@ class SampleResult:
     attempts: Tensor
     imposed: Tensor
     sound: Tensor
+    on_target: Tensor
     trajectory: list[TrajectoryFrame] | None = None
 
     def __len__(self) -> int:
@@ -78,9 +81,10 @@ class SampleResult:
 
     @property
     def acceptance_rate(self) -> float:
-        """Share of all crystals made that had the required elements and were sound."""
+        """Share of all crystals made that were sound, on target and had the required elements."""
         made = int(self.attempts.sum())
-        return int((self.sound & ~self.imposed).sum()) / made if made else 1.0
+        right = self.sound & self.on_target & ~self.imposed
+        return int(right.sum()) / made if made else 1.0
 
     def to_structures(self) -> list[Structure]:
         """Return a pymatgen `Structure` for every crystal, row by row."""
@@ -99,6 +103,7 @@ class SampleResult:
             attempts=self.attempts[rows],
             imposed=self.imposed[rows],
             sound=self.sound[rows],
+            on_target=self.on_target[rows],
             trajectory=None if frames is None else [frame[rows] for frame in frames],
         )
 
@@ -127,6 +132,7 @@ class SampleResult:
             attempts=torch.cat([r.attempts for r in results]),
             imposed=torch.cat([r.imposed for r in results]),
             sound=torch.cat([r.sound for r in results]),
+            on_target=torch.cat([r.on_target for r in results]),
             trajectory=trajectory,
         )
 

@@ -11,7 +11,6 @@ from torch import Tensor
 from crystal_ldm.compiling import compiled
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.distances import shortest_distances
-from crystal_ldm.crystals.elements import atomic_number
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module.checks import check_request
 from crystal_ldm.ldm_module.condition.base import given_names
@@ -28,11 +27,12 @@ from crystal_ldm.ldm_module.plan import (
     Plan,
     allowed_elements,
     noise_for,
-    require,
     stack_targets,
 )
 from crystal_ldm.ldm_module.prior.requests import draw_elements
+from crystal_ldm.ldm_module.remaking import make_until_right
 from crystal_ldm.ldm_module.result import SampleResult, TrajectoryFrame
+from crystal_ldm.ldm_module.screening import check_screening, on_target
 from crystal_ldm.recipe import make_recipe
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def sample_batches(
     if request is not None:
         request = request.to("cpu")
     check_request(ldm, request)
+    check_screening(ldm, options.band_gap_tolerance)
     scale_of_each(options.cfg_scale, list(ldm.conditions))
     plan = Plan(request, num_samples, options.offset, options.seed, ldm.num_atoms_histogram)
     recipe = make_recipe(
@@ -116,37 +117,10 @@ def _make_batch(
     callback: Callback,
     start: Start | None,
 ) -> SampleResult:
-    result = _denoise(ldm, drafts, options, recipe, callback, start)
-    for attempt in range(1, options.max_attempts + 1):
-        found = [_has_required(d, result.crystals, i) for i, d in enumerate(drafts)]
-        wrong = [i for i, has in enumerate(found) if not (has and result.sound[i])]
-        if not wrong:
-            break
-        again = [plan.draft(drafts[i].row, drafts[i].number, attempt) for i in wrong]
-        # Also of a crystal that had them and was not sound: the next one may lack them. A
-        # composition prior meets them by itself.
-        last = attempt == options.max_attempts and ldm.prior is None
-        imposed = torch.tensor([last and bool(draft.missing) for draft in again])
-        again = [require(d) if must else d for d, must in zip(again, imposed, strict=True)]
-        remade = _denoise(ldm, again, options, recipe, callback, start)
-        remade.attempts = remade.attempts + attempt
-        remade.imposed = imposed
-        result = _replace(result, remade, wrong)
-    return result
+    def make(drafts: list[Draft]) -> SampleResult:
+        return _denoise(ldm, drafts, options, recipe, callback, start)
 
-
-def _has_required(draft: Draft, crystals: CrystalBatch, i: int) -> bool:
-    if not draft.rules.required:
-        return True
-    present = set(crystals.atomic_numbers[i].tolist())
-    return all(atomic_number(symbol) in present for symbol in draft.rules.required)
-
-
-def _replace(result: SampleResult, remade: SampleResult, rows: Sequence[int]) -> SampleResult:
-    joined = SampleResult.cat([result, remade])
-    order = torch.arange(len(result))
-    order[torch.tensor(rows)] = len(result) + torch.arange(len(rows))
-    return joined[order]
+    return make_until_right(make, drafts, plan, options, ldm.prior is not None)
 
 
 @torch.inference_mode()
@@ -234,6 +208,7 @@ def _denoise(
         attempts=torch.ones(count, dtype=torch.long),
         imposed=torch.zeros(count, dtype=torch.bool),
         sound=shortest_distances(crystals) >= options.min_distance,
+        on_target=on_target(crystals, options.band_gap_tolerance),
         trajectory=frames if options.trajectory else None,
     )
 

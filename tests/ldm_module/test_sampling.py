@@ -11,6 +11,7 @@ from crystal_ldm.checkpoints import save_safetensors
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.distances import shortest_distances
 from crystal_ldm.errors import CrystalLDMError, RequestError
+from crystal_ldm.evaluate.band_gap import predict_band_gaps
 from crystal_ldm.ldm_module import LDMModule, SampleResult, SamplerStep, StopSampling
 from crystal_ldm.recipe import from_recipe, write_recipe
 
@@ -114,6 +115,38 @@ def test_crystals_with_atoms_too_close_are_made_again(
     assert_same(
         made, tiny_ldm.sample(request_batch, 20, min_distance=limit, batch_size=7, **options)
     )
+
+
+def test_crystals_predicted_far_from_their_band_gap_are_made_again(tiny_ldm: LDMModule) -> None:
+    request = CrystalBatch.from_formulas(["SrTiO3", "NaCl"], band_gap=[2.0, None])
+    options = {"sampling_steps": 3, "max_attempts": 4, "min_distance": 0}
+    drawn = tiny_ldm.sample(request, 20, **options)
+    assert bool(drawn.on_target.all())
+    asked = drawn.row == 0
+    error = torch.from_numpy(predict_band_gaps(drawn.crystals) - 2.0).abs()
+    tolerance = float(error[asked].nanmedian())
+    far = asked & ~(error <= tolerance)
+    assert 0 < int(far.sum()) < 20
+    made = tiny_ldm.sample(request, 20, band_gap_tolerance=tolerance, **options)
+    assert torch.equal(made.attempts > 1, far)
+    assert_same(drawn[(~far).nonzero().flatten()], made[(~far).nonzero().flatten()])
+    near = torch.from_numpy(predict_band_gaps(made.crystals) - 2.0).abs() <= tolerance
+    assert torch.equal(made.on_target, near | ~asked) and bool(made.on_target[far].any())
+    assert made.acceptance_rate == int(made.on_target.sum()) / int(made.attempts.sum()) < 1
+    again = tiny_ldm.sample(request, 20, band_gap_tolerance=tolerance, batch_size=7, **options)
+    assert_same(made, again)
+
+
+def test_a_model_without_band_gaps_cannot_be_held_to_one(tiny_ldm: LDMModule) -> None:
+    network = tiny_ldm.sampler_network
+    gap = network.conditions.pop("band_gap")
+    try:
+        with pytest.raises(
+            RequestError, match=r"band_gap_tolerance .* has composition\. Leave it 0"
+        ):
+            tiny_ldm.sample(None, 1, band_gap_tolerance=0.3)
+    finally:
+        network.conditions["band_gap"] = gap
 
 
 def test_required_elements_are_imposed_on_crystals_that_are_never_sound(

@@ -20,6 +20,8 @@ DEFAULTS: dict[str, Any] = {
     "cfg_interval": (0.0, 1.0),
     "temperature": 1.0,
     "min_distance": 0.5,
+    "band_gap_tolerance": 0.0,
+    "max_attempts": 5,
     "precision": "float32",
     "device": "cpu",
     "batch_size": AUTO,
@@ -36,6 +38,9 @@ class AdvancedControls(Panel):
         cfg_interval: the part of the diffusion time in which guidance acts, as two fractions.
         temperature: factor on the standard deviation of all noise drawn.
         min_distance: crystals with two atoms closer than this, Å, are made again; 0: never.
+        band_gap_tolerance: crystals predicted farther than this from their band gap, eV, are made
+            again; 0: never.
+        max_attempts: how often a crystal is made again.
         precision: "float32" or "bfloat16".
         device: "cpu" or a GPU that torch sees.
         batch_size: crystals made at once; 0: as many as is quickest.
@@ -47,6 +52,8 @@ class AdvancedControls(Panel):
     cfg_interval = tl.Tuple(tl.Float(), tl.Float(), default_value=DEFAULTS["cfg_interval"])
     temperature = tl.Float(DEFAULTS["temperature"], min=0, max=2)
     min_distance = tl.Float(DEFAULTS["min_distance"], min=0, max=3)
+    band_gap_tolerance = tl.Float(DEFAULTS["band_gap_tolerance"], min=0, max=10)
+    max_attempts = tl.Int(DEFAULTS["max_attempts"], min=1, max=1000)
     precision = tl.Unicode(DEFAULTS["precision"])
     device = tl.Unicode(DEFAULTS["device"])
     batch_size = tl.Int(DEFAULTS["batch_size"], min=0, max=4096)
@@ -64,6 +71,8 @@ class AdvancedControls(Panel):
             "cfg_interval": ipw.FloatRangeSlider(min=0, max=1, **fill),
             "temperature": ipw.FloatSlider(min=0, max=2, **fill),
             "min_distance": ipw.BoundedFloatText(min=0, max=3, step=0.1),
+            "band_gap_tolerance": ipw.BoundedFloatText(min=0, max=10, step=0.1),
+            "max_attempts": ipw.BoundedIntText(min=1, max=1000),
             "precision": ipw.Dropdown(options=["float32", "bfloat16"]),
             "device": ipw.Dropdown(options=list(devices)),
             "batch_size": ipw.BoundedIntText(min=0, max=4096),
@@ -78,6 +87,11 @@ class AdvancedControls(Panel):
                 "Shortest distance, Å",
                 "Crystals with two atoms closer than this are made again; 0: they are kept",
             ),
+            "band_gap_tolerance": (
+                "Gap within, eV",
+                "Crystals predicted farther from the gap asked for are made again; 0: kept",
+            ),
+            "max_attempts": ("Attempts", "How often a crystal that is not right is made again"),
             "precision": ("Precision", "float32 is the reference; the recipe records the choice"),
             "device": ("Device", "Where the model runs"),
             "batch_size": (

@@ -1,12 +1,13 @@
 """Band gaps by an independent judge and by the project's own predictor."""
 
 from crystal_ldm.evaluate.band_gap.judges import JUDGES, BandGaps, judge_band_gaps, judge_note
-from crystal_ldm.evaluate.band_gap.predictor import predictor_card
+from crystal_ldm.evaluate.band_gap.predictor import predict_band_gaps, predictor_card
 
 __all__ = [
     "JUDGES",
     "BandGaps",
     "judge_band_gaps",
     "judge_note",
+    "predict_band_gaps",
     "predictor_card",
 ]

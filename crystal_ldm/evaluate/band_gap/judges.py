@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 
 from crystal_ldm.errors import EvaluationError, suggest
 from crystal_ldm.evaluate.band_gap.cgcnn import judge_with_cgcnn
-from crystal_ldm.evaluate.band_gap.predictor import predict_band_gap, predictor_card
+from crystal_ldm.evaluate.band_gap.predictor import (
+    METAL_PROBABILITY,
+    predict_band_gap,
+    predictor_card,
+)
 from crystal_ldm.evaluate.inputs import read_crystals
 from crystal_ldm.evaluate.workers import Executor, PackedCrystal
 from crystal_ldm.evaluate.workers.executor import Progress, borrow_or_open
@@ -21,7 +25,6 @@ Judge = Callable[[PackedCrystal], tuple[float, float]]
 JUDGES: dict[str, Judge] = {"cgcnn": judge_with_cgcnn, "own": predict_band_gap}
 """Each returns the gap in eV as if not metallic, and the probability of being a metal."""
 
-METAL_PROBABILITY = 0.5
 # `python benchmarks/quality.py judges`; CGCNN's training data may hold some of these crystals.
 _CGCNN_ERRORS = {"mae": 0.258, "metal_accuracy": 0.915, "n": 983}
 

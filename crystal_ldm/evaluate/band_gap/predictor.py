@@ -7,17 +7,26 @@ returned by `predictor_card`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.band_gap.features import NUM_FEATURES, band_gap_features
 from crystal_ldm.evaluate.workers.packed import PackedCrystal
+
+if TYPE_CHECKING:
+    from crystal_ldm.crystals import CrystalBatch
+
+METAL_PROBABILITY = 0.5
+"""From this probability on a crystal counts as a metal, with a gap of 0."""
 
 WEIGHTS = Path(__file__).parent / "weights" / "band_gap.safetensors"
 
@@ -74,9 +83,43 @@ def predict_band_gap(crystal: PackedCrystal) -> tuple[float, float]:
         EvaluationError: if the weights are missing or broken.
     """
     net, _ = _load()
+    features = torch.from_numpy(band_gap_features(crystal))[None]
     with torch.no_grad():
-        gap, metal = net.predict(torch.from_numpy(band_gap_features(crystal))[None])
+        gap, metal = net.predict(features)
     return float(gap), float(metal)
+
+
+def predict_band_gaps(crystals: CrystalBatch) -> NDArray[np.float64]:
+    """Return band gaps (B,) in eV: 0 for likely metals, nan where atoms have no neighbours.
+
+    In this process and all at once, for crystals that are being made; many finished ones are
+    judged sooner by `judge_band_gaps`, in processes of their own.
+
+    Raises:
+        EvaluationError: if the weights are missing or broken.
+    """
+    assert crystals.frac_coords is not None and crystals.lattices is not None
+    net, _ = _load()
+    features, rows = [], []
+    for i, (numbers, coords, lattice, n) in enumerate(
+        zip(
+            crystals.atomic_numbers.numpy(),
+            crystals.frac_coords.numpy(),
+            crystals.lattices.numpy(),
+            crystals.num_atoms.tolist(),
+            strict=True,
+        )
+    ):
+        packed = PackedCrystal.from_arrays(numbers[:n], coords[:n], lattice)
+        with contextlib.suppress(ValueError):  # no neighbours
+            features.append(band_gap_features(packed))
+            rows.append(i)
+    gaps = np.full(len(crystals), np.nan)
+    if rows:
+        with torch.no_grad():
+            gap, metal = net.predict(torch.from_numpy(np.stack(features)))
+        gaps[rows] = torch.where(metal >= METAL_PROBABILITY, 0.0, gap).numpy()
+    return gaps
 
 
 def predictor_card() -> dict[str, Any]:
@@ -88,7 +131,6 @@ def predictor_card() -> dict[str, Any]:
 def _load() -> tuple[BandGapNet, dict[str, Any]]:
     from safetensors import SafetensorError, safe_open
 
-    torch.set_num_threads(1)
     try:
         with safe_open(WEIGHTS, "pt") as file:
             card: dict[str, Any] = json.loads(file.metadata()["card"])

@@ -1,0 +1,47 @@
+"""Generated crystals against the band gap that was asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.errors import RequestError
+
+if TYPE_CHECKING:
+    from crystal_ldm.ldm_module.ldm_module import LDMModule
+
+BAND_GAP = "band_gap"
+
+
+def check_screening(ldm: LDMModule, tolerance: float) -> None:
+    """See that crystals can be compared with a target.
+
+    Raises:
+        RequestError: if the model has no condition `band_gap`.
+    """
+    if tolerance > 0 and BAND_GAP not in ldm.conditions:
+        raise RequestError(
+            "band_gap_tolerance compares crystals with the band gap that was asked for, and this "
+            f"model takes none: it has {', '.join(ldm.conditions) or 'no condition'}. Leave it 0."
+        )
+
+
+def on_target(crystals: CrystalBatch, tolerance: float) -> Tensor:
+    """Return (B,) bool, whether the predicted gap is within `tolerance` (eV) of the target.
+
+    The predictor is the project's own (`crystal_ldm.evaluate.band_gap`). A crystal without a target
+    is on target, and so is each where the tolerance is 0; one that has no neighbours is not.
+    """
+    right = torch.ones(len(crystals), dtype=torch.bool)
+    targets = crystals.conditions.get(BAND_GAP)
+    if tolerance == 0 or not isinstance(targets, Tensor):
+        return right
+    from crystal_ldm.evaluate.band_gap import predict_band_gaps
+
+    given = targets.isfinite()
+    gaps = torch.from_numpy(predict_band_gaps(crystals[given.nonzero().flatten()]))
+    right[given] = (gaps - targets[given]).abs() <= tolerance  # nan is near nothing
+    return right
