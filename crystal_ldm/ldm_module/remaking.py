@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import atomic_number
@@ -31,21 +32,33 @@ def make_until_right(
     """
     result = make(drafts)
     for attempt in range(1, options.max_attempts + 1):
-        found = [_has_required(d, result.crystals, i) for i, d in enumerate(drafts)]
-        right = result.sound & result.on_target
-        wrong = [i for i, has in enumerate(found) if not (has and right[i])]
-        if not wrong:
+        merits = _merits(drafts, result)
+        wrong = (merits < _RIGHT).nonzero().flatten()
+        if not len(wrong):
             break
-        again = [plan.draft(drafts[i].row, drafts[i].number, attempt) for i in wrong]
+        places = [(drafts[i].row, drafts[i].number) for i in wrong.tolist()]
+        again = [plan.draft(row, number, attempt) for row, number in places]
         # Also of a crystal that had them and was wrong otherwise: the next one may lack them.
         last = attempt == options.max_attempts and not has_prior
         imposed = torch.tensor([last and bool(draft.missing) for draft in again])
         again = [require(d) if must else d for d, must in zip(again, imposed, strict=True)]
         remade = make(again)
-        remade.attempts = remade.attempts + attempt
         remade.imposed = imposed
-        result = _replace(result, remade, wrong)
+        # The last one is kept, unless it misses something that weighs more.
+        kept = (_merits(again, remade) >= merits[wrong]).nonzero().flatten()
+        if len(kept):
+            result = _replace(result, remade[kept], wrong[kept])
+        result.attempts[wrong] = attempt + 1
     return result
+
+
+_RIGHT = 7
+
+
+def _merits(drafts: Sequence[Draft], result: SampleResult) -> Tensor:
+    """Return (B,) 4 for the required elements, 2 for sound distances, 1 for the band gap, added."""
+    found = [_has_required(d, result.crystals, i) for i, d in enumerate(drafts)]
+    return 4 * torch.tensor(found) + 2 * result.sound + result.on_target
 
 
 def _has_required(draft: Draft, crystals: CrystalBatch, i: int) -> bool:
@@ -55,8 +68,8 @@ def _has_required(draft: Draft, crystals: CrystalBatch, i: int) -> bool:
     return all(atomic_number(symbol) in present for symbol in draft.rules.required)
 
 
-def _replace(result: SampleResult, remade: SampleResult, rows: Sequence[int]) -> SampleResult:
+def _replace(result: SampleResult, remade: SampleResult, rows: Tensor) -> SampleResult:
     joined = SampleResult.cat([result, remade])
     order = torch.arange(len(result))
-    order[torch.tensor(rows)] = len(result) + torch.arange(len(rows))
+    order[rows] = len(result) + torch.arange(len(rows))
     return joined[order]

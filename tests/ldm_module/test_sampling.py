@@ -137,6 +137,18 @@ def test_crystals_predicted_far_from_their_band_gap_are_made_again(tiny_ldm: LDM
     assert_same(made, again)
 
 
+def test_a_sound_crystal_is_not_given_up_for_a_band_gap(tiny_ldm: LDMModule) -> None:
+    request = CrystalBatch.from_formulas(["SrTiO3"], band_gap=[2.0])
+    options = {"sampling_steps": 3, "max_attempts": 4}
+    drawn = tiny_ldm.sample(request, 30, min_distance=0, **options)
+    limit = float(shortest_distances(drawn.crystals).median())
+    first = shortest_distances(drawn.crystals) >= limit
+    made = tiny_ldm.sample(request, 30, min_distance=limit, band_gap_tolerance=1e-9, **options)
+    assert not made.on_target.any() and bool((made.attempts == 5).all())
+    assert 0 < int(first.sum()) < 30 and bool(made.sound[first].all())
+    assert torch.equal(made.sound, shortest_distances(made.crystals) >= limit)
+
+
 def test_a_model_without_band_gaps_cannot_be_held_to_one(tiny_ldm: LDMModule) -> None:
     network = tiny_ldm.sampler_network
     gap = network.conditions.pop("band_gap")
