@@ -87,6 +87,9 @@ def _generate(
     callback: Callback,
     start: Start | None,
 ) -> Iterator[SampleResult]:
+    def make(drafts: list[Draft]) -> SampleResult:
+        return _denoise(ldm, drafts, options, recipe, callback, start)
+
     drafts = [plan.draft(row, number) for row, number in places]
     # Crystals of similar size share a batch: little padding. Each knows its place in the request.
     # Those whose elements the model draws itself are guided by them differently: see `_denoise`.
@@ -99,28 +102,13 @@ def _generate(
         size = sum(_is_open(draft) == _is_open(drafts[0]) for draft in drafts[:size])
         batch, drafts = drafts[:size], drafts[size:]
         try:
-            yield _make_batch(ldm, plan, batch, options, recipe, callback, start)
+            yield make_until_right(make, batch, plan, options, ldm.prior is not None)
         except StopSampling:
             return
 
 
 def _is_open(draft: Draft) -> bool:
     return bool((draft.known == 0).any())
-
-
-def _make_batch(
-    ldm: LDMModule,
-    plan: Plan,
-    drafts: list[Draft],
-    options: SamplingOptions,
-    recipe: dict[str, Any],
-    callback: Callback,
-    start: Start | None,
-) -> SampleResult:
-    def make(drafts: list[Draft]) -> SampleResult:
-        return _denoise(ldm, drafts, options, recipe, callback, start)
-
-    return make_until_right(make, drafts, plan, options, ldm.prior is not None)
 
 
 @torch.inference_mode()

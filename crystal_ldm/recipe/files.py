@@ -115,6 +115,7 @@ def _from_zip(content: bytes, name: str) -> str:
         if isinstance(error, DataError):
             raise
         raise DataError(f"The archive {name} is damaged or cut short ({error}).") from error
-    except RuntimeError as error:  # encrypted, or (NotImplementedError) an unknown compression
+    except RuntimeError as error:
+        # An encrypted member; the subclass NotImplementedError means an unknown compression.
         raise DataError(f"The archive {name} cannot be read ({error}).") from error
     raise DataError(f"The archive {name} holds neither a recipe.json nor a CIF.")

@@ -219,9 +219,9 @@ class VAEModule(pl.LightningModule):
         generator = generator or torch_generator(self.seed)
         if isinstance(batch, CrystalBatch):
             self.check(batch)
-        items = self.training_items(batch) if isinstance(batch, CrystalBatch) else batch
-        atoms = items.crystals
-        mean, log_variance = self._posterior(items)
+            batch = self.training_items(batch)
+        atoms = batch.crystals
+        mean, log_variance = self._posterior(batch)
         latents = mean + (0.5 * log_variance).exp() * randn_like(mean, generator)
         latents = latents + extra_noise(latents, self.latent_noise, generator)
         known = atoms.atomic_numbers * known_pattern(atoms, generator)
@@ -234,10 +234,10 @@ class VAEModule(pl.LightningModule):
                 output,
                 atoms.frac_coords,
                 atoms.mask,
-                items.axis_scale,
+                batch.axis_scale,
                 self.coordinate_beta,
             ),
-            "lattice": losses.lattice_loss(output, items.lattice, self.lattice_beta),
+            "lattice": losses.lattice_loss(output, batch.lattice, self.lattice_beta),
             "kl": losses.kl_divergence(mean, log_variance, atoms.mask),
         }
         means = {name: value.mean() for name, value in parts.items()}

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.band_gap.features import NUM_FEATURES, band_gap_features
+from crystal_ldm.evaluate.inputs import read_crystals
 from crystal_ldm.evaluate.workers.packed import PackedCrystal
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def predict_band_gap(crystal: PackedCrystal) -> tuple[float, float]:
 
 
 def predict_band_gaps(crystals: CrystalBatch) -> NDArray[np.float64]:
-    """Return band gaps (B,) in eV: 0 for likely metals, nan where atoms have no neighbours.
+    """Return band gaps (B,) in eV: 0 for likely metals, nan where there is none to predict.
 
     In this process and all at once, for crystals that are being made; many finished ones are
     judged sooner by `judge_band_gaps`, in processes of their own.
@@ -98,22 +99,13 @@ def predict_band_gaps(crystals: CrystalBatch) -> NDArray[np.float64]:
     Raises:
         EvaluationError: if the weights are missing or broken.
     """
-    assert crystals.frac_coords is not None and crystals.lattices is not None
     net, _ = _load()
     features, rows = [], []
-    for i, (numbers, coords, lattice, n) in enumerate(
-        zip(
-            crystals.atomic_numbers.numpy(),
-            crystals.frac_coords.numpy(),
-            crystals.lattices.numpy(),
-            crystals.num_atoms.tolist(),
-            strict=True,
-        )
-    ):
-        packed = PackedCrystal.from_arrays(numbers[:n], coords[:n], lattice)
+    for i, packed in enumerate(read_crystals(crystals, allow_empty=True).crystals):
         with contextlib.suppress(ValueError):  # no neighbours
-            features.append(band_gap_features(packed))
-            rows.append(i)
+            if packed is not None:
+                features.append(band_gap_features(packed))
+                rows.append(i)
     gaps = np.full(len(crystals), np.nan)
     if rows:
         with torch.no_grad():
