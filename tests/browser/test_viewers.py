@@ -77,6 +77,7 @@ def test_images_and_supercell_change_the_stage(seen: Visit) -> None:
     seen.shot("supercell", FIRST)
     page.select_option(f"{FIRST} .cl-toolbar select", "1 × 1 × 1")
     seen.wait_atoms(FIRST, PEROVSKITE)
+    assert seen.atoms(FIRST) == PEROVSKITE
 
 
 def test_png_is_downloaded(seen: Visit) -> None:

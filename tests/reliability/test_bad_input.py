@@ -135,7 +135,7 @@ OPTIONS: dict[str, Any] = {
     "sampler": "ddim", "sampling_steps": 3, "eta": 0.0, "cfg_scale": {"band_gap": 2.0},
     "cfg_interval": [0.0, 1.0], "temperature": 1.0, "seed": 0, "batch_size": "auto",
     "precision": "float32", "offset": 0, "trajectory": False, "max_attempts": 2,
-    "min_distance": 0.5,
+    "min_distance": 0.5, "band_gap_tolerance": 0.3,
 }  # fmt: skip
 
 
@@ -154,6 +154,7 @@ def test_parameters_of_a_request(tiny_ldm: LDMModule, request_: Any, how: Any, c
                 *(given_as.as_symbols(values[n], n) for n in ("required", "allowed", "forbidden")),
             )
             tiny_ldm.iter_sample(request, count, **{str(n): v for n, v in how.items()})
+            assert isinstance(count, int) and count >= 1
 
 
 # --- files of crystals ---
@@ -199,7 +200,8 @@ def test_cifs(content: bytes) -> None:
 def test_files_to_evaluate(tmp_path: Path, content: bytes, name: str) -> None:
     (tmp_path / name).write_bytes(content)
     with only_documented_errors():
-        read_crystals(tmp_path / name)
+        found = read_crystals(tmp_path / name)
+        assert len(found.crystals) == len(found.errors) > 0
 
 
 @given(damaged(tables))
@@ -271,7 +273,7 @@ def test_request_files(clone: Path, content: bytes) -> None:
     file = clone / "many.yaml"
     file.write_bytes(content)
     with only_documented_errors():
-        run_request(file, progress=False)
+        assert run_request(file, progress=False).is_dir()
 
 
 @given(data=st.data())
@@ -329,7 +331,8 @@ def test_models(tmp_path: Path, model_bytes: bytes, data: st.DataObject) -> None
     damaged_header = data.draw(damaged(lambda: [model_bytes[:header], model_bytes[:8]]))
     (tmp_path / "m.safetensors").write_bytes(damaged_header + model_bytes[header:])
     with only_documented_errors():
-        Checkpoint.read(tmp_path / "m.safetensors")
+        checkpoint = Checkpoint.read(tmp_path / "m.safetensors")
+        assert {"kind", "config"} <= set(checkpoint.metadata)
 
 
 @given(data=st.data())
