@@ -41,13 +41,6 @@ def torch_generator(seed: int, *path: int, device: torch.device | str = "cpu") -
     return torch.Generator(device).manual_seed(state)
 
 
-def processor_generator(generator: torch.Generator) -> torch.Generator:
-    """Return `generator`, or one on the processor with the same seed if it is a card's."""
-    if generator.device.type == "cpu":
-        return generator
-    return torch.Generator().manual_seed(generator.initial_seed())
-
-
 def uniform(shape: Sequence[int], generator: torch.Generator) -> Tensor:
     """Draw uniform numbers from 0 to 1 where the generator is."""
     return torch.rand(shape, generator=generator, device=generator.device)

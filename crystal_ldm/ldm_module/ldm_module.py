@@ -15,7 +15,7 @@ from crystal_ldm.ldm_module.diffusion import SamplerStep, diffusion_loss
 from crystal_ldm.ldm_module.latent_model import LatentModel
 from crystal_ldm.ldm_module.latents import LatentBatch
 from crystal_ldm.ldm_module.result import SampleResult
-from crystal_ldm.random import normal, processor_generator, torch_generator
+from crystal_ldm.random import normal, torch_generator
 
 
 class LDMModule(LatentModel):
@@ -38,9 +38,12 @@ class LDMModule(LatentModel):
         if isinstance(batch, CrystalBatch):
             batch = self.training_items(batch)
         crystals, latents, mask = batch.crystals, batch.latents, batch.crystals.mask
-        # The coefficients of the timesteps are looked up on the processor.
-        draw = processor_generator(generator)
-        t = torch.randint(self.diffusion.timesteps, (len(batch),), generator=draw)
+        t = torch.randint(
+            self.diffusion.timesteps,
+            (len(batch),),
+            generator=generator,
+            device=generator.device,
+        )
         noise = normal(latents.shape, generator).to(latents)
         x_t = self.diffusion.q_sample(latents, t, noise)
         known, encoded = network.drop(crystals.atomic_numbers, batch.encoded, generator)
@@ -53,10 +56,13 @@ class LDMModule(LatentModel):
 
     def training_step(self, batch: LatentBatch, batch_idx: int) -> Tensor:
         """Lightning's training step; all random numbers depend on seed and step alone."""
-        generator = torch_generator(self.seed, 1, self.global_step, device=self.device)
-        parts = self.calculate_loss(batch, generator)
+        parts = self.calculate_loss(batch, self.step_generator())
         self.step_metrics = {name: value.detach() for name, value in parts.items()}
         return parts["loss"]
+
+    def step_generator(self) -> torch.Generator:
+        """Return the generator of all random numbers of the present training step."""
+        return torch_generator(self.seed, 1, self.global_step, device=self.device)
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Update the averaged weights."""

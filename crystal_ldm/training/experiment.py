@@ -27,6 +27,7 @@ class TrainingOptions:
     batch_size: int = 128
     precision: str = "32-true"
     compile: bool = False
+    cuda_graphs: bool = False
     gradient_clip: float = 1.0
     checkpoint_minutes: float = 3.0
     log_every: int = 50

@@ -251,10 +251,13 @@ class VAEModule(pl.LightningModule):
 
     def training_step(self, batch: VAEItems, batch_idx: int) -> Tensor:
         """Lightning's training step; the noise depends on seed and step alone."""
-        generator = torch_generator(self.seed, 1, self.global_step, device=self.device)
-        parts = self.calculate_loss(batch, generator)
+        parts = self.calculate_loss(batch, self.step_generator())
         self.step_metrics = {name: value.detach() for name, value in parts.items()}
         return parts["loss"]
+
+    def step_generator(self) -> torch.Generator:
+        """Return the generator of all random numbers of the present training step."""
+        return torch_generator(self.seed, 1, self.global_step, device=self.device)
 
     def validation_metrics(self, batch: VAEItems, index: int) -> dict[str, Tensor]:
         """Return the loss on a held-out batch, with noise that depends on its index alone."""

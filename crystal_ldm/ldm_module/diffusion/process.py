@@ -47,8 +47,7 @@ class GaussianDiffusion:
     """Forward process, its posterior, and the reading of a network's output.
 
     A timestep argument `t` is an int, or a LongTensor (B,) with one for each sample. Coefficients
-    are computed in float64 on the CPU and then moved to the sample: timesteps drawn on the CPU
-    spare a GPU the wait.
+    are computed in float64 where `t` is, and then moved to the sample.
 
     At t = T - 1 of the cosine schedule alpha_bar is 2e-9: x0 read from predicted noise would
     carry the network's error 20,000-fold. Prediction of v or x0 has no such division. For noise,
@@ -107,9 +106,23 @@ class GaussianDiffusion:
         # One more entry: timestep -1, the clean sample, is the last index.
         return torch.cat([self.schedule.alphas_cumprod, torch.ones(1, dtype=torch.float64)])
 
+    @cached_property
+    def _alpha_bar_on(self) -> dict[torch.device, Tensor]:
+        return {}
+
     def alpha_bar(self, t: int | Tensor) -> Tensor:
-        """Return alpha_bar at `t` as float64 on the CPU, of the shape of `t`; 1 at t = -1."""
-        return self._alpha_bar[t.cpu() if isinstance(t, Tensor) else t]
+        """Return alpha_bar at `t` as float64, of the shape of `t`; 1 at t = -1.
+
+        It is where `t` is if that is a CUDA card, which thus is not waited for; else on the CPU,
+        since other cards have no float64.
+        """
+        if not isinstance(t, Tensor):
+            return self._alpha_bar[t]
+        if t.device.type != "cuda":
+            return self._alpha_bar[t.cpu()]
+        if t.device not in self._alpha_bar_on:
+            self._alpha_bar_on[t.device] = self._alpha_bar.to(t.device)
+        return self._alpha_bar_on[t.device][t]
 
     def noise_level(self, t: int) -> float:
         """Return sqrt(1 - alpha_bar_t), the noise's standard deviation in x_t."""

@@ -1,0 +1,143 @@
+"""Loss and gradient of a training step as one CUDA graph."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from crystal_ldm.errors import ConfigError
+
+Shapes = tuple[torch.Size, ...]
+
+
+class CudaGraphs(pl.Callback):
+    """Give the card a step's loss and gradient as one graph.
+
+    Models of this size keep a card busy for a few microseconds an operation, less than a processor
+    takes to launch it. Each shape of batch is computed as ever when it is first met (which also
+    compiles what `compile` asks for), captured the second time, and replayed from then on. Batches,
+    random numbers and losses are those of steps without graphs, the latter to rounding.
+    """
+
+    def __init__(self) -> None:
+        self.met: set[Shapes] = set()
+        self.steps: dict[Shapes, CapturedStep] = {}
+        self.pool: Any = None
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Take the place of the module's training step and backward pass.
+
+        Raises:
+            ConfigError: unless it is trained on one CUDA card, each batch a step of its own and
+                its gradient not scaled.
+        """
+        if trainer.strategy.root_device.type != "cuda" or trainer.world_size > 1:
+            raise ConfigError(
+                "training.cuda_graphs needs one CUDA card; here the model is trained on "
+                f"{trainer.world_size} x {trainer.strategy.root_device.type}. Leave it out."
+            )
+        if trainer.precision == "16-mixed" or trainer.accumulate_grad_batches != 1:
+            raise ConfigError(
+                "training.cuda_graphs takes gradients as they are: use precision bf16-mixed "
+                f"instead of {trainer.precision}, and one batch a step instead of "
+                f"{trainer.accumulate_grad_batches}."
+            )
+        module: Any = pl_module
+        whole_step = module.training_step
+        replayed: list[CapturedStep] = []
+
+        def training_step(batch: Any, batch_idx: int) -> Tensor:
+            replayed.clear()
+            step = self._step(module, batch)
+            if step is None:
+                return whole_step(batch, batch_idx)
+            replayed.append(step)
+            module.step_metrics = step.run(batch, module.step_generator().initial_seed())
+            return module.step_metrics["loss"]
+
+        def backward(loss: Tensor, *_: Any) -> None:
+            if replayed:
+                replayed[0].give_gradients()
+            else:
+                loss.backward()
+
+        module.training_step, module.backward = training_step, backward
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Give the module its own step back, and free the graphs."""
+        for name in ("training_step", "backward"):
+            pl_module.__dict__.pop(name, None)
+        self.steps.clear()
+
+    def _step(self, module: Any, batch: Any) -> CapturedStep | None:
+        shapes = tuple(tensor.shape for tensor in tensors(batch))
+        if shapes not in self.met:
+            self.met.add(shapes)
+            return None
+        if shapes not in self.steps:
+            # The graphs run one after the other, so that they can share memory.
+            self.pool = self.pool or torch.cuda.graph_pool_handle()
+            self.steps[shapes] = CapturedStep(module, batch, self.pool)
+        return self.steps[shapes]
+
+
+class CapturedStep:
+    """Loss and gradient for batches of one shape, captured from `module.calculate_loss`.
+
+    Args:
+        module: the model, on a CUDA card.
+        batch: a batch on the card; its memory is the graph's input from now on.
+        pool: memory that graphs share.
+
+    Raises:
+        ConfigError: if the step waits for the card, as a condition of the user's own may.
+    """
+
+    def __init__(self, module: Any, batch: Any, pool: Any) -> None:
+        self.inputs = tensors(batch)
+        self.generator = torch.Generator(module.device)
+        self.parameters = [p for p in module.parameters() if p.requires_grad]
+        self.graph = torch.cuda.CUDAGraph()
+        self.graph.register_generator_state(self.generator)
+        for parameter in self.parameters:
+            parameter.grad = None
+        try:
+            with torch.cuda.graph(self.graph, pool=pool):
+                parts = module.calculate_loss(batch, self.generator)
+                with torch.autocast("cuda", enabled=False):
+                    parts["loss"].backward()
+        except RuntimeError as error:
+            raise ConfigError(
+                "This model's training step cannot be captured as a CUDA graph "
+                f"({str(error).splitlines()[0][:120]}): something in it waits for the card. Leave "
+                "out training.cuda_graphs, or see that no condition reads values back."
+            ) from error
+        self.metrics = {name: value.detach() for name, value in parts.items()}
+        self.gradients = [parameter.grad for parameter in self.parameters]
+
+    def run(self, batch: Any, seed: int) -> dict[str, Tensor]:
+        """Return the loss and its parts; they and the gradients are valid until the next run."""
+        torch._foreach_copy_(self.inputs, tensors(batch))
+        self.generator.manual_seed(seed)
+        self.graph.replay()
+        return self.metrics
+
+    def give_gradients(self) -> None:
+        """Hand the last run's gradients to the parameters."""
+        for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
+            parameter.grad = gradient
+
+
+def tensors(batch: Any) -> list[Tensor]:
+    """Return all tensors of a batch made of dataclasses, dictionaries and tensors, in order."""
+    if isinstance(batch, Tensor):
+        return [batch]
+    if dataclasses.is_dataclass(batch):
+        parts = [getattr(batch, field.name) for field in dataclasses.fields(batch)]
+    else:
+        parts = list(batch.values()) if isinstance(batch, dict) else []
+    return [tensor for part in parts for tensor in tensors(part)]
