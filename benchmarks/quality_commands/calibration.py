@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.quality_commands.shared import Row, held_out, request_of, sampling
+from benchmarks.quality_commands.shared import Row, held_out, request_of, sampling, training_part
 from crystal_ldm.data import load_dataset
 from crystal_ldm.evaluate.band_gap import JUDGES, judge_band_gaps
 from crystal_ldm.evaluate.calibration import calibrate_decoding, calibrate_model
@@ -18,15 +18,13 @@ from crystal_ldm.ldm_module import LDMModule
 
 def calibration(model: LDMModule, options: argparse.Namespace) -> list[Row]:
     """Ask for band gaps with the elements left open and let an independent judge say what came."""
-    dataset = load_dataset(options.dataset, options.data_dir, progress=False)
-    train = dataset.indices("train")
-    gaps = np.asarray(dataset.labels["band_gap"])[train]
+    real = training_part(options)
     table = calibrate_model(
         model,
         options.num,
         targets=options.targets,
         scales=options.scales,
-        real=(dataset.batch(train), gaps),
+        real=(real, np.asarray(real.conditions["band_gap"])),
         seed=options.seed,
         sampling=_sampling(options),
         workers=options.workers,

@@ -11,9 +11,8 @@ import torch
 from pymatgen.core import Structure
 
 from benchmarks.quality_commands.evaluation import COMPARED, metric_rows
-from benchmarks.quality_commands.shared import Row, held_out, request_of, sampling
+from benchmarks.quality_commands.shared import Row, held_out, request_of, sampling, training_part
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.data import load_dataset
 from crystal_ldm.evaluate import csp_metrics, evaluate, match_pairs
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.output import min_distance
@@ -129,7 +128,5 @@ def denovo(model: LDMModule, options: argparse.Namespace) -> list[Row]:
     made = model.sample(None, options.num, **sampling(options))
     sound = [is_sound(s) for s in made.to_structures()]
     row: Row = {"n": len(sound), "sound": float(np.mean(sound)), "accepted": made.acceptance_rate}
-    dataset = load_dataset(options.dataset, options.data_dir, progress=False)
-    known = dataset.batch(dataset.indices("train"))
-    judged = evaluate(made, known, metrics=COMPARED, workers=options.workers)
+    judged = evaluate(made, training_part(options), metrics=COMPARED, workers=options.workers)
     return [row, *metric_rows(judged)]

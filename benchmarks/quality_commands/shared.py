@@ -44,6 +44,12 @@ def held_out(options: argparse.Namespace, vae: VAEModule) -> CrystalBatch:
     return batch[torch.as_tensor(np.sort(order))]
 
 
+def training_part(options: argparse.Namespace) -> CrystalBatch:
+    """Return the crystals of the data set's training part, with their labels."""
+    dataset = load_dataset(options.dataset, options.data_dir, progress=False)
+    return dataset.batch(dataset.indices("train"))
+
+
 def usable(dataset: CrystalDataset, rows: np.ndarray, vae: VAEModule) -> CrystalBatch:
     """Return the crystals of `rows` with elements and sizes that the model knows."""
     batch = dataset.batch(rows)

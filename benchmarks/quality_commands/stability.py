@@ -12,8 +12,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from benchmarks.quality_commands.shared import Row, sampling
-from crystal_ldm.data import load_dataset
+from benchmarks.quality_commands.shared import Row, sampling, training_part
 from crystal_ldm.evaluate import evaluate
 from crystal_ldm.evaluate.reference import Reference
 from crystal_ldm.evaluate.stability import RelaxationSettings, Stability, judge_stability
@@ -44,8 +43,7 @@ def stability(model: LDMModule, options: argparse.Namespace) -> list[Row]:
             run.path, kept, settings=settings, workers=options.workers, progress=True
         )
         seconds = time.perf_counter() - started
-        dataset = load_dataset(options.dataset, options.data_dir, progress=False)
-        known = Reference(dataset.batch(dataset.indices("train")))
+        known = Reference(training_part(options))
         judged = evaluate(run.path, known, metrics=RATES, workers=options.workers)
         table = judged.table.merge(found.table.drop(columns="formula"), on="id", how="left")
         table.to_csv(run.path / "evaluation.csv", index=False)
