@@ -114,7 +114,7 @@ def fit(
         module.set_data(train, info)
     items = module.training_items(train)
     held_out = module.training_items(val)
-    if hasattr(module, "prepare") and not (run_dir / "last.ckpt").is_file():
+    if not (run_dir / "last.ckpt").is_file():
         module.prepare(items, held_out, _print_compositions if progress else None)
     if compile:
         compile_blocks(module)

@@ -270,6 +270,9 @@ class VAEModule(pl.LightningModule):
         lattice = (self._log_lattice(crystals) - self.lattice_mean) / self.lattice_std
         return VAEItems(atoms, lattice, axis_scale(crystals.lattices, crystals.num_atoms))
 
+    def prepare(self, train: VAEItems, held_out: VAEItems, report: Any = None) -> None:
+        """Called by `fit` before the first step of a new training: a VAE needs nothing."""
+
     def configure_optimizers(self) -> Any:
         """Return optimiser and schedule for Lightning."""
         return self.optimizer.build(self.parameters())
