@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from crystal_ldm.checkpoints import Checkpoint, load_module, module_metadata, state_hash
+from crystal_ldm.checkpoints import Checkpoint, load_module, state_hash
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.ldm_module.checks import check_prior, check_sizes
 from crystal_ldm.ldm_module.denoisers import DiT
@@ -19,6 +18,7 @@ from crystal_ldm.ldm_module.diffusion import GaussianDiffusion
 from crystal_ldm.ldm_module.latents import LatentBatch, encode
 from crystal_ldm.ldm_module.network import ConditionedDenoiser
 from crystal_ldm.ldm_module.prior import CompositionPrior, fit_prior
+from crystal_ldm.training.module import TrainedModule
 from crystal_ldm.training.optimizer import Optimizer
 from crystal_ldm.vae_module import VAEModule
 from crystal_ldm.vae_module.vocabulary import element_mask
@@ -26,7 +26,7 @@ from crystal_ldm.vae_module.vocabulary import element_mask
 Report = Callable[[int, float], None]
 
 
-class LatentModel(pl.LightningModule):
+class LatentModel(TrainedModule):
     """What an LDM is made of: a frozen VAE, a denoiser, conditions, a prior; see `LDMModule`.
 
     Holds the statistics of the training set, and is what a checkpoint stores.
@@ -193,10 +193,6 @@ class LatentModel(pl.LightningModule):
         return (encode(self.vae, crystals) - self.latent_mean) / self.latent_std * mask
 
     # Saving and loading
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save configuration and data description beside the weights."""
-        checkpoint["crystal_ldm"] = module_metadata(self)
 
     def export_state(self) -> dict[str, Tensor]:
         """Return what sampling needs: the averaged weights, not those in training."""

@@ -54,16 +54,6 @@ class LDMModule(LatentModel):
         loss = diffusion_loss(self.diffusion, output.float(), latents, t, noise, mask)
         return {"loss": loss.mean()}
 
-    def training_step(self, batch: LatentBatch, batch_idx: int) -> Tensor:
-        """Lightning's training step; all random numbers depend on seed and step alone."""
-        parts = self.calculate_loss(batch, self.step_generator())
-        self.step_metrics = {name: value.detach() for name, value in parts.items()}
-        return parts["loss"]
-
-    def step_generator(self) -> torch.Generator:
-        """Return the generator of all random numbers of the present training step."""
-        return torch_generator(self.seed, 1, self.global_step, device=self.device)
-
     def on_train_batch_end(self, *_: Any) -> None:
         """Update the averaged weights."""
         if self.global_step <= 1:
@@ -75,10 +65,6 @@ class LDMModule(LatentModel):
             list(self.ema.module.parameters()), list(self.network.parameters()), self.ema.n_averaged
         )
         self.ema.n_averaged.add_(1)
-
-    def validation_metrics(self, batch: LatentBatch, index: int) -> dict[str, Tensor]:
-        """Return the averaged weights' loss on a held-out batch, with noise that index decides."""
-        return self.calculate_loss(batch, torch_generator(self.seed, 2, index))
 
     def configure_optimizers(self) -> Any:
         """Return optimiser and schedule for Lightning."""

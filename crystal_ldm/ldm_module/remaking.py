@@ -52,7 +52,7 @@ def make_until_right(
     return result
 
 
-_RIGHT = 7
+_RIGHT = 4 + 2 + 1
 
 
 def _merits(drafts: Sequence[Draft], result: SampleResult) -> Tensor:

@@ -111,11 +111,10 @@ def _from_zip(content: bytes, name: str) -> str:
                         with archive.open(info) as member:
                             inner = member.read(MAX_BYTES + 1)
                         return _from_text(inner, f"'{info.filename}' in {name}")
+    except DataError:  # a ValueError, of a member that was read
+        raise
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(f"The archive {name} is damaged or cut short ({error}).") from error
-    except RuntimeError as error:
-        # An encrypted member; the subclass NotImplementedError means an unknown compression.
+    except RuntimeError as error:  # zipfile's, for an encrypted member or an unknown compression
         raise DataError(f"The archive {name} cannot be read ({error}).") from error
     raise DataError(f"The archive {name} holds neither a recipe.json nor a CIF.")

@@ -98,8 +98,8 @@ def fit(
         trainer_options: further arguments for Lightning's `Trainer`, e.g. `devices`, `strategy`.
 
     Raises:
-        ConfigError: if `choose_by` is neither, or the module cannot be judged by matching; for
-            `cuda_graphs` without a CUDA card, or with several.
+        ConfigError: if `choose_by` is neither, or the module cannot be judged by matching; where
+            `cuda_graphs` cannot be had (see `CudaGraphs`).
         DataError: if too little of the data set can be used by the module.
         CheckpointError: if `last.ckpt` is damaged.
         RunError: if `run_dir` cannot be written, or another process trains there.

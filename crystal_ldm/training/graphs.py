@@ -24,8 +24,8 @@ class CudaGraphs(pl.Callback):
     """
 
     def __init__(self) -> None:
-        self.met: set[Shapes] = set()
-        self.steps: dict[Shapes, CapturedStep] = {}
+        self.steps: dict[Shapes, CapturedStep | None] = {}  # None: met once
+        self.replayed: CapturedStep | None = None
         self.pool: Any = None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -48,22 +48,19 @@ class CudaGraphs(pl.Callback):
             )
         module: Any = pl_module
         whole_step = module.training_step
-        replayed: list[CapturedStep] = []
 
         def training_step(batch: Any, batch_idx: int) -> Tensor:
-            replayed.clear()
-            step = self._step(module, batch)
+            self.replayed = step = self._step(module, batch)
             if step is None:
                 return whole_step(batch, batch_idx)
-            replayed.append(step)
             module.step_metrics = step.run(batch, module.step_generator().initial_seed())
             return module.step_metrics["loss"]
 
         def backward(loss: Tensor, *_: Any) -> None:
-            if replayed:
-                replayed[0].give_gradients()
-            else:
+            if self.replayed is None:
                 loss.backward()
+            else:
+                self.replayed.give_gradients()
 
         module.training_step, module.backward = training_step, backward
 
@@ -72,17 +69,19 @@ class CudaGraphs(pl.Callback):
         for name in ("training_step", "backward"):
             pl_module.__dict__.pop(name, None)
         self.steps.clear()
+        self.replayed = None
 
     def _step(self, module: Any, batch: Any) -> CapturedStep | None:
         shapes = tuple(tensor.shape for tensor in tensors(batch))
-        if shapes not in self.met:
-            self.met.add(shapes)
-            return None
-        if shapes not in self.steps:
-            # The graphs run one after the other, so that they can share memory.
-            self.pool = self.pool or torch.cuda.graph_pool_handle()
-            self.steps[shapes] = CapturedStep(module, batch, self.pool)
-        return self.steps[shapes]
+        step = None
+        if shapes in self.steps:
+            step = self.steps[shapes]
+            if step is None:
+                # The graphs run one after the other, so that they can share memory.
+                self.pool = self.pool or torch.cuda.graph_pool_handle()
+                step = CapturedStep(module, batch, self.pool)
+        self.steps[shapes] = step
+        return step
 
 
 class CapturedStep:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from crystal_ldm.checkpoints import Checkpoint, load_module, module_metadata
+from crystal_ldm.checkpoints import Checkpoint, load_module
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.crystals.lattice import lattice_to_log, log_to_lattice, scale_by_atoms
 from crystal_ldm.errors import RequestError
 from crystal_ldm.random import torch_generator
+from crystal_ldm.training.module import TrainedModule
 from crystal_ldm.training.optimizer import Optimizer
 from crystal_ldm.vae_module import losses
 from crystal_ldm.vae_module.decoder import Decoder, DecoderOutput
@@ -24,7 +24,7 @@ from crystal_ldm.vae_module.noise import extra_noise, known_pattern, randn_like
 from crystal_ldm.vae_module.vocabulary import check_atoms, element_mask
 
 
-class VAEModule(pl.LightningModule):
+class VAEModule(TrainedModule):
     """KL-regularised variational autoencoder of crystals (Kingma & Welling 2014).
 
     Args:
@@ -249,20 +249,6 @@ class VAEModule(pl.LightningModule):
         )
         return means
 
-    def training_step(self, batch: VAEItems, batch_idx: int) -> Tensor:
-        """Lightning's training step; the noise depends on seed and step alone."""
-        parts = self.calculate_loss(batch, self.step_generator())
-        self.step_metrics = {name: value.detach() for name, value in parts.items()}
-        return parts["loss"]
-
-    def step_generator(self) -> torch.Generator:
-        """Return the generator of all random numbers of the present training step."""
-        return torch_generator(self.seed, 1, self.global_step, device=self.device)
-
-    def validation_metrics(self, batch: VAEItems, index: int) -> dict[str, Tensor]:
-        """Return the loss on a held-out batch, with noise that depends on its index alone."""
-        return self.calculate_loss(batch, torch_generator(self.seed, 2, index))
-
     def training_items(self, crystals: CrystalBatch) -> VAEItems:
         """Compute once, for all of the training, what the losses need of each crystal."""
         assert crystals.lattices is not None
@@ -270,16 +256,9 @@ class VAEModule(pl.LightningModule):
         lattice = (self._log_lattice(crystals) - self.lattice_mean) / self.lattice_std
         return VAEItems(atoms, lattice, axis_scale(crystals.lattices, crystals.num_atoms))
 
-    def prepare(self, train: VAEItems, held_out: VAEItems, report: Any = None) -> None:
-        """Called by `fit` before the first step of a new training: a VAE needs nothing."""
-
     def configure_optimizers(self) -> Any:
         """Return optimiser and schedule for Lightning."""
         return self.optimizer.build(self.parameters())
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save configuration and data description beside the weights."""
-        checkpoint["crystal_ldm"] = module_metadata(self)
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]
