@@ -89,6 +89,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     sampling.add_argument("--steps", type=int, default=DEFAULT_STEPS)
     sampling.add_argument("--cfg-scale", type=float, default=2.0)
     sampling.add_argument("--temperature", type=float, default=1.0)
+    sampling.add_argument("--composition-temperature", type=float, default=1.0)
     sampling.add_argument(
         "--min-distance", type=float, default=DEFAULT_MIN_DISTANCE,
         help="Å; crystals with atoms closer than this are made again; 0: as they are drawn",
@@ -97,6 +98,9 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         "--band-gap-tolerance", type=float, default=0.0,
         help="eV; crystals whose predicted gap is farther from its target are made again; 0: kept",
     )  # fmt: skip
+    sampling.add_argument(
+        "--new-formulas", action="store_true", help="no formulas of the model's training part"
+    )
     sampling.add_argument("--max-attempts", type=int, default=DEFAULT_ATTEMPTS)
     sampling.add_argument("--precision", default="float32")
     sampling.add_argument(

@@ -88,6 +88,24 @@ def check_request(ldm: LDMModule, request: CrystalBatch | None) -> None:
         _check_rules(ldm, request, row, rules)
 
 
+def check_new_formulas(ldm: LDMModule, varied: bool) -> None:
+    """See that a model can draw formulas that its training part lacks.
+
+    Raises:
+        RequestError: if it draws no formulas, does not know those it was trained on, or is asked to
+            vary crystals.
+    """
+    if varied:
+        why = "variations take their elements from the crystals that they start from"
+    elif ldm.prior is None:
+        why = "this model has no composition prior: its elements are read off the latents"
+    elif not ldm.training_formulas:
+        why = "this model was saved without the formulas that it was trained on; train it again"
+    else:
+        return
+    raise RequestError(f"new_formulas cannot be had here: {why}. Leave it false.")
+
+
 def _check_rules(ldm: LDMModule, request: CrystalBatch, row: int, rules: ElementRules) -> None:
     size = int(request.num_atoms[row])
     numbers = request.atomic_numbers[row, :size]

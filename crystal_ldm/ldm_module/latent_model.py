@@ -109,6 +109,11 @@ class LatentModel(TrainedModule):
         return list(self.data_info.get("num_atoms_histogram", []))
 
     @property
+    def training_formulas(self) -> frozenset[str]:
+        """Reduced formulas of all crystals that the model was trained on; empty: not known."""
+        return frozenset(self.data_info.get("formulas", ()))
+
+    @property
     def sampler_network(self) -> ConditionedDenoiser:
         """The network with averaged weights."""
         return self.ema.module  # type: ignore[return-value]
@@ -124,7 +129,9 @@ class LatentModel(TrainedModule):
 
     def set_data(self, crystals: CrystalBatch, data_info: dict[str, Any]) -> None:
         """Take statistics of conditions and latents from the whole training set."""
-        self.data_info = {**data_info, "vae": self.vae.data_info}
+        self.data_info = {
+            **data_info, "vae": self.vae.data_info, "formulas": sorted(set(crystals.formulas))
+        }  # fmt: skip
         self.network.set_data(crystals)
         self._tell_prior()
         latents = encode(self.vae, crystals)[crystals.mask]
@@ -136,7 +143,10 @@ class LatentModel(TrainedModule):
 
     def extend_data(self, crystals: CrystalBatch, data_info: dict[str, Any]) -> None:
         """Note the further training set of a model that was trained before."""
-        self.data_info = {**self.data_info, **data_info, "elements": list(self.elements)}
+        formulas = sorted(self.training_formulas | set(crystals.formulas))
+        self.data_info = {
+            **self.data_info, **data_info, "elements": list(self.elements), "formulas": formulas
+        }  # fmt: skip
         self.network.extend_data(crystals)
         self._tell_prior()
         self.ema.module.load_state_dict(self.network.state_dict())

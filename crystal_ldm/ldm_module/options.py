@@ -30,7 +30,10 @@ class SamplingOptions:
         cfg_scale: guidance scale, a number or a dict by condition (1: none, 0: unconditional).
         cfg_interval: part of the diffusion time (0: clean, 1: noise) in which guidance acts;
             elsewhere the conditional prediction is used as it is.
-        temperature: factor on the standard deviation of all noise drawn.
+        temperature: factor on the standard deviation of all noise drawn. 0: none, the most typical
+            crystal of each composition, whatever the seed; what has to be made again has noise.
+        composition_temperature: the same for elements that the model draws itself (divides the
+            logarithms of their probabilities): below 1 more usual compositions, and fewer.
         seed: seed of all noise.
         batch_size: crystals in a batch, or `auto`: as many as memory bandwidth likes.
         precision: `float32` or `bfloat16` (autocast of the network; faster on some processors).
@@ -41,6 +44,8 @@ class SamplingOptions:
         min_distance: a crystal with two atoms closer than this, Å, is made again; 0: it is kept.
         band_gap_tolerance: a crystal whose band gap, by the project's own predictor, is farther
             than this from its target, eV, is made again; 0: it is kept.
+        new_formulas: whether elements that the model draws itself are drawn again until the formula
+            is none of the training part's (at most 100 times; see `SampleResult.new_formula`).
         max_attempts: how often a crystal is made again that is not sound, not on target or lacks
             required elements (those are imposed the last time; with a composition prior none
             lacks them).
@@ -52,6 +57,7 @@ class SamplingOptions:
     cfg_scale: Scales = DEFAULT_SCALE
     cfg_interval: tuple[float, float] = (0.0, 1.0)
     temperature: float = 1.0
+    composition_temperature: float = 1.0
     seed: int = 0
     batch_size: int | str = "auto"
     precision: str = "float32"
@@ -60,6 +66,7 @@ class SamplingOptions:
     trajectory: bool = False
     min_distance: float = DEFAULT_MIN_DISTANCE
     band_gap_tolerance: float = 0.0
+    new_formulas: bool = False
     max_attempts: int = DEFAULT_ATTEMPTS
 
     @classmethod
@@ -91,11 +98,13 @@ class SamplingOptions:
         _number("eta", made.eta, 0, 1)
         _number("min_distance", made.min_distance, 0, 10)
         _number("temperature", made.temperature, 0, 10)
+        _number("composition_temperature", made.composition_temperature, 0, 10)
         _number("band_gap_tolerance", made.band_gap_tolerance, 0, 100)
         if made.batch_size != "auto":
             _whole("batch_size", made.batch_size, 1, 1_000_000)
-        if not isinstance(made.compile, bool):
-            raise RequestError(f"compile must be true or false, not {made.compile!r}.")
+        for name in ("compile", "trajectory", "new_formulas"):
+            if not isinstance(getattr(made, name), bool):
+                raise RequestError(f"{name} must be true or false, not {getattr(made, name)!r}.")
         if made.precision not in PRECISIONS:
             raise RequestError(
                 f"The precision must be {' or '.join(PRECISIONS)}, not '{made.precision}'."

@@ -61,6 +61,8 @@ class SampleResult:
         sound: (M,) bool, whether no two atoms are closer than `min_distance`.
         on_target: (M,) bool, whether the predicted band gap is within `band_gap_tolerance` of the
             target; True where nothing was to be compared.
+        new_formula: (M,) bool, whether the model's training part has no crystal of the formula;
+            False for all if the model does not say what it was trained on.
         trajectory: one frame a step, if asked for.
     """
 
@@ -74,6 +76,7 @@ class SampleResult:
     imposed: Tensor
     sound: Tensor
     on_target: Tensor
+    new_formula: Tensor
     trajectory: list[TrajectoryFrame] | None = None
 
     def __len__(self) -> int:
@@ -104,6 +107,7 @@ class SampleResult:
             imposed=self.imposed[rows],
             sound=self.sound[rows],
             on_target=self.on_target[rows],
+            new_formula=self.new_formula[rows],
             trajectory=None if frames is None else [frame[rows] for frame in frames],
         )
 
@@ -133,6 +137,7 @@ class SampleResult:
             imposed=torch.cat([r.imposed for r in results]),
             sound=torch.cat([r.sound for r in results]),
             on_target=torch.cat([r.on_target for r in results]),
+            new_formula=torch.cat([r.new_formula for r in results]),
             trajectory=trajectory,
         )
 

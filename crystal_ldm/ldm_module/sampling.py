@@ -12,7 +12,7 @@ from crystal_ldm.compiling import compiled
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.distances import shortest_distances
 from crystal_ldm.errors import RequestError
-from crystal_ldm.ldm_module.checks import check_request
+from crystal_ldm.ldm_module.checks import check_new_formulas, check_request
 from crystal_ldm.ldm_module.condition.base import given_names
 from crystal_ldm.ldm_module.diffusion import (
     ModelPrediction,
@@ -65,6 +65,8 @@ def sample_batches(
         request = request.to("cpu")
     check_request(ldm, request)
     check_screening(ldm, options.band_gap_tolerance)
+    if options.new_formulas:
+        check_new_formulas(ldm, varied=start is not None)
     scale_of_each(options.cfg_scale, list(ldm.conditions))
     plan = Plan(request, num_samples, options.offset, options.seed, ldm.num_atoms_histogram)
     recipe = make_recipe(
@@ -135,9 +137,13 @@ def _denoise(
     scales = dict(
         zip(ldm.conditions, scale_of_each(options.cfg_scale, list(ldm.conditions)), strict=True)
     )
-    asked = request.atomic_numbers
+    asked, formulas = request.atomic_numbers, ldm.training_formulas
     if ldm.prior is not None and start is None and bool(((asked == 0) & request.mask).any()):
-        drawn, asked = draw_elements(ldm.prior, drafts, request, allowed, encoded, scales)
+        avoided = formulas if options.new_formulas else frozenset()
+        drawn, asked = draw_elements(
+            ldm.prior, drafts, request, allowed, encoded, scales,
+            options.composition_temperature, avoided,
+        )  # fmt: skip
         request = CrystalBatch(drawn, sizes, conditions=targets).to(device)
         # Elements that nobody asked for are no condition to be left out: the latents must have them
         # for the crystal to make sense, whatever the scale.
@@ -162,8 +168,12 @@ def _denoise(
             output = model(x, t, guided)
         return ldm.diffusion.predict(output.float(), x, t)
 
+    # Without noise a crystal that has to be made again would come out as it was.
+    again = torch.tensor([draft.attempt > 0 for draft in drafts])
+    temperature = torch.where(again & (options.temperature == 0), 1.0, options.temperature)
+
     def noise(x: Tensor) -> Tensor:
-        return options.temperature * noise_for(drafts, width, dim).to(x)
+        return (temperature[:, None, None] * noise_for(drafts, width, dim)).to(x)
 
     frames: list[TrajectoryFrame] = []
 
@@ -197,6 +207,7 @@ def _denoise(
         imposed=torch.zeros(count, dtype=torch.bool),
         sound=shortest_distances(crystals) >= options.min_distance,
         on_target=on_target(crystals, options.band_gap_tolerance),
+        new_formula=torch.tensor([bool(formulas) and f not in formulas for f in crystals.formulas]),
         trajectory=frames if options.trajectory else None,
     )
 

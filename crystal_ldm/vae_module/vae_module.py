@@ -17,6 +17,7 @@ from crystal_ldm.random import torch_generator
 from crystal_ldm.training.module import TrainedModule
 from crystal_ldm.training.optimizer import Optimizer
 from crystal_ldm.vae_module import losses
+from crystal_ldm.vae_module.correction import correct
 from crystal_ldm.vae_module.decoder import Decoder, DecoderOutput
 from crystal_ldm.vae_module.encoder import Encoder
 from crystal_ldm.vae_module.items import VAEItems, axis_scale
@@ -142,6 +143,7 @@ class VAEModule(TrainedModule):
         num_atoms: Tensor,
         atomic_numbers: Tensor | None = None,
         allowed: Tensor | None = None,
+        corrections: int = 0,
     ) -> CrystalBatch:
         """Turn latents (B, N, latent_dim) into crystals; every row becomes a closed cell.
 
@@ -150,11 +152,18 @@ class VAEModule(TrainedModule):
             num_atoms: (B,).
             atomic_numbers: (B, N), elements that are known and imposed; 0 or None: the decoder's.
             allowed: (B, 119) or (119,) bool, what the decoder may choose from; None: `elements`.
+            corrections: how often a crystal is encoded again and decoded from latents that make up
+                for the difference (see `vae_module.correction`). For latents that are a crystal's
+                own; those of a diffusion model are not exact enough to gain by it.
         """
         if atomic_numbers is None:
             atomic_numbers = torch.zeros(latents.shape[:2], dtype=torch.long, device=latents.device)
-        output = self.decoder_output(latents, num_atoms, atomic_numbers)
-        return self.to_crystals(output, num_atoms, atomic_numbers, allowed)
+
+        def decode(z: Tensor) -> CrystalBatch:
+            output = self.decoder_output(z, num_atoms, atomic_numbers)
+            return self.to_crystals(output, num_atoms, atomic_numbers, allowed)
+
+        return correct(decode, self.encode, latents, corrections)
 
     def decoder_output(
         self, latents: Tensor, num_atoms: Tensor, atomic_numbers: Tensor
@@ -196,9 +205,12 @@ class VAEModule(TrainedModule):
         """Return (119,) bool by atomic number, True for the elements that the model knows."""
         return element_mask(self.elements).to(self.lattice_mean.device)
 
-    def reconstruct(self, batch: CrystalBatch) -> CrystalBatch:
-        """Encode and decode crystals, elements included: nothing is imposed."""
-        crystals = self.decode(self.encode(batch), batch.num_atoms)
+    def reconstruct(self, batch: CrystalBatch, corrections: int = 2) -> CrystalBatch:
+        """Encode and decode crystals, elements included: nothing is imposed.
+
+        `corrections`: see `decode`; 0: the decoder's first answer.
+        """
+        crystals = self.decode(self.encode(batch), batch.num_atoms, corrections=corrections)
         crystals.conditions, crystals.ids = batch.conditions, batch.ids
         return crystals
 

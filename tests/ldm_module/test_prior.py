@@ -8,7 +8,7 @@ import torch
 
 from crystal_ldm.config import instantiate
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.errors import ConfigError
+from crystal_ldm.errors import ConfigError, RequestError
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.ldm_module.guidance import Pass
 from crystal_ldm.ldm_module.latents import LatentBatch
@@ -155,6 +155,57 @@ def test_elements_depend_on_seed_and_place_alone(ldm: LDMModule) -> None:
     other = ldm.sample(request, 5, sampling_steps=2, seed=4)
     assert not torch.equal(whole.crystals.atomic_numbers, other.crystals.atomic_numbers)
     assert torch.equal(whole.crystals.atomic_numbers[:5], other.crystals.atomic_numbers[:5])
+
+
+def test_formulas_of_the_training_part_are_drawn_again(
+    ldm: LDMModule, known_batch: CrystalBatch
+) -> None:
+    assert ldm.training_formulas == set(known_batch.formulas)
+    request = CrystalBatch.from_formulas(["Sr?O3", "????"], allowed=["Ti", "Ca", "O"])
+    options = {"sampling_steps": 1, "min_distance": 0}
+    drawn = ldm.sample(request, 60, **options)
+    known = torch.tensor([f in ldm.training_formulas for f in drawn.crystals.formulas])
+    assert torch.equal(drawn.new_formula, ~known) and 0 < int(known.sum()) < len(drawn)
+    made = ldm.sample(request, 60, **options, new_formulas=True)
+    assert bool(made.new_formula.all())
+    assert not ldm.training_formulas & set(made.crystals.formulas)
+    kept = (~known).nonzero().flatten()
+    assert torch.equal(made.crystals.lattices[kept], drawn.crystals.lattices[kept])
+    apart = ldm.sample(request, 60, **options, new_formulas=True, batch_size=7)
+    assert apart.crystals.formulas == made.crystals.formulas
+
+
+def test_a_low_temperature_draws_the_usual_compositions(ldm: LDMModule) -> None:
+    request = CrystalBatch.from_formulas(["????"])
+    options = {"sampling_steps": 1, "min_distance": 0}
+    numbers = [
+        len(set(ldm.sample(request, 60, composition_temperature=t, **options).crystals.formulas))
+        for t in (0, 0.5, 1, 2)
+    ]
+    assert numbers[0] == 1 and numbers == sorted(set(numbers))
+
+
+def test_what_can_only_become_a_known_formula_is_marked_as_such(ldm: LDMModule) -> None:
+    request = CrystalBatch.from_formulas(["SrTiO3", "Sr?O3"], allowed=["Ti"])
+    made = ldm.sample(request, 2, sampling_steps=1, new_formulas=True)
+    assert made.crystals.formulas == ["SrTiO3"] * 4 and not made.new_formula.any()
+
+
+def test_new_formulas_need_a_prior_and_a_list(
+    ldm: LDMModule, tiny_ldm: LDMModule, known_batch: CrystalBatch
+) -> None:
+    with pytest.raises(RequestError, match="no composition prior"):
+        tiny_ldm.sample(None, 1, new_formulas=True)
+    with pytest.raises(RequestError, match="variations take their elements"):
+        ldm.vary(known_batch[[0]], new_formulas=True)
+    info = ldm.data_info
+    ldm.data_info = {name: value for name, value in info.items() if name != "formulas"}
+    try:
+        with pytest.raises(RequestError, match="without the formulas"):
+            ldm.sample(None, 1, new_formulas=True)
+        assert not ldm.sample(None, 4, sampling_steps=1).new_formula.any()
+    finally:
+        ldm.data_info = info
 
 
 def test_without_guidance_a_condition_changes_nothing(ldm: LDMModule) -> None:

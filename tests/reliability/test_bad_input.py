@@ -135,7 +135,8 @@ OPTIONS: dict[str, Any] = {
     "sampler": "ddim", "sampling_steps": 3, "eta": 0.0, "cfg_scale": {"band_gap": 2.0},
     "cfg_interval": [0.0, 1.0], "temperature": 1.0, "seed": 0, "batch_size": "auto",
     "precision": "float32", "offset": 0, "trajectory": False, "max_attempts": 2,
-    "min_distance": 0.5, "band_gap_tolerance": 0.3,
+    "min_distance": 0.5, "band_gap_tolerance": 0.3, "new_formulas": False,
+    "composition_temperature": 1.0,
 }  # fmt: skip
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from crystal_ldm.checkpoints import save_safetensors
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import CheckpointError, RequestError
 from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.pretrained import load_pretrained
 from crystal_ldm.random import torch_generator
 from crystal_ldm.vae_module import VAEModule
 from crystal_ldm.vae_module.losses import kl_divergence
@@ -60,6 +63,45 @@ def test_the_cells_boundary_is_no_seam(vae: VAEModule, known_batch: CrystalBatch
 def test_known_elements_are_imposed(vae: VAEModule, known_batch: CrystalBatch) -> None:
     decoded = vae.decode(vae.encode(known_batch), known_batch.num_atoms, known_batch.atomic_numbers)
     assert torch.equal(decoded.atomic_numbers, known_batch.atomic_numbers)
+
+
+def test_corrections_bring_a_reconstruction_nearer_to_its_crystal(
+    known_batch: CrystalBatch,
+) -> None:
+    vae = load_pretrained().vae
+    real = known_batch[:-1]  # the last one is four atoms thrown into a triclinic cell
+    with torch.inference_mode():
+        first, last = (_distance(vae.reconstruct(real, count), real) for count in (0, 2))
+    assert bool((last <= first + 1e-4).all()) and last.mean() < 0.75 * first.mean()
+
+
+def _distance(made: CrystalBatch, wanted: CrystalBatch) -> Tensor:
+    """Return root mean square displacements, Å, and relative errors of the cell, added, (B,)."""
+    assert torch.equal(made.atomic_numbers, wanted.atomic_numbers)
+    off = made.frac_coords - wanted.frac_coords
+    moved = torch.einsum("bni,bij->bnj", off - off.round(), wanted.lattices)
+    rms = (moved.square().sum(dim=(1, 2)) / wanted.num_atoms).sqrt()
+    cells = made.lattices - wanted.lattices
+    return rms + cells.flatten(1).norm(dim=1) / wanted.lattices.flatten(1).norm(dim=1)
+
+
+def test_a_correction_is_kept_only_where_the_encoder_agrees_more(
+    vae: VAEModule, known_batch: CrystalBatch
+) -> None:
+    """Latents of no crystal: the iteration need not converge, and must not lead astray."""
+    latents = torch.randn(len(known_batch), 6, vae.latent_dim, generator=torch_generator(2))
+    latents = latents * known_batch.mask.unsqueeze(-1)
+    off = []
+    with torch.inference_mode():
+        for corrections in (0, 1, 2, 5):
+            made = vae.decode(latents, known_batch.num_atoms, corrections=corrections)
+            missing = (vae.encode(made) - latents) * known_batch.mask.unsqueeze(-1)
+            off.append(missing.square().sum(dim=(1, 2)))
+            alone = vae.decode(latents[:1], known_batch.num_atoms[:1], corrections=corrections)
+            assert torch.allclose(alone.lattices[0], made.lattices[0], atol=1e-4)
+    for before, after in pairwise(off):
+        assert bool((after <= before * 1.0001).all())
+    assert bool((off[-1] < off[0]).any())
 
 
 def test_only_known_elements_are_chosen(vae: VAEModule) -> None:

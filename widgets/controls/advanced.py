@@ -19,8 +19,10 @@ DEFAULTS: dict[str, Any] = {
     "eta": 0.0,
     "cfg_interval": (0.0, 1.0),
     "temperature": 1.0,
+    "composition_temperature": 1.0,
     "min_distance": 0.5,
     "band_gap_tolerance": 0.0,
+    "new_formulas": False,
     "max_attempts": 5,
     "precision": "float32",
     "device": "cpu",
@@ -37,9 +39,12 @@ class AdvancedControls(Panel):
         eta: DDIM's noise, 0 (none) to 1 (as DDPM); other samplers do not have it.
         cfg_interval: the part of the diffusion time in which guidance acts, as two fractions.
         temperature: factor on the standard deviation of all noise drawn.
+        composition_temperature: the same for elements that are left open.
         min_distance: crystals with two atoms closer than this, Å, are made again; 0: never.
         band_gap_tolerance: crystals predicted farther than this from their band gap, eV, are made
             again; 0: never.
+        new_formulas: whether elements left open are drawn until the formula is none of the training
+            part's.
         max_attempts: how often a crystal is made again.
         precision: "float32" or "bfloat16".
         device: "cpu" or a GPU that torch sees.
@@ -51,8 +56,10 @@ class AdvancedControls(Panel):
     eta = tl.Float(DEFAULTS["eta"], min=0, max=1)
     cfg_interval = tl.Tuple(tl.Float(), tl.Float(), default_value=DEFAULTS["cfg_interval"])
     temperature = tl.Float(DEFAULTS["temperature"], min=0, max=2)
+    composition_temperature = tl.Float(DEFAULTS["composition_temperature"], min=0, max=2)
     min_distance = tl.Float(DEFAULTS["min_distance"], min=0, max=3)
     band_gap_tolerance = tl.Float(DEFAULTS["band_gap_tolerance"], min=0, max=10)
+    new_formulas = tl.Bool(DEFAULTS["new_formulas"])
     max_attempts = tl.Int(DEFAULTS["max_attempts"], min=1, max=1000)
     precision = tl.Unicode(DEFAULTS["precision"])
     device = tl.Unicode(DEFAULTS["device"])
@@ -70,8 +77,10 @@ class AdvancedControls(Panel):
             "eta": eta,
             "cfg_interval": ipw.FloatRangeSlider(min=0, max=1, **fill),
             "temperature": ipw.FloatSlider(min=0, max=2, **fill),
+            "composition_temperature": ipw.FloatSlider(min=0, max=2, **fill),
             "min_distance": ipw.BoundedFloatText(min=0, max=3, step=0.1),
             "band_gap_tolerance": ipw.BoundedFloatText(min=0, max=10, step=0.1),
+            "new_formulas": ipw.Checkbox(indent=False),
             "max_attempts": ipw.BoundedIntText(min=1, max=1000),
             "precision": ipw.Dropdown(options=["float32", "bfloat16"]),
             "device": ipw.Dropdown(options=list(devices)),
@@ -82,7 +91,14 @@ class AdvancedControls(Panel):
             "sampling_steps": ("Steps", "Denoising steps"),
             "eta": ("Eta", "Noise added back at each DDIM step; 0 makes it deterministic"),
             "cfg_interval": ("Guidance acts", "Part of the diffusion time, 0 = clean, 1 = noise"),
-            "temperature": ("Temperature", "Factor on all noise drawn; below 1: less variety"),
+            "temperature": (
+                "Temperature",
+                "Factor on all noise drawn; below 1: less variety; 0: the most typical crystal",
+            ),
+            "composition_temperature": (
+                "Composition",
+                "Temperature of elements left open; below 1: more usual formulas, and fewer",
+            ),
             "min_distance": (
                 "Shortest distance, Å",
                 "Crystals with two atoms closer than this are made again; 0: they are kept",
@@ -90,6 +106,10 @@ class AdvancedControls(Panel):
             "band_gap_tolerance": (
                 "Gap within, eV",
                 "Crystals predicted farther from the gap asked for are made again; 0: kept",
+            ),
+            "new_formulas": (
+                "New formulas only",
+                "Elements left open are drawn until the model was not trained on the formula",
             ),
             "max_attempts": ("Attempts", "How often a crystal that is not right is made again"),
             "precision": ("Precision", "float32 is the reference; the recipe records the choice"),

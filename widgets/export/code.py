@@ -12,7 +12,8 @@ from widgets.export.request import RequestArguments, arguments_of
 NOTEBOOK = "notebooks/04_sample.ipynb"
 _SAMPLING = (
     "num_samples", "seed", "cfg_scale", "cfg_interval", "sampler", "sampling_steps", "eta",
-    "temperature", "precision", "min_distance", "band_gap_tolerance", "max_attempts",
+    "temperature", "composition_temperature", "precision", "min_distance", "band_gap_tolerance",
+    "new_formulas", "max_attempts",
 )  # fmt: skip
 _RARE = {"offset": 0}
 """Options that the notebook does not have, and their usual values."""

@@ -74,7 +74,7 @@ def calibrate_model(
 
     def sample(target: float | None, scale: float) -> SampleResult:
         request = CrystalBatch.from_num_atoms(sizes, band_gap=[target] * num)
-        made = ldm.sample(request, 1, cfg_scale=scale, seed=seed, **(sampling or {}))
+        made = ldm.sample(request, 1, cfg_scale={"band_gap": scale}, seed=seed, **(sampling or {}))
         if progress is not None:
             progress(num)
         return made

@@ -34,6 +34,7 @@ def draw_compositions(
     names: Sequence[str],
     chosen_passes: Sequence[Pass],
     generators: Sequence[np.random.Generator],
+    temperature: float = 1.0,
 ) -> Tensor:
     """Return complete atomic numbers (B, N), by electronegativity, 0 where padded.
 
@@ -52,6 +53,7 @@ def draw_compositions(
         names: the conditions that are given, in the order of guidance.
         chosen_passes: how many of them each evaluation takes, and its weight.
         generators: one for each crystal.
+        temperature: divides the logarithms of the (guided) probabilities; 0: the likeliest choices.
     """
     prior = copy.deepcopy(prior).cpu().double()
     atomic_numbers, num_atoms = atomic_numbers.cpu(), num_atoms.cpu()
@@ -77,9 +79,10 @@ def draw_compositions(
         before = State.stack(states)
         hidden = [prior(drawn, before, context)[:, -1] for context in contexts]
         logits = _guided([prior.element_head(h) for h in hidden], weights)
-        element = _choose(logits, state.element_choices(), live, generators)
+        element = _choose(logits, state.element_choices(), live, generators, temperature)
         logits = _guided([prior.count_logits(h, element) for h in hidden], weights)
-        count = _choose(logits, state.count_choices(element, prior.max_atoms), live, generators)
+        choices = state.count_choices(element, prior.max_atoms)
+        count = _choose(logits, choices, live, generators, temperature)
         rows = live.nonzero().flatten()
         counts[rows, element[rows]] = count[rows]
         state = state.after(element, count)
@@ -100,10 +103,15 @@ def _guided(logits: Sequence[Tensor], weights: Tensor) -> Tensor:
 
 
 def _choose(
-    logits: Tensor, choices: Tensor, live: Tensor, generators: Sequence[np.random.Generator]
+    logits: Tensor,
+    choices: Tensor,
+    live: Tensor,
+    generators: Sequence[np.random.Generator],
+    temperature: float,
 ) -> Tensor:
     """Draw one of the choices (B, K) for each live row, 0 for the others."""
-    probability = logits.masked_fill(~choices, -torch.inf).softmax(dim=-1)
+    scaled = logits / max(temperature, 1e-6)
+    probability = scaled.masked_fill(~choices, -torch.inf).softmax(dim=-1)
     chosen = torch.zeros(len(logits), dtype=torch.long)
     for row in live.nonzero().flatten().tolist():
         cumulative = probability[row].cumsum(dim=0)

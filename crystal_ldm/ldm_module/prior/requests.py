@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from crystal_ldm.ldm_module.plan import Draft
 
 
+REDRAWS = 100
+
+
 def draw_elements(
     prior: CompositionPrior,
     drafts: Sequence[Draft],
@@ -25,6 +28,8 @@ def draw_elements(
     allowed: Tensor,
     encoded: Mapping[str, Tensor],
     scales: Mapping[str, float],
+    temperature: float = 1.0,
+    avoided: Collection[str] = (),
 ) -> tuple[Tensor, Tensor]:
     """Complete drafts in place; return their elements, and which of them were asked for (B, N).
 
@@ -37,6 +42,9 @@ def draw_elements(
         allowed: (B, 119) bool, what open atoms may become.
         encoded: encoded conditions of the request by name, in the order of guidance.
         scales: guidance scale of each condition.
+        temperature: see `draw_compositions`.
+        avoided: reduced formulas; a composition with one of them is drawn again, at most
+            `REDRAWS` times, if it has open atoms at all.
     """
     names = given_names(encoded)
     given = request.atomic_numbers.cpu().clone()
@@ -44,16 +52,29 @@ def draw_elements(
         missing = torch.tensor(draft.missing, dtype=row.dtype)
         places = (row[: len(draft.known)] == 0).nonzero().flatten()
         row[places[: len(missing)]] = missing
-    drawn = draw_compositions(
-        prior,
-        given,
-        request.num_atoms,
-        allowed,
-        encoded,
-        names,
-        passes([scales[name] for name in names]),
-        [draft.generator for draft in drafts],
-    )
+
+    def draw(rows: Tensor) -> Tensor:
+        return draw_compositions(
+            prior,
+            given[rows],
+            request.num_atoms.cpu()[rows],
+            allowed.cpu()[rows],
+            {name: values.cpu()[rows] for name, values in encoded.items()},
+            names,
+            passes([scales[name] for name in names]),
+            [drafts[row].generator for row in rows.tolist()],
+            temperature,
+        )
+
+    drawn = draw(torch.arange(len(drafts)))
+    is_open = ((given == 0) & request.mask.cpu()).any(dim=1)
+    for _ in range(REDRAWS if avoided else 0):
+        formulas = CrystalBatch(drawn, request.num_atoms.cpu()).formulas
+        known = torch.tensor([formula in avoided for formula in formulas])
+        rows = (known & is_open).nonzero().flatten()
+        if not len(rows):
+            break
+        drawn[rows] = draw(rows)
     asked = torch.zeros_like(drawn)
     for i, draft in enumerate(drafts):
         size = len(draft.known)
