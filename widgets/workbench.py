@@ -11,6 +11,7 @@ import ipywidgets as ipw
 import traitlets as tl
 
 from widgets.base import Notice, Panel, button, column
+from widgets.controls.advanced import AS_BEFORE
 from widgets.explore.grid import GridPanel
 from widgets.explore.known import nearest_known
 from widgets.explore.source import CrystalSource
@@ -278,7 +279,8 @@ class Workbench(Panel):
     def _load(self, recipe: Mapping[str, Any]) -> None:
         """Show a dropped recipe; Generate then gives exactly its crystals."""
         form = self.generate.form
-        note = form.fill(recipe["request"], recipe["sampling"])
+        # What a recipe does not name is what it was before there was such an option.
+        note = form.fill(recipe["request"], {**AS_BEFORE, **recipe["sampling"]})
         form.seed.fresh = False
         if recipe["model_hash"] != self.generate.ldm.model_hash:
             note = f"Another model made it ({recipe['model']}): this one gives other crystals."

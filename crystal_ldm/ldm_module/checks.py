@@ -88,19 +88,21 @@ def check_request(ldm: LDMModule, request: CrystalBatch | None) -> None:
         _check_rules(ldm, request, row, rules)
 
 
-def check_new_formulas(ldm: LDMModule, varied: bool) -> None:
+def check_new_formulas(ldm: LDMModule, request: CrystalBatch | None, varied: bool) -> None:
     """See that a model can draw formulas that its training part lacks.
 
     Raises:
-        RequestError: if it draws no formulas, does not know those it was trained on, or is asked to
-            vary crystals.
+        RequestError: if it draws no formulas, does not know those it was trained on, is asked to
+            vary crystals, or for formulas that leave no atom open.
     """
     if varied:
-        why = "variations take their elements from the crystals that they start from"
+        why = "variations do not draw their elements anew"
+    elif request is not None and not bool(((request.atomic_numbers == 0) & request.mask).any()):
+        why = f"{', '.join(request.formulas[:3])} leaves no atom open; write `?` for those that may"
     elif ldm.prior is None:
         why = "this model has no composition prior: its elements are read off the latents"
     elif not ldm.training_formulas:
-        why = "this model was saved without the formulas that it was trained on; train it again"
+        why = "this model was saved before its training formulas were noted; train it on for a step"
     else:
         return
     raise RequestError(f"new_formulas cannot be had here: {why}. Leave it false.")

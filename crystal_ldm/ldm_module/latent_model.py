@@ -79,6 +79,8 @@ class LatentModel(TrainedModule):
         self.step_metrics: dict[str, Tensor] = {}
         self.source = "a model in memory"
         self._hash: str | None = None
+        self._earlier: list[str] | None = []
+        """Formulas of trainings before the present one; None: not known."""
         self.register_buffer("latent_mean", torch.zeros(vae.latent_dim))
         self.register_buffer("latent_std", torch.ones(vae.latent_dim))
         self.latent_mean: Tensor
@@ -129,9 +131,7 @@ class LatentModel(TrainedModule):
 
     def set_data(self, crystals: CrystalBatch, data_info: dict[str, Any]) -> None:
         """Take statistics of conditions and latents from the whole training set."""
-        self.data_info = {
-            **data_info, "vae": self.vae.data_info, "formulas": sorted(set(crystals.formulas))
-        }  # fmt: skip
+        self.data_info = {**data_info, "vae": self.vae.data_info, **self._formulas(crystals)}
         self.network.set_data(crystals)
         self._tell_prior()
         latents = encode(self.vae, crystals)[crystals.mask]
@@ -143,13 +143,18 @@ class LatentModel(TrainedModule):
 
     def extend_data(self, crystals: CrystalBatch, data_info: dict[str, Any]) -> None:
         """Note the further training set of a model that was trained before."""
-        formulas = sorted(self.training_formulas | set(crystals.formulas))
-        self.data_info = {
-            **self.data_info, **data_info, "elements": list(self.elements), "formulas": formulas
-        }  # fmt: skip
+        self._earlier = self.data_info.get("formulas")
+        own = {"elements": list(self.elements), **self._formulas(crystals)}
+        self.data_info = {**self.data_info, **data_info, **own}
         self.network.extend_data(crystals)
         self._tell_prior()
         self.ema.module.load_state_dict(self.network.state_dict())
+
+    def _formulas(self, crystals: CrystalBatch) -> dict[str, Any]:
+        """Return `data_info`'s entry of all formulas of training, nothing if some are unknown."""
+        if self._earlier is None:
+            return {}
+        return {"formulas": sorted({*self._earlier, *crystals.formulas})}
 
     def replace_vae(self, vae: VAEModule) -> Self:
         """Take another VAE and return the module itself.
@@ -164,7 +169,10 @@ class LatentModel(TrainedModule):
         same_latents = vae.has_encoder_of(self.vae)
         self.vae = vae.requires_grad_(False).eval()
         self.config = {**self.config, "vae": vae.config}
-        self.data_info = {**self.data_info, "vae": vae.data_info} if same_latents else {}
+        if same_latents:
+            self.data_info = {**self.data_info, "vae": vae.data_info}
+        elif self.data_info:  # the denoiser's weights were trained on something all the same
+            self._earlier, self.data_info = self.data_info.get("formulas"), {}
         self._hash = None
         return self
 

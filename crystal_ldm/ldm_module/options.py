@@ -31,9 +31,10 @@ class SamplingOptions:
         cfg_interval: part of the diffusion time (0: clean, 1: noise) in which guidance acts;
             elsewhere the conditional prediction is used as it is.
         temperature: factor on the standard deviation of all noise drawn. 0: none, the most typical
-            crystal of each composition, whatever the seed; what has to be made again has noise.
-        composition_temperature: the same for elements that the model draws itself (divides the
-            logarithms of their probabilities): below 1 more usual compositions, and fewer.
+            crystal of a composition and its targets, so that one sample of each is enough; what has
+            to be made again has the usual noise.
+        composition_temperature: divides the logarithms of the probabilities of elements that the
+            model draws itself: below 1 more usual compositions, and fewer of them.
         seed: seed of all noise.
         batch_size: crystals in a batch, or `auto`: as many as memory bandwidth likes.
         precision: `float32` or `bfloat16` (autocast of the network; faster on some processors).

@@ -45,7 +45,10 @@ def make_until_right(
         remade = make(again)
         remade.imposed = imposed
         # The last one is kept, unless it misses something that weighs more.
-        kept = (_merits(again, remade) >= merits[wrong]).nonzero().flatten()
+        now, before = _merits(again, remade), merits[wrong]
+        if options.new_formulas:
+            now, before = now + 8 * remade.new_formula, before + 8 * result.new_formula[wrong]
+        kept = (now >= before).nonzero().flatten()
         if len(kept):
             result = _replace(result, remade[kept], wrong[kept])
         result.attempts[wrong] = attempt + 1

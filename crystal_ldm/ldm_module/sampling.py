@@ -66,7 +66,7 @@ def sample_batches(
     check_request(ldm, request)
     check_screening(ldm, options.band_gap_tolerance)
     if options.new_formulas:
-        check_new_formulas(ldm, varied=start is not None)
+        check_new_formulas(ldm, request, varied=start is not None)
     scale_of_each(options.cfg_scale, list(ldm.conditions))
     plan = Plan(request, num_samples, options.offset, options.seed, ldm.num_atoms_histogram)
     recipe = make_recipe(

@@ -9,18 +9,20 @@ Graph. Models Image Process. 53, 231 (1991), eq. 2), a fixed-point iteration for
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.errors import RequestError
 
 
 def correct(
     decode: Callable[[Tensor], CrystalBatch],
     encode: Callable[[CrystalBatch], Tensor],
     latents: Tensor,
-    corrections: int,
+    corrections: Any,
 ) -> CrystalBatch:
     """Decode latents (B, N, D) and correct the crystals so many times.
 
@@ -32,7 +34,14 @@ def correct(
         encode: crystals to latents, 0 where padded.
         latents: what the crystals' latents should be.
         corrections: how often; 0: decoded once, and that is it.
+
+    Raises:
+        RequestError: if `corrections` is no whole number of at least 0.
     """
+    if isinstance(corrections, bool) or not isinstance(corrections, int) or corrections < 0:
+        raise RequestError(
+            f"corrections must be a whole number of at least 0, not {corrections!r}."
+        )
     crystals = decode(latents)
     if corrections == 0:
         return crystals

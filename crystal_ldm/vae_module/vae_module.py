@@ -155,6 +155,10 @@ class VAEModule(TrainedModule):
             corrections: how often a crystal is encoded again and decoded from latents that make up
                 for the difference (see `vae_module.correction`). For latents that are a crystal's
                 own; those of a diffusion model are not exact enough to gain by it.
+
+        Raises:
+            RequestError: if `corrections` is no whole number of at least 0, or is above 0 where
+                imposed elements are none of the VAE's.
         """
         if atomic_numbers is None:
             atomic_numbers = torch.zeros(latents.shape[:2], dtype=torch.long, device=latents.device)

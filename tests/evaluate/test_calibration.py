@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import EvaluationError, RequestError
@@ -74,7 +75,9 @@ def ldm(known_crystals):
     from tests.conftest import make_tiny_ldm
 
     gaps = np.linspace(0.0, 4.0, len(known_crystals)).tolist()
-    return make_tiny_ldm(CrystalBatch.from_structures(known_crystals, {"band_gap": gaps}))
+    return make_tiny_ldm(
+        CrystalBatch.from_structures(known_crystals, {"band_gap": gaps}), prior=True
+    )
 
 
 def test_a_model_is_asked_for_every_cell_of_the_table(ldm, known_crystals, pool):
@@ -91,9 +94,11 @@ def test_a_model_is_asked_for_every_cell_of_the_table(ldm, known_crystals, pool)
     # A cell is what sampling and judging by hand gives.
     sizes = sizes_as_trained(ldm, 5, 3).tolist()
     request = CrystalBatch.from_num_atoms(sizes, band_gap=[3.0] * 5)
-    by_hand = ldm.sample(request, 1, cfg_scale=2.0, sampling_steps=2, seed=3)
+    by_hand = ldm.sample(request, 1, cfg_scale={"band_gap": 1.0}, sampling_steps=2, seed=3)
+    other = ldm.sample(request, 1, cfg_scale=1.0, sampling_steps=2, seed=3)
+    assert not torch.allclose(by_hand.crystals.lattices, other.crystals.lattices)
     gaps = judge_band_gaps(by_hand, executor=pool)
-    row = table[(table["target"] == 3.0) & (table["scale"] == 2.0)].iloc[0]
+    row = table[(table["target"] == 3.0) & (table["scale"] == 1.0)].iloc[0]
     assert row["metal"] == gaps.metal.mean()
     assert row["judged"] == np.isfinite(gaps.gap).sum()
     assert row["within 1"] == np.mean(np.abs(gaps.gap - 3.0) <= 1.0)

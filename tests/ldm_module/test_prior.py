@@ -185,6 +185,37 @@ def test_a_low_temperature_draws_the_usual_compositions(ldm: LDMModule) -> None:
     assert numbers[0] == 1 and numbers == sorted(set(numbers))
 
 
+def test_new_formulas_without_a_temperature(ldm: LDMModule) -> None:
+    """The likeliest composition is the same each time; another has to be drawn."""
+    request = CrystalBatch.from_formulas(["Sr?O3"], allowed=["Ti", "Ca"])
+    options = {"sampling_steps": 1, "composition_temperature": 0}
+    likeliest = ldm.sample(request, 1, **options).crystals.formulas[0]
+    info = ldm.data_info
+    ldm.data_info = {**info, "formulas": [likeliest]}
+    try:
+        made = ldm.sample(request, 8, **options, new_formulas=True)
+    finally:
+        ldm.data_info = info
+    assert likeliest not in made.crystals.formulas and bool(made.new_formula.all())
+
+
+def test_formulas_of_earlier_trainings_are_remembered(known_batch: CrystalBatch) -> None:
+    first, second = known_batch[[0, 1]], known_batch[[2, 3]]
+    both = set(first.formulas) | set(second.formulas)
+    ldm = make_tiny_ldm(known_batch)
+    ldm.data_info = {"elements": list(ldm.elements), "formulas": first.formulas}
+    ldm.extend_data(second, {})
+    assert ldm.training_formulas == both
+    many = CrystalBatch.cat([second] * 10)
+    ldm.data_info = {"elements": list(ldm.elements), "formulas": first.formulas}
+    ldm.replace_vae(make_tiny_ldm(known_batch, seed=1).vae).set_data(many, {})
+    assert ldm.training_formulas == both
+    # Where the earlier ones were not noted, a part of them must not pass for all.
+    ldm.data_info = {"elements": list(ldm.elements)}
+    ldm.extend_data(second, {})
+    assert not ldm.training_formulas
+
+
 def test_what_can_only_become_a_known_formula_is_marked_as_such(ldm: LDMModule) -> None:
     request = CrystalBatch.from_formulas(["SrTiO3", "Sr?O3"], allowed=["Ti"])
     made = ldm.sample(request, 2, sampling_steps=1, new_formulas=True)
@@ -196,12 +227,14 @@ def test_new_formulas_need_a_prior_and_a_list(
 ) -> None:
     with pytest.raises(RequestError, match="no composition prior"):
         tiny_ldm.sample(None, 1, new_formulas=True)
-    with pytest.raises(RequestError, match="variations take their elements"):
+    with pytest.raises(RequestError, match="variations do not draw"):
         ldm.vary(known_batch[[0]], new_formulas=True)
+    with pytest.raises(RequestError, match="SrTiO3 leaves no atom open"):
+        ldm.sample(CrystalBatch.from_formulas(["SrTiO3"]), 1, new_formulas=True)
     info = ldm.data_info
     ldm.data_info = {name: value for name, value in info.items() if name != "formulas"}
     try:
-        with pytest.raises(RequestError, match="without the formulas"):
+        with pytest.raises(RequestError, match="before its training formulas were noted"):
             ldm.sample(None, 1, new_formulas=True)
         assert not ldm.sample(None, 4, sampling_steps=1).new_formula.any()
     finally:

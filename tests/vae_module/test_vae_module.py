@@ -97,8 +97,13 @@ def test_a_correction_is_kept_only_where_the_encoder_agrees_more(
             made = vae.decode(latents, known_batch.num_atoms, corrections=corrections)
             missing = (vae.encode(made) - latents) * known_batch.mask.unsqueeze(-1)
             off.append(missing.square().sum(dim=(1, 2)))
-            alone = vae.decode(latents[:1], known_batch.num_atoms[:1], corrections=corrections)
-            assert torch.allclose(alone.lattices[0], made.lattices[0], atol=1e-4)
+            for i, n in enumerate(known_batch.num_atoms.tolist()):
+                counts = known_batch.num_atoms[[i]]
+                alone = vae.decode(latents[[i], :n], counts, corrections=corrections)
+                assert torch.allclose(alone.lattices[0], made.lattices[i], rtol=1e-3)
+    for wrong in (-1, 1.5, True):
+        with pytest.raises(RequestError, match="corrections must be a whole number"):
+            vae.decode(latents, known_batch.num_atoms, corrections=wrong)
     for before, after in pairwise(off):
         assert bool((after <= before * 1.0001).all())
     assert bool((off[-1] < off[0]).any())

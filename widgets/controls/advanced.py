@@ -28,6 +28,13 @@ DEFAULTS: dict[str, Any] = {
     "device": "cpu",
     "batch_size": AUTO,
 }
+AS_BEFORE: dict[str, Any] = {
+    "min_distance": 0.0,
+    "band_gap_tolerance": 0.0,
+    "composition_temperature": 1.0,
+    "new_formulas": False,
+}
+"""What a recipe that does not name these options was made with: it is older than they are."""
 
 
 class AdvancedControls(Panel):
@@ -39,7 +46,7 @@ class AdvancedControls(Panel):
         eta: DDIM's noise, 0 (none) to 1 (as DDPM); other samplers do not have it.
         cfg_interval: the part of the diffusion time in which guidance acts, as two fractions.
         temperature: factor on the standard deviation of all noise drawn.
-        composition_temperature: the same for elements that are left open.
+        composition_temperature: below 1 elements left open become more usual compositions.
         min_distance: crystals with two atoms closer than this, Å, are made again; 0: never.
         band_gap_tolerance: crystals predicted farther than this from their band gap, eV, are made
             again; 0: never.
@@ -55,8 +62,8 @@ class AdvancedControls(Panel):
     sampling_steps = tl.Int(DEFAULTS["sampling_steps"], min=1, max=1000)
     eta = tl.Float(DEFAULTS["eta"], min=0, max=1)
     cfg_interval = tl.Tuple(tl.Float(), tl.Float(), default_value=DEFAULTS["cfg_interval"])
-    temperature = tl.Float(DEFAULTS["temperature"], min=0, max=2)
-    composition_temperature = tl.Float(DEFAULTS["composition_temperature"], min=0, max=2)
+    temperature = tl.Float(DEFAULTS["temperature"], min=0, max=10)
+    composition_temperature = tl.Float(DEFAULTS["composition_temperature"], min=0, max=10)
     min_distance = tl.Float(DEFAULTS["min_distance"], min=0, max=3)
     band_gap_tolerance = tl.Float(DEFAULTS["band_gap_tolerance"], min=0, max=10)
     new_formulas = tl.Bool(DEFAULTS["new_formulas"])
@@ -76,8 +83,8 @@ class AdvancedControls(Panel):
             "sampling_steps": ipw.BoundedIntText(min=1, max=1000),
             "eta": eta,
             "cfg_interval": ipw.FloatRangeSlider(min=0, max=1, **fill),
-            "temperature": ipw.FloatSlider(min=0, max=2, **fill),
-            "composition_temperature": ipw.FloatSlider(min=0, max=2, **fill),
+            "temperature": ipw.BoundedFloatText(min=0, max=10, step=0.1),
+            "composition_temperature": ipw.BoundedFloatText(min=0, max=10, step=0.05),
             "min_distance": ipw.BoundedFloatText(min=0, max=3, step=0.1),
             "band_gap_tolerance": ipw.BoundedFloatText(min=0, max=10, step=0.1),
             "new_formulas": ipw.Checkbox(indent=False),
@@ -96,8 +103,8 @@ class AdvancedControls(Panel):
                 "Factor on all noise drawn; below 1: less variety; 0: the most typical crystal",
             ),
             "composition_temperature": (
-                "Composition",
-                "Temperature of elements left open; below 1: more usual formulas, and fewer",
+                "Formula temperature",
+                "For elements left open; below 1: more usual formulas, and fewer",
             ),
             "min_distance": (
                 "Shortest distance, Å",

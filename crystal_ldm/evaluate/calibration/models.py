@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,7 +52,8 @@ def calibrate_model(
         scales: guidance scales of the band gap.
         real: real crystals and their true gaps in eV, for the ceiling.
         seed: of sizes, noise, and the draw of real crystals.
-        sampling: further options of `LDMModule.sample`: sampling_steps, cfg_interval, precision.
+        sampling: further options of `LDMModule.sample`: sampling_steps, cfg_interval, precision;
+            cfg_scale is that of the conditions other than the band gap.
         workers: number of worker processes; None: one for each core.
         executor: an open executor to use instead.
         progress: called with the number of crystals just generated.
@@ -71,10 +72,14 @@ def calibrate_model(
     if num < 1 or not len(targets) or not len(scales):
         raise EvaluationError("A calibration needs at least one crystal, target and scale.")
     sizes = sizes_as_trained(ldm, num, seed).tolist()
+    options = dict(sampling or {})
+    others = options.pop("cfg_scale", {})
+    if not isinstance(others, Mapping):
+        others = dict.fromkeys(ldm.conditions, others)
 
     def sample(target: float | None, scale: float) -> SampleResult:
         request = CrystalBatch.from_num_atoms(sizes, band_gap=[target] * num)
-        made = ldm.sample(request, 1, cfg_scale={"band_gap": scale}, seed=seed, **(sampling or {}))
+        made = ldm.sample(request, 1, cfg_scale={**others, "band_gap": scale}, seed=seed, **options)
         if progress is not None:
             progress(num)
         return made

@@ -44,7 +44,8 @@ def draw_elements(
         scales: guidance scale of each condition.
         temperature: see `draw_compositions`.
         avoided: reduced formulas; a composition with one of them is drawn again, at most
-            `REDRAWS` times, if it has open atoms at all.
+            `REDRAWS` times, if it has open atoms at all; without a temperature, which would draw
+            the same again, at one of 1.
     """
     names = given_names(encoded)
     given = request.atomic_numbers.cpu().clone()
@@ -53,7 +54,7 @@ def draw_elements(
         places = (row[: len(draft.known)] == 0).nonzero().flatten()
         row[places[: len(missing)]] = missing
 
-    def draw(rows: Tensor) -> Tensor:
+    def draw(rows: Tensor, temperature: float) -> Tensor:
         return draw_compositions(
             prior,
             given[rows],
@@ -66,15 +67,14 @@ def draw_elements(
             temperature,
         )
 
-    drawn = draw(torch.arange(len(drafts)))
-    is_open = ((given == 0) & request.mask.cpu()).any(dim=1)
+    drawn = draw(torch.arange(len(drafts)), temperature)
+    rows = ((given == 0) & request.mask.cpu()).any(dim=1).nonzero().flatten()
     for _ in range(REDRAWS if avoided else 0):
-        formulas = CrystalBatch(drawn, request.num_atoms.cpu()).formulas
-        known = torch.tensor([formula in avoided for formula in formulas])
-        rows = (known & is_open).nonzero().flatten()
+        formulas = CrystalBatch(drawn[rows], request.num_atoms.cpu()[rows]).formulas
+        rows = rows[torch.tensor([formula in avoided for formula in formulas], dtype=torch.bool)]
         if not len(rows):
             break
-        drawn[rows] = draw(rows)
+        drawn[rows] = draw(rows, temperature or 1.0)
     asked = torch.zeros_like(drawn)
     for i, draft in enumerate(drafts):
         size = len(draft.known)
