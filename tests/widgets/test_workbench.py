@@ -177,3 +177,18 @@ def test_a_finished_run_is_shown(tiny_ldm: Any, tmp_path: Path) -> None:
     assert bench.count == 3 and bench.generate.form.formula.text == "NaCl"
     assert bench.gallery.rows[0]["target_band_gap"] == 1.5
     assert from_run(tmp_path / "nothing") == []
+
+
+def test_a_recipe_older_than_an_option_is_made_without_it(tiny_ldm: Any) -> None:
+    bench = Workbench(tiny_ldm)
+    advanced = bench.generate.form.advanced
+    recipe = tiny_ldm.sample(make_request("NaCl"), 2, seed=3, temperature=5.0, **QUICK).recipe
+    options = {"new_formulas", "composition_temperature", "min_distance", "band_gap_tolerance"}
+    kept = {n: v for n, v in recipe["sampling"].items() if n not in options}
+    advanced.new_formulas, advanced.composition_temperature = True, 0.5
+    advanced.band_gap_tolerance = 0.3
+    bench._load({**recipe, "sampling": kept})
+    made = advanced.values()
+    assert not made["new_formulas"] and made["composition_temperature"] == 1.0
+    assert made["min_distance"] == 0.0 and made["band_gap_tolerance"] == 0.0
+    assert made["temperature"] == 5.0  # as far as the library goes
