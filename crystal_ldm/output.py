@@ -31,7 +31,6 @@ COLUMNS = (
     "id", "formula", "num_atoms", "space_group", "density", "min_distance", "volume_per_atom",
     "seed", "row", "number", "element_agreement", "recipe", "cif",
 )  # fmt: skip
-"""What every table has; those of newer versions have more."""
 
 
 @dataclass
@@ -109,7 +108,6 @@ class ResultWriter:
             "element_agreement": round(float(result.element_agreement[i]), 4),
             "recipe": RECIPE,
             "cif": path.as_posix(),
-            "new_formula": bool(result.new_formula[i]),
         }
         for condition, values in result.crystals.conditions.items():
             value = values[i]

@@ -15,7 +15,6 @@ from pymatgen.core import Structure
 
 from crystal_ldm.generate import load_model
 from crystal_ldm.pipeline.notebooks import find_notebook, parameter_names
-from crystal_ldm.pretrained import load_pretrained
 from crystal_ldm.recipe import from_recipe
 from crystal_ldm.training import read_metrics
 
@@ -168,18 +167,6 @@ def test_04_and_05_make_crystals_and_judge_them(
         rows = list(csv.DictReader(file))
     assert [row["id"] for row in rows] == [line["id"] for line in lines]
     assert {"valid", "unique", "novel", "band_gap", "target_band_gap"} <= set(rows[0])
-
-
-def test_new_formulas_with_the_shipped_model(papermill: Callable[..., Any]) -> None:
-    words = ["-r", "formula", "", "-p", "num_atoms", "6", "-p", "new_formulas", "True",
-             "-p", "num_samples", "4", "-p", "sampling_steps", "2"]  # fmt: skip
-    for _ in range(2):  # made, and continued with nothing left to make
-        made = papermill("04_sample", "new", *words)
-        assert made.code == 0, made.error[-2000:]
-        assert "formula not in the training part: 100%" in made.text
-    lines = table(made.run_dir)
-    assert [line["new_formula"] for line in lines] == ["True"] * 4
-    assert not load_pretrained().training_formulas & {line["formula"] for line in lines}
 
 
 def test_the_formula_inf_stays_a_formula_with_the_shipped_model(
