@@ -222,6 +222,11 @@ def _load_model(model: str) -> LDMModule:
     return LDMModule.load_from_checkpoint(path) if path.is_file() else load_pretrained(model)
 
 
+BEFORE_OPTIONS: dict[str, Any] = {"min_distance": 0.0}
+"""What a recipe that does not name an option was made with, where that is not today's default:
+without min_distance it is older than that option, and nothing was made again for it."""
+
+
 def _checked_sampling(sampling: dict[str, Any]) -> dict[str, Any]:
     """Return the keyword arguments, all of them data that `sample` knows."""
     from crystal_ldm.ldm_module.options import SamplingOptions
@@ -230,8 +235,7 @@ def _checked_sampling(sampling: dict[str, Any]) -> dict[str, Any]:
     for key in sampling:
         if key not in known:
             raise RequestError(f"Sampling has no option '{key}'.{suggest(key, known)}")
-    # A recipe without min_distance is older than that option: nothing was made again for it.
-    checked = {"num_samples": 1, "offset": 0, "min_distance": 0.0, **sampling}
+    checked = {"num_samples": 1, "offset": 0, **BEFORE_OPTIONS, **sampling}
     for key in ("num_samples", "offset"):
         if isinstance(checked[key], bool) or not isinstance(checked[key], int):
             raise RequestError(f"{key} should be a whole number and is {checked[key]!r}.")

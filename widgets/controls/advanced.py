@@ -8,6 +8,7 @@ from typing import Any
 import ipywidgets as ipw
 import traitlets as tl
 
+from crystal_ldm.recipe import BEFORE_OPTIONS
 from widgets.base import Panel, caption, column, labelled
 
 SAMPLERS = ("ddim", "ddpm", "dpm_solver++")
@@ -29,10 +30,8 @@ DEFAULTS: dict[str, Any] = {
     "batch_size": AUTO,
 }
 AS_BEFORE: dict[str, Any] = {
-    "min_distance": 0.0,
-    "band_gap_tolerance": 0.0,
-    "composition_temperature": 1.0,
-    "new_formulas": False,
+    name: BEFORE_OPTIONS.get(name, DEFAULTS[name])
+    for name in ("min_distance", "band_gap_tolerance", "composition_temperature", "new_formulas")
 }
 """What a recipe that does not name these options was made with: it is older than they are."""
 
