@@ -45,7 +45,12 @@ from benchmarks.quality_commands.model import (
 from benchmarks.quality_commands.shared import Row, load_model
 from benchmarks.quality_commands.stability import stability
 from crystal_ldm.evaluate.calibration.models import SCALES, STEPS, TARGETS_EV
-from crystal_ldm.ldm_module.options import DEFAULT_ATTEMPTS, DEFAULT_MIN_DISTANCE, DEFAULT_STEPS
+from crystal_ldm.ldm_module.options import (
+    DEFAULT_ATTEMPTS,
+    DEFAULT_MIN_DISTANCE,
+    DEFAULT_STEPS,
+    DEFAULT_TEMPLATES,
+)
 
 COMMANDS: dict[str, Callable[[Any, argparse.Namespace], list[Row]]] = {
     f.__name__: f
@@ -101,6 +106,11 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     sampling.add_argument(
         "--new-formulas", action="store_true", help="no formulas of the model's training part"
     )
+    sampling.add_argument(
+        "--new-crystals", action="store_true", help="no crystals of the model's training part"
+    )
+    sampling.add_argument("--template-strength", type=float, default=0.0)
+    sampling.add_argument("--templates", type=int, default=DEFAULT_TEMPLATES)
     sampling.add_argument("--max-attempts", type=int, default=DEFAULT_ATTEMPTS)
     sampling.add_argument("--precision", default="float32")
     sampling.add_argument(

@@ -61,7 +61,7 @@ def canonical_arrays(
     """
     lattice, frac_coords, numbers = _primitive(lattice, frac_coords, numbers)
     lattice, frac_coords = _niggli(lattice, frac_coords)
-    lattice, frac_coords, order = _canonical_setting(lattice, frac_coords, numbers)
+    lattice, frac_coords, order = canonical_setting(lattice, frac_coords, numbers)
     return standard_orientation(lattice), frac_coords, numbers[order]
 
 
@@ -137,9 +137,11 @@ def _automorphisms(lattice: np.ndarray) -> np.ndarray:
     return changes[proper & (drift.max(axis=(1, 2)) < _METRIC_TOLERANCE)]
 
 
-def _canonical_setting(
+def canonical_setting(
     lattice: np.ndarray, coords: np.ndarray, numbers: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return lattice (3, 3), coordinates (n, 3) and order of atoms (n,) of a primitive, reduced
+    cell: what is left to choose when other elements take the places of a canonical crystal's."""
     changes = _automorphisms(lattice)
     rank = electronegativity_rank()[numbers]
     species, counts = np.unique(rank, return_counts=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from crystal_ldm.ldm_module.diffusion import GaussianDiffusion
     from crystal_ldm.ldm_module.ldm_module import LDMModule
     from crystal_ldm.ldm_module.network import ConditionedDenoiser
+    from crystal_ldm.ldm_module.options import SamplingOptions
     from crystal_ldm.ldm_module.prior import CompositionPrior
     from crystal_ldm.vae_module import VAEModule
 
@@ -92,8 +93,8 @@ def check_new_formulas(ldm: LDMModule, request: CrystalBatch | None, varied: boo
     """See that a model can draw formulas that its training part lacks.
 
     Raises:
-        RequestError: if it draws no formulas, does not know those it was trained on, is asked to
-            vary crystals, or for formulas that leave no atom open.
+        RequestError: if it draws no formulas, is asked to vary crystals, or for formulas that leave
+            no atom open.
     """
     if varied:
         why = "variations do not draw their elements anew"
@@ -101,11 +102,33 @@ def check_new_formulas(ldm: LDMModule, request: CrystalBatch | None, varied: boo
         why = f"{', '.join(request.formulas[:3])} leaves no atom open; write `?` for those that may"
     elif ldm.prior is None:
         why = "this model has no composition prior: its elements are read off the latents"
-    elif not ldm.training_formulas:
-        why = "this model was saved before its training formulas were noted; train it on for a step"
     else:
         return
     raise RequestError(f"new_formulas cannot be had here: {why}. Leave it false.")
+
+
+def check_known(ldm: LDMModule, options: SamplingOptions, varied: bool) -> None:
+    """See that a model knows its training crystals where options are about them.
+
+    Raises:
+        RequestError: if it does not, or templates are no place to start from.
+    """
+    used = [name for name in ("new_formulas", "new_crystals") if getattr(options, name)]
+    if options.template_strength:
+        used.append("template_strength")
+        if varied:
+            why = "variations start from the crystals that are varied"
+        elif ldm.sampler_network.composition is None:
+            why = "this model was not trained on compositions, which templates are chosen by"
+        else:
+            why = ""
+        if why:
+            raise RequestError(f"template_strength cannot be had here: {why}. Leave it 0.")
+    if used and not len(ldm.known.packed):
+        raise RequestError(
+            f"{', '.join(used)} cannot be had here: this model was saved before its training "
+            "crystals were kept with it; train it anew, or leave the option out."
+        )
 
 
 def _check_rules(ldm: LDMModule, request: CrystalBatch, row: int, rules: ElementRules) -> None:

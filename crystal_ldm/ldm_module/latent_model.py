@@ -15,6 +15,7 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.ldm_module.checks import check_prior, check_sizes
 from crystal_ldm.ldm_module.denoisers import DiT
 from crystal_ldm.ldm_module.diffusion import GaussianDiffusion
+from crystal_ldm.ldm_module.known import TrainingCrystals
 from crystal_ldm.ldm_module.latents import LatentBatch, encode
 from crystal_ldm.ldm_module.network import ConditionedDenoiser
 from crystal_ldm.ldm_module.prior import CompositionPrior, fit_prior
@@ -29,7 +30,8 @@ Report = Callable[[int, float], None]
 class LatentModel(TrainedModule):
     """What an LDM is made of: a frozen VAE, a denoiser, conditions, a prior; see `LDMModule`.
 
-    Holds the statistics of the training set, and is what a checkpoint stores.
+    Holds the statistics of the training set and its crystals (`known`), and is what a checkpoint
+    stores.
 
     Raises:
         ConfigError: if the latents of VAE and denoiser differ in size, or the prior does not fit.
@@ -65,6 +67,7 @@ class LatentModel(TrainedModule):
         check_sizes(vae, denoiser, diffusion)
         self.vae = vae.requires_grad_(False).eval()
         self.network = ConditionedDenoiser(denoiser, dict(conditions or {}))
+        self.known = TrainingCrystals()
         self.prior: CompositionPrior | None = None
         if prior is not None:
             self.set_prior(prior)
@@ -79,8 +82,6 @@ class LatentModel(TrainedModule):
         self.step_metrics: dict[str, Tensor] = {}
         self.source = "a model in memory"
         self._hash: str | None = None
-        self._earlier: list[str] | None = []
-        """Formulas of trainings before the present one; None: not known."""
         self.register_buffer("latent_mean", torch.zeros(vae.latent_dim))
         self.register_buffer("latent_std", torch.ones(vae.latent_dim))
         self.latent_mean: Tensor
@@ -111,27 +112,24 @@ class LatentModel(TrainedModule):
         return list(self.data_info.get("num_atoms_histogram", []))
 
     @property
-    def training_formulas(self) -> frozenset[str]:
-        """Reduced formulas of all crystals that the model was trained on; empty: not known."""
-        return frozenset(self.data_info.get("formulas", ()))
-
-    @property
     def sampler_network(self) -> ConditionedDenoiser:
         """The network with averaged weights."""
         return self.ema.module  # type: ignore[return-value]
 
     @property
     def model_hash(self) -> str:
-        """Hash of the weights that sampling uses."""
+        """Hash of the weights that sampling uses; of the training crystals a recipe has another."""
         if self._hash is None or self.training:
-            self._hash = state_hash(self.export_state())
+            state = self.export_state().items()
+            self._hash = state_hash({n: t for n, t in state if not n.startswith("known.")})
         return self._hash
 
     # What the training set is like
 
     def set_data(self, crystals: CrystalBatch, data_info: dict[str, Any]) -> None:
         """Take statistics of conditions and latents from the whole training set."""
-        self.data_info = {**data_info, "vae": self.vae.data_info, **self._formulas(crystals)}
+        self.data_info = {**data_info, "vae": self.vae.data_info}
+        self.known.add(crystals)
         self.network.set_data(crystals)
         self._tell_prior()
         latents = encode(self.vae, crystals)[crystals.mask]
@@ -143,18 +141,11 @@ class LatentModel(TrainedModule):
 
     def extend_data(self, crystals: CrystalBatch, data_info: dict[str, Any]) -> None:
         """Note the further training set of a model that was trained before."""
-        self._earlier = self.data_info.get("formulas")
-        own = {"elements": list(self.elements), **self._formulas(crystals)}
-        self.data_info = {**self.data_info, **data_info, **own}
+        self.data_info = {**self.data_info, **data_info, "elements": list(self.elements)}
+        self.known.add(crystals)
         self.network.extend_data(crystals)
         self._tell_prior()
         self.ema.module.load_state_dict(self.network.state_dict())
-
-    def _formulas(self, crystals: CrystalBatch) -> dict[str, Any]:
-        """Return `data_info`'s entry of all formulas of training, nothing if some are unknown."""
-        if self._earlier is None:
-            return {}
-        return {"formulas": sorted({*self._earlier, *crystals.formulas})}
 
     def replace_vae(self, vae: VAEModule) -> Self:
         """Take another VAE and return the module itself.
@@ -171,8 +162,8 @@ class LatentModel(TrainedModule):
         self.config = {**self.config, "vae": vae.config}
         if same_latents:
             self.data_info = {**self.data_info, "vae": vae.data_info}
-        elif self.data_info:  # the denoiser's weights were trained on something all the same
-            self._earlier, self.data_info = self.data_info.get("formulas"), {}
+        else:
+            self.data_info = {}
         self._hash = None
         return self
 

@@ -13,6 +13,7 @@ from crystal_ldm.ldm_module.guidance import DEFAULT_SCALE, Scales
 PRECISIONS = ("float32", "bfloat16")
 DEFAULT_STEPS = 5
 DEFAULT_ATTEMPTS = 5
+DEFAULT_TEMPLATES = 8
 DEFAULT_MIN_DISTANCE = 0.5
 """Å: the limit of structure validity (CDVAE, Xie et al. 2022)."""
 AUTO_BATCH_VALUES = 327_680
@@ -47,9 +48,17 @@ class SamplingOptions:
             than this from its target, eV, is made again; 0: it is kept.
         new_formulas: whether elements that the model draws itself are drawn again until the formula
             is none of the training part's (at most 100 times; see `SampleResult.new_formula`).
-        max_attempts: how often a crystal is made again that is not sound, not on target or lacks
-            required elements (those are imposed the last time; with a composition prior none
-            lacks them).
+        new_crystals: whether a crystal of the training part (`StructureMatcher.fit` with pymatgen's
+            tolerances) is made again.
+        template_strength: above 0 a crystal starts from a template, a training crystal of a similar
+            formula with its elements exchanged, whose latents are noised for this share of the
+            diffusion time: near 0 it stays what it was, at 1 nothing is left of it. 0.3 makes the
+            most accurate crystals of a formula. Formulas without a template start from noise.
+        templates: how many templates take turns: crystal i of a row starts from the (i mod
+            templates)-th nearest, one that is made again from the next.
+        max_attempts: how often a crystal is made again that is not sound, new or on target, or
+            lacks required elements (those are imposed the last time; with a composition prior
+            none lacks them).
     """
 
     sampler: str = "ddim"
@@ -68,6 +77,9 @@ class SamplingOptions:
     min_distance: float = DEFAULT_MIN_DISTANCE
     band_gap_tolerance: float = 0.0
     new_formulas: bool = False
+    new_crystals: bool = False
+    template_strength: float = 0.0
+    templates: int = DEFAULT_TEMPLATES
     max_attempts: int = DEFAULT_ATTEMPTS
 
     @classmethod
@@ -96,6 +108,8 @@ class SamplingOptions:
         _whole("seed", made.seed, 0, 2**63 - 1)
         _whole("offset", made.offset, 0, 2**31)
         _whole("max_attempts", made.max_attempts, 1, 1000)
+        _whole("templates", made.templates, 1, 1000)
+        _number("template_strength", made.template_strength, 0, 1)
         _number("eta", made.eta, 0, 1)
         _number("min_distance", made.min_distance, 0, 10)
         _number("temperature", made.temperature, 0, 10)
@@ -103,7 +117,7 @@ class SamplingOptions:
         _number("band_gap_tolerance", made.band_gap_tolerance, 0, 100)
         if made.batch_size != "auto":
             _whole("batch_size", made.batch_size, 1, 1_000_000)
-        for name in ("compile", "trajectory", "new_formulas"):
+        for name in ("compile", "trajectory", "new_formulas", "new_crystals"):
             if not isinstance(getattr(made, name), bool):
                 raise RequestError(f"{name} must be true or false, not {getattr(made, name)!r}.")
         if made.precision not in PRECISIONS:

@@ -19,7 +19,7 @@ Make = Callable[[list[Draft]], SampleResult]
 def make_until_right(
     make: Make, drafts: list[Draft], plan: Plan, options: SamplingOptions, has_prior: bool
 ) -> SampleResult:
-    """Make crystals, and again those that lack required elements, are not sound or not on target.
+    """Make crystals, and again those that lack required elements, are not sound, new or on target.
 
     Each attempt has random numbers of its own, which depend on seed, place and attempt alone.
 
@@ -32,8 +32,8 @@ def make_until_right(
     """
     result = make(drafts)
     for attempt in range(1, options.max_attempts + 1):
-        merits = _merits(drafts, result)
-        wrong = (merits < _RIGHT).nonzero().flatten()
+        merits = _merits(drafts, result, options)
+        wrong = (merits % _NEW_FORMULA < _RIGHT).nonzero().flatten()
         if not len(wrong):
             break
         places = [(drafts[i].row, drafts[i].number) for i in wrong.tolist()]
@@ -45,23 +45,23 @@ def make_until_right(
         remade = make(again)
         remade.imposed = imposed
         # The last one is kept, unless it misses something that weighs more.
-        now, before = _merits(again, remade), merits[wrong]
-        if options.new_formulas:
-            now, before = now + 8 * remade.new_formula, before + 8 * result.new_formula[wrong]
-        kept = (now >= before).nonzero().flatten()
+        kept = (_merits(again, remade, options) >= merits[wrong]).nonzero().flatten()
         if len(kept):
             result = _replace(result, remade[kept], wrong[kept])
         result.attempts[wrong] = attempt + 1
     return result
 
 
-_RIGHT = 4 + 2 + 1
+_RIGHT = 8 + 4 + 2 + 1
+_NEW_FORMULA = 16
 
 
-def _merits(drafts: Sequence[Draft], result: SampleResult) -> Tensor:
-    """Return (B,) 4 for the required elements, 2 for sound distances, 1 for the band gap, added."""
+def _merits(drafts: Sequence[Draft], result: SampleResult, options: SamplingOptions) -> Tensor:
+    """Return (B,) 8 for the required elements, 4 for sound distances, 2 for a new crystal and 1 for
+    the band gap, added; and 16 for a new formula, which elements drawn again have or have not."""
     found = [_has_required(d, result.crystals, i) for i, d in enumerate(drafts)]
-    return 4 * torch.tensor(found) + 2 * result.sound + result.on_target
+    merits = 8 * torch.tensor(found) + 4 * result.sound + 2 * result.new_crystal + result.on_target
+    return merits + _NEW_FORMULA * result.new_formula if options.new_formulas else merits
 
 
 def _has_required(draft: Draft, crystals: CrystalBatch, i: int) -> bool:

@@ -63,6 +63,8 @@ class SampleResult:
             target; True where nothing was to be compared.
         new_formula: (M,) bool, whether the model's training part has no crystal of the formula;
             False for all if the model does not say what it was trained on.
+        new_crystal: (M,) bool, whether the training part has no such crystal; True for all unless
+            `new_crystals` was asked for.
         trajectory: one frame a step, if asked for.
     """
 
@@ -77,6 +79,7 @@ class SampleResult:
     sound: Tensor
     on_target: Tensor
     new_formula: Tensor
+    new_crystal: Tensor
     trajectory: list[TrajectoryFrame] | None = None
 
     def __len__(self) -> int:
@@ -84,9 +87,10 @@ class SampleResult:
 
     @property
     def acceptance_rate(self) -> float:
-        """Share of all crystals made that were sound, on target and had the required elements."""
+        """Share of all crystals made that were right: sound, new and on target where that was asked
+        for, and with the required elements."""
         made = int(self.attempts.sum())
-        right = self.sound & self.on_target & ~self.imposed
+        right = self.sound & self.new_crystal & self.on_target & ~self.imposed
         return int(right.sum()) / made if made else 1.0
 
     def to_structures(self) -> list[Structure]:
@@ -108,6 +112,7 @@ class SampleResult:
             sound=self.sound[rows],
             on_target=self.on_target[rows],
             new_formula=self.new_formula[rows],
+            new_crystal=self.new_crystal[rows],
             trajectory=None if frames is None else [frame[rows] for frame in frames],
         )
 
@@ -138,6 +143,7 @@ class SampleResult:
             sound=torch.cat([r.sound for r in results]),
             on_target=torch.cat([r.on_target for r in results]),
             new_formula=torch.cat([r.new_formula for r in results]),
+            new_crystal=torch.cat([r.new_crystal for r in results]),
             trajectory=trajectory,
         )
 

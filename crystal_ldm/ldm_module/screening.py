@@ -1,4 +1,4 @@
-"""Generated crystals against the band gap that was asked for."""
+"""Generated crystals against what was asked for: a band gap, being new."""
 
 from __future__ import annotations
 
@@ -45,3 +45,28 @@ def on_target(crystals: CrystalBatch, tolerance: float) -> Tensor:
     gaps = torch.from_numpy(predict_band_gaps(crystals[given.nonzero().flatten()]))
     right[given] = (gaps - targets[given]).abs() <= tolerance  # nan is near nothing
     return right
+
+
+def new_crystals(ldm: LDMModule, crystals: CrystalBatch, wanted: bool) -> Tensor:
+    """Return (B,) bool, whether the training part has no such crystal; all True unless `wanted`.
+
+    Two crystals are the same if `StructureMatcher.fit` says so of their primitive cells, with
+    pymatgen's tolerances, as in `crystal_ldm.evaluate`'s novelty.
+    """
+    new = torch.ones(len(crystals), dtype=torch.bool)
+    if not wanted:
+        return new
+    from crystal_ldm.evaluate.inputs import read_crystals
+    from crystal_ldm.evaluate.matching.matcher import SAME_CRYSTAL, reduced_cell, same_crystal
+
+    rows = [ldm.known.rows_by_formula.get(formula, []) for formula in crystals.formulas]
+    for i, made in enumerate(read_crystals(crystals, allow_empty=True).crystals):
+        if made is None or not rows[i]:
+            continue
+        cell = reduced_cell(made)
+        others = map(reduced_cell, read_crystals(ldm.known.crystals[rows[i]]).crystals)
+        new[i] = not any(
+            len(other.numbers) == len(cell.numbers) and same_crystal((cell, other), SAME_CRYSTAL)
+            for other in others
+        )
+    return new

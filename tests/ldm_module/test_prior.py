@@ -11,6 +11,7 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import ConfigError, RequestError
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.ldm_module.guidance import Pass
+from crystal_ldm.ldm_module.known import TrainingCrystals
 from crystal_ldm.ldm_module.latents import LatentBatch
 from crystal_ldm.ldm_module.prior import CompositionPrior, draw_compositions, fit_prior
 from crystal_ldm.ldm_module.prior.choices import Sequences, State, counts_by_place
@@ -160,15 +161,15 @@ def test_elements_depend_on_seed_and_place_alone(ldm: LDMModule) -> None:
 def test_formulas_of_the_training_part_are_drawn_again(
     ldm: LDMModule, known_batch: CrystalBatch
 ) -> None:
-    assert ldm.training_formulas == set(known_batch.formulas)
+    assert ldm.known.formulas == set(known_batch.formulas)
     request = CrystalBatch.from_formulas(["Sr?O3", "????"], allowed=["Ti", "Ca", "O"])
     options = {"sampling_steps": 1, "min_distance": 0}
     drawn = ldm.sample(request, 60, **options)
-    known = torch.tensor([f in ldm.training_formulas for f in drawn.crystals.formulas])
+    known = torch.tensor([f in ldm.known.formulas for f in drawn.crystals.formulas])
     assert torch.equal(drawn.new_formula, ~known) and 0 < int(known.sum()) < len(drawn)
     made = ldm.sample(request, 60, **options, new_formulas=True)
     assert bool(made.new_formula.all())
-    assert not ldm.training_formulas & set(made.crystals.formulas)
+    assert not ldm.known.formulas & set(made.crystals.formulas)
     kept = (~known).nonzero().flatten()
     assert torch.equal(made.crystals.lattices[kept], drawn.crystals.lattices[kept])
     apart = ldm.sample(request, 60, **options, new_formulas=True, batch_size=7)
@@ -190,30 +191,13 @@ def test_new_formulas_without_a_temperature(ldm: LDMModule) -> None:
     request = CrystalBatch.from_formulas(["Sr?O3"], allowed=["Ti", "Ca"])
     options = {"sampling_steps": 1, "composition_temperature": 0}
     likeliest = ldm.sample(request, 1, **options).crystals.formulas[0]
-    info = ldm.data_info
-    ldm.data_info = {**info, "formulas": [likeliest]}
+    known, ldm.known = ldm.known, TrainingCrystals()
+    ldm.known.add(known.crystals[known.rows_by_formula[likeliest]])
     try:
         made = ldm.sample(request, 8, **options, new_formulas=True)
     finally:
-        ldm.data_info = info
+        ldm.known = known
     assert likeliest not in made.crystals.formulas and bool(made.new_formula.all())
-
-
-def test_formulas_of_earlier_trainings_are_remembered(known_batch: CrystalBatch) -> None:
-    first, second = known_batch[[0, 1]], known_batch[[2, 3]]
-    both = set(first.formulas) | set(second.formulas)
-    ldm = make_tiny_ldm(known_batch)
-    ldm.data_info = {"elements": list(ldm.elements), "formulas": first.formulas}
-    ldm.extend_data(second, {})
-    assert ldm.training_formulas == both
-    many = CrystalBatch.cat([second] * 10)
-    ldm.data_info = {"elements": list(ldm.elements), "formulas": first.formulas}
-    ldm.replace_vae(make_tiny_ldm(known_batch, seed=1).vae).set_data(many, {})
-    assert ldm.training_formulas == both
-    # Where the earlier ones were not noted, a part of them must not pass for all.
-    ldm.data_info = {"elements": list(ldm.elements)}
-    ldm.extend_data(second, {})
-    assert not ldm.training_formulas
 
 
 def test_what_can_only_become_a_known_formula_is_marked_as_such(ldm: LDMModule) -> None:
@@ -222,7 +206,7 @@ def test_what_can_only_become_a_known_formula_is_marked_as_such(ldm: LDMModule) 
     assert made.crystals.formulas == ["SrTiO3"] * 4 and not made.new_formula.any()
 
 
-def test_new_formulas_need_a_prior_and_a_list(
+def test_new_formulas_need_a_prior(
     ldm: LDMModule, tiny_ldm: LDMModule, known_batch: CrystalBatch
 ) -> None:
     with pytest.raises(RequestError, match="no composition prior"):
@@ -231,14 +215,6 @@ def test_new_formulas_need_a_prior_and_a_list(
         ldm.vary(known_batch[[0]], new_formulas=True)
     with pytest.raises(RequestError, match="SrTiO3 leaves no atom open"):
         ldm.sample(CrystalBatch.from_formulas(["SrTiO3"]), 1, new_formulas=True)
-    info = ldm.data_info
-    ldm.data_info = {name: value for name, value in info.items() if name != "formulas"}
-    try:
-        with pytest.raises(RequestError, match="before its training formulas were noted"):
-            ldm.sample(None, 1, new_formulas=True)
-        assert not ldm.sample(None, 4, sampling_steps=1).new_formula.any()
-    finally:
-        ldm.data_info = info
 
 
 def test_without_guidance_a_condition_changes_nothing(ldm: LDMModule) -> None:

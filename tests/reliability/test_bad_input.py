@@ -136,7 +136,8 @@ OPTIONS: dict[str, Any] = {
     "cfg_interval": [0.0, 1.0], "temperature": 1.0, "seed": 0, "batch_size": "auto",
     "precision": "float32", "offset": 0, "trajectory": False, "max_attempts": 2,
     "min_distance": 0.5, "band_gap_tolerance": 0.3, "new_formulas": False,
-    "composition_temperature": 1.0,
+    "composition_temperature": 1.0, "new_crystals": False, "template_strength": 0.0,
+    "templates": 8,
 }  # fmt: skip
 
 

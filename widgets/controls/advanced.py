@@ -24,6 +24,9 @@ DEFAULTS: dict[str, Any] = {
     "min_distance": 0.5,
     "band_gap_tolerance": 0.0,
     "new_formulas": False,
+    "new_crystals": False,
+    "template_strength": 0.0,
+    "templates": 8,
     "max_attempts": 5,
     "precision": "float32",
     "device": "cpu",
@@ -31,7 +34,15 @@ DEFAULTS: dict[str, Any] = {
 }
 AS_BEFORE: dict[str, Any] = {
     name: BEFORE_OPTIONS.get(name, DEFAULTS[name])
-    for name in ("min_distance", "band_gap_tolerance", "composition_temperature", "new_formulas")
+    for name in (
+        "min_distance",
+        "band_gap_tolerance",
+        "composition_temperature",
+        "new_formulas",
+        "new_crystals",
+        "template_strength",
+        "templates",
+    )
 }
 """What a recipe that does not name these options was made with: it is older than they are."""
 
@@ -51,6 +62,10 @@ class AdvancedControls(Panel):
             again; 0: never.
         new_formulas: whether elements left open are drawn until the formula is none of the training
             part's.
+        new_crystals: whether crystals of the training part are made again.
+        template_strength: above 0 crystals start from the training crystal of a similar formula;
+            the share of the diffusion time that its latents are noised for.
+        templates: how many such crystals take turns.
         max_attempts: how often a crystal is made again.
         precision: "float32" or "bfloat16".
         device: "cpu" or a GPU that torch sees.
@@ -66,6 +81,9 @@ class AdvancedControls(Panel):
     min_distance = tl.Float(DEFAULTS["min_distance"], min=0, max=3)
     band_gap_tolerance = tl.Float(DEFAULTS["band_gap_tolerance"], min=0, max=10)
     new_formulas = tl.Bool(DEFAULTS["new_formulas"])
+    new_crystals = tl.Bool(DEFAULTS["new_crystals"])
+    template_strength = tl.Float(DEFAULTS["template_strength"], min=0, max=1)
+    templates = tl.Int(DEFAULTS["templates"], min=1, max=1000)
     max_attempts = tl.Int(DEFAULTS["max_attempts"], min=1, max=1000)
     precision = tl.Unicode(DEFAULTS["precision"])
     device = tl.Unicode(DEFAULTS["device"])
@@ -87,6 +105,9 @@ class AdvancedControls(Panel):
             "min_distance": ipw.BoundedFloatText(min=0, max=3, step=0.1),
             "band_gap_tolerance": ipw.BoundedFloatText(min=0, max=10, step=0.1),
             "new_formulas": ipw.Checkbox(indent=False),
+            "new_crystals": ipw.Checkbox(indent=False),
+            "template_strength": ipw.FloatSlider(min=0, max=1, **fill),
+            "templates": ipw.BoundedIntText(min=1, max=1000),
             "max_attempts": ipw.BoundedIntText(min=1, max=1000),
             "precision": ipw.Dropdown(options=["float32", "bfloat16"]),
             "device": ipw.Dropdown(options=list(devices)),
@@ -117,6 +138,16 @@ class AdvancedControls(Panel):
                 "New formulas only",
                 "Elements left open are drawn until the model was not trained on the formula",
             ),
+            "new_crystals": (
+                "New crystals only",
+                "Crystals that the model was trained on are made again",
+            ),
+            "template_strength": (
+                "Template noise",
+                "0: start from noise; else from a known crystal of a similar formula, noised for "
+                "this share of the time (0.3: most accurate)",
+            ),
+            "templates": ("Templates", "How many known crystals take turns"),
             "max_attempts": ("Attempts", "How often a crystal that is not right is made again"),
             "precision": ("Precision", "float32 is the reference; the recipe records the choice"),
             "device": ("Device", "Where the model runs"),

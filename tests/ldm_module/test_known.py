@@ -1,0 +1,207 @@
+"""The crystals that a model was trained on travel with it, as new ones are told from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from pymatgen.core import Structure
+
+from crystal_ldm.checkpoints import Checkpoint, load_module, save_safetensors
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.canonical import canonical_form
+from crystal_ldm.errors import RequestError
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.ldm_module.known import TrainingCrystals
+from crystal_ldm.ldm_module.known.packing import pack, unpack
+from crystal_ldm.ldm_module.known.similarity import element_distances
+from crystal_ldm.ldm_module.known.templates import TemplateSearch
+from crystal_ldm.pretrained import load_pretrained
+from tests.conftest import make_tiny_ldm
+
+
+@pytest.fixture(scope="module")
+def shipped() -> LDMModule:
+    return load_pretrained()
+
+
+def of(batch: CrystalBatch, *rows: int) -> TrainingCrystals:
+    known = TrainingCrystals()
+    known.add(batch[list(rows)] if rows else batch)
+    return known
+
+
+def numbers(formula: str) -> CrystalBatch:
+    return CrystalBatch.from_formulas([formula]).atomic_numbers[0].numpy()
+
+
+def test_packed_crystals_are_the_same_to_rounding(known_batch: CrystalBatch) -> None:
+    again = unpack(pack(known_batch))
+    assert torch.equal(again.atomic_numbers, known_batch.atomic_numbers)
+    assert torch.equal(again.num_atoms, known_batch.num_atoms)
+    shift = (again.frac_coords - known_batch.frac_coords + 0.5) % 1 - 0.5
+    assert float(shift.abs().max()) <= 1 / 480 + 1e-6
+    assert torch.allclose(again.lattices, known_batch.lattices, rtol=1e-3, atol=5e-3)
+    assert torch.equal(pack(again), pack(known_batch))
+    with pytest.raises(ValueError, match="no packed crystals"):
+        unpack(torch.arange(100, dtype=torch.uint8))
+
+
+def test_crystals_of_earlier_trainings_are_remembered(known_batch: CrystalBatch) -> None:
+    known = of(known_batch, 0, 1)
+    moved = known_batch[[1, 2]]
+    moved.lattices = moved.lattices * 1.01  # another database relaxed NaCl to another volume
+    known.add(moved)
+    assert known.formulas == {"SrTiO3", "NaCl", "ZnS"} and len(known.crystals) == 3
+    (row,) = known.rows_by_formula["NaCl"]
+    assert torch.allclose(known.crystals.lattices[row], moved.lattices[0], rtol=2e-3, atol=5e-3)
+    wide = known_batch[[1]]
+    wide.lattices = wide.lattices * 1.2
+    known.add(wide)
+    assert len(known.rows_by_formula["NaCl"]) == 2
+
+
+def test_of_one_formula_the_stable_one_comes_first(known_batch: CrystalBatch) -> None:
+    two = known_batch[[5, 5]]
+    two.lattices = two.lattices * torch.tensor([1.3, 1.0]).view(2, 1, 1)
+    two.conditions = {"formation_energy_per_atom": torch.tensor([-1.0, -3.0])}
+    first = of(two).crystals.lattices[0]
+    assert torch.allclose(first, known_batch.lattices[5], rtol=1e-3, atol=5e-3)
+
+
+def test_they_travel_in_the_file_and_not_in_the_hash(
+    known_batch: CrystalBatch, tmp_path: Path
+) -> None:
+    ldm = make_tiny_ldm(known_batch)
+    save_safetensors(ldm, tmp_path / "model.safetensors")
+    again = LDMModule.load_from_checkpoint(tmp_path / "model.safetensors")
+    assert again.known.formulas == set(known_batch.formulas)
+    assert again.known.complete and again.model_hash == ldm.model_hash
+
+
+def test_a_part_of_them_does_not_pass_for_all(known_batch: CrystalBatch, tmp_path: Path) -> None:
+    """A file written before they were kept does not say what it was trained on."""
+    save_safetensors(make_tiny_ldm(known_batch), tmp_path / "old.safetensors")
+    checkpoint = Checkpoint.read(tmp_path / "old.safetensors")
+    del checkpoint.state["known.packed"]
+    old = load_module(LDMModule, checkpoint)
+    old.extend_data(known_batch, {})
+    assert not old.known.formulas
+    for option in ({"new_crystals": True}, {"template_strength": 0.3}):
+        with pytest.raises(RequestError, match="before its training crystals were kept"):
+            old.sample(CrystalBatch.from_formulas(["NaCl"]), 1, **option)
+    assert not old.sample(CrystalBatch.from_formulas(["NaCl"]), 1, sampling_steps=1).new_formula
+
+
+def test_a_new_vae_leaves_them_what_they_are(known_batch: CrystalBatch) -> None:
+    ldm = make_tiny_ldm(known_batch[[0, 1] * 3])
+    other = make_tiny_ldm(known_batch, seed=1).vae
+    ldm.replace_vae(other).set_data(CrystalBatch.cat([known_batch[[2, 3]]] * 10), {})
+    assert ldm.known.formulas == set(known_batch[[0, 1, 2, 3]].formulas)
+
+
+def test_unlike_elements_are_far_apart() -> None:
+    distances = element_distances()
+    assert float(abs(distances - distances.T).max()) == 0 == float(distances.diagonal().max())
+    na, k, cl, br, fe = 11, 19, 17, 35, 26
+    assert distances[na, k] < distances[na, fe] < distances[na, cl]
+    assert distances[cl, br] < distances[cl, fe]
+
+
+def test_a_template_is_the_nearest_relative(known_batch: CrystalBatch) -> None:
+    search = TemplateSearch(known_batch)
+    (found,) = search.nearest(numbers("KMgF3"), 5)
+    assert known_batch.formulas[found.row] == "SrTiO3" and found.distance > 0
+    assert found.replaced == {38: 19, 22: 12, 8: 9}
+    exchanged = search.nearest(numbers("KBr"), 5)
+    assert [known_batch.formulas[t.row] for t in exchanged] == ["NaCl", "ZnS"]
+    assert exchanged[0].replaced == {11: 19, 17: 35}  # not the other way round
+    assert search.nearest(numbers("SrTiO3"), 5) == []  # itself is none
+    assert search.nearest(numbers("K?"), 5) == [] == search.nearest(numbers("K5MgF7"), 5)
+
+
+@pytest.mark.parametrize("formula", ["KMgF3", "KBr", "GeO2", "Li2", "MgCaO2"])
+def test_a_template_is_canonical_and_has_the_formula(
+    known_batch: CrystalBatch, formula: str
+) -> None:
+    search = TemplateSearch(known_batch)
+    request = CrystalBatch.from_formulas([formula])
+    wanted = request.atomic_numbers[0].numpy()
+    for template in search.nearest(wanted, 5):
+        lattice, coords, elements = search.cell(template)
+        assert elements.tolist() == wanted.tolist()
+        structure = Structure(lattice, elements.tolist(), coords)
+        again = canonical_form(structure)
+        assert (abs((again.frac_coords - coords + 0.5) % 1 - 0.5) < 1e-4).all()
+        assert (abs(again.lattice.matrix - lattice) < 1e-3).all()
+
+
+def test_crystals_start_from_templates(shipped: LDMModule) -> None:
+    """With hardly any noise a crystal is its template; with all of it, nothing is left of it."""
+    request = CrystalBatch.from_formulas(["KMgF3", "RbCaF3"])
+    options = {"sampling_steps": 4, "temperature": 0, "cfg_scale": 1.0}
+    made = shipped.sample(request, 3, template_strength=0.01, **options)
+    search = shipped.known.search
+    for row, number, crystal in zip(made.row, made.number, made.to_structures(), strict=True):
+        template = search.nearest(request.atomic_numbers[row].numpy(), 3)[int(number)]
+        lattice, coords, elements = search.cell(template)
+        assert crystal.matches(Structure(lattice, elements.tolist(), coords))
+    volumes = made.to_structures()[0].volume, made.to_structures()[1].volume
+    assert volumes[0] != volumes[1]  # their turns
+    one = shipped.sample(request, 3, template_strength=0.01, templates=1, **options)
+    assert torch.equal(one.crystals.lattices[0], one.crystals.lattices[1])
+
+
+def test_formulas_without_a_template_start_from_noise(shipped: LDMModule) -> None:
+    request = CrystalBatch.from_formulas(["KMgF3", "Li3Al5B7", "NaCl", "??"])
+    options = {"sampling_steps": 2, "seed": 4}
+    plain = shipped.sample(request, 2, **options)
+    made = shipped.sample(request, 2, template_strength=0.5, **options)
+    apart = shipped.sample(request, 2, template_strength=0.5, batch_size=1, **options)
+    assert torch.equal(made.crystals.atomic_numbers, plain.crystals.atomic_numbers)
+    assert torch.allclose(made.crystals.lattices, apart.crystals.lattices, rtol=1e-3, atol=1e-3)
+    same = [
+        torch.allclose(a, b, rtol=1e-3)
+        for a, b in zip(made.crystals.lattices, plain.crystals.lattices, strict=True)
+    ]
+    assert same[2:4] == [True, True]  # Li3Al5B7: nothing known has such counts
+    assert not any(same[:2]) and not any(same[4:6])
+
+
+def test_trajectories_of_templates_are_whole(shipped: LDMModule) -> None:
+    request = CrystalBatch.from_formulas(["KMgF3", "Li3Al5B7"])
+    made = shipped.sample(request, 1, template_strength=0.5, sampling_steps=3, trajectory=True)
+    assert made.trajectory is not None and len(made.trajectory) == 3
+    last = made.trajectory[-1].crystals
+    assert torch.allclose(last.lattices, made.crystals.lattices, rtol=1e-3, atol=1e-3)
+
+
+def test_known_crystals_are_made_again(shipped: LDMModule) -> None:
+    """Rock salt is what NaCl becomes; asked for new crystals it must not."""
+    request = CrystalBatch.from_formulas(["NaCl"])
+    options = {"sampling_steps": 5, "temperature": 2.0}
+    known = [
+        shipped.known.crystals[[row]].to_structures()[0]
+        for row in shipped.known.rows_by_formula["NaCl"]
+    ]
+    usual = shipped.sample(request, 8, **options)
+    assert bool(usual.new_crystal.all())  # nobody looked
+    old = [any(s.matches(k) for k in known) for s in usual.to_structures()]
+    assert sum(old) >= 3
+    made = shipped.sample(request, 8, new_crystals=True, max_attempts=9, **options)
+    old_now = [any(s.matches(k) for k in known) for s in made.to_structures()]
+    assert [not new for new in made.new_crystal.tolist()] == old_now
+    assert sum(old_now) < sum(old) and int(made.attempts.max()) > 1
+    kept = [i for i, was in enumerate(old) if not was]
+    assert torch.equal(made.crystals.lattices[kept], usual.crystals.lattices[kept])
+
+
+def test_templates_are_refused_where_they_cannot_be(
+    shipped: LDMModule, known_batch: CrystalBatch
+) -> None:
+    with pytest.raises(RequestError, match="variations start from the crystals"):
+        shipped.vary(known_batch[[0]], template_strength=0.3)
+    for name, value in (("template_strength", 1.5), ("templates", 0), ("new_crystals", 1)):
+        with pytest.raises(RequestError, match=name):
+            shipped.sample(CrystalBatch.from_formulas(["NaCl"]), 1, **{name: value})
