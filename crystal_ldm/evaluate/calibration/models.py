@@ -54,8 +54,8 @@ def calibrate_model(
         scales: guidance scales of the band gap.
         real: real crystals and their true gaps in eV, for the ceiling.
         forbidden: elements that open atoms must not become; real crystals with them are left out.
-            Actinides: OQMD computes them with a Hubbard U, the Materials Project without, so that
-            its judge finds 1.2 eV less on average.
+            Th, Pa, U, Np, Pu: OQMD computes their oxides with a Hubbard U of 4 eV, the Materials
+            Project without, so that a judge trained on it finds gaps 1 eV smaller on average.
         seed: of sizes, noise, and the draw of real crystals.
         sampling: further options of `LDMModule.sample`: sampling_steps, cfg_interval, precision;
             cfg_scale is that of the conditions other than the band gap.
