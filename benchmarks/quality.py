@@ -119,6 +119,9 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     )  # fmt: skip
     tables = parser.add_argument_group("calibration and agreement")
     tables.add_argument("--targets", type=float, nargs="+", default=TARGETS_EV, help="eV")
+    tables.add_argument(
+        "--forbidden", nargs="+", default=(), help="elements left out of a calibration, such as U"
+    )
     tables.add_argument("--scales", type=float, nargs="+", default=SCALES, help="guidance scales")
     tables.add_argument("--step-counts", type=int, nargs="+", default=STEPS)
     relaxing = parser.add_argument_group("stability")

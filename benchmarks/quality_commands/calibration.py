@@ -25,6 +25,7 @@ def calibration(model: LDMModule, options: argparse.Namespace) -> list[Row]:
         targets=options.targets,
         scales=options.scales,
         real=(real, np.asarray(real.conditions["band_gap"])),
+        forbidden=options.forbidden,
         seed=options.seed,
         sampling=_sampling(options),
         workers=options.workers,

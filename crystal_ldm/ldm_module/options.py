@@ -44,8 +44,8 @@ class SamplingOptions:
         offset: number of the first crystal of each row, to split a request over workers.
         trajectory: whether to keep the decoded estimate of each step.
         min_distance: a crystal with two atoms closer than this, Å, is made again; 0: it is kept.
-        band_gap_tolerance: a crystal whose band gap, by the project's own predictor, is farther
-            than this from its target, eV, is made again; 0: it is kept.
+        band_gap_tolerance: a crystal whose band gap, by either of the project's own predictors, is
+            farther than this from its target, eV, is made again; 0: it is kept.
         new_formulas: whether elements that the model draws itself are drawn again until the formula
             is none of the training part's (at most 100 times; see `SampleResult.new_formula`).
         new_crystals: whether a crystal of the training part (`StructureMatcher.fit` with pymatgen's

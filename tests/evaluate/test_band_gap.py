@@ -11,13 +11,27 @@ import pytest
 import torch
 from pymatgen.core import Lattice, Structure
 
+from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate import evaluate
-from crystal_ldm.evaluate.band_gap import predictor_card
+from crystal_ldm.evaluate.band_gap import (
+    predict_band_gaps,
+    predict_band_gaps_by_kind,
+    predictor_card,
+)
 from crystal_ldm.evaluate.band_gap.cgcnn import judge_with_cgcnn
-from crystal_ldm.evaluate.band_gap.features import NUM_FEATURES, band_gap_features
+from crystal_ldm.evaluate.band_gap.features import (
+    NUM_FEATURES,
+    band_gap_features,
+    band_gap_inputs,
+)
+from crystal_ldm.evaluate.band_gap.graph_network import GraphNet, join
+from crystal_ldm.evaluate.band_gap.graph_training import strained, train_graphs
 from crystal_ldm.evaluate.band_gap.judges import judge_band_gaps
-from crystal_ldm.evaluate.band_gap.training import BandGapNet, errors, train
+from crystal_ldm.evaluate.band_gap.perceptrons import BandGapNet
+from crystal_ldm.evaluate.band_gap.predictor import GRAPH, _load, load_graph, predict_band_gap
+from crystal_ldm.evaluate.band_gap.scoring import errors
+from crystal_ldm.evaluate.band_gap.training import save, train
 from crystal_ldm.evaluate.weights import load_weights
 from crystal_ldm.evaluate.workers.packed import PackedCrystal
 
@@ -110,11 +124,116 @@ def test_training_learns_a_gap_that_follows_from_the_features():
         features[part][:, :3] = torch.randn(n, 3, generator=generator)
         gaps[part] = (features[part][:, 0] + 0.5).clamp(min=0)
     net = train(features, gaps, members=2, width=64, epochs=12, learning_rate=3e-3)
-    found = errors(net, features["test"], gaps["test"])
+    with torch.no_grad():
+        found = errors(net.predict(features["test"]), gaps["test"])
+        untrained = errors(BandGapNet(2, 64).eval().predict(features["test"]), gaps["test"])
     assert found["metal_accuracy"] > 0.85
     assert found["mae_nonmetals"] < 0.35
-    untrained = errors(BandGapNet(2, 64), features["test"], gaps["test"])
     assert found["mae"] < 0.5 * untrained["mae"]
+
+
+def _graph(structure: Structure):
+    return band_gap_inputs(_packed(structure))[1]
+
+
+def test_a_graph_is_seen_alike_in_any_cell_batch_and_order(known_crystals):
+    net, shift = load_graph()[0], np.array([0.1, 0.2, 0.3])
+    chosen = [known_crystals[i] for i in (0, 1, 2, 50)]
+    gaps, metal = net.predict_many([_graph(crystal) for crystal in chosen])
+    for i, crystal in enumerate(chosen):
+        double = crystal.copy()
+        double.make_supercell([1, 2, 1])
+        moved = Structure(double.lattice, double.species, double.frac_coords + shift)
+        turned = Structure.from_sites(list(reversed(moved)))
+        gap, probability = net.predict_many([_graph(turned)])
+        assert float(gap) == pytest.approx(float(gaps[i]), abs=1e-3)
+        assert float(probability) == pytest.approx(float(metal[i]), abs=1e-3)
+
+
+def test_the_farthest_neighbour_counts_nothing(known_crystals):
+    net = load_graph()[0]
+    batch = join([_graph(known_crystals[0])])
+    farthest = batch.distances == batch.distances[:, -1:]
+    assert bool(farthest.any())
+    other = batch._replace(neighbours=torch.where(farthest, 0, batch.neighbours))
+    assert not torch.equal(batch.neighbours, other.neighbours)
+    with torch.no_grad():
+        assert torch.equal(net(batch)[1], net(other)[1])
+
+
+def test_strain_is_as_large_as_asked_for(known_crystals):
+    batch = join([_graph(crystal) for crystal in known_crystals])
+    torch.manual_seed(0)
+    off = strained(batch, 0.01)
+    change = off.distances / batch.distances - 1
+    # Cut where a neighbour would get beyond the farthest; the crystal's part and a bond's add up.
+    near = batch.distances < 0.9 * batch.distances[:, -1:]
+    assert float(change[near].std()) == pytest.approx(0.01 * 2**0.5, rel=0.2)
+    assert bool((off.distances <= off.distances[:, -1:]).all())
+    lengths = (off.volumes / batch.volumes) ** (1 / 3) - 1
+    assert float(lengths.std()) == pytest.approx(0.01, rel=0.3)
+    assert torch.equal(strained(batch, 0.0).distances, batch.distances)
+
+
+def test_training_a_graph_network_learns_a_gap_that_follows_from_distances():
+    generator = np.random.default_rng(0)
+    graphs, gaps = {}, {}
+    for part, n in (("train", 600), ("val", 100), ("test", 100)):
+        lengths = generator.uniform(3.0, 5.0, n)
+        cells = [Structure(Lattice.cubic(a), ["Na", "Cl"], [[0] * 3, [0.5] * 3]) for a in lengths]
+        graphs[part] = [_graph(cell) for cell in cells]
+        gaps[part] = torch.from_numpy(2 * (lengths - 3.5)).float().clamp(min=0)
+    net = train_graphs(graphs, gaps, members=1, width=32, layers=2, epochs=8, batch_size=32)
+    found = errors(net.predict_many(graphs["test"]), gaps["test"])
+    assert found["metal_accuracy"] > 0.85
+    assert found["mae_nonmetals"] < 0.35
+    state = torch.random.get_rng_state()
+    again = train_graphs(graphs, gaps, members=1, width=32, layers=2, epochs=1, batch_size=32)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert float(net.predict_many(graphs["test"])[0].std()) > float(
+        again.predict_many(graphs["test"])[0].std()
+    )
+
+
+def test_kinds_of_predictor_differ_and_their_mean_is_what_is_judged(pool, known_crystals):
+    salts = [c for c in known_crystals if c.composition.reduced_formula in ("LiF", "NaCl")]
+    crystals = CrystalBatch.from_structures(salts)
+    kinds, gaps = predict_band_gaps_by_kind(crystals), predict_band_gaps(crystals)
+    assert kinds.shape == (2, len(salts)) and not np.allclose(kinds[0], kinds[1], atol=0.01)
+    judged = judge_band_gaps(crystals, "own", executor=pool)
+    assert gaps == pytest.approx(judged.gap, abs=1e-4)
+    open_ones = (kinds > 0).all(axis=0)
+    assert open_ones.any()
+    assert gaps[open_ones] == pytest.approx(kinds.mean(axis=0)[open_ones], abs=1e-4)
+    assert predict_band_gap(_packed(salts[0]))[0] == pytest.approx(gaps[0], abs=1e-3)
+
+
+def test_both_together_are_better_than_each_on_held_out_crystals():
+    card = predictor_card()
+    for part in ("val", "test"):
+        errors_of_each = [card[kind][part]["mae"] for kind in ("perceptrons", "graph")]
+        assert card[part]["mae"] < min(errors_of_each)
+
+
+def test_crowded_atoms_have_no_prediction(known_crystals):
+    crowded = Structure(Lattice.cubic(1.0), ["Na"], [[0, 0, 0]])
+    crystals = CrystalBatch.from_structures([known_crystals[0], crowded])
+    assert np.isnan(predict_band_gaps(crystals)).tolist() == [False, True]
+    assert np.isnan(predict_band_gaps_by_kind(crystals)).tolist() == [[False, True]] * 2
+
+
+def test_weights_come_back_from_a_small_file(tmp_path):
+    assert GRAPH.stat().st_size < 500_000
+    net, card = load_graph()
+    path = tmp_path / "graph.safetensors"
+    save(net, card, path)
+    again, same = _load(path, lambda c: GraphNet(c["members"], c["width"], c["layers"]))
+    assert same == card
+    for one, other in zip(net.state_dict().values(), again.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(EvaluationError, match="missing or broken; make them with"):
+        _load(path, lambda c: GraphNet(c["members"], c["width"], c["layers"]))
 
 
 def test_bad_input_is_one_sentence(known_crystals):

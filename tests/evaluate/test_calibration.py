@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.errors import EvaluationError, RequestError
+from crystal_ldm.errors import EvaluationError, FormulaError, RequestError
 from crystal_ldm.evaluate import evaluate
 from crystal_ldm.evaluate.band_gap import BandGaps, judge_band_gaps
 from crystal_ldm.evaluate.calibration import (
@@ -103,6 +103,28 @@ def test_a_model_is_asked_for_every_cell_of_the_table(ldm, known_crystals, pool)
     assert row["judged"] == np.isfinite(gaps.gap).sum()
     assert row["within 1"] == np.mean(np.abs(gaps.gap - 3.0) <= 1.0)
     assert row["valid"] == evaluate(by_hand, metrics=("validity",), workers=1).value("valid")
+
+
+def test_elements_can_be_left_out_of_requests_and_of_the_ceiling(ldm, known_crystals, pool):
+    gaps = [3.0] * len(known_crystals)
+    options = {
+        "targets": [3.0], "scales": [1.0], "sampling": {"sampling_steps": 2}, "executor": pool,
+    }  # fmt: skip
+    anions = ["F", "Cl", "Br", "I", "O"]
+    kept = [c for c in known_crystals if not {e.symbol for e in c.composition} & set(anions)]
+    assert 0 < len(kept) < len(known_crystals)
+    table = calibrate_model(
+        ldm, 100, real=(known_crystals, gaps), forbidden=anions, **options
+    ).set_index("kind")
+    assert table.loc["ceiling", "n"] == len(kept)
+    request = CrystalBatch.from_num_atoms(
+        sizes_as_trained(ldm, 100, 0).tolist(), forbidden=anions, band_gap=[3.0] * 100
+    )
+    by_hand = ldm.sample(request, 1, cfg_scale={"band_gap": 1.0}, sampling_steps=2, seed=0)
+    made = judge_band_gaps(by_hand, executor=pool)
+    assert table.loc["model", "metal"] == made.metal.mean()
+    with pytest.raises(FormulaError, match="'Xx' is not an element symbol"):
+        calibrate_model(ldm, 5, forbidden=["Xx"], **options)
 
 
 def test_decoding_is_judged_for_each_scale_and_number_of_steps(ldm, known_crystals, pool):

@@ -1,7 +1,11 @@
-"""Band gaps by an independent judge and by the project's own predictor."""
+"""Band gaps by an independent judge and by the project's own predictors."""
 
 from crystal_ldm.evaluate.band_gap.judges import JUDGES, BandGaps, judge_band_gaps, judge_note
-from crystal_ldm.evaluate.band_gap.predictor import predict_band_gaps, predictor_card
+from crystal_ldm.evaluate.band_gap.predictor import (
+    predict_band_gaps,
+    predict_band_gaps_by_kind,
+    predictor_card,
+)
 
 __all__ = [
     "JUDGES",
@@ -9,5 +13,6 @@ __all__ = [
     "judge_band_gaps",
     "judge_note",
     "predict_band_gaps",
+    "predict_band_gaps_by_kind",
     "predictor_card",
 ]

@@ -1,56 +1,58 @@
-"""What the project's own band gap predictor looks at: composition, packing, bonds."""
+"""What the project's own band gap predictors look at: composition, packing, bonds; neighbours."""
 
 from __future__ import annotations
-
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_ldm.evaluate.band_gap.graphs import NEIGHBOURS, nearest_neighbours
+from crystal_ldm.evaluate.band_gap.elements import electronegativity_and_radius
+from crystal_ldm.evaluate.band_gap.graphs import NEIGHBOURS, CrystalGraph, nearest_neighbours
 from crystal_ldm.evaluate.description import density
 from crystal_ldm.evaluate.distribution.fingerprints import composition_fingerprint
 from crystal_ldm.evaluate.workers.packed import PackedCrystal
 
 NUM_FEATURES = 132 + 119 + 2 + NEIGHBOURS + 28
 _LOOK_AT = 32
+_GRAPH_NEIGHBOURS = 16
 
 
-@lru_cache(maxsize=1)
-def _elements() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return Pauling electronegativity and covalent radius (Å) by atomic number."""
-    import warnings
+def band_gap_inputs(crystal: PackedCrystal) -> tuple[NDArray[np.float32], CrystalGraph]:
+    """Return the features of a crystal, (293,), and its graph with 16 neighbours of each atom.
 
-    from ase.data import covalent_radii
-    from pymatgen.core import Element
-
-    electronegativity = np.full(119, 1.7)
-    with warnings.catch_warnings():  # noble gases have none
-        warnings.simplefilter("ignore")
-        for z in range(1, 104):
-            value = float(Element.from_Z(z).X)
-            electronegativity[z] = value if np.isfinite(value) else 1.7
-    return electronegativity, np.asarray(covalent_radii, dtype=np.float64)
+    Raises:
+        ValueError: if the atoms are too crowded to have neighbours.
+    """
+    # More neighbours than can be bonded: which of several at the same distance comes last must not
+    # matter.
+    indices, distances = nearest_neighbours(crystal, _LOOK_AT)
+    graph = CrystalGraph(
+        crystal.atomic_numbers.astype(np.int64),
+        indices[:, :_GRAPH_NEIGHBOURS],
+        distances[:, :_GRAPH_NEIGHBOURS].astype(np.float32),
+        crystal.volume / len(crystal.numbers),
+    )
+    return _features(crystal, indices, distances), graph
 
 
 def band_gap_features(crystal: PackedCrystal) -> NDArray[np.float32]:
-    """Return the features of a crystal, (293,).
+    """Return the features of a crystal, (293,), see `band_gap_inputs`."""
+    return band_gap_inputs(crystal)[0]
+
+
+def _features(
+    crystal: PackedCrystal, indices: NDArray[np.int64], distances: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Return the features, (293,), given neighbours and distances in Å, both (N, 32).
 
     Composition statistics (132), element fractions (119), volume and density (2), mean distances to
     the 1st to 12th neighbour in units of (volume / atom)^(1/3) (12), and mean, spread, minimum and
     maximum over atoms of seven quantities of the bonds (28): number of bonds, their length relative
     to the sum of covalent radii, difference in electronegativity, its absolute value, share of
     bonds to the same element, length of the shortest, and electronegativity of the neighbours.
-
-    Raises:
-        ValueError: if the atoms are too crowded to have neighbours.
     """
     numbers = crystal.atomic_numbers.astype(np.int64)
     n = len(numbers)
-    electronegativity, radii = _elements()
-    # More neighbours than can be bonded: which of several at the same distance comes last must not
-    # matter.
-    indices, distances = nearest_neighbours(crystal, _LOOK_AT)
+    electronegativity, radii = electronegativity_and_radius()
     ratio = distances / (radii[numbers][:, None] + radii[numbers[indices]])
     # A bond fades out around 1.25 times the sum of the radii.
     weight = 1.0 / (1.0 + np.exp((ratio - 1.25) / 0.05)) + 1e-9

@@ -1,6 +1,8 @@
-"""Neighbours of each atom as CGCNN takes them."""
+"""Neighbours of each atom as CGCNN takes them, and crystals as graphs."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,22 @@ from crystal_ldm.evaluate.workers.packed import PackedCrystal
 NEIGHBOURS = 12
 RADIUS_A = 8.0
 _CROWDED_A3 = 2.0
+
+
+class CrystalGraph(NamedTuple):
+    """A crystal as its atoms and their nearest neighbours.
+
+    Attributes:
+        numbers: atomic numbers, (N,).
+        neighbours: atoms that are neighbours, (N, M), the nearest first.
+        distances: to them in Å, (N, M).
+        volume: Å³ for each atom.
+    """
+
+    numbers: NDArray[np.int64]
+    neighbours: NDArray[np.int64]
+    distances: NDArray[np.float32]
+    volume: float
 
 
 def nearest_neighbours(

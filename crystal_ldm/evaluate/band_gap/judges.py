@@ -11,11 +11,8 @@ from numpy.typing import NDArray
 
 from crystal_ldm.errors import EvaluationError, suggest
 from crystal_ldm.evaluate.band_gap.cgcnn import judge_with_cgcnn
-from crystal_ldm.evaluate.band_gap.predictor import (
-    METAL_PROBABILITY,
-    predict_band_gap,
-    predictor_card,
-)
+from crystal_ldm.evaluate.band_gap.predictor import predict_band_gap, predictor_card
+from crystal_ldm.evaluate.band_gap.scoring import METAL_PROBABILITY
 from crystal_ldm.evaluate.inputs import read_crystals
 from crystal_ldm.evaluate.workers import Executor, PackedCrystal
 from crystal_ldm.evaluate.workers.executor import Progress, borrow_or_open
