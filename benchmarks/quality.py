@@ -90,6 +90,9 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--check", type=int, default=0, help="compare so many with plain pymatgen")
     sampling = parser.add_argument_group("sampling")
     sampling.add_argument("--k", type=int, default=1, help="crystals for each formula")
+    sampling.add_argument(
+        "--of", type=int, default=0, help="make so many and keep the k that stand for them best"
+    )
     sampling.add_argument("--sampler", default="ddim")
     sampling.add_argument("--steps", type=int, default=DEFAULT_STEPS)
     sampling.add_argument("--cfg-scale", type=float, default=2.0)
@@ -106,6 +109,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     sampling.add_argument(
         "--new-formulas", action="store_true", help="no formulas of the model's training part"
     )
+    sampling.add_argument("--relative-distance", type=float, default=0.0)
     sampling.add_argument(
         "--new-crystals", action="store_true", help="no crystals of the model's training part"
     )

@@ -86,7 +86,9 @@ def _predict(
 ) -> Row:
     how = {**sampling(options), **changed}
     started = time.perf_counter()
-    result = model.sample(request_of(batch), options.k, **how)
+    result = model.sample(request_of(batch), max(options.k, options.of), **how)
+    number = len(result)
+    result = result.representatives(options.k)
     seconds = time.perf_counter() - started
     made = result.to_structures()
     groups = [made[i * options.k : (i + 1) * options.k] for i in range(len(batch))]
@@ -105,7 +107,7 @@ def _predict(
         row[f"crmse@{k}"] = metrics.value("crmse", k)
     row["sound"] = float(np.mean([is_sound(s) for s in made]))
     row["accepted"] = result.acceptance_rate
-    row["crystals/s"] = len(made) / seconds
+    row["crystals/s"] = number / seconds
     return row
 
 

@@ -72,6 +72,7 @@ def sampling(options: argparse.Namespace) -> dict[str, Any]:
         "min_distance": options.min_distance,
         "band_gap_tolerance": options.band_gap_tolerance,
         "new_formulas": options.new_formulas,
+        "relative_distance": options.relative_distance,
         "new_crystals": options.new_crystals,
         "template_strength": options.template_strength,
         "templates": options.templates,

@@ -113,7 +113,8 @@ def check_known(ldm: LDMModule, options: SamplingOptions, varied: bool) -> None:
     Raises:
         RequestError: if it does not, or templates are no place to start from.
     """
-    used = [name for name in ("new_formulas", "new_crystals") if getattr(options, name)]
+    about_known = ("new_formulas", "relative_distance", "new_crystals")
+    used = [name for name in about_known if getattr(options, name)]
     if options.template_strength:
         used.append("template_strength")
         if varied:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from crystal_ldm.compiling import compiled
@@ -20,7 +22,7 @@ from crystal_ldm.ldm_module.guidance import GuidedDenoiser, scale_of_each
 from crystal_ldm.ldm_module.known.offer import template_latents
 from crystal_ldm.ldm_module.options import SamplingOptions
 from crystal_ldm.ldm_module.plan import Draft, allowed_elements, noise_for, stack_targets
-from crystal_ldm.ldm_module.prior.requests import draw_elements
+from crystal_ldm.ldm_module.prior.requests import Unwanted, draw_elements
 from crystal_ldm.ldm_module.result import SampleResult, TrajectoryFrame
 from crystal_ldm.ldm_module.screening import new_crystals, on_target
 
@@ -117,16 +119,32 @@ def _with_elements(
     scales = dict(zip(names, scale_of_each(options.cfg_scale, names), strict=True))
     asked = request.atomic_numbers
     if ldm.prior is not None and start is None and bool(((asked == 0) & request.mask).any()):
-        avoided = ldm.known.formulas if options.new_formulas else frozenset()
         drawn, asked = draw_elements(
             ldm.prior, drafts, request, allowed, encoded, scales,
-            options.composition_temperature, avoided,
+            options.composition_temperature, _unwanted(ldm, options),
         )  # fmt: skip
         request = CrystalBatch(drawn, sizes, conditions=targets).to(device)
         # Elements that nobody asked for are no condition to be left out: the latents must have them
         # for the crystal to make sense, whatever the scale.
         scales |= {n: max(1.0, s) for n, s in scales.items() if n not in network.properties}
     return _Job(drafts, request, asked, allowed, encoded, scales)
+
+
+def _unwanted(ldm: LDMModule, options: SamplingOptions) -> Unwanted | None:
+    """Return what tells the compositions that options rule out; None if they rule out none."""
+    farthest = options.relative_distance
+    if not options.new_formulas and farthest == 0:
+        return None
+
+    def unwanted(numbers: NDArray[np.int64], formula: str) -> bool:
+        if formula in ldm.known.formulas:
+            return options.new_formulas
+        if farthest == 0:
+            return False
+        nearest = ldm.known.search.nearest(numbers, 1)
+        return not nearest or nearest[0].distance > farthest
+
+    return unwanted
 
 
 def _templates(

@@ -48,6 +48,10 @@ class SamplingOptions:
             farther than this from its target, eV, is made again; 0: it is kept.
         new_formulas: whether elements that the model draws itself are drawn again until the formula
             is none of the training part's (at most 100 times; see `SampleResult.new_formula`).
+        relative_distance: above 0 such elements are also drawn again until the formula has a
+            relative in the training part, with as many elements and atoms of each, whose elements
+            are no farther from its own than this (mean over atoms, `known.similarity`); half of
+            the training formulas' own nearest relatives are within 0.1.
         new_crystals: whether a crystal of the training part (`StructureMatcher.fit` with pymatgen's
             tolerances) is made again.
         template_strength: above 0 a crystal starts from a template, a training crystal of a similar
@@ -77,6 +81,7 @@ class SamplingOptions:
     min_distance: float = DEFAULT_MIN_DISTANCE
     band_gap_tolerance: float = 0.0
     new_formulas: bool = False
+    relative_distance: float = 0.0
     new_crystals: bool = False
     template_strength: float = 0.0
     templates: int = DEFAULT_TEMPLATES
@@ -110,6 +115,7 @@ class SamplingOptions:
         _whole("max_attempts", made.max_attempts, 1, 1000)
         _whole("templates", made.templates, 1, 1000)
         _number("template_strength", made.template_strength, 0, 1)
+        _number("relative_distance", made.relative_distance, 0, 100)
         _number("eta", made.eta, 0, 1)
         _number("min_distance", made.min_distance, 0, 10)
         _number("temperature", made.temperature, 0, 10)

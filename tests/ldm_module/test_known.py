@@ -17,6 +17,7 @@ from crystal_ldm.ldm_module.known import TrainingCrystals
 from crystal_ldm.ldm_module.known.packing import pack, unpack
 from crystal_ldm.ldm_module.known.similarity import element_distances
 from crystal_ldm.ldm_module.known.templates import TemplateSearch
+from crystal_ldm.ldm_module.result import SampleResult
 from crystal_ldm.pretrained import load_pretrained
 from tests.conftest import make_tiny_ldm
 
@@ -175,6 +176,28 @@ def test_trajectories_of_templates_are_whole(shipped: LDMModule) -> None:
     assert made.trajectory is not None and len(made.trajectory) == 3
     last = made.trajectory[-1].crystals
     assert torch.allclose(last.lattices, made.crystals.lattices, rtol=1e-3, atol=1e-3)
+
+
+def test_open_elements_are_drawn_until_the_formula_has_a_relative(shipped: LDMModule) -> None:
+    options = {"sampling_steps": 1, "min_distance": 0, "seed": 2}
+    usual = shipped.sample(None, 40, **options)
+    made = shipped.sample(None, 40, relative_distance=0.2, **options)
+    new = shipped.sample(None, 40, relative_distance=0.2, new_formulas=True, **options)
+
+    def far(result: SampleResult) -> list[bool]:
+        sizes = result.crystals.num_atoms.tolist()
+        numbers = [
+            z[:n] for z, n in zip(result.crystals.atomic_numbers.numpy(), sizes, strict=True)
+        ]
+        nearest = [shipped.known.search.nearest(z, 1) for z in numbers]
+        lonely = [not found or found[0].distance > 0.2 for found in nearest]
+        return [a and bool(b) for a, b in zip(lonely, result.new_formula, strict=True)]
+
+    assert sum(far(usual)) > 5
+    assert not any(far(made)) and not any(far(new)) and bool(new.new_formula.all())
+    kept = [i for i, is_far in enumerate(far(usual)) if not is_far]
+    same = made.crystals.atomic_numbers[kept] == usual.crystals.atomic_numbers[kept]
+    assert bool(same.all())
 
 
 def test_known_crystals_are_made_again(shipped: LDMModule) -> None:

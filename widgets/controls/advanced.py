@@ -24,6 +24,7 @@ DEFAULTS: dict[str, Any] = {
     "min_distance": 0.5,
     "band_gap_tolerance": 0.0,
     "new_formulas": False,
+    "relative_distance": 0.0,
     "new_crystals": False,
     "template_strength": 0.0,
     "templates": 8,
@@ -39,6 +40,7 @@ AS_BEFORE: dict[str, Any] = {
         "band_gap_tolerance",
         "composition_temperature",
         "new_formulas",
+        "relative_distance",
         "new_crystals",
         "template_strength",
         "templates",
@@ -62,6 +64,7 @@ class AdvancedControls(Panel):
             again; 0: never.
         new_formulas: whether elements left open are drawn until the formula is none of the training
             part's.
+        relative_distance: above 0 such elements are drawn until a known formula is as near.
         new_crystals: whether crystals of the training part are made again.
         template_strength: above 0 crystals start from the training crystal of a similar formula;
             the share of the diffusion time that its latents are noised for.
@@ -81,6 +84,7 @@ class AdvancedControls(Panel):
     min_distance = tl.Float(DEFAULTS["min_distance"], min=0, max=3)
     band_gap_tolerance = tl.Float(DEFAULTS["band_gap_tolerance"], min=0, max=10)
     new_formulas = tl.Bool(DEFAULTS["new_formulas"])
+    relative_distance = tl.Float(DEFAULTS["relative_distance"], min=0, max=10)
     new_crystals = tl.Bool(DEFAULTS["new_crystals"])
     template_strength = tl.Float(DEFAULTS["template_strength"], min=0, max=1)
     templates = tl.Int(DEFAULTS["templates"], min=1, max=1000)
@@ -105,6 +109,7 @@ class AdvancedControls(Panel):
             "min_distance": ipw.BoundedFloatText(min=0, max=3, step=0.1),
             "band_gap_tolerance": ipw.BoundedFloatText(min=0, max=10, step=0.1),
             "new_formulas": ipw.Checkbox(indent=False),
+            "relative_distance": ipw.BoundedFloatText(min=0, max=10, step=0.1),
             "new_crystals": ipw.Checkbox(indent=False),
             "template_strength": ipw.FloatSlider(min=0, max=1, **fill),
             "templates": ipw.BoundedIntText(min=1, max=1000),
@@ -137,6 +142,11 @@ class AdvancedControls(Panel):
             "new_formulas": (
                 "New formulas only",
                 "Elements left open are drawn until the model was not trained on the formula",
+            ),
+            "relative_distance": (
+                "Formulas within",
+                "Elements left open are drawn until a known formula is this near (0.5: plausible "
+                "ones); 0: any",
             ),
             "new_crystals": (
                 "New crystals only",

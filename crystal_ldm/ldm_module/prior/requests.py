@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
@@ -17,7 +19,7 @@ from crystal_ldm.ldm_module.prior.network import CompositionPrior
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module.plan import Draft
 
-
+Unwanted = Callable[[NDArray[np.int64], str], bool]
 REDRAWS = 100
 
 
@@ -29,7 +31,7 @@ def draw_elements(
     encoded: Mapping[str, Tensor],
     scales: Mapping[str, float],
     temperature: float = 1.0,
-    avoided: Collection[str] = (),
+    unwanted: Unwanted | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Complete drafts in place; return their elements, and which of them were asked for (B, N).
 
@@ -43,9 +45,9 @@ def draw_elements(
         encoded: encoded conditions of the request by name, in the order of guidance.
         scales: guidance scale of each condition.
         temperature: see `draw_compositions`.
-        avoided: reduced formulas; a composition with one of them is drawn again, at most
-            `REDRAWS` times, if it has open atoms at all; without a temperature, which would draw
-            the same again, at one of 1.
+        unwanted: called with atomic numbers (n,) and reduced formula; a composition for which it is
+            true is drawn again, at most `REDRAWS` times, if it has open atoms at all; without a
+            temperature, which would draw the same again, at one of 1.
     """
     names = given_names(encoded)
     given = request.atomic_numbers.cpu().clone()
@@ -69,9 +71,18 @@ def draw_elements(
 
     drawn = draw(torch.arange(len(drafts)), temperature)
     rows = ((given == 0) & request.mask.cpu()).any(dim=1).nonzero().flatten()
-    for _ in range(REDRAWS if avoided else 0):
-        formulas = CrystalBatch(drawn[rows], request.num_atoms.cpu()[rows]).formulas
-        rows = rows[torch.tensor([formula in avoided for formula in formulas], dtype=torch.bool)]
+    for _ in range(REDRAWS if unwanted is not None else 0):
+        compositions = CrystalBatch(drawn[rows], request.num_atoms.cpu()[rows])
+        again = [
+            unwanted(numbers[:size].numpy(), formula)  # type: ignore[misc]
+            for numbers, size, formula in zip(
+                compositions.atomic_numbers,
+                compositions.num_atoms.tolist(),
+                compositions.formulas,
+                strict=True,
+            )
+        ]
+        rows = rows[torch.tensor(again, dtype=torch.bool)]
         if not len(rows):
             break
         drawn[rows] = draw(rows, temperature or 1.0)
