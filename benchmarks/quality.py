@@ -91,7 +91,10 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     sampling = parser.add_argument_group("sampling")
     sampling.add_argument("--k", type=int, default=1, help="crystals for each formula")
     sampling.add_argument(
-        "--of", type=int, default=0, help="make so many and keep the k that stand for them best"
+        "--of",
+        type=int,
+        default=0,
+        help="prediction: make so many, keep the k that stand for them",
     )
     sampling.add_argument("--sampler", default="ddim")
     sampling.add_argument("--steps", type=int, default=DEFAULT_STEPS)

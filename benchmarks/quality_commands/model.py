@@ -87,7 +87,7 @@ def _predict(
     how = {**sampling(options), **changed}
     started = time.perf_counter()
     result = model.sample(request_of(batch), max(options.k, options.of), **how)
-    number = len(result)
+    number, accepted = len(result), result.acceptance_rate
     result = result.representatives(options.k)
     seconds = time.perf_counter() - started
     made = result.to_structures()
@@ -106,7 +106,7 @@ def _predict(
         row[f"metre@{k}"] = metrics.value("metre", k)
         row[f"crmse@{k}"] = metrics.value("crmse", k)
     row["sound"] = float(np.mean([is_sound(s) for s in made]))
-    row["accepted"] = result.acceptance_rate
+    row["accepted"] = accepted
     row["crystals/s"] = number / seconds
     return row
 

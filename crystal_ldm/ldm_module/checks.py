@@ -89,8 +89,8 @@ def check_request(ldm: LDMModule, request: CrystalBatch | None) -> None:
         _check_rules(ldm, request, row, rules)
 
 
-def check_new_formulas(ldm: LDMModule, request: CrystalBatch | None, varied: bool) -> None:
-    """See that a model can draw formulas that its training part lacks.
+def check_drawn(ldm: LDMModule, request: CrystalBatch | None, varied: bool, option: str) -> None:
+    """See that there are elements to be drawn, which an option is about.
 
     Raises:
         RequestError: if it draws no formulas, is asked to vary crystals, or for formulas that leave
@@ -104,19 +104,24 @@ def check_new_formulas(ldm: LDMModule, request: CrystalBatch | None, varied: boo
         why = "this model has no composition prior: its elements are read off the latents"
     else:
         return
-    raise RequestError(f"new_formulas cannot be had here: {why}. Leave it false.")
+    raise RequestError(f"{option} cannot be had here: {why}. Leave it out.")
 
 
-def check_known(ldm: LDMModule, options: SamplingOptions, varied: bool) -> None:
+def check_known(
+    ldm: LDMModule, request: CrystalBatch | None, options: SamplingOptions, varied: bool
+) -> None:
     """See that a model knows its training crystals where options are about them.
 
     Raises:
-        RequestError: if it does not, or templates are no place to start from.
+        RequestError: if it does not, templates are no place to start from, or there are no elements
+            to be drawn.
     """
-    about_known = ("new_formulas", "relative_distance", "new_crystals")
-    used = [name for name in about_known if getattr(options, name)]
-    if options.template_strength:
-        used.append("template_strength")
+    used = options.about_training_crystals
+    for name in ("new_formulas", "relative_distance"):
+        if name in used:
+            check_drawn(ldm, request, varied, name)
+    strength, steps = options.template_strength, options.sampling_steps
+    if strength:
         if varied:
             why = "variations start from the crystals that are varied"
         elif ldm.sampler_network.composition is None:
@@ -125,10 +130,17 @@ def check_known(ldm: LDMModule, options: SamplingOptions, varied: bool) -> None:
             why = ""
         if why:
             raise RequestError(f"template_strength cannot be had here: {why}. Leave it 0.")
+        if len(ldm.diffusion.sampling_timesteps(steps, strength=strength)) < steps:
+            raise RequestError(
+                f"template_strength {strength:g} of {ldm.diffusion.timesteps} timesteps leaves "
+                f"fewer than the {steps} that sampling_steps asks for; take more of the one or "
+                "fewer of the other."
+            )
     if used and not len(ldm.known.packed):
         raise RequestError(
-            f"{', '.join(used)} cannot be had here: this model was saved before its training "
-            "crystals were kept with it; train it anew, or leave the option out."
+            f"{', '.join(used)} cannot be had here: this model has no training crystals with it "
+            "(its file is older than that, or it was not trained); train it anew, or leave the "
+            "option out."
         )
 
 

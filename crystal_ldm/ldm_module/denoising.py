@@ -46,6 +46,7 @@ class _Job:
         encoded: encoded conditions by name.
         scales: guidance scales by condition.
         start: where to start; None: from noise.
+        turns: (B,) how many attempts start elsewhere even without noise.
     """
 
     drafts: Sequence[Draft]
@@ -55,8 +56,9 @@ class _Job:
     encoded: dict[str, Tensor]
     scales: dict[str, float]
     start: Start | None = None
+    turns: Tensor | None = None
 
-    def part(self, rows: Tensor, start: Start | None) -> _Job:
+    def part(self, rows: Tensor, start: Start | None, turns: Tensor | None) -> _Job:
         """Return some of the crystals, which start elsewhere."""
         here = rows.to(self.asked.device)
         request = self.request[rows]
@@ -68,6 +70,7 @@ class _Job:
             {name: values[here] for name, values in self.encoded.items()},
             self.scales,
             start,
+            turns,
         )
 
 
@@ -80,25 +83,39 @@ def make_crystals(
     callback: Callback,
     start: Start | None,
 ) -> SampleResult:
-    """Make the crystals of one batch, each once."""
+    """Make the crystals of one batch, each once.
+
+    Args:
+        ldm: the model.
+        drafts: what to make.
+        options: how.
+        recipe: kept with the result.
+        callback: called at each step; twice where only some of the crystals have a template.
+        start: of `LDMModule.vary`: where each row's crystals start.
+    """
     job = _with_elements(ldm, drafts, options, start)
     if start is not None:
         rows = torch.tensor([draft.row for draft in drafts])
         origin, timesteps = start
         job.start = origin[rows, : job.asked.shape[1]], timesteps
         return _make(ldm, job, options, recipe, callback)
-    latents, rows = _templates(ldm, drafts, options)
-    if not len(rows):
+    if options.template_strength == 0:
         return _make(ldm, job, options, recipe, callback)
+    ranks = [(draft.number + draft.attempt) % options.templates for draft in drafts]
+    offer = template_latents(ldm, [draft.known for draft in drafts], ranks, options.templates)
     timesteps = ldm.diffusion.sampling_timesteps(
         options.sampling_steps, strength=options.template_strength
     )
-    parts = [job.part(rows, (latents, timesteps))]
-    others = torch.tensor([i for i in range(len(drafts)) if i not in set(rows.tolist())])
+    without = torch.ones(len(drafts), dtype=torch.bool)
+    without[offer.rows] = False
+    others = without.nonzero().flatten()
+    parts = []
+    if len(offer.rows):
+        parts.append(job.part(offer.rows, (offer.latents, timesteps), offer.turns))
     if len(others):
-        parts.append(job.part(others, None))
+        parts.append(job.part(others, None, None))
     made = SampleResult.cat([_make(ldm, part, options, recipe, callback) for part in parts])
-    return made[torch.cat([rows, others.long()]).argsort()]
+    return made[torch.cat([offer.rows, others]).argsort()]
 
 
 def _with_elements(
@@ -136,8 +153,8 @@ def _unwanted(ldm: LDMModule, options: SamplingOptions) -> Unwanted | None:
     if not options.new_formulas and farthest == 0:
         return None
 
-    def unwanted(numbers: NDArray[np.int64], formula: str) -> bool:
-        if formula in ldm.known.formulas:
+    def unwanted(numbers: NDArray[np.int64]) -> bool:
+        if ldm.known.rows_of(torch.from_numpy(numbers)[None])[0]:
             return options.new_formulas
         if farthest == 0:
             return False
@@ -145,16 +162,6 @@ def _unwanted(ldm: LDMModule, options: SamplingOptions) -> Unwanted | None:
         return not nearest or nearest[0].distance > farthest
 
     return unwanted
-
-
-def _templates(
-    ldm: LDMModule, drafts: Sequence[Draft], options: SamplingOptions
-) -> tuple[Tensor, Tensor]:
-    """Return latents (M, N, D) of a template for each draft that has any, and their positions."""
-    if options.template_strength == 0:
-        return torch.zeros(0, 0, 0), torch.tensor([], dtype=torch.long)
-    ranks = [(draft.number + draft.attempt) % options.templates for draft in drafts]
-    return template_latents(ldm, [draft.known for draft in drafts], ranks)
 
 
 def _make(
@@ -177,7 +184,9 @@ def _make(
     crystals, agreement = decode_latents(ldm, latents, job.request, job.allowed)
     crystals = crystals.to("cpu")
     crystals.conditions = job.request.to("cpu").conditions
-    drafts, formulas = job.drafts, ldm.known.formulas
+    drafts, complete = job.drafts, len(ldm.known.packed) > 0
+    sound = shortest_distances(crystals) >= options.min_distance
+    same_formula = ldm.known.rows_of(crystals.atomic_numbers)
     return SampleResult(
         crystals=crystals,
         row=torch.tensor([draft.row for draft in drafts]),
@@ -187,10 +196,10 @@ def _make(
         element_agreement=agreement.cpu(),
         attempts=torch.ones(len(drafts), dtype=torch.long),
         imposed=torch.zeros(len(drafts), dtype=torch.bool),
-        sound=shortest_distances(crystals) >= options.min_distance,
+        sound=sound,
         on_target=on_target(crystals, options.band_gap_tolerance),
-        new_formula=torch.tensor([bool(formulas) and f not in formulas for f in crystals.formulas]),
-        new_crystal=new_crystals(ldm, crystals, options.new_crystals),
+        new_formula=torch.tensor([complete and not rows for rows in same_formula]),
+        new_crystal=new_crystals(ldm, crystals, sound & options.new_crystals),
         trajectory=frames if options.trajectory else None,
     )
 
@@ -223,8 +232,8 @@ def _denoise(
 
     # Without noise a crystal that has to be made again would come out as it was, unless there is
     # another template to start from.
-    tried = options.templates if options.template_strength and job.start is not None else 1
-    again = torch.tensor([draft.attempt >= tried for draft in drafts])
+    attempts = torch.tensor([draft.attempt for draft in drafts])
+    again = attempts >= (1 if job.turns is None else job.turns)
     temperature = torch.where(again & (options.temperature == 0), 1.0, options.temperature)
 
     def noise(x: Tensor) -> Tensor:

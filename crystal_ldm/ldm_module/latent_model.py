@@ -118,7 +118,7 @@ class LatentModel(TrainedModule):
 
     @property
     def model_hash(self) -> str:
-        """Hash of the weights that sampling uses; of the training crystals a recipe has another."""
+        """Hash of the weights that sampling uses; `known.hash` is that of the training crystals."""
         if self._hash is None or self.training:
             state = self.export_state().items()
             self._hash = state_hash({n: t for n, t in state if not n.startswith("known.")})
@@ -142,6 +142,7 @@ class LatentModel(TrainedModule):
     def extend_data(self, crystals: CrystalBatch, data_info: dict[str, Any]) -> None:
         """Note the further training set of a model that was trained before."""
         self.data_info = {**self.data_info, **data_info, "elements": list(self.elements)}
+        self.data_info.pop("formulas", None)  # of a file from before the crystals were kept
         self.known.add(crystals)
         self.network.extend_data(crystals)
         self._tell_prior()

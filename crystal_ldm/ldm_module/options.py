@@ -48,10 +48,10 @@ class SamplingOptions:
             farther than this from its target, eV, is made again; 0: it is kept.
         new_formulas: whether elements that the model draws itself are drawn again until the formula
             is none of the training part's (at most 100 times; see `SampleResult.new_formula`).
-        relative_distance: above 0 such elements are also drawn again until the formula has a
-            relative in the training part, with as many elements and atoms of each, whose elements
-            are no farther from its own than this (mean over atoms, `known.similarity`); half of
-            the training formulas' own nearest relatives are within 0.1.
+        relative_distance: above 0 elements that the model draws itself are drawn again until the
+            formula stands in the training part or has a relative there, with as many elements and
+            atoms of each, whose elements are no farther from its own than this (mean over atoms,
+            `known.similarity`; at most 100 times). 0.5 leaves out a fifth of all new formulas.
         new_crystals: whether a crystal of the training part (`StructureMatcher.fit` with pymatgen's
             tolerances) is made again.
         template_strength: above 0 a crystal starts from a template, a training crystal of a similar
@@ -132,6 +132,12 @@ class SamplingOptions:
                 f"{suggest(made.precision, PRECISIONS)}"
             )
         return made
+
+    @property
+    def about_training_crystals(self) -> list[str]:
+        """The options in use whose crystals depend on those that the model was trained on."""
+        names = ("new_formulas", "relative_distance", "new_crystals", "template_strength")
+        return [name for name in names if getattr(self, name)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as plain JSON data."""

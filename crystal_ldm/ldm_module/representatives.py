@@ -11,6 +11,7 @@ from crystal_ldm.crystals.lattice import lattice_to_log
 from crystal_ldm.layers import fractional_features
 
 _ROUNDS = 20
+_SAME = 1e-6
 
 
 def representatives(crystals: CrystalBatch, count: int) -> list[int]:
@@ -26,19 +27,22 @@ def representatives(crystals: CrystalBatch, count: int) -> list[int]:
     distances = _distances(crystals)
     medoids = [int(distances.sum(axis=1).argmin())]
     while len(medoids) < count:
-        medoids.append(int(distances[:, medoids].min(axis=1).argmax()))
+        gaps = distances[:, medoids].min(axis=1)
+        if gaps.max() < _SAME:
+            break
+        medoids.append(int(gaps.argmax()))
     for _ in range(_ROUNDS):
         before = list(medoids)
         nearest = distances[:, medoids].argmin(axis=1)
-        for i in range(count):
+        for i in range(len(medoids)):
             members = np.flatnonzero(nearest == i)
-            if len(members):
-                within = distances[np.ix_(members, members)].sum(axis=1)
-                medoids[i] = int(members[within.argmin()])
+            within = distances[np.ix_(members, members)].sum(axis=1)
+            medoids[i] = int(members[within.argmin()])
         if medoids == before:
             break
-    sizes = np.bincount(distances[:, medoids].argmin(axis=1), minlength=count)
-    return [medoids[i] for i in np.argsort(-sizes, kind="stable")]
+    sizes = np.bincount(distances[:, medoids].argmin(axis=1), minlength=len(medoids))
+    chosen = [medoids[i] for i in np.argsort(-sizes, kind="stable")]
+    return [*chosen, *(i for i in range(len(crystals)) if i not in chosen)][:count]
 
 
 def _distances(crystals: CrystalBatch) -> NDArray[np.float64]:
@@ -48,4 +52,5 @@ def _distances(crystals: CrystalBatch) -> NDArray[np.float64]:
     places = (places * crystals.mask.unsqueeze(-1)).reshape(shape)
     cells = lattice_to_log(crystals.lattices.double()).reshape(shape)
     features = torch.cat([places, cells], dim=1)
-    return torch.cdist(features, features).numpy()
+    exact = "donot_use_mm_for_euclid_dist"  # a medoid's distance to itself is 0, not rounding
+    return torch.cdist(features, features, compute_mode=exact).numpy()

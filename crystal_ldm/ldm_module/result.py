@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.errors import RequestError
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -63,8 +64,8 @@ class SampleResult:
             target; True where nothing was to be compared.
         new_formula: (M,) bool, whether the model's training part has no crystal of the formula;
             False for all if the model does not say what it was trained on.
-        new_crystal: (M,) bool, whether the training part has no such crystal; True for all unless
-            `new_crystals` was asked for.
+        new_crystal: (M,) bool, whether the training part has no such crystal; True where nobody
+            looked: without `new_crystals`, and for crystals that are not sound.
         trajectory: one frame a step, if asked for.
     """
 
@@ -121,17 +122,25 @@ class SampleResult:
         first: variety that costs no accuracy, where rare arrangements are looked for.
 
         A row with open atoms, whose crystals have several formulas, is not clustered: of it the
-        first `count` are returned.
+        first `count` are returned. Where crystals are the same, fewer than `count` may stand for
+        all of them; the first of the others fill up.
+
+        Raises:
+            RequestError: unless `count` is a whole number of at least 1.
         """
         from crystal_ldm.ldm_module.representatives import representatives
 
+        if type(count) is not int or count < 1:
+            raise RequestError(f"count must be a whole number of at least 1, not {count!r}.")
+        if not len(self):
+            return self
         ordered, kept = self.in_order(), []
         for row in ordered.row.unique().tolist():
             rows = (ordered.row == row).nonzero().flatten()
             crystals = ordered.crystals[rows]
             same = bool((crystals.atomic_numbers == crystals.atomic_numbers[:1]).all())
             chosen = representatives(crystals, count) if same else list(range(len(rows)))[:count]
-            kept.append(rows[torch.tensor(chosen)])
+            kept.append(rows[chosen])
         return ordered[torch.cat(kept)]
 
     def in_order(self) -> SampleResult:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
-from crystal_ldm.ldm_module.checks import check_known, check_new_formulas, check_request
+from crystal_ldm.ldm_module.checks import check_known, check_request
 from crystal_ldm.ldm_module.denoising import Callback, Start, make_crystals
 from crystal_ldm.ldm_module.diffusion import StopSampling
 from crystal_ldm.ldm_module.guidance import scale_of_each
+from crystal_ldm.ldm_module.known.templates import TemplateSearch
 from crystal_ldm.ldm_module.options import SamplingOptions
 from crystal_ldm.ldm_module.plan import Draft, Plan
 from crystal_ldm.ldm_module.remaking import make_until_right
@@ -45,9 +46,7 @@ def sample_batches(
         request = request.to("cpu")
     check_request(ldm, request)
     check_screening(ldm, options.band_gap_tolerance)
-    check_known(ldm, options, varied=start is not None)
-    if options.new_formulas:
-        check_new_formulas(ldm, request, varied=start is not None)
+    check_known(ldm, request, options, varied=start is not None)
     scale_of_each(options.cfg_scale, list(ldm.conditions))
     plan = Plan(request, num_samples, options.offset, options.seed, ldm.num_atoms_histogram)
     recipe = make_recipe(
@@ -56,6 +55,7 @@ def sample_batches(
         request=None if request is None else request.to_request(),
         sampling={"num_samples": num_samples, **options.to_dict()},
         data_hash=ldm.data_info.get("content_hash", ""),
+        known_hash=ldm.known.hash if options.about_training_crystals else "",
     )
     places = [p for p in plan.places() if wanted is None or wanted(*p)]
     return _generate(ldm, plan, places, options, recipe, callback, start)
@@ -75,14 +75,21 @@ def _generate(
 
     drafts = [plan.draft(row, number) for row, number in places]
     # Crystals of similar size share a batch: little padding. Each knows its place in the request.
-    # Those whose elements the model draws itself are guided by them differently (`denoising`).
-    drafts.sort(key=lambda draft: (_is_open(draft), len(draft.known)))
+    # Those whose elements the model draws itself are guided by them differently, and those without
+    # a template start elsewhere (`denoising`).
+    templates = ldm.known.search if options.template_strength else None
+    kinds = {(draft.row, draft.number): _kind(draft, templates) for draft in drafts}
+
+    def kind(draft: Draft) -> tuple[bool, bool]:
+        return kinds[draft.row, draft.number]
+
+    drafts.sort(key=lambda draft: (kind(draft), len(draft.known)))
     width = ldm.sampler_network.denoiser.hidden_size
     while drafts:
         size = options.crystals_in_batch(len(drafts[0].known), width)
         largest = drafts[min(size, len(drafts)) - 1]
         size = min(size, options.crystals_in_batch(len(largest.known), width))
-        size = sum(_is_open(draft) == _is_open(drafts[0]) for draft in drafts[:size])
+        size = sum(kind(draft) == kind(drafts[0]) for draft in drafts[:size])
         batch, drafts = drafts[:size], drafts[size:]
         try:
             yield make_until_right(make, batch, plan, options, ldm.prior is not None)
@@ -90,5 +97,8 @@ def _generate(
             return
 
 
-def _is_open(draft: Draft) -> bool:
-    return bool((draft.known == 0).any())
+def _kind(draft: Draft, templates: TemplateSearch | None) -> tuple[bool, bool]:
+    """Return whether atoms are open, and whether the formula lacks templates that are wanted."""
+    is_open = bool((draft.known == 0).any())
+    lacking = templates is not None and not is_open and not templates.nearest(draft.known, 1)
+    return is_open, lacking

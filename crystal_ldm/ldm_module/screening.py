@@ -50,23 +50,25 @@ def on_target(crystals: CrystalBatch, tolerance: float) -> Tensor:
     return right
 
 
-def new_crystals(ldm: LDMModule, crystals: CrystalBatch, wanted: bool) -> Tensor:
-    """Return (B,) bool, whether the training part has no such crystal; all True unless `wanted`.
+def new_crystals(ldm: LDMModule, crystals: CrystalBatch, wanted: Tensor) -> Tensor:
+    """Return (B,) bool, whether the training part has no such crystal; True unless `wanted` (B,).
 
     Two crystals are the same if `StructureMatcher.fit` says so of their primitive cells, with
     pymatgen's tolerances, as in `crystal_ldm.evaluate`'s novelty.
     """
     new = torch.ones(len(crystals), dtype=torch.bool)
-    if not wanted:
+    rows = ldm.known.rows_of(crystals.atomic_numbers)
+    looked_at = [i for i in wanted.nonzero().flatten().tolist() if rows[i]]
+    if not looked_at:
         return new
     from crystal_ldm.evaluate.inputs import read_crystals
     from crystal_ldm.evaluate.matching.matcher import SAME_CRYSTAL, reduced_cell, same_crystal
 
-    rows = [ldm.known.rows_by_formula.get(formula, []) for formula in crystals.formulas]
-    for i, made in enumerate(read_crystals(crystals, allow_empty=True).crystals):
-        if made is None or not rows[i]:
+    made = read_crystals(crystals[looked_at], allow_empty=True).crystals
+    for i, crystal in zip(looked_at, made, strict=True):
+        if crystal is None:
             continue
-        cell = reduced_cell(made)
+        cell = reduced_cell(crystal)
         others = map(reduced_cell, read_crystals(ldm.known.crystals[rows[i]]).crystals)
         new[i] = not any(
             len(other.numbers) == len(cell.numbers) and same_crystal((cell, other), SAME_CRYSTAL)

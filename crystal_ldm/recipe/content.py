@@ -8,6 +8,7 @@ A recipe has these keys:
 | `model` | name of the shipped model, or path of the checkpoint |
 | `model_hash` | hash of its weights and configuration |
 | `data_hash` | hash of the data set that it was trained on |
+| `known_hash` | hash of the training crystals in its file, where options use them |
 | `request` | `CrystalBatch.to_request()`; null: de novo |
 | `sampling` | keyword arguments of `LDMModule.sample` (sampler, steps, scales, seed, ...) |
 | `versions` | of crystal_ldm, torch, numpy, pymatgen |
@@ -46,6 +47,7 @@ _REQUIRED: dict[str, tuple[type, ...]] = {
 }
 _OPTIONAL: dict[str, tuple[type, ...]] = {
     "data_hash": (str,),
+    "known_hash": (str,),
     "row": (int,),
     "number": (int,),
 }
@@ -71,6 +73,7 @@ def make_recipe(
     request: Mapping[str, Any] | None,
     sampling: Mapping[str, Any],
     data_hash: str = "",
+    known_hash: str = "",
 ) -> dict[str, Any]:
     """Return the checked recipe of one call of `LDMModule.sample`.
 
@@ -80,6 +83,7 @@ def make_recipe(
         request: `CrystalBatch.to_request()`, or None for crystals de novo.
         sampling: the call's other keyword arguments, without `callback`.
         data_hash: `content_hash` of the training data.
+        known_hash: `LDMModule.known.hash`, where the sampling uses the training crystals.
 
     Raises:
         DataError: a value is not plain JSON.
@@ -89,6 +93,7 @@ def make_recipe(
         "model": model,
         "model_hash": model_hash,
         "data_hash": data_hash,
+        **({"known_hash": known_hash} if known_hash else {}),
         "request": None if request is None else dict(request),
         "sampling": dict(sampling),
         "versions": versions(),
@@ -192,6 +197,12 @@ def from_recipe(file: Path | str | bytes, ldm: LDMModule | None = None) -> Sampl
     _warn_of_versions(recipe["versions"])
     if ldm is None:
         ldm = _load_model(recipe["model"])
+    if recipe.get("known_hash", ldm.known.hash) != ldm.known.hash:
+        raise CheckpointError(
+            f"The recipe uses the training crystals of the model '{recipe['model']}', and this one "
+            "has others: it would give other crystals. Pass the right one: "
+            "from_recipe(file, ldm=...)."
+        )
     if ldm.model_hash != recipe["model_hash"]:
         raise CheckpointError(
             f"The recipe was made by the model '{recipe['model']}' with hash "

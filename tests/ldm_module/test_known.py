@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from pymatgen.core import Structure
@@ -11,7 +12,7 @@ from pymatgen.core import Structure
 from crystal_ldm.checkpoints import Checkpoint, load_module, save_safetensors
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.canonical import canonical_form
-from crystal_ldm.errors import RequestError
+from crystal_ldm.errors import CheckpointError, RequestError
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.ldm_module.known import TrainingCrystals
 from crystal_ldm.ldm_module.known.packing import pack, unpack
@@ -19,6 +20,7 @@ from crystal_ldm.ldm_module.known.similarity import element_distances
 from crystal_ldm.ldm_module.known.templates import TemplateSearch
 from crystal_ldm.ldm_module.result import SampleResult
 from crystal_ldm.pretrained import load_pretrained
+from crystal_ldm.recipe import from_recipe, write_recipe
 from tests.conftest import make_tiny_ldm
 
 
@@ -33,8 +35,12 @@ def of(batch: CrystalBatch, *rows: int) -> TrainingCrystals:
     return known
 
 
-def numbers(formula: str) -> CrystalBatch:
+def numbers(formula: str) -> np.ndarray:
     return CrystalBatch.from_formulas([formula]).atomic_numbers[0].numpy()
+
+
+def rows(known: TrainingCrystals, formula: str) -> list[int]:
+    return known.rows_of(CrystalBatch.from_formulas([formula]).atomic_numbers)[0]
 
 
 def test_packed_crystals_are_the_same_to_rounding(known_batch: CrystalBatch) -> None:
@@ -55,12 +61,12 @@ def test_crystals_of_earlier_trainings_are_remembered(known_batch: CrystalBatch)
     moved.lattices = moved.lattices * 1.01  # another database relaxed NaCl to another volume
     known.add(moved)
     assert known.formulas == {"SrTiO3", "NaCl", "ZnS"} and len(known.crystals) == 3
-    (row,) = known.rows_by_formula["NaCl"]
+    (row,) = rows(known, "NaCl")
     assert torch.allclose(known.crystals.lattices[row], moved.lattices[0], rtol=2e-3, atol=5e-3)
     wide = known_batch[[1]]
     wide.lattices = wide.lattices * 1.2
     known.add(wide)
-    assert len(known.rows_by_formula["NaCl"]) == 2
+    assert len(rows(known, "NaCl")) == 2
 
 
 def test_of_one_formula_the_stable_one_comes_first(known_batch: CrystalBatch) -> None:
@@ -89,10 +95,26 @@ def test_a_part_of_them_does_not_pass_for_all(known_batch: CrystalBatch, tmp_pat
     old = load_module(LDMModule, checkpoint)
     old.extend_data(known_batch, {})
     assert not old.known.formulas
+    save_safetensors(old, tmp_path / "again.safetensors")  # nor does a copy of it
+    old = LDMModule.load_from_checkpoint(tmp_path / "again.safetensors").train()
+    old.extend_data(known_batch, {})
+    assert not old.known.formulas and not old.known.complete
+    old.eval()
     for option in ({"new_crystals": True}, {"template_strength": 0.3}):
-        with pytest.raises(RequestError, match="before its training crystals were kept"):
+        with pytest.raises(RequestError, match="no training crystals with it"):
             old.sample(CrystalBatch.from_formulas(["NaCl"]), 1, **option)
     assert not old.sample(CrystalBatch.from_formulas(["NaCl"]), 1, sampling_steps=1).new_formula
+
+
+def test_damaged_crystals_are_noticed_when_the_file_is_opened(
+    known_batch: CrystalBatch, tmp_path: Path
+) -> None:
+    save_safetensors(make_tiny_ldm(known_batch), tmp_path / "model.safetensors")
+    checkpoint = Checkpoint.read(tmp_path / "model.safetensors")
+    for wrong in (checkpoint.state["known.packed"].flip(0), torch.zeros(3, 3)):
+        checkpoint.state["known.packed"] = wrong
+        with pytest.raises(CheckpointError, match="no packed crystals"):
+            load_module(LDMModule, checkpoint)
 
 
 def test_a_new_vae_leaves_them_what_they_are(known_batch: CrystalBatch) -> None:
@@ -148,10 +170,30 @@ def test_crystals_start_from_templates(shipped: LDMModule) -> None:
         template = search.nearest(request.atomic_numbers[row].numpy(), 3)[int(number)]
         lattice, coords, elements = search.cell(template)
         assert crystal.matches(Structure(lattice, elements.tolist(), coords))
-    volumes = made.to_structures()[0].volume, made.to_structures()[1].volume
-    assert volumes[0] != volumes[1]  # their turns
     one = shipped.sample(request, 3, template_strength=0.01, templates=1, **options)
     assert torch.equal(one.crystals.lattices[0], one.crystals.lattices[1])
+
+
+def test_atoms_of_a_template_follow_the_request(shipped: LDMModule) -> None:
+    """A request may list its atoms in any order."""
+    ordered = CrystalBatch.from_formulas(["KMgF3"])
+    mixed = CrystalBatch(torch.tensor([[9, 9, 19, 9, 12]]), torch.tensor([5]))
+    options = {"sampling_steps": 2, "temperature": 0, "cfg_scale": 1.0, "template_strength": 0.01}
+    first, second = (shipped.sample(batch, 1, **options) for batch in (ordered, mixed))
+    assert second.element_agreement.item() == 1.0
+    assert first.to_structures()[0].matches(second.to_structures()[0])
+
+
+def test_without_noise_all_templates_are_tried_and_then_noise(shipped: LDMModule) -> None:
+    """KNbW2O9 has one relative: started from it a second time, it needs noise to differ."""
+    request = CrystalBatch.from_formulas(["KNbW2O9"])
+    assert len(shipped.known.search.nearest(request.atomic_numbers[0].numpy(), 9)) == 1
+    options = {"temperature": 0, "template_strength": 0.1, "min_distance": 9.9}
+    made = [
+        shipped.sample(request, 1, max_attempts=attempts, **options).crystals.lattices
+        for attempts in (1, 2)
+    ]
+    assert not torch.equal(*made)
 
 
 def test_formulas_without_a_template_start_from_noise(shipped: LDMModule) -> None:
@@ -200,13 +242,30 @@ def test_open_elements_are_drawn_until_the_formula_has_a_relative(shipped: LDMMo
     assert bool(same.all())
 
 
+def test_recipes_hold_the_training_crystals_where_they_matter(
+    shipped: LDMModule, known_batch: CrystalBatch, tmp_path: Path
+) -> None:
+    request = CrystalBatch.from_formulas(["KMgF3"])
+    plain = shipped.sample(request, 1, sampling_steps=1).recipe
+    made = shipped.sample(request, 1, sampling_steps=2, template_strength=0.3)
+    assert "known_hash" not in plain and made.recipe["known_hash"] == shipped.known.hash
+    write_recipe(tmp_path / "recipe.json", made.recipe)
+    again = from_recipe(tmp_path / "recipe.json", shipped)
+    assert torch.equal(again.crystals.lattices, made.crystals.lattices)
+    whole, shipped.known = shipped.known, of(known_batch)
+    try:
+        with pytest.raises(CheckpointError, match="this one has others"):
+            from_recipe(tmp_path / "recipe.json", shipped)
+    finally:
+        shipped.known = whole
+
+
 def test_known_crystals_are_made_again(shipped: LDMModule) -> None:
     """Rock salt is what NaCl becomes; asked for new crystals it must not."""
     request = CrystalBatch.from_formulas(["NaCl"])
     options = {"sampling_steps": 5, "temperature": 2.0}
     known = [
-        shipped.known.crystals[[row]].to_structures()[0]
-        for row in shipped.known.rows_by_formula["NaCl"]
+        shipped.known.crystals[[row]].to_structures()[0] for row in rows(shipped.known, "NaCl")
     ]
     usual = shipped.sample(request, 8, **options)
     assert bool(usual.new_crystal.all())  # nobody looked
@@ -225,6 +284,10 @@ def test_templates_are_refused_where_they_cannot_be(
 ) -> None:
     with pytest.raises(RequestError, match="variations start from the crystals"):
         shipped.vary(known_batch[[0]], template_strength=0.3)
+    with pytest.raises(RequestError, match="fewer than the 5 that sampling_steps"):
+        shipped.sample(CrystalBatch.from_formulas(["KMgF3"]), 1, template_strength=0.002)
+    with pytest.raises(RequestError, match="relative_distance cannot be had here: NaCl leaves no"):
+        shipped.sample(CrystalBatch.from_formulas(["NaCl"]), 1, relative_distance=0.5)
     for name, value in (("template_strength", 1.5), ("templates", 0), ("new_crystals", 1)):
         with pytest.raises(RequestError, match=name):
             shipped.sample(CrystalBatch.from_formulas(["NaCl"]), 1, **{name: value})

@@ -192,7 +192,7 @@ def test_new_formulas_without_a_temperature(ldm: LDMModule) -> None:
     options = {"sampling_steps": 1, "composition_temperature": 0}
     likeliest = ldm.sample(request, 1, **options).crystals.formulas[0]
     known, ldm.known = ldm.known, TrainingCrystals()
-    ldm.known.add(known.crystals[known.rows_by_formula[likeliest]])
+    ldm.known.add(known.crystals[[known.crystals.formulas.index(likeliest)]])
     try:
         made = ldm.sample(request, 8, **options, new_formulas=True)
     finally:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.ldm_module.representatives import representatives
 
@@ -42,6 +44,22 @@ def test_of_each_row_as_many_as_asked_for(tiny_ldm: LDMModule) -> None:
     assert len(set(few.number[:3].tolist())) == 3
     everything = made.representatives(12)
     assert torch.equal(everything.crystals.lattices, made.crystals.lattices)
+
+
+def test_each_crystal_stands_once(known_batch: CrystalBatch) -> None:
+    """Where there are fewer different ones than asked for, others fill up."""
+    same = CrystalBatch.cat([known_batch[[0]]] * 30)
+    chosen = representatives(same, 4)
+    assert len(set(chosen)) == 4
+    two = CrystalBatch.cat([known_batch[[0]]] * 20 + [noisy(known_batch[[0]], 1, 0)])
+    assert 20 in representatives(two, 3) and len(set(representatives(two, 3))) == 3
+
+
+def test_the_number_of_representatives_is_checked(tiny_ldm: LDMModule) -> None:
+    made = tiny_ldm.sample(CrystalBatch.from_formulas(["NaCl"]), 3, sampling_steps=1)
+    for count in (0, 2.5, True):
+        with pytest.raises(RequestError, match="count must be a whole number"):
+            made.representatives(count)
 
 
 def test_crystals_of_several_formulas_are_not_compared(tiny_ldm: LDMModule) -> None:

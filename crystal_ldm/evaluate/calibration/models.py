@@ -170,7 +170,7 @@ def _without(
 ) -> tuple[CrystalSet, NDArray[np.float64]]:
     """Return real crystals that have none of some elements, and their true gaps in eV."""
     source, gaps = read_crystals(crystals), np.asarray(truth, dtype=np.float64)
-    if not elements:
+    if not elements or len(source) != len(gaps):  # an error that the caller finds in either case
         return source, gaps
     numbers = {atomic_number(symbol) for symbol in elements}
     kept = [
@@ -178,7 +178,7 @@ def _without(
         for i, crystal in enumerate(source.crystals)
         if crystal is None or numbers.isdisjoint(crystal.numbers)
     ]
-    return source.select(kept), gaps[[i for i in kept if i < len(gaps)]]
+    return source.select(kept), gaps[kept]
 
 
 def sizes_as_trained(ldm: LDMModule, num: int, seed: int) -> NDArray[np.int64]:

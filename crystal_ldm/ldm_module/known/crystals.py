@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -10,11 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals import MAX_Z, CrystalBatch
 from crystal_ldm.crystals.lattice import lattice_to_log
 from crystal_ldm.ldm_module.known.packing import pack, unpack
 from crystal_ldm.ldm_module.known.templates import TemplateSearch
 
+_NO_CRYSTALS = CrystalBatch(
+    torch.zeros(0, 0, dtype=torch.long),
+    torch.zeros(0, dtype=torch.long),
+    torch.zeros(0, 0, 3),
+    torch.zeros(0, 3, 3),
+)
 _ENERGIES = ("formation_energy_per_atom", "e_above_hull")
 _SAME_COORDS = 0.04
 _SAME_CELL = 0.08  # strain: GGA cells of two databases differ by less
@@ -39,9 +46,9 @@ class TrainingCrystals(nn.Module):
     def add(self, crystals: CrystalBatch) -> None:
         """Remember the crystals of a further training.
 
-        Of one formula those of low energy come first, where the data set has energies. A crystal
-        that an earlier data set had nearly alike (relaxed otherwise) is kept as the later one has
-        it.
+        Of a training's crystals with the same atoms those of low energy come first, where the data
+        set has energies, and before those of earlier trainings. A crystal that an earlier data set
+        had nearly alike (relaxed otherwise) is kept as the later one has it.
         """
         if not self.complete:
             return
@@ -54,41 +61,58 @@ class TrainingCrystals(nn.Module):
         keys = _atoms(new)
         self._keep(pack(new[sorted(range(len(new)), key=lambda row: keys[row])]))  # packs better
 
+    @property
+    def hash(self) -> str:
+        """A short hash of the crystals."""
+        return hashlib.sha256(self.packed.cpu().numpy().tobytes()).hexdigest()[:16]
+
     @cached_property
     def crystals(self) -> CrystalBatch:
         """The crystals, in canonical form; coordinates are rounded to 1/240."""
-        return unpack(self.packed)
+        with torch.inference_mode(False):  # they outlive the sampling that asks for them first
+            return unpack(self.packed) if len(self.packed) else _NO_CRYSTALS
 
     @cached_property
     def formulas(self) -> frozenset[str]:
         """Reduced formulas of all crystals of training; empty: not known."""
-        return frozenset(self.rows_by_formula)
+        return frozenset(self.crystals.formulas)
 
-    @cached_property
-    def rows_by_formula(self) -> Mapping[str, list[int]]:
-        """Rows of `crystals` by reduced formula."""
-        rows: dict[str, list[int]] = {}
-        for row, formula in enumerate(self.crystals.formulas if len(self.packed) else ()):
-            rows.setdefault(formula, []).append(row)
-        return rows
+    def rows_of(self, atomic_numbers: Tensor) -> list[list[int]]:
+        """Return for each cell (B, N; 0: padded) the `crystals` with its reduced formula."""
+        return [self._rows.get(key, []) for key in _compositions(atomic_numbers)]
 
     @cached_property
     def search(self) -> TemplateSearch:
         """The search for templates among the crystals."""
         return TemplateSearch(self.crystals)
 
+    @cached_property
+    def _rows(self) -> Mapping[bytes, list[int]]:
+        rows: dict[bytes, list[int]] = {}
+        for row, key in enumerate(_compositions(self.crystals.atomic_numbers)):
+            rows.setdefault(key, []).append(row)
+        return rows
+
     def _keep(self, packed: Tensor) -> None:
         self.packed = packed.to(self.packed.device)
-        for name in ("crystals", "formulas", "rows_by_formula", "search"):
+        for name in ("crystals", "formulas", "search", "_rows"):
             self.__dict__.pop(name, None)
 
-    def _load_from_state_dict(
-        self, state_dict: Mapping[str, Any], prefix: str, *_: Any, **__: Any
-    ) -> None:
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        """Write no buffer where crystals are missing: an empty one would pass for all of them."""
+        if self.complete:
+            super()._save_to_state_dict(destination, prefix, keep_vars)
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
         """Take a buffer of any length, and none from a file that was written without."""
         packed = state_dict.get(f"{prefix}packed")
         self.complete = packed is not None
         self._keep(torch.zeros(0, dtype=torch.uint8) if packed is None else packed)
+        try:
+            _ = self.crystals
+        except ValueError as error:
+            errors = rest[-1]  # of torch's load_state_dict
+            errors.append(f"{prefix}packed: {error}")
 
 
 def _by_energy(crystals: CrystalBatch) -> np.ndarray:
@@ -118,6 +142,16 @@ def _unlike(earlier: CrystalBatch, later: CrystalBatch) -> list[int]:
         if not bool((near & ((new_cells[rows] - cells[row]).abs() < _SAME_CELL).all(dim=1)).any()):
             unlike.append(row)
     return unlike
+
+
+def _compositions(atomic_numbers: Tensor) -> list[bytes]:
+    """Return for each cell (B, N; 0: padded) a key of its reduced formula."""
+    numbers = atomic_numbers.cpu().numpy()
+    counts = np.zeros((len(numbers), MAX_Z + 1), dtype=np.int64)
+    np.add.at(counts, (np.arange(len(numbers))[:, None], numbers), 1)
+    counts[:, 0] = 0
+    reduced = counts // np.maximum(np.gcd.reduce(counts, axis=1), 1)[:, None]
+    return [row.tobytes() for row in reduced.astype(np.uint8)]
 
 
 def _atoms(crystals: CrystalBatch) -> list[bytes]:

@@ -45,6 +45,8 @@ def unpack(packed: torch.Tensor) -> CrystalBatch:
     Raises:
         ValueError: if the bytes are not those of crystals.
     """
+    if packed.dtype != torch.uint8 or packed.ndim != 1:
+        raise ValueError(f"These are no packed crystals ({packed.dtype}, {packed.ndim} axes).")
     try:
         content = lzma.decompress(packed.cpu().numpy().tobytes())
         (count,) = np.frombuffer(content, dtype="<u4", count=1)
@@ -53,7 +55,7 @@ def unpack(packed: torch.Tensor) -> CrystalBatch:
         rest = np.frombuffer(content, dtype=np.uint8, offset=4 + count)
         numbers, x, y, z = rest[: 4 * atoms].reshape(4, atoms)
         low, high = rest[4 * atoms :].reshape(2, 6, count)
-    except (lzma.LZMAError, ValueError) as error:
+    except (lzma.LZMAError, ValueError, IndexError) as error:
         raise ValueError(f"These are no packed crystals ({error}).") from None
     cells = (low.astype(np.uint16) | high.astype(np.uint16) << 8).view(np.int16).T
     mask = np.arange(sizes.max(initial=0)) < sizes[:, None]

@@ -26,12 +26,18 @@ def element_distances() -> NDArray[np.float64]:
 
 @lru_cache(maxsize=1)
 def atomic_radii() -> NDArray[np.float64]:
-    """Return atomic radii by atomic number, (119,), Å (Slater, J. Chem. Phys. 41, 3199 (1964))."""
+    """Return atomic radii by atomic number, (119,), Å.
+
+    Slater's (J. Chem. Phys. 41, 3199 (1964)); where he has none, calculated ones (Clementi et al.,
+    J. Chem. Phys. 47, 1300 (1967)), for the heaviest elements 1.5.
+    """
     return np.array([_features(z)[1] for z in range(MAX_Z + 1)])
 
 
 @lru_cache(maxsize=MAX_Z + 1)
 def _features(z: int) -> tuple[float, ...]:
+    """Return electronegativity, radius in Å, group and Mendeleev number; of noble gases and the
+    heaviest elements, which lack some of them, something in the middle."""
     from pymatgen.core import Element
 
     if z == 0:

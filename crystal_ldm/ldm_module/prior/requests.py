@@ -19,7 +19,7 @@ from crystal_ldm.ldm_module.prior.network import CompositionPrior
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module.plan import Draft
 
-Unwanted = Callable[[NDArray[np.int64], str], bool]
+Unwanted = Callable[[NDArray[np.int64]], bool]
 REDRAWS = 100
 
 
@@ -45,9 +45,9 @@ def draw_elements(
         encoded: encoded conditions of the request by name, in the order of guidance.
         scales: guidance scale of each condition.
         temperature: see `draw_compositions`.
-        unwanted: called with atomic numbers (n,) and reduced formula; a composition for which it is
-            true is drawn again, at most `REDRAWS` times, if it has open atoms at all; without a
-            temperature, which would draw the same again, at one of 1.
+        unwanted: called with atomic numbers (n,); a composition for which it is true is drawn
+            again, at most `REDRAWS` times, if it has open atoms at all; without a temperature,
+            which would draw the same again, at one of 1.
     """
     names = given_names(encoded)
     given = request.atomic_numbers.cpu().clone()
@@ -72,15 +72,10 @@ def draw_elements(
     drawn = draw(torch.arange(len(drafts)), temperature)
     rows = ((given == 0) & request.mask.cpu()).any(dim=1).nonzero().flatten()
     for _ in range(REDRAWS if unwanted is not None else 0):
-        compositions = CrystalBatch(drawn[rows], request.num_atoms.cpu()[rows])
+        sizes = request.num_atoms.cpu()[rows].tolist()
         again = [
-            unwanted(numbers[:size].numpy(), formula)  # type: ignore[misc]
-            for numbers, size, formula in zip(
-                compositions.atomic_numbers,
-                compositions.num_atoms.tolist(),
-                compositions.formulas,
-                strict=True,
-            )
+            unwanted(numbers[:size].numpy())  # type: ignore[misc]
+            for numbers, size in zip(drawn[rows], sizes, strict=True)
         ]
         rows = rows[torch.tensor(again, dtype=torch.bool)]
         if not len(rows):

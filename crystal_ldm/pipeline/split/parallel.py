@@ -109,6 +109,7 @@ def sample_in_parallel(
     ldm.iter_sample(request, num_samples, **options)  # checks all of it and computes nothing
     content = {
         "model_hash": ldm.model_hash,
+        "known_hash": ldm.known.hash,
         "request": None if request is None else request.to_request(),
         "num_samples": num_samples,
         "sampling": {n: v for n, v in how.items() if n not in ("batch_size", "trajectory")},
@@ -173,10 +174,11 @@ def _load(text: str) -> tuple[LDMModule, CrystalBatch | None, dict[str, Any]]:
 
     task = json.loads(text)
     ldm = load_model(task["ldm_ckpt"])
-    if ldm.model_hash != task["model_hash"]:
+    if (ldm.model_hash, ldm.known.hash) != (task["model_hash"], task["known_hash"]):
         raise RunError(
             f"The model '{ldm.source}' of this worker is not the one that the request was made "
-            "for: its weights differ. Install the same version everywhere, or name another run_dir."
+            "for: its weights or training crystals differ. Install the same version everywhere, or "
+            "name another run_dir."
         )
     request = task["request"]
     return ldm, None if request is None else CrystalBatch.from_request(request), task
