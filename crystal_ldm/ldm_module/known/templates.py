@@ -18,6 +18,7 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.canonical import canonical_setting, standard_orientation
 from crystal_ldm.ldm_module.known.similarity import atomic_radii, element_distances
 
+_REMEMBERED = 10_000
 Counts = tuple[int, ...]
 Cell = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
 
@@ -56,6 +57,7 @@ class TemplateSearch:
         self._groups = {
             counts: (np.array(list(rows)), list(rows.values())) for counts, rows in found.items()
         }
+        self._found: dict[tuple[bytes, int], list[Template]] = {}
 
     def nearest(self, numbers: NDArray[np.int64], count: int) -> list[Template]:
         """Return at most `count` templates of a formula, the nearest first.
@@ -67,6 +69,14 @@ class TemplateSearch:
         Crystals of the formula itself are none, and a formula with open atoms (0) has none. Of
         several crystals of one formula the first known is the first returned.
         """
+        key = np.sort(numbers).tobytes(), count
+        if key not in self._found:  # a thousand crystals of one formula ask once
+            if len(self._found) >= _REMEMBERED:
+                self._found.clear()
+            self._found[key] = self._nearest(numbers, count)
+        return self._found[key]
+
+    def _nearest(self, numbers: NDArray[np.int64], count: int) -> list[Template]:
         elements, counts = _composition(numbers)
         if 0 in elements or counts not in self._groups:
             return []
