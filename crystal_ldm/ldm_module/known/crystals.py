@@ -146,12 +146,13 @@ def _unlike(earlier: CrystalBatch, later: CrystalBatch) -> list[int]:
 
 def _compositions(atomic_numbers: Tensor) -> list[bytes]:
     """Return for each cell (B, N; 0: padded) a key of its reduced formula."""
-    numbers = atomic_numbers.cpu().numpy()
-    counts = np.zeros((len(numbers), MAX_Z + 1), dtype=np.int64)
-    np.add.at(counts, (np.arange(len(numbers))[:, None], numbers), 1)
+    numbers = atomic_numbers.cpu()
+    counts = torch.zeros(len(numbers), MAX_Z + 1, dtype=torch.uint8)
+    counts.scatter_add_(1, numbers, torch.ones_like(numbers, dtype=torch.uint8))
     counts[:, 0] = 0
-    reduced = counts // np.maximum(np.gcd.reduce(counts, axis=1), 1)[:, None]
-    return [row.tobytes() for row in reduced.astype(np.uint8)]
+    divisors = np.gcd.reduce(counts.numpy(), axis=1)
+    reduced = counts.numpy() // np.maximum(divisors, 1)[:, None]
+    return [row.tobytes() for row in reduced]
 
 
 def _atoms(crystals: CrystalBatch) -> list[bytes]:
