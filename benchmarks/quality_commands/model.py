@@ -88,7 +88,8 @@ def _predict(
     started = time.perf_counter()
     result = model.sample(request_of(batch), max(options.k, options.of), **how)
     number, accepted = len(result), result.acceptance_rate
-    result = result.representatives(options.k)
+    if options.of > options.k:
+        result = result.representatives(options.k)
     seconds = time.perf_counter() - started
     made = result.to_structures()
     groups = [made[i * options.k : (i + 1) * options.k] for i in range(len(batch))]

@@ -199,7 +199,7 @@ def _make(
         sound=sound,
         on_target=on_target(crystals, options.band_gap_tolerance),
         new_formula=torch.tensor([complete and not rows for rows in same_formula]),
-        new_crystal=new_crystals(ldm, crystals, sound & options.new_crystals),
+        new_crystal=new_crystals(ldm, crystals, same_formula, sound & options.new_crystals),
         trajectory=frames if options.trajectory else None,
     )
 

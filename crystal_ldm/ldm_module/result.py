@@ -135,8 +135,8 @@ class SampleResult:
         if not len(self):
             return self
         ordered, kept = self.in_order(), []
-        for row in ordered.row.unique().tolist():
-            rows = (ordered.row == row).nonzero().flatten()
+        sizes = ordered.row.unique_consecutive(return_counts=True)[1].tolist()
+        for rows in torch.arange(len(ordered)).split(sizes):
             crystals = ordered.crystals[rows]
             same = bool((crystals.atomic_numbers == crystals.atomic_numbers[:1]).all())
             chosen = representatives(crystals, count) if same else list(range(len(rows)))[:count]

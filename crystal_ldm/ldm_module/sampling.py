@@ -11,7 +11,6 @@ from crystal_ldm.ldm_module.checks import check_known, check_request
 from crystal_ldm.ldm_module.denoising import Callback, Start, make_crystals
 from crystal_ldm.ldm_module.diffusion import StopSampling
 from crystal_ldm.ldm_module.guidance import scale_of_each
-from crystal_ldm.ldm_module.known.templates import TemplateSearch
 from crystal_ldm.ldm_module.options import SamplingOptions
 from crystal_ldm.ldm_module.plan import Draft, Plan
 from crystal_ldm.ldm_module.remaking import make_until_right
@@ -78,10 +77,12 @@ def _generate(
     # Those whose elements the model draws itself are guided by them differently, and those without
     # a template start elsewhere (`denoising`).
     templates = ldm.known.search if options.template_strength else None
-    kinds = {(draft.row, draft.number): _kind(draft, templates) for draft in drafts}
 
     def kind(draft: Draft) -> tuple[bool, bool]:
-        return kinds[draft.row, draft.number]
+        is_open = bool((draft.known == 0).any())
+        # Asked for as when it is made: the search remembers its answers.
+        lacking = templates is not None and not templates.nearest(draft.known, options.templates)
+        return is_open, lacking and not is_open
 
     drafts.sort(key=lambda draft: (kind(draft), len(draft.known)))
     width = ldm.sampler_network.denoiser.hidden_size
@@ -95,10 +96,3 @@ def _generate(
             yield make_until_right(make, batch, plan, options, ldm.prior is not None)
         except StopSampling:
             return
-
-
-def _kind(draft: Draft, templates: TemplateSearch | None) -> tuple[bool, bool]:
-    """Return whether atoms are open, and whether the formula lacks templates that are wanted."""
-    is_open = bool((draft.known == 0).any())
-    lacking = templates is not None and not is_open and not templates.nearest(draft.known, 1)
-    return is_open, lacking

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -50,14 +51,16 @@ def on_target(crystals: CrystalBatch, tolerance: float) -> Tensor:
     return right
 
 
-def new_crystals(ldm: LDMModule, crystals: CrystalBatch, wanted: Tensor) -> Tensor:
+def new_crystals(
+    ldm: LDMModule, crystals: CrystalBatch, rows: Sequence[Sequence[int]], wanted: Tensor
+) -> Tensor:
     """Return (B,) bool, whether the training part has no such crystal; True unless `wanted` (B,).
 
     Two crystals are the same if `StructureMatcher.fit` says so of their primitive cells, with
-    pymatgen's tolerances, as in `crystal_ldm.evaluate`'s novelty.
+    pymatgen's tolerances, as in `crystal_ldm.evaluate`'s novelty. `rows` are the training crystals
+    with the formula of each (`TrainingCrystals.rows_of`).
     """
     new = torch.ones(len(crystals), dtype=torch.bool)
-    rows = ldm.known.rows_of(crystals.atomic_numbers)
     looked_at = [i for i in wanted.nonzero().flatten().tolist() if rows[i]]
     if not looked_at:
         return new
