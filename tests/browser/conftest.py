@@ -118,13 +118,17 @@ def visit(lab: Lab) -> Iterator[Callable[..., Visit]]:
                 made.errors.append(str(error))
 
         made.page.on("pageerror", on_error)
+        made.answer_dialogs()
         visits.append(made)
         return made
 
     yield start
     outside = [url for made in visits for url in made.outside]
     errors = [error for made in visits if not made.broken_on_purpose for error in made.errors]
+    asked = [text for made in visits for text in made.asked]
     for made in visits:
         made.page.context.close()
+    lab.stop_kernels()
     assert not outside, f"Asked for something outside localhost: {outside}"
     assert not errors, f"Errors in the page: {errors}"
+    assert not asked, f"Dialogs that no test expects: {asked}"

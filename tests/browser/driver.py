@@ -6,14 +6,16 @@ import json
 import os
 import shutil
 import time
+import urllib.request
 from dataclasses import dataclass, field
+from http.client import HTTPResponse
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTEFACTS = ROOT / "runs" / "browser"
@@ -86,6 +88,16 @@ class Lab:
         whole = {"windowingMode": "none"}
         (notebooks / "tracker.jupyterlab-settings").write_text(json.dumps(whole))
 
+    def stop_kernels(self) -> None:
+        """Stop the kernels of pages that were closed, each of which holds a few hundred MB."""
+        for kernel in json.load(self._ask("GET", "api/kernels")):
+            self._ask("DELETE", f"api/kernels/{kernel['id']}")
+
+    def _ask(self, method: str, path: str) -> HTTPResponse:
+        return urllib.request.urlopen(
+            urllib.request.Request(f"{self.url}/{path}?token={TOKEN}", method=method), timeout=30
+        )
+
 
 @dataclass(frozen=True)
 class Traffic:
@@ -117,6 +129,7 @@ class Visit:
     Attributes:
         outside: addresses outside localhost that the page asked for.
         errors: uncaught errors in the page.
+        asked: what JupyterLab asked that no test expects.
         broken_on_purpose: errors in the page are what the test is about.
         known: parts of errors that the program itself raises whatever is shown in it.
         received: what the server has sent over websockets.
@@ -126,6 +139,7 @@ class Visit:
     lab: Lab
     outside: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
     broken_on_purpose: bool = False
     known: tuple[str, ...] = ()
     received: Traffic = Traffic()
@@ -154,7 +168,6 @@ class Visit:
         """
         started = time.monotonic()
         for _ in range(8):  # the menu does nothing until the kernel has answered
-            self._choose_kernel()
             self.page.click("#jp-MainMenu .lm-MenuBar-itemLabel:text-is('Run')")
             self.page.click(".lm-Menu-itemLabel:text-is('Run All Cells')")
             started = time.monotonic()
@@ -174,13 +187,20 @@ class Visit:
         assert not pressing, f"{pressing} was never enabled"
         return time.monotonic() - started
 
-    def _choose_kernel(self) -> None:
-        """Take the kernel that JupyterLab proposes; on a slow machine it asks which to start."""
-        dialog = self.page.locator(".jp-Dialog")
-        if dialog.count():
-            text = dialog.first.inner_text()
-            assert text.startswith("Select Kernel"), f"JupyterLab asks: {text}"
-            self.page.click(".jp-Dialog .jp-mod-accept")
+    def answer_dialogs(self) -> None:
+        """Press the default button of any dialog that is in the way of what a test does.
+
+        On a slow machine JupyterLab asks which kernel to start, at any moment; it proposes the
+        notebook's own. Whatever else it asks is kept in `asked`.
+        """
+
+        def answer(dialog: Locator) -> None:
+            text = " ".join(dialog.inner_text().split())
+            if not text.startswith("Select Kernel"):
+                self.asked.append(text)
+            dialog.locator(".jp-Dialog-footer .jp-Dialog-button").last.click()
+
+        self.page.add_locator_handler(self.page.locator(".jp-Dialog").first, answer)
 
     def cell_errors(self) -> list[str]:
         """Return the tracebacks that cells have printed."""
