@@ -240,7 +240,7 @@ without min_distance it is older than that option, and nothing was made again fo
 
 def _checked_sampling(sampling: dict[str, Any]) -> dict[str, Any]:
     """Return the keyword arguments, all of them data that `sample` knows."""
-    from crystal_ldm.ldm_module.options import SamplingOptions
+    from crystal_ldm.ldm_module.sampling.options import SamplingOptions
 
     known = ["num_samples", *(field.name for field in dataclasses.fields(SamplingOptions))]
     for key in sampling:

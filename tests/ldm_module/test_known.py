@@ -18,7 +18,7 @@ from crystal_ldm.ldm_module.known import TrainingCrystals
 from crystal_ldm.ldm_module.known.packing import pack, unpack
 from crystal_ldm.ldm_module.known.similarity import element_distances
 from crystal_ldm.ldm_module.known.templates import TemplateSearch
-from crystal_ldm.ldm_module.result import SampleResult
+from crystal_ldm.ldm_module.sampling.result import SampleResult
 from crystal_ldm.pretrained import load_pretrained
 from crystal_ldm.recipe import from_recipe, write_recipe
 from tests.conftest import make_tiny_ldm

@@ -11,7 +11,7 @@ import pytest
 from crystal_ldm.errors import RequestError
 from crystal_ldm.generate import make_request
 from crystal_ldm.ldm_module.diffusion import SAMPLERS as KNOWN_SAMPLERS
-from crystal_ldm.ldm_module.options import SamplingOptions
+from crystal_ldm.ldm_module.sampling.options import SamplingOptions
 from crystal_ldm.pipeline import parameters as given
 from widgets import RequestForm
 from widgets.controls import advanced

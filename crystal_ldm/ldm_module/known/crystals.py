@@ -55,11 +55,16 @@ class TrainingCrystals(nn.Module):
         new = CrystalBatch(
             crystals.atomic_numbers, crystals.num_atoms, crystals.frac_coords, crystals.lattices
         ).to("cpu")[_by_energy(crystals)]
-        if len(self.packed):
+        if not self.empty:
             rows = torch.tensor(_unlike(self.crystals, new), dtype=torch.long)
             new = CrystalBatch.cat([new, self.crystals[rows]])
         keys = _atoms(new)
         self._keep(pack(new[sorted(range(len(new)), key=lambda row: keys[row])]))  # packs better
+
+    @property
+    def empty(self) -> bool:
+        """Whether there are none: an untrained model, or a file that was written without."""
+        return len(self.packed) == 0
 
     @property
     def hash(self) -> str:
@@ -70,7 +75,7 @@ class TrainingCrystals(nn.Module):
     def crystals(self) -> CrystalBatch:
         """The crystals, in canonical form; coordinates are rounded to 1/240."""
         with torch.inference_mode(False):  # they outlive the sampling that asks for them first
-            return unpack(self.packed) if len(self.packed) else _NO_CRYSTALS
+            return _NO_CRYSTALS if self.empty else unpack(self.packed)
 
     @cached_property
     def formulas(self) -> frozenset[str]:

@@ -17,7 +17,7 @@ from crystal_ldm.ldm_module.prior.draw import draw_compositions
 from crystal_ldm.ldm_module.prior.network import CompositionPrior
 
 if TYPE_CHECKING:
-    from crystal_ldm.ldm_module.plan import Draft
+    from crystal_ldm.ldm_module.sampling.plan import Draft
 
 Unwanted = Callable[[NDArray[np.int64]], bool]
 REDRAWS = 100

@@ -96,7 +96,7 @@ def sample_in_parallel(
             failed again and again.
     """
     from crystal_ldm.generate import load_model
-    from crystal_ldm.ldm_module.options import SamplingOptions
+    from crystal_ldm.ldm_module.sampling.options import SamplingOptions
     from crystal_ldm.output import ResultWriter
 
     size: Any = piece_size  # it may come from a file

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
-from crystal_ldm.ldm_module.checks import check_known, check_request
-from crystal_ldm.ldm_module.denoising import Callback, Start, make_crystals
 from crystal_ldm.ldm_module.diffusion import StopSampling
 from crystal_ldm.ldm_module.guidance import scale_of_each
-from crystal_ldm.ldm_module.options import SamplingOptions
-from crystal_ldm.ldm_module.plan import Draft, Plan
-from crystal_ldm.ldm_module.remaking import make_until_right
-from crystal_ldm.ldm_module.result import SampleResult
-from crystal_ldm.ldm_module.screening import check_screening
+from crystal_ldm.ldm_module.sampling.checks import check_known, check_request
+from crystal_ldm.ldm_module.sampling.denoising import Callback, Start, make_crystals
+from crystal_ldm.ldm_module.sampling.options import SamplingOptions
+from crystal_ldm.ldm_module.sampling.plan import Draft, Plan
+from crystal_ldm.ldm_module.sampling.remaking import make_until_right
+from crystal_ldm.ldm_module.sampling.result import SampleResult
+from crystal_ldm.ldm_module.sampling.screening import check_screening
 from crystal_ldm.recipe import make_recipe
 
 if TYPE_CHECKING:

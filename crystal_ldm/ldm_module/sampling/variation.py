@@ -8,9 +8,9 @@ import torch
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
-from crystal_ldm.ldm_module.options import SamplingOptions
-from crystal_ldm.ldm_module.result import SampleResult
-from crystal_ldm.ldm_module.sampling import sample_batches
+from crystal_ldm.ldm_module.sampling.batches import sample_batches
+from crystal_ldm.ldm_module.sampling.options import SamplingOptions
+from crystal_ldm.ldm_module.sampling.result import SampleResult
 
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module.ldm_module import LDMModule

@@ -8,7 +8,7 @@ import torch
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module import LDMModule
-from crystal_ldm.ldm_module.representatives import representatives
+from crystal_ldm.ldm_module.sampling.representatives import representatives
 
 
 def noisy(crystal: CrystalBatch, count: int, seed: int) -> CrystalBatch:

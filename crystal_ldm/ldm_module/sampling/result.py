@@ -128,7 +128,7 @@ class SampleResult:
         Raises:
             RequestError: unless `count` is a whole number of at least 1.
         """
-        from crystal_ldm.ldm_module.representatives import representatives
+        from crystal_ldm.ldm_module.sampling.representatives import representatives
 
         if type(count) is not int or count < 1:
             raise RequestError(f"count must be a whole number of at least 1, not {count!r}.")

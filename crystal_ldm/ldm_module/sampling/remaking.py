@@ -9,9 +9,9 @@ from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import atomic_number
-from crystal_ldm.ldm_module.options import SamplingOptions
-from crystal_ldm.ldm_module.plan import Draft, Plan, require
-from crystal_ldm.ldm_module.result import SampleResult
+from crystal_ldm.ldm_module.sampling.options import SamplingOptions
+from crystal_ldm.ldm_module.sampling.plan import Draft, Plan, require
+from crystal_ldm.ldm_module.sampling.result import SampleResult
 
 Make = Callable[[list[Draft]], SampleResult]
 

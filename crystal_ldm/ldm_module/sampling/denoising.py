@@ -16,15 +16,15 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.distances import shortest_distances
 from crystal_ldm.crystals.padding import take
 from crystal_ldm.ldm_module.condition.base import given_names
-from crystal_ldm.ldm_module.decoding import decode_latents, decode_step
 from crystal_ldm.ldm_module.diffusion import ModelPrediction, SamplerStep, get_sampler
 from crystal_ldm.ldm_module.guidance import GuidedDenoiser, scale_of_each
 from crystal_ldm.ldm_module.known.offer import template_latents
-from crystal_ldm.ldm_module.options import SamplingOptions
-from crystal_ldm.ldm_module.plan import Draft, allowed_elements, noise_for, stack_targets
 from crystal_ldm.ldm_module.prior.requests import Unwanted, draw_elements
-from crystal_ldm.ldm_module.result import SampleResult, TrajectoryFrame
-from crystal_ldm.ldm_module.screening import new_crystals, on_target
+from crystal_ldm.ldm_module.sampling.decoding import decode_latents, decode_step
+from crystal_ldm.ldm_module.sampling.options import SamplingOptions
+from crystal_ldm.ldm_module.sampling.plan import Draft, allowed_elements, noise_for, stack_targets
+from crystal_ldm.ldm_module.sampling.result import SampleResult, TrajectoryFrame
+from crystal_ldm.ldm_module.sampling.screening import new_crystals, on_target
 
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module.ldm_module import LDMModule
@@ -184,7 +184,7 @@ def _make(
     crystals, agreement = decode_latents(ldm, latents, job.request, job.allowed)
     crystals = crystals.to("cpu")
     crystals.conditions = job.request.to("cpu").conditions
-    drafts, complete = job.drafts, len(ldm.known.packed) > 0
+    drafts, known = job.drafts, not ldm.known.empty
     sound = shortest_distances(crystals) >= options.min_distance
     same_formula = ldm.known.rows_of(crystals.atomic_numbers)
     return SampleResult(
@@ -198,7 +198,7 @@ def _make(
         imposed=torch.zeros(len(drafts), dtype=torch.bool),
         sound=sound,
         on_target=on_target(crystals, options.band_gap_tolerance),
-        new_formula=torch.tensor([complete and not rows for rows in same_formula]),
+        new_formula=torch.tensor([known and not rows for rows in same_formula]),
         new_crystal=new_crystals(ldm, crystals, same_formula, sound & options.new_crystals),
         trajectory=frames if options.trajectory else None,
     )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.ldm_module.diffusion import SamplerStep
-from crystal_ldm.ldm_module.result import TrajectoryFrame
+from crystal_ldm.ldm_module.sampling.result import TrajectoryFrame
 
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module.ldm_module import LDMModule
