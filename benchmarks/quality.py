@@ -117,6 +117,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         "--new-crystals", action="store_true", help="no crystals of the model's training part"
     )
     sampling.add_argument("--template-strength", type=float, default=0.0)
+    sampling.add_argument("--template-share", type=float, default=1.0)
     sampling.add_argument("--templates", type=int, default=DEFAULT_TEMPLATES)
     sampling.add_argument("--max-attempts", type=int, default=DEFAULT_ATTEMPTS)
     sampling.add_argument("--precision", default="float32")

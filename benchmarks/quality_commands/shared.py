@@ -75,6 +75,7 @@ def sampling(options: argparse.Namespace) -> dict[str, Any]:
         "relative_distance": options.relative_distance,
         "new_crystals": options.new_crystals,
         "template_strength": options.template_strength,
+        "template_share": options.template_share,
         "templates": options.templates,
         "max_attempts": options.max_attempts,
         "seed": options.seed,

@@ -18,6 +18,7 @@ from crystal_ldm.ldm_module.known import TrainingCrystals
 from crystal_ldm.ldm_module.known.packing import pack, unpack
 from crystal_ldm.ldm_module.known.similarity import element_distances
 from crystal_ldm.ldm_module.known.templates import TemplateSearch
+from crystal_ldm.ldm_module.sampling.options import SamplingOptions
 from crystal_ldm.ldm_module.sampling.result import SampleResult
 from crystal_ldm.pretrained import load_pretrained
 from crystal_ldm.recipe import from_recipe, write_recipe
@@ -172,6 +173,26 @@ def test_crystals_start_from_templates(shipped: LDMModule) -> None:
         assert crystal.matches(Structure(lattice, elements.tolist(), coords))
     one = shipped.sample(request, 3, template_strength=0.01, templates=1, **options)
     assert torch.equal(one.crystals.lattices[0], one.crystals.lattices[1])
+
+
+def test_some_crystals_start_from_templates_and_the_others_from_noise(shipped: LDMModule) -> None:
+    request = CrystalBatch.from_formulas(["KMgF3"])
+    options = {"sampling_steps": 2, "cfg_scale": 1.0}
+    template = {"template_strength": 0.3, "templates": 2}
+    noise = shipped.sample(request, 6, **options).crystals.lattices
+    mixed = shipped.sample(request, 6, template_share=0.5, **template, **options)
+    parts = [
+        shipped.sample(request, 2, offset=n, template_share=0.5, **template, **options)
+        for n in (0, 2, 4)
+    ]
+    apart = torch.cat([part.crystals.lattices for part in parts])
+    assert torch.allclose(mixed.crystals.lattices, apart, rtol=1e-3, atol=1e-3)
+    same = [torch.allclose(a, b, rtol=1e-3) for a, b in zip(apart, noise, strict=True)]
+    assert same == [False, True, False, True, False, True]
+    made = SamplingOptions.make({"template_share": 0.5, **template})
+    assert [made.template_rank(number) for number in range(6)] == [0, None, 1, None, 0, None]
+    none = shipped.sample(request, 6, template_share=0, **template, **options)
+    assert torch.allclose(none.crystals.lattices, noise, rtol=1e-3)
 
 
 def test_atoms_of_a_template_follow_the_request(shipped: LDMModule) -> None:

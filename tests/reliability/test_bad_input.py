@@ -137,7 +137,7 @@ OPTIONS: dict[str, Any] = {
     "precision": "float32", "offset": 0, "trajectory": False, "max_attempts": 2,
     "min_distance": 0.5, "band_gap_tolerance": 0.3, "new_formulas": False,
     "composition_temperature": 1.0, "new_crystals": False, "template_strength": 0.0,
-    "templates": 8, "relative_distance": 0.0,
+    "template_share": 1.0, "templates": 8, "relative_distance": 0.0,
 }  # fmt: skip
 
 

@@ -185,16 +185,18 @@ def test_a_recipe_older_than_an_option_is_made_without_it(tiny_ldm: Any) -> None
     recipe = tiny_ldm.sample(make_request("NaCl"), 2, seed=3, temperature=5.0, **QUICK).recipe
     options = {
         "new_formulas", "composition_temperature", "min_distance", "band_gap_tolerance",
-        "relative_distance", "new_crystals", "template_strength", "templates",
+        "relative_distance", "new_crystals", "template_strength", "template_share",
+        "templates",
     }  # fmt: skip
     kept = {n: v for n, v in recipe["sampling"].items() if n not in options}
     advanced.new_formulas, advanced.composition_temperature = True, 0.5
     advanced.band_gap_tolerance = advanced.relative_distance = advanced.template_strength = 0.3
-    advanced.new_crystals, advanced.templates = True, 3
+    advanced.new_crystals, advanced.templates, advanced.template_share = True, 3, 0.5
     bench._load({**recipe, "sampling": kept})
     made = advanced.values()
     assert not made["new_formulas"] and made["composition_temperature"] == 1.0
     assert made["min_distance"] == 0.0 and made["band_gap_tolerance"] == 0.0
     assert made["relative_distance"] == made["template_strength"] == 0.0
     assert not made["new_crystals"] and made["templates"] == 8
+    assert made["template_share"] == 1.0
     assert made["temperature"] == 5.0  # as far as the library goes

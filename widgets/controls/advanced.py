@@ -27,6 +27,7 @@ DEFAULTS: dict[str, Any] = {
     "relative_distance": 0.0,
     "new_crystals": False,
     "template_strength": 0.0,
+    "template_share": 1.0,
     "templates": 8,
     "max_attempts": 5,
     "precision": "float32",
@@ -43,6 +44,7 @@ AS_BEFORE: dict[str, Any] = {
         "relative_distance",
         "new_crystals",
         "template_strength",
+        "template_share",
         "templates",
     )
 }
@@ -68,6 +70,7 @@ class AdvancedControls(Panel):
         new_crystals: whether crystals of the training part are made again.
         template_strength: above 0 crystals start from the training crystal of a similar formula;
             the share of the diffusion time that its latents are noised for.
+        template_share: the share of a formula's crystals that start so; the others from noise.
         templates: how many such crystals take turns.
         max_attempts: how often a crystal is made again.
         precision: "float32" or "bfloat16".
@@ -87,6 +90,7 @@ class AdvancedControls(Panel):
     relative_distance = tl.Float(DEFAULTS["relative_distance"], min=0, max=10)
     new_crystals = tl.Bool(DEFAULTS["new_crystals"])
     template_strength = tl.Float(DEFAULTS["template_strength"], min=0, max=1)
+    template_share = tl.Float(DEFAULTS["template_share"], min=0, max=1)
     templates = tl.Int(DEFAULTS["templates"], min=1, max=1000)
     max_attempts = tl.Int(DEFAULTS["max_attempts"], min=1, max=1000)
     precision = tl.Unicode(DEFAULTS["precision"])
@@ -112,6 +116,7 @@ class AdvancedControls(Panel):
             "relative_distance": ipw.BoundedFloatText(min=0, max=10, step=0.1),
             "new_crystals": ipw.Checkbox(indent=False),
             "template_strength": ipw.FloatSlider(min=0, max=1, **fill),
+            "template_share": ipw.FloatSlider(min=0, max=1, **fill),
             "templates": ipw.BoundedIntText(min=1, max=1000),
             "max_attempts": ipw.BoundedIntText(min=1, max=1000),
             "precision": ipw.Dropdown(options=["float32", "bfloat16"]),
@@ -156,6 +161,11 @@ class AdvancedControls(Panel):
                 "Template noise",
                 "0: start from noise; else from a known crystal of a similar formula, noised for "
                 "this share of the time (0.3: most accurate)",
+            ),
+            "template_share": (
+                "From templates",
+                "The share of a formula's crystals that start from a known one; the others from "
+                "noise (half of each: most variety)",
             ),
             "templates": ("Templates", "How many known crystals take turns"),
             "max_attempts": ("Attempts", "How often a crystal that is not right is made again"),

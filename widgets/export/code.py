@@ -13,8 +13,8 @@ NOTEBOOK = "notebooks/04_sample.ipynb"
 _SAMPLING = (
     "num_samples", "seed", "cfg_scale", "cfg_interval", "sampler", "sampling_steps", "eta",
     "temperature", "composition_temperature", "precision", "min_distance", "band_gap_tolerance",
-    "new_formulas", "relative_distance", "new_crystals", "template_strength", "templates",
-    "max_attempts",
+    "new_formulas", "relative_distance", "new_crystals", "template_strength",
+    "template_share", "templates", "max_attempts",
 )  # fmt: skip
 _RARE = {"offset": 0}
 """Options that the notebook does not have, and their usual values."""

@@ -36,7 +36,7 @@ class Offer:
 def template_latents(
     ldm: LatentModel,
     numbers: Sequence[NDArray[np.int64]],
-    ranks: Sequence[int],
+    ranks: Sequence[int | None],
     most: int,
 ) -> Offer:
     """Return one template for each formula that has any.
@@ -45,14 +45,15 @@ def template_latents(
         ldm: encodes them, and knows the crystals.
         numbers: atomic numbers (n,) of each cell; 0 is an open atom, and a formula with one has no
             template.
-        ranks: which one of each, 0: the nearest; beyond the last the count starts again.
+        ranks: which one of each, 0: the nearest; beyond the last the count starts again. None:
+            none is wanted.
         most: how many templates of a formula take turns, where it has as many.
     """
     search = ldm.known.search
     cells, rows, turns = [], [], []
     for row, (z, rank) in enumerate(zip(numbers, ranks, strict=True)):
-        found = search.nearest(z, most)
-        if found:
+        found = [] if rank is None else search.nearest(z, most)
+        if rank is not None and found:
             cells.append(search.cell(found[rank % len(found)]))
             rows.append(row)
             turns.append(len(found))

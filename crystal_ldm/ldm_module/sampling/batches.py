@@ -73,16 +73,17 @@ def _generate(
         return make_crystals(ldm, drafts, options, recipe, callback, start)
 
     drafts = [plan.draft(row, number) for row, number in places]
+
     # Crystals of similar size share a batch: little padding. Each knows its place in the request.
     # Those whose elements the model draws itself are guided by them differently, and those without
     # a template start elsewhere (`denoising`).
-    templates = ldm.known.search if options.template_strength else None
-
     def kind(draft: Draft) -> tuple[bool, bool]:
         is_open = bool((draft.known == 0).any())
+        if options.template_rank(draft.number) is None:
+            return is_open, False
         # Asked for as when it is made: the search remembers its answers.
-        lacking = templates is not None and not templates.nearest(draft.known, options.templates)
-        return is_open, lacking and not is_open
+        found = is_open or ldm.known.search.nearest(draft.known, options.templates)
+        return is_open, bool(found)
 
     drafts.sort(key=lambda draft: (kind(draft), len(draft.known)))
     width = ldm.sampler_network.denoiser.hidden_size

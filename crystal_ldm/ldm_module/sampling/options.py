@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -58,8 +59,10 @@ class SamplingOptions:
             formula with its elements exchanged, whose latents are noised for this share of the
             diffusion time: near 0 it stays what it was, at 1 nothing is left of it. 0.3 makes the
             most accurate crystals of a formula. Formulas without a template start from noise.
-        templates: how many templates take turns: crystal i of a row starts from the (i mod
-            templates)-th nearest, one that is made again from the next.
+        template_share: the share of a row's crystals that start so, evenly among the others, which
+            start from noise. Half of each finds more of what a formula may be than either.
+        templates: how many templates take turns: the first of a row's crystals that start so has
+            the nearest, the next the second, one that is made again the one after its own.
         max_attempts: how often a crystal is made again that is not sound, new or on target, or
             lacks required elements (those are imposed the last time; with a composition prior
             none lacks them).
@@ -84,6 +87,7 @@ class SamplingOptions:
     relative_distance: float = 0.0
     new_crystals: bool = False
     template_strength: float = 0.0
+    template_share: float = 1.0
     templates: int = DEFAULT_TEMPLATES
     max_attempts: int = DEFAULT_ATTEMPTS
 
@@ -115,6 +119,7 @@ class SamplingOptions:
         _whole("max_attempts", made.max_attempts, 1, 1000)
         _whole("templates", made.templates, 1, 1000)
         _number("template_strength", made.template_strength, 0, 1)
+        _number("template_share", made.template_share, 0, 1)
         _number("relative_distance", made.relative_distance, 0, 100)
         _number("eta", made.eta, 0, 1)
         _number("min_distance", made.min_distance, 0, 10)
@@ -138,6 +143,13 @@ class SamplingOptions:
         """The options in use whose crystals depend on those that the model was trained on."""
         names = ("new_formulas", "relative_distance", "new_crystals", "template_strength")
         return [name for name in names if getattr(self, name)]
+
+    def template_rank(self, number: int) -> int | None:
+        """Return which template a row's crystal starts from, 0: the nearest; None: from noise."""
+        if self.template_strength == 0:
+            return None
+        before, after = (math.ceil(n * self.template_share) for n in (number, number + 1))
+        return before % self.templates if before < after else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as plain JSON data."""
