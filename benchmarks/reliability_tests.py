@@ -96,9 +96,9 @@ SAME_RESULT = [
     "tests/pipeline/test_split.py::test_two_processes_and_dask_give_the_crystals_of_one",
     "tests/training/test_processes.py",
     "tests/training/test_fit.py::test_a_resumed_run_has_the_curve_of_an_uninterrupted_one",
-    "tests/ldm_module/test_sampling.py::test_the_batch_size_changes_no_crystal",
-    "tests/ldm_module/test_sampling.py::test_an_offset_splits_a_request",
-    "tests/ldm_module/test_sampling.py::test_two_threads_give_the_crystals_of_one",
+    "tests/ldm_module/sampling/test_sampling.py::test_the_batch_size_changes_no_crystal",
+    "tests/ldm_module/sampling/test_sampling.py::test_an_offset_splits_a_request",
+    "tests/ldm_module/sampling/test_sampling.py::test_two_threads_give_the_crystals_of_one",
     "tests/test_recipe.py::test_from_recipe_makes_the_same_crystals",
     "tests/test_output.py::test_a_cif_makes_its_crystal_again",
 ]

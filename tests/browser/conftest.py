@@ -125,7 +125,7 @@ def visit(lab: Lab) -> Iterator[Callable[..., Visit]]:
     yield start
     outside = [url for made in visits for url in made.outside]
     errors = [error for made in visits if not made.broken_on_purpose for error in made.errors]
-    asked = [text for made in visits for text in made.asked]
+    asked = [text for made in visits for text in (*made.asked, *made.dialogs())]
     for made in visits:
         made.page.context.close()
     lab.stop_kernels()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,12 +11,14 @@ import urllib.request
 from dataclasses import dataclass, field
 from http.client import HTTPResponse
 from pathlib import Path
+from urllib.error import HTTPError
 
 import nbformat
 import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTEFACTS = ROOT / "runs" / "browser"
@@ -91,7 +94,8 @@ class Lab:
     def stop_kernels(self) -> None:
         """Stop the kernels of pages that were closed, each of which holds a few hundred MB."""
         for kernel in json.load(self._ask("GET", "api/kernels")):
-            self._ask("DELETE", f"api/kernels/{kernel['id']}")
+            with contextlib.suppress(HTTPError):  # one that has just gone by itself
+                self._ask("DELETE", f"api/kernels/{kernel['id']}")
 
     def _ask(self, method: str, path: str) -> HTTPResponse:
         return urllib.request.urlopen(
@@ -169,7 +173,10 @@ class Visit:
         started = time.monotonic()
         for _ in range(8):  # the menu does nothing until the kernel has answered
             self.page.click("#jp-MainMenu .lm-MenuBar-itemLabel:text-is('Run')")
-            self.page.click(".lm-Menu-itemLabel:text-is('Run All Cells')")
+            try:
+                self.page.click(".lm-Menu-itemLabel:text-is('Run All Cells')", timeout=5000)
+            except PlaywrightTimeout:  # a dialog that was answered has closed the menu
+                continue
             started = time.monotonic()
             self.page.wait_for_timeout(1200)
             if any(self.prompts()):
@@ -183,24 +190,28 @@ class Visit:
                 self.page.click(pressing)
                 pressing = ""
             self.page.wait_for_timeout(100)
+            self.page.wait_for_selector(".jp-Notebook")  # dialogs are answered while it waits
         assert not self.cell_errors(), self.cell_errors()
         assert not pressing, f"{pressing} was never enabled"
         return time.monotonic() - started
 
     def answer_dialogs(self) -> None:
-        """Press the default button of any dialog that is in the way of what a test does.
+        """Press the last button of any dialog that is in the way of what a test does.
 
         On a slow machine JupyterLab asks which kernel to start, at any moment; it proposes the
         notebook's own. Whatever else it asks is kept in `asked`.
         """
 
         def answer(dialog: Locator) -> None:
-            text = " ".join(dialog.inner_text().split())
-            if not text.startswith("Select Kernel"):
-                self.asked.append(text)
+            self.asked += self.dialogs()
             dialog.locator(".jp-Dialog-footer .jp-Dialog-button").last.click()
 
         self.page.add_locator_handler(self.page.locator(".jp-Dialog").first, answer)
+
+    def dialogs(self) -> list[str]:
+        """Return the text of each dialog in the page that no test expects."""
+        texts = [" ".join(d.inner_text().split()) for d in self.page.locator(".jp-Dialog").all()]
+        return [text for text in texts if not text.startswith("Select Kernel")]
 
     def cell_errors(self) -> list[str]:
         """Return the tracebacks that cells have printed."""

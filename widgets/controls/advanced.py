@@ -165,7 +165,7 @@ class AdvancedControls(Panel):
             "template_share": (
                 "From templates",
                 "The share of a formula's crystals that start from a known one; the others from "
-                "noise (half of each: most variety)",
+                "noise",
             ),
             "templates": ("Templates", "How many known crystals take turns"),
             "max_attempts": ("Attempts", "How often a crystal that is not right is made again"),

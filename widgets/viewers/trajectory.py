@@ -68,7 +68,7 @@ class TrajectorySteps:
             atoms = int(one.num_atoms.reshape(-1)[0])
             confidence.append(float(frame.element_confidence[crystal, :atoms].mean()))
         steps = [int(frame.step) for frame in frames]
-        levels = [float(frame.noise_level) for frame in frames]
+        levels = [float(frame.noise_level[crystal]) for frame in frames]
         noise = [float(frame.predicted_noise_rms[crystal]) for frame in frames]
         if final is not None:
             structures.append(final)

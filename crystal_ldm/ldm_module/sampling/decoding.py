@@ -58,7 +58,7 @@ def decode_step(
     return TrajectoryFrame(
         step=step.step,
         num_steps=step.num_steps,
-        noise_level=step.noise_level,
+        noise_level=torch.full((len(crystals),), step.noise_level),
         crystals=crystals.to("cpu"),
         element_confidence=(confidence * request.mask).cpu(),
         predicted_noise_rms=rms.cpu(),

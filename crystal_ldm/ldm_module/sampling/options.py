@@ -60,7 +60,7 @@ class SamplingOptions:
             diffusion time: near 0 it stays what it was, at 1 nothing is left of it. 0.3 makes the
             most accurate crystals of a formula. Formulas without a template start from noise.
         template_share: the share of a row's crystals that start so, evenly among the others, which
-            start from noise. Half of each finds more of what a formula may be than either.
+            start from noise. Where rare structures are looked for, half of each (0.5) found most.
         templates: how many templates take turns: the first of a row's crystals that start so has
             the nearest, the next the second, one that is made again the one after its own.
         max_attempts: how often a crystal is made again that is not sound, new or on target, or
@@ -148,7 +148,8 @@ class SamplingOptions:
         """Return which template a row's crystal starts from, 0: the nearest; None: from noise."""
         if self.template_strength == 0:
             return None
-        before, after = (math.ceil(n * self.template_share) for n in (number, number + 1))
+        shares = (round(n * self.template_share, 9) for n in (number, number + 1))
+        before, after = map(math.ceil, shares)
         return before % self.templates if before < after else None
 
     def to_dict(self) -> dict[str, Any]:

@@ -22,7 +22,8 @@ class TrajectoryFrame:
 
     Attributes:
         step, num_steps: 0 to num_steps - 1; the last frame is the step before the result.
-        noise_level: standard deviation of the noise in the latents at this step.
+        noise_level: (M,), standard deviation of the noise in the latents at this step; less where
+            a crystal starts from a template.
         crystals: the decoded estimate of the clean latents, the request's elements imposed; atoms
             that it leaves open are the decoder's own reading until the last step.
         element_confidence: (M, N), the decoder's probability of each atom's element.
@@ -31,7 +32,7 @@ class TrajectoryFrame:
 
     step: int
     num_steps: int
-    noise_level: float
+    noise_level: Tensor
     crystals: CrystalBatch
     element_confidence: Tensor
     predicted_noise_rms: Tensor
@@ -39,10 +40,8 @@ class TrajectoryFrame:
     def __getitem__(self, rows: Tensor) -> TrajectoryFrame:
         crystals = self.crystals[rows]
         confidence = self.element_confidence[rows, : crystals.atomic_numbers.shape[1]]
-        rms = self.predicted_noise_rms[rows]
-        return TrajectoryFrame(
-            self.step, self.num_steps, self.noise_level, crystals, confidence, rms
-        )
+        level, rms = self.noise_level[rows], self.predicted_noise_rms[rows]
+        return TrajectoryFrame(self.step, self.num_steps, level, crystals, confidence, rms)
 
 
 @dataclass
@@ -183,7 +182,8 @@ def _join_frames(frames: Sequence[TrajectoryFrame]) -> TrajectoryFrame:
         torch.nn.functional.pad(f.element_confidence, (0, width - f.element_confidence.shape[1]))
         for f in frames
     ]
-    rms = torch.cat([f.predicted_noise_rms for f in frames])
-    return TrajectoryFrame(
-        first.step, first.num_steps, first.noise_level, crystals, torch.cat(confidence), rms
+    level, rms = (
+        torch.cat([getattr(f, name) for f in frames])
+        for name in ("noise_level", "predicted_noise_rms")
     )
+    return TrajectoryFrame(first.step, first.num_steps, level, crystals, torch.cat(confidence), rms)
