@@ -118,14 +118,14 @@ def visit(lab: Lab) -> Iterator[Callable[..., Visit]]:
                 made.errors.append(str(error))
 
         made.page.on("pageerror", on_error)
-        made.answer_dialogs()
+        made.watch_dialogs()
         visits.append(made)
         return made
 
     yield start
     outside = [url for made in visits for url in made.outside]
     errors = [error for made in visits if not made.broken_on_purpose for error in made.errors]
-    asked = [text for made in visits for text in (*made.asked, *made.dialogs())]
+    asked = [text for made in visits for text in made.asked]
     for made in visits:
         made.page.context.close()
     lab.stop_kernels()

@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page
-from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTEFACTS = ROOT / "runs" / "browser"
@@ -97,6 +96,14 @@ class Lab:
             with contextlib.suppress(HTTPError):  # one that has just gone by itself
                 self._ask("DELETE", f"api/kernels/{kernel['id']}")
 
+    def has_kernel(self, notebook: str) -> bool:
+        """Return whether a page is connected to a notebook's kernel, which has nothing to do."""
+        for session in json.load(self._ask("GET", "api/sessions")):
+            if session["path"] == notebook:
+                kernel = session["kernel"]
+                return kernel["connections"] > 0 and kernel["execution_state"] == "idle"
+        return False
+
     def _ask(self, method: str, path: str) -> HTTPResponse:
         return urllib.request.urlopen(
             urllib.request.Request(f"{self.url}/{path}?token={TOKEN}", method=method), timeout=30
@@ -133,7 +140,7 @@ class Visit:
     Attributes:
         outside: addresses outside localhost that the page asked for.
         errors: uncaught errors in the page.
-        asked: what JupyterLab asked that no test expects.
+        asked: dialogs of JupyterLab, which no test expects.
         broken_on_purpose: errors in the page are what the test is about.
         known: parts of errors that the program itself raises whatever is shown in it.
         received: what the server has sent over websockets.
@@ -157,6 +164,11 @@ class Visit:
         where = path.relative_to(ROOT).as_posix()
         self.page.goto(f"{self.lab.url}/{program}/{where}?token={TOKEN}&reset")
         self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
+        # Run before it has one, a notebook asks which kernel to take, and loses what was to be run.
+        until = time.monotonic() + 60
+        while not self.lab.has_kernel(where):
+            assert time.monotonic() < until, f"no kernel for {where}"
+            self.page.wait_for_timeout(100)
         self.page.wait_for_selector("[data-status=idle]", state="attached", timeout=60_000)
 
     def prompts(self) -> list[str]:
@@ -173,16 +185,14 @@ class Visit:
         started = time.monotonic()
         for _ in range(8):  # the menu does nothing until the kernel has answered
             self.page.click("#jp-MainMenu .lm-MenuBar-itemLabel:text-is('Run')")
-            try:
-                self.page.click(".lm-Menu-itemLabel:text-is('Run All Cells')", timeout=5000)
-            except PlaywrightTimeout:  # a dialog that was answered has closed the menu
-                continue
+            self.page.click(".lm-Menu-itemLabel:text-is('Run All Cells')")
             started = time.monotonic()
             self.page.wait_for_timeout(1200)
             if any(self.prompts()):
                 break
         while not all(prompt.isdigit() for prompt in self.prompts()):
-            assert time.monotonic() - started < timeout, f"Run All hangs: {self.prompts()}"
+            hangs = f"Run All hangs: {self.prompts()}, asked: {self.asked}"
+            assert time.monotonic() - started < timeout, hangs
             assert not self.cell_errors(), self.cell_errors()
             if pressing and showing and self.page.locator(showing).count():
                 self.page.locator(showing).first.evaluate("part => part.scrollIntoView()")
@@ -190,28 +200,18 @@ class Visit:
                 self.page.click(pressing)
                 pressing = ""
             self.page.wait_for_timeout(100)
-            self.page.wait_for_selector(".jp-Notebook")  # dialogs are answered while it waits
         assert not self.cell_errors(), self.cell_errors()
         assert not pressing, f"{pressing} was never enabled"
         return time.monotonic() - started
 
-    def answer_dialogs(self) -> None:
-        """Press the last button of any dialog that is in the way of what a test does.
+    def watch_dialogs(self) -> None:
+        """Close any dialog of JupyterLab that is in the way of what a test does, and keep it."""
 
-        On a slow machine JupyterLab asks which kernel to start, at any moment; it proposes the
-        notebook's own. Whatever else it asks is kept in `asked`.
-        """
-
-        def answer(dialog: Locator) -> None:
-            self.asked += self.dialogs()
+        def close(dialog: Locator) -> None:
+            self.asked.append(" ".join(dialog.inner_text().split()))
             dialog.locator(".jp-Dialog-footer .jp-Dialog-button").last.click()
 
-        self.page.add_locator_handler(self.page.locator(".jp-Dialog").first, answer)
-
-    def dialogs(self) -> list[str]:
-        """Return the text of each dialog in the page that no test expects."""
-        texts = [" ".join(d.inner_text().split()) for d in self.page.locator(".jp-Dialog").all()]
-        return [text for text in texts if not text.startswith("Select Kernel")]
+        self.page.add_locator_handler(self.page.locator(".jp-Dialog").first, close)
 
     def cell_errors(self) -> list[str]:
         """Return the tracebacks that cells have printed."""
