@@ -52,8 +52,10 @@ def template_latents(
     search = ldm.known.search
     cells, rows, turns = [], [], []
     for row, (z, rank) in enumerate(zip(numbers, ranks, strict=True)):
-        found = [] if rank is None else search.nearest(z, most)
-        if rank is not None and found:
+        if rank is None:
+            continue
+        found = search.nearest(z, most)
+        if found:
             cells.append(search.cell(found[rank % len(found)]))
             rows.append(row)
             turns.append(len(found))

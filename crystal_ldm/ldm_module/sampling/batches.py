@@ -91,7 +91,8 @@ def _generate(
         size = options.crystals_in_batch(len(drafts[0].known), width)
         largest = drafts[min(size, len(drafts)) - 1]
         size = min(size, options.crystals_in_batch(len(largest.known), width))
-        size = sum(kind(draft) == kind(drafts[0]) for draft in drafts[:size])
+        first = kind(drafts[0])
+        size = sum(kind(draft) == first for draft in drafts[:size])
         batch, drafts = drafts[:size], drafts[size:]
         try:
             yield make_until_right(make, batch, plan, options, ldm.prior is not None)

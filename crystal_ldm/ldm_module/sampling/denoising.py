@@ -101,7 +101,7 @@ def make_crystals(
         return _make(ldm, job, options, recipe, callback)
     if options.template_strength == 0:
         return _make(ldm, job, options, recipe, callback)
-    ranks = [_rank(draft, options) for draft in drafts]
+    ranks = [options.template_rank(draft.number, draft.attempt) for draft in drafts]
     offer = template_latents(ldm, [draft.known for draft in drafts], ranks, options.templates)
     timesteps = ldm.diffusion.sampling_timesteps(
         options.sampling_steps, strength=options.template_strength
@@ -116,11 +116,6 @@ def make_crystals(
         parts.append(job.part(others, None, None))
     made = SampleResult.cat([_make(ldm, part, options, recipe, callback) for part in parts])
     return made[torch.cat([offer.rows, others]).argsort()]
-
-
-def _rank(draft: Draft, options: SamplingOptions) -> int | None:
-    first = options.template_rank(draft.number)
-    return None if first is None else (first + draft.attempt) % options.templates
 
 
 def _with_elements(

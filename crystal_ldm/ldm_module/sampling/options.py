@@ -144,13 +144,13 @@ class SamplingOptions:
         names = ("new_formulas", "relative_distance", "new_crystals", "template_strength")
         return [name for name in names if getattr(self, name)]
 
-    def template_rank(self, number: int) -> int | None:
+    def template_rank(self, number: int, attempt: int = 0) -> int | None:
         """Return which template a row's crystal starts from, 0: the nearest; None: from noise."""
         if self.template_strength == 0:
             return None
         shares = (round(n * self.template_share, 9) for n in (number, number + 1))
         before, after = map(math.ceil, shares)
-        return before % self.templates if before < after else None
+        return (before + attempt) % self.templates if before < after else None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as plain JSON data."""

@@ -182,8 +182,6 @@ def _join_frames(frames: Sequence[TrajectoryFrame]) -> TrajectoryFrame:
         torch.nn.functional.pad(f.element_confidence, (0, width - f.element_confidence.shape[1]))
         for f in frames
     ]
-    level, rms = (
-        torch.cat([getattr(f, name) for f in frames])
-        for name in ("noise_level", "predicted_noise_rms")
-    )
+    level = torch.cat([f.noise_level for f in frames])
+    rms = torch.cat([f.predicted_noise_rms for f in frames])
     return TrajectoryFrame(first.step, first.num_steps, level, crystals, torch.cat(confidence), rms)
