@@ -58,8 +58,8 @@ demo: $(STAMP)
 	@mkdir -p runs
 	"$(PY)" -m papermill notebooks/04_sample.ipynb runs/demo-papermill.ipynb -k python3 --log-level WARNING --no-progress-bar --log-output \
 	  -r formula SrTiO3 -p band_gap 2.0 -p cfg_scale 2.0 -p num_samples 8 -r run_dir runs/demo
-	"$(PY)" -m crystal_ldm.pipeline report runs/demo-papermill.ipynb runs/demo --name 04_sample
-	"$(PY)" -m crystal_ldm.pipeline show runs/demo
+	"$(PY)" -m crystal_ldm.workflow report runs/demo-papermill.ipynb runs/demo --name 04_sample
+	"$(PY)" -m crystal_ldm.workflow show runs/demo
 
 lab: $(STAMP)
 	"$(PY)" -m jupyter lab --ServerApp.ip=localhost notebooks/04_sample.ipynb
@@ -67,11 +67,14 @@ lab: $(STAMP)
 test: $(STAMP)
 	"$(PY)" -m pytest
 
+# Types are checked in the layout of the wheel, where widgets lie inside the package.
 check: $(STAMP)
 	"$(PY)" -m ruff check .
 	"$(PY)" -m ruff format --check .
-	"$(PY)" -m mypy
-	"$(PY)" -m crystal_ldm.pipeline stripped notebooks
+	rm -rf build/check && mkdir -p build/check
+	cp -R crystal_ldm build/check/ && cp -R widgets notebooks build/check/crystal_ldm/
+	cd build/check && "$(PY)" -m mypy --config-file ../../pyproject.toml -p crystal_ldm
+	"$(PY)" -m crystal_ldm.workflow stripped notebooks
 
 bench: $(STAMP)
 	"$(PY)" -m benchmarks --compile --growth

@@ -45,7 +45,7 @@ from benchmarks.quality_commands.model import (
 from benchmarks.quality_commands.shared import Row, load_model
 from benchmarks.quality_commands.stability import stability
 from crystal_ldm.evaluate.calibration.models import SCALES, STEPS, TARGETS_EV
-from crystal_ldm.ldm_module.sampling.options import (
+from crystal_ldm.sampling.options import (
     DEFAULT_ATTEMPTS,
     DEFAULT_MIN_DISTANCE,
     DEFAULT_STEPS,

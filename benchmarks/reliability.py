@@ -68,7 +68,7 @@ def timed(work: Callable[[], Any]) -> float:
 
 def sweep_seconds(folder: Path, workers: int) -> float:
     """Run a sweep of `JOBS` sampling notebooks and return its time, s."""
-    from crystal_ldm.pipeline import run_sweep
+    from crystal_ldm.workflow import run_sweep
 
     sweep = {
         "run_dir": str(folder / f"sweep{workers}"),
@@ -87,7 +87,7 @@ def sweep_seconds(folder: Path, workers: int) -> float:
 SAMPLE = """
 import sys, time
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.generate import generate, load_model
+from crystal_ldm.runs.generate import generate, load_model
 formula, run, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
 ldm = load_model()
 request = CrystalBatch.from_formulas([formula]) if formula else None
@@ -118,7 +118,7 @@ def sampling_rate(folder: Path, formula: str) -> dict[str, float]:
 
 def split_seconds(folder: Path, workers: int) -> float:
     """Make one request of 2 `SAMPLES` crystals with worker processes; starting them counts."""
-    from crystal_ldm.pipeline import sample_in_parallel
+    from crystal_ldm.workflow import sample_in_parallel
 
     run = folder / f"split{workers}"
     return timed(

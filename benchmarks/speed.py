@@ -12,16 +12,16 @@ import numpy as np
 import torch
 
 from benchmarks.machine import best_time, training_gflop
-from crystal_ldm.compiling import compile_blocks
 from crystal_ldm.config import load_config
+from crystal_ldm.config.typed import instantiate
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.data import load_dataset
 from crystal_ldm.evaluate import evaluate
 from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.nn.compile import compile_blocks
 from crystal_ldm.random import torch_generator
 from crystal_ldm.training.experiment import build_module
 from crystal_ldm.training.stream import StepStream
-from crystal_ldm.typed_config import instantiate
 
 Row = dict[str, Any]
 NUM_ATOMS = 10

@@ -117,7 +117,7 @@ def test_make_names_the_pythons_that_it_needs(repository: Path, tmp_path: Path) 
 
 
 def test_import_is_quick_and_light(tmp_path: Path) -> None:
-    code = "import sys, crystal_ldm, crystal_ldm.pipeline.parameters, crystal_ldm.runs\n" + (
+    code = "import sys, crystal_ldm, crystal_ldm.workflow.parameters, crystal_ldm.runs\n" + (
         "print([m for m in ('torch', 'pymatgen', 'pandas', 'plotly', 'papermill') "
         "if m in sys.modules])"
     )
@@ -133,9 +133,9 @@ def test_wheel_has_the_data_of_the_package_and_samples_alone(
 ) -> None:
     source = tmp_path / "source"
     ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(repository / "crystal_ldm", source / "crystal_ldm", ignore=ignored)
-    (source / "widgets").mkdir()
-    for name in ("pyproject.toml", "LICENSE", "README.md"):
+    for name in ("crystal_ldm", "widgets", "notebooks"):
+        shutil.copytree(repository / name, source / name, ignore=ignored)
+    for name in ("pyproject.toml", "setup.py", "LICENSE", "README.md"):
         shutil.copy(repository / name, source)
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q"]
     subprocess.run([*command, "-w", str(tmp_path), str(source)], check=True)
@@ -146,11 +146,15 @@ def test_wheel_has_the_data_of_the_package_and_samples_alone(
     for file in (repository / "crystal_ldm").rglob("*"):
         if file.suffix in (".py", ".yaml", ".css", ".safetensors", ".md", ".json", ".typed"):
             assert file.relative_to(repository).as_posix() in names
+    for folder in ("widgets", "notebooks"):
+        for file in (repository / folder).rglob("*"):
+            if file.suffix in (".py", ".js", ".css", ".ipynb"):
+                assert f"crystal_ldm/{file.relative_to(repository).as_posix()}" in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"crystal_ldm"}
     code = """
-import crystal_ldm.config as c
+import crystal_ldm.config as c, crystal_ldm.widgets, crystal_ldm.notebooks
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.generate import generate, load_model
+from crystal_ldm.runs.generate import generate, load_model
 generate(load_model(), CrystalBatch.from_formulas(["NaCl"]), "run", 2, sampling_steps=3)
 print(c.__file__, len(c.config_names()))
 """
@@ -163,6 +167,6 @@ print(c.__file__, len(c.config_names()))
         check=True,
     )
     file, count = done.stdout.split()[-2:]
-    assert file == str(tmp_path / "site" / "crystal_ldm" / "config.py")
+    assert file == str(tmp_path / "site" / "crystal_ldm" / "config" / "__init__.py")
     assert int(count) == len(list((repository / "crystal_ldm" / "configs").rglob("*.yaml")))
     assert len(list((tmp_path / "run" / "cif").glob("*-NaCl.cif"))) == 2

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import traitlets as tl
-
-from widgets.base import logger, sentence
+from crystal_ldm.widgets.base import logger, sentence
 
 INTERVAL = 0.2
 """Seconds between two updates of what the browser shows."""

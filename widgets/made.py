@@ -64,8 +64,8 @@ def from_run(run_dir: str | Path) -> list[Made]:
     from ase.io import read
     from pymatgen.io.ase import AseAtomsAdaptor
 
-    from crystal_ldm.output import EXTXYZ, RECIPE, TABLE
     from crystal_ldm.recipe import read_recipe
+    from crystal_ldm.runs.writer import EXTXYZ, RECIPE, TABLE
 
     folder = Path(run_dir)
     if not all((folder / name).is_file() for name in (EXTXYZ, RECIPE, TABLE)):

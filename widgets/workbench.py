@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tl
-
-from widgets.base import Notice, Panel, button, column
-from widgets.controls.advanced import AS_BEFORE
-from widgets.explore.grid import GridPanel
-from widgets.explore.known import nearest_known
-from widgets.explore.source import CrystalSource
-from widgets.explore.vary import VaryPanel
-from widgets.jobs import Job
-from widgets.made import Made, from_result, from_run, trajectory_of
-from widgets.panels.compare import Compare
-from widgets.panels.files import FilesPanel
-from widgets.panels.gallery import Gallery
-from widgets.panels.generate import GeneratePanel
-from widgets.panels.judge import JudgeBar
-from widgets.viewers.trajectory import TrajectoryPlayer
+from crystal_ldm.widgets.base import Notice, Panel, button, column
+from crystal_ldm.widgets.controls.advanced import AS_BEFORE
+from crystal_ldm.widgets.explore.grid import GridPanel
+from crystal_ldm.widgets.explore.known import nearest_known
+from crystal_ldm.widgets.explore.source import CrystalSource
+from crystal_ldm.widgets.explore.vary import VaryPanel
+from crystal_ldm.widgets.jobs import Job
+from crystal_ldm.widgets.made import Made, from_result, from_run, trajectory_of
+from crystal_ldm.widgets.panels.compare import Compare
+from crystal_ldm.widgets.panels.files import FilesPanel
+from crystal_ldm.widgets.panels.gallery import Gallery
+from crystal_ldm.widgets.panels.generate import GeneratePanel
+from crystal_ldm.widgets.panels.judge import JudgeBar
+from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

@@ -15,8 +15,8 @@ from benchmarks.quality_commands.shared import Row, held_out, request_of, sampli
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.evaluate import csp_metrics, evaluate, match_pairs
 from crystal_ldm.ldm_module import LDMModule
-from crystal_ldm.output import min_distance
 from crystal_ldm.random import torch_generator
+from crystal_ldm.runs.writer import min_distance
 
 
 def reconstruction(model: Any, options: argparse.Namespace) -> list[Row]:

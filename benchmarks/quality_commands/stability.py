@@ -16,9 +16,9 @@ from benchmarks.quality_commands.shared import Row, sampling, training_part
 from crystal_ldm.evaluate import evaluate
 from crystal_ldm.evaluate.reference import Reference
 from crystal_ldm.evaluate.stability import RelaxationSettings, Stability, judge_stability
-from crystal_ldm.generate import generate
+from crystal_ldm.files import open_run
 from crystal_ldm.ldm_module import LDMModule
-from crystal_ldm.runs import open_run
+from crystal_ldm.runs.generate import generate
 
 
 def stability(model: LDMModule, options: argparse.Namespace) -> list[Row]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from crystal_ldm.crystals.readers.report import Rejection, Report
 from crystal_ldm.data.cache import CacheInfo, cache_info, cache_path, set_cache_dir
 from crystal_ldm.data.dataset import CrystalDataset
 from crystal_ldm.data.registry import DATASETS, load_dataset
-from crystal_ldm.data.report import Rejection, Report
 from crystal_ldm.data.splits import PARTS
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.readers.csv_files import make_ids_unique
+from crystal_ldm.crystals.readers.entries import Cell, Entry, LabelValue, Source
+from crystal_ldm.crystals.readers.report import Rejection, Report
 from crystal_ldm.data.cleaning import Filters, Prepared, find_duplicates, prepare_entries
-from crystal_ldm.data.readers.csv_files import make_ids_unique
-from crystal_ldm.data.readers.entries import Cell, Entry, LabelValue, Source
-from crystal_ldm.data.report import Rejection, Report
 from crystal_ldm.data.splits import formula_key, split_by_formula, split_officially
 from crystal_ldm.data.storage import LABEL_PREFIX, StoredDataset
 from crystal_ldm.errors import DataError

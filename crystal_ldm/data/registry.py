@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crystal_ldm.crystals.readers import Source, open_source, open_structures
+from crystal_ldm.crystals.readers.tables import Labels
 from crystal_ldm.data.build import About, build_dataset
 from crystal_ldm.data.cache import cache_path, entry_lock
 from crystal_ldm.data.cleaning import Filters
@@ -21,8 +23,6 @@ from crystal_ldm.data.oqmd import (
     oqmd_filters,
     read_oqmd,
 )
-from crystal_ldm.data.readers import Source, open_source, open_structures
-from crystal_ldm.data.readers.tables import Labels
 from crystal_ldm.data.storage import FORMAT, write_dataset
 from crystal_ldm.errors import DataError, suggest
 

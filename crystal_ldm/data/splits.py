@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-PARTS = ("train", "val", "test")
-"""`val` chooses checkpoints, `test` is reported. In the cache a part is its position here."""
+from crystal_ldm.crystals.readers.entries import PARTS
 
 VAL_SHARE = 0.05
 TEST_SHARE = 0.05

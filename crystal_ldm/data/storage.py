@@ -28,8 +28,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crystal_ldm.crystals.readers.report import Report
 from crystal_ldm.data.cache import atomic_file
-from crystal_ldm.data.report import Report
 from crystal_ldm.errors import DataError
 
 FORMAT = "crystal_ldm dataset 1"

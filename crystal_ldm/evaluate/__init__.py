@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from crystal_ldm.crystals.inputs import read_crystals
     from crystal_ldm.evaluate.api import evaluate
-    from crystal_ldm.evaluate.inputs import read_crystals
     from crystal_ldm.evaluate.matching import csp_metrics, match_pairs
     from crystal_ldm.evaluate.report import Evaluation, Thresholds
 

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from crystal_ldm.crystals.inputs import read_crystals
 from crystal_ldm.errors import EvaluationError, suggest
 from crystal_ldm.evaluate import model_stages
-from crystal_ldm.evaluate.inputs import read_crystals
 from crystal_ldm.evaluate.matching.prediction import PredictionMetrics
 from crystal_ldm.evaluate.reference import Reference
 from crystal_ldm.evaluate.report.result import Evaluation
 from crystal_ldm.evaluate.report.thresholds import Thresholds
 from crystal_ldm.evaluate.stages import Run
-from crystal_ldm.evaluate.workers import Executor
-from crystal_ldm.evaluate.workers.executor import MEMORY_GB, TIMEOUT_S, borrow_or_open
-from crystal_ldm.evaluate.workers.progress import Reporter
+from crystal_ldm.parallel import Executor
+from crystal_ldm.parallel.executor import MEMORY_GB, TIMEOUT_S, borrow_or_open
+from crystal_ldm.parallel.progress import Reporter
 
 if TYPE_CHECKING:
     from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.description import Description, Wanted, describe_all
-from crystal_ldm.evaluate.inputs import CrystalSet, read_crystals
 from crystal_ldm.evaluate.uniqueness import KnownCrystals
 from crystal_ldm.evaluate.validity import CompositionRules, compositions_validity
-from crystal_ldm.evaluate.workers.executor import Executor, Progress
+from crystal_ldm.parallel.executor import Executor, Progress
 
 
 class Reference:

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
+from crystal_ldm.crystals.space_groups import space_group_column
 from crystal_ldm.evaluate.description import Description, Wanted, describe_all
 from crystal_ldm.evaluate.distribution import coverage, frechet_distance, wasserstein_interval
-from crystal_ldm.evaluate.inputs import CrystalSet, read_crystals
 from crystal_ldm.evaluate.matching.prediction import (
     PredictionMetrics,
     candidates_by_row,
@@ -21,11 +22,10 @@ from crystal_ldm.evaluate.matching.prediction import (
 from crystal_ldm.evaluate.reference import Reference
 from crystal_ldm.evaluate.report.result import Evaluation, Summary
 from crystal_ldm.evaluate.report.thresholds import Thresholds
-from crystal_ldm.evaluate.symmetry import space_group_column
 from crystal_ldm.evaluate.uniqueness import find_duplicates, find_known
 from crystal_ldm.evaluate.validity import compositions_validity
-from crystal_ldm.evaluate.workers import Executor
-from crystal_ldm.evaluate.workers.progress import Reporter
+from crystal_ldm.parallel import Executor
+from crystal_ldm.parallel.progress import Reporter
 
 
 class Run:

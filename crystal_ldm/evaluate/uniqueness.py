@@ -17,12 +17,12 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_ldm.crystals.inputs import CrystalSet
+from crystal_ldm.crystals.packed import FormulaKey
+from crystal_ldm.crystals.same_crystal import Tolerances, rms_distance, same_crystal
 from crystal_ldm.evaluate.description import comparison_form
-from crystal_ldm.evaluate.inputs import CrystalSet
-from crystal_ldm.evaluate.matching.matcher import Tolerances, rms_distance, same_crystal
-from crystal_ldm.evaluate.workers import Executor, PackedCrystal
-from crystal_ldm.evaluate.workers.executor import Progress
-from crystal_ldm.evaluate.workers.packed import FormulaKey
+from crystal_ldm.parallel import Executor, PackedCrystal
+from crystal_ldm.parallel.executor import Progress
 
 
 @dataclass

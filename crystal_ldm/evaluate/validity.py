@@ -19,8 +19,8 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from crystal_ldm.evaluate.workers.executor import Executor
-from crystal_ldm.evaluate.workers.packed import FormulaKey, PackedCrystal
+from crystal_ldm.crystals.packed import FormulaKey, PackedCrystal
+from crystal_ldm.parallel.executor import Executor
 
 _IMAGES = np.array(list(itertools.product((-1, 0, 1), repeat=3)), dtype=np.float64)
 _OTHER_IMAGES = _IMAGES[np.any(_IMAGES != 0, axis=1)]

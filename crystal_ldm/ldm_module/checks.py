@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from crystal_ldm.errors import ConfigError
 
 if TYPE_CHECKING:
+    from crystal_ldm.ldm_module.composition_model import CompositionPrior
     from crystal_ldm.ldm_module.denoisers import DiT
     from crystal_ldm.ldm_module.diffusion import GaussianDiffusion
     from crystal_ldm.ldm_module.network import ConditionedDenoiser
-    from crystal_ldm.ldm_module.prior import CompositionPrior
     from crystal_ldm.vae_module import VAEModule
 
 

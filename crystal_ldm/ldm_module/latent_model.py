@@ -10,17 +10,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from crystal_ldm.checkpoints import Checkpoint, load_module, state_hash
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.ldm_module.checks import check_prior, check_sizes
+from crystal_ldm.ldm_module.composition_model import CompositionPrior, fit_prior
 from crystal_ldm.ldm_module.denoisers import DiT
 from crystal_ldm.ldm_module.diffusion import GaussianDiffusion
-from crystal_ldm.ldm_module.known import TrainingCrystals
 from crystal_ldm.ldm_module.latents import LatentBatch, encode
 from crystal_ldm.ldm_module.network import ConditionedDenoiser
-from crystal_ldm.ldm_module.prior import CompositionPrior, fit_prior
-from crystal_ldm.training.module import TrainedModule
-from crystal_ldm.training.optimizer import Optimizer
+from crystal_ldm.ldm_module.training_crystals import TrainingCrystals
+from crystal_ldm.nn.checkpoints import Checkpoint, load_module, state_hash
+from crystal_ldm.nn.optimizer import Optimizer
+from crystal_ldm.nn.trained_module import TrainedModule
 from crystal_ldm.vae_module import VAEModule
 from crystal_ldm.vae_module.vocabulary import element_mask
 

@@ -14,8 +14,8 @@ from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module.diffusion import SamplerStep, diffusion_loss
 from crystal_ldm.ldm_module.latent_model import LatentModel
 from crystal_ldm.ldm_module.latents import LatentBatch
-from crystal_ldm.ldm_module.sampling.result import SampleResult
 from crystal_ldm.random import normal, torch_generator
+from crystal_ldm.sampling.result import SampleResult
 
 
 class LDMModule(LatentModel):
@@ -123,7 +123,7 @@ class LDMModule(LatentModel):
         **options: Any,
     ) -> Iterator[SampleResult]:
         """Yield each finished batch of the crystals that `sample` returns; arguments as there."""
-        from crystal_ldm.ldm_module.sampling.batches import SamplingOptions, sample_batches
+        from crystal_ldm.sampling.batches import SamplingOptions, sample_batches
 
         made = SamplingOptions.make(options)
         return sample_batches(self, batch, num_samples, made, callback, wanted=wanted)
@@ -149,7 +149,7 @@ class LDMModule(LatentModel):
         Raises:
             RequestError: for a strength out of range, or crystals that the model does not know.
         """
-        from crystal_ldm.ldm_module.sampling.variation import vary
+        from crystal_ldm.sampling.variation import vary
 
         return vary(self, crystals, strength, num_samples, keep_elements, options)
 
@@ -161,6 +161,6 @@ class LDMModule(LatentModel):
         Raises:
             RequestError: unless both have the same number of atoms.
         """
-        from crystal_ldm.ldm_module.sampling.variation import interpolate
+        from crystal_ldm.sampling.variation import interpolate
 
         return interpolate(self, first, second, steps)

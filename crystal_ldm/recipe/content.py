@@ -27,8 +27,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystal_ldm.atomic import atomic_write_json
 from crystal_ldm.errors import CheckpointError, DataError, RequestError, suggest
+from crystal_ldm.files.atomic import atomic_write_json
 from crystal_ldm.recipe.files import MAX_BYTES, cif_text, recipe_text
 
 if TYPE_CHECKING:
@@ -225,9 +225,9 @@ def from_recipe(file: Path | str | bytes, ldm: LDMModule | None = None) -> Sampl
 
 
 def _load_model(model: str) -> LDMModule:
+    from crystal_ldm.files import resolve_path
     from crystal_ldm.ldm_module import LDMModule
     from crystal_ldm.pretrained import load_pretrained
-    from crystal_ldm.runs import resolve_path
 
     path = resolve_path(model)
     return LDMModule.load_from_checkpoint(path) if path.is_file() else load_pretrained(model)
@@ -240,7 +240,7 @@ without min_distance it is older than that option, and nothing was made again fo
 
 def _checked_sampling(sampling: dict[str, Any]) -> dict[str, Any]:
     """Return the keyword arguments, all of them data that `sample` knows."""
-    from crystal_ldm.ldm_module.sampling.options import SamplingOptions
+    from crystal_ldm.sampling.options import SamplingOptions
 
     known = ["num_samples", *(field.name for field in dataclasses.fields(SamplingOptions))]
     for key in sampling:

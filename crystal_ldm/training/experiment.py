@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from crystal_ldm.checkpoints import Checkpoint, load_module
 from crystal_ldm.config import instantiate, load_config, target_class
 from crystal_ldm.errors import ConfigError
+from crystal_ldm.nn.checkpoints import Checkpoint, load_module
 
 
 @dataclass

@@ -14,14 +14,14 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from crystal_ldm.atomic import make_folder
-from crystal_ldm.checkpoints import Checkpoint, load_module, save_safetensors
-from crystal_ldm.compiling import compile_blocks
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.errors import DataError
+from crystal_ldm.files import DirectoryLock
+from crystal_ldm.files.atomic import make_folder
+from crystal_ldm.nn.checkpoints import Checkpoint, load_module, save_safetensors
+from crystal_ldm.nn.compile import compile_blocks
 from crystal_ldm.random import crystal_generator
-from crystal_ldm.runs import DirectoryLock
 from crystal_ldm.training.callbacks import (
     Live,
     MetricsLog,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from crystal_ldm.crystals import MAX_Z
-from crystal_ldm.layers import AtomPosition, TransformerBlock, attention_mask, masked_mean
+from crystal_ldm.nn.layers import AtomPosition, TransformerBlock, attention_mask, masked_mean
 
 
 @dataclass

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from crystal_ldm.crystals import MAX_Z
-from crystal_ldm.layers import (
+from crystal_ldm.nn.layers import (
     AtomPosition,
     TransformerBlock,
     attention_mask,

@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from crystal_ldm.checkpoints import Checkpoint, load_module
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.crystals.lattice import lattice_to_log, log_to_lattice, scale_by_atoms
 from crystal_ldm.errors import RequestError
+from crystal_ldm.nn.checkpoints import Checkpoint, load_module
+from crystal_ldm.nn.optimizer import Optimizer
+from crystal_ldm.nn.trained_module import TrainedModule
 from crystal_ldm.random import torch_generator
-from crystal_ldm.training.module import TrainedModule
-from crystal_ldm.training.optimizer import Optimizer
 from crystal_ldm.vae_module import losses
 from crystal_ldm.vae_module.correction import correct
 from crystal_ldm.vae_module.decoder import Decoder, DecoderOutput

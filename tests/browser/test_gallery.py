@@ -12,7 +12,7 @@ from tests.browser.driver import Traffic, Visit, keep, write_notebook
 
 CELL = """
 from crystal_ldm.data import load_dataset
-from widgets import Gallery
+from crystal_ldm.widgets import Gallery
 
 data = load_dataset("oqmd_icsd", progress=False)
 gaps = data.labels["band_gap"]

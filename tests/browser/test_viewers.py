@@ -30,9 +30,11 @@ for k in range(12):
 """
 CELLS = [
     CRYSTALS,
-    "from widgets import CrystalViewer\n\nCrystalViewer(perovskite, title='SrTiO<b>3</b>')",
-    "from widgets import PeriodicTable\n\nPeriodicTable(['Sr', 'Ti', 'O', 'Ba', 'F', 'Na', 'Cl'])",
-    "from widgets import TrajectoryPlayer\n\nTrajectoryPlayer(frames)",
+    "from crystal_ldm.widgets import CrystalViewer\n\n"
+    "CrystalViewer(perovskite, title='SrTiO<b>3</b>')",
+    "from crystal_ldm.widgets import PeriodicTable\n\n"
+    "PeriodicTable(['Sr', 'Ti', 'O', 'Ba', 'F', 'Na', 'Cl'])",
+    "from crystal_ldm.widgets import TrajectoryPlayer\n\nTrajectoryPlayer(frames)",
 ]
 PEROVSKITE = {"SR": 8, "TI": 1, "O": 6}
 FIRST = ".jp-CodeCell:nth-child(2)"

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import ase.io
 import pytest
+from crystal_ldm.widgets.viewers.elements import element_colour
 from playwright.sync_api import Browser, Page, expect
 from pymatgen.core import Structure
 
 from crystal_ldm.recipe import read_recipe
 from tests.browser.driver import MODEL, SCRUB, Visit, copy_notebook, keep
 from tests.widgets.crystals import perovskite
-from widgets.viewers.elements import element_colour
 
 BENCH = ".cl-workbench"
 ROWS = f"{BENCH} .cl-gallery .cl-table tbody tr[data-index]"

@@ -12,9 +12,9 @@ from crystal_ldm.crystals import CrystalBatch, canonical_form
 from crystal_ldm.crystals.canonical import canonical_arrays
 from crystal_ldm.crystals.distances import shortest_distances
 from crystal_ldm.crystals.lattice import lattice_to_log, log_to_lattice, scale_by_atoms
+from crystal_ldm.crystals.packed import PackedCrystal
 from crystal_ldm.errors import DataError, RequestError
 from crystal_ldm.evaluate.validity import shortest_distance
-from crystal_ldm.evaluate.workers.packed import PackedCrystal
 
 
 def rewritten(structure: Structure, seed: int) -> Structure:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from pymatgen.core import Structure
 
+from crystal_ldm.crystals.readers import Entry, parse
 from crystal_ldm.data.oqmd import oqmd_database, read_oqmd
-from crystal_ldm.data.readers import Entry, parse
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 ROWS = 150

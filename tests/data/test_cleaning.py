@@ -7,12 +7,12 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure, SymmOp
 
+from crystal_ldm.crystals.readers import Cell, Entry, Source, parse
+from crystal_ldm.crystals.readers.entries import cell_of
 from crystal_ldm.data.build import About, build_dataset
 from crystal_ldm.data.cleaning import Filters, find_duplicates, prepare_entries
 from crystal_ldm.data.cleaning.prepare import shortest_distance, volume_per_atom
 from crystal_ldm.data.oqmd import oqmd_filters
-from crystal_ldm.data.readers import Cell, Entry, Source, parse
-from crystal_ldm.data.readers.entries import cell_of
 
 LIMITS = Filters(
     max_volume=80, min_distance=0.7, max_formation_energy=5, need_band_gap=True, unique=True

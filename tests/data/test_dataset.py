@@ -17,10 +17,10 @@ from crystal_ldm.errors import DataError
 
 @pytest.fixture(scope="module")
 def dataset(rows, tmp_path_factory: pytest.TempPathFactory, structures) -> CrystalDataset:
+    from crystal_ldm.crystals.readers import Source
+    from crystal_ldm.crystals.readers.entries import Entry
     from crystal_ldm.data.build import About, build_dataset
     from crystal_ldm.data.cleaning import Filters
-    from crystal_ldm.data.readers import Source
-    from crystal_ldm.data.readers.entries import Entry
     from crystal_ldm.data.storage import write_dataset
 
     entries = [

@@ -14,8 +14,8 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import DummySpecies, Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
+from crystal_ldm.crystals.readers import parse
 from crystal_ldm.data import load_dataset
-from crystal_ldm.data.readers import parse
 from crystal_ldm.errors import DataError
 
 

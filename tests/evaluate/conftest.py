@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from crystal_ldm.evaluate.workers import WorkerPool
+from crystal_ldm.parallel import WorkerPool
 
 _RADII = {"Li": 0.9, "Na": 1.2, "K": 1.5, "Rb": 1.6, "F": 1.2, "Cl": 1.7, "Br": 1.8, "I": 2.0}
 

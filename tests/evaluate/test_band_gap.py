@@ -12,6 +12,7 @@ import torch
 from pymatgen.core import Lattice, Structure
 
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.packed import PackedCrystal
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate import evaluate
 from crystal_ldm.evaluate.band_gap import (
@@ -27,13 +28,12 @@ from crystal_ldm.evaluate.band_gap.features import (
 )
 from crystal_ldm.evaluate.band_gap.graph_network import GraphNet, join
 from crystal_ldm.evaluate.band_gap.graph_training import strained, train_graphs
-from crystal_ldm.evaluate.band_gap.judges import judge_band_gaps
 from crystal_ldm.evaluate.band_gap.perceptrons import BandGapNet
 from crystal_ldm.evaluate.band_gap.predictor import GRAPH, _load, load_graph, predict_band_gap
+from crystal_ldm.evaluate.band_gap.predictors import judge_band_gaps
 from crystal_ldm.evaluate.band_gap.scoring import errors
 from crystal_ldm.evaluate.band_gap.training import save, train
 from crystal_ldm.evaluate.weights import load_weights
-from crystal_ldm.evaluate.workers.packed import PackedCrystal
 
 
 def _packed(structure: Structure) -> PackedCrystal:

@@ -168,7 +168,7 @@ def test_a_model_without_band_gap_is_refused(known_crystals):
 
 
 def test_figures_show_every_cell_with_its_interval(known_crystals):
-    from widgets import figures
+    from crystal_ldm.widgets import figures
 
     gaps, valid = _judged([2.9, 3.1, 3.6, 0.0]), np.array([True, False, True, True])
     cells = [("model", 1.0), ("model", 2.0), ("ceiling", np.nan), ("base rate", np.nan)]

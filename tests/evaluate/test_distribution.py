@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from crystal_ldm.crystals.packed import PackedCrystal
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.distribution import (
     composition_fingerprint,
@@ -15,7 +16,6 @@ from crystal_ldm.evaluate.distribution import (
     wasserstein,
     wasserstein_interval,
 )
-from crystal_ldm.evaluate.workers.packed import PackedCrystal
 
 
 def test_wasserstein_of_shifted_samples_is_the_shift():

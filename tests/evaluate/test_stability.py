@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Composition, Lattice, Structure
 
+from crystal_ldm.crystals.packed import PackedCrystal
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate import evaluate
 from crystal_ldm.evaluate.stability import (
@@ -29,8 +30,7 @@ from crystal_ldm.evaluate.stability.reference import (
     elemental_structure,
 )
 from crystal_ldm.evaluate.stability.relaxation import displacement, load_relaxed, relax_crystal
-from crystal_ldm.evaluate.workers import WorkerPool
-from crystal_ldm.evaluate.workers.packed import PackedCrystal
+from crystal_ldm.parallel import WorkerPool
 
 
 def _key(formula: str):
@@ -179,7 +179,7 @@ def test_a_killed_run_resumes_without_repeating(tmp_path):
     script = textwrap.dedent(f"""
         from pymatgen.core import Lattice, Structure
         from crystal_ldm.evaluate.stability import RelaxationSettings, relax_crystals
-        from crystal_ldm.evaluate.workers import PackedCrystal, WorkerPool
+        from crystal_ldm.parallel import PackedCrystal, WorkerPool
 
         def salt(a):
             cell = Lattice([[0, a / 2, a / 2], [a / 2, 0, a / 2], [a / 2, a / 2, 0]])

@@ -7,11 +7,11 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
+from crystal_ldm.crystals.inputs import read_crystals
+from crystal_ldm.crystals.packed import PackedCrystal
 from crystal_ldm.evaluate.description import comparison_form
-from crystal_ldm.evaluate.inputs import read_crystals
 from crystal_ldm.evaluate.matching import SAME_CRYSTAL, Tolerances
 from crystal_ldm.evaluate.uniqueness import KnownCrystals, find_duplicates, find_known
-from crystal_ldm.evaluate.workers.packed import PackedCrystal
 
 
 @pytest.fixture(scope="module")

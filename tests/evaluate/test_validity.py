@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from pymatgen.core import Composition, Lattice, Structure
 
+from crystal_ldm.crystals.packed import PackedCrystal
 from crystal_ldm.evaluate.validity import (
     CompositionRules,
     composition_validity,
     compositions_validity,
     shortest_distance,
 )
-from crystal_ldm.evaluate.workers.packed import PackedCrystal
 
 
 def _key(formula: str):

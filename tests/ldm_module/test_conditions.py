@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 
+from crystal_ldm.config.typed import instantiate
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import ConfigError, DataError, RequestError
 from crystal_ldm.ldm_module import LDMModule
@@ -18,7 +19,6 @@ from crystal_ldm.ldm_module.condition import (
 )
 from crystal_ldm.random import torch_generator
 from crystal_ldm.training.experiment import load_experiment
-from crystal_ldm.typed_config import instantiate
 
 
 def built(condition: torch.nn.Module, name: str) -> torch.nn.Module:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.layers import Attention, attention_mask
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.ldm_module.denoisers import DiT
+from crystal_ldm.nn.layers import Attention, attention_mask
 from crystal_ldm.random import torch_generator
 
 

@@ -20,22 +20,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crystal_ldm.checkpoints import Checkpoint, save_safetensors
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.readers import open_source, parse
 from crystal_ldm.data import CrystalDataset, load_dataset
-from crystal_ldm.data.readers import open_source, parse
 from crystal_ldm.errors import CrystalLDMError
 from crystal_ldm.evaluate import read_crystals
-from crystal_ldm.generate import generate, make_request
+from crystal_ldm.files import open_run, read_status
 from crystal_ldm.ldm_module import LDMModule
-from crystal_ldm.output import ResultWriter
-from crystal_ldm.pipeline import parameters as given_as
-from crystal_ldm.pipeline.job import job_status
-from crystal_ldm.pipeline.notebooks import parameter_names
-from crystal_ldm.pipeline.split.request_file import run_request
+from crystal_ldm.nn.checkpoints import Checkpoint, save_safetensors
 from crystal_ldm.recipe import from_recipe
-from crystal_ldm.runs import open_run, read_status
+from crystal_ldm.runs.generate import generate, make_request
+from crystal_ldm.runs.split.request_file import run_request
+from crystal_ldm.runs.writer import ResultWriter
 from crystal_ldm.training import read_metrics
+from crystal_ldm.workflow import parameters as given_as
+from crystal_ldm.workflow.job import job_status
+from crystal_ldm.workflow.notebooks import parameter_names
 
 # Numbers stay small: a request for a million crystals is no bad input, it only takes long.
 SCALARS = (

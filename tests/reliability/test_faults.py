@@ -20,15 +20,15 @@ from typing import Any
 import nbformat
 import pytest
 
-from crystal_ldm.checkpoints import save_safetensors
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import CrystalLDMError, RunError
 from crystal_ldm.evaluate import evaluate
-from crystal_ldm.generate import generate, load_model
+from crystal_ldm.files import open_run
 from crystal_ldm.ldm_module import LDMModule
-from crystal_ldm.output import ResultWriter
-from crystal_ldm.pipeline import run_sweep
-from crystal_ldm.runs import open_run
+from crystal_ldm.nn.checkpoints import save_safetensors
+from crystal_ldm.runs.generate import generate, load_model
+from crystal_ldm.runs.writer import ResultWriter
+from crystal_ldm.workflow import run_sweep
 from tests.conftest import raised_in_child
 
 Python = Callable[..., "subprocess.Popen[str]"]
@@ -65,7 +65,7 @@ def finished(run: Path) -> dict[str, bytes]:
 SAMPLE = """
     import sys
     from crystal_ldm.crystals import CrystalBatch
-    from crystal_ldm.generate import generate, load_model
+    from crystal_ldm.runs.generate import generate, load_model
     if {limit}:
         import resource
         resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
@@ -139,7 +139,7 @@ def test_a_split_request_in_a_run_in_use(model: str, tmp_path: Path, python: Pyt
 
 _SPLIT = """
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.pipeline import sample_in_parallel
+from crystal_ldm.workflow import sample_in_parallel
 try:
     sample_in_parallel(CrystalBatch.from_formulas(["NaCl"]), 1, {run!r}, ldm_ckpt={model!r})
 except Exception as error:
@@ -187,7 +187,7 @@ def test_a_truncated_table_is_refused_or_the_rest_is_judged(tiny_ldm: Any, tmp_p
 # --- sweeps ---
 
 WORK = """
-from crystal_ldm.runs import open_run
+from crystal_ldm.files import open_run
 with open_run(run_dir, "work", {"seed": seed}) as run:
     (run.path / "best.txt").write_text("x" * 100 * seed)
 """

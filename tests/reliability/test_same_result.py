@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 import torch
 
-from crystal_ldm.checkpoints import save_safetensors
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.generate import generate
 from crystal_ldm.ldm_module import LDMModule, SampleResult
+from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.recipe import from_recipe
+from crystal_ldm.runs.generate import generate
 
 STORED = Path(__file__).with_name("fingerprints.json")
 TOLERANCE = 1e-3  # Å for lattices; fractions of the cell for coordinates
@@ -138,7 +138,7 @@ def test_another_process(
         import json, sys, torch
         sys.path.insert(0, {str(tmp_path)!r})
         import here
-        from crystal_ldm.generate import load_model
+        from crystal_ldm.runs.generate import load_model
         torch.set_num_threads(2)
         torch.manual_seed(12345)  # what a user's own program does must not matter
         ldm = load_model({str(tmp_path / "model.safetensors")!r})

@@ -27,21 +27,21 @@ import psutil
 import pytest
 import torch
 
-from crystal_ldm.checkpoints import Checkpoint
 from crystal_ldm.config import instantiate, load_config
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.data import CrystalDataset, load_dataset
 from crystal_ldm.data.oqmd import MEMBER, WHEEL, oqmd_database
 from crystal_ldm.errors import ConfigError, CrystalLDMError, DataError
 from crystal_ldm.evaluate import read_crystals
-from crystal_ldm.generate import generate, load_model
 from crystal_ldm.ldm_module import LDMModule
-from crystal_ldm.pipeline import parameters as given_as
-from crystal_ldm.pipeline import read_sweep
-from crystal_ldm.pipeline.html import export_html
-from crystal_ldm.pipeline.yaml_data import parse_yaml
+from crystal_ldm.nn.checkpoints import Checkpoint
 from crystal_ldm.recipe import read_recipe
+from crystal_ldm.runs.generate import generate, load_model
 from crystal_ldm.vae_module import VAEModule
+from crystal_ldm.workflow import parameters as given_as
+from crystal_ldm.workflow import read_sweep
+from crystal_ldm.workflow.html import export_html
+from crystal_ldm.workflow.yaml_data import parse_yaml
 
 Record = Callable[[str, object], None]
 
@@ -110,7 +110,7 @@ def test_no_pickle_is_ever_opened(tmp_path: Path, record_property: Record) -> No
 
 
 CALLS = ["os.system", "builtins.eval", "subprocess.Popen", "posix.system", "torch.load",
-         "crystal_ldm.atomic.atomic_write", "LDMModule.__class__", "__import__"]  # fmt: skip
+         "crystal_ldm.files.atomic.atomic_write", "LDMModule.__class__", "__import__"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -249,8 +249,7 @@ def test_what_users_type_is_escaped_in_reports(tmp_path: Path) -> None:
 
 def test_what_users_type_is_escaped_in_widgets() -> None:
     import ipywidgets as ipw
-
-    from widgets.base import Notice, caption, heading, labelled
+    from crystal_ldm.widgets.base import Notice, caption, heading, labelled
 
     for made in (heading(SCRIPT), caption(SCRIPT), labelled(SCRIPT, ipw.IntText(), tip=SCRIPT)):
         assert "<script>" not in json.dumps(html_of(made)), made

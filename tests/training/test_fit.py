@@ -17,12 +17,12 @@ from crystal_ldm.config import instantiate
 from crystal_ldm.data import CrystalDataset
 from crystal_ldm.errors import CheckpointError, ConfigError
 from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.nn.optimizer import Optimizer
 from crystal_ldm.random import crystal_generator
 from crystal_ldm.training import fit, read_metrics
 from crystal_ldm.training.choosing import predict
 from crystal_ldm.training.experiment import build_module, load_experiment
 from crystal_ldm.training.fit import usable_parts
-from crystal_ldm.training.optimizer import Optimizer
 from crystal_ldm.vae_module import VAEModule
 
 OPTIONS = {"batch_size": 32, "log_every": 5, "validate_every": 10, "progress": False}

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from crystal_ldm.checkpoints import save_safetensors
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import ConfigError
 from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.training import average_models
 from crystal_ldm.training.experiment import build_module
 from crystal_ldm.vae_module import VAEModule

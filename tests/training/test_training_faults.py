@@ -102,7 +102,7 @@ def test_a_second_process_is_told_who_trains_there(
     before = (trained / "last.ckpt").read_bytes()
     holder = python(f"""
         import time
-        from crystal_ldm.runs import DirectoryLock
+        from crystal_ldm.files import DirectoryLock
         DirectoryLock({str(trained)!r}).acquire()
         print("held", flush=True)
         time.sleep(600)

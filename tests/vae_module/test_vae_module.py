@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from crystal_ldm.checkpoints import save_safetensors
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import CheckpointError, RequestError
 from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.pretrained import load_pretrained
 from crystal_ldm.random import torch_generator
 from crystal_ldm.vae_module import VAEModule

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from crystal_ldm.widgets import Workbench
 
-from crystal_ldm.generate import make_request
-from widgets import Workbench
+from crystal_ldm.runs.generate import make_request
 
 QUICK = {"sampling_steps": 2}
 

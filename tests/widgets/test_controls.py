@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from crystal_ldm.errors import RequestError
-from widgets import (
+from crystal_ldm.widgets import (
     AdvancedControls,
     FormulaBox,
     GuidanceControls,
@@ -15,10 +13,12 @@ from widgets import (
     ScalarControl,
     SeedControl,
 )
-from widgets.controls.choice import CategoryControl, ElementSetControl
-from widgets.controls.conditions import ConditionControls
-from widgets.controls.periodic_table import element_cells
-from widgets.controls.scalar import histogram_svg
+from crystal_ldm.widgets.controls.choice import CategoryControl, ElementSetControl
+from crystal_ldm.widgets.controls.conditions import ConditionControls
+from crystal_ldm.widgets.controls.periodic_table import element_cells
+from crystal_ldm.widgets.controls.scalar import histogram_svg
+
+from crystal_ldm.errors import RequestError
 
 ELEMENTS = ["O", "F", "Ti", "Fe", "Sr", "Ba"]
 GAP: dict[str, Any] = {

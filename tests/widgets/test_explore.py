@@ -9,12 +9,7 @@ from typing import Any
 
 import plotly.io as pio
 import pytest
-from pymatgen.core import Structure
-
-from crystal_ldm.errors import DataError
-from crystal_ldm.generate import make_request
-from tests.widgets.crystals import perovskite, rock_salt
-from widgets import (
+from crystal_ldm.widgets import (
     Compare,
     GeneratePanel,
     GridPanel,
@@ -23,8 +18,13 @@ from widgets import (
     TrainingMonitor,
     VaryPanel,
 )
-from widgets.explore.source import CrystalSource
-from widgets.made import Made
+from crystal_ldm.widgets.explore.source import CrystalSource
+from crystal_ldm.widgets.made import Made
+from pymatgen.core import Structure
+
+from crystal_ldm.errors import DataError
+from crystal_ldm.runs.generate import make_request
+from tests.widgets.crystals import perovskite, rock_salt
 
 QUICK = {"sampling_steps": 2}
 
@@ -84,7 +84,7 @@ def test_grid(tiny_ldm: Any) -> None:
 
 
 def test_latent_map_opens_the_crystal_of_a_point() -> None:
-    from widgets.figures import latent_figure
+    from crystal_ldm.widgets.figures import latent_figure
 
     crystals = [perovskite(), rock_salt()]
     figure = latent_figure([[0, 0], [1, 1]], [1.0, float("nan")], ["a", "b"], "gap")
@@ -108,9 +108,9 @@ def test_compare_says_whether_both_are_the_same(until: Callable[..., None]) -> N
 
 def test_nearest_known_crystal(known_crystals: list[Structure], until: Callable[..., None]) -> None:
     import numpy as np
+    from crystal_ldm.widgets import Gallery
 
     from crystal_ldm.crystals import CrystalBatch
-    from widgets import Gallery
 
     class Known:
         def indices(self, part: str) -> Any:

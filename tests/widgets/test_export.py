@@ -10,20 +10,20 @@ from typing import Any
 
 import ase.io
 import pytest
-from pymatgen.core import Structure
-
-from crystal_ldm.generate import make_request
-from crystal_ldm.recipe import from_recipe, read_recipe
-from tests.widgets.crystals import perovskite, rock_salt
-from widgets import (
+from crystal_ldm.widgets import (
     FilesPanel,
     Workbench,
 )
-from widgets.browser.drop_zone import DropZone
-from widgets.browser.save_button import SaveButton
-from widgets.export.archive import zip_crystals
-from widgets.export.upload import read_upload
-from widgets.made import Made
+from crystal_ldm.widgets.browser.drop_zone import DropZone
+from crystal_ldm.widgets.browser.save_button import SaveButton
+from crystal_ldm.widgets.export.archive import zip_crystals
+from crystal_ldm.widgets.export.upload import read_upload
+from crystal_ldm.widgets.made import Made
+from pymatgen.core import Structure
+
+from crystal_ldm.recipe import from_recipe, read_recipe
+from crystal_ldm.runs.generate import make_request
+from tests.widgets.crystals import perovskite, rock_salt
 
 QUICK = {"sampling_steps": 2}
 

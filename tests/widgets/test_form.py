@@ -7,16 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from crystal_ldm.widgets import RequestForm
+from crystal_ldm.widgets.controls import advanced
+from crystal_ldm.widgets.export.code import papermill_line, python_code
+from crystal_ldm.widgets.export.request import arguments_of
 
 from crystal_ldm.errors import RequestError
-from crystal_ldm.generate import make_request
 from crystal_ldm.ldm_module.diffusion import SAMPLERS as KNOWN_SAMPLERS
-from crystal_ldm.ldm_module.sampling.options import SamplingOptions
-from crystal_ldm.pipeline import parameters as given
-from widgets import RequestForm
-from widgets.controls import advanced
-from widgets.export.code import papermill_line, python_code
-from widgets.export.request import arguments_of
+from crystal_ldm.runs.generate import make_request
+from crystal_ldm.sampling.options import SamplingOptions
+from crystal_ldm.workflow import parameters as given
 
 REQUESTS: list[dict[str, Any]] = [
     {"formula": "SrTiO3"},
@@ -185,7 +185,7 @@ def test_code_and_shell_give_exactly_the_request(
     result = tiny_ldm.sample(
         request, 2, seed=3, sampling_steps=2, cfg_scale={"band_gap": 1.5}, cfg_interval=(0.1, 0.9)
     )
-    monkeypatch.setattr("crystal_ldm.generate.load_model", lambda name: tiny_ldm)
+    monkeypatch.setattr("crystal_ldm.runs.generate.load_model", lambda name: tiny_ldm)
     names: dict[str, Any] = {}
     exec(python_code(result.recipe), names)  # noqa: S102 - it is our own text
     assert (names["result"].crystals.frac_coords == result.crystals.frac_coords).all()
@@ -227,8 +227,9 @@ def test_different_rules_in_each_row_are_given_as_data(form: RequestForm) -> Non
 def test_old_form_is_carried_over_to_another_model(
     tiny_ldm: Any, known_batch: Any, until: Callable[..., None]
 ) -> None:
+    from crystal_ldm.widgets import GeneratePanel
+
     from tests.conftest import make_tiny_ldm
-    from widgets import GeneratePanel
 
     panel = GeneratePanel(tiny_ldm)
     panel.form.formula.text = "SrTiO3"

@@ -6,10 +6,10 @@ import threading
 import time
 
 import pytest
+from crystal_ldm.widgets.base import Notice, sentence
+from crystal_ldm.widgets.jobs import Job, Throttle, duration
 
 from crystal_ldm.errors import RequestError
-from widgets.base import Notice, sentence
-from widgets.jobs import Job, Throttle, duration
 
 
 def test_states_of_a_job() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from crystal_ldm.widgets import Gallery
+from crystal_ldm.widgets.made import Made
+from crystal_ldm.widgets.panels.judge import JudgeBar
 
 from tests.widgets.crystals import perovskite, rock_salt
-from widgets import Gallery
-from widgets.made import Made
-from widgets.panels.judge import JudgeBar
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import json
 import numpy as np
 import plotly.io as pio
 import pytest
+from crystal_ldm.widgets import Gallery
+from crystal_ldm.widgets.browser.table import Table
+from crystal_ldm.widgets.panels.rows import crystal_row, table_columns, table_rows
+from crystal_ldm.widgets.panels.scatter import scatter_figure
 
 from tests.widgets.crystals import copper, perovskite, rock_salt
-from widgets import Gallery
-from widgets.browser.table import Table
-from widgets.panels.rows import crystal_row, table_columns, table_rows
-from widgets.panels.scatter import scatter_figure
 
 COLUMNS = [
     {"key": "formula", "label": "Formula"},

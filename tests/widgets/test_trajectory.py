@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 import pytest
+from crystal_ldm.widgets import TrajectoryPlayer
 
 from tests.widgets.crystals import perovskite, rock_salt
-from widgets import TrajectoryPlayer
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_crystals_that_are_no_denoising_go_to_the_browser_one_by_one() -> None:
 
 
 def test_a_very_long_trajectory_goes_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("widgets.viewers.trajectory.MOST", 3)
+    monkeypatch.setattr("crystal_ldm.widgets.viewers.trajectory.MOST", 3)
     player = TrajectoryPlayer([perovskite(4 + 0.1 * k) for k in range(4)])
     assert player.viewer.stage.frames == [] and player.num_frames == 4
     player.set_trajectory([perovskite(4), perovskite(5)])

@@ -8,11 +8,16 @@ from collections import Counter
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from crystal_ldm.widgets import (
+    CrystalViewer,
+    crystal_figure,
+    flat_crystal_figure,
+    trajectory_figure,
+)
+from crystal_ldm.widgets.viewers.bonding import crystal_bonds, radius_bonds
+from crystal_ldm.widgets.viewers.elements import drawn_radius, element_colour, ink_on
 
 from tests.widgets.crystals import copper, perovskite, rock_salt
-from widgets import CrystalViewer, crystal_figure, flat_crystal_figure, trajectory_figure
-from widgets.viewers.bonding import crystal_bonds, radius_bonds
-from widgets.viewers.elements import drawn_radius, element_colour, ink_on
 
 
 def test_the_message_holds_the_crystal() -> None:

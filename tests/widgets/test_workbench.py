@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from crystal_ldm.generate import generate, make_request
-from tests.widgets.crystals import perovskite
-from widgets import (
+from crystal_ldm.widgets import (
     GeneratePanel,
     TrajectoryPlayer,
     Workbench,
 )
-from widgets.made import Made, from_result, from_run, trajectory_of
+from crystal_ldm.widgets.made import Made, from_result, from_run, trajectory_of
+
+from crystal_ldm.runs.generate import generate, make_request
+from tests.widgets.crystals import perovskite
 
 QUICK = {"sampling_steps": 2}
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import anywidget
 import traitlets as tl
-
-from widgets.base import sentence
+from crystal_ldm.widgets.base import sentence
 
 Maker = Callable[[], tuple[str, bytes]]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
+from crystal_ldm.widgets.base import Panel, caption, column, labelled
 
 from crystal_ldm.recipe import BEFORE_OPTIONS
-from widgets.base import Panel, caption, column, labelled
 
 SAMPLERS = ("ddim", "ddpm", "dpm_solver++")
 AUTO = 0

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import traitlets as tl
-
-from widgets.base import Panel, caption, column
-from widgets.controls.choice import CategoryControl, ElementSetControl
-from widgets.controls.scalar import ScalarControl
+from crystal_ldm.widgets.base import Panel, caption, column
+from crystal_ldm.widgets.controls.choice import CategoryControl, ElementSetControl
+from crystal_ldm.widgets.controls.scalar import ScalarControl
 
 Control = ScalarControl | CategoryControl | ElementSetControl
 

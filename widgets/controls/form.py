@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import numpy as np
 import traitlets as tl
-
-from widgets.base import Notice, Panel, column, fold, labelled
-from widgets.controls.advanced import AdvancedControls
-from widgets.controls.conditions import ConditionControls
-from widgets.controls.formula import FormulaBox
-from widgets.controls.guidance import GuidanceControls
-from widgets.controls.periodic_table import PeriodicTable
-from widgets.controls.scalar import condition_title
-from widgets.controls.seed import SeedControl
-from widgets.export.request import RequestArguments, arguments_of, first_row
+from crystal_ldm.widgets.base import Notice, Panel, column, fold, labelled
+from crystal_ldm.widgets.controls.advanced import AdvancedControls
+from crystal_ldm.widgets.controls.conditions import ConditionControls
+from crystal_ldm.widgets.controls.formula import FormulaBox
+from crystal_ldm.widgets.controls.guidance import GuidanceControls
+from crystal_ldm.widgets.controls.periodic_table import PeriodicTable
+from crystal_ldm.widgets.controls.scalar import condition_title
+from crystal_ldm.widgets.controls.seed import SeedControl
+from crystal_ldm.widgets.export.request import RequestArguments, arguments_of, first_row
 
 if TYPE_CHECKING:
     from crystal_ldm.crystals import CrystalBatch
@@ -75,7 +74,7 @@ class RequestForm(Panel):
     # -- from the form to a request --------------------------------------------------------------
 
     def arguments(self) -> RequestArguments:
-        """Return what the form says, as `crystal_ldm.generate.make_request` takes it."""
+        """Return what the form says, as `crystal_ldm.runs.generate.make_request` takes it."""
         formulas = self.formula.formulas
         made = RequestArguments(formulas, conditions=dict(self.conditions.values))
         if formulas:

@@ -7,8 +7,7 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-
-from widgets.base import Notice, Panel, column, labelled
+from crystal_ldm.widgets.base import Notice, Panel, column, labelled
 
 PLACEHOLDER = "SrTiO3, or Sr?O3 with ? for any element"
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-
-from widgets.base import Panel, caption, column, labelled
+from crystal_ldm.widgets.base import Panel, caption, column, labelled
 
 MEANING = "0 ignores the request, 1 follows what was learned, above 1 exaggerates it."
 

@@ -7,9 +7,8 @@ from functools import cache
 from typing import Any
 
 import traitlets as tl
-
-from widgets.base import Notice, Panel, button, caption, column, row
-from widgets.browser.element_grid import ElementGrid
+from crystal_ldm.widgets.base import Notice, Panel, button, caption, column, row
+from crystal_ldm.widgets.browser.element_grid import ElementGrid
 
 HINT = "Click an element: allowed, required ✓, forbidden ✕. Keyboard: arrows, then R, F or A."
 

@@ -8,8 +8,7 @@ from typing import Any
 import ipywidgets as ipw
 import numpy as np
 import traitlets as tl
-
-from widgets.base import Notice, Panel, column, escape, row
+from crystal_ldm.widgets.base import Notice, Panel, column, escape, row
 
 FEW = 20
 """Training crystals near the target below which a warning is shown."""

@@ -6,8 +6,7 @@ import secrets
 
 import ipywidgets as ipw
 import traitlets as tl
-
-from widgets.base import Panel, button, column, labelled, row
+from crystal_ldm.widgets.base import Panel, button, column, labelled, row
 
 LARGEST = 2**31 - 1
 

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import numpy as np
 import traitlets as tl
-
-from widgets.base import Notice, Panel, button, caption, column, disable, labelled, row
-from widgets.browser.plot import Plot
-from widgets.controls.form import RequestForm
-from widgets.controls.scalar import condition_title
-from widgets.jobs import Job
-from widgets.made import Made, from_result
-from widgets.viewers.trajectory import TrajectoryPlayer
+from crystal_ldm.widgets.base import Notice, Panel, button, caption, column, disable, labelled, row
+from crystal_ldm.widgets.browser.plot import Plot
+from crystal_ldm.widgets.controls.form import RequestForm
+from crystal_ldm.widgets.controls.scalar import condition_title
+from crystal_ldm.widgets.jobs import Job
+from crystal_ldm.widgets.made import Made, from_result
+from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -237,7 +236,7 @@ def grid_figure(
 def _judge(result: Any) -> Cell:
     from crystal_ldm.evaluate.report.thresholds import Thresholds
     from crystal_ldm.evaluate.validity import shortest_distance
-    from crystal_ldm.evaluate.workers import PackedCrystal
+    from crystal_ldm.parallel import PackedCrystal
 
     limits = Thresholds()
     crystals = from_result(result)

@@ -7,14 +7,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from widgets.panels.gallery import Neighbour
+from crystal_ldm.widgets.panels.gallery import Neighbour
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from crystal_ldm.data import CrystalDataset
     from crystal_ldm.evaluate.reference import Reference
-    from crystal_ldm.evaluate.workers.executor import Outcome
+    from crystal_ldm.parallel.executor import Outcome
 
 
 class NearestKnown:
@@ -71,7 +71,7 @@ class NearestKnown:
         from crystal_ldm.evaluate.description import comparison_form
         from crystal_ldm.evaluate.report.thresholds import Thresholds
         from crystal_ldm.evaluate.uniqueness import find_known
-        from crystal_ldm.evaluate.workers import PackedCrystal
+        from crystal_ldm.parallel import PackedCrystal
 
         reference = self.reference
         form = comparison_form(PackedCrystal.from_structure(structure))
@@ -104,7 +104,7 @@ class _Here:
     def imap(
         self, function: Callable[[Any], Any], items: Iterable[Any], **_: Any
     ) -> Iterator[Outcome]:
-        from crystal_ldm.evaluate.workers.executor import Outcome
+        from crystal_ldm.parallel.executor import Outcome
 
         for index, item in enumerate(items):
             try:

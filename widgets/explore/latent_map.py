@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import traitlets as tl
-
-from widgets.base import Notice, Panel, column, row
-from widgets.browser.plot import Plot
-from widgets.viewers.viewer import CrystalViewer
+from crystal_ldm.widgets.base import Notice, Panel, column, row
+from crystal_ldm.widgets.browser.plot import Plot
+from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

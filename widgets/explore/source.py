@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as ipw
 import traitlets as tl
-
-from widgets.base import Notice, Panel, button, column, row
-from widgets.browser.drop_zone import DropZone
-from widgets.export.upload import ACCEPT, read_upload
+from crystal_ldm.widgets.base import Notice, Panel, button, column, row
+from crystal_ldm.widgets.browser.drop_zone import DropZone
+from crystal_ldm.widgets.export.upload import ACCEPT, read_upload
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tl
-
-from widgets.base import Notice, Panel, button, caption, column, disable, heading, labelled, row
-from widgets.controls.seed import SeedControl
-from widgets.explore.source import CrystalSource, Find, Givers
-from widgets.jobs import Job
-from widgets.made import Made, from_result
-from widgets.viewers.trajectory import TrajectoryPlayer
+from crystal_ldm.widgets.base import (
+    Notice,
+    Panel,
+    button,
+    caption,
+    column,
+    disable,
+    heading,
+    labelled,
+    row,
+)
+from crystal_ldm.widgets.controls.seed import SeedControl
+from crystal_ldm.widgets.explore.source import CrystalSource, Find, Givers
+from crystal_ldm.widgets.jobs import Job
+from crystal_ldm.widgets.made import Made, from_result
+from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
 
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Sequence
 from typing import Any
 
-from widgets.made import Made
+from crystal_ldm.widgets.made import Made
 
 SYMPREC = 0.1
 """Å, tolerance of the symmetry search for the CIFs."""
@@ -26,7 +26,7 @@ def zip_crystals(crystals: Sequence[Made], rows: Sequence[dict[str, Any]] | None
         RequestError: there is no crystal.
     """
     from crystal_ldm.errors import RequestError
-    from crystal_ldm.output import extxyz_frame
+    from crystal_ldm.runs.writer import extxyz_frame
 
     if not crystals:
         raise RequestError("There is no crystal to download yet.")
@@ -75,8 +75,8 @@ def _name(made: Made, index: int, recipes: dict[str, dict[str, Any]]) -> str:
 def _describe(
     made: Made, name: str, recipes: dict[str, dict[str, Any]]
 ) -> tuple[str, dict[str, Any]]:
-    from crystal_ldm.output import min_distance, symmetrised_cif
     from crystal_ldm.recipe import embed_recipe
+    from crystal_ldm.runs.writer import min_distance, symmetrised_cif
 
     structure = made.structure
     cif, group = symmetrised_cif(structure, SYMPREC)
@@ -104,7 +104,7 @@ def _extra(row: dict[str, Any], line: dict[str, Any]) -> dict[str, Any]:
 
 
 def _table(lines: list[dict[str, Any]]) -> str:
-    from crystal_ldm.output import COLUMNS
+    from crystal_ldm.runs.writer import COLUMNS
 
     keys = dict.fromkeys(key for line in lines for key in line)
     columns = [*(c for c in COLUMNS if c in keys), *(k for k in keys if k not in COLUMNS)]

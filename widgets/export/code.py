@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pprint import pformat
 from typing import Any
 
-from widgets.export.request import RequestArguments, arguments_of
+from crystal_ldm.widgets.export.request import RequestArguments, arguments_of
 
 NOTEBOOK = "notebooks/04_sample.ipynb"
 _SAMPLING = (
@@ -27,7 +27,7 @@ def python_code(recipe: Mapping[str, Any]) -> str:
     kept |= {n: sampling[n] for n, usual in _RARE.items() if sampling.get(n, usual) != usual}
     request = recipe["request"]
     arguments = arguments_of(request)
-    lines = ["from crystal_ldm.generate import load_model"]
+    lines = ["from crystal_ldm.runs.generate import load_model"]
     if request is None:
         asked = ["request = None  # elements and sizes as in the training set"]
     elif arguments is None:

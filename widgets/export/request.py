@@ -11,14 +11,14 @@ import numpy as np
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import CrystalLDMError
-from crystal_ldm.generate import make_request
+from crystal_ldm.runs.generate import make_request
 
 OPEN = "?"
 
 
 @dataclass
 class RequestArguments:
-    """The arguments of `crystal_ldm.generate.make_request`."""
+    """The arguments of `crystal_ldm.runs.generate.make_request`."""
 
     formula: list[str] = field(default_factory=list)
     formula_units: list[int] = field(default_factory=list)

@@ -20,7 +20,7 @@ def read_upload(name: str, content: bytes) -> Structure:
     """
     from pymatgen.core import Structure
 
-    from crystal_ldm.data.readers.entries import parse
+    from crystal_ldm.crystals.readers.entries import parse
 
     kind = "cif" if "cif" in name.lower() or content.lstrip()[:5] == b"data_" else "vasp"
     # The readers of the data sets take files; the upload's own name never becomes a path.

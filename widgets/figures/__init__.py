@@ -3,24 +3,24 @@
 They stay in an executed notebook and in its HTML, where no kernel and no network is at hand.
 """
 
-from widgets.figures.calibration import (
+from crystal_ldm.widgets.figures.calibration import (
     calibration_figure,
     compared_rates_figure,
     guidance_figure,
 )
-from widgets.figures.comparison import (
+from crystal_ldm.widgets.figures.comparison import (
     agreement_figure,
     distribution_figure,
     rates_figure,
     space_group_figure,
     target_figure,
 )
-from widgets.figures.crystals import crystal_grid
-from widgets.figures.dataset import atoms_figure, parts_figure, values_figure
-from widgets.figures.elements import element_figure
-from widgets.figures.latent import latent_figure, tolerance_figure
-from widgets.figures.theme import use_offline_renderer
-from widgets.figures.training import loss_figure
+from crystal_ldm.widgets.figures.crystals import crystal_grid
+from crystal_ldm.widgets.figures.dataset import atoms_figure, parts_figure, values_figure
+from crystal_ldm.widgets.figures.elements import element_figure
+from crystal_ldm.widgets.figures.latent import latent_figure, tolerance_figure
+from crystal_ldm.widgets.figures.theme import use_offline_renderer
+from crystal_ldm.widgets.figures.training import loss_figure
 
 __all__ = [
     "agreement_figure",

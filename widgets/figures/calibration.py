@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from crystal_ldm.widgets.figures.theme import GREY, INK, SERIES, themed
 from plotly.subplots import make_subplots
-
-from widgets.figures.theme import GREY, INK, SERIES, themed
 
 _TITLES = {
     "metal": "metals",

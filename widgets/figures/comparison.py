@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
+from crystal_ldm.widgets.figures.theme import BLUE, GREY, ORANGE, SERIES, themed
 from numpy.typing import ArrayLike
-
-from widgets.figures.theme import BLUE, GREY, ORANGE, SERIES, themed
 
 
 def distribution_figure(

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
+from crystal_ldm.widgets.figures.theme import themed
+from crystal_ldm.widgets.viewers.elements import element_colour
+from crystal_ldm.widgets.viewers.plotly_crystal import flat_crystal_figure
 from plotly.subplots import make_subplots
-
-from widgets.figures.theme import themed
-from widgets.viewers.elements import element_colour
-from widgets.viewers.plotly_crystal import flat_crystal_figure
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 import plotly.graph_objects as go
+from crystal_ldm.widgets.figures.theme import BLUE, GREY, ORANGE, themed
 from numpy.typing import ArrayLike
-
-from widgets.figures.theme import BLUE, GREY, ORANGE, themed
 
 BINS = 60
 

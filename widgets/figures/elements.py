@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import plotly.graph_objects as go
-
-from widgets.figures.theme import themed
+from crystal_ldm.widgets.figures.theme import themed
 
 
 def element_figure(counts: Mapping[str, int], title: str, unit: str = "formulas") -> go.Figure:
@@ -18,7 +17,7 @@ def element_figure(counts: Mapping[str, int], title: str, unit: str = "formulas"
         title: of the figure.
         unit: what is counted.
     """
-    from widgets.controls.periodic_table import element_cells
+    from crystal_ldm.widgets.controls.periodic_table import element_cells
 
     colour = np.full((9, 18), np.nan)
     absent = np.full((9, 18), np.nan)

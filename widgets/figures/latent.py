@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
+from crystal_ldm.widgets.figures.theme import BLUE, GREY, ORANGE, themed
 from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
-
-from widgets.figures.theme import BLUE, GREY, ORANGE, themed
 
 
 def latent_figure(

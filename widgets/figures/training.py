@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
-
-from widgets.figures.theme import BLUE, GREEN, ORANGE, themed
+from crystal_ldm.widgets.figures.theme import BLUE, GREEN, ORANGE, themed
 
 _OTHER = ("step", "loss", "learning_rate", "gradient_norm", "crystals_per_second", "minutes")
 

@@ -7,10 +7,9 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import traitlets as tl
-
-from widgets.base import Notice, Panel, column, escape, row
-from widgets.browser.plot import Plot
-from widgets.viewers.viewer import CrystalViewer
+from crystal_ldm.widgets.base import Notice, Panel, column, escape, row
+from crystal_ldm.widgets.browser.plot import Plot
+from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

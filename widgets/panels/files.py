@@ -7,13 +7,12 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-
-from widgets.base import Notice, Panel, caption, column, escape, heading, labelled
-from widgets.browser.drop_zone import DropZone
-from widgets.browser.save_button import SaveButton
-from widgets.export.archive import zip_crystals
-from widgets.export.code import papermill_line, python_code
-from widgets.made import Made
+from crystal_ldm.widgets.base import Notice, Panel, caption, column, escape, heading, labelled
+from crystal_ldm.widgets.browser.drop_zone import DropZone
+from crystal_ldm.widgets.browser.save_button import SaveButton
+from crystal_ldm.widgets.export.archive import zip_crystals
+from crystal_ldm.widgets.export.code import papermill_line, python_code
+from crystal_ldm.widgets.made import Made
 
 Crystals = Callable[[], tuple[Sequence[Made], Sequence[dict[str, Any]]]]
 

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tl
-
-from widgets.base import Notice, Panel, button, caption, column, labelled, row
-from widgets.browser.plot import Plot
-from widgets.browser.table import Table
-from widgets.panels.rows import column_info, crystal_row, numeric_keys, table_columns, table_rows
-from widgets.panels.scatter import scatter_figure
-from widgets.viewers.viewer import CrystalViewer
+from crystal_ldm.widgets.base import Notice, Panel, button, caption, column, labelled, row
+from crystal_ldm.widgets.browser.plot import Plot
+from crystal_ldm.widgets.browser.table import Table
+from crystal_ldm.widgets.panels.rows import (
+    column_info,
+    crystal_row,
+    numeric_keys,
+    table_columns,
+    table_rows,
+)
+from crystal_ldm.widgets.panels.scatter import scatter_figure
+from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

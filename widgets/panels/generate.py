@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tl
-
-from widgets.base import Notice, Panel, button, column, disable, row
-from widgets.controls.form import RequestForm
-from widgets.jobs import Job, duration
-from widgets.panels.models import ModelPicker
+from crystal_ldm.widgets.base import Notice, Panel, button, column, disable, row
+from crystal_ldm.widgets.controls.form import RequestForm
+from crystal_ldm.widgets.jobs import Job, duration
+from crystal_ldm.widgets.panels.models import ModelPicker
 
 if TYPE_CHECKING:
     from crystal_ldm.crystals import CrystalBatch

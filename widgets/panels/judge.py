@@ -6,9 +6,9 @@ import tempfile
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from widgets.base import Notice, Panel, button, column, disable, row
-from widgets.jobs import Job
-from widgets.made import Made
+from crystal_ldm.widgets.base import Notice, Panel, button, column, disable, row
+from crystal_ldm.widgets.jobs import Job
+from crystal_ldm.widgets.made import Made
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

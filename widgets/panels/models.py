@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tl
-
-from widgets.base import Notice, Panel, button, column, labelled
-from widgets.jobs import Job
+from crystal_ldm.widgets.base import Notice, Panel, button, column, labelled
+from crystal_ldm.widgets.jobs import Job
 
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
@@ -54,7 +53,7 @@ class ModelPicker(Panel):
         """Load a model in the background; `ldm` changes when it is there."""
 
         def work(_: Job) -> None:
-            from crystal_ldm.generate import load_model
+            from crystal_ldm.runs.generate import load_model
 
             self.ldm = load_model(name)
 

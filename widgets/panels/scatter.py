@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from widgets.panels.rows import column_info
+from crystal_ldm.widgets.panels.rows import column_info
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

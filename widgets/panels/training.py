@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import traitlets as tl
-
-from widgets.base import Notice, Panel, caption, column, row
-from widgets.browser.plot import Plot
-from widgets.browser.stop_button import StopButton
-from widgets.jobs import INTERVAL, Throttle, duration
-from widgets.viewers.viewer import CrystalViewer
+from crystal_ldm.widgets.base import Notice, Panel, caption, column, row
+from crystal_ldm.widgets.browser.plot import Plot
+from crystal_ldm.widgets.browser.stop_button import StopButton
+from crystal_ldm.widgets.jobs import INTERVAL, Throttle, duration
+from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -9,8 +9,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from widgets.viewers.elements import covalent_radius
+from crystal_ldm.widgets.viewers.elements import covalent_radius
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from widgets.base import escape
-from widgets.viewers.bonding import _symbols
-from widgets.viewers.elements import element_colour, ink_on
+from crystal_ldm.widgets.base import escape
+from crystal_ldm.widgets.viewers.bonding import _symbols
+from crystal_ldm.widgets.viewers.elements import element_colour, ink_on
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

@@ -12,10 +12,9 @@ import ipywidgets as ipw
 import nglview
 import numpy as np
 import traitlets as tl
-
-from widgets.viewers.elements import drawn_radius, element_colour
-from widgets.viewers.scene import Scene
-from widgets.viewers.sdf import scene_to_sdf
+from crystal_ldm.widgets.viewers.elements import drawn_radius, element_colour
+from crystal_ldm.widgets.viewers.scene import Scene
+from crystal_ldm.widgets.viewers.sdf import scene_to_sdf
 
 STICK = 0.11
 """Å, radius of a drawn bond."""

@@ -6,10 +6,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from widgets.viewers.bonding import radius_bonds
-from widgets.viewers.elements import drawn_radius, element_colour
-from widgets.viewers.scene import CELL_EDGES, Scene, build_scene
+from crystal_ldm.widgets.viewers.bonding import radius_bonds
+from crystal_ldm.widgets.viewers.elements import drawn_radius, element_colour
+from crystal_ldm.widgets.viewers.scene import CELL_EDGES, Scene, build_scene
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from widgets.viewers.elements import drawn_radius, element_colour
-from widgets.viewers.plotly_crystal import as_scene, cell_trace, scene_layout
+from crystal_ldm.widgets.viewers.elements import drawn_radius, element_colour
+from crystal_ldm.widgets.viewers.plotly_crystal import as_scene, cell_trace, scene_layout
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+    from crystal_ldm.widgets.viewers.scene import Scene
     from pymatgen.core import Structure
-
-    from widgets.viewers.scene import Scene
 
 
 def trajectory_figure(

@@ -8,8 +8,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from widgets.viewers.bonding import Bond, _symbols
+from crystal_ldm.widgets.viewers.bonding import Bond, _symbols
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from widgets.viewers.scene import CELL_EDGES, Scene
+from crystal_ldm.widgets.viewers.scene import CELL_EDGES, Scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

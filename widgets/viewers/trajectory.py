@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import numpy as np
 import traitlets as tl
+from crystal_ldm.widgets.base import Notice, Panel, caption, column, row
+from crystal_ldm.widgets.browser.plot import Plot
+from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 
-from crystal_ldm.output import min_distance
-from widgets.base import Notice, Panel, caption, column, row
-from widgets.browser.plot import Plot
-from widgets.viewers.viewer import CrystalViewer
+from crystal_ldm.runs.writer import min_distance
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

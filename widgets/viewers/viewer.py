@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tl
-
-from widgets.base import Notice, Panel, button, column, escape, row
-from widgets.browser.plot import Plot
-from widgets.viewers.bonding import Bond, crystal_bonds, radius_bonds
-from widgets.viewers.legend import legend_html
-from widgets.viewers.plotly_crystal import VIEWS, crystal_figure, flat_crystal_figure
-from widgets.viewers.scene import Scene, build_scene
+from crystal_ldm.widgets.base import Notice, Panel, button, column, escape, row
+from crystal_ldm.widgets.browser.plot import Plot
+from crystal_ldm.widgets.viewers.bonding import Bond, crystal_bonds, radius_bonds
+from crystal_ldm.widgets.viewers.legend import legend_html
+from crystal_ldm.widgets.viewers.plotly_crystal import VIEWS, crystal_figure, flat_crystal_figure
+from crystal_ldm.widgets.viewers.scene import Scene, build_scene
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -183,7 +182,7 @@ class CrystalViewer(Panel):
 
     def _make_stage(self) -> Any:
         try:
-            from widgets.viewers.ngl_stage import NGLStage
+            from crystal_ldm.widgets.viewers.ngl_stage import NGLStage
 
             stage = NGLStage(self._height)
         except (ImportError, AttributeError, OSError):

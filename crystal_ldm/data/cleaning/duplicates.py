@@ -6,8 +6,8 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 
-from crystal_ldm.data.cleaning.parallel import map_items
-from crystal_ldm.data.readers.entries import Cell
+from crystal_ldm.crystals.readers.entries import Cell
+from crystal_ldm.parallel.cleaning import map_items
 
 
 def find_duplicates(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from crystal_ldm.data.readers.entries import LabelValue
+from crystal_ldm.crystals.readers.entries import LabelValue
 
 
 @dataclass(frozen=True)

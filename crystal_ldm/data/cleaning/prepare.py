@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from crystal_ldm.crystals.canonical import canonical_arrays
+from crystal_ldm.crystals.readers.entries import Cell, Entry, Payload, parse
+from crystal_ldm.crystals.readers.report import Rejection
 from crystal_ldm.data.cleaning.filters import Filters
-from crystal_ldm.data.cleaning.parallel import map_items
-from crystal_ldm.data.readers.entries import Cell, Entry, Payload, parse
-from crystal_ldm.data.report import Rejection
 from crystal_ldm.errors import DataError
+from crystal_ldm.parallel.cleaning import map_items
 
 # spglib reports on standard error each time it tries again with another tolerance.
 os.environ.setdefault("SPGLIB_WARNING", "OFF")

@@ -18,10 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from crystal_ldm.crystals.packed import PackedCrystal
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.band_gap.graphs import RADIUS_A, nearest_neighbours
 from crystal_ldm.evaluate.weights import load_weights
-from crystal_ldm.evaluate.workers.packed import PackedCrystal
 
 _REGRESSOR = (
     "pretrained_models/band-gap.pth.tar",

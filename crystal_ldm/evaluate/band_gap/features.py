@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_ldm.crystals.packed import PackedCrystal
 from crystal_ldm.evaluate.band_gap.elements import electronegativity_and_radius
 from crystal_ldm.evaluate.band_gap.graphs import NEIGHBOURS, CrystalGraph, nearest_neighbours
 from crystal_ldm.evaluate.description import density
 from crystal_ldm.evaluate.distribution.fingerprints import composition_fingerprint
-from crystal_ldm.evaluate.workers.packed import PackedCrystal
 
 NUM_FEATURES = 132 + 119 + 2 + NEIGHBOURS + 28
 _LOOK_AT = 32

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_ldm.evaluate.workers.packed import PackedCrystal
+from crystal_ldm.crystals.packed import PackedCrystal
 
 NEIGHBOURS = 12
 RADIUS_A = 8.0

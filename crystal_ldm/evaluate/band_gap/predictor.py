@@ -19,14 +19,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from crystal_ldm.crystals.inputs import read_crystals
+from crystal_ldm.crystals.packed import PackedCrystal
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.band_gap.features import band_gap_inputs
 from crystal_ldm.evaluate.band_gap.graph_network import GraphNet
 from crystal_ldm.evaluate.band_gap.graphs import CrystalGraph
 from crystal_ldm.evaluate.band_gap.perceptrons import BandGapNet
 from crystal_ldm.evaluate.band_gap.scoring import final_gap
-from crystal_ldm.evaluate.inputs import read_crystals
-from crystal_ldm.evaluate.workers.packed import PackedCrystal
 
 if TYPE_CHECKING:
     from crystal_ldm.crystals import CrystalBatch

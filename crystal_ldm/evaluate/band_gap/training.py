@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from crystal_ldm.crystals.inputs import read_crystals
 from crystal_ldm.evaluate.band_gap.features import band_gap_inputs
 from crystal_ldm.evaluate.band_gap.graph_training import train_graphs
 from crystal_ldm.evaluate.band_gap.graphs import CrystalGraph
@@ -28,9 +29,8 @@ from crystal_ldm.evaluate.band_gap.predictor import (
     together,
 )
 from crystal_ldm.evaluate.band_gap.scoring import band_gap_loss, errors
-from crystal_ldm.evaluate.inputs import read_crystals
-from crystal_ldm.evaluate.workers import WorkerPool
-from crystal_ldm.evaluate.workers.progress import Reporter
+from crystal_ldm.parallel import WorkerPool
+from crystal_ldm.parallel.progress import Reporter
 from crystal_ldm.random import torch_generator
 
 KINDS = ("perceptrons", "graph")

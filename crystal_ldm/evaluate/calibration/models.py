@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import atomic_number
+from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.calibration.tables import calibrate_band_gap, calibrate_rate, validity
-from crystal_ldm.evaluate.inputs import CrystalSet, read_crystals
-from crystal_ldm.evaluate.workers import Executor
-from crystal_ldm.evaluate.workers.executor import Progress, borrow_or_open
+from crystal_ldm.parallel import Executor
+from crystal_ldm.parallel.executor import Progress, borrow_or_open
 from crystal_ldm.random import crystal_generator
 
 if TYPE_CHECKING:

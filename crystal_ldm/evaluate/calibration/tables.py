@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.errors import EvaluationError
-from crystal_ldm.evaluate.band_gap.judges import BandGaps, judge_band_gaps
-from crystal_ldm.evaluate.inputs import CrystalSet, read_crystals
+from crystal_ldm.evaluate.band_gap.predictors import BandGaps, judge_band_gaps
 from crystal_ldm.evaluate.report.intervals import wilson
 from crystal_ldm.evaluate.report.thresholds import Thresholds
-from crystal_ldm.evaluate.workers import Executor
-from crystal_ldm.evaluate.workers.executor import Progress, borrow_or_open
+from crystal_ldm.parallel import Executor
+from crystal_ldm.parallel.executor import Progress, borrow_or_open
 from crystal_ldm.random import crystal_generator
 
 WINDOWS_EV = (0.25, 0.5, 1.0)
@@ -120,7 +120,7 @@ def validity(
         thresholds: None: the defaults.
     """
     from crystal_ldm.evaluate.stages import Run
-    from crystal_ldm.evaluate.workers.progress import Reporter
+    from crystal_ldm.parallel.progress import Reporter
 
     run = Run(crystals, None, thresholds or Thresholds(), executor, Reporter(False))
     run.describe(symmetry=False, comparison=False)

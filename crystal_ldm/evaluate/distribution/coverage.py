@@ -13,8 +13,8 @@ from crystal_ldm.evaluate.distribution.fingerprints import (
     composition_fingerprint,
     structure_fingerprint,
 )
-from crystal_ldm.evaluate.workers import Executor, PackedCrystal
-from crystal_ldm.evaluate.workers.executor import Progress
+from crystal_ldm.parallel import Executor, PackedCrystal
+from crystal_ldm.parallel.executor import Progress
 
 
 @dataclass

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_ldm.evaluate.workers.packed import FormulaKey, PackedCrystal
+from crystal_ldm.crystals.packed import FormulaKey, PackedCrystal
 
 if TYPE_CHECKING:
     from pymatgen.analysis.local_env import CrystalNN, LocalStructOrderParams

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.errors import DataError
-from crystal_ldm.evaluate.inputs import CrystalSet, read_crystals
 from crystal_ldm.vae_module.vocabulary import representable
 
 if TYPE_CHECKING:

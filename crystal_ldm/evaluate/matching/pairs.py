@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
+from crystal_ldm.crystals.same_crystal import Tolerances, rms_distance
 from crystal_ldm.errors import EvaluationError
-from crystal_ldm.evaluate.inputs import CrystalSet, read_crystals
-from crystal_ldm.evaluate.matching.matcher import Tolerances, rms_distance
-from crystal_ldm.evaluate.workers import Executor, PackedCrystal
-from crystal_ldm.evaluate.workers.executor import Progress, borrow_or_open
+from crystal_ldm.parallel import Executor, PackedCrystal
+from crystal_ldm.parallel.executor import Progress, borrow_or_open
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
+from crystal_ldm.crystals.same_crystal import Tolerances
 from crystal_ldm.errors import EvaluationError
-from crystal_ldm.evaluate.inputs import CrystalSet, read_crystals
-from crystal_ldm.evaluate.matching.matcher import Tolerances
 from crystal_ldm.evaluate.matching.pairs import compare_pairs
 from crystal_ldm.evaluate.report.intervals import mean_interval, wilson
-from crystal_ldm.evaluate.workers import Executor
-from crystal_ldm.evaluate.workers.executor import Progress, borrow_or_open
+from crystal_ldm.parallel import Executor
+from crystal_ldm.parallel.executor import Progress, borrow_or_open
 
 _ATOM_BINS = ((1, 5), (6, 10), (11, 15), (16, 20), (21, math.inf))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
+from crystal_ldm.crystals.same_crystal import Tolerances
 from crystal_ldm.errors import EvaluationError, suggest
-from crystal_ldm.evaluate.matching.matcher import Tolerances
 from crystal_ldm.evaluate.validity import CompositionRules
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from crystal_ldm.crystals.packed import FormulaKey
 from crystal_ldm.evaluate.stability.reference import ReferenceEnergies
-from crystal_ldm.evaluate.workers.packed import FormulaKey
 
 if TYPE_CHECKING:
     from pymatgen.analysis.phase_diagram import PhaseDiagram

@@ -12,9 +12,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from crystal_ldm.crystals.packed import PackedCrystal
 from crystal_ldm.errors import EvaluationError, suggest
 from crystal_ldm.evaluate.weights import load_weights, read_known_file
-from crystal_ldm.evaluate.workers.packed import PackedCrystal
 
 _CHGNET_FILE = "pretrained/0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar"
 _CHGNET_SHA256 = "d14ab7c0f093efe64b60a7bcd540bca10e74fb7f46c86108a079af60524659d1"

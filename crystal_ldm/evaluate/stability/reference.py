@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crystal_ldm.crystals.inputs import read_crystals
+from crystal_ldm.crystals.packed import FormulaKey, PackedCrystal, formula_of
 from crystal_ldm.errors import EvaluationError
-from crystal_ldm.evaluate.inputs import read_crystals
 from crystal_ldm.evaluate.stability.potential import POTENTIALS, potential, single_point
 from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings, relax_crystal
-from crystal_ldm.evaluate.workers import WorkerPool
-from crystal_ldm.evaluate.workers.packed import FormulaKey, PackedCrystal, formula_of
-from crystal_ldm.evaluate.workers.progress import Reporter
+from crystal_ldm.parallel import WorkerPool
+from crystal_ldm.parallel.progress import Reporter
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

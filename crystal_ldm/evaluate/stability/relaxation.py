@@ -17,8 +17,8 @@ import numpy as np
 
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.stability.potential import calculator, check_elements, potential
-from crystal_ldm.evaluate.workers import Executor, PackedCrystal
-from crystal_ldm.evaluate.workers.executor import Progress
+from crystal_ldm.parallel import Executor, PackedCrystal
+from crystal_ldm.parallel.executor import Progress
 
 
 @dataclass(frozen=True)

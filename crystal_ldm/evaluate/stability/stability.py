@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crystal_ldm.evaluate.inputs import read_crystals
+from crystal_ldm.crystals.inputs import read_crystals
 from crystal_ldm.evaluate.report.intervals import mean_interval, wilson
 from crystal_ldm.evaluate.stability.hull import ReferenceHull
 from crystal_ldm.evaluate.stability.potential import potential
@@ -20,8 +20,8 @@ from crystal_ldm.evaluate.stability.relaxation import (
     Relaxed,
     relax_crystals,
 )
-from crystal_ldm.evaluate.workers import Executor, open_executor
-from crystal_ldm.evaluate.workers.progress import Reporter
+from crystal_ldm.parallel import Executor, open_executor
+from crystal_ldm.parallel.progress import Reporter
 
 
 @dataclass

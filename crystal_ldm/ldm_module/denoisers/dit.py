@@ -5,12 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from crystal_ldm.layers import MLP, AtomPosition, Attention, attention_mask, sinusoidal_embedding
+from crystal_ldm.nn.layers import MLP, AtomPosition, Attention, attention_mask, sinusoidal_embedding
 from crystal_ldm.random import uniform
 
 
 class DiTBlock(nn.Module):
     """Transformer block whose norms are shifted, scaled and gated by the condition (adaLN-Zero)."""
+
+    compiles_alone = True
 
     def __init__(self, hidden_size: int, num_heads: int, mlp_ratio: float) -> None:
         super().__init__()

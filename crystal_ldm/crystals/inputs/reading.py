@@ -1,0 +1,87 @@
+"""Reading the crystals to be judged, from whatever holds them.
+
+Nothing is dropped: an entry that cannot be used keeps its place, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crystal_ldm.crystals.inputs.crystal_set import CrystalSet, from_objects, without_repetition
+from crystal_ldm.crystals.inputs.files import read_path
+from crystal_ldm.crystals.packed import PackedCrystal
+from crystal_ldm.errors import EvaluationError
+
+
+def read_crystals(source: Any, *, allow_empty: bool = False) -> CrystalSet:
+    """Read crystals from any of the forms that the project and its neighbours use.
+
+    Args:
+        source: a pymatgen Structure or a sequence of them (None or an ASE Atoms object may be among
+            them), a `CrystalBatch`, the result of `LDMModule.sample`, a `CrystalDataset`, a run
+            directory of `04_sample`, a folder of CIF or POSCAR files, a `.cif`, `.extxyz`, `.csv`
+            (a column `cif`), or a `.json` / `.json.gz` list of pymatgen structure dictionaries.
+        allow_empty: do not refuse a set without entries.
+
+    Raises:
+        EvaluationError: if the source does not exist, cannot be read, or holds no crystals.
+    """
+    if isinstance(source, CrystalSet):
+        crystals = source
+    elif isinstance(source, (str, Path)):
+        crystals = read_path(Path(source))
+    elif hasattr(source, "crystals") and hasattr(source, "row"):  # SampleResult
+        crystals = _from_batch(source.crystals)
+        crystals.rows = [int(row) for row in source.row]
+        crystals.numbers = [int(number) for number in source.number]
+        if source.crystals.ids is None:
+            pairs = zip(crystals.rows, crystals.numbers, strict=True)
+            crystals.ids = without_repetition([f"{row}-{number}" for row, number in pairs])
+    elif hasattr(source, "atomic_numbers") and hasattr(source, "lattices"):  # CrystalBatch
+        crystals = _from_batch(source)
+    elif hasattr(source, "batch") and hasattr(source, "label_names"):  # CrystalDataset
+        crystals = _from_batch(source.batch(np.arange(len(source))))
+        crystals.ids = [str(name) for name in source.ids]
+        crystals.labels = {
+            name: np.asarray(source.labels[name], dtype=np.float64)
+            for name in source.label_names
+            if np.asarray(source.labels[name]).dtype.kind == "f"
+        }
+    elif hasattr(source, "to_structures"):
+        crystals = from_objects(source.to_structures())
+    elif hasattr(source, "frac_coords") or hasattr(source, "get_scaled_positions"):
+        crystals = from_objects([source])
+    elif isinstance(source, Iterable) and not isinstance(source, (dict, bytes)):
+        crystals = from_objects(list(source))
+    else:
+        raise EvaluationError(
+            f"Crystals cannot be read from an object of type {type(source).__name__}; give a list "
+            "of structures, a CrystalBatch, a result of sample, a data set, or a path."
+        )
+    if len(crystals) == 0 and not allow_empty:
+        raise EvaluationError("There are no crystals to evaluate: the set is empty.")
+    return crystals
+
+
+def _from_batch(batch: Any) -> CrystalSet:
+    if batch.frac_coords is None or batch.lattices is None:
+        raise EvaluationError("The batch is a request: it has no coordinates to evaluate.")
+    numbers = batch.atomic_numbers.cpu().numpy()
+    counts = batch.num_atoms.cpu().numpy()
+    frac = batch.frac_coords.double().cpu().numpy()
+    cells = batch.lattices.double().cpu().numpy()
+    crystals: list[PackedCrystal | None] = []
+    errors: list[str | None] = []
+    for z, n, x, cell in zip(numbers, counts, frac, cells, strict=True):
+        try:
+            crystals.append(PackedCrystal.from_arrays(z[:n], x[:n], cell))
+            errors.append(None)
+        except EvaluationError as error:
+            crystals.append(None)
+            errors.append(str(error))
+    ids = batch.ids if batch.ids is not None else [str(i) for i in range(len(crystals))]
+    return CrystalSet(crystals, list(ids), errors)

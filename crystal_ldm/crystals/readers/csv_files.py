@@ -1,0 +1,97 @@
+"""The public csv layout (`material_id`, `cif`, label columns), one file or several pooled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from crystal_ldm.crystals.readers.entries import PARTS, Entry, Source
+from crystal_ldm.crystals.readers.report import Rejection
+from crystal_ldm.crystals.readers.tables import Labels, id_column, listed, read_labels, read_table
+from crystal_ldm.errors import DataError, suggest
+
+
+def table_files(folder: Path) -> list[Path]:
+    """Return the csv and csv.gz files of a folder, sorted by name."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_file() and path.name.lower().endswith((".csv", ".csv.gz"))
+    )
+
+
+def split_part(path: Path) -> str | None:
+    """Return `train`, `val` or `test` if that is the file's name, else None."""
+    stem = path.name.split(".")[0].lower()
+    return stem if stem in PARTS else None
+
+
+def read_csv_files(
+    paths: list[Path], labels: Labels = None, default_labels: Sequence[str] | None = None
+) -> Source:
+    """Read tables with a `cif` column. Each entry's part is the name of its file.
+
+    An id that comes again in another file is the same entry and is dropped; one that comes again
+    in the same file gets a suffix.
+
+    Args:
+        paths: the files.
+        labels: columns that must exist in one of the files; None: `default_labels`.
+        default_labels: columns to use where they exist; None: all that can be labels.
+
+    Raises:
+        DataError: if a table cannot be read or has no column `cif` or no wanted column.
+    """
+    source = Source()
+    first_seen: dict[str, str] = {}
+    # A label may be in some of the files only; it is missing where none has it.
+    tables = [(path, read_table(path)) for path in paths]
+    everywhere = {c for _, table in tables for c in table.columns}
+    if labels is None and default_labels is not None:
+        labels = [c for c in default_labels if c in everywhere]
+    for path, table in tables:
+        cif = next((c for c in table.columns if c.lower() == "cif"), None)
+        if cif is None:
+            raise DataError(
+                f"The table {path} has no column 'cif'.{suggest('cif', table.columns)} "
+                f"Its columns are: {listed(table.columns)}."
+            )
+        names = id_column(table.columns)
+        columns = {c: table[c].tolist() for c in table.columns}
+        for column in labels or ():
+            if column in everywhere and column not in columns:
+                columns[column] = [""] * len(table)
+        found = read_labels(columns, labels, path.name, skip=[cif, *([names] if names else [])])
+        source.notes += found.notes
+        in_this_file: dict[str, int] = {}
+        for i, text in enumerate(columns[cif]):
+            given = str(columns[names][i]).strip() if names else ""
+            name = given or f"{path.name.split('.')[0]}-{i + 1}"
+            where = f"{path.name} row {i + 1}"
+            if name in first_seen and first_seen[name] != path.name:
+                reason = f"The id is already in {first_seen[name]}."
+                source.rejected.append(Rejection(name, where, "same id in two files", reason))
+                continue
+            first_seen.setdefault(name, path.name)
+            in_this_file[name] = in_this_file.get(name, 0) + 1
+            entry = Entry(name, where, str(text), found.row(i), split_part(path))
+            source.entries.append(entry)
+    return source
+
+
+def make_ids_unique(source: Source) -> None:
+    """Give an id that comes again the suffix `-2`, `-3`, ...; both entries are kept."""
+    used = {entry.id for entry in source.entries}
+    seen: set[str] = set()
+    renamed = 0
+    for entry in source.entries:
+        if entry.id in seen:
+            number = 2
+            while f"{entry.id}-{number}" in used:
+                number += 1
+            entry.id = f"{entry.id}-{number}"
+            used.add(entry.id)
+            renamed += 1
+        seen.add(entry.id)
+    if renamed:
+        source.notes.append(f"{renamed} ids came more than once and got a suffix (-2, -3, ...).")

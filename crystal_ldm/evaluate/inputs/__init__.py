@@ -1,6 +1,0 @@
-"""Crystals to be judged, in any form."""
-
-from crystal_ldm.evaluate.inputs.crystal_set import CrystalSet, from_objects
-from crystal_ldm.evaluate.inputs.reading import read_crystals
-
-__all__ = ["CrystalSet", "from_objects", "read_crystals"]

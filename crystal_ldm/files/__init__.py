@@ -1,0 +1,24 @@
+"""Files that are written whole or not at all, and run directories: locked, continued, never
+overwritten."""
+
+from crystal_ldm.files.locks import DirectoryLock
+from crystal_ldm.files.run_directory import (
+    Run,
+    newest_runs,
+    open_run,
+    read_run,
+    read_status,
+    repo_root,
+    resolve_path,
+)
+
+__all__ = [
+    "DirectoryLock",
+    "Run",
+    "newest_runs",
+    "open_run",
+    "read_run",
+    "read_status",
+    "repo_root",
+    "resolve_path",
+]

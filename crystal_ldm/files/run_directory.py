@@ -1,0 +1,278 @@
+"""Opening, continuing and finding run directories."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import time
+import tomllib
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from crystal_ldm.errors import RunError
+from crystal_ldm.files.atomic import atomic_write_json, make_folder
+from crystal_ldm.files.locks import DirectoryLock
+
+PROJECT = "crystal-ldm"
+RUN_FILE = "run.json"
+STATUS_FILE = "status.json"
+
+_STATUS_INTERVAL = 0.5  # seconds between two progress reports that are written
+_MISSING = object()
+
+
+def repo_root(start: Path | str | None = None) -> Path:
+    """Return the clone of this project that `start` (the working directory) lies in.
+
+    From outside a clone it is the clone that the package was installed from; a package that
+    was installed from a wheel has none, and then it is the working directory.
+    """
+    here = Path(start) if start is not None else Path.cwd()
+    for origin in (here.resolve(), Path(__file__).resolve().parent):
+        for folder in (origin, *origin.parents):
+            if _is_project(folder / "pyproject.toml"):
+                return folder
+    return Path.cwd()
+
+
+def resolve_path(path: Path | str) -> Path:
+    """Return `path` as an absolute one; a relative one is relative to the repository's root."""
+    return repo_root() / Path(str(path)).expanduser()
+
+
+@dataclass
+class Run:
+    """An open run directory, locked against other processes until `finish`, `fail` or `close`.
+
+    Attributes:
+        path: the directory.
+        notebook: name of the notebook that works there, for example `04_sample`.
+        recipe: what identifies the run: with another one the directory is refused.
+        continued: the directory held this run already.
+        finished: that earlier run had come to its end.
+    """
+
+    path: Path
+    notebook: str
+    recipe: dict[str, Any]
+    continued: bool = False
+    finished: bool = False
+    _lock: DirectoryLock = field(default_factory=lambda: DirectoryLock("."), repr=False)
+    _last_report: float = field(default=0.0, repr=False)
+
+    def progress(self, step: int, total: int | None = None, message: str = "") -> None:
+        """Record how far the run is; written at most twice a second."""
+        now = time.monotonic()
+        if now - self._last_report >= _STATUS_INTERVAL:
+            self._last_report = now
+            self._write_status("running", message, step=step, total=total)
+
+    def finish(self, message: str = "") -> None:
+        """Record that everything was done, and let others in."""
+        self._write_status("finished", message)
+        self.finished = True
+        self.close()
+
+    def fail(self, message: str) -> None:
+        """Record why the run ended early, and let others in; what was written stays."""
+        self._write_status("failed", message)
+        self.close()
+
+    def close(self) -> None:
+        """Let other processes in without a change of the status."""
+        self._lock.release()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.finish()
+        else:
+            self.fail(f"{type(error).__name__}: {error}")
+
+    def _write_status(self, state: str, message: str, **more: Any) -> None:
+        status = {
+            "state": state,
+            "message": message,
+            "updated": _now(),
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            **more,
+        }
+        atomic_write_json(self.path / STATUS_FILE, status)
+
+
+def open_run(run_dir: Path | str, notebook: str, recipe: Mapping[str, Any]) -> Run:
+    """Make or continue the run directory `run_dir` and lock it.
+
+    Args:
+        run_dir: the directory, relative to the repository's root; empty: a new
+            `runs/<notebook>-<time>-<short id>` there.
+        notebook: name of the notebook, without a suffix.
+        recipe: plain JSON values that identify the run. What only changes how fast or where it
+            is done (batch size, workers, time budget) does not belong here.
+
+    Raises:
+        RunError: the directory holds another run or other files, is in use by another process,
+            or cannot be written.
+    """
+    identity = _plain(recipe)
+    text = str(run_dir).strip()
+    path = resolve_path(text) if text else new_run_path(notebook)
+    make_folder(path)
+    lock = DirectoryLock(path)
+    lock.acquire()
+    try:
+        run = _open_locked(path, notebook, identity, lock)
+        run._write_status("running", "")
+    except BaseException:
+        lock.release()
+        raise
+    return run
+
+
+def new_run_path(notebook: str) -> Path:
+    """Return `runs/<notebook>-<time>-<short id>` at the repository's root; makes nothing."""
+    stem = re.sub(r"[^\w.-]+", "_", notebook)
+    name = f"{stem}-{datetime.now():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+    return repo_root() / "runs" / name
+
+
+def read_run(path: Path | str) -> dict[str, Any]:
+    """Return what `run.json` in the directory `path` says: notebook, recipe, created.
+
+    Raises:
+        RunError: it is missing or cannot be read.
+    """
+    file = Path(path) / RUN_FILE
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(content.get("recipe"), dict) and isinstance(content.get("notebook"), str):
+            return dict(content)
+    except FileNotFoundError as error:
+        raise RunError(f"'{path}' is not a run directory: it has no {RUN_FILE}.") from error
+    except (OSError, ValueError, AttributeError) as error:
+        raise RunError(f"'{file}' cannot be read ({error}). Name another run_dir.") from error
+    raise RunError(f"'{file}' does not describe a run. Name another run_dir.")
+
+
+def read_status(path: Path | str) -> dict[str, Any]:
+    """Return `status.json` of a run directory: state, message, updated; {} without one."""
+    try:
+        content = json.loads((Path(path) / STATUS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def newest_runs(notebook: str, count: int | None = None, finished: bool = False) -> list[Path]:
+    """Return run directories of `notebook` under `runs/`, the one worked on last first.
+
+    Args:
+        notebook: name of the notebook, without a suffix.
+        count: at most this many.
+        finished: only those that came to their end.
+    """
+    found = []
+    for path in _run_directories(repo_root() / "runs"):
+        try:
+            name = read_run(path)["notebook"]
+        except RunError:
+            continue
+        status = read_status(path)
+        if name == notebook and (not finished or status.get("state") == "finished"):
+            found.append((str(status.get("updated", "")), path))
+    return [path for _, path in sorted(found, reverse=True)][:count]
+
+
+def _run_directories(folder: Path) -> Iterator[Path]:
+    # A sweep keeps its jobs one level deeper than a run.
+    for pattern in (f"*/{RUN_FILE}", f"*/*/{RUN_FILE}"):
+        yield from (file.parent for file in folder.glob(pattern))
+
+
+def _open_locked(path: Path, notebook: str, recipe: dict[str, Any], lock: DirectoryLock) -> Run:
+    if not (path / RUN_FILE).exists():
+        _refuse_strangers(path, notebook)
+        content = {"notebook": notebook, "created": _now(), "recipe": recipe}
+        atomic_write_json(path / RUN_FILE, content)
+        return Run(path, notebook, recipe, _lock=lock)
+    before = read_run(path)
+    if before["notebook"] != notebook:
+        raise RunError(
+            f"'{path}' holds a run of {before['notebook']}, not of {notebook}. "
+            "Name another run_dir, or leave it empty."
+        )
+    differences = list(_differences(before["recipe"], recipe))
+    if differences:
+        raise RunError(
+            f"'{path}' holds a run with another recipe: {'; '.join(differences[:3])}"
+            f"{' and more' if len(differences) > 3 else ''}. "
+            "Nothing was changed there; name another run_dir, or leave it empty."
+        )
+    done = read_status(path).get("state") == "finished"
+    return Run(path, notebook, recipe, continued=True, finished=done, _lock=lock)
+
+
+def _refuse_strangers(path: Path, notebook: str) -> None:
+    """Refuse a directory with files of somebody else; the pipeline's own (`job.*`) are known."""
+    known = {f"{notebook}.ipynb", f"{notebook}.html", STATUS_FILE}
+    strangers = sorted(
+        entry.name
+        for entry in path.iterdir()
+        if not (entry.name in known or entry.name.startswith(("job.", ".")))
+    )
+    if strangers:
+        names = ", ".join(strangers[:3]) + (", ..." if len(strangers) > 3 else "")
+        raise RunError(
+            f"'{path}' is not a run directory and holds other files ({names}). "
+            "Name a new or empty directory as run_dir."
+        )
+
+
+def _differences(old: Any, new: Any, key: str = "") -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in dict.fromkeys([*new, *old]):
+            inner = f"{key}.{name}" if key else str(name)
+            yield from _differences(old.get(name, _MISSING), new.get(name, _MISSING), inner)
+    elif old != new or isinstance(old, bool) != isinstance(new, bool):
+        yield f"{key} was {_short(old)} and is now {_short(new)}"
+
+
+def _short(value: Any) -> str:
+    if value is _MISSING:
+        return "not given"
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _plain(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `recipe` as it will read back from JSON (tuples become lists)."""
+    try:
+        return dict(json.loads(json.dumps(dict(recipe), allow_nan=False)))
+    except (TypeError, ValueError) as error:
+        raise RunError(f"The recipe of a run must be plain JSON values ({error}).") from error
+
+
+def _is_project(file: Path) -> bool:
+    try:
+        return bool(tomllib.loads(file.read_text(encoding="utf-8"))["project"]["name"] == PROJECT)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="milliseconds")

@@ -1,8 +1,0 @@
-"""Which elements a crystal has, before its structure: drawn for the atoms that a request leaves
-open."""
-
-from crystal_ldm.ldm_module.prior.draw import draw_compositions
-from crystal_ldm.ldm_module.prior.network import CompositionPrior
-from crystal_ldm.ldm_module.prior.training import fit_prior
-
-__all__ = ["CompositionPrior", "draw_compositions", "fit_prior"]

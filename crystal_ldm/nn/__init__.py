@@ -1,0 +1,1 @@
+"""What every network here shares: layers, optimiser, the training step, checkpoints, compiling."""

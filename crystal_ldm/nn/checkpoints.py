@@ -1,0 +1,151 @@
+"""Reading and writing models. Nothing in a file is ever executed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from crystal_ldm.errors import CheckpointError, CrystalLDMError
+
+M = TypeVar("M", bound=nn.Module)
+
+
+@dataclass
+class Checkpoint:
+    """A model as it lies in a file.
+
+    Attributes:
+        path: the file.
+        metadata: `kind` ("vae" or "ldm"), `config` (see `crystal_ldm.config.instantiate`) and
+            `data_info` (what the training set held).
+        state: tensors by name.
+    """
+
+    path: Path
+    metadata: dict[str, Any]
+    state: dict[str, Tensor]
+
+    @classmethod
+    def read(cls, path: str | Path) -> Checkpoint:
+        """Read a Lightning `.ckpt` (tensors and plain data only) or a `.safetensors` file.
+
+        Raises:
+            CheckpointError: if the file is missing, cut short, holds more than data, or was not
+                written by this project.
+        """
+        path = Path(path).expanduser()
+        if not path.is_file():
+            raise CheckpointError(f"There is no checkpoint {path}; check `ldm_ckpt` or `vae_ckpt`.")
+        metadata, state = (
+            _read_safetensors(path) if path.suffix == ".safetensors" else _read_ckpt(path)
+        )
+        known = isinstance(metadata, dict) and {"kind", "config"} <= set(metadata)
+        if not known or not all(
+            isinstance(metadata.get(name, {}), dict) for name in ("config", "data_info")
+        ):
+            raise CheckpointError(
+                f"{path} is not a model of this project: it has no configuration."
+            )
+        return cls(path, metadata, state)
+
+
+def _read_safetensors(path: Path) -> tuple[Any, dict[str, Tensor]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = (file.metadata() or {}).get("crystal_ldm", "null")
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return json.loads(header), state
+    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); it may be cut short.") from None
+
+
+def _read_ckpt(path: Path) -> tuple[Any, dict[str, Tensor]]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for files that are cut short or unsafe
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise CheckpointError(
+            f"{path} cannot be opened as tensors and plain data: it is cut short, of another kind, "
+            f"or holds code, which is never run ({reason})."
+        ) from None
+    if not isinstance(content, dict) or "crystal_ldm" not in content:
+        raise CheckpointError(f"{path} is not a model of this project.")
+    return content["crystal_ldm"], content.get("state_dict", {})
+
+
+def module_metadata(module: Any) -> dict[str, Any]:
+    """Return what is saved beside a module's weights, as plain data."""
+    data = {"kind": module.kind, "config": module.config, "data_info": module.data_info}
+    return json.loads(json.dumps(data))
+
+
+def load_module(cls: type[M], checkpoint: Checkpoint, device: str = "cpu") -> M:
+    """Build the module that a checkpoint describes and fill in its weights, ready to use.
+
+    Raises:
+        CheckpointError: if the checkpoint is of another kind or does not fit its configuration.
+    """
+    from crystal_ldm.config import instantiate
+
+    kind = checkpoint.metadata["kind"]
+    if kind != cls.kind:  # type: ignore[attr-defined]
+        raise CheckpointError(
+            f"{checkpoint.path} holds a model of kind '{kind}', but one of kind '{cls.kind}' "  # type: ignore[attr-defined]
+            "is needed here."
+        )
+    try:
+        module: Any = instantiate(checkpoint.metadata["config"])
+    except CrystalLDMError:
+        raise
+    except Exception as error:  # sizes that do not go together, as no training writes them
+        raise CheckpointError(
+            f"The configuration in {checkpoint.path} describes no model ({error})."
+        ) from error
+    module.config = checkpoint.metadata["config"]
+    module.data_info = checkpoint.metadata.get("data_info", {})
+    state = {n: t.float() if t.is_floating_point() else t for n, t in checkpoint.state.items()}
+    try:
+        getattr(module, "import_state", module.load_state_dict)(state)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()[:300]  # it may list every weight
+        raise CheckpointError(
+            f"The weights in {checkpoint.path} do not fit its configuration: {reason}"
+        ) from None
+    return module.to(device).eval()
+
+
+def save_safetensors(module: Any, path: str | Path, half: bool = True) -> None:
+    """Write a module's weights and metadata to one safetensors file, in half precision if asked.
+
+    Buffers (statistics, schedules) keep their precision.
+    """
+    from safetensors.torch import save
+
+    from crystal_ldm.files.atomic import atomic_write
+
+    parameters = {name for name, _ in module.named_parameters()}
+    full = getattr(module, "export_state", module.state_dict)()
+    state = {
+        name: (tensor.half() if half and name in parameters else tensor).contiguous().cpu()
+        for name, tensor in full.items()
+    }
+    header = {"crystal_ldm": json.dumps(module_metadata(module))}
+    atomic_write(Path(path), save(state, header))
+
+
+def state_hash(state: Mapping[str, Tensor]) -> str:
+    """Return a short hash of weights, by their half-precision values (as shipped)."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().half().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

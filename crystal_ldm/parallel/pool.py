@@ -1,0 +1,263 @@
+"""A pool of worker processes that survives hanging and crashing tasks.
+
+`concurrent.futures` breaks the whole pool when one process dies and cannot stop a running task.
+Here each worker is a process of its own with one reader thread in the parent; a task over its
+time limit has its process killed, and only that task fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from crystal_ldm.errors import EvaluationError
+from crystal_ldm.parallel.executor import (
+    MEMORY_GB,
+    TIMEOUT_S,
+    Executor,
+    Outcome,
+    Progress,
+    default_workers,
+)
+from crystal_ldm.parallel.worker import read_message, write_message
+
+_START_TIMEOUT_S = 300.0
+_MAX_FAILED_STARTS = 3
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+
+
+class _Worker:
+    """One process, the tasks it has been given, and when the current one must be done."""
+
+    def __init__(self, number: int, memory_gb: float, inbox: queue.SimpleQueue[Any]) -> None:
+        environment = dict(os.environ)
+        environment.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+        environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
+        self.number = number
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `stop`
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "crystal_ldm.parallel.worker", str(memory_gb)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            env=environment,
+            start_new_session=True,  # Ctrl-C goes to the parent, which closes the pipes
+        )
+        self.ready = False
+        self.job = -1
+        self.pending: deque[tuple[int, Any]] = deque()
+        self.deadline = time.monotonic() + _START_TIMEOUT_S
+        threading.Thread(target=self._receive, args=(inbox,), daemon=True).start()
+
+    def _receive(self, inbox: queue.SimpleQueue[Any]) -> None:
+        stream = self.process.stdout
+        assert stream is not None
+        while True:
+            try:
+                inbox.put((self.number, read_message(stream)))
+            except (EOFError, OSError, ValueError, pickle.UnpicklingError):
+                inbox.put((self.number, ("gone", None, None, None)))
+                return
+
+    def send(self, message: object) -> None:
+        assert self.process.stdin is not None
+        # A worker that has just died is noticed by its reader thread.
+        with contextlib.suppress(BrokenPipeError, OSError):
+            write_message(self.process.stdin, message)
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        if self.process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
+        self.log.close()
+
+    def cause_of_death(self) -> str:
+        """Return how the process ended, in words."""
+        code = self.process.wait()
+        if code < 0:
+            with contextlib.suppress(ValueError):
+                return f"the worker process was ended by {signal.Signals(-code).name}"
+        return f"the worker process ended with exit code {code}"
+
+    def last_words(self) -> str:
+        self.log.seek(0)
+        lines = self.log.read()[-2000:].decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it printed nothing"
+
+
+class WorkerPool(Executor):
+    """Local worker processes, one thread each; use as a context manager.
+
+    Args:
+        workers: number of processes; None: one for each core. They start when first needed.
+        timeout: longest time for one item, s.
+        memory_gb: longest memory for one worker, GiB.
+
+    Raises:
+        EvaluationError: if the number of workers or a limit makes no sense.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        *,
+        timeout: float = TIMEOUT_S,
+        memory_gb: float = MEMORY_GB,
+    ) -> None:
+        self.workers = default_workers() if workers is None else int(workers)
+        if self.workers < 1:
+            raise EvaluationError(f"workers must be at least 1, not {workers}.")
+        if timeout <= 0 or memory_gb <= 0:
+            raise EvaluationError("The time limit and the memory limit must be above zero.")
+        self.timeout = timeout
+        self.memory_gb = memory_gb
+        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._processes: dict[int, _Worker] = {}
+        self._numbers = itertools.count()
+        self._jobs = itertools.count()
+        self._failed_starts = 0
+
+    def close(self) -> None:
+        """End all worker processes."""
+        for worker in self._processes.values():
+            worker.stop()
+        self._processes.clear()
+
+    def imap(
+        self,
+        function: Callable[[Any], Any],
+        items: Iterable[Any],
+        *,
+        timeout: float | None = None,
+        chunk: int = 8,
+        progress: Progress | None = None,
+    ) -> Iterator[Outcome]:
+        """Yield outcomes as they come (see `Executor.imap`)."""
+        limit = self.timeout if timeout is None else timeout
+        job = next(self._jobs)
+        body = pickle.dumps(function)
+        source = iter(enumerate(items))
+        retry: deque[tuple[int, Any]] = deque()
+        exhausted = False
+        try:
+            while True:
+                exhausted = self._feed(source, retry, exhausted, job, body, limit, chunk)
+                if exhausted and not retry and not any(w.pending for w in self._processes.values()):
+                    return
+                for outcome in self._collect(retry, limit):
+                    if progress is not None:
+                        progress(1)
+                    yield outcome
+        finally:  # also when the caller stops early: no worker keeps old tasks
+            for worker in [w for w in self._processes.values() if w.pending]:
+                self._drop(worker)
+
+    def _feed(
+        self,
+        source: Iterator[tuple[int, Any]],
+        retry: deque[tuple[int, Any]],
+        exhausted: bool,
+        job: int,
+        body: bytes,
+        limit: float,
+        chunk: int,
+    ) -> bool:
+        """Give every idle worker a chunk; return whether the source has run dry."""
+        while True:
+            idle = next((w for w in self._processes.values() if not w.pending), None)
+            if idle is None and len(self._processes) >= self.workers:
+                return exhausted
+            tasks: list[tuple[int, Any]] = []
+            while retry and not tasks:  # one at a time: its neighbour has just cost a process
+                tasks.append(retry.popleft())
+            if not tasks and not exhausted:
+                tasks = list(itertools.islice(source, chunk))
+                exhausted = not tasks
+            if not tasks:
+                return exhausted
+            worker = idle or self._start()
+            if worker.job != job:
+                worker.send(("function", body))
+                worker.job = job
+            worker.pending.extend(tasks)
+            worker.send(("tasks", tasks))
+            if worker.ready:
+                worker.deadline = time.monotonic() + limit
+
+    def _collect(self, retry: deque[tuple[int, Any]], limit: float) -> Iterator[Outcome]:
+        """Wait for one message or one missed deadline; yield the outcomes that follow from it."""
+        busy = [w for w in self._processes.values() if w.pending]
+        wait = max(0.0, min(w.deadline for w in busy) - time.monotonic())
+        try:
+            number, (kind, index, value, error) = self._inbox.get(timeout=wait)
+        except queue.Empty:
+            now = time.monotonic()
+            for worker in [w for w in busy if w.deadline <= now]:
+                if not worker.ready:
+                    self._count_failed_start(worker)
+                    retry.extend(worker.pending)
+                else:
+                    index, _ = worker.pending.popleft()
+                    retry.extend(worker.pending)
+                    yield Outcome(index, error=f"Timeout: it took longer than {limit:g} s")
+                self._drop(worker)
+            return
+        sender = self._processes.get(number)
+        if sender is None:  # a late message of a process that was killed
+            return
+        if kind == "ready":
+            sender.ready = True
+            self._failed_starts = 0
+        elif kind == "done":
+            sender.pending.popleft()
+            yield Outcome(index, value, error)
+        elif not sender.ready:
+            self._count_failed_start(sender)
+            retry.extend(sender.pending)
+            self._drop(sender)
+        else:
+            if sender.pending:
+                index, _ = sender.pending.popleft()
+                retry.extend(sender.pending)
+                yield Outcome(index, error=f"Crash: {sender.cause_of_death()}")
+            self._drop(sender)
+            return
+        sender.deadline = time.monotonic() + limit
+
+    def _start(self) -> _Worker:
+        worker = _Worker(next(self._numbers), self.memory_gb, self._inbox)
+        self._processes[worker.number] = worker
+        return worker
+
+    def _drop(self, worker: _Worker) -> None:
+        worker.pending.clear()
+        worker.stop()
+        self._processes.pop(worker.number, None)
+
+    def _count_failed_start(self, worker: _Worker) -> None:
+        self._failed_starts += 1
+        if self._failed_starts >= _MAX_FAILED_STARTS:
+            raise EvaluationError(
+                f"No worker process could be started: {worker.last_words()}. "
+                "Try fewer workers or a higher memory limit."
+            )

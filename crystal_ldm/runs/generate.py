@@ -1,0 +1,151 @@
+"""One request carried out into a run directory: what notebook 04_sample does."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.errors import RequestError
+from crystal_ldm.runs.writer import ResultWriter
+
+if TYPE_CHECKING:
+    from crystal_ldm.ldm_module import LDMModule, SampleResult
+
+OnBatch = Callable[["SampleResult", list[dict[str, Any]]], None]
+
+
+def load_model(ldm_ckpt: str | Path = "", device: str = "cpu") -> LDMModule:
+    """Load a model: a shipped one by name (empty: the default), or from a file or run directory.
+
+    Raises:
+        CheckpointError: if there is no such model, or it cannot be read.
+    """
+    from crystal_ldm.files import resolve_path
+    from crystal_ldm.ldm_module import LDMModule
+    from crystal_ldm.pretrained import DEFAULT, available, load_pretrained
+    from crystal_ldm.training.experiment import resolve_model
+
+    name = str(ldm_ckpt).strip()
+    if not name or name in available():
+        return load_pretrained(name or DEFAULT, device)
+    return LDMModule.load_from_checkpoint(resolve_model(resolve_path(name)), device=device)
+
+
+def make_request(
+    formula: str | Sequence[str] = "",
+    formula_units: int | Sequence[int] = 1,
+    num_atoms: int | Sequence[int] | None = None,
+    conditions: Mapping[str, Any] | None = None,
+    required: Any = None,
+    allowed: Any = None,
+    forbidden: Any = None,
+) -> CrystalBatch | None:
+    """Return the request that a notebook's parameters describe; None: de novo.
+
+    Args:
+        formula: one or several formulas; empty: elements are left open.
+        formula_units: formula units in a cell.
+        num_atoms: without a formula, atoms in a cell; None or 0: as in the training set.
+        conditions: targets by name; None and empty text count as not given.
+        required, allowed, forbidden: element lists for open atoms.
+
+    Raises:
+        FormulaError, RequestError: for what cannot be read or does not go together.
+    """
+    given = {n: v for n, v in (conditions or {}).items() if v is not None and v != ""}
+    rules = {
+        "required": required or None,
+        "allowed": allowed or None,
+        "forbidden": forbidden or None,
+    }
+    if formula:
+        if num_atoms:
+            raise RequestError(
+                "Give a formula (with formula_units) or num_atoms, not both; a formula says how "
+                "many atoms there are."
+            )
+        return CrystalBatch.from_formulas(formula, formula_units, **rules, **given)
+    if num_atoms:
+        return CrystalBatch.from_num_atoms(num_atoms, **rules, **given)
+    if given or any(rules.values()):
+        raise RequestError(
+            "Conditions and element lists need a formula or num_atoms: say how large the cells are."
+        )
+    return None
+
+
+def generate(
+    ldm: LDMModule,
+    request: CrystalBatch | None,
+    run_dir: str | Path,
+    num_samples: int,
+    *,
+    symprec: float = 0.1,
+    p1_cif: bool = False,
+    on_batch: OnBatch | None = None,
+    progress: bool = True,
+    **options: Any,
+) -> ResultWriter:
+    """Generate crystals into `run_dir`, each batch written as soon as it is finished.
+
+    Crystals that an earlier call wrote there are not made again.
+
+    Args:
+        ldm: the model.
+        request: see `LDMModule.sample`.
+        run_dir: an existing directory.
+        num_samples: crystals for each row of the request.
+        symprec: tolerance of the symmetry search for the CIFs, Å.
+        p1_cif: whether to write the raw cells as P1 CIFs too.
+        on_batch: called with each finished result and its lines of the table.
+        progress: whether to print a line now and then.
+        options: see `LDMModule.sample`.
+
+    Returns:
+        The writer; its `rows` are the table.
+
+    Raises:
+        RequestError: for what the model was not trained for.
+        RunError: if the directory cannot be written.
+    """
+    writer = ResultWriter(Path(run_dir), symprec, p1_cif)
+    done = writer.done
+    rows = 1 if request is None else len(request)
+    total, made, started = rows * num_samples, 0, time.monotonic()
+    if done and progress:
+        print(f"{len(done)} of {total} crystals are there already; making the rest.")
+    batches = ldm.iter_sample(
+        request, num_samples, wanted=lambda row, number: (row, number) not in done, **options
+    )
+
+    def written(job: Future[list[dict[str, Any]]], result: SampleResult) -> None:
+        nonlocal made
+        lines = job.result()
+        made += len(lines)
+        if progress:
+            rate = made / max(time.monotonic() - started, 1e-9)
+            left = (total - len(writer.rows)) / rate
+            print(
+                f"{len(writer.rows)} of {total} crystals, {rate:.1f} per second, {left:.0f} s left",
+                file=sys.stdout,
+                flush=True,
+            )
+        if on_batch is not None:
+            on_batch(result, lines)
+
+    # One batch is written (symmetry search, in Python) while the next is made (in torch). Leaving
+    # the block waits for the last one, whatever ended the loop.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pending: tuple[Future[list[dict[str, Any]]], SampleResult] | None = None
+        for result in batches:
+            if pending is not None:
+                written(*pending)
+            pending = pool.submit(writer.write, result), result
+        if pending is not None:
+            written(*pending)
+    return writer

@@ -1,0 +1,1 @@
+"""From a request to crystals: start, elements, solver, guidance, filters, result."""

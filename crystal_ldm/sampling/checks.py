@@ -1,0 +1,132 @@
+"""What a model was not trained for is refused, in one sentence that says what it can do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from crystal_ldm.crystals import CrystalBatch, ElementRules
+from crystal_ldm.crystals.elements import symbols
+from crystal_ldm.errors import RequestError, suggest
+from crystal_ldm.vae_module.vocabulary import check_atoms
+
+if TYPE_CHECKING:
+    from crystal_ldm.ldm_module.ldm_module import LDMModule
+    from crystal_ldm.sampling.options import SamplingOptions
+
+
+def check_request(ldm: LDMModule, request: CrystalBatch | None) -> None:
+    """Check a request against a model.
+
+    Raises:
+        RequestError: for a condition, an element, a value or a number of atoms that the model was
+            not trained for.
+    """
+    if request is None:
+        if not sum(ldm.num_atoms_histogram):
+            raise RequestError(
+                "This model does not know how many atoms its training crystals had; ask for "
+                "formulas or numbers of atoms."
+            )
+        return
+    if len(request) == 0:
+        raise RequestError("The request has no rows; ask for at least one formula.")
+    network = ldm.sampler_network
+    known = list(network.conditions)
+    for name, values in request.conditions.items():
+        if name not in network.properties:
+            raise RequestError(
+                f"This model has no condition '{name}'.{suggest(name, known)} "
+                f"Its conditions are: {', '.join(known) or 'none'}."
+            )
+        columns = [values]
+        if isinstance(values, Tensor) and values.ndim == 2:
+            columns = [values[:, 0], values[:, 1]]
+        for column in columns:
+            network.properties[name].encode(column)
+    check_atoms(request, ldm.elements, ldm.max_atoms)
+    if network.composition is None and bool((request.atomic_numbers > 0).any()):
+        raise RequestError(
+            "This model was not trained on compositions; ask for numbers of atoms "
+            "(CrystalBatch.from_num_atoms) instead of formulas."
+        )
+    for row, rules in enumerate(request.rules()):
+        _check_rules(ldm, request, row, rules)
+
+
+def _check_drawn(ldm: LDMModule, request: CrystalBatch | None, varied: bool, option: str) -> None:
+    """See that there are elements to be drawn, which an option is about.
+
+    Raises:
+        RequestError: if it draws no formulas, is asked to vary crystals, or for formulas that leave
+            no atom open.
+    """
+    if varied:
+        why = "variations do not draw their elements anew"
+    elif request is not None and not bool(((request.atomic_numbers == 0) & request.mask).any()):
+        why = f"{', '.join(request.formulas[:3])} leaves no atom open; write `?` for those that may"
+    elif ldm.prior is None:
+        why = "this model has no composition prior: its elements are read off the latents"
+    else:
+        return
+    raise RequestError(f"{option} cannot be had here: {why}. Leave it out.")
+
+
+def check_known(
+    ldm: LDMModule, request: CrystalBatch | None, options: SamplingOptions, varied: bool
+) -> None:
+    """See that a model knows its training crystals where options are about them.
+
+    Raises:
+        RequestError: if it does not, templates are no place to start from, or there are no elements
+            to be drawn.
+    """
+    used = options.about_training_crystals
+    for name in ("new_formulas", "relative_distance"):
+        if name in used:
+            _check_drawn(ldm, request, varied, name)
+    strength, steps = options.template_strength, options.sampling_steps
+    if strength:
+        if varied:
+            why = "variations start from the crystals that are varied"
+        elif ldm.sampler_network.composition is None:
+            why = "this model was not trained on compositions, which templates are chosen by"
+        else:
+            why = ""
+        if why:
+            raise RequestError(f"template_strength cannot be had here: {why}. Leave it 0.")
+        if len(ldm.diffusion.sampling_timesteps(steps, strength=strength)) < steps:
+            raise RequestError(
+                f"template_strength {strength:g} of {ldm.diffusion.timesteps} timesteps leaves "
+                f"fewer than the {steps} that sampling_steps asks for; take more of the one or "
+                "fewer of the other."
+            )
+    if used and ldm.known.empty:
+        raise RequestError(
+            f"{', '.join(used)} cannot be had here: this model has no training crystals with it "
+            "(its file is older than that, or it was not trained); train it anew, or leave the "
+            "option out."
+        )
+
+
+def _check_rules(ldm: LDMModule, request: CrystalBatch, row: int, rules: ElementRules) -> None:
+    size = int(request.num_atoms[row])
+    numbers = request.atomic_numbers[row, :size]
+    open_atoms = int((numbers == 0).sum())
+    unknown = sorted({*rules.required, *rules.allowed} - set(ldm.elements))
+    if unknown:
+        raise RequestError(
+            f"This model was not trained on {', '.join(unknown)}; take it out of the required and "
+            f"allowed elements. It knows {' '.join(ldm.elements)}."
+        )
+    present = {symbols()[z] for z in numbers.tolist()}
+    missing = [symbol for symbol in rules.required if symbol not in present]
+    if len(missing) > open_atoms:
+        raise RequestError(
+            f"{', '.join(missing)} is required, but {request.formulas[row]} leaves {open_atoms} "
+            "atoms open; write `?` for atoms that may become another element."
+        )
+    choices = set(rules.allowed or ldm.elements) - set(rules.forbidden)
+    if open_atoms and not choices:
+        raise RequestError("Every element that this model knows is forbidden; allow at least one.")

@@ -1,0 +1,1 @@
+"""Prototypes: known crystals of similar formulas, their elements exchanged."""

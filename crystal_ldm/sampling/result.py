@@ -1,0 +1,187 @@
+"""What sampling returns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.errors import RequestError
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+
+@dataclass
+class TrajectoryFrame:
+    """The model's estimate of M crystals at one step of the denoising.
+
+    Attributes:
+        step, num_steps: 0 to num_steps - 1; the last frame is the step before the result.
+        noise_level: (M,), standard deviation of the noise in the latents at this step; less where
+            a crystal starts from a template.
+        crystals: the decoded estimate of the clean latents, the request's elements imposed; atoms
+            that it leaves open are the decoder's own reading until the last step.
+        element_confidence: (M, N), the decoder's probability of each atom's element.
+        predicted_noise_rms: (M,), root mean square of the predicted noise.
+    """
+
+    step: int
+    num_steps: int
+    noise_level: Tensor
+    crystals: CrystalBatch
+    element_confidence: Tensor
+    predicted_noise_rms: Tensor
+
+    def __getitem__(self, rows: Tensor) -> TrajectoryFrame:
+        crystals = self.crystals[rows]
+        confidence = self.element_confidence[rows, : crystals.atomic_numbers.shape[1]]
+        level, rms = self.noise_level[rows], self.predicted_noise_rms[rows]
+        return TrajectoryFrame(self.step, self.num_steps, level, crystals, confidence, rms)
+
+
+@dataclass
+class SampleResult:
+    """M generated crystals.
+
+    Attributes:
+        crystals: the crystals; their `conditions` are the targets that each was made for.
+        row, number: (M,), row of the request and number within the row.
+        seed: with row and number, all that a crystal's noise depends on.
+        recipe: what makes these crystals again, as plain JSON data.
+        element_agreement: (M,), share of the atoms that were requested, or filled in by the model's
+            composition prior, for which the decoder, not told of them, would have chosen the same
+            element; NaN where there are none.
+        attempts: (M,), how often a crystal was made until it was as asked for.
+        imposed: (M,) bool, whether required elements had to be imposed in the end.
+        sound: (M,) bool, whether no two atoms are closer than `min_distance`.
+        on_target: (M,) bool, whether the predicted band gap is within `band_gap_tolerance` of the
+            target; True where nothing was to be compared.
+        new_formula: (M,) bool, whether the model's training part has no crystal of the formula;
+            False for all if the model does not say what it was trained on.
+        new_crystal: (M,) bool, whether the training part has no such crystal; True where nobody
+            looked: without `new_crystals`, and for crystals that are not sound.
+        trajectory: one frame a step, if asked for.
+    """
+
+    crystals: CrystalBatch
+    row: Tensor
+    number: Tensor
+    seed: int
+    recipe: dict[str, Any]
+    element_agreement: Tensor
+    attempts: Tensor
+    imposed: Tensor
+    sound: Tensor
+    on_target: Tensor
+    new_formula: Tensor
+    new_crystal: Tensor
+    trajectory: list[TrajectoryFrame] | None = None
+
+    def __len__(self) -> int:
+        return len(self.crystals)
+
+    @property
+    def acceptance_rate(self) -> float:
+        """Share of all crystals made that were right: sound, new and on target where that was asked
+        for, and with the required elements."""
+        made = int(self.attempts.sum())
+        right = self.sound & self.new_crystal & self.on_target & ~self.imposed
+        return int(right.sum()) / made if made else 1.0
+
+    def to_structures(self) -> list[Structure]:
+        """Return a pymatgen `Structure` for every crystal, row by row."""
+        return self.crystals.to_structures()
+
+    def __getitem__(self, rows: Tensor | Sequence[int]) -> SampleResult:
+        rows = torch.as_tensor(rows)
+        frames = self.trajectory
+        return SampleResult(
+            crystals=self.crystals[rows],
+            row=self.row[rows],
+            number=self.number[rows],
+            seed=self.seed,
+            recipe=self.recipe,
+            element_agreement=self.element_agreement[rows],
+            attempts=self.attempts[rows],
+            imposed=self.imposed[rows],
+            sound=self.sound[rows],
+            on_target=self.on_target[rows],
+            new_formula=self.new_formula[rows],
+            new_crystal=self.new_crystal[rows],
+            trajectory=None if frames is None else [frame[rows] for frame in frames],
+        )
+
+    def representatives(self, count: int) -> SampleResult:
+        """Return of each row the `count` crystals that stand for all of it, of the largest cluster
+        first: variety that costs no accuracy, where rare arrangements are looked for.
+
+        A row with open atoms, whose crystals have several formulas, is not clustered: of it the
+        first `count` are returned. Where crystals are the same, fewer than `count` may stand for
+        all of them; the first of the others fill up.
+
+        Raises:
+            RequestError: unless `count` is a whole number of at least 1.
+        """
+        from crystal_ldm.sampling.representatives import representatives
+
+        if type(count) is not int or count < 1:
+            raise RequestError(f"count must be a whole number of at least 1, not {count!r}.")
+        if not len(self):
+            return self
+        ordered, kept = self.in_order(), []
+        sizes = ordered.row.unique_consecutive(return_counts=True)[1].tolist()
+        for rows in torch.arange(len(ordered)).split(sizes):
+            crystals = ordered.crystals[rows]
+            same = bool((crystals.atomic_numbers == crystals.atomic_numbers[:1]).all())
+            chosen = representatives(crystals, count) if same else list(range(len(rows)))[:count]
+            kept.append(rows[chosen])
+        return ordered[torch.cat(kept)]
+
+    def in_order(self) -> SampleResult:
+        """Return the crystals sorted by row and number."""
+        by_number = torch.argsort(self.number, stable=True)
+        return self[by_number[torch.argsort(self.row[by_number], stable=True)]]
+
+    @staticmethod
+    def cat(results: Sequence[SampleResult]) -> SampleResult:
+        """Join the results of one request."""
+        first = results[0]
+        trajectory = None
+        if all(r.trajectory is not None for r in results):
+            trajectory = [
+                _join_frames(frames)
+                for frames in zip(*(r.trajectory or [] for r in results), strict=True)
+            ]
+        return SampleResult(
+            crystals=CrystalBatch.cat([r.crystals for r in results]),
+            row=torch.cat([r.row for r in results]),
+            number=torch.cat([r.number for r in results]),
+            seed=first.seed,
+            recipe=first.recipe,
+            element_agreement=torch.cat([r.element_agreement for r in results]),
+            attempts=torch.cat([r.attempts for r in results]),
+            imposed=torch.cat([r.imposed for r in results]),
+            sound=torch.cat([r.sound for r in results]),
+            on_target=torch.cat([r.on_target for r in results]),
+            new_formula=torch.cat([r.new_formula for r in results]),
+            new_crystal=torch.cat([r.new_crystal for r in results]),
+            trajectory=trajectory,
+        )
+
+
+def _join_frames(frames: Sequence[TrajectoryFrame]) -> TrajectoryFrame:
+    first = frames[0]
+    crystals = CrystalBatch.cat([f.crystals for f in frames])
+    width = crystals.atomic_numbers.shape[1]
+    confidence = [
+        torch.nn.functional.pad(f.element_confidence, (0, width - f.element_confidence.shape[1]))
+        for f in frames
+    ]
+    level = torch.cat([f.noise_level for f in frames])
+    rms = torch.cat([f.predicted_noise_rms for f in frames])
+    return TrajectoryFrame(first.step, first.num_steps, level, crystals, torch.cat(confidence), rms)

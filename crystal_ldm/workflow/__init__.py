@@ -1,0 +1,65 @@
+"""Notebooks as jobs: one, a chain, or a grid of parameters, from Python or the shell.
+
+```
+python -m crystal_ldm.workflow sweep.yaml             # a grid of notebooks
+python -m crystal_ldm.workflow sample request.yaml    # many crystals by several workers
+```
+The keys of `sweep.yaml` are described in `crystal_ldm.workflow.spec`, those of `request.yaml` in
+`crystal_ldm.runs.split.request_file`. What scales out to a cluster:
+
+| work | how |
+|---|---|
+| a grid of notebooks | key `dask` of the sweep, or `run_sweep(..., client=client)` |
+| one large request | `sample_in_parallel(..., client=client)` |
+| its evaluation | `crystal_ldm.evaluate.evaluate(run_dir, ..., client=client)` |
+| training | Lightning: `crystal_ldm.training.fit(..., devices=4, num_nodes=2, strategy="ddp")` |
+
+A client is that of a running scheduler or comes from `crystal_ldm.parallel.cluster.dask_client`.
+Names are resolved on first use: a notebook that only reads its parameters loads nothing else.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crystal_ldm.runs.split import run_request as run_request
+    from crystal_ldm.runs.split import sample_in_parallel as sample_in_parallel
+    from crystal_ldm.workflow.html import export_html as export_html
+    from crystal_ldm.workflow.html import save_report as save_report
+    from crystal_ldm.workflow.spec import read_sweep as read_sweep
+    from crystal_ldm.workflow.sweep import JobResult as JobResult
+    from crystal_ldm.workflow.sweep import SweepResult as SweepResult
+    from crystal_ldm.workflow.sweep import run_notebook as run_notebook
+    from crystal_ldm.workflow.sweep import run_sweep as run_sweep
+
+_LAZY = {
+    "JobResult": "sweep",
+    "SweepResult": "sweep",
+    "export_html": "html",
+    "read_sweep": "spec",
+    "run_notebook": "sweep",
+    "run_request": "split",
+    "run_sweep": "sweep",
+    "sample_in_parallel": "split",
+    "save_report": "html",
+}
+
+__all__ = [
+    "JobResult",
+    "SweepResult",
+    "export_html",
+    "read_sweep",
+    "run_notebook",
+    "run_request",
+    "run_sweep",
+    "sample_in_parallel",
+    "save_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -1,0 +1,261 @@
+"""Parameters as they were meant, after papermill's own parsing.
+
+`papermill -p formula InF` hands the notebook the number infinity: papermill takes for a number
+whatever Python's `float` and `int` do (`InF`, `NaN`, `1_0`), and `-y`/`-f` read YAML, in which
+`NO` is false. Each function here takes what arrived and returns what was meant, or raises a
+`RequestError` that says how to write it. What was typed is read from papermill's command line;
+where that is out of reach, a number that only one formula can have become is that formula.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from crystal_ldm.errors import RequestError, suggest
+from crystal_ldm.workflow.host import find_host
+
+_INJECTED = "# Parameters"  # papermill's first line of the cell that it adds
+_FORMULA_OF_FLOAT = {"inf": "InF", "nan": "NaN"}
+_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+def as_text(value: Any, name: str) -> str:
+    """Return a parameter that is text (a name, a path); None is the empty text.
+
+    Raises:
+        RequestError: it is a list or mapping, or YAML has made a truth value of it.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value.strip()
+    typed = find_host().typed.get(name)
+    if typed is not None:
+        return typed.strip()
+    if isinstance(value, bool):
+        raise RequestError(f"{name} arrived as {value}: in YAML, put quotes around it.")
+    if isinstance(value, int | float):
+        return str(value)
+    raise RequestError(f"{name} should be text and is {value!r}.")
+
+
+def as_formula(value: Any, name: str = "formula") -> str:
+    """Return the chemical formula that was typed: `InF` stays `InF`.
+
+    Raises:
+        RequestError: it is no text, and what was typed cannot be told.
+    """
+    if isinstance(value, float) and name not in find_host().typed:
+        formula = _FORMULA_OF_FLOAT.get(str(value))
+        if formula is not None:
+            warnings.warn(
+                f"{name} arrived as the number {value} and was read as {formula}. "
+                f"papermill keeps it as text with -r {name} {formula}.",
+                stacklevel=2,
+            )
+            return formula
+    if isinstance(value, bool | int | float) and name not in find_host().typed:
+        raise RequestError(
+            f"{name} arrived as {value!r} and not as text. With papermill write -r {name} FORMULA "
+            "instead of -p; in YAML put quotes around it."
+        )
+    return as_text(value, name)
+
+
+def as_formulas(value: Any, name: str = "formula") -> list[str]:
+    """Return one formula or a list of them (a list, or text with commas) as a list.
+
+    Raises:
+        RequestError: as `as_formula`.
+    """
+    if isinstance(value, list | tuple):
+        return [as_formula(item, f"{name}[{i}]") for i, item in enumerate(value)]
+    text = as_formula(value, name)
+    return [part for part in _split(text) if part]
+
+
+def as_symbols(value: Any, name: str) -> list[str]:
+    """Return element symbols from a list or from text such as `Sr,Ti` or `[Sr, Ti]`.
+
+    Raises:
+        RequestError: it is neither.
+    """
+    if isinstance(value, list | tuple):
+        if not all(isinstance(item, str) for item in value):
+            raise RequestError(
+                f"{name} should be a list of element symbols and is {value!r}. In YAML put quotes "
+                'around each: ["N", "O", "No"].'
+            )
+        return [item.strip() for item in value]
+    return [part for part in _split(as_text(value, name)) if part]
+
+
+def as_number(value: Any, name: str) -> float:
+    """Return a finite number.
+
+    Raises:
+        RequestError: it is not one.
+    """
+    if isinstance(value, str):
+        value = _literal(value, name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise RequestError(f"{name} should be a number and is {value!r}.")
+    return float(value)
+
+
+def as_integer(value: Any, name: str) -> int:
+    """Return a whole number.
+
+    Raises:
+        RequestError: it is not one.
+    """
+    number = as_number(value, name)
+    if number != int(number):
+        raise RequestError(f"{name} should be a whole number and is {value!r}.")
+    return int(number)
+
+
+def as_flag(value: Any, name: str) -> bool:
+    """Return true or false, from the words and numbers that usually mean them.
+
+    Raises:
+        RequestError: it is something else.
+    """
+    word = str(value).strip().lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise RequestError(f"{name} should be true or false and is {value!r}.")
+
+
+def as_value(value: Any, name: str) -> Any:
+    """Return a parameter that may be a number, a pair `[lo, hi]`, a list, a mapping or None.
+
+    On papermill's command line lists and mappings are text: `-r band_gap "[1.0, 2.0]"`,
+    `-r cfg_scale "{'band_gap': 3}"`. Text that is none of these stays text; empty text is None.
+
+    Raises:
+        RequestError: a bracket is not closed, or a number is not finite.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        if text in ("", "None", "null"):
+            return None
+        value = _literal(text, name)
+    _refuse_infinite(value, name)
+    return value
+
+
+def as_mapping(value: Any, name: str) -> dict[str, Any]:
+    """Return a mapping from a mapping or from text such as `{"band_gap": 2}`; None is empty.
+
+    Raises:
+        RequestError: it is something else.
+    """
+    value = as_value(value, name)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise RequestError(f"{name} should be a mapping such as {{'band_gap': 2}}, not {value!r}.")
+    return {str(key): item for key, item in value.items()}
+
+
+def as_overrides(value: Any, name: str = "overrides") -> list[str]:
+    """Return Hydra overrides from a list or from text with spaces between them.
+
+    Raises:
+        RequestError: it is neither.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        value = _literal(text, name) if text.startswith(("['", '["')) else text.split()
+    if value is None:
+        return []
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise RequestError(f"{name} should be a list of 'key=value' texts and is {value!r}.")
+    return list(value)
+
+
+def check_parameters(namespace: Mapping[str, Any], known: Iterable[str] | str) -> None:
+    """Refuse a parameter that papermill was given and that the notebook does not have.
+
+    papermill itself only warns. Call it in the cell after the parameters:
+    `check_parameters(globals(), "04_sample")`.
+
+    Args:
+        namespace: the notebook's `globals()`.
+        known: names of its parameters, or the name of the notebook whose parameters cell has them.
+
+    Raises:
+        RequestError: with the name that was probably meant.
+    """
+    if isinstance(known, str):
+        from crystal_ldm.workflow.notebooks import find_notebook, parameter_names
+
+        known = parameter_names(find_notebook(known))
+    names = list(known)
+    for source in namespace.get("In", ()):
+        if str(source).startswith(_INJECTED):
+            for name in assigned_names(source):
+                if name not in names:
+                    raise RequestError(
+                        f"The notebook has no parameter '{name}'.{suggest(name, names)} "
+                        f"It has: {', '.join(names)}."
+                    )
+
+
+def assigned_names(source: str) -> list[str]:
+    """Return the names that the statements of a cell assign to."""
+    names = []
+    for statement in ast.parse(source).body:
+        targets = (
+            statement.targets
+            if isinstance(statement, ast.Assign)
+            else [statement.target]
+            if isinstance(statement, ast.AnnAssign)
+            else []
+        )
+        names += [target.id for target in targets if isinstance(target, ast.Name)]
+    return names
+
+
+def _split(text: str) -> list[str]:
+    inner = text.strip().removeprefix("[").removesuffix("]")
+    return [part.strip().strip("'\"") for part in inner.replace(",", " ").split()]
+
+
+def _literal(text: str, name: str) -> Any:
+    """Read a Python or YAML value; plain words stay text, nothing is evaluated."""
+    if len(text) > 100_000:
+        raise RequestError(f"{name} is longer than 100,000 characters.")
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        pass
+    if not text.startswith(("[", "{", "(")):
+        return text
+    import yaml
+
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        value = text
+    if isinstance(value, str):
+        raise RequestError(f"{name} is not a list or mapping that can be read: {text[:200]!r}.")
+    return value
+
+
+def _refuse_infinite(value: Any, name: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise RequestError(f"{name} should be a finite number and is {value}.")
+    if isinstance(value, list | tuple):
+        for item in value:
+            _refuse_infinite(item, name)
+    if isinstance(value, Mapping):
+        for item in value.values():
+            _refuse_infinite(item, name)

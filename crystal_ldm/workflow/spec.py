@@ -1,0 +1,303 @@
+"""The description of a sweep, and the jobs that it means.
+
+```yaml
+run_dir: runs/gaps            # optional; default: runs/ and the name of this file
+notebook: 04_sample           # one notebook ...
+parameters: {formula: SrTiO3, num_samples: 16}
+steps:                        # ... or, instead of the two lines above, a chain of notebooks
+  - notebook: 03_ldm
+    name: train               # optional; default: the notebook's name
+    parameters: {experiment: perov_5/ldm_null}
+  - notebook: 04_sample
+    parameters: {ldm_ckpt: "${train}/best.safetensors"}   # ${name}: that step's run directory
+grid:                         # optional; every combination is one job
+  cfg_scale: [1, 2, 3]        # a parameter that one step alone has, or step.parameter
+  04_sample.seed: [0, 1]
+workers: 2                    # jobs at a time; default 1
+threads: 1                    # of each job; default: cores / workers
+timeout_minutes: 60           # of each job; default: none
+dask: {cluster: local}        # optional engine, see `crystal_ldm.parallel.cluster`
+```
+
+Steps that a grid does not touch, and that come before those it touches, are run once for all.
+A job's directory is named by a hash of all that it depends on, so a changed grid never repeats
+or overwrites a finished job.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from crystal_ldm.errors import ConfigError, RunError, suggest
+from crystal_ldm.files import resolve_path
+from crystal_ldm.workflow.notebooks import find_notebook, parameter_names
+from crystal_ldm.workflow.yaml_data import read_yaml
+
+MAX_JOBS = 10_000
+
+_KEYS: dict[str, type | tuple[type, ...]] = {
+    "run_dir": str,
+    "notebook": str,
+    "parameters": dict,
+    "steps": list,
+    "grid": dict,
+    "workers": int,
+    "threads": int,
+    "timeout_minutes": (int, float),
+    "dask": dict,
+}
+_STEP_KEYS: dict[str, type | tuple[type, ...]] = {
+    "notebook": str,
+    "name": str,
+    "parameters": dict,
+}
+_KINDS = {str: "text", dict: "a mapping", list: "a list", int: "a number", bool: "true or false"}
+_REFERENCE = re.compile(r"\$\{([^}]*)\}")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One notebook of the chain."""
+
+    name: str
+    notebook: Path
+    parameters: dict[str, Any]
+    known: list[str]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One execution of a notebook.
+
+    Attributes:
+        name: of its directory.
+        directory: holds the executed notebook, its report, its artefacts, log and status.
+        notebook: the file to execute.
+        parameters: all of them, with `run_dir`.
+        needs: names of the jobs that must be finished before.
+    """
+
+    name: str
+    directory: Path
+    notebook: Path
+    parameters: dict[str, Any]
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A checked description and its jobs, each after those that it needs."""
+
+    directory: Path
+    jobs: list[Job]
+    workers: int = 1
+    threads: int | None = None
+    timeout: float | None = None
+    source: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+def read_sweep(source: Path | str | dict[str, Any]) -> Sweep:
+    """Read and check a sweep from a YAML file or from a mapping with the same keys.
+
+    Raises:
+        ConfigError: an unknown key or parameter (with a suggestion), a wrong type, a reference to
+            a step that does not come before.
+        RunError: there is no such notebook.
+    """
+    if isinstance(source, dict):
+        return _checked(source, "the sweep", "sweep")
+    content = read_yaml(source)
+    if not isinstance(content, dict):
+        raise ConfigError(f"'{source}' should be a mapping with the key 'notebook' or 'steps'.")
+    return _checked(content, f"'{source}'", Path(source).stem)
+
+
+def _checked(content: dict[str, Any], where: str, stem: str) -> Sweep:
+    check_keys(content, _KEYS, where)
+    for key in ("workers", "threads", "timeout_minutes"):
+        value = content.get(key, 1)
+        if not value > 0 or not math.isfinite(value):
+            raise ConfigError(f"{where}: {key} should be larger than zero and is {value}.")
+    steps = list(_steps(content, where))
+    grid = _grid(content.get("grid", {}), steps, where)
+    directory = resolve_path(content.get("run_dir") or f"runs/{stem}")
+    minutes = content.get("timeout_minutes")
+    return Sweep(
+        directory=directory,
+        jobs=_jobs(steps, grid, directory, where),
+        workers=content.get("workers", 1),
+        threads=content.get("threads"),
+        timeout=None if minutes is None else 60.0 * minutes,
+        source=content,
+    )
+
+
+def check_keys(content: dict[str, Any], known: dict[str, Any], where: str) -> None:
+    """Raise `ConfigError` for a key that is not among `known` (name: type) or of another type."""
+    for key, value in content.items():
+        if key not in known:
+            raise ConfigError(
+                f"{where}: unknown key '{key}'.{suggest(str(key), known)} "
+                f"The keys are: {', '.join(known)}."
+            )
+        kinds = known[key] if isinstance(known[key], tuple) else (known[key],)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            wanted = _KINDS[kinds[0]]
+            raise ConfigError(f"{where}: '{key}' should be {wanted} and is {value!r}.")
+
+
+def _steps(content: dict[str, Any], where: str) -> Iterator[Step]:
+    if ("notebook" in content) == ("steps" in content):
+        raise ConfigError(f"{where} needs either 'notebook' or 'steps'.")
+    if "steps" in content and "parameters" in content:
+        raise ConfigError(f"{where}: with 'steps', each step has its own 'parameters'.")
+    raw = content.get("steps") or [{k: content[k] for k in _STEP_KEYS if k in content}]
+    names: list[str] = []
+    for number, step in enumerate(raw, 1):
+        place = f"{where}, step {number}"
+        if not isinstance(step, dict) or not isinstance(step.get("notebook"), str):
+            raise ConfigError(f"{place} needs a 'notebook'.")
+        check_keys(step, _STEP_KEYS, place)
+        notebook = find_notebook(step["notebook"])
+        name = step.get("name", notebook.stem)
+        if not re.fullmatch(r"[\w-]+", name) or name in names:
+            raise ConfigError(
+                f"{place}: the name '{name}' should be letters, digits, - and _, and used once."
+            )
+        names.append(name)
+        known = parameter_names(notebook)
+        parameters = step.get("parameters", {})
+        for key in parameters:
+            _check_parameter(key, known, name, place)
+        yield Step(name, notebook, parameters, known)
+
+
+def _check_parameter(key: str, known: list[str], step: str, where: str) -> None:
+    if key == "run_dir":
+        raise ConfigError(f"{where}: run_dir of a job is chosen by the sweep; set the sweep's own.")
+    if key not in known:
+        raise ConfigError(
+            f"{where}: {step} has no parameter '{key}'.{suggest(key, known)} "
+            f"It has: {', '.join(known)}."
+        )
+
+
+def _grid(raw: dict[str, Any], steps: list[Step], where: str) -> list[tuple[str, str, list[Any]]]:
+    """Return (step, parameter, values) of each axis."""
+    axes = []
+    by_name = {step.name: step for step in steps}
+    for key, values in raw.items():
+        name, dot, parameter = key.rpartition(".")
+        if not dot:
+            having = [step.name for step in steps if key in step.known] or [steps[-1].name]
+            if len(having) > 1:
+                raise ConfigError(
+                    f"{where}: {' and '.join(having)} all have '{key}': write {having[0]}.{key}."
+                )
+            name = having[0]
+        if name not in by_name:
+            raise ConfigError(f"{where}: there is no step '{name}'.{suggest(name, by_name)}")
+        _check_parameter(parameter, by_name[name].known, name, f"{where}, grid")
+        if not isinstance(values, list) or not values:
+            raise ConfigError(f"{where}: '{key}' in the grid should be a list of values.")
+        axes.append((name, parameter, values))
+    if math.prod(len(values) for _, _, values in axes) > MAX_JOBS:
+        raise ConfigError(f"{where}: the grid has more than {MAX_JOBS} points.")
+    return axes
+
+
+def _jobs(
+    steps: list[Step], grid: list[tuple[str, str, list[Any]]], directory: Path, where: str
+) -> list[Job]:
+    jobs: dict[str, Job] = {}
+    for point in itertools.product(*(values for _, _, values in grid)):
+        before: dict[str, Job] = {}
+        for step in steps:
+            chosen = {
+                parameter: value
+                for (name, parameter, _), value in zip(grid, point, strict=True)
+                if name == step.name
+            }
+            parameters = _resolved({**step.parameters, **chosen}, before, f"{where}, {step.name}")
+            name = _job_name(step, parameters, chosen, list(before.values()))
+            job = Job(
+                name=name,
+                directory=directory / name,
+                notebook=step.notebook,
+                parameters={**_placed(parameters, directory), "run_dir": str(directory / name)},
+                needs=tuple(job.name for job in before.values()),
+            )
+            jobs[name] = before[step.name] = job
+    return list(jobs.values())
+
+
+def _resolved(value: Any, before: dict[str, Job], where: str) -> Any:
+    """Replace `${step}` by `${name of its job}`."""
+    if isinstance(value, dict):
+        return {key: _resolved(item, before, where) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_resolved(item, before, where) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def name(match: re.Match[str]) -> str:
+        if match[1] not in before:
+            raise ConfigError(
+                f"{where}: ${{{match[1]}}} is not a step that comes before."
+                f"{suggest(match[1], before)}"
+            )
+        return f"${{{before[match[1]].name}}}"
+
+    return _REFERENCE.sub(name, value)
+
+
+def _placed(value: Any, directory: Path) -> Any:
+    """Replace `${name of a job}` by its directory."""
+    if isinstance(value, dict):
+        return {key: _placed(item, directory) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_placed(item, directory) for item in value]
+    if isinstance(value, str):
+        return _REFERENCE.sub(lambda match: str(directory / match[1]), value)
+    return value
+
+
+def _job_name(
+    step: Step, parameters: dict[str, Any], chosen: dict[str, Any], before: list[Job]
+) -> str:
+    """Return `step-labels-hash`; the hash covers all that the job depends on but where it lies."""
+    try:
+        content = [step.notebook.stem, step.name, parameters, [job.name for job in before]]
+        text = json.dumps(content, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"The parameters of {step.name} are not plain data ({error}).") from error
+    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+    label = "-".join(f"{key}_{value}" for key, value in chosen.items())
+    label = re.sub(r"[^\w.+-]+", "_", label, flags=re.ASCII).strip("_")[:60]
+    return "-".join(part for part in (step.name, label, digest) if part)
+
+
+def single_job(notebook: str, parameters: dict[str, Any], directory: Path) -> Job:
+    """Return the job that executes one notebook in `directory`.
+
+    Raises:
+        ConfigError: an unknown parameter.
+        RunError: there is no such notebook.
+    """
+    path = find_notebook(notebook)
+    known = parameter_names(path)
+    for key in parameters:
+        _check_parameter(key, known, path.stem, path.stem)
+    try:
+        plain = json.loads(json.dumps(parameters, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise RunError(f"The parameters of {path.stem} are not plain data ({error}).") from error
+    return Job(directory.name, directory, path, {**plain, "run_dir": str(directory)})

@@ -1,0 +1,194 @@
+"""A request that is split over workers gives the crystals of one process, whatever dies."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from ase.io import read
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.errors import ConfigError, RequestError, RunError
+from crystal_ldm.evaluate import evaluate
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.nn.checkpoints import save_safetensors
+from crystal_ldm.runs.generate import generate, load_model
+from crystal_ldm.runs.split.pieces import PIECES, split_request
+from crystal_ldm.workflow import run_request, sample_in_parallel
+from crystal_ldm.workflow.__main__ import main
+
+OPTIONS = {"sampling_steps": 2, "seed": 3, "cfg_scale": 1.5}
+FORMULAS = ["SrTiO3", "NaCl", "Na?"]
+
+
+@pytest.fixture(scope="module")
+def model(tiny_ldm: LDMModule, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    save_safetensors(tiny_ldm, path, half=False)
+    return str(path)
+
+
+def a_request() -> CrystalBatch:
+    return CrystalBatch.from_formulas(FORMULAS, band_gap=[2.0, None, (1.0, 3.0)])
+
+
+def crystals(run: Path) -> dict[tuple[int, int], Any]:
+    """Return (row, number) -> atoms of a run, whose table and frames must agree."""
+    with (run / "table.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    frames = {atoms.info["id"]: atoms for atoms in read(run / "crystals.extxyz", index=":")}
+    assert set(frames) == {row["id"] for row in rows} and len(frames) == len(rows)
+    assert {file.stem for file in run.glob("cif/*")} == set(frames)
+    return {(int(row["row"]), int(row["number"])): frames[row["id"]] for row in rows}
+
+
+def same(one: dict[tuple[int, int], Any], other: dict[tuple[int, int], Any]) -> bool:
+    return one.keys() == other.keys() and all(
+        a.symbols.get_chemical_formula("reduce")
+        == other[key].symbols.get_chemical_formula("reduce")
+        and np.allclose(a.cell, other[key].cell, rtol=1e-4, atol=1e-4)
+        and np.allclose(a.positions, other[key].positions, atol=1e-3)
+        for key, a in one.items()
+    )
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.integers(0, 5), st.integers(1, 40))
+def test_pieces_hold_each_crystal_once(rows: int, numbers: int, offset: int, size: int) -> None:
+    pieces = split_request(rows, numbers, offset, size)
+    assert len({piece.name for piece in pieces}) == len(pieces)
+    assert max(piece.rows * piece.numbers for piece in pieces) <= max(size, 1)
+    held = Counter(
+        (row, number)
+        for row in range(rows)
+        for number in range(offset, offset + numbers)
+        for piece in pieces
+        if piece.holds(row, number)
+    )
+    assert set(held.values()) == {1} and len(held) == rows * numbers
+    assert sum(piece.rows * piece.numbers for piece in pieces) == rows * numbers
+
+
+def test_two_processes_and_dask_give_the_crystals_of_one(model: str, tmp_path: Path) -> None:
+    from distributed import Client, LocalCluster
+
+    (tmp_path / "one").mkdir()
+    generate(load_model(model), a_request(), tmp_path / "one", 5, progress=False, **OPTIONS)
+    run: dict[str, Any] = {"ldm_ckpt": model, "piece_size": 2, "progress": False, **OPTIONS}
+    two = sample_in_parallel(a_request(), 5, tmp_path / "two", workers=2, **run)
+    assert same(crystals(tmp_path / "one"), crystals(two))
+    assert not (two / PIECES).exists()
+    assert (two / "recipe.json").read_text() == (tmp_path / "one" / "recipe.json").read_text()
+
+    options = {"threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0}
+    with LocalCluster(n_workers=2, **options) as cluster, Client(cluster) as client:
+        dask = sample_in_parallel(a_request(), 5, tmp_path / "dask", client=client, **run)
+        judged = evaluate(dask, metrics=["validity", "uniqueness"], client=client)
+    for name in ("table.csv", "crystals.extxyz"):  # the same bytes for any number of workers
+        assert (dask / name).read_bytes() == (two / name).read_bytes()
+    here = evaluate(two, metrics=["validity", "uniqueness"], workers=1)
+    assert judged.table.equals(here.table) and len(here.table) == 15
+
+    # The notebook's way goes on with such a run, and the other way round.
+    more = generate(load_model(model), a_request(), two, 5, progress=False, **OPTIONS)
+    assert len(more.rows) == 15
+    text = (two / "table.csv").read_text()
+    (two / "table.csv").write_text(text[: int(0.6 * len(text))])
+    sample_in_parallel(a_request(), 5, two, workers=1, **run)
+    assert same(crystals(tmp_path / "one"), crystals(two))
+
+
+def test_a_worker_and_then_the_whole_run_are_killed(
+    model: str,
+    tmp_path: Path,
+    python: Callable[..., subprocess.Popen[str]],
+    until: Callable[..., None],
+    record_property: Callable[[str, object], None],
+) -> None:
+    run = tmp_path / "run"
+    how = {"ldm_ckpt": model, "piece_size": 4, "sampling_steps": 30, "seed": 3}
+    code = f"""
+        from crystal_ldm.crystals import CrystalBatch
+        from crystal_ldm.workflow import sample_in_parallel
+        request = CrystalBatch.from_formulas({FORMULAS!r})
+        sample_in_parallel(request, 80, {str(run)!r}, workers=2, **{how!r})
+    """
+
+    def finished() -> list[Path]:
+        return [p for p in run.glob(f"{PIECES}/0*") if p.suffix != ".part"]
+
+    process = python(code)
+    until(lambda: len(finished()) >= 1 or process.poll() is not None, 300)
+    worker = psutil.Process(process.pid).children()[0]
+    worker.kill()
+    psutil.wait_procs([worker], timeout=20)
+    before = len(finished())
+    until(lambda: len(finished()) >= before + 4 or process.poll() is not None, 300)
+    assert process.poll() is None, process.communicate()[1]
+    workers = psutil.Process(process.pid).children()
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert not alive  # nothing of it keeps on writing
+    # What a kill in the middle of writing leaves: a piece whose files end anywhere.
+    wreck = finished()[-1].rename(finished()[-1].with_suffix(".part"))
+    for name in ("table.csv", "crystals.extxyz"):
+        text = (wreck / name).read_text()
+        (wreck / name).write_text(text[: int(0.7 * len(text))])
+    kept = {file.name: file.read_bytes() for p in finished() for file in p.glob("cif/*.cif")}
+    assert 16 <= len(kept) < 240 and not (run / "table.csv").exists()
+
+    request = CrystalBatch.from_formulas(FORMULAS)
+    with pytest.raises(RunError, match="another recipe"):
+        sample_in_parallel(request, 79, run, progress=False, **how)
+    sample_in_parallel(request, 80, run, workers=1, progress=False, **how)
+    made = crystals(run)
+    lost = sum((run / "cif" / name).read_bytes() != data for name, data in kept.items())
+    record_property("crystals_finished", len(kept))
+    record_property("crystals_lost", lost)
+    assert lost == 0 and len(made) == 240
+    again = sample_in_parallel(request, 80, run, workers=1, progress=False, **how)
+    assert crystals(again).keys() == made.keys()
+
+
+def test_a_request_file(model: str, clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = clone / "many.yaml"
+    text = f"""
+        ldm_ckpt: {model}
+        formula: [NaCl, "Na?"]
+        conditions: {{band_gap: [1, 3]}}
+        forbidden: [Sr]
+        num_samples: 2
+        sampling: {{sampling_steps: 2, seed: 3}}
+        piece_size: 2
+        """
+    file.write_text(text)
+    assert main(["sample", str(file), "--workers", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(clone / "runs" / "many")
+    made = crystals(clone / "runs" / "many")
+    assert set(made) == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    assert not any("Sr" in atoms.symbols for atoms in made.values())
+
+    wrong = {
+        "Did you mean 'num_samples'": {"num_sample": 3, "num_samples": 3},
+        "the key 'num_samples'": {"formula": "NaCl"},
+        "'p1_cif' should be true or false": {"num_samples": 3, "p1_cif": 1},
+        "'num_samples' should be a number": {"num_samples": True},
+        "'wanted' does not belong": {"num_samples": 1, "sampling": {"wanted": 1}},
+        "no option 'sed'. Did you mean 'seed'": {"num_samples": 1, "sampling": {"sed": 1}},
+        "workers should be at least 1": {"num_samples": 1, "workers": 0},
+        "piece_size must be": {"num_samples": 1, "piece_size": 0},
+        "no cluster 'slum'. Did you mean 'slurm'": {"num_samples": 1, "dask": {"cluster": "slum"}},
+    }
+    for told, content in wrong.items():
+        with pytest.raises((ConfigError, RequestError), match=told):
+            run_request({"ldm_ckpt": model, "run_dir": str(clone / "x"), **content}, progress=False)
+    assert not (clone / "x").exists()

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crystal_ldm.errors import CrystalLDMError, RequestError
+from crystal_ldm.workflow.host import read_command
+from crystal_ldm.workflow.parameters import (
+    as_flag,
+    as_formula,
+    as_formulas,
+    as_integer,
+    as_mapping,
+    as_number,
+    as_overrides,
+    as_symbols,
+    as_text,
+    as_value,
+    check_parameters,
+)
+
+RIGHT: list[tuple[Any, Any, Any]] = [
+    (as_text, None, ""),
+    (as_text, " runs/a ", "runs/a"),
+    (as_text, 2024, "2024"),
+    (as_formula, "InF", "InF"),
+    (as_formula, "", ""),
+    (as_formulas, ["SrTiO3", "NO"], ["SrTiO3", "NO"]),
+    (as_formulas, "[SrTiO3, 'NaCl']", ["SrTiO3", "NaCl"]),
+    (as_symbols, "Sr, Ti O", ["Sr", "Ti", "O"]),
+    (as_symbols, None, []),
+    (as_symbols, ["N", "O"], ["N", "O"]),
+    (as_number, "2", 2.0),
+    (as_integer, 3.0, 3),
+    (as_flag, "true", True),
+    (as_flag, 0, False),
+    (as_value, "[1.0, 2]", [1.0, 2]),
+    (as_value, "", None),
+    (as_value, "None", None),
+    (as_value, "fcc", "fcc"),
+    (as_value, "{band_gap: [1, 2], site: fcc}", {"band_gap": [1, 2], "site": "fcc"}),
+    (as_mapping, '{"band_gap": 2, "x": null}', {"band_gap": 2, "x": None}),
+    (as_mapping, None, {}),
+    (as_overrides, "a.b=1 c=[2,3]", ["a.b=1", "c=[2,3]"]),
+    (as_overrides, "['a=1']", ["a=1"]),
+]
+WRONG: list[tuple[Any, Any, str]] = [
+    (as_text, False, "put quotes around it"),
+    (as_text, [1], "should be text"),
+    (as_formula, 5, "-r x FORMULA"),
+    (as_formula, False, "in YAML put quotes"),
+    (as_formulas, ["SrTiO3", False], r"x\[1\] arrived as False"),
+    (as_symbols, [False, "O"], "put quotes around each"),
+    (as_number, "wide", "should be a number"),
+    (as_number, True, "should be a number"),
+    (as_number, float("nan"), "should be a number"),
+    (as_integer, 1.5, "whole number"),
+    (as_flag, "maybe", "true or false"),
+    (as_value, "[1, 2", "not a list or mapping"),
+    (as_value, [1.0, float("inf")], "finite"),
+    (as_mapping, "2.0", "should be a mapping"),
+    (as_overrides, [1], "list of 'key=value'"),
+]
+
+
+@pytest.mark.parametrize(("function", "value", "wanted"), RIGHT)
+def test_values_as_they_were_meant(function: Any, value: Any, wanted: Any) -> None:
+    assert function(value, "x") == wanted
+
+
+@pytest.mark.parametrize(("function", "value", "told"), WRONG)
+def test_wrong_values_say_how_to_write_them(function: Any, value: Any, told: str) -> None:
+    with pytest.raises(RequestError, match=told):
+        function(value, "x")
+
+
+def test_a_number_that_was_a_formula_is_said_aloud() -> None:
+    with pytest.warns(UserWarning, match="read as InF"):
+        assert as_formula(float("inf")) == "InF"
+    with pytest.warns(UserWarning, match="-r formula NaN"):
+        assert as_formula(float("nan")) == "NaN"
+    with pytest.raises(RequestError):
+        as_formula(float("-inf"))
+
+
+def test_papermills_command_line_is_read_as_papermill_reads_it(tmp_path: Path) -> None:
+    words = ["--cwd", "x", "in.ipynb", "-p", "formula", "INF", "sub/out.ipynb", "-k", "python3"]
+    host = read_command([*words, "-p", "seed", "1", "--log-output", "-r", "seed", "2"], tmp_path)
+    assert host.typed == {"formula": "INF", "seed": "2"}
+    assert host.output == tmp_path / "sub" / "out.ipynb"
+    assert read_command(["in.ipynb", "-", "-p", "broken"], tmp_path).output is None
+
+
+CELL = """
+from crystal_ldm.workflow.host import current_notebook
+from crystal_ldm.workflow.parameters import *
+check_parameters(globals(), "typed")
+print([as_formula(f1, "f1"), as_formula(f2, "f2"), as_formula(f3, "f3"), as_formula(f4, "f4")])
+print(as_value(band_gap, "band_gap"), as_text(run_dir, "run_dir"), as_mapping(scales, "scales"))
+print(current_notebook())
+"""
+
+
+def papermill(clone: Path, *words: str) -> tuple[subprocess.CompletedProcess[str], str]:
+    command = [sys.executable, "-m", "papermill", "notebooks/typed.ipynb", "out.ipynb", *words]
+    done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False)
+    cells = nbformat.read(clone / "out.ipynb", as_version=4).cells
+    return done, "".join(o.get("text", "") for o in cells[-1].outputs)
+
+
+def test_formulas_survive_the_real_papermill(clone: Path, make_notebook: Any) -> None:
+    make_notebook(
+        "typed", "f1 = f2 = f3 = f4 = ''\nf1=''\nband_gap=None\nrun_dir=''\nscales={}", CELL
+    )
+    words = [
+        "-p",
+        "f1",
+        "InF",
+        "-p",
+        "f2",
+        "INF",
+        "-p",
+        "f3",
+        "NaN",
+        "-p",
+        "f4",
+        "NO",
+        "-p",
+        "run_dir",
+        "2_024",
+    ]
+    words += ["-p", "band_gap", "[1.0, 2.0]", "-r", "scales", "{band_gap: 3}"]
+    done, printed = papermill(clone, *words)
+    assert done.returncode == 0, done.stderr
+    lines = printed.splitlines()
+    assert lines[0] == "['InF', 'INF', 'NaN', 'NO']"
+    assert lines[1] == "[1.0, 2.0] 2_024 {'band_gap': 3}"
+    assert lines[2] == str(clone / "out.ipynb")
+
+    done, _ = papermill(clone, "-p", "bandgap", "2")
+    assert done.returncode == 1
+    assert "The notebook has no parameter 'bandgap'. Did you mean 'band_gap'?" in done.stderr
+
+
+def test_only_injected_cells_are_checked() -> None:
+    namespace = {"In": ["", "x = 1", "# Parameters\nformula = 'a'\nrun_dir: str = 'b'"]}
+    check_parameters(namespace, ["formula", "run_dir"])
+    with pytest.raises(RequestError, match="no parameter 'run_dir'"):
+        check_parameters(namespace, ["formula"])
+    check_parameters({}, ["formula"])
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from([function for function, *_ in RIGHT]), VALUES)
+@pytest.mark.filterwarnings("ignore:x arrived as the number")
+def test_any_value_raises_documented_errors_only(function: Any, value: Any) -> None:
+    try:
+        function(value, "x")
+    except CrystalLDMError as error:
+        assert isinstance(error, RequestError)
