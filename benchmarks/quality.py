@@ -1,25 +1,25 @@
 """Quality of a trained model: the commands behind the model card's figures.
 
 On held-out crystals (--part, default test):
-    python benchmarks/quality.py reconstruction --dataset oqmd_icsd
-    python benchmarks/quality.py tolerance --dataset oqmd_icsd
-    python benchmarks/quality.py formula --dataset oqmd_icsd --num 1000
-    python benchmarks/quality.py prediction --dataset oqmd_icsd --num 200 --k 20
-    python benchmarks/quality.py prediction --dataset mp_20 --data-dir DIR --part all \\
+    python -m benchmarks.quality reconstruction --dataset oqmd_icsd
+    python -m benchmarks.quality tolerance --dataset oqmd_icsd
+    python -m benchmarks.quality formula --dataset oqmd_icsd --num 1000
+    python -m benchmarks.quality prediction --dataset oqmd_icsd --num 200 --k 20
+    python -m benchmarks.quality prediction --dataset mp_20 --data-dir DIR --part all \\
         --unseen oqmd_icsd
-    python benchmarks/quality.py steps --dataset oqmd_icsd --num 500
-    python benchmarks/quality.py judges --dataset oqmd_icsd
+    python -m benchmarks.quality steps --dataset oqmd_icsd --num 500
+    python -m benchmarks.quality judges --dataset oqmd_icsd
 
 On generated crystals:
-    python benchmarks/quality.py denovo --num 2000
-    python benchmarks/quality.py calibration --num 200 --targets 2 3 --scales 4 \\
+    python -m benchmarks.quality denovo --num 2000
+    python -m benchmarks.quality calibration --num 200 --targets 2 3 --scales 4 \\
         --band-gap-tolerance 0.3 --max-attempts 20
-    python benchmarks/quality.py agreement --num 200 --scales 0 1 2 4 --step-counts 5 10 20
-    python benchmarks/quality.py evaluation --num 2000 --k 4 --check 200
-    python benchmarks/quality.py stability --num 100 --workers 2
+    python -m benchmarks.quality agreement --num 200 --scales 0 1 2 4 --step-counts 5 10 20
+    python -m benchmarks.quality evaluation --num 2000 --k 4 --check 200
+    python -m benchmarks.quality stability --num 100 --workers 2
 
 On the data set itself, which no model has part in:
-    python benchmarks/quality.py identity --part train --num 20000 --check 500
+    python -m benchmarks.quality identity --part train --num 20000 --check 500
 
 Each prints a table; `--json FILE` also writes it. `--model` is a shipped model's name or a file.
 """
