@@ -13,7 +13,7 @@ On held-out crystals (--part, default test):
 On generated crystals:
     python -m benchmarks.quality denovo --num 2000
     python -m benchmarks.quality calibration --num 200 --targets 2 3 --scales 4 \\
-        --band-gap-tolerance 0.3 --max-attempts 20
+        --filters.band-gap-within.tolerance 0.3 --attempts 20
     python -m benchmarks.quality agreement --num 200 --scales 0 1 2 4 --step-counts 5 10 20
     python -m benchmarks.quality evaluation --num 2000 --k 4 --check 200
     python -m benchmarks.quality stability --num 100 --workers 2

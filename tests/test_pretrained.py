@@ -28,7 +28,7 @@ def test_what_is_shipped_is_small_and_described() -> None:
         file = model_file(name)
         assert file.stat().st_size <= 25e6
         card = file.with_suffix(".md").read_text(encoding="utf-8")
-        assert "benchmarks/quality.py" in card
+        assert "benchmarks.quality" in card
 
 
 def test_the_model_knows_what_it_can_do(ldm: LDMModule) -> None:
