@@ -13,7 +13,6 @@ import typing
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, BeforeValidator, ValidationError
 from pydantic_core import PydanticCustomError
 
@@ -49,25 +48,24 @@ Whole = Annotated[int, BeforeValidator(_whole)]
 """A whole number; 2.0 is one."""
 
 
-def sentence(model: type[BaseModel], error: ValidationError, subject: str = "") -> str:
+def sentence(model: type[BaseModel], error: ValidationError, noun: str = "field") -> str:
     """Return in one sentence what is wrong with the first wrong value of a pydantic model.
 
     Args:
         model: the class whose values were checked.
         error: what pydantic raised.
-        subject: what has the fields, in a sentence: "there is no `field` of `subject`"; empty: the
-            name of the class.
+        noun: what a reader calls the model's fields: "key", "threshold".
     """
     first = error.errors()[0]
-    names = list(model.model_fields)
+    names = [field.alias or name for name, field in model.model_fields.items()]
     name = str(first["loc"][0]) if first["loc"] else ""
     if first["type"] == "extra_forbidden":
         return (
-            f"{subject or model.__name__} has no '{name}'.{suggest(name, names)} "
+            f"There is no {noun} '{name}'.{suggest(name, names)} "
             f"There are: {', '.join(names) or 'none'}."
         )
     if first["type"] == "missing":
-        return f"{subject or model.__name__} needs '{name}'."
+        return f"The {noun} '{name}' is missing."
     if first["type"] in ("value_error", "assertion_error"):
         return str(first["ctx"]["error"])
     field = model.model_fields[name]
@@ -88,7 +86,7 @@ def describe_type(annotation: Any, metadata: Sequence[Any] = ()) -> str:
     if origin is typing.Literal:
         return f"one of {', '.join(map(str, inner))}"
     if origin in (tuple, list) and inner:
-        return f"a list, each {describe_type(inner[0], metadata)}"
+        return f"a list, each item {describe_type(inner[0], metadata)}"
     words = {
         float: "a number",
         int: "a whole number",
@@ -111,17 +109,14 @@ def short(value: Any) -> str:
 
 
 def _bounds(metadata: Sequence[Any]) -> str:
-    found = {type(bound): bound for bound in metadata if isinstance(bound, Ge | Gt | Le | Lt)}
-    low = found.get(Ge) or found.get(Gt)
-    high = found.get(Le) or found.get(Lt)
-    if isinstance(low, Ge) and isinstance(high, Le):
-        return f" from {low.ge} to {high.le}"
-    words = []
-    if low is not None:
-        words.append(f"of at least {low.ge}" if isinstance(low, Ge) else f"above {low.gt}")
-    if high is not None:
-        words.append(f"of at most {high.le}" if isinstance(high, Le) else f"below {high.lt}")
-    return f" {' and '.join(words)}" if words else ""
+    limits: dict[str, Any] = {}
+    for item in metadata:  # annotated_types' Ge, Gt, Le, Lt and Interval
+        limits |= {k: getattr(item, k) for k in ("ge", "gt", "le", "lt") if hasattr(item, k)}
+    if "ge" in limits and "le" in limits:
+        return f" from {limits['ge']} to {limits['le']}"
+    words = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
+    parts = [f"{words[key]} {value}" for key, value in limits.items() if value is not None]
+    return f" {' and '.join(parts)}" if parts else ""
 
 
 def _options(annotation: Any) -> list[Any]:

@@ -62,10 +62,10 @@ def test_what_is_no_whole_number_is_refused(wrong: object) -> None:
         ({"scale": 0}, "scale must be a number above 0, not 0"),
         ({"limit": "x"}, "limit must be a number or None, not 'x'."),
         ({"kind": "dim"}, "kind must be one of ddim, ddpm, not 'dim'. Did you mean 'ddim'?"),
-        ({"stepz": 1}, "The solver has no 'stepz'. Did you mean 'steps'?"),
+        ({"stepz": 1}, "There is no option 'stepz'. Did you mean 'steps'?"),
     ],
 )
 def test_an_error_is_one_sentence(values: dict[str, object], expected: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Some(**values)
-    assert sentence(Some, caught.value, "The solver").startswith(expected)
+    assert sentence(Some, caught.value, "option").startswith(expected)

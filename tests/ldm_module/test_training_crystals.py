@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from crystal_ldm.sampling.options import SamplingOptions
+from crystal_ldm.sampling.prototypes.search import TemplateSearch
 from pymatgen.core import Structure
 
 from crystal_ldm.crystals import CrystalBatch
@@ -19,8 +21,6 @@ from crystal_ldm.ldm_module.training_crystals import TrainingCrystals
 from crystal_ldm.nn.checkpoints import Checkpoint, load_module, save_safetensors
 from crystal_ldm.pretrained import load_pretrained
 from crystal_ldm.recipe import from_recipe, write_recipe
-from crystal_ldm.sampling.options import SamplingOptions
-from crystal_ldm.sampling.prototypes.search import TemplateSearch
 from crystal_ldm.sampling.result import SampleResult
 from tests.conftest import make_tiny_ldm
 
