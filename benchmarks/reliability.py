@@ -87,7 +87,8 @@ def sweep_seconds(folder: Path, workers: int) -> float:
 SAMPLE = """
 import sys, time
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.runs.generate import generate, load_model
+from crystal_ldm.pretrained import load_model
+from crystal_ldm.runs.generate import generate
 formula, run, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
 ldm = load_model()
 request = CrystalBatch.from_formulas([formula]) if formula else None

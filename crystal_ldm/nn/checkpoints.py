@@ -36,11 +36,15 @@ class Checkpoint:
     def read(cls, path: str | Path) -> Checkpoint:
         """Read a Lightning `.ckpt` (tensors and plain data only) or a `.safetensors` file.
 
+        Args:
+            path: the file, or a run directory of notebook 02_vae or 03_ldm.
+
         Raises:
             CheckpointError: if the file is missing, cut short, holds more than data, or was not
                 written by this project.
         """
         path = Path(path).expanduser()
+        path = path / "model.safetensors" if path.is_dir() else path
         if not path.is_file():
             raise CheckpointError(f"There is no checkpoint {path}; check `ldm_ckpt` or `vae_ckpt`.")
         metadata, state = (

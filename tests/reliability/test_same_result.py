@@ -139,7 +139,7 @@ def test_another_process(
         import json, sys, torch
         sys.path.insert(0, {str(tmp_path)!r})
         import here
-        from crystal_ldm.runs.generate import load_model
+        from crystal_ldm.pretrained import load_model
         torch.set_num_threads(2)
         torch.manual_seed(12345)  # what a user's own program does must not matter
         ldm = load_model({str(tmp_path / "model.safetensors")!r})
