@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import time
 import warnings
 from pathlib import Path
@@ -176,9 +177,10 @@ def _has(device: torch.device) -> bool:
 def _note_mps() -> None:
     """Say once that not everything runs on MPS, instead of PyTorch's warning for each operation."""
     warnings.filterwarnings("ignore", message=".*is not currently supported on the MPS backend.*")
-    warnings.warn(
-        "The model runs on MPS in float32; what MPS lacks is computed on the CPU.", stacklevel=3
-    )
+    lacks = "what MPS lacks is computed on the CPU."
+    if os.environ.get("PYTORCH_ENABLE_MPS_FALLBACK") != "1":  # read when torch is imported
+        lacks = "for what MPS lacks to be computed on the CPU, import crystal_ldm before torch."
+    warnings.warn(f"The model runs on MPS in float32; {lacks}", stacklevel=3)
 
 
 @functools.cache

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 OnBatch = Callable[["SampleResult", list[dict[str, Any]]], None]
 
 
-def load_model(ldm_ckpt: str | Path = "", device: str = "cpu") -> LDMModule:
+def load_model(ldm_ckpt: str | Path = "", device: str = "auto") -> LDMModule:
     """Load a model: a shipped one by name (empty: the default), or from a file or run directory.
 
     Raises:
