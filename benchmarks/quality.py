@@ -32,13 +32,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from crystal_ldm.sampling.options import (
-    DEFAULT_ATTEMPTS,
-    DEFAULT_MIN_DISTANCE,
-    DEFAULT_STEPS,
-    DEFAULT_TEMPLATES,
-)
-
 from benchmarks.quality_commands.calibration import agreement, calibration, judges
 from benchmarks.quality_commands.evaluation import evaluation, identity
 from benchmarks.quality_commands.model import (
