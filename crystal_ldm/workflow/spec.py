@@ -38,7 +38,8 @@ from typing import Any
 
 from crystal_ldm.errors import ConfigError, RunError, suggest
 from crystal_ldm.files import resolve_path
-from crystal_ldm.workflow.notebooks import find_notebook, parameter_names
+from crystal_ldm.workflow.declared import parameter_names
+from crystal_ldm.workflow.notebooks import find_notebook
 from crystal_ldm.workflow.yaml_data import read_yaml
 
 MAX_JOBS = 10_000
