@@ -14,7 +14,8 @@ from crystal_ldm.errors import RequestError
 from crystal_ldm.runs.writer import ResultWriter
 
 if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule, SampleResult
+    from crystal_ldm.ldm_module import LDMModule
+    from crystal_ldm.sampling import SampleResult
 
 OnBatch = Callable[["SampleResult", list[dict[str, Any]]], None]
 

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import CheckpointError, CrystalLDMError, DataError
-from crystal_ldm.ldm_module import LDMModule, SampleResult
+from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.recipe import embed_recipe, from_recipe, make_recipe, read_recipe, write_recipe
+from crystal_ldm.sampling import SampleResult
 
 SAMPLING = {"num_samples": 8, "seed": 3, "sampler": "ddim", "cfg_scale": {"band_gap": 2.0}}
 

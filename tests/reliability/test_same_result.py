@@ -20,10 +20,11 @@ import pytest
 import torch
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.ldm_module import LDMModule, SampleResult
+from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.recipe import from_recipe
 from crystal_ldm.runs.generate import generate
+from crystal_ldm.sampling import SampleResult
 
 STORED = Path(__file__).with_name("fingerprints.json")
 TOLERANCE = 1e-3  # Å for lattices; fractions of the cell for coordinates

@@ -15,7 +15,8 @@ from crystal_ldm.widgets.panels.models import ModelPicker
 
 if TYPE_CHECKING:
     from crystal_ldm.crystals import CrystalBatch
-    from crystal_ldm.ldm_module import LDMModule, SampleResult
+    from crystal_ldm.ldm_module import LDMModule
+    from crystal_ldm.sampling import SampleResult
 
 FIRST = 4
 """Crystals made before all others, so that something is on screen soon."""

@@ -97,14 +97,14 @@ def sample_in_parallel(
     """
     from crystal_ldm.runs.generate import load_model
     from crystal_ldm.runs.writer import ResultWriter
-    from crystal_ldm.sampling.options import SamplingOptions
+    from crystal_ldm.sampling import SamplingSettings
 
     size: Any = piece_size  # it may come from a file
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
         raise RequestError(f"piece_size must be a whole number of at least 1, not {size!r}.")
     if options.get("trajectory"):
         raise RequestError("A request that is split over workers keeps no trajectory.")
-    how = SamplingOptions.make(options).to_dict()
+    how = SamplingSettings.make(options).to_dict()
     ldm = load_model(ldm_ckpt)
     ldm.iter_sample(request, num_samples, **options)  # checks all of it and computes nothing
     content = {
