@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from crystal_ldm.sampling.options import SamplingOptions
-from crystal_ldm.sampling.prototypes.search import TemplateSearch
 from pymatgen.core import Structure
 
 from crystal_ldm.crystals import CrystalBatch

@@ -34,8 +34,8 @@ from crystal_ldm.runs.split.request_file import run_request
 from crystal_ldm.runs.writer import ResultWriter
 from crystal_ldm.training import read_metrics
 from crystal_ldm.workflow import parameters as given_as
+from crystal_ldm.workflow.declared import parameter_names
 from crystal_ldm.workflow.job import job_status
-from crystal_ldm.workflow.notebooks import parameter_names
 
 # Numbers stay small: a request for a million crystals is no bad input, it only takes long.
 SCALARS = (
