@@ -20,7 +20,7 @@ _HOMES = {
     "Thresholds": "report",
     "csp_metrics": "matching",
     "match_pairs": "matching",
-    "read_crystals": "inputs",
+    "read_crystals": "api",
 }
 
 __all__ = [
