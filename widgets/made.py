@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-    from crystal_ldm.ldm_module import LDMModule, SampleResult, TrajectoryFrame
+    from crystal_ldm.ldm_module import LDMModule
+    from crystal_ldm.sampling import SampleResult, TrajectoryFrame
 
 
 @dataclass

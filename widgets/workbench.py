@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from crystal_ldm.crystals import CrystalBatch
-    from crystal_ldm.ldm_module import LDMModule, SampleResult
+    from crystal_ldm.ldm_module import LDMModule
+    from crystal_ldm.sampling import SampleResult
 
 TABS = ("Crystals", "Trajectory", "Compare", "Vary", "Grid", "Code and files")
 

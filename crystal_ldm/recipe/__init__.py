@@ -1,7 +1,6 @@
 """Recipes: what a set of generated crystals depends on, and the same crystals from it again."""
 
 from crystal_ldm.recipe.content import (
-    BEFORE_OPTIONS,
     check_recipe,
     embed_recipe,
     from_recipe,
@@ -12,7 +11,6 @@ from crystal_ldm.recipe.content import (
 )
 
 __all__ = [
-    "BEFORE_OPTIONS",
     "check_recipe",
     "embed_recipe",
     "from_recipe",

@@ -4,13 +4,13 @@ A recipe has these keys:
 
 | key | value |
 |---|---|
-| `format` | version of this layout, 1 |
+| `format` | version of this layout, 2; in 1 `sampling` was flat (`recipe.format_1`) |
 | `model` | name of the shipped model, or path of the checkpoint |
 | `model_hash` | hash of its weights and configuration |
 | `data_hash` | hash of the data set that it was trained on |
 | `known_hash` | hash of the training crystals in its file, where options use them |
 | `request` | `CrystalBatch.to_request()`; null: de novo |
-| `sampling` | keyword arguments of `LDMModule.sample` (sampler, steps, scales, seed, ...) |
+| `sampling` | `num_samples` and `SamplingSettings.to_dict()` |
 | `versions` | of crystal_ldm, torch, numpy, pymatgen |
 | `row`, `number` | in the CIF of one crystal: its row of the request and its number in that row |
 
@@ -19,7 +19,6 @@ It is stored as `recipe.json` of a run and, as the data item `_crystal_ldm_recip
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import warnings
 from collections.abc import Mapping
@@ -30,12 +29,14 @@ from typing import TYPE_CHECKING, Any
 from crystal_ldm.errors import CheckpointError, DataError, RequestError, suggest
 from crystal_ldm.files.atomic import atomic_write_json
 from crystal_ldm.recipe.files import MAX_BYTES, cif_text, recipe_text
+from crystal_ldm.recipe.format_1 import settings_of_format_1
 
 if TYPE_CHECKING:
     from crystal_ldm.crystals import CrystalBatch
-    from crystal_ldm.ldm_module import LDMModule, SampleResult
+    from crystal_ldm.ldm_module import LDMModule
+    from crystal_ldm.sampling.result import SampleResult
 
-FORMAT = 1
+FORMAT = 2
 
 _REQUIRED: dict[str, tuple[type, ...]] = {
     "format": (int,),
@@ -163,10 +164,10 @@ def check_recipe(recipe: Any, name: str = "the recipe") -> dict[str, Any]:
     for key in _REQUIRED:
         if key not in recipe:
             raise DataError(f"{name}: the recipe lacks '{key}'.")
-    if recipe["format"] != FORMAT:
+    if recipe["format"] not in (1, FORMAT):
         raise DataError(
-            f"{name}: the recipe has layout {recipe['format']}, and this version reads layout "
-            f"{FORMAT}. Use the version of crystal_ldm that wrote it."
+            f"{name}: the recipe has layout {recipe['format']}, and this version reads layouts 1 "
+            f"and {FORMAT}. Use the version of crystal_ldm that wrote it."
         )
     if ("row" in recipe) != ("number" in recipe):
         raise DataError(f"{name}: the recipe of one crystal has both 'row' and 'number'.")
@@ -209,19 +210,18 @@ def from_recipe(file: Path | str | bytes, ldm: LDMModule | None = None) -> Sampl
             f"{recipe['model_hash'][:12]}, and this one has {ldm.model_hash[:12]}: it would give "
             "other crystals. Pass the right one: from_recipe(file, ldm=...)."
         )
-    sampling = _checked_sampling(recipe["sampling"])
+    num_samples, sampling = _checked_sampling(recipe)
     request = recipe["request"]
     batch: CrystalBatch | None = None if request is None else CrystalBatch.from_request(request)
     if "number" not in recipe:
-        return ldm.sample(batch, **sampling)
+        return ldm.sample(batch, num_samples, **sampling)
     place = (recipe["row"], recipe["number"])
-    first = sampling["offset"]
-    numbers = range(first, first + sampling["num_samples"])
+    numbers = range(sampling["offset"], sampling["offset"] + num_samples)
     if place[0] >= (1 if batch is None else len(batch)) or place[1] not in numbers:
         raise RequestError(f"The recipe asks for no crystal in row {place[0]}, number {place[1]}.")
     # That number alone is planned: a request for a million crystals is not walked through.
-    sampling |= {"num_samples": 1, "offset": place[1]}
-    return ldm.sample(batch, wanted=lambda row, number: (row, number) == place, **sampling)
+    sampling["offset"] = place[1]
+    return ldm.sample(batch, 1, wanted=lambda row, number: (row, number) == place, **sampling)
 
 
 def _load_model(model: str) -> LDMModule:
@@ -233,24 +233,20 @@ def _load_model(model: str) -> LDMModule:
     return LDMModule.load_from_checkpoint(path) if path.is_file() else load_pretrained(model)
 
 
-BEFORE_OPTIONS: dict[str, Any] = {"min_distance": 0.0}
-"""What a recipe that does not name an option was made with, where that is not today's default:
-without min_distance it is older than that option, and nothing was made again for it."""
+def _checked_sampling(recipe: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Return num_samples and the keyword arguments of `sample`, all of them checked.
 
+    What the computing is done on is left to the machine at hand, but for the precision.
+    """
+    from crystal_ldm.sampling.settings import SamplingSettings
 
-def _checked_sampling(sampling: dict[str, Any]) -> dict[str, Any]:
-    """Return the keyword arguments, all of them data that `sample` knows."""
-    from crystal_ldm.sampling.options import SamplingOptions
-
-    known = ["num_samples", *(field.name for field in dataclasses.fields(SamplingOptions))]
-    for key in sampling:
-        if key not in known:
-            raise RequestError(f"Sampling has no option '{key}'.{suggest(key, known)}")
-    checked = {"num_samples": 1, "offset": 0, **BEFORE_OPTIONS, **sampling}
-    for key in ("num_samples", "offset"):
-        if isinstance(checked[key], bool) or not isinstance(checked[key], int):
-            raise RequestError(f"{key} should be a whole number and is {checked[key]!r}.")
-    return checked
+    sampling = dict(recipe["sampling"])
+    num_samples = sampling.pop("num_samples", 1)
+    if isinstance(num_samples, bool) or not isinstance(num_samples, int):
+        raise RequestError(f"num_samples should be a whole number and is {num_samples!r}.")
+    if recipe["format"] == 1:
+        return num_samples, settings_of_format_1(sampling)
+    return num_samples, SamplingSettings.from_dict(sampling).keywords()
 
 
 def _warn_of_versions(made_with: Mapping[str, Any]) -> None:

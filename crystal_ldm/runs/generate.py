@@ -14,26 +14,10 @@ from crystal_ldm.errors import RequestError
 from crystal_ldm.runs.writer import ResultWriter
 
 if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule, SampleResult
+    from crystal_ldm.ldm_module import LDMModule
+    from crystal_ldm.sampling import SampleResult
 
 OnBatch = Callable[["SampleResult", list[dict[str, Any]]], None]
-
-
-def load_model(ldm_ckpt: str | Path = "", device: str = "cpu") -> LDMModule:
-    """Load a model: a shipped one by name (empty: the default), or from a file or run directory.
-
-    Raises:
-        CheckpointError: if there is no such model, or it cannot be read.
-    """
-    from crystal_ldm.files import resolve_path
-    from crystal_ldm.ldm_module import LDMModule
-    from crystal_ldm.pretrained import DEFAULT, available, load_pretrained
-    from crystal_ldm.training.experiment import resolve_model
-
-    name = str(ldm_ckpt).strip()
-    if not name or name in available():
-        return load_pretrained(name or DEFAULT, device)
-    return LDMModule.load_from_checkpoint(resolve_model(resolve_path(name)), device=device)
 
 
 def make_request(

@@ -23,7 +23,7 @@ from crystal_ldm.recipe import embed_recipe, write_recipe
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-    from crystal_ldm.ldm_module import SampleResult
+    from crystal_ldm.sampling import SampleResult
 
 TABLE = "table.csv"
 EXTXYZ = "crystals.extxyz"

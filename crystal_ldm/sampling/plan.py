@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import product
 
 import numpy as np
 import torch
@@ -64,11 +66,14 @@ class Plan:
     seed: int
     atom_counts: Sequence[int] = field(default_factory=list)
 
-    def places(self) -> list[tuple[int, int]]:
-        """Return (row, number) of each crystal."""
+    def places(self) -> Iterator[tuple[int, int]]:
+        """Yield (row, number) of each crystal."""
         rows = 1 if self.request is None else len(self.request)
-        numbers = range(self.offset, self.offset + self.num_samples)
-        return [(row, number) for row in range(rows) for number in numbers]
+        return product(range(rows), range(self.offset, self.offset + self.num_samples))
+
+    @cached_property
+    def _rules(self) -> list[ElementRules]:
+        return [] if self.request is None else self.request.rules()
 
     def draft(self, row: int, number: int, attempt: int = 0) -> Draft:
         """Return a crystal of the request; its random numbers depend on seed and place alone."""
@@ -84,7 +89,7 @@ class Plan:
             name: _target(values, row, generator)
             for name, values in self.request.conditions.items()
         }
-        rules = self.request.rules()[row]
+        rules = self._rules[row]
         known = _place_open_atoms(known, generator)
         return Draft(row, number, rules, known, targets, generator, attempt)
 

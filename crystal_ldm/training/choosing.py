@@ -62,7 +62,7 @@ def predict(module: Any, crystals: CrystalBatch) -> tuple[float, float | None]:
     from crystal_ldm.evaluate import match_pairs
 
     request = CrystalBatch(crystals.atomic_numbers, crystals.num_atoms)
-    made = module.sample(request, seed=module.seed, min_distance=0.0).to_structures()
+    made = module.sample(request, seed=module.seed, filters=[]).to_structures()
     found = match_pairs(made, crystals.to_structures(), workers=1)
     return found.match_rate, found.mean_rmse if found.matched.any() else None
 

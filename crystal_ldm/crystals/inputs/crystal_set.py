@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.entries import LabelValue, Source, read_payload, summarised
 from crystal_ldm.crystals.readers.objects import cell_of
-from crystal_ldm.errors import CrystalLDMError, DataError
+from crystal_ldm.errors import CrystalLDMError, DataError, describe_error
 
 
 @dataclass
@@ -114,7 +114,7 @@ def from_objects(objects: Sequence[Any], ids: Sequence[str] | None = None) -> Cr
             errors.append(str(error))
         except Exception as error:  # whatever a strange object provokes
             crystals.append(None)
-            errors.append(f"{type(error).__name__}: {error}")
+            errors.append(describe_error(error))
     names = [str(i) for i in range(len(crystals))] if ids is None else [str(i) for i in ids]
     return CrystalSet(crystals, names, errors)
 

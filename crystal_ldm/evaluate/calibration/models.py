@@ -19,7 +19,8 @@ from crystal_ldm.parallel.executor import Progress, borrow_or_open
 from crystal_ldm.random import crystal_generator
 
 if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule, SampleResult
+    from crystal_ldm.ldm_module import LDMModule
+    from crystal_ldm.sampling import SampleResult
 
 TARGETS_EV = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)
 SCALES = (1.0, 2.0, 4.0)

@@ -78,7 +78,7 @@ def sample_in_parallel(
         request: see `LDMModule.sample`; None: de novo.
         num_samples: crystals for each row of the request.
         run_dir: the run directory; empty: a new one under `runs/`.
-        ldm_ckpt: the model, see `crystal_ldm.runs.generate.load_model`; workers load it themselves.
+        ldm_ckpt: the model, see `crystal_ldm.pretrained.load_model`; workers load it themselves.
         workers: local processes; None: one for each core.
         client: a Dask client to use instead; its workers must see the same directories.
         piece_size: most crystals in a piece.
@@ -95,16 +95,16 @@ def sample_in_parallel(
         RunError: if the directory holds another run, is in use or cannot be written, or a piece
             failed again and again.
     """
-    from crystal_ldm.runs.generate import load_model
+    from crystal_ldm.pretrained import load_model
     from crystal_ldm.runs.writer import ResultWriter
-    from crystal_ldm.sampling.options import SamplingOptions
+    from crystal_ldm.sampling import SamplingSettings
 
     size: Any = piece_size  # it may come from a file
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
         raise RequestError(f"piece_size must be a whole number of at least 1, not {size!r}.")
     if options.get("trajectory"):
         raise RequestError("A request that is split over workers keeps no trajectory.")
-    how = SamplingOptions.make(options).to_dict()
+    how = SamplingSettings.make(options).to_dict()
     ldm = load_model(ldm_ckpt)
     ldm.iter_sample(request, num_samples, **options)  # checks all of it and computes nothing
     content = {
@@ -170,7 +170,7 @@ def make_piece(run_dir: str, place: tuple[int, int, int, int]) -> None:
 def _load(text: str) -> tuple[LDMModule, CrystalBatch | None, dict[str, Any]]:
     """Return model, request and description, loaded once in each worker."""
     from crystal_ldm.crystals import CrystalBatch
-    from crystal_ldm.runs.generate import load_model
+    from crystal_ldm.pretrained import load_model
 
     task = json.loads(text)
     ldm = load_model(task["ldm_ckpt"])

@@ -17,6 +17,8 @@ from crystal_ldm.ldm_module.condition.base import given_names
 from crystal_ldm.ldm_module.guidance import passes
 
 if TYPE_CHECKING:
+    from crystal_ldm.ldm_module import LDMModule
+    from crystal_ldm.sampling.elements import Elements
     from crystal_ldm.sampling.plan import Draft
 
 Unwanted = Callable[[NDArray[np.int64]], bool]
@@ -87,3 +89,20 @@ def draw_elements(
         draft.complete(drawn[i, :size].numpy())
         asked[i, :size] = torch.from_numpy(draft.asked)
     return drawn.to(request.atomic_numbers.device), asked.to(request.atomic_numbers.device)
+
+
+def unwanted_formulas(ldm: LDMModule, elements: Elements) -> Unwanted | None:
+    """Return what tells the compositions that settings rule out; None if they rule out none."""
+    farthest = elements.max_distance_to_known
+    if not elements.about_training_set:
+        return None
+
+    def unwanted(numbers: NDArray[np.int64]) -> bool:
+        if ldm.known.rows_of(torch.from_numpy(numbers)[None])[0]:
+            return elements.new_formula
+        if farthest is None:
+            return False
+        nearest = ldm.known.search.nearest(numbers, 1)
+        return not nearest or nearest[0].distance > farthest
+
+    return unwanted

@@ -1,8 +1,8 @@
-"""Templates: known crystals of similar formulas, with the elements of another in their places.
+"""Prototypes: known crystals of similar formulas, with the elements of another in their places.
 
 That a compound often has the structure of its chemical relatives is the oldest way of predicting
-one (Hautier et al., Data Mined Ionic Substitutions, Inorg. Chem. 50, 656 (2011); template search by
-machine learning: Kusaba et al., Comput. Mater. Sci. 211, 111496 (2022)).
+one (Hautier et al., Data Mined Ionic Substitutions, Inorg. Chem. 50, 656 (2011); prototype search
+by machine learning: Kusaba et al., Comput. Mater. Sci. 211, 111496 (2022)).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Cell = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
-class Template:
+class Prototype:
     """A known crystal that another formula may look like.
 
     Attributes:
@@ -39,8 +39,8 @@ class Template:
     replaced: dict[int, int]
 
 
-class TemplateSearch:
-    """Finds templates among crystals in canonical form.
+class PrototypeSearch:
+    """Finds prototypes among crystals in canonical form.
 
     Those of a formula are crystals with as many elements and as many atoms of each; of the ways to
     exchange the elements the one with the smallest distance counts.
@@ -57,10 +57,10 @@ class TemplateSearch:
         self._groups = {
             counts: (np.array(list(rows)), list(rows.values())) for counts, rows in found.items()
         }
-        self._found: dict[tuple[bytes, int], list[Template]] = {}
+        self._found: dict[tuple[bytes, int], list[Prototype]] = {}
 
-    def nearest(self, numbers: NDArray[np.int64], count: int) -> list[Template]:
-        """Return at most `count` templates of a formula, the nearest first.
+    def nearest(self, numbers: NDArray[np.int64], count: int) -> list[Prototype]:
+        """Return at most `count` prototypes of a formula, the nearest first.
 
         Args:
             numbers: (n,) atomic numbers of all atoms of the cell.
@@ -76,7 +76,7 @@ class TemplateSearch:
             self._found[key] = self._nearest(numbers, count)
         return self._found[key]
 
-    def _nearest(self, numbers: NDArray[np.int64], count: int) -> list[Template]:
+    def _nearest(self, numbers: NDArray[np.int64], count: int) -> list[Prototype]:
         elements, counts = _composition(numbers)
         if 0 in elements or counts not in self._groups:
             return []
@@ -85,28 +85,28 @@ class TemplateSearch:
         distances = element_distances()[known[:, None], ways[None]] @ np.array(counts)
         best = distances.argmin(axis=1)
         smallest = distances[np.arange(len(known)), best] / len(numbers)
-        templates: list[Template] = []
+        prototypes: list[Prototype] = []
         for i in np.argsort(smallest, kind="stable"):
-            if len(templates) >= count:
+            if len(prototypes) >= count:
                 break
             if smallest[i] > 0:
                 replaced = dict(zip(known[i].tolist(), ways[best[i]].tolist(), strict=True))
-                templates += [Template(row, float(smallest[i]), replaced) for row in rows[i]]
-        return templates[:count]
+                prototypes += [Prototype(row, float(smallest[i]), replaced) for row in rows[i]]
+        return prototypes[:count]
 
-    def cell(self, template: Template) -> Cell:
+    def cell(self, prototype: Prototype) -> Cell:
         """Return lattice (3, 3) in Å, coordinates (n, 3) and atomic numbers (n,), canonical.
 
         The volume changes with the sum of the cubes of the atomic radii.
         """
         assert self.crystals.frac_coords is not None and self.crystals.lattices is not None
-        size = int(self.crystals.num_atoms[template.row])
-        old = self.crystals.atomic_numbers[template.row, :size].numpy()
-        new = np.array([template.replaced[z] for z in old.tolist()])
+        size = int(self.crystals.num_atoms[prototype.row])
+        old = self.crystals.atomic_numbers[prototype.row, :size].numpy()
+        new = np.array([prototype.replaced[z] for z in old.tolist()])
         volumes = atomic_radii() ** 3
         scale = (volumes[new].sum() / volumes[old].sum()) ** (1 / 3)
-        lattice = self.crystals.lattices[template.row].double().numpy() * scale
-        coords = self.crystals.frac_coords[template.row, :size].double().numpy()
+        lattice = self.crystals.lattices[prototype.row].double().numpy() * scale
+        coords = self.crystals.frac_coords[prototype.row, :size].double().numpy()
         lattice, coords, order = canonical_setting(lattice, coords, new)
         return standard_orientation(lattice), coords, new[order]
 
