@@ -159,9 +159,10 @@ class CrystalBatch:
         cells = []
         for i, structure in enumerate(cells_of(structures)):
             try:
-                arrays = tuple(cell_of(structure).checked())
+                cell = cell_of(structure).checked()
             except DataError as error:
                 raise DataError(f"Structure {ids[i] if ids else i}: {error}") from None
+            arrays = (cell.lattice, cell.frac_coords, cell.numbers)
             cells.append(canonical_arrays(*arrays) if canonical else arrays)
         return cls.from_cells(cells, conditions, ids)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from gemmi import cif
 
@@ -114,7 +116,8 @@ def decimals(text: str) -> int:
 
 def _block(block: cif.Block) -> Block:
     result = Block(block.name)
-    for item in block:
+    items: Iterable[Any] = block  # gemmi's own types say nothing of what it yields
+    for item in items:
         if item.pair is not None:
             tag, value = item.pair
             _store(result, tag, [value])

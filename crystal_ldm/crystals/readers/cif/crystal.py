@@ -63,7 +63,7 @@ def _read_block(block: Block) -> tuple[Cell, list[str]]:
         except DataError as error:
             problems.append(str(error))
     if not cells:
-        raise DataError(problems[0])
+        raise DataError(symmetry.doubt or problems[0])
     if not symmetry.stated:
         _check_room(cells[0])
         notes.append("A CIF that says nothing of its symmetry is taken to list all atoms.")
@@ -83,11 +83,10 @@ def _build(
     symmetry: Symmetry,
 ) -> Cell:
     coords, owner = expand(sites, ops, lattice)
-    problem = contradiction(evidence, lattice, owner, sites, len(ops))
-    if not problem and symmetry.doubt and not confirms(evidence, owner, sites):
-        problem = symmetry.doubt
-    if problem:
+    if problem := contradiction(evidence, lattice, owner, sites, len(ops)):
         raise DataError(problem)
+    if symmetry.doubt and not confirms(evidence, owner, sites):
+        raise DataError(symmetry.doubt)
     numbers = np.array([site.number for site in sites])[owner]
     order = np.argsort(_ranks()[numbers], kind="stable")
     return Cell.from_arrays(numbers[order], coords[order], lattice)

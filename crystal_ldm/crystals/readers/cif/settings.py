@@ -90,7 +90,8 @@ def settings_of_name(name: str) -> tuple[Setting, ...]:
         choice = next(group for group in match.groups() if group)
         choice = _QUALIFIERS.get(choice, choice)
         settings = _by_name().get(_key(text[: match.start()]), ())
-    if not settings and (known := gemmi.find_spacegroup_by_name(text)):
+    known: gemmi.SpaceGroup | None = gemmi.find_spacegroup_by_name(text)
+    if not settings and known is not None:
         settings = _by_name().get(_key(known.hm), ())
     chosen = tuple(s for s in settings if s.choice == choice)
     return chosen if choice and chosen else settings
