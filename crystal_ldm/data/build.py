@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.csv_files import make_ids_unique
-from crystal_ldm.crystals.readers.entries import Cell, Entry, LabelValue, Source
+from crystal_ldm.crystals.readers.entries import Entry, LabelValue, Source, summarised
 from crystal_ldm.crystals.readers.report import Rejection, Report
 from crystal_ldm.data.cleaning import Filters, Prepared, find_duplicates, prepare_entries
 from crystal_ldm.data.splits import formula_key, split_by_formula, split_officially
@@ -52,10 +53,9 @@ def build_dataset(
     Raises:
         DataError: if no entry can be used.
     """
-    found = len(source.entries) + len(source.rejected)
+    found = len(source.entries)
     make_ids_unique(source)
     kept, rejected = prepare_entries(source.entries, filters, workers, progress)
-    rejected = [*source.rejected, *rejected]
     formulas = _formulas([prepared.cell for _, prepared in kept])
     if filters.unique:
         kept, formulas, duplicates = _unique(kept, formulas, workers, progress)
@@ -85,7 +85,8 @@ def build_dataset(
         "split": how,
         "max_atoms": filters.max_atoms,
     }
-    report = Report(found, len(kept), rejected, source.notes)
+    changed = [note for entry, prepared in kept for note in (*entry.notes, *prepared.notes)]
+    report = Report(found, len(kept), rejected, [*source.notes, *summarised(changed)])
     return StoredDataset(about.name, info, tensors, ids, distinct, categories, report)
 
 

@@ -20,10 +20,7 @@ from typing import IO, Any
 
 from crystal_ldm.errors import describe_error
 
-<<<<<<< HEAD
 _LOOK_EVERY_S = 1.0
-=======
->>>>>>> redesign
 HEADER = struct.Struct("<Q")
 
 

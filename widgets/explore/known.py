@@ -66,14 +66,14 @@ class NearestKnown:
 
     def __call__(self, structure: Structure) -> Neighbour | None:
         """Return the nearest known crystal, and how it resembles `structure`."""
+        from crystal_ldm.crystals.cell import Cell
         from crystal_ldm.evaluate.description import comparison_form
         from crystal_ldm.evaluate.report.thresholds import Thresholds
         from crystal_ldm.evaluate.uniqueness import find_known
-        from crystal_ldm.parallel import PackedCrystal
         from crystal_ldm.parallel.here import HereExecutor
 
         reference = self.reference
-        form = comparison_form(PackedCrystal.from_structure(structure))
+        form = comparison_form(Cell.from_structure(structure))
         # One crystal: a worker process would take longer to start than the comparison takes.
         here = HereExecutor()
         (found,) = find_known([form], reference.known, Thresholds().same_crystal, here)

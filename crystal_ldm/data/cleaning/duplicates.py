@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 
-from crystal_ldm.crystals.readers.entries import Cell
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.errors import DataError
 from crystal_ldm.parallel import AnyWorkers
 from crystal_ldm.parallel.mapping import map_items

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.inputs import read_crystals
 from crystal_ldm.errors import EvaluationError, suggest
 from crystal_ldm.evaluate.band_gap.cgcnn import judge_with_cgcnn
 from crystal_ldm.evaluate.band_gap.predictor import predict_band_gap, predictor_card
 from crystal_ldm.evaluate.band_gap.scoring import METAL_PROBABILITY
-from crystal_ldm.parallel import PackedCrystal
 from crystal_ldm.parallel.executor import AnyWorkers, Progress, open_executor
 
-Judge = Callable[[PackedCrystal], tuple[float, float]]
+Judge = Callable[[Cell], tuple[float, float]]
 
 JUDGES: dict[str, Judge] = {"cgcnn": judge_with_cgcnn, "own": predict_band_gap}
 """Each returns the gap in eV as if not metallic, and the probability of being a metal."""

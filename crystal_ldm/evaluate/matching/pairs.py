@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.crystals.same_crystal import Tolerances, rms_distance
 from crystal_ldm.errors import EvaluationError
-from crystal_ldm.parallel import Executor, PackedCrystal
-from crystal_ldm.parallel.executor import AnyWorkers, Progress, open_executor
+from crystal_ldm.parallel.executor import AnyWorkers, Executor, Progress, open_executor
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def compare_pairs(
         else:
             todo.append(pair)
 
-    def items() -> Iterator[tuple[PackedCrystal, PackedCrystal]]:
+    def items() -> Iterator[tuple[Cell, Cell]]:
         for i, j in todo:
             a, b = first.crystals[i], second.crystals[j]
             assert a is not None and b is not None
