@@ -86,7 +86,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"notebook": "sample", "grid": {"cfg_scale": []}}, "should be a list of values"),
     ({"notebook": "sample", "workers": 0}, "workers must be a whole number of at least 1, not 0"),
     ({"notebook": "sample", "workers": "2"}, "must be a whole number"),
-    ({"notebook": "sample", "timeout_minutes": -1}, "timeout_minutes must be a number above 0 or None, not -1"),
+    (
+        {"notebook": "sample", "timeout_minutes": -1},
+        "timeout_minutes must be a number above 0 or None, not -1",
+    ),
     ({"notebook": "sample", "grid": {"seed": list(range(101)), "cfg_scale": [0] * 100}}, "10000"),
     ({**CHAIN, "grid": {"seed": [1]}}, "train and sample all have 'seed'"),
     ({**CHAIN, "grid": {"trian.seed": [1]}}, "no step 'trian'. Did you mean 'train'"),
