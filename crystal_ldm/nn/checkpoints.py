@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from crystal_ldm.errors import CheckpointError, CrystalLDMError
+from crystal_ldm.nn.device import resolve_device
 from crystal_ldm.nn.model_files import (
     build_within,
     check_metadata,
@@ -101,6 +102,7 @@ def load_module(cls: type[M], checkpoint: Checkpoint, device: str = "cpu") -> M:
 
     Raises:
         CheckpointError: if the checkpoint is of another kind or does not fit its configuration.
+        RequestError: for a device that is unknown or that this machine does not have.
     """
     from crystal_ldm.config import instantiate
 
@@ -136,7 +138,7 @@ def load_module(cls: type[M], checkpoint: Checkpoint, device: str = "cpu") -> M:
             f"{checkpoint.path} counts training crystals of up to {len(counts) - 1} atoms, and its "
             f"model has room for {module.max_atoms}."
         )
-    return module.to(device).eval()
+    return module.to(resolve_device(device)).eval()
 
 
 def save_safetensors(module: Any, path: str | Path, half: bool = True) -> None:

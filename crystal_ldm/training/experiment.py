@@ -25,7 +25,7 @@ class TrainingOptions:
     """Arguments of `crystal_ldm.training.fit`."""
 
     batch_size: int = 128
-    precision: str = "32-true"
+    precision: str = "auto"
     compile: bool = False
     cuda_graphs: bool = False
     gradient_clip: float = 1.0

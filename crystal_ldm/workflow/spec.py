@@ -43,7 +43,8 @@ from crystal_ldm.config.numbers import Number, Whole
 from crystal_ldm.config.yaml_data import read_yaml
 from crystal_ldm.errors import ConfigError, RunError, suggest
 from crystal_ldm.files import resolve_path
-from crystal_ldm.workflow.notebooks import find_notebook, parameter_names
+from crystal_ldm.workflow.declared import parameter_names
+from crystal_ldm.workflow.notebooks import find_notebook
 
 MAX_JOBS = 10_000
 

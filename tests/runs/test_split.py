@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 from ase.io import read
+from crystal_ldm.workflow.__main__ import main
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,7 +26,6 @@ from crystal_ldm.pretrained import load_model
 from crystal_ldm.runs.generate import generate
 from crystal_ldm.runs.split import run_request, sample_in_parallel
 from crystal_ldm.runs.split.pieces import PIECES, split_request
-from crystal_ldm.workflow.__main__ import main
 
 OPTIONS = {"sampling_steps": 2, "seed": 3, "cfg_scale": 1.5}
 FORMULAS = ["SrTiO3", "NaCl", "Na?"]
