@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,6 +26,16 @@ from crystal_ldm.vae_module import VAEModule
 from crystal_ldm.vae_module.vocabulary import element_mask
 
 Report = Callable[[int, float], None]
+
+
+@dataclass(frozen=True)
+class _MovingAverage:
+    """An exponential moving average of weights; unlike torch's own function it can be pickled."""
+
+    decay: float
+
+    def __call__(self, average: Any, present: Any, steps: Any) -> None:
+        get_ema_multi_avg_fn(self.decay)(average, present, steps)
 
 
 class LatentModel(TrainedModule):
@@ -77,7 +88,7 @@ class LatentModel(TrainedModule):
         self.prior: CompositionPrior | None = None
         if prior is not None:
             self.set_prior(prior)
-        self.ema = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(ema_decay))
+        self.ema = AveragedModel(self.network, multi_avg_fn=_MovingAverage(ema_decay))
         self.ema.requires_grad_(False)
         if self.train_only:
             self.network.train_only(self.train_only)
