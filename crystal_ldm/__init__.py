@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from crystal_ldm.pretrained import load_pretrained as load_pretrained
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _LAZY = {"load_pretrained": "crystal_ldm.pretrained"}
 

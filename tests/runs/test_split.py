@@ -24,7 +24,7 @@ from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.runs.generate import generate, load_model
 from crystal_ldm.runs.split.pieces import PIECES, split_request
 from crystal_ldm.workflow import run_request, sample_in_parallel
-from crystal_ldm.workflow.__main__ import main
+from crystal_ldm.workflow.command_line import main
 
 OPTIONS = {"sampling_steps": 2, "seed": 3, "cfg_scale": 1.5}
 FORMULAS = ["SrTiO3", "NaCl", "Na?"]
@@ -171,7 +171,7 @@ def test_a_request_file(model: str, clone: Path, capsys: pytest.CaptureFixture[s
         piece_size: 2
         """
     file.write_text(text)
-    assert main(["sample", str(file), "--workers", "1"]) == 0
+    main(["sample", str(file), "--workers", "1"], standalone_mode=False)
     assert capsys.readouterr().out.splitlines()[-1] == str(clone / "runs" / "many")
     made = crystals(clone / "runs" / "many")
     assert set(made) == {(0, 0), (0, 1), (1, 0), (1, 1)}
