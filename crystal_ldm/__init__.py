@@ -17,7 +17,7 @@ if sys.platform == "darwin" and "torch" not in sys.modules:
     # PyTorch reads it once, when it is imported: operations that MPS lacks run on the CPU.
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _LAZY = {"load_pretrained": "crystal_ldm.pretrained"}
 
