@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crystal_ldm.pretrained import load_pretrained as load_pretrained
+    from crystal_ldm.runs.generate import load_model as load_model
 
 __version__ = "0.1.0"
 
-_LAZY = {"load_pretrained": "crystal_ldm.pretrained"}
+_LAZY = {
+    "load_model": "crystal_ldm.runs.generate",
+    "load_pretrained": "crystal_ldm.pretrained",
+}
 
-__all__ = ["__version__", "load_pretrained"]
+__all__ = ["__version__", "load_model", "load_pretrained"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,7 @@ from crystal_ldm.widgets import (
     TrajectoryPlayer,
     Workbench,
 )
-from crystal_ldm.widgets.made import Made, from_result, from_run, trajectory_of
+from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result, from_run, trajectory_of
 
 from crystal_ldm.runs.generate import generate, make_request
 from tests.widgets.crystals import perovskite
@@ -23,7 +23,7 @@ QUICK = {"sampling_steps": 2}
 
 @pytest.fixture
 def panel(tiny_ldm: Any) -> GeneratePanel:
-    made = GeneratePanel(tiny_ldm, request=make_request("SrTiO3"), options=QUICK)
+    made = GeneratePanel(tiny_ldm, request=make_request("SrTiO3"), keywords=QUICK)
     made.form.num_samples = 9
     return made
 
@@ -162,7 +162,7 @@ def test_a_trajectory_leads_to_its_crystal(tiny_ldm: Any) -> None:
 
 
 def test_varied_crystals_have_no_denoising(tiny_ldm: Any, bench: Workbench) -> None:
-    bench.add([Made(perovskite(), "varied")])
+    bench.add([CrystalEntry(perovskite(), "varied")])
     bench.tabs.selected_index = 1
     assert bench.trajectory_job.wait(60)
     bench.selected = 3

@@ -12,9 +12,9 @@ from crystal_ldm.widgets.browser.drop_zone import DropZone
 from crystal_ldm.widgets.browser.save_button import SaveButton
 from crystal_ldm.widgets.export.archive import zip_crystals
 from crystal_ldm.widgets.export.code import papermill_line, python_code
-from crystal_ldm.widgets.made import Made
+from crystal_ldm.widgets.crystal_entry import CrystalEntry
 
-Crystals = Callable[[], tuple[Sequence[Made], Sequence[dict[str, Any]]]]
+Crystals = Callable[[], tuple[Sequence[CrystalEntry], Sequence[dict[str, Any]]]]
 
 
 class FilesPanel(Panel):
