@@ -193,6 +193,7 @@ def from_recipe(file: Path | str | bytes, ldm: LDMModule | None = None) -> Sampl
         RequestError: `LDMModule.sample` does not know an argument, or refuses the request.
     """
     from crystal_ldm.crystals import CrystalBatch
+    from crystal_ldm.sampling.starts import Start
 
     recipe = read_recipe(file)
     _warn_of_versions(recipe["versions"])
@@ -221,6 +222,7 @@ def from_recipe(file: Path | str | bytes, ldm: LDMModule | None = None) -> Sampl
         raise RequestError(f"The recipe asks for no crystal in row {place[0]}, number {place[1]}.")
     # That number alone is planned: a request for a million crystals is not walked through.
     sampling["offset"] = place[1]
+    sampling["start"] = Start.make(sampling["start"]).settled(num_samples)
     return ldm.sample(batch, 1, wanted=lambda row, number: (row, number) == place, **sampling)
 
 

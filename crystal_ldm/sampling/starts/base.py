@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -79,6 +79,10 @@ class Start(Named):
     def request(self, crystals: CrystalBatch | None, ldm: LDMModule) -> CrystalBatch | None:
         """Return what is asked for, given what `sample` was called with."""
         return crystals
+
+    def settled(self, num_samples: int) -> Self:
+        """Return the start with what depends on the number of crystals a row filled in."""
+        return self
 
     @abstractmethod
     def origin(
