@@ -199,7 +199,7 @@ class CrystalBatch:
         if self.frac_coords is None or self.lattices is None:
             raise DataError("This batch holds requests, not crystals; pass it to LDMModule.sample.")
         structures, names = [], symbols()
-        coords, lattices = self.frac_coords.double().cpu(), self.lattices.double().cpu()
+        coords, lattices = self.frac_coords.cpu().double(), self.lattices.cpu().double()
         for i, (z, n) in enumerate(zip(self._numbers(), self._sizes(), strict=True)):
             if 0 in z[:n]:
                 raise DataError(f"Crystal {self.ids[i] if self.ids else i} has an open atom.")

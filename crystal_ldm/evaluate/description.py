@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from crystal_ldm.crystals.packed import PackedCrystal
 from crystal_ldm.crystals.same_crystal import reduced_cell
 from crystal_ldm.crystals.space_groups import space_group
+from crystal_ldm.errors import describe_error
 from crystal_ldm.evaluate.validity import shortest_distance
 from crystal_ldm.parallel.executor import Executor, Progress
-from crystal_ldm.parallel.worker import describe as describe_error
 
 _PACKING_NEIGHBOURS = 16
 _CROWDED_A3 = 1.0

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from crystal_ldm.errors import CheckpointError, CrystalLDMError
+from crystal_ldm.nn.device import resolve_device
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -36,11 +37,15 @@ class Checkpoint:
     def read(cls, path: str | Path) -> Checkpoint:
         """Read a Lightning `.ckpt` (tensors and plain data only) or a `.safetensors` file.
 
+        Args:
+            path: the file, or a run directory of notebook 02_vae or 03_ldm.
+
         Raises:
             CheckpointError: if the file is missing, cut short, holds more than data, or was not
                 written by this project.
         """
         path = Path(path).expanduser()
+        path = path / "model.safetensors" if path.is_dir() else path
         if not path.is_file():
             raise CheckpointError(f"There is no checkpoint {path}; check `ldm_ckpt` or `vae_ckpt`.")
         metadata, state = (
@@ -93,6 +98,7 @@ def load_module(cls: type[M], checkpoint: Checkpoint, device: str = "cpu") -> M:
 
     Raises:
         CheckpointError: if the checkpoint is of another kind or does not fit its configuration.
+        RequestError: for a device that is unknown or that this machine does not have.
     """
     from crystal_ldm.config import instantiate
 
@@ -120,7 +126,7 @@ def load_module(cls: type[M], checkpoint: Checkpoint, device: str = "cpu") -> M:
         raise CheckpointError(
             f"The weights in {checkpoint.path} do not fit its configuration: {reason}"
         ) from None
-    return module.to(device).eval()
+    return module.to(resolve_device(device)).eval()
 
 
 def save_safetensors(module: Any, path: str | Path, half: bool = True) -> None:

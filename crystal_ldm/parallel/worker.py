@@ -17,6 +17,8 @@ import warnings
 from collections.abc import Callable
 from typing import IO, Any
 
+from crystal_ldm.errors import describe_error
+
 HEADER = struct.Struct("<Q")
 
 
@@ -48,14 +50,6 @@ def read_body(stream: IO[bytes]) -> bytes:
     return body
 
 
-def describe(error: BaseException) -> str:
-    """Return an error as one line, `ValueError: what it says`."""
-    text = " ".join(str(error).split())
-    if len(text) > 300:
-        text = text[:297] + "..."
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
 def _limit_memory(gigabytes: float) -> None:
     """Make allocations beyond the limit fail with MemoryError, where the system can do it."""
     try:
@@ -74,7 +68,7 @@ def _load(body: bytes) -> Callable[[Any], Any]:
     try:
         loaded: Callable[[Any], Any] = pickle.loads(body)  # noqa: S301
     except Exception as error:
-        text = describe(error)
+        text = describe_error(error)
 
         def fail(_: Any) -> Any:
             raise ImportError(f"the worker cannot load the function to run ({text})")
@@ -115,7 +109,7 @@ def main() -> None:
                 message = ("done", index, function(item), None)
                 reply = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
             except Exception as error:
-                reply = pickle.dumps(("done", index, None, describe(error)))
+                reply = pickle.dumps(("done", index, None, describe_error(error)))
             target.write(HEADER.pack(len(reply)) + reply)
             target.flush()
 

@@ -25,7 +25,7 @@ class TrainingOptions:
     """Arguments of `crystal_ldm.training.fit`."""
 
     batch_size: int = 128
-    precision: str = "32-true"
+    precision: str = "auto"
     compile: bool = False
     cuda_graphs: bool = False
     gradient_clip: float = 1.0
@@ -125,10 +125,10 @@ def build_module(
     """
     from crystal_ldm.vae_module import VAEModule
 
-    vae = VAEModule.load_from_checkpoint(resolve_model(vae_ckpt)) if vae_ckpt else None
+    vae = VAEModule.load_from_checkpoint(vae_ckpt) if vae_ckpt else None
     if init_from:
         cls = target_class(config["_target_"])
-        module = _with_weights(config, cls, resolve_model(init_from))
+        module = _with_weights(config, cls, init_from)
         if config.get("prior") and module.prior is None:
             module.set_prior(instantiate(config["prior"]))
             module.config = {**module.config, "prior": config["prior"]}
@@ -150,13 +150,7 @@ def build_module(
     return module if vae is None else module.replace_vae(vae)
 
 
-def resolve_model(path: str | Path) -> Path:
-    """Return the file of a model: itself, or `model.safetensors` of a run directory."""
-    path = Path(path).expanduser()
-    return path / "model.safetensors" if path.is_dir() else path
-
-
-def _with_weights(config: dict[str, Any], cls: Any, path: Path) -> Any:
+def _with_weights(config: dict[str, Any], cls: Any, path: str | Path) -> Any:
     """Return the module of a checkpoint: its architecture, and the new experiment's numbers."""
     checkpoint = Checkpoint.read(path)
     old = checkpoint.metadata["config"]

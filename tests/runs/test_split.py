@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 from ase.io import read
+from crystal_ldm.workflow.__main__ import main
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,10 +22,10 @@ from crystal_ldm.errors import ConfigError, RequestError, RunError
 from crystal_ldm.evaluate import evaluate
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.checkpoints import save_safetensors
-from crystal_ldm.runs.generate import generate, load_model
+from crystal_ldm.pretrained import load_model
+from crystal_ldm.runs.generate import generate
+from crystal_ldm.runs.split import run_request, sample_in_parallel
 from crystal_ldm.runs.split.pieces import PIECES, split_request
-from crystal_ldm.workflow import run_request, sample_in_parallel
-from crystal_ldm.workflow.__main__ import main
 
 OPTIONS = {"sampling_steps": 2, "seed": 3, "cfg_scale": 1.5}
 FORMULAS = ["SrTiO3", "NaCl", "Na?"]
@@ -180,11 +181,11 @@ def test_a_request_file(model: str, clone: Path, capsys: pytest.CaptureFixture[s
     wrong = {
         "Did you mean 'num_samples'": {"num_sample": 3, "num_samples": 3},
         "the key 'num_samples'": {"formula": "NaCl"},
-        "'p1_cif' should be true or false": {"num_samples": 3, "p1_cif": 1},
-        "'num_samples' should be a number": {"num_samples": True},
+        "p1_cif must be true or false": {"num_samples": 3, "p1_cif": 1},
+        "num_samples must be a whole number": {"num_samples": True},
         "'wanted' does not belong": {"num_samples": 1, "sampling": {"wanted": 1}},
         "no option 'sed'. Did you mean 'seed'": {"num_samples": 1, "sampling": {"sed": 1}},
-        "workers should be at least 1": {"num_samples": 1, "workers": 0},
+        "workers must be a whole number of at least 1": {"num_samples": 1, "workers": 0},
         "piece_size must be": {"num_samples": 1, "piece_size": 0},
         "no cluster 'slum'. Did you mean 'slurm'": {"num_samples": 1, "dask": {"cluster": "slum"}},
     }

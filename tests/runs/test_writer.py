@@ -109,7 +109,8 @@ def test_a_killed_process_loses_no_finished_crystal(
     run = tmp_path / "run"
     process = python(f"""
         from crystal_ldm.crystals import CrystalBatch
-        from crystal_ldm.runs.generate import generate, load_model
+        from crystal_ldm.pretrained import load_model
+        from crystal_ldm.runs.generate import generate
         ldm = load_model({str(tmp_path / "model.safetensors")!r})
         request = CrystalBatch.from_formulas(["NaCl"])
         generate(ldm, request, {str(run)!r}, 100000, batch_size=2, sampling_steps=1)

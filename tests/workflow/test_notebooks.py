@@ -5,10 +5,11 @@ from typing import Any
 
 import nbformat
 import pytest
+from crystal_ldm.workflow.__main__ import main
 
 from crystal_ldm.errors import RunError
-from crystal_ldm.workflow.__main__ import main
-from crystal_ldm.workflow.notebooks import find_notebook, parameter_names
+from crystal_ldm.workflow.declared import parameter_names
+from crystal_ldm.workflow.notebooks import find_notebook
 
 
 def test_found_by_name_and_by_path(clone: Path, make_notebook: Any) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import nbformat
 import pytest
+from crystal_ldm.workflow.host import read_command
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crystal_ldm.errors import CrystalLDMError, RequestError
-from crystal_ldm.workflow.host import read_command
 from crystal_ldm.workflow.parameters import (
     as_flag,
     as_formula,

@@ -115,9 +115,7 @@ class GeneratePanel(Panel):
         asked = list(keyword_call(settings))
         settings, notes = settings.fitted(self.ldm, request, asked)
         self.notice.say(" ".join(notes), "warning")
-        device = settings.compute.device
-        ldm = self.ldm if device == "auto" else self.ldm.to(device)
-        keywords = keyword_call(settings)
+        ldm, keywords = self.ldm, keyword_call(settings)
         ldm.iter_sample(request, count, **keywords)  # checks all of it and computes nothing yet
         self.form.seed.use()
         rows = 1 if request is None else len(request)

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_ldm.crystals.packed import PackedCrystal
-from crystal_ldm.errors import CrystalLDMError, EvaluationError
-from crystal_ldm.parallel.worker import describe
+from crystal_ldm.errors import CrystalLDMError, EvaluationError, describe_error
 
 
 @dataclass
@@ -112,7 +111,7 @@ def from_objects(objects: Sequence[Any], ids: Sequence[str] | None = None) -> Cr
             errors.append(str(error))
         except Exception as error:
             crystals.append(None)
-            errors.append(describe(error))
+            errors.append(describe_error(error))
     return CrystalSet(crystals, names, errors)
 
 

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from crystal_ldm.crystals.inputs.crystal_set import CrystalSet, from_objects
-from crystal_ldm.errors import CrystalLDMError, EvaluationError
-from crystal_ldm.parallel.worker import describe
+from crystal_ldm.errors import CrystalLDMError, EvaluationError, describe_error
 
 _STRUCTURE_SUFFIXES = (".cif", ".vasp", ".poscar")
 
@@ -39,7 +38,7 @@ def read_path(path: Path) -> CrystalSet:
     except CrystalLDMError:
         raise
     except Exception as error:
-        raise EvaluationError(f"'{path}' cannot be read: {describe(error)}") from error
+        raise EvaluationError(f"'{path}' cannot be read: {describe_error(error)}") from error
 
 
 def _read_folder(path: Path) -> CrystalSet:
@@ -89,7 +88,7 @@ def _read_files(files: Sequence[Path]) -> CrystalSet:
             reasons.append(None)
         except Exception as error:
             structures.append(None)
-            reasons.append(f"the file cannot be read ({describe(error)})")
+            reasons.append(f"the file cannot be read ({describe_error(error)})")
     crystals = from_objects(structures, [file.stem for file in files])
     crystals.errors = [a or b for a, b in zip(reasons, crystals.errors, strict=True)]
     return crystals
@@ -139,7 +138,7 @@ def _read_csv(path: Path) -> CrystalSet:
             reasons.append(None)
         except Exception as error:
             structures.append(None)
-            reasons.append(f"its CIF cannot be read ({describe(error)})")
+            reasons.append(f"its CIF cannot be read ({describe_error(error)})")
     column = next((name for name in ("material_id", "id") if name in table.columns), None)
     names = [str(x) for x in (table[column] if column else range(len(table)))]
     crystals = from_objects(structures, names)

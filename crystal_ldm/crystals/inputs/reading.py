@@ -72,8 +72,8 @@ def _from_batch(batch: Any) -> CrystalSet:
         raise EvaluationError("The batch is a request: it has no coordinates to evaluate.")
     numbers = batch.atomic_numbers.cpu().numpy()
     counts = batch.num_atoms.cpu().numpy()
-    frac = batch.frac_coords.double().cpu().numpy()
-    cells = batch.lattices.double().cpu().numpy()
+    frac = batch.frac_coords.cpu().double().numpy()
+    cells = batch.lattices.cpu().double().numpy()
     crystals: list[PackedCrystal | None] = []
     errors: list[str | None] = []
     for z, n, x, cell in zip(numbers, counts, frac, cells, strict=True):

@@ -22,7 +22,7 @@ Judge = Callable[[PackedCrystal], tuple[float, float]]
 JUDGES: dict[str, Judge] = {"cgcnn": judge_with_cgcnn, "own": predict_band_gap}
 """Each returns the gap in eV as if not metallic, and the probability of being a metal."""
 
-# `python benchmarks/quality.py judges`; CGCNN's training data may hold some of these crystals.
+# `python -m benchmarks.quality judges`; CGCNN's training data may hold some of these crystals.
 _CGCNN_ERRORS = {"mae": 0.258, "metal_accuracy": 0.915, "n": 983}
 
 

@@ -78,7 +78,7 @@ def sample_in_parallel(
         request: see `LDMModule.sample`; None: de novo.
         num_samples: crystals for each row of the request.
         run_dir: the run directory; empty: a new one under `runs/`.
-        ldm_ckpt: the model, see `crystal_ldm.runs.generate.load_model`; workers load it themselves.
+        ldm_ckpt: the model, see `crystal_ldm.pretrained.load_model`; workers load it themselves.
         workers: local processes; None: one for each core.
         client: a Dask client to use instead; its workers must see the same directories.
         piece_size: most crystals in a piece.
@@ -95,7 +95,7 @@ def sample_in_parallel(
         RunError: if the directory holds another run, is in use or cannot be written, or a piece
             failed again and again.
     """
-    from crystal_ldm.runs.generate import load_model
+    from crystal_ldm.pretrained import load_model
     from crystal_ldm.runs.writer import ResultWriter
     from crystal_ldm.sampling import SamplingSettings
 
@@ -170,7 +170,7 @@ def make_piece(run_dir: str, place: tuple[int, int, int, int]) -> None:
 def _load(text: str) -> tuple[LDMModule, CrystalBatch | None, dict[str, Any]]:
     """Return model, request and description, loaded once in each worker."""
     from crystal_ldm.crystals import CrystalBatch
-    from crystal_ldm.runs.generate import load_model
+    from crystal_ldm.pretrained import load_model
 
     task = json.loads(text)
     ldm = load_model(task["ldm_ckpt"])

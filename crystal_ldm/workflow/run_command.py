@@ -1,0 +1,78 @@
+"""`crystal-ldm run NOTEBOOK`: a notebook's parameters as options with types and help."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from crystal_ldm.errors import CrystalLDMError
+from crystal_ldm.workflow.declared import Parameter, notebook_parameters
+from crystal_ldm.workflow.notebooks import find_notebook, notebook_names
+
+# A `value` may be a number, a list or a mapping; like text it goes to the notebook as it is
+# typed, which reads it: what is meant as text is never taken for a number.
+_TYPES: dict[str, click.ParamType] = {
+    "text": click.STRING,
+    "value": click.STRING,
+    "whole number": click.INT,
+    "number": click.FLOAT,
+}
+
+
+class NotebookCommands(click.Group):
+    """A command for each notebook, made from its parameters cell."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return notebook_names()
+
+    def get_command(self, context: click.Context, name: str) -> click.Command:
+        try:
+            path = find_notebook(name)
+            options = [_option(parameter) for parameter in notebook_parameters(path)]
+        except CrystalLDMError as error:
+            if context.resilient_parsing or context.invoked_subcommand is None:
+                return click.Command(name, help=str(error))
+            raise
+        return click.Command(
+            name,
+            params=list(options),
+            callback=lambda **given: _run(name, given),
+            help=f"Execute {path}.",
+            short_help=_heading(path),
+        )
+
+
+def _option(parameter: Parameter) -> click.Option:
+    option = f"--{parameter.name.replace('_', '-')}"
+    text = f"{parameter.help[:1].upper()}{parameter.help[1:]}"
+    if parameter.default not in ("", "''"):
+        text += f" [default: {parameter.default}]"
+    if parameter.kind == "flag":
+        names = [f"{option}/--no-{option[2:]}", parameter.name]
+        return click.Option(names, default=None, help=text, show_default=False)
+    kind, metavar = _TYPES[parameter.kind], parameter.kind.split()[-1].upper()
+    if parameter.choices:
+        kind, metavar = click.Choice(parameter.choices), None
+    return click.Option(
+        [option, parameter.name], type=kind, metavar=metavar, help=text, show_default=False
+    )
+
+
+def _run(name: str, given: dict[str, Any]) -> None:
+    from crystal_ldm.workflow.execution import log_outputs, run_once
+
+    log_outputs()
+    notebook, message = run_once(name, {k: v for k, v in given.items() if v is not None})
+    if message:
+        print(f"{message}\nThe notebook with the error: {notebook}", file=sys.stderr)
+        sys.exit(1)
+    print(f"notebook and report: {notebook.parent}")
+
+
+def _heading(path: Any) -> str:
+    from crystal_ldm.workflow.notebooks import read_notebook
+
+    first = "".join(read_notebook(path)["cells"][0].get("source", "")).splitlines()
+    return first[0].lstrip("# ") if first else ""
