@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 from crystal_ldm.widgets import RequestForm
-from crystal_ldm.widgets.export.code import papermill_line, python_code
+from crystal_ldm.widgets.export.code import shell_line, python_code
 from crystal_ldm.widgets.export.request import arguments_of
 
 from crystal_ldm.errors import RequestError
 from crystal_ldm.runs.generate import make_request
 from crystal_ldm.sampling import MinDistance, Prototype, SamplingSettings, keyword_call
 from crystal_ldm.workflow import parameters as given
-from crystal_ldm.workflow.sampling_parameters import sampling_keywords
+from crystal_ldm.workflow import sampling_keywords
 
 REQUESTS: list[dict[str, Any]] = [
     {"formula": "SrTiO3"},
@@ -189,9 +189,9 @@ def shell_values(line: str) -> dict[str, str]:
     import shlex
 
     words = shlex.split(line)
-    assert words[:3] == ["papermill", "notebooks/04_sample.ipynb", "out.ipynb"]
-    assert words[3::3] == ["-r"] * len(words[3::3])
-    return dict(zip(words[4::3], words[5::3], strict=True))
+    assert words[:3] == ["crystal-ldm", "run", "04_sample"]
+    names = [word.removeprefix("--").replace("-", "_") for word in words[3::2]]
+    return dict(zip(names, words[4::2], strict=True))
 
 
 @pytest.mark.parametrize("asked", [*REQUESTS, None])
@@ -208,12 +208,12 @@ def test_code_and_shell_give_exactly_the_request(
         cfg_interval=(0.1, 0.9),
         filters=[MinDistance(0.3)],
     )
-    monkeypatch.setattr("crystal_ldm.load_model", lambda name: tiny_ldm, raising=False)
+    monkeypatch.setattr("crystal_ldm.pretrained.load_model", lambda name: tiny_ldm)
     names: dict[str, Any] = {}
     exec(python_code(result.recipe), names)  # noqa: S102 - it is our own text
     assert (names["result"].crystals.frac_coords == result.crystals.frac_coords).all()
 
-    values = shell_values(papermill_line(result.recipe))
+    values = shell_values(shell_line(result.recipe))
     targets = {"band_gap": given.as_value(values.get("band_gap"), "band_gap")}
     again = make_request(
         given.as_formulas(values["formula"]),
@@ -231,10 +231,10 @@ def test_code_and_shell_give_exactly_the_request(
 def test_what_has_no_shell_line_says_so(tiny_ldm: Any) -> None:
     rows = make_request(["NaCl", "ZnS"], conditions={"band_gap": [1.0, 2.0]})
     recipe = tiny_ldm.sample(rows, 1, sampling_steps=1).recipe
-    assert "use the Python call" in papermill_line(recipe)
+    assert "use the Python call" in shell_line(recipe)
     assert "CrystalBatch.from_formulas" in python_code(recipe)
     shifted = {**recipe, "request": None, "sampling": {**recipe["sampling"], "offset": 4}}
-    assert "use the Python call" in papermill_line(shifted)
+    assert "use the Python call" in shell_line(shifted)
     assert "offset=4" in python_code(shifted)
 
 

@@ -1,4 +1,4 @@
-"""The Python call and the papermill line that give exactly the crystals of a recipe."""
+"""The Python call and the shell command that give exactly the crystals of a recipe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from crystal_ldm.widgets.export.request import RequestArguments, arguments_of, settings_of
 
-NOTEBOOK = "notebooks/04_sample.ipynb"
+COMMAND = "crystal-ldm run 04_sample"
 
 
 def python_code(recipe: Mapping[str, Any]) -> str:
@@ -47,7 +47,7 @@ def python_code(recipe: Mapping[str, Any]) -> str:
     )
 
 
-def papermill_line(recipe: Mapping[str, Any]) -> str:
+def shell_line(recipe: Mapping[str, Any]) -> str:
     """Return the shell command; where there is none, a comment that says why."""
     from crystal_ldm.sampling import keyword_call
 
@@ -66,9 +66,8 @@ def papermill_line(recipe: Mapping[str, Any]) -> str:
         values["conditions"] = targets
     values["num_samples"] = count
     values |= {name: plain(value) for name, value in keyword_call(settings).items()}
-    # -r hands over text as it is typed; the notebook reads numbers and lists out of it.
-    parts = [f"-r {name} {shlex.quote(_text(value))}" for name, value in values.items()]
-    return " ".join([f"papermill {NOTEBOOK} out.ipynb", *parts])
+    parts = (f"--{n.replace('_', '-')} {shlex.quote(_text(v))}" for n, v in values.items())
+    return " ".join([COMMAND, *parts])
 
 
 def source_of(value: Any) -> str:

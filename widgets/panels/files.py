@@ -11,7 +11,7 @@ from crystal_ldm.widgets.base import Notice, Panel, caption, column, escape, hea
 from crystal_ldm.widgets.browser.drop_zone import DropZone
 from crystal_ldm.widgets.browser.save_button import SaveButton
 from crystal_ldm.widgets.export.archive import zip_crystals
-from crystal_ldm.widgets.export.code import papermill_line, python_code
+from crystal_ldm.widgets.export.code import shell_line, python_code
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 
 Crystals = Callable[[], tuple[Sequence[CrystalEntry], Sequence[dict[str, Any]]]]
@@ -85,7 +85,7 @@ class FilesPanel(Panel):
             return
         parts = (
             ("Python", python_code(self.recipe)),
-            ("Shell", papermill_line(self.recipe)),
+            ("Shell", shell_line(self.recipe)),
         )
         self._code.value = "".join(
             f'<div class="cl-caption">{title}</div><pre tabindex="0">{escape(text)}</pre>'
