@@ -96,7 +96,7 @@ class GroupControls(Panel):
         options: Sequence[Option],
         special: Mapping[str, Panel] | None = None,
     ) -> None:
-        """`special` are controls with a trait `value` for fields, by path, in place of the usual."""
+        """`special` are controls with a trait `value`, by path, in place of the usual."""
         super().__init__()
         self._group = group
         self.notice = Notice()
