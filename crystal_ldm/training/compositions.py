@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 SHARE = 0.25
 """Of the time of a call, until the prior is trained."""
+EVERY = 15.0
+"""Seconds between two lines of metrics."""
 
 
 class CompositionProgress(pl.Callback):
@@ -26,7 +28,7 @@ class CompositionProgress(pl.Callback):
 
     Args:
         training: of the prior; None: there is none.
-        log: gets a line after each epoch.
+        log: gets a line now and then.
         limit: of the call.
     """
 
@@ -34,9 +36,10 @@ class CompositionProgress(pl.Callback):
         self, training: CompositionTraining | None, log: MetricsLog, limit: TimeLimit
     ) -> None:
         self.training = training
-        self.log = log
+        self.metrics_log = log
         self.limit = limit
         self.seconds = 0.0
+        self.told = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs to know."""
@@ -76,8 +79,10 @@ class CompositionProgress(pl.Callback):
     def _step(self, global_step: int) -> None:
         assert self.training is not None
         started = time.monotonic()
-        if self.training.run_step():
-            self.log.write(
+        self.training.run_step()
+        if self.training.finished or time.monotonic() - self.told >= EVERY:
+            self.told = time.monotonic()
+            self.metrics_log.write(
                 {
                     "step": global_step,
                     "composition_epoch": self.training.epoch,

@@ -11,13 +11,15 @@ from typing import Any
 import torch
 
 from crystal_ldm.config import check, instantiate, load_config, target_class
-from crystal_ldm.data import DATASETS
+from crystal_ldm.data import DATASETS, CrystalDataset, load_dataset
 from crystal_ldm.errors import ConfigError
 from crystal_ldm.files import resolve_path
+from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.checkpoints import Checkpoint, load_module
 from crystal_ldm.pretrained import available, model_file
 from crystal_ldm.training.conditions import read_conditions
 from crystal_ldm.training.settings import TrainingSettings
+from crystal_ldm.vae_module import VAEModule
 
 ADAPTER = 32
 """Rank of the layers through which an added condition acts."""
@@ -115,18 +117,57 @@ def train(
     Raises:
         ConfigError: if an LDM is given no VAE.
     """
-    from crystal_ldm.data import load_dataset
     from crystal_ldm.training.fit import fit
 
     started = time.monotonic()
     key = module_key(config)
-    data = config["data"]
-    dataset = load_dataset(data["dataset"], data_dir, max_atoms=data.get("max_atoms", 20))
+    dataset = load_data(config, data_dir or "")
     module = build_module(config[key], key, vae_ckpt, init_from)
     if max_minutes is not None:
         max_minutes -= (time.monotonic() - started) / 60
     settings = TrainingSettings(**config.get("training", {}))
     return fit(module, dataset, run_dir, settings, max_minutes=max_minutes, **options)
+
+
+def default_experiment(
+    kind: str, init_from: str = "", conditions: Mapping[str, Any] | None = None
+) -> str:
+    """Return the experiment that is meant when none is named.
+
+    Args:
+        kind: `vae` or `ldm`.
+        init_from: the model to start from; empty: none.
+        conditions: the user's own.
+    """
+    if kind == "vae":
+        return "vae"
+    if init_from:
+        return "finetune"
+    return "ldm_composition" if conditions else "ldm_joint"
+
+
+def load_data(config: Mapping[str, Any], data_dir: str | Path = "") -> CrystalDataset:
+    """Return the data set that an experiment trains on.
+
+    Args:
+        config: the experiment.
+        data_dir: folder with the files of a public data set that is not fetched by itself.
+
+    Raises:
+        ConfigError: if `data_dir` is given for a data set that reads nothing from it.
+        DataError: if the data cannot be read.
+    """
+    source, max_atoms = str(config["data"]["dataset"]), config["data"].get("max_atoms", 20)
+    if source in DATASETS and source != "oqmd_icsd":
+        folder = resolve_path(data_dir) if data_dir else None
+        return load_dataset(source, folder, max_atoms=max_atoms)
+    if data_dir:
+        reason = "is fetched by itself" if source in DATASETS else "is a path"
+        raise ConfigError(
+            f"data_dir '{data_dir}' would not be used: the data set '{source}' {reason}. To train "
+            f"on what lies there write dataset={data_dir}; else leave data_dir empty."
+        )
+    return load_dataset(source if source in DATASETS else resolve_path(source), max_atoms=max_atoms)
 
 
 def build_module(
@@ -140,18 +181,16 @@ def build_module(
     First weights are drawn from the configuration's seed. With `init_from` architecture, conditions
     and weights are that model's, and conditions that it lacks are added to it (see
     `LDMModule.add_conditions`); given both, an LDM starts with the weights of `init_from` and the
-    VAE of `vae_ckpt`.
+    VAE of `vae_ckpt`, which may be that of a trained LDM.
 
     Raises:
         ConfigError: if an LDM is given no VAE, or a VAE to be trained with its encoder frozen no
             trained one; if the composition is to be added as a condition.
         CheckpointError: if `vae_ckpt` or `init_from` cannot be used.
     """
-    from crystal_ldm.vae_module import VAEModule
-
     with torch.random.fork_rng():
         torch.manual_seed(int(config.get("seed", 0)))
-        vae = VAEModule.load_from_checkpoint(vae_ckpt) if vae_ckpt else None
+        vae = _load_vae(model_path(vae_ckpt)) if vae_ckpt else None
         if init_from:
             module = _with_weights(config, target_class(config["_target_"]), model_path(init_from))
             return module if vae is None else module.replace_vae(vae)
@@ -175,6 +214,16 @@ def build_module(
 def model_path(model: str | Path) -> Path:
     """Return the file or run directory of a model that is named or given by its path."""
     return model_file(str(model)) if str(model) in available() else resolve_path(model)
+
+
+def _load_vae(path: Path) -> VAEModule:
+    """Return the VAE of a file, or the one that an LDM carries, with the elements of that LDM."""
+    checkpoint = Checkpoint.read(path)
+    if checkpoint.metadata["kind"] != "ldm":
+        return load_module(VAEModule, checkpoint)
+    ldm = load_module(LDMModule, checkpoint)
+    ldm.vae.config, ldm.vae.data_info = ldm.config["vae"], ldm.data_info
+    return ldm.vae
 
 
 def _with_weights(config: dict[str, Any], cls: Any, path: Path) -> Any:

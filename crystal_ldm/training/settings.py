@@ -42,8 +42,8 @@ class TrainingSettings:
     cuda_graphs: bool = False
     gradient_clip: float = 1.0
     checkpoint_minutes: float = 3.0
-    log_every: int = 50
-    validate_every: int = 500
+    log_every: int = 25
+    validate_every: int = 250
     choose_by: str = "loss"
     match_every: int = 2000
     match_crystals: int = 300
