@@ -56,22 +56,24 @@ def cache_path(cache_dir: str | Path | None = None) -> Path:
         DataError: if it is in the home folder of a user who has none, or cannot be a path.
     """
     chosen = cache_dir or os.environ.get(CACHE_VARIABLE)
-    if not chosen:
-        import platformdirs
-
-        chosen = platformdirs.user_cache_dir("crystal_ldm", appauthor=False)
     try:
-        path = Path(chosen).expanduser()
-    except RuntimeError:
+        path = Path(chosen).expanduser() if chosen else _user_cache()
+    except RuntimeError:  # of a user without a home folder
         path = Path("~")
     if path.parts[:1] == ("~",):
         raise DataError(
-            f"There is no home folder for the cache '{shortened(chosen)}'; name a folder in the "
-            f"environment variable {CACHE_VARIABLE} or as cache_dir."
+            f"There is no home folder for the cache{f' {shortened(chosen)}' if chosen else ''}; "
+            f"name a folder in the environment variable {CACHE_VARIABLE} or as cache_dir."
         )
     if "\0" in str(path):
         raise DataError(f"The cache folder {str(path)!r} cannot be a path: it has a zero in it.")
     return path.absolute()
+
+
+def _user_cache() -> Path:
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("crystal_ldm", appauthor=False))
 
 
 def set_cache_dir(path: str | Path | None) -> Path:
@@ -171,6 +173,6 @@ def entry_lock(path: Path, progress: bool = True) -> Iterator[None]:
 def _unwritable(path: Path, error: OSError) -> DataError:
     reason = error.strerror or str(error)
     return DataError(
-        f"The cache file or folder {shortened(path)} cannot be written ({reason}). Free some space, or name "
-        f"another folder in the environment variable {CACHE_VARIABLE} or as cache_dir."
+        f"The cache file or folder {shortened(path)} cannot be written ({reason}). Free some space, "
+        f"or name another folder in the environment variable {CACHE_VARIABLE} or as cache_dir."
     )
