@@ -19,6 +19,7 @@ from crystal_ldm.data.cleaning import Filters, Prepared, find_duplicates, prepar
 from crystal_ldm.data.splits import formula_key, split_by_formula, split_officially
 from crystal_ldm.data.storage import LABEL_PREFIX, StoredDataset
 from crystal_ldm.errors import DataError
+from crystal_ldm.parallel import AnyWorkers
 
 Kept = list[tuple[Entry, Prepared]]
 
@@ -44,7 +45,7 @@ def build_dataset(
     source: Source,
     about: About,
     filters: Filters,
-    workers: int | None = None,
+    workers: AnyWorkers = None,
     progress: bool = True,
 ) -> StoredDataset:
     """Clean the entries of `source` and return them ready to be written.
@@ -94,7 +95,7 @@ def _formulas(cells: Sequence[Cell]) -> list[str]:
 
 
 def _unique(
-    kept: Kept, formulas: list[str], workers: int | None, progress: bool
+    kept: Kept, formulas: list[str], workers: AnyWorkers, progress: bool
 ) -> tuple[Kept, list[str], list[Rejection]]:
     cells = [prepared.cell for _, prepared in kept]
     energies = [entry.energy for entry, _ in kept]

@@ -26,6 +26,7 @@ from crystal_ldm.data.oqmd import (
 )
 from crystal_ldm.data.storage import FORMAT, write_dataset
 from crystal_ldm.errors import DataError, suggest
+from crystal_ldm.parallel import AnyWorkers
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -113,7 +114,7 @@ def load_dataset(
     cache_dir: str | Path | None = None,
     rebuild: bool = False,
     progress: bool = True,
-    workers: int | None = None,
+    workers: AnyWorkers = None,
     labels: Sequence[str] | Mapping[str, str] | None = None,
 ) -> CrystalDataset:
     """Return a data set; the first call prepares it and keeps the result in the cache.
@@ -128,7 +129,7 @@ def load_dataset(
         cache_dir: folder for this call instead of `cache_path()`.
         rebuild: prepare again even if the cache has it.
         progress: whether to print a progress bar and the summary.
-        workers: processes for the preparation; None: one for each core.
+        workers: processes for the preparation (see `open_executor`); None: one for each core.
         labels: columns to use as labels, as a list or a dict column -> label; None: all.
 
     Raises:

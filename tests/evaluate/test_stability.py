@@ -30,7 +30,7 @@ from crystal_ldm.evaluate.stability.reference import (
     elemental_structure,
 )
 from crystal_ldm.evaluate.stability.relaxation import displacement, load_relaxed, relax_crystal
-from crystal_ldm.parallel import WorkerPool
+from crystal_ldm.parallel import WorkerPool, Workers
 
 
 def _key(formula: str):
@@ -155,7 +155,7 @@ def test_what_cannot_be_relaxed_has_a_reason(tmp_path):
 def test_results_are_kept_and_not_computed_twice(tmp_path):
     crystals = [Cell.from_structure(_salt(a)) for a in (5.6, 5.7, 5.6)]
     settings = RelaxationSettings(fmax=0.1)
-    with WorkerPool(1, memory_gb=6) as pool:
+    with WorkerPool(Workers(1, memory_gb=6)) as pool:
         first, _ = relax_crystals(crystals, tmp_path, settings, pool)
     files = sorted(tmp_path.iterdir())
     assert len(files) == 2  # the third is the first
@@ -180,14 +180,14 @@ def test_a_killed_run_resumes_without_repeating(tmp_path):
         from pymatgen.core import Lattice, Structure
         from crystal_ldm.evaluate.stability import RelaxationSettings, relax_crystals
         from crystal_ldm.crystals.cell import Cell
-        from crystal_ldm.parallel import WorkerPool
+        from crystal_ldm.parallel import WorkerPool, Workers
 
         def salt(a):
             cell = Lattice([[0, a / 2, a / 2], [a / 2, 0, a / 2], [a / 2, a / 2, 0]])
             return Structure(cell, ["Na", "Cl"], [[0, 0, 0], [0.55, 0.5, 0.5]])
 
         crystals = [Cell.from_structure(salt(5.4 + 0.01 * i)) for i in range(6)]
-        with WorkerPool(1, memory_gb=6) as pool:
+        with WorkerPool(Workers(1, memory_gb=6)) as pool:
             settings = RelaxationSettings(fmax=0.1)
             done, _ = relax_crystals(crystals, {str(tmp_path)!r}, settings, pool)
         print(sum(result is not None for result in done))
@@ -210,7 +210,7 @@ def test_a_killed_run_resumes_without_repeating(tmp_path):
 
 def test_stability_is_part_of_an_evaluation(tmp_path):
     salt = _salt()
-    with WorkerPool(1, memory_gb=6) as pool:
+    with WorkerPool(Workers(1, memory_gb=6)) as pool:
         hull_energy = relax_crystals(
             [Cell.from_structure(salt)], tmp_path / "kept", RelaxationSettings(), pool
         )[0][0].energy

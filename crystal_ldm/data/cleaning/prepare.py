@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -21,10 +22,14 @@ from crystal_ldm.crystals.readers.entries import (
 from crystal_ldm.crystals.readers.report import Rejection
 from crystal_ldm.data.cleaning.filters import Filters
 from crystal_ldm.errors import DataError
-from crystal_ldm.parallel.cleaning import map_items
+from crystal_ldm.parallel import AnyWorkers
+from crystal_ldm.parallel.mapping import map_items
 
 # spglib reports on standard error each time it tries again with another tolerance.
 os.environ.setdefault("SPGLIB_WARNING", "OFF")
+
+
+_TIMEOUT_S = 600.0  # for one crystal
 
 
 class Prepared(NamedTuple):
@@ -37,23 +42,30 @@ class Prepared(NamedTuple):
 
 
 def prepare_entries(
-    entries: Sequence[Entry], filters: Filters, workers: int | None = None, progress: bool = True
+    entries: Sequence[Entry], filters: Filters, workers: AnyWorkers = None, progress: bool = True
 ) -> tuple[list[tuple[Entry, Prepared]], list[Rejection]]:
     """Return the entries that pass `filters`, with their cells, and the others with reasons."""
     payloads = [entry.payload for entry in entries]
-    results = map_items(
-        prepare, payloads, filters, workers=workers, progress=progress, label="Preparing crystals"
-    )
-    kept, rejected = [], []
-    for entry, result in zip(entries, results, strict=True):
-        if isinstance(result, Prepared):
+    outcomes = map_items(
+        partial(prepare, filters=filters), payloads, workers=workers, timeout=_TIMEOUT_S,
+        progress=progress, label="Preparing crystals",
+    )  # fmt: skip
+    kept: list[tuple[Entry, Prepared]] = []
+    rejected: list[Rejection] = []
+    for entry, outcome in zip(entries, outcomes, strict=True):
+        result = outcome.value
+        reason: tuple[str, str] | None
+        if outcome.error is not None:
+            reason = "unreadable", f"It cannot be brought to canonical form ({outcome.error})."
+        elif isinstance(result, Prepared):
             reason = filters.reason(entry.labels, result.volume, result.distance)
             if reason is None:
                 kept.append((entry, result))
                 continue
         else:
             reason = result
-        rejected.append(Rejection(entry.id, entry.where, *reason))
+        kind, sentence = reason
+        rejected.append(Rejection(entry.id, entry.where, kind, sentence))
     return kept, rejected
 
 

@@ -27,7 +27,7 @@ from crystal_ldm.crystals.inputs import read_crystals
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.stability.potential import POTENTIALS, potential, single_point
 from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings, relax_crystal
-from crystal_ldm.parallel import WorkerPool
+from crystal_ldm.parallel import Workers, open_executor
 from crystal_ldm.parallel.progress import Reporter
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def build(dataset: Any, name: str = "chgnet", workers: int | None = None) -> Ref
 
     reporter = Reporter(True)
     chosen = [(int(i), c) for i in near if (c := source.crystals[int(i)]) is not None]
-    with WorkerPool(workers, timeout=120) as pool:
+    with open_executor(workers, Workers(timeout=120)) as pool:
         with reporter.stage("references", len(chosen)) as progress:
             function = partial(single_point, name=name)
             items = (crystal for _, crystal in chosen)
