@@ -174,5 +174,6 @@ def _unwritable(path: Path, error: OSError) -> DataError:
     reason = error.strerror or str(error)
     return DataError(
         f"The cache file or folder {shortened(path)} cannot be written ({reason}). Free some "
-        f"space, or name another folder in the environment variable {CACHE_VARIABLE} or as cache_dir."
+        f"space, or name another folder in the environment variable {CACHE_VARIABLE} or as "
+        "cache_dir."
     )

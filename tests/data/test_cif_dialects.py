@@ -7,6 +7,7 @@ The writer is made here, from spglib's settings and operations, and shares nothi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import gemmi
 import numpy as np
@@ -148,6 +149,7 @@ def in_setting(structure: Structure, choice: int) -> InSetting | None:
     return InSetting(whole, hall_number, triplets, representatives)
 
 
+@cache
 def _number(hall_number: int) -> int:
     return spglib.get_spacegroup_type(hall_number).number
 
@@ -246,17 +248,15 @@ def crystals(structures: list[Structure]) -> list[Structure]:
     return [*built() * 4, *structures]
 
 
+@pytest.mark.timeout(3600)
 @settings(max_examples=CASES)
-@given(
-    position=st.integers(0, 10_000),
-    choice=st.integers(0, 17),
-    dialect=DIALECTS,
-    seed=st.integers(0, 1000),
-)
+@given(dialect=DIALECTS, seed=st.integers(0, 2**32))
 def test_a_dialect_never_changes_a_crystal(
-    crystals: list[Structure], position: int, choice: int, dialect: Dialect, seed: int
+    crystals: list[Structure], dialect: Dialect, seed: int
 ) -> None:
-    crystal = in_setting(crystals[position % len(crystals)], choice)
+    random = np.random.default_rng(seed)  # hypothesis would take the first of them most often
+    structure = crystals[random.integers(len(crystals))]
+    crystal = in_setting(structure, int(random.integers(18)))
     if crystal is None:
         event("no such setting")
         return
