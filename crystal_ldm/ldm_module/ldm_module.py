@@ -80,7 +80,7 @@ class LDMModule(LatentModel):
         num_samples: int = 1,
         *,
         callback: Callable[[SamplerStep], None] | None = None,
-        wanted: Callable[[int, int], bool] | None = None,
+        wanted: Callable[[int, int], bool] | Iterable[tuple[int, int]] | None = None,
         **settings: Any,
     ) -> SampleResult:
         """Generate `num_samples` crystals for each row of `batch`.
