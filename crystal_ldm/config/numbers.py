@@ -29,7 +29,7 @@ def plain_number(value: Any) -> Any:
 def _number(value: Any) -> float:
     plain = plain_number(value)
     if isinstance(plain, bool) or not isinstance(plain, int | float) or not math.isfinite(plain):
-        raise PydanticCustomError("number", "not a number")
+        raise PydanticCustomError("number", "a number")
     return float(plain)
 
 
@@ -38,7 +38,7 @@ def _whole(value: Any) -> int:
     if isinstance(plain, float) and plain.is_integer():
         plain = int(plain)  # YAML reads 1e6 as a float, pandas a column with a gap
     if isinstance(plain, bool) or not isinstance(plain, int):
-        raise PydanticCustomError("number", "not a whole number")
+        raise PydanticCustomError("number", "a whole number")
     return plain
 
 

@@ -44,7 +44,12 @@ def option(
         keyword: argument of `LDMModule.sample`; empty: the field's own name.
         choices: names that are allowed, where there are few.
     """
-    extra: dict[str, Any] = {"unit": unit, "level": level, "keyword": keyword, "choices": list(choices)}
+    extra: dict[str, Any] = {
+        "unit": unit,
+        "level": level,
+        "keyword": keyword,
+        "choices": list(choices),
+    }
     return Field(default, description=help, ge=low, le=high, json_schema_extra=extra)
 
 
