@@ -26,7 +26,7 @@ class Thresholds:
         angle_tolerance: angle tolerance of the space groups, degrees.
         bond_factor: atoms are neighbours within this factor times the sum of covalent radii.
         structure_cutoff, composition_cutoff: largest fingerprint distances that count as covered.
-        metal_probability: from this probability on a band gap judge calls a crystal a metal.
+        metal_probability: from this probability on a band gap predictor calls a crystal a metal.
         stable, metastable: largest energy above the hull, eV/atom.
 
     Raises:
