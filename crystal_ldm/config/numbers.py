@@ -110,7 +110,8 @@ def short(value: Any) -> str:
 
 def _bounds(metadata: Sequence[Any]) -> str:
     limits: dict[str, Any] = {}
-    for item in metadata:  # annotated_types' Ge, Gt, Le, Lt and Interval
+    each = [part for item in metadata for part in getattr(item, "metadata", [item])]  # of a Field
+    for item in each:  # annotated_types' Ge, Gt, Le, Lt and Interval
         limits |= {k: getattr(item, k) for k in ("ge", "gt", "le", "lt") if hasattr(item, k)}
     if "ge" in limits and "le" in limits:
         return f" from {limits['ge']} to {limits['le']}"

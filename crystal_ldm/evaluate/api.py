@@ -86,7 +86,7 @@ def evaluate(
     Raises:
         EvaluationError: if there are no crystals, a source cannot be read, or an argument is wrong.
     """
-    limits = Thresholds.from_keywords(thresholds)
+    limits = Thresholds(**thresholds)
     for name in metrics:
         if name not in METRICS:
             raise EvaluationError(f"There is no metric '{name}'.{suggest(name, METRICS)}")

@@ -30,8 +30,9 @@ def predictor_note(predictor: str) -> str:
     """Return in a sentence how far a predictor is off, on crystals held out from `oqmd_icsd`."""
     errors = _CGCNN_ERRORS if predictor == "cgcnn" else predictor_card()["test"]
     return (
-        f"The predictor '{predictor}' is off by {errors['mae']:.2f} eV on average, and tells metals "
-        f"from others in {errors['metal_accuracy']:.0%} of {errors['n']} held-out crystals of oqmd_icsd."
+        f"The predictor '{predictor}' is off by {errors['mae']:.2f} eV on average, and tells "
+        f"metals from others in {errors['metal_accuracy']:.0%} of {errors['n']} held-out crystals "
+        "of oqmd_icsd."
     )
 
 
