@@ -87,9 +87,7 @@ def make_folder(path: Path | str) -> Path:
 
 
 @contextlib.contextmanager
-def atomic_path(
-    path: Path | str, sole_writer: bool = False, flush: bool = True
-) -> Iterator[Path]:
+def atomic_path(path: Path | str, sole_writer: bool = False, flush: bool = True) -> Iterator[Path]:
     """Give a temporary file name in the directory of `path`; on success it becomes `path`.
 
     The temporary file is flushed to the disk before it takes the place of `path`, so that a

@@ -98,8 +98,7 @@ class Plan:
         size = int(self.request.num_atoms[i])
         known = self.request.atomic_numbers[i, :size].numpy()
         targets = {
-            name: _target(values, i, generator)
-            for name, values in self.request.conditions.items()
+            name: _target(values, i, generator) for name, values in self.request.conditions.items()
         }
         rules = self._rules[i]
         known = _place_open_atoms(known, generator)

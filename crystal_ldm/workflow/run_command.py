@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from crystal_ldm.errors import CrystalLDMError
-from crystal_ldm.workflow.declared import Parameter, notebook_parameters
+from crystal_ldm.workflow.declared import Parameter, notebook_parameters, permitted_parameters
 from crystal_ldm.workflow.notebooks import find_notebook, notebook_names
 
 # A `value` may be a number, a list or a mapping; like text it goes to the notebook as it is
@@ -35,13 +35,25 @@ class NotebookCommands(click.Group):
             if context.resilient_parsing or context.invoked_subcommand is None:
                 return click.Command(name, help=str(error))
             raise
-        return click.Command(
+        return _NotebookCommand(
             name,
             params=list(options),
             callback=lambda **given: _run(name, given),
             help=f"Execute {path}.",
             short_help=_heading(path),
         )
+
+
+class _NotebookCommand(click.Command):
+    """A command that loads what else a notebook permits only for its help, or if it is used."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        known = {name for option in self.params for name in (*option.opts, *option.secondary_opts)}
+        words = {word.partition("=")[0] for word in args if word.startswith("--")}
+        if not words <= known or "-h" in args:
+            parameters = permitted_parameters(find_notebook(self.name or ""))
+            self.params = [_option(parameter) for parameter in parameters]
+        return super().parse_args(context, args)
 
 
 def _option(parameter: Parameter) -> click.Option:

@@ -13,7 +13,6 @@ import numpy as np
 import psutil
 import pytest
 from ase.io import read
-from crystal_ldm.workflow.__main__ import main
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +26,7 @@ from crystal_ldm.pretrained import load_model
 from crystal_ldm.runs.generate import generate
 from crystal_ldm.runs.split import run_request, sample_in_parallel
 from crystal_ldm.runs.split.pieces import PIECES, split_request
+from crystal_ldm.workflow.command_line import main
 
 OPTIONS = {"sampling_steps": 2, "seed": 3, "cfg_scale": 1.5}
 FORMULAS = ["SrTiO3", "NaCl", "Na?"]
@@ -174,7 +174,7 @@ def test_a_request_file(model: str, clone: Path, capsys: pytest.CaptureFixture[s
         piece_size: 2
         """
     file.write_text(text)
-    assert main(["sample", str(file), "--workers", "1"]) == 0
+    main(["sample", str(file), "--workers", "1"], standalone_mode=False)
     assert capsys.readouterr().out.splitlines()[-1] == str(clone / "runs" / "many")
     made = crystals(clone / "runs" / "many")
     assert set(made) == {(0, 0), (0, 1), (1, 0), (1, 1)}

@@ -13,7 +13,7 @@ cluster = {"cluster": "slurm", "options": {"queue": "cpu", "cores": 1, "memory":
 with dask_client(cluster, workers=100) as client:  # the same on a cluster
     sample_in_parallel(request, 50_000, "runs/large", workers=Workers(client=client), cfg_scale=2.0)
 ```
-From the shell: `python -m crystal_ldm.workflow sample request.yaml`, see
+From the shell: `crystal-ldm sample request.yaml`, see
 `crystal_ldm.runs.split.request_file`.
 
 Pieces depend on the request and `piece_size` alone, and each is made by one thread: the files are
