@@ -98,14 +98,17 @@ def test_a_path_with_any_character_is_that_path(clone: Path) -> None:
     assert as_paths(odd.name, "runs") == [odd.name]
 
 
-CELL = """
+CELL = (
+    """
 from crystal_ldm.workflow import start_notebook
 from crystal_ldm.workflow.parameters import *
 interactive = start_notebook(globals(), "typed")
-""", """
+""",
+    """
 print(as_formulas(f1, "f1"), as_formulas(f2, "f2"), as_value(band_gap, "band_gap"))
 print(as_text(run_dir, "run_dir"), as_mapping(scales, "scales"), interactive)
-"""
+""",
+)
 
 
 def papermill(clone: Path, *words: str) -> tuple[subprocess.CompletedProcess[str], str]:
