@@ -27,7 +27,7 @@ help:
 	@echo "make demo      crystals of SrTiO3 with a band gap of 2 eV, in runs/demo"
 	@echo "make lab       JupyterLab at notebooks/04_sample.ipynb (its options: LAB_ARGS=...)"
 	@echo "make test      all tests"
-	@echo "make check     lint, format, types, notebooks without outputs"
+	@echo "make check     lint, format, types, layers, notebooks without outputs"
 	@echo "make strip     outputs out of the notebooks, before a commit"
 	@echo "make bench     speed: a table, runs/bench.json and runs/bench.html"
 
@@ -63,13 +63,14 @@ lab: $(STAMP)
 test: $(STAMP)
 	"$(PY)" -m pytest
 
-# Types are checked in the layout of the wheel, where widgets lie inside the package.
+# Types and layers are checked in the layout of the wheel, where widgets lie inside the package.
 check: $(STAMP)
 	"$(PY)" -m ruff check .
 	"$(PY)" -m ruff format --check .
 	rm -rf build/check && mkdir -p build/check
 	cp -R crystal_ldm build/check/ && cp -R widgets notebooks build/check/crystal_ldm/
 	cd build/check && "$(PY)" -m mypy --config-file ../../pyproject.toml -p crystal_ldm
+	cd build/check && "$(PY)" -c "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports('../../pyproject.toml'))"
 	$(STRIP) --verify notebooks/*.ipynb
 
 strip: $(STAMP)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.quality_commands.shared import Row, held_out, request_of, sampling, training_part
+from benchmarks.quality_commands.shared import Row, held_out, request_of, sampling, training_set
 from crystal_ldm.data import load_dataset
 from crystal_ldm.evaluate.band_gap import JUDGES, judge_band_gaps
 from crystal_ldm.evaluate.calibration import calibrate_decoding, calibrate_model
@@ -18,7 +18,7 @@ from crystal_ldm.ldm_module import LDMModule
 
 def calibration(model: LDMModule, options: argparse.Namespace) -> list[Row]:
     """Ask for band gaps with the elements left open and let an independent judge say what came."""
-    real = training_part(options)
+    real = training_set(options)
     table = calibrate_model(
         model,
         options.num,

@@ -13,7 +13,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
-from benchmarks.quality_commands.shared import Row, held_out, request_of, sampling, training_part
+from benchmarks.quality_commands.shared import Row, held_out, request_of, sampling, training_set
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.data import CrystalDataset, load_dataset
 from crystal_ldm.evaluate import Evaluation, evaluate, match_pairs
@@ -36,7 +36,7 @@ def evaluation(model: LDMModule, options: argparse.Namespace) -> list[Row]:
     started = time.perf_counter()
     made = model.sample(request_of(truth), k, **sampling(options))
     sampled = time.perf_counter()
-    known = training_part(options)
+    known = training_set(options)
     result = evaluate(
         made,
         known,

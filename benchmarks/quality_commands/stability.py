@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from benchmarks.quality_commands.shared import Row, sampling, training_part
+from benchmarks.quality_commands.shared import Row, sampling, training_set
 from crystal_ldm.evaluate import evaluate
 from crystal_ldm.evaluate.reference import Reference
 from crystal_ldm.evaluate.stability import RelaxationSettings, Stability, judge_stability
@@ -43,7 +43,7 @@ def stability(model: LDMModule, options: argparse.Namespace) -> list[Row]:
             run.path, kept, settings=settings, workers=options.workers, progress=True
         )
         seconds = time.perf_counter() - started
-        known = Reference(training_part(options))
+        known = Reference(training_set(options))
         judged = evaluate(run.path, known, metrics=RATES, workers=options.workers)
         table = judged.table.merge(found.table.drop(columns="formula"), on="id", how="left")
         table.to_csv(run.path / "evaluation.csv", index=False)

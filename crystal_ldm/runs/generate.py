@@ -20,23 +20,6 @@ if TYPE_CHECKING:
 OnBatch = Callable[["SampleResult", list[dict[str, Any]]], None]
 
 
-def load_model(ldm_ckpt: str | Path = "", device: str = "cpu") -> LDMModule:
-    """Load a model: a shipped one by name (empty: the default), or from a file or run directory.
-
-    Raises:
-        CheckpointError: if there is no such model, or it cannot be read.
-    """
-    from crystal_ldm.files import resolve_path
-    from crystal_ldm.ldm_module import LDMModule
-    from crystal_ldm.pretrained import DEFAULT, available, load_pretrained
-    from crystal_ldm.training.experiment import resolve_model
-
-    name = str(ldm_ckpt).strip()
-    if not name or name in available():
-        return load_pretrained(name or DEFAULT, device)
-    return LDMModule.load_from_checkpoint(resolve_model(resolve_path(name)), device=device)
-
-
 def make_request(
     formula: str | Sequence[str] = "",
     formula_units: int | Sequence[int] = 1,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pydantic import field_validator
 
+from crystal_ldm.config.numbers import Whole
+from crystal_ldm.errors import suggest
+from crystal_ldm.nn.device import PRECISIONS
 from crystal_ldm.sampling.schema import Settings, option
 
 AUTO_BATCH_VALUES = 327_680
@@ -13,13 +16,13 @@ AUTO_BATCH_VALUES = 327_680
 class Compute(Settings):
     """Batch size, precision and device. Crystals in bfloat16 differ by its rounding."""
 
-    batch_size: int | str = option(
+    batch_size: Whole | str = option(
         "auto", "Crystals made at once; auto: as many as the cache likes", low=None
     )
     precision: str = option(
         "auto",
         "bfloat16 is faster where the hardware has it; auto: float32, the same crystals anywhere",
-        choices=("auto", "float32", "bfloat16"),
+        choices=PRECISIONS,
     )
     device: str = option("auto", "cpu, cuda, mps; auto: where the model is")
     compile: bool = option(
@@ -38,12 +41,10 @@ class Compute(Settings):
     @field_validator("precision")
     @classmethod
     def _precision(cls, name: str) -> str:
-        from crystal_ldm.errors import suggest
-
-        if name not in ("auto", "float32", "bfloat16"):
+        if name not in PRECISIONS:
             raise ValueError(
-                f"The precision must be auto, float32 or bfloat16, not '{name}'."
-                f"{suggest(name, ('auto', 'float32', 'bfloat16'))}"
+                f"The precision must be {', '.join(PRECISIONS)}, not '{name}'."
+                f"{suggest(name, PRECISIONS)}"
             )
         return name
 

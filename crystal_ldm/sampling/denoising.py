@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.padding import take
+from crystal_ldm.ldm_module.composition_model import CompositionPrior, in_double_precision
 from crystal_ldm.ldm_module.condition.base import given_names
 from crystal_ldm.ldm_module.diffusion import ModelPrediction, SamplerStep, get_sampler
 from crystal_ldm.ldm_module.guidance import GuidedDenoiser, scale_of_each
@@ -89,6 +91,11 @@ class Denoising:
     callback: Callback
     precision: str
 
+    @cached_property
+    def _composition_model(self) -> CompositionPrior:
+        assert self.ldm.prior is not None
+        return in_double_precision(self.ldm.prior)
+
     @torch.inference_mode()
     def make(self, drafts: Sequence[Draft]) -> SampleResult:
         """Make the crystals of one batch, each once."""
@@ -124,7 +131,7 @@ class Denoising:
         is_open = bool(((asked == 0) & request.mask).any())
         if ldm.prior is not None and self.origin.draws_elements and is_open:
             drawn, asked = draw_elements(
-                ldm.prior, drafts, request, allowed, encoded, scales,
+                self._composition_model, drafts, request, allowed, encoded, scales,
                 settings.elements.temperature, unwanted_formulas(ldm, settings.elements),
             )  # fmt: skip
             request = CrystalBatch(drawn, sizes, conditions=targets).to(device)

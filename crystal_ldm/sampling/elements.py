@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from crystal_ldm.config.numbers import Number
 from crystal_ldm.sampling.schema import Settings, option
 
 
@@ -13,11 +14,11 @@ class Elements(Settings):
     distance is the mean over atoms of `crystals.element_distances`.
     """
 
-    temperature: float = option(
+    temperature: Number = option(
         1.0, "Below 1 more usual compositions, and fewer of them", low=0, high=10
     )
     new_formula: bool = option(False, "Only formulas that the training set does not have")
-    max_distance_to_known: float | None = option(
+    max_distance_to_known: Number | None = option(
         None,
         "Only formulas of the training set, or with a relative there no farther than this",
         low=0,

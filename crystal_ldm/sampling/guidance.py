@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import field_validator
 
+from crystal_ldm.config.numbers import plain_number
 from crystal_ldm.ldm_module.guidance import DEFAULT_SCALE
-from crystal_ldm.sampling.schema import Settings, option, plain_number
+from crystal_ldm.sampling.schema import Settings, option
 
 
 class Guidance(Settings):

@@ -70,7 +70,9 @@ class Named(Settings):
             kind = cls._of(name)
             if isinstance(fields, Mapping):
                 return kind(**fields)
-            return kind() if fields is True or fields is None else kind(fields)
+            if fields is True or fields is None:
+                return kind()
+            return kind(**{next(iter(kind.model_fields), "value"): fields})
         names = ", ".join(k.__name__ for k in cls.kinds().values())
         raise RequestError(f"Among {cls.family} there are {names}, and not {value!r}.")
 

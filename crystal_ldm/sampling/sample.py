@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module.diffusion import StopSampling
 from crystal_ldm.ldm_module.guidance import scale_of_each
+from crystal_ldm.nn.device import resolve_device, sampling_precision
 from crystal_ldm.recipe import make_recipe
 from crystal_ldm.sampling.batches import batches_of
 from crystal_ldm.sampling.checks import check_request
@@ -26,7 +27,8 @@ from crystal_ldm.sampling.starts import Origin
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
 
-Wanted = Callable[[int, int], bool] | None
+Wanted = Callable[[int, int], bool] | Iterable[tuple[int, int]] | None
+"""Which crystals of a request are wanted: a function of row and number, or their places."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,14 @@ def place_order(
     batch: CrystalBatch | None,
     num_samples: Any,
     keywords: Mapping[str, Any],
+    first_row: int = 0,
 ) -> Order:
     """Check what `LDMModule.sample` was asked for, before anything is computed.
+
+    Args:
+        ldm, batch, num_samples, keywords: see `LDMModule.sample`.
+        first_row: number of the batch's first row, where it is part of a larger request: random
+            numbers depend on it.
 
     Raises:
         RequestError: for what the model was not trained for, or a setting that is none.
@@ -80,15 +88,22 @@ def place_order(
         warnings.warn(note, stacklevel=4)
     origin = settings.start.origin(ldm, crystals, num_samples, settings)
     plan = Plan(request, num_samples, settings.offset, settings.seed, ldm.num_atoms_histogram)
-    precision = "bfloat16" if settings.compute.precision == "bfloat16" else "float32"
+    plan.first_row = origin.first_row = first_row
+    if settings.compute.device != "auto":
+        ldm.to(resolve_device(settings.compute.device))
+    precision = sampling_precision(settings.compute.precision, ldm.device)
+    used = settings.changed(
+        compute=settings.compute.changed(precision=precision, device=ldm.device.type)
+    )
     asked = crystals if settings.start.takes_crystals else request
     recipe = make_recipe(
         model=ldm.source,
         model_hash=ldm.model_hash,
         request=None if asked is None else asked.to_request(),
-        sampling={"num_samples": num_samples, **settings.to_dict()},
+        sampling={"num_samples": num_samples, **used.to_dict()},
         data_hash=ldm.data_info.get("content_hash", ""),
         known_hash=ldm.known.hash if settings.uses_training_set() else "",
+        first_row=first_row,
     )
     return Order(ldm, plan, settings, origin, recipe, precision)
 
@@ -103,7 +118,11 @@ def iter_sample(
     def make(drafts: list[Draft]) -> SampleResult:
         return denoising.make(drafts)
 
-    places = (place for place in plan.places() if wanted is None or wanted(*place))
+    places: Iterable[tuple[int, int]] = plan.places()
+    if callable(wanted):
+        places = (place for place in places if wanted(*place))
+    elif wanted is not None:
+        places = wanted
     for drafts in batches_of(ldm, plan, places, settings, order.origin):
         try:
             yield make_until_passed(make, drafts, plan, settings, ldm.prior is not None)
@@ -113,10 +132,11 @@ def iter_sample(
 
 @torch.inference_mode()
 def interpolate(
-    ldm: LDMModule, first: CrystalBatch, second: CrystalBatch, steps: int
+    ldm: LDMModule, first: CrystalBatch, second: CrystalBatch, steps: Any
 ) -> CrystalBatch:
     """See `LDMModule.interpolate`."""
-    for end in (first, second):
+    ends: tuple[Any, Any] = (first, second)
+    for end in ends:
         if not isinstance(end, CrystalBatch) or end.frac_coords is None or len(end) != 1:
             raise RequestError(
                 "Interpolation takes one crystal at each end: CrystalBatch.from_structures([...])."
@@ -140,7 +160,7 @@ def interpolate(
 
 
 def _count(num_samples: Any) -> int:
-    from crystal_ldm.sampling.schema import plain_number
+    from crystal_ldm.config.numbers import plain_number
 
     number = plain_number(num_samples)
     if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= 10_000_000:

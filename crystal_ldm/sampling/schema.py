@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -44,7 +44,12 @@ def option(
         keyword: argument of `LDMModule.sample`; empty: the field's own name.
         choices: names that are allowed, where there are few.
     """
-    extra = {"unit": unit, "level": level, "keyword": keyword, "choices": list(choices)}
+    extra: dict[str, Any] = {
+        "unit": unit,
+        "level": level,
+        "keyword": keyword,
+        "choices": list(choices),
+    }
     return Field(default, description=help, ge=low, le=high, json_schema_extra=extra)
 
 
@@ -105,24 +110,6 @@ class Settings(BaseModel):
         except ValidationError as error:
             raise RequestError(sentence(type(self), error)) from None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _plain_numbers(cls, values: Any) -> Any:
-        """Numbers of numpy, pandas and torch count as numbers; a whole one where 2.0 is meant."""
-        if not isinstance(values, Mapping):
-            return values
-        plain = {name: plain_number(value) for name, value in values.items()}
-        for name, value in plain.items():
-            field = cls.model_fields.get(name)
-            if field is None or isinstance(value, bool):
-                continue
-            kind = kind_of(field)
-            if kind == "whole" and isinstance(value, float) and value.is_integer():
-                plain[name] = int(value)
-            elif kind == "number" and isinstance(value, int):
-                plain[name] = float(value)
-        return plain
-
     @classmethod
     def options(cls, prefix: str = "") -> Iterator[Option]:
         """Yield what each field is; `prefix` stands before the names inside a nested group."""
@@ -153,15 +140,6 @@ class Settings(BaseModel):
     def changed(self, **values: Any) -> Self:
         """Return the settings with some values exchanged, checked as new ones are."""
         return type(self)(**{n: getattr(self, n) for n in type(self).model_fields} | values)
-
-
-def plain_number(value: Any) -> Any:
-    """Return a number of numpy, pandas or torch as Python's own, and all else as it is."""
-    if isinstance(value, bool | int | float | str) or not hasattr(value, "item"):
-        return value
-    if getattr(value, "ndim", 0) == 0:
-        return value.item()
-    return value
 
 
 def kind_of(field: FieldInfo) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
+from crystal_ldm.config.numbers import Whole, plain_number
 from crystal_ldm.errors import RequestError, suggest
 from crystal_ldm.sampling.compute import Compute
 from crystal_ldm.sampling.elements import Elements
 from crystal_ldm.sampling.filters import Filter
 from crystal_ldm.sampling.guidance import Guidance
 from crystal_ldm.sampling.presets import DEFAULT_PRESET, get_preset, presets
-from crystal_ldm.sampling.schema import Option, Settings, option, plain_number
+from crystal_ldm.sampling.schema import Option, Settings, option
 from crystal_ldm.sampling.solver import Solver
 from crystal_ldm.sampling.starts import Noise, Start
 
@@ -42,11 +43,11 @@ class SamplingSettings(Settings):
     elements: Elements = option(Elements(), "How open elements are drawn")
     filters: tuple[Filter, ...] = option((), "Tests that each crystal has to pass, in order")
     compute: Compute = option(Compute(), "Compute")
-    attempts: int = option(
+    attempts: Whole = option(
         5, "How often a crystal that fails a filter is made again", low=0, high=1000
     )
-    seed: int = option(0, "Seed of all random numbers", low=0, high=2**63 - 1, level="basic")
-    offset: int = option(
+    seed: Whole = option(0, "Seed of all random numbers", low=0, high=2**63 - 1, level="basic")
+    offset: Whole = option(
         0, "Number of the first crystal of each row, to split a request", low=0, high=2**31
     )
     trajectory: bool = option(False, "Whether to keep the decoded estimate of each step")
@@ -167,10 +168,10 @@ class SamplingSettings(Settings):
                 without("filters", error)
         values["filters"] = tuple(kept)
         used = self.elements.about_training_set
-        error = _not_drawn(ldm, request, self.start, used)
-        if used and error is not None:
+        refusal = _not_drawn(ldm, request, self.start, used)
+        if used and refusal is not None:
             if "elements" in asked:
-                raise error
+                raise refusal
             values["elements"] = Elements(temperature=self.elements.temperature)
         return self.changed(**values), notes
 

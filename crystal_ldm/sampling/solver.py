@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import field_validator
 
+from crystal_ldm.config.numbers import Number, Whole
 from crystal_ldm.ldm_module.diffusion import SAMPLERS, get_sampler
 from crystal_ldm.sampling.schema import Settings, option
 
@@ -15,7 +16,7 @@ class Solver(Settings):
     name: str = option(
         "ddim", "Which solver takes the steps", keyword="sampler", choices=tuple(SAMPLERS)
     )
-    steps: int = option(
+    steps: Whole = option(
         5,
         "Evaluations of the denoiser",
         low=1,
@@ -23,8 +24,8 @@ class Solver(Settings):
         keyword="sampling_steps",
         level="basic",
     )
-    eta: float = option(0.0, "Share of fresh noise in DDIM's steps", low=0, high=1)
-    temperature: float = option(
+    eta: Number = option(0.0, "Share of fresh noise in DDIM's steps", low=0, high=1)
+    temperature: Number = option(
         1.0,
         "Factor on the standard deviation of all noise; 0: the most typical crystal",
         low=0,

@@ -18,7 +18,8 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.errors import DataError
 from crystal_ldm.files import DirectoryLock
-from crystal_ldm.files.atomic import make_folder
+from crystal_ldm.files.atomic import atomic_write_json, make_folder
+from crystal_ldm.ldm_module.composition_model.training import FEWEST_HELD_OUT
 from crystal_ldm.nn.checkpoints import Checkpoint, load_module, save_safetensors
 from crystal_ldm.nn.compile import compile_blocks
 from crystal_ldm.random import crystal_generator
@@ -31,6 +32,7 @@ from crystal_ldm.training.callbacks import (
 )
 from crystal_ldm.training.choosing import MatchValidation, check_choice
 from crystal_ldm.training.graphs import CudaGraphs
+from crystal_ldm.training.hardware import training_device, training_precision
 from crystal_ldm.training.processes import ProcessShare
 from crystal_ldm.training.stream import StepStream
 from crystal_ldm.vae_module.vocabulary import representable
@@ -55,7 +57,7 @@ def fit(
     match_every: int = 2000,
     match_crystals: int = 300,
     gradient_clip: float = 1.0,
-    precision: str = "32-true",
+    precision: str = "auto",
     compile: bool = False,
     cuda_graphs: bool = False,
     stop: threading.Event | None = None,
@@ -66,9 +68,10 @@ def fit(
     """Train `module` (a `VAEModule` or `LDMModule`) and return it with the best weights.
 
     `run_dir` holds `last.ckpt` (all that is needed to resume), `best.ckpt` (the weights that do
-    best on the choosing part), `metrics.jsonl` and, after each call, `model.safetensors`
-    (the best weights for use). Where `last.ckpt` exists the training goes on from there: batches,
-    noise and learning rate are those of an uninterrupted run.
+    best on the choosing part), `metrics.jsonl`, `hardware.json` (device and precision of the last
+    call) and, after each call, `model.safetensors` (the best weights for use). Where `last.ckpt`
+    exists the training goes on from there: batches, noise and learning rate are those of an
+    uninterrupted run.
 
     Lightning trains on several processors, cards or machines, and under SLURM:
     `fit(..., accelerator="cpu", devices=2, strategy="ddp")`, or `accelerator="gpu", devices=4,
@@ -87,7 +90,8 @@ def fit(
             rate of crystals that it makes for held-out formulas.
         match_every, match_crystals: steps between two such comparisons, and formulas in each.
         gradient_clip: largest norm of the gradient.
-        precision: Lightning's name of the precision of training, e.g. `bf16-mixed`.
+        precision: `float32`, `bfloat16` (autocast), one of Lightning's names, e.g. `16-mixed`, or
+            `auto`: bfloat16 where the hardware has it, else float32.
         compile: whether `torch.compile` fuses the transformer blocks' small operations: some 15 %
             faster after half a minute; needs a C++ compiler. Losses agree to rounding.
         cuda_graphs: whether a CUDA card gets loss and gradient of a step as one graph instead of a
@@ -98,13 +102,16 @@ def fit(
         trainer_options: further arguments for Lightning's `Trainer`, e.g. `devices`, `strategy`.
 
     Raises:
-        ConfigError: if `choose_by` is neither, or the module cannot be judged by matching; where
-            `cuda_graphs` cannot be had (see `CudaGraphs`).
+        ConfigError: if `choose_by` is neither, or the module cannot be judged by matching; for an
+            unknown precision; where `cuda_graphs` cannot be had (see `CudaGraphs`).
+        RequestError: if this machine does not have the accelerator.
         DataError: if too little of the data set can be used by the module.
         CheckpointError: if `last.ckpt` is damaged.
         RunError: if `run_dir` cannot be written, or another process trains there.
     """
     check_choice(choose_by, module)
+    accelerator = training_device(trainer_options.pop("accelerator", "auto"))
+    precision = training_precision(precision, accelerator)
     run_dir = make_folder(run_dir)
     train, val = usable_parts(dataset, module)
     info = data_info(dataset, train)
@@ -134,7 +141,14 @@ def fit(
             MatchValidation(chosen, match_every, log, best_path),
         ]
     else:
-        judges = [Validation(val_batches, validate_every, log, best_path)]
+        chooses = len(val) >= FEWEST_HELD_OUT
+        if not chooses and progress:
+            print(
+                f"The validation set has {len(val)} crystals, too few to choose weights by: the "
+                "last ones are kept.",
+                flush=True,
+            )
+        judges = [Validation(val_batches, validate_every, log, best_path if chooses else None)]
     trainer = _QuietTrainer(
         max_steps=module.optimizer.max_steps,
         callbacks=[
@@ -146,7 +160,8 @@ def fit(
             *([CudaGraphs()] if cuda_graphs else []),
         ],
         precision=precision,
-        **{"accelerator": "auto", "devices": 1, **trainer_options},
+        accelerator=accelerator,
+        **{"devices": 1, **trainer_options},
     )
     loader = DataLoader(stream, batch_size=None)
     # The first process is the one that writes.
@@ -156,6 +171,11 @@ def fit(
             "ignore",
             message=".*num_workers.*|.*srun.*|.*LeafSpec.*|.*in eval mode.*|.*Mismatch dtype.*",
         )
+        if trainer.is_global_zero:
+            used = {"device": accelerator, "precision": precision}
+            atomic_write_json(run_dir / "hardware.json", used)
+            if progress:
+                print(f"training on {accelerator} in precision {precision}", flush=True)
         trainer.fit(module, loader, ckpt_path=last if last.is_file() else None, weights_only=True)
         if not trainer.is_global_zero:
             return module
@@ -205,10 +225,17 @@ def usable_parts(dataset: CrystalDataset, module: Any) -> tuple[CrystalBatch, Cr
         usable = representable(part, tuple(elements), module.max_atoms)
         parts.append(part[usable.nonzero().flatten()])
     if len(parts[0]) < 20 or len(parts[1]) < 1:
+        if not module.data_info:
+            raise DataError(
+                f"Only {len(parts[0])} training and {len(parts[1])} validation crystals of "
+                f"'{dataset.name}' have at most {module.max_atoms} atoms and elements that occur "
+                "in at least 10 formulas: too few to learn elements from nothing. Start from a "
+                "trained model, which knows them: init_from='oqmd_icsd'."
+            )
         raise DataError(
             f"Only {len(parts[0])} training and {len(parts[1])} validation crystals of "
-            f"'{dataset.name}' have at most {module.max_atoms} atoms and elements that occur in at "
-            "least 10 formulas; that is too few to train on."
+            f"'{dataset.name}' have at most {module.max_atoms} atoms and elements that the model "
+            "knows; that is too few to train on."
         )
     generator = np.random.Generator(np.random.PCG64(0))
     rows = generator.permutation(len(parts[1]))[:MAX_VALIDATION_CRYSTALS]

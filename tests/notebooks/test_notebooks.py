@@ -13,8 +13,8 @@ import nbformat
 import pytest
 from pymatgen.core import Structure
 
+from crystal_ldm.pretrained import load_model
 from crystal_ldm.recipe import from_recipe
-from crystal_ldm.runs.generate import load_model
 from crystal_ldm.training import read_metrics
 from crystal_ldm.workflow.declared import parameter_names
 from crystal_ldm.workflow.notebooks import find_notebook

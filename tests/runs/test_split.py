@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 from ase.io import read
+from crystal_ldm.workflow.__main__ import main
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,9 +22,11 @@ from crystal_ldm.errors import ConfigError, RequestError, RunError
 from crystal_ldm.evaluate import evaluate
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.checkpoints import save_safetensors
-from crystal_ldm.runs.generate import generate, load_model
+from crystal_ldm.parallel import Workers
+from crystal_ldm.pretrained import load_model
+from crystal_ldm.runs.generate import generate
+from crystal_ldm.runs.split import run_request, sample_in_parallel
 from crystal_ldm.runs.split.pieces import PIECES, split_request
-from crystal_ldm.workflow import run_request, sample_in_parallel
 from crystal_ldm.workflow.command_line import main
 
 OPTIONS = {"sampling_steps": 2, "seed": 3, "cfg_scale": 1.5}
@@ -90,8 +93,9 @@ def test_two_processes_and_dask_give_the_crystals_of_one(model: str, tmp_path: P
 
     options = {"threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0}
     with LocalCluster(n_workers=2, **options) as cluster, Client(cluster) as client:
-        dask = sample_in_parallel(a_request(), 5, tmp_path / "dask", client=client, **run)
-        judged = evaluate(dask, metrics=["validity", "uniqueness"], client=client)
+        there = Workers(client=client)
+        dask = sample_in_parallel(a_request(), 5, tmp_path / "dask", workers=there, **run)
+        judged = evaluate(dask, metrics=["validity", "uniqueness"], workers=there)
     for name in ("table.csv", "crystals.extxyz"):  # the same bytes for any number of workers
         assert (dask / name).read_bytes() == (two / name).read_bytes()
     here = evaluate(two, metrics=["validity", "uniqueness"], workers=1)
@@ -117,7 +121,7 @@ def test_a_worker_and_then_the_whole_run_are_killed(
     how = {"ldm_ckpt": model, "piece_size": 4, "sampling_steps": 30, "seed": 3}
     code = f"""
         from crystal_ldm.crystals import CrystalBatch
-        from crystal_ldm.workflow import sample_in_parallel
+        from crystal_ldm.runs.split import sample_in_parallel
         request = CrystalBatch.from_formulas({FORMULAS!r})
         sample_in_parallel(request, 80, {str(run)!r}, workers=2, **{how!r})
     """
@@ -180,11 +184,11 @@ def test_a_request_file(model: str, clone: Path, capsys: pytest.CaptureFixture[s
     wrong = {
         "Did you mean 'num_samples'": {"num_sample": 3, "num_samples": 3},
         "the key 'num_samples'": {"formula": "NaCl"},
-        "'p1_cif' should be true or false": {"num_samples": 3, "p1_cif": 1},
-        "'num_samples' should be a number": {"num_samples": True},
+        "p1_cif must be true or false": {"num_samples": 3, "p1_cif": 1},
+        "num_samples must be a whole number": {"num_samples": True},
         "'wanted' does not belong": {"num_samples": 1, "sampling": {"wanted": 1}},
         "no option 'sed'. Did you mean 'seed'": {"num_samples": 1, "sampling": {"sed": 1}},
-        "workers should be at least 1": {"num_samples": 1, "workers": 0},
+        "workers must be a whole number of at least 1": {"num_samples": 1, "workers": 0},
         "piece_size must be": {"num_samples": 1, "piece_size": 0},
         "no cluster 'slum'. Did you mean 'slurm'": {"num_samples": 1, "dask": {"cluster": "slum"}},
     }

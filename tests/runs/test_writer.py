@@ -16,12 +16,14 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.distances import min_distance
+from crystal_ldm.crystals.writers import symmetrised_cif
 from crystal_ldm.errors import CrystalLDMError, RequestError, RunError
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.recipe import from_recipe
 from crystal_ldm.runs.generate import generate, make_request
-from crystal_ldm.runs.writer import COLUMNS, ResultWriter, min_distance, symmetrised_cif
+from crystal_ldm.runs.writer import COLUMNS, ResultWriter
 
 
 @pytest.fixture
@@ -109,7 +111,8 @@ def test_a_killed_process_loses_no_finished_crystal(
     run = tmp_path / "run"
     process = python(f"""
         from crystal_ldm.crystals import CrystalBatch
-        from crystal_ldm.runs.generate import generate, load_model
+        from crystal_ldm.pretrained import load_model
+        from crystal_ldm.runs.generate import generate
         ldm = load_model({str(tmp_path / "model.safetensors")!r})
         request = CrystalBatch.from_formulas(["NaCl"])
         generate(ldm, request, {str(run)!r}, 100000, batch_size=2, sampling_steps=1)

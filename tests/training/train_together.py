@@ -15,7 +15,13 @@ from crystal_ldm.training.experiment import build_module, load_experiment
 SIZE = {"hidden_size": 16, "depth": 1, "num_heads": 2}
 STEPS = 8
 # 25 crystals in a batch, of 2 and 3 atoms: the shares of two processes differ in number and size.
-OPTIONS = {"batch_size": 25, "log_every": 2, "validate_every": 4, "progress": False}
+OPTIONS = {
+    "batch_size": 25,
+    "log_every": 2,
+    "validate_every": 4,
+    "progress": False,
+    "precision": "float32",
+}
 
 
 def train(dataset: Path, folder: Path, processes: int, vae: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from crystal_ldm.sampling.options import SamplingOptions
 from crystal_ldm.widgets import RequestForm
 from crystal_ldm.widgets.controls import advanced
 from crystal_ldm.widgets.export.code import papermill_line, python_code
@@ -15,7 +16,6 @@ from crystal_ldm.widgets.export.request import arguments_of
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module.diffusion import SAMPLERS as KNOWN_SAMPLERS
 from crystal_ldm.runs.generate import make_request
-from crystal_ldm.sampling.options import SamplingOptions
 from crystal_ldm.workflow import parameters as given
 
 REQUESTS: list[dict[str, Any]] = [
@@ -185,7 +185,7 @@ def test_code_and_shell_give_exactly_the_request(
     result = tiny_ldm.sample(
         request, 2, seed=3, sampling_steps=2, cfg_scale={"band_gap": 1.5}, cfg_interval=(0.1, 0.9)
     )
-    monkeypatch.setattr("crystal_ldm.runs.generate.load_model", lambda name: tiny_ldm)
+    monkeypatch.setattr("crystal_ldm.pretrained.load_model", lambda name: tiny_ldm)
     names: dict[str, Any] = {}
     exec(python_code(result.recipe), names)  # noqa: S102 - it is our own text
     assert (names["result"].crystals.frac_coords == result.crystals.frac_coords).all()

@@ -31,7 +31,7 @@ DEFAULTS: dict[str, Any] = {
     "templates": 8,
     "max_attempts": 5,
     "precision": "float32",
-    "device": "cpu",
+    "device": "auto",
     "batch_size": AUTO,
 }
 AS_BEFORE: dict[str, Any] = {
@@ -74,7 +74,7 @@ class AdvancedControls(Panel):
         templates: how many such crystals take turns.
         max_attempts: how often a crystal is made again.
         precision: "float32" or "bfloat16".
-        device: "cpu" or a GPU that torch sees.
+        device: "auto" (see `crystal_ldm.nn.device`), "cpu" or a GPU that torch sees.
         batch_size: crystals made at once; 0: as many as is quickest.
     """
 
@@ -98,7 +98,7 @@ class AdvancedControls(Panel):
     batch_size = tl.Int(DEFAULTS["batch_size"], min=0, max=4096)
 
     def __init__(
-        self, samplers: Sequence[str] = SAMPLERS, devices: Sequence[str] = ("cpu",)
+        self, samplers: Sequence[str] = SAMPLERS, devices: Sequence[str] = ("auto", "cpu")
     ) -> None:
         super().__init__()
         fill = {"readout_format": ".2f", "step": 0.05}
@@ -170,7 +170,7 @@ class AdvancedControls(Panel):
             "templates": ("Templates", "How many known crystals take turns"),
             "max_attempts": ("Attempts", "How often a crystal that is not right is made again"),
             "precision": ("Precision", "float32 is the reference; the recipe records the choice"),
-            "device": ("Device", "Where the model runs"),
+            "device": ("Device", "Where the model runs; auto: on the GPU where there is one"),
             "batch_size": (
                 "Batch size",
                 "Crystals made at once, 0: as is quickest; it changes nothing else",

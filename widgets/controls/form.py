@@ -173,6 +173,6 @@ def _typical(histogram: list[int]) -> str:
 
 
 def _devices() -> list[str]:
-    import torch
+    from crystal_ldm.nn.device import available_devices
 
-    return ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    return ["auto", *available_devices()]

@@ -25,8 +25,8 @@ def zip_crystals(crystals: Sequence[Made], rows: Sequence[dict[str, Any]] | None
     Raises:
         RequestError: there is no crystal.
     """
+    from crystal_ldm.crystals.writers import extxyz_frame
     from crystal_ldm.errors import RequestError
-    from crystal_ldm.runs.writer import extxyz_frame
 
     if not crystals:
         raise RequestError("There is no crystal to download yet.")
@@ -75,8 +75,9 @@ def _name(made: Made, index: int, recipes: dict[str, dict[str, Any]]) -> str:
 def _describe(
     made: Made, name: str, recipes: dict[str, dict[str, Any]]
 ) -> tuple[str, dict[str, Any]]:
+    from crystal_ldm.crystals.distances import min_distance
+    from crystal_ldm.crystals.writers import symmetrised_cif
     from crystal_ldm.recipe import embed_recipe
-    from crystal_ldm.runs.writer import min_distance, symmetrised_cif
 
     structure = made.structure
     cif, group = symmetrised_cif(structure, SYMPREC)

@@ -27,7 +27,7 @@ def python_code(recipe: Mapping[str, Any]) -> str:
     kept |= {n: sampling[n] for n, usual in _RARE.items() if sampling.get(n, usual) != usual}
     request = recipe["request"]
     arguments = arguments_of(request)
-    lines = ["from crystal_ldm.runs.generate import load_model"]
+    lines = ["from crystal_ldm.pretrained import load_model"]
     if request is None:
         asked = ["request = None  # elements and sizes as in the training set"]
     elif arguments is None:

@@ -102,12 +102,13 @@ class GeneratePanel(Panel):
             CrystalLDMError: for what the model cannot make; nothing is started then.
         """
         from crystal_ldm.errors import RequestError
+        from crystal_ldm.nn.device import resolve_device
 
         if self.job.busy:
             raise RequestError("Crystals are being made already: press Stop first.")
         self.notice.clear()
         request, options, count = self.form.request(), self.form.options(), self.form.num_samples
-        ldm, device = self.ldm, self.form.advanced.device
+        ldm, device = self.ldm, resolve_device(self.form.advanced.device)
         ldm.iter_sample(request, count, seed=self.form.seed.seed, **options)  # checks it all
         options["seed"] = self.form.seed.use()
         self.set_trait("total", count * (1 if request is None else len(request)))

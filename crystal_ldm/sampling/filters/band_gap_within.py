@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from crystal_ldm.config.numbers import Number
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
 from crystal_ldm.sampling.filters.base import Filter
@@ -26,7 +27,7 @@ class BandGapWithin(Filter):
     is, or their mean. A crystal without a target passes; one whose atoms have no neighbours fails.
     """
 
-    tolerance: float = option(
+    tolerance: Number = option(
         0.2,
         "A crystal whose predicted gap is farther from its target is made again",
         unit="eV",

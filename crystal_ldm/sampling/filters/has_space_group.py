@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from crystal_ldm.config.numbers import Number, Whole
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.sampling.filters.base import Filter
 from crystal_ldm.sampling.schema import option
@@ -20,13 +21,13 @@ SPACE_GROUP = "space_group"
 class HasSpaceGroup(Filter):
     """The crystal has this space group, by spglib within a tolerance."""
 
-    number: int | None = option(
+    number: Whole | None = option(
         None,
         "Number of the space group, 1 to 230; none: the one that was asked for as a condition",
         low=1,
         high=230,
     )
-    symprec: float = option(
+    symprec: Number = option(
         0.1, "How far atoms may be from symmetric places", unit="Å", low=1e-5, high=1
     )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from crystal_ldm.config.numbers import Number
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.distances import shortest_distances
 from crystal_ldm.sampling.filters.base import Filter
@@ -21,7 +22,7 @@ class MinDistance(Filter):
     0.5 Å is the limit of structure validity in the field (CDVAE, Xie et al. 2022).
     """
 
-    limit: float = option(
+    limit: Number = option(
         0.5, "A crystal with two atoms closer than this is made again", unit="Å", low=0, high=10
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from crystal_ldm.config.numbers import Number
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
 from crystal_ldm.sampling.schema import option
@@ -28,7 +29,7 @@ class Crystal(Start):
 
     takes_crystals = True
 
-    strength: float = option(
+    strength: Number = option(
         0.5,
         "How far to go back to noise: near 0 the crystal itself, at 1 nothing of it is left",
         low=0,
@@ -78,6 +79,6 @@ class _Crystals(Origin):
 
     def latents(self, drafts: Sequence[Draft]) -> Latents:
         width = max(len(draft.known) for draft in drafts)
-        rows = torch.tensor([draft.row for draft in drafts])
+        rows = torch.tensor([draft.row - self.first_row for draft in drafts])
         every = torch.arange(len(drafts))
         return Latents(self._rows[rows, :width], every, torch.ones_like(every))

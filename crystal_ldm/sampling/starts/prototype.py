@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from crystal_ldm.config.numbers import Number, Whole
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import electronegativity_rank
 from crystal_ldm.errors import RequestError
@@ -32,17 +33,17 @@ class Prototype(Start):
 
     uses_training_set = True
 
-    strength: float = option(
+    strength: Number = option(
         0.3,
         "How far to go back to noise: near 0 the prototype itself, at 1 nothing of it is left",
         low=0,
         high=1,
         level="basic",
     )
-    share: float = option(
+    share: Number = option(
         1.0, "Share of a row's crystals that start so, evenly among those from noise", low=0, high=1
     )
-    count: int | None = option(
+    count: Whole | None = option(
         8,
         "How many prototypes take turns; none: as many as crystals",
         low=1,
