@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import Notice, Panel, button, column
+from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result, from_run, trajectory_of
 from crystal_ldm.widgets.explore.grid import GridPanel
 from crystal_ldm.widgets.explore.nearest_in_training import nearest_in_training
 from crystal_ldm.widgets.explore.source import CrystalSource
 from crystal_ldm.widgets.explore.vary import VaryPanel
 from crystal_ldm.widgets.jobs import Job
-from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result, from_run, trajectory_of
 from crystal_ldm.widgets.panels.compare import Compare
+from crystal_ldm.widgets.panels.evaluation import EvaluationBar
 from crystal_ldm.widgets.panels.files import FilesPanel
 from crystal_ldm.widgets.panels.gallery import Gallery
 from crystal_ldm.widgets.panels.generate import GeneratePanel
-from crystal_ldm.widgets.panels.evaluation import EvaluationBar
 from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
 
 if TYPE_CHECKING:

@@ -17,8 +17,7 @@ from crystal_ldm.evaluate.reference import Reference
 from crystal_ldm.evaluate.report.result import Evaluation
 from crystal_ldm.evaluate.report.thresholds import Thresholds
 from crystal_ldm.evaluate.stages import Run
-from crystal_ldm.parallel import Executor
-from crystal_ldm.parallel.executor import MEMORY_GB, TIMEOUT_S, borrow_or_open
+from crystal_ldm.parallel import AnyWorkers, open_executor
 from crystal_ldm.parallel.progress import Reporter
 
 if TYPE_CHECKING:
@@ -40,11 +39,7 @@ def evaluate(
     judges: Sequence[str] = (),
     relax_dir: str | Path | None = None,
     relaxation: RelaxationSettings | None = None,
-    workers: int | None = None,
-    client: Any = None,
-    executor: Executor | None = None,
-    timeout: float = TIMEOUT_S,
-    memory_gb: float = MEMORY_GB,
+    workers: AnyWorkers = None,
     progress: bool = False,
     **thresholds: Any,
 ) -> Evaluation:
@@ -83,11 +78,8 @@ def evaluate(
         relax_dir: relax every crystal with a potential and keep the results in this folder, where a
             killed run goes on (see `stability`); adds stability and S.U.N. rates.
         relaxation: how to relax; None: CHGNet with the defaults.
-        workers: number of worker processes; None: one for each core.
-        client: a Dask client to use instead.
-        executor: an open executor (`workers.open_executor`) to use instead, for several calls.
-        timeout: longest time for one step of one crystal, s; an open executor has its own.
-        memory_gb: longest memory for one worker, GiB; the same.
+        workers: number of worker processes (None: one for each core), `Workers` with limits of time
+            and memory or a Dask client, or an executor that is open already, for several calls.
         progress: show a bar for each stage.
         **thresholds: see `Thresholds`; all are printed with the result.
 
@@ -109,7 +101,7 @@ def evaluate(
                 f"{len(generated)} crystals."
             )
     predictions: PredictionMetrics | None = None
-    with borrow_or_open(executor, workers, client, timeout=timeout, memory_gb=memory_gb) as pool:
+    with open_executor(workers) as pool:
         run = Run(generated, known, limits, pool, Reporter(progress))
         run.describe(
             symmetry="symmetry" in metrics,

@@ -18,7 +18,7 @@ def band_gap(run: Run, judge: str) -> None:
     limit = run.limits.metal_probability
     with run.reporter.stage(f"band gap by {judge}", run.n) as advance:
         found = judge_band_gaps(
-            run.generated, judge, metal_probability=limit, executor=run.executor,
+            run.generated, judge, metal_probability=limit, workers=run.executor,
             progress=advance,
         )  # fmt: skip
     run.notes.append(judge_note(judge))
@@ -33,7 +33,7 @@ def stability(run: Run, folder: str | Path, settings: RelaxationSettings | None)
     from crystal_ldm.evaluate.stability import judge_stability
 
     found = judge_stability(
-        run.generated, folder, settings=settings, executor=run.executor,
+        run.generated, folder, settings=settings, workers=run.executor,
         progress=run.reporter.show,
     )  # fmt: skip
     table = found.table

@@ -224,7 +224,7 @@ class Run:
                 stol=limits.csp_stol,
                 angle_tol=limits.csp_angle_tol,
                 seen_formulas=seen,
-                executor=self.executor,
+                workers=self.executor,
                 progress=progress,
             )
         everything = found.summary[found.summary["group"] == "all"]

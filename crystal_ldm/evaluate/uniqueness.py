@@ -17,11 +17,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_ldm.crystals.cell import Cell, FormulaKey
 from crystal_ldm.crystals.inputs import CrystalSet
-from crystal_ldm.crystals.packed import FormulaKey
 from crystal_ldm.crystals.same_crystal import Tolerances, rms_distance, same_crystal
 from crystal_ldm.evaluate.description import comparison_form
-from crystal_ldm.parallel import Executor, PackedCrystal
+from crystal_ldm.parallel import Executor
 from crystal_ldm.parallel.executor import Progress
 
 
@@ -41,7 +41,7 @@ class Duplicate:
 
 
 def find_duplicates(
-    reduced: Sequence[PackedCrystal | None],
+    reduced: Sequence[Cell | None],
     tolerances: Tolerances,
     executor: Executor,
     progress: Progress | None = None,
@@ -124,7 +124,7 @@ class KnownCrystals:
                 self.by_formula[crystal.formula_key].append(position)
         self._keys = list(self.by_formula)
         self._fractions = np.stack([_fractions(key) for key in self._keys])
-        self._forms: dict[int, tuple[PackedCrystal, NDArray[np.float64] | None]] = {}
+        self._forms: dict[int, tuple[Cell, NDArray[np.float64] | None]] = {}
         self.errors: dict[int, str] = {}
 
     def prepare(self, keys: set[FormulaKey], executor: Executor) -> None:
@@ -142,14 +142,12 @@ class KnownCrystals:
             else:
                 self.errors[todo[outcome.index]] = outcome.error
 
-    def ordered_candidates(
-        self, crystal: PackedCrystal, packing: NDArray[np.float64] | None
-    ) -> list[int]:
+    def ordered_candidates(self, crystal: Cell, packing: NDArray[np.float64] | None) -> list[int]:
         """Return the references of the same formula, the closest packing first."""
         usable = [p for p in self.by_formula.get(crystal.formula_key, []) if p in self._forms]
         return sorted(usable, key=lambda p: (_packing_difference(packing, self._forms[p][1]), p))
 
-    def reduced(self, position: int) -> PackedCrystal:
+    def reduced(self, position: int) -> Cell:
         """Return the reduced cell of a prepared reference."""
         return self._forms[position][0]
 
@@ -163,7 +161,7 @@ class KnownCrystals:
 
 
 def find_known(
-    crystals: Sequence[tuple[PackedCrystal, NDArray[np.float64] | None] | None],
+    crystals: Sequence[tuple[Cell, NDArray[np.float64] | None] | None],
     known: KnownCrystals,
     tolerances: Tolerances,
     executor: Executor,
@@ -222,9 +220,7 @@ def find_known(
     return result
 
 
-def _fit_and_distance(
-    pair: tuple[PackedCrystal, PackedCrystal], tolerances: Tolerances
-) -> float | None:
+def _fit_and_distance(pair: tuple[Cell, Cell], tolerances: Tolerances) -> float | None:
     """Return the RMSE of two reduced cells that are the same crystal, else None."""
     if not same_crystal(pair, tolerances):
         return None

@@ -6,6 +6,7 @@ from crystal_ldm.recipe.content import (
     from_recipe,
     make_recipe,
     read_recipe,
+    recipe_hash,
     versions,
     write_recipe,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "from_recipe",
     "make_recipe",
     "read_recipe",
+    "recipe_hash",
     "versions",
     "write_recipe",
 ]

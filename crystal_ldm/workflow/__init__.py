@@ -11,8 +11,8 @@ The keys of `sweep.yaml` are described in `crystal_ldm.workflow.spec`, those of 
 | work | how |
 |---|---|
 | a grid of notebooks | key `dask` of the sweep, or `run_sweep(..., client=client)` |
-| one large request | `sample_in_parallel(..., client=client)` |
-| its evaluation | `crystal_ldm.evaluate.evaluate(run_dir, ..., client=client)` |
+| one large request | `sample_in_parallel(..., workers=Workers(client=client))` |
+| its evaluation | `crystal_ldm.evaluate.evaluate(run_dir, ..., workers=Workers(client=client))` |
 | training | Lightning: `crystal_ldm.training.fit(..., devices=4, num_nodes=2, strategy="ddp")` |
 
 A client is that of a running scheduler or comes from `crystal_ldm.parallel.cluster.dask_client`.

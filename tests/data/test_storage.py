@@ -158,13 +158,30 @@ def test_work_goes_on_when_a_worker_is_killed(tmp_path: Path, rows, write, pytho
 
     def workers() -> list[psutil.Process]:
         children = parent.children(recursive=True)
-        return [c for c in children if "popen_loky" in " ".join(c.cmdline())]
+        return [c for c in children if "crystal_ldm.parallel.worker" in c.cmdline()]
 
     until(lambda: bool(workers()), 60)
     workers()[0].kill()
     out, err = process.communicate(timeout=240)
-    assert "going on in this process" in out, err
-    assert load_dataset(table, progress=False, workers=1).content_hash in out
+    assert load_dataset(table, progress=False, workers=1).content_hash in out, err
+
+
+def test_no_worker_outlives_a_killed_preparation(tmp_path: Path, rows, write, python, until):
+    many = [{**row, "material_id": f"{k}-{row['material_id']}"} for k in range(8) for row in rows]
+    table = write(tmp_path / "many.csv", many)
+    process = python(
+        f"""
+        from crystal_ldm.data import load_dataset
+        load_dataset({str(table)!r}, workers=2)
+        """
+    )
+    parent = psutil.Process(process.pid)
+    until(lambda: len(parent.children(recursive=True)) == 2, 60)
+    workers = parent.children(recursive=True)
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive
 
 
 def test_where_the_cache_lies_can_be_asked_and_set(table: Path, tmp_path: Path, cache: Path):

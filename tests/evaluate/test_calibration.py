@@ -43,10 +43,10 @@ def test_a_row_counts_what_is_near_its_target():
 
 def test_calibration_with_the_real_judge(pool, known_crystals):
     halides, metals = known_crystals[2:8], known_crystals[-3:]
-    own = judge_band_gaps(halides, executor=pool).gap
+    own = judge_band_gaps(halides, workers=pool).gap
     target = float(np.median(own))
     table = calibrate_band_gap(
-        {(target, 2.0): halides}, base=metals, real=(halides, own), executor=pool, max_real=4
+        {(target, 2.0): halides}, base=metals, real=(halides, own), workers=pool, max_real=4
     )
     base = table[table["kind"] == "base rate"].iloc[0]
     assert (base["metal"], base["within 1"]) == (1.0, 0.0)
@@ -84,7 +84,7 @@ def test_a_model_is_asked_for_every_cell_of_the_table(ldm, known_crystals, pool)
     made = []
     table = calibrate_model(
         ldm, 5, targets=(1.0, 3.0), scales=(1, 2), real=(known_crystals, [3.0] * 65), seed=3,
-        sampling={"sampling_steps": 2}, executor=pool, progress=made.append,
+        sampling={"sampling_steps": 2}, workers=pool, progress=made.append,
     )  # fmt: skip
     assert made == [5] * 5  # two targets at two scales, and the base rate
     kinds = table.groupby("kind")["n"].agg(list).to_dict()
@@ -97,7 +97,7 @@ def test_a_model_is_asked_for_every_cell_of_the_table(ldm, known_crystals, pool)
     by_hand = ldm.sample(request, 1, cfg_scale={"band_gap": 1.0}, sampling_steps=2, seed=3)
     other = ldm.sample(request, 1, cfg_scale=1.0, sampling_steps=2, seed=3)
     assert not torch.allclose(by_hand.crystals.lattices, other.crystals.lattices)
-    gaps = judge_band_gaps(by_hand, executor=pool)
+    gaps = judge_band_gaps(by_hand, workers=pool)
     row = table[(table["target"] == 3.0) & (table["scale"] == 1.0)].iloc[0]
     assert row["metal"] == gaps.metal.mean()
     assert row["judged"] == np.isfinite(gaps.gap).sum()
@@ -108,7 +108,7 @@ def test_a_model_is_asked_for_every_cell_of_the_table(ldm, known_crystals, pool)
 def test_elements_can_be_left_out_of_requests_and_of_the_ceiling(ldm, known_crystals, pool):
     gaps = [3.0] * len(known_crystals)
     options = {
-        "targets": [3.0], "scales": [1.0], "sampling": {"sampling_steps": 2}, "executor": pool,
+        "targets": [3.0], "scales": [1.0], "sampling": {"sampling_steps": 2}, "workers": pool,
     }  # fmt: skip
     anions = ["F", "Cl", "Br", "I", "O"]
     kept = [c for c in known_crystals if not {e.symbol for e in c.composition} & set(anions)]
@@ -121,7 +121,7 @@ def test_elements_can_be_left_out_of_requests_and_of_the_ceiling(ldm, known_crys
         sizes_as_trained(ldm, 100, 0).tolist(), forbidden=anions, band_gap=[3.0] * 100
     )
     by_hand = ldm.sample(request, 1, cfg_scale={"band_gap": 1.0}, sampling_steps=2, seed=0)
-    made = judge_band_gaps(by_hand, executor=pool)
+    made = judge_band_gaps(by_hand, workers=pool)
     assert table.loc["model", "metal"] == made.metal.mean()
     with pytest.raises(FormulaError, match="'Xx' is not an element symbol"):
         calibrate_model(ldm, 5, forbidden=["Xx"], **options)
@@ -129,7 +129,7 @@ def test_elements_can_be_left_out_of_requests_and_of_the_ceiling(ldm, known_crys
 
 def test_decoding_is_judged_for_each_scale_and_number_of_steps(ldm, known_crystals, pool):
     request = CrystalBatch.from_formulas(["NaCl", "SrTiO3", "TiO2"])
-    table = calibrate_decoding(ldm, request, scales=(1, 3), steps=(1, 2), executor=pool)
+    table = calibrate_decoding(ldm, request, scales=(1, 3), steps=(1, 2), workers=pool)
     assert table[["scale", "steps"]].to_numpy().tolist() == [[1, 1], [1, 2], [3, 1], [3, 2]]
     assert (table["n"] == 3).all()
     by_hand = ldm.sample(request, 1, cfg_scale=3.0, sampling_steps=2, seed=0)

@@ -7,8 +7,8 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.inputs import read_crystals
-from crystal_ldm.crystals.packed import PackedCrystal
 from crystal_ldm.evaluate.description import comparison_form
 from crystal_ldm.evaluate.matching import SAME_CRYSTAL, Tolerances
 from crystal_ldm.evaluate.uniqueness import KnownCrystals, find_duplicates, find_known
@@ -33,7 +33,7 @@ def mixture(known_crystals) -> list[Structure]:
 
 
 def _forms(crystals):
-    return [comparison_form(PackedCrystal.from_structure(crystal)) for crystal in crystals]
+    return [comparison_form(Cell.from_structure(crystal)) for crystal in crystals]
 
 
 def test_unique_crystals_are_pymatgens_groups(mixture, pool):

@@ -16,12 +16,14 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.distances import min_distance
+from crystal_ldm.crystals.writers import symmetrised_cif
 from crystal_ldm.errors import CrystalLDMError, RequestError, RunError
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.recipe import from_recipe
 from crystal_ldm.runs.generate import generate, make_request
-from crystal_ldm.runs.writer import COLUMNS, ResultWriter, min_distance, symmetrised_cif
+from crystal_ldm.runs.writer import COLUMNS, ResultWriter
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from crystal_ldm.widgets import (
     FormulaBox,
     GuidanceControls,
     PeriodicTable,
-    ScalarControl,
     SamplingControls,
+    ScalarControl,
     SeedControl,
 )
 from crystal_ldm.widgets.controls.choice import CategoryControl, ElementSetControl

@@ -23,7 +23,9 @@ def made() -> list[CrystalEntry]:
 
 
 @pytest.fixture
-def bar(gallery: Gallery, made: list[CrystalEntry], known_crystals: Any, known_batch: Any) -> EvaluationBar:
+def bar(
+    gallery: Gallery, made: list[CrystalEntry], known_crystals: Any, known_batch: Any
+) -> EvaluationBar:
     from crystal_ldm.evaluate.reference import Reference
 
     return EvaluationBar(
@@ -67,7 +69,9 @@ def test_relax_selected_adds_the_relaxed_crystal(
     assert "Relaxed in" in bar.notice.text
 
 
-def test_nothing_selected_and_nothing_there_start_nothing(bar: EvaluationBar, gallery: Gallery) -> None:
+def test_nothing_selected_and_nothing_there_start_nothing(
+    bar: EvaluationBar, gallery: Gallery
+) -> None:
     gallery.clear()
     for button in bar._buttons:
         button.click()

@@ -18,8 +18,8 @@ from crystal_ldm.widgets import (
     TrainingMonitor,
     VaryPanel,
 )
-from crystal_ldm.widgets.explore.source import CrystalSource
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
+from crystal_ldm.widgets.explore.source import CrystalSource
 from pymatgen.core import Structure
 
 from crystal_ldm.errors import DataError
@@ -106,7 +106,9 @@ def test_compare_says_whether_both_are_the_same(until: Callable[..., None]) -> N
     assert panel._viewers[1].widget.layout.display == "none"
 
 
-def test_nearest_in_training_crystal(known_crystals: list[Structure], until: Callable[..., None]) -> None:
+def test_nearest_in_training_crystal(
+    known_crystals: list[Structure], until: Callable[..., None]
+) -> None:
     import numpy as np
     from crystal_ldm.widgets import Gallery
 

@@ -16,9 +16,9 @@ from crystal_ldm.widgets import (
 )
 from crystal_ldm.widgets.browser.drop_zone import DropZone
 from crystal_ldm.widgets.browser.save_button import SaveButton
+from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.export.archive import zip_crystals
 from crystal_ldm.widgets.export.upload import read_upload
-from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from pymatgen.core import Structure
 
 from crystal_ldm.recipe import from_recipe, read_recipe

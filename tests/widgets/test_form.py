@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from crystal_ldm.widgets import RequestForm
-from crystal_ldm.widgets.export.code import shell_line, python_code
+from crystal_ldm.widgets.export.code import python_code, shell_line
 from crystal_ldm.widgets.export.request import arguments_of
 
 from crystal_ldm.errors import RequestError

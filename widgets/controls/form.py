@@ -244,4 +244,3 @@ def _typical(histogram: list[int]) -> str:
     share = np.cumsum(counts) / counts.sum()
     low, high = (int(np.searchsorted(share, level)) for level in (0.05, 0.95))
     return f"mostly {low} to {high}"
-

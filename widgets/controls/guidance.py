@@ -11,7 +11,7 @@ from crystal_ldm.widgets.base import Panel, caption, column, labelled
 
 MEANING = "0 ignores the request, 1 follows what was learned, above 1 exaggerates it."
 WIDEST = 100.0
-"""How far a slider grows; what is typed may be larger, and is refused where settings are checked."""
+"""How far a slider grows; a typed value may be larger, and is refused by the settings."""
 
 
 class GuidanceControls(Panel):

@@ -54,7 +54,9 @@ class OptionControl(Panel):
     def _box(self) -> ipw.DOMWidget:
         option = self.option
         if option.choices:
-            return ipw.Dropdown(options=list(option.choices), value=option.default or option.choices[0])
+            return ipw.Dropdown(
+                options=list(option.choices), value=option.default or option.choices[0]
+            )
         if option.type == "flag":
             return ipw.Checkbox(indent=False)
         if self._as_text:
@@ -94,14 +96,13 @@ class GroupControls(Panel):
         options: Sequence[Option],
         special: Mapping[str, Panel] | None = None,
     ) -> None:
-        """`special` are controls with a trait `value` for fields, by path, in place of the usual."""
+        """`special` are controls with a trait `value`, by path, in place of the usual."""
         super().__init__()
         self._group = group
         self.notice = Notice()
         made = special or {}
         self.fields: dict[str, Any] = {
-            one.field: made[one.path] if one.path in made else OptionControl(one)
-            for one in options
+            one.field: made[one.path] if one.path in made else OptionControl(one) for one in options
         }
         self._quiet = False
         self.widget = column(

@@ -130,7 +130,9 @@ class SamplingControls(Panel):
         self._quiet = False
         self.scales = GuidanceControls(conditions or {})
         listed = [one for one in options() if one.path not in ELSEWHERE]
-        families = {o.path: o for o in listed if any(x.path.startswith(f"{o.path}.") for x in listed)}
+        families = {
+            o.path: o for o in listed if any(x.path.startswith(f"{o.path}.") for x in listed)
+        }
         flat: dict[type[Settings], list[Option]] = {}
         nested: dict[str, dict[type[Settings], list[Option]]] = {}
         for one in listed:
@@ -151,7 +153,9 @@ class SamplingControls(Panel):
         for part in (*self.groups.values(), *self.families.values()):
             part.observe(self._collect, ["value", "problem"])
         self._make_chooser()
-        guidance = next(g for g, fields in flat.items() if any(o.path == "cfg_scale" for o in fields))
+        guidance = next(
+            g for g, fields in flat.items() if any(o.path == "cfg_scale" for o in fields)
+        )
         rest: list[ipw.DOMWidget] = []
         for name, family in self.families.items():
             rest += [heading(_words(name)), family.widget]
@@ -259,8 +263,9 @@ class SamplingControls(Panel):
         self._say()
 
     def _say(self) -> None:
-        from crystal_ldm.sampling import keyword_call
         from crystal_ldm.widgets.export.code import source_of
+
+        from crystal_ldm.sampling import keyword_call
 
         preset = self._presets[self.preset]
         self._sentence.value = preset.sentence

@@ -13,8 +13,8 @@ from crystal_ldm.widgets.base import Notice, Panel, button, caption, column, dis
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.controls.form import RequestForm
 from crystal_ldm.widgets.controls.scalar import condition_title
-from crystal_ldm.widgets.jobs import Job
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result
+from crystal_ldm.widgets.jobs import Job
 from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
 
 if TYPE_CHECKING:
@@ -236,16 +236,16 @@ def grid_figure(
 
 
 def _judge(result: Any) -> Cell:
+    from crystal_ldm.crystals.cell import Cell as Crystal
+    from crystal_ldm.crystals.distances import shortest_distance
     from crystal_ldm.evaluate.report.thresholds import Thresholds
-    from crystal_ldm.evaluate.validity import shortest_distance
-    from crystal_ldm.parallel import PackedCrystal
 
     limits = Thresholds()
     crystals = from_result(result)
     valid = []
     for made in crystals:
         try:
-            shortest = shortest_distance(PackedCrystal.from_structure(made.structure))
+            shortest = shortest_distance(Crystal.from_structure(made.structure))
         except ValueError:
             shortest = 0.0
         volume = made.structure.volume / len(made.structure)

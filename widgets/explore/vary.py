@@ -19,9 +19,9 @@ from crystal_ldm.widgets.base import (
     row,
 )
 from crystal_ldm.widgets.controls.seed import SeedControl
+from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result
 from crystal_ldm.widgets.explore.source import CrystalSource, Find, Givers
 from crystal_ldm.widgets.jobs import Job
-from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result
 from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
 
 if TYPE_CHECKING:

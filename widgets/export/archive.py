@@ -15,7 +15,9 @@ SYMPREC = 0.1
 """Å, tolerance of the symmetry search for the CIFs."""
 
 
-def zip_crystals(crystals: Sequence[CrystalEntry], rows: Sequence[dict[str, Any]] | None = None) -> bytes:
+def zip_crystals(
+    crystals: Sequence[CrystalEntry], rows: Sequence[dict[str, Any]] | None = None
+) -> bytes:
     """Return the archive, made in memory.
 
     Args:
@@ -25,8 +27,8 @@ def zip_crystals(crystals: Sequence[CrystalEntry], rows: Sequence[dict[str, Any]
     Raises:
         RequestError: there is no crystal.
     """
+    from crystal_ldm.crystals.writers import extxyz_frame
     from crystal_ldm.errors import RequestError
-    from crystal_ldm.runs.writer import extxyz_frame
 
     if not crystals:
         raise RequestError("There is no crystal to download yet.")
@@ -75,8 +77,9 @@ def _name(made: CrystalEntry, index: int, recipes: dict[str, dict[str, Any]]) ->
 def _describe(
     made: CrystalEntry, name: str, recipes: dict[str, dict[str, Any]]
 ) -> tuple[str, dict[str, Any]]:
+    from crystal_ldm.crystals.distances import min_distance
+    from crystal_ldm.crystals.writers import symmetrised_cif
     from crystal_ldm.recipe import embed_recipe
-    from crystal_ldm.runs.writer import min_distance, symmetrised_cif
 
     structure = made.structure
     cif, group = symmetrised_cif(structure, SYMPREC)

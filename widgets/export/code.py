@@ -56,7 +56,9 @@ def shell_line(recipe: Mapping[str, Any]) -> str:
     if arguments is None or any(isinstance(v, list) for v in arguments.conditions.values()):
         return "# The rows of this request differ in their targets or rules: use the Python call."
     if settings.offset or "number" in recipe:
-        return "# The notebook makes all crystals of a request, from the first: use the Python call."
+        return (
+            "# The notebook makes all crystals of a request, from the first: use the Python call."
+        )
     said = _given(arguments)
     targets = dict(said.pop("conditions", {}))
     values: dict[str, Any] = {"ldm_ckpt": recipe["model"], "formula": "", **said}

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.widgets.base import Notice, Panel, button, column, disable, row
-from crystal_ldm.widgets.jobs import Job
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
+from crystal_ldm.widgets.jobs import Job
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

@@ -10,9 +10,9 @@ import traitlets as tl
 from crystal_ldm.widgets.base import Notice, Panel, caption, column, escape, heading, labelled
 from crystal_ldm.widgets.browser.drop_zone import DropZone
 from crystal_ldm.widgets.browser.save_button import SaveButton
-from crystal_ldm.widgets.export.archive import zip_crystals
-from crystal_ldm.widgets.export.code import shell_line, python_code
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
+from crystal_ldm.widgets.export.archive import zip_crystals
+from crystal_ldm.widgets.export.code import python_code, shell_line
 
 Crystals = Callable[[], tuple[Sequence[CrystalEntry], Sequence[dict[str, Any]]]]
 

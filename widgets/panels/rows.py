@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crystal_ldm.runs.writer import min_distance
+from crystal_ldm.crystals.distances import min_distance
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

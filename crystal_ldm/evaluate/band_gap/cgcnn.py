@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crystal_ldm.crystals.packed import PackedCrystal
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.band_gap.graphs import RADIUS_A, nearest_neighbours
 from crystal_ldm.evaluate.weights import load_weights
@@ -34,7 +34,7 @@ _CLASSIFIER = (
 _STEP_A = 0.2
 
 
-def judge_with_cgcnn(crystal: PackedCrystal) -> tuple[float, float]:
+def judge_with_cgcnn(crystal: Cell) -> tuple[float, float]:
     """Return the band gap in eV as if not metallic, and the probability of being a metal.
 
     Raises:
@@ -50,9 +50,9 @@ def judge_with_cgcnn(crystal: PackedCrystal) -> tuple[float, float]:
     return max(0.0, value), float(log_probabilities[1].exp())  # class 1 is metal
 
 
-def _graph(crystal: PackedCrystal) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+def _graph(crystal: Cell) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     embedding, known = _embedding()
-    numbers = crystal.atomic_numbers.astype(np.int64)
+    numbers = crystal.numbers
     if not known[numbers].all():
         from pymatgen.core import Element
 

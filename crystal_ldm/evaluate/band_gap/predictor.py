@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.inputs import read_crystals
-from crystal_ldm.crystals.packed import PackedCrystal
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.band_gap.features import band_gap_inputs
 from crystal_ldm.evaluate.band_gap.graph_network import GraphNet
@@ -37,7 +37,7 @@ Inputs = tuple[NDArray[np.float32], CrystalGraph]
 PERCEPTRONS, GRAPH = WEIGHTS / "band_gap.safetensors", WEIGHTS / "band_gap_graph.safetensors"
 
 
-def predict_band_gap(crystal: PackedCrystal) -> tuple[float, float]:
+def predict_band_gap(crystal: Cell) -> tuple[float, float]:
     """Return the band gap in eV as if not metallic, and the probability of being a metal.
 
     Raises:

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.inputs import read_crystals
 from crystal_ldm.errors import EvaluationError, suggest
 from crystal_ldm.evaluate.band_gap.cgcnn import judge_with_cgcnn
 from crystal_ldm.evaluate.band_gap.predictor import predict_band_gap, predictor_card
 from crystal_ldm.evaluate.band_gap.scoring import METAL_PROBABILITY
-from crystal_ldm.parallel import Executor, PackedCrystal
-from crystal_ldm.parallel.executor import Progress, borrow_or_open
+from crystal_ldm.parallel.executor import AnyWorkers, Progress, open_executor
 
-Judge = Callable[[PackedCrystal], tuple[float, float]]
+Judge = Callable[[Cell], tuple[float, float]]
 
 JUDGES: dict[str, Judge] = {"cgcnn": judge_with_cgcnn, "own": predict_band_gap}
 """Each returns the gap in eV as if not metallic, and the probability of being a metal."""
@@ -61,9 +61,7 @@ def judge_band_gaps(
     judge: str = "cgcnn",
     *,
     metal_probability: float = METAL_PROBABILITY,
-    workers: int | None = None,
-    client: Any = None,
-    executor: Executor | None = None,
+    workers: AnyWorkers = None,
     progress: Progress | None = None,
 ) -> BandGaps:
     """Return the band gap of each crystal as a judge sees it.
@@ -72,9 +70,7 @@ def judge_band_gaps(
         crystals: crystals in any form that `evaluate` takes.
         judge: "cgcnn", the public CGCNN models; "own", the predictor of this project.
         metal_probability: from this probability on a crystal counts as a metal, with a gap of 0.
-        workers: number of worker processes; None: one for each core.
-        client: a Dask client to use instead.
-        executor: an open executor to use instead.
+        workers: see `open_executor`.
         progress: called with the number of crystals just judged.
 
     Raises:
@@ -90,7 +86,7 @@ def judge_band_gaps(
     gap, probability = np.full(n, np.nan), np.full(n, np.nan)
     errors = list(source.errors)
     todo = [i for i, crystal in enumerate(source.crystals) if crystal is not None]
-    with borrow_or_open(executor, workers, client) as pool:
+    with open_executor(workers) as pool:
         items = (source.crystals[i] for i in todo)
         for outcome in pool.imap(JUDGES[judge], items, chunk=16, progress=progress):
             position = todo[outcome.index]

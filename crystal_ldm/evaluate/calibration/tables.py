@@ -20,7 +20,7 @@ from crystal_ldm.evaluate.band_gap.predictors import BandGaps, judge_band_gaps
 from crystal_ldm.evaluate.report.intervals import wilson
 from crystal_ldm.evaluate.report.thresholds import Thresholds
 from crystal_ldm.parallel import Executor
-from crystal_ldm.parallel.executor import Progress, borrow_or_open
+from crystal_ldm.parallel.executor import AnyWorkers, Progress, open_executor
 from crystal_ldm.random import crystal_generator
 
 WINDOWS_EV = (0.25, 0.5, 1.0)
@@ -37,9 +37,7 @@ def calibrate_band_gap(
     real_window: float = 0.25,
     max_real: int = 500,
     seed: int = 0,
-    workers: int | None = None,
-    client: Any = None,
-    executor: Executor | None = None,
+    workers: AnyWorkers = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Return the calibration table of band gap conditioning.
@@ -57,9 +55,7 @@ def calibrate_band_gap(
         real_window: a real crystal counts for a target if its true gap is this near, eV.
         max_real: at most so many real crystals for each target, drawn with `seed`.
         seed: of that draw.
-        workers: number of worker processes; None: one for each core.
-        client: a Dask client to use instead.
-        executor: an open executor to use instead.
+        workers: see `open_executor`.
         progress: called with the number of crystals just judged.
 
     Returns:
@@ -77,11 +73,11 @@ def calibrate_band_gap(
         raise EvaluationError(f"The windows must be above 0 eV, not {list(windows)}.")
     targets = sorted({float(target) for target, _ in samples})
     rows: list[dict[str, Any]] = []
-    with borrow_or_open(executor, workers, client) as pool:
+    with open_executor(workers) as pool:
 
         def judged(crystals: Any) -> tuple[BandGaps, NDArray[np.bool_]]:
             source = read_crystals(crystals)
-            gaps = judge_band_gaps(source, judge, executor=pool, progress=progress)
+            gaps = judge_band_gaps(source, judge, workers=pool, progress=progress)
             return gaps, validity(source, pool, thresholds)["valid"]
 
         for (target, scale), crystals in samples.items():

@@ -3,6 +3,7 @@
 ```python
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.workflow import sample_in_parallel
+from crystal_ldm.parallel import Workers
 from crystal_ldm.parallel.cluster import dask_client
 
 request = CrystalBatch.from_formulas(["SrTiO3", "BaTiO3"], band_gap=[2.0, None])
@@ -10,9 +11,9 @@ sample_in_parallel(request, 50_000, "runs/large", workers=8, cfg_scale=2.0)
 
 cluster = {"cluster": "slurm", "options": {"queue": "cpu", "cores": 1, "memory": "4GB"}}
 with dask_client(cluster, workers=100) as client:  # the same on a cluster
-    sample_in_parallel(request, 50_000, "runs/large", client=client, cfg_scale=2.0)
+    sample_in_parallel(request, 50_000, "runs/large", workers=Workers(client=client), cfg_scale=2.0)
 ```
-From the shell: `python -m crystal_ldm.workflow sample request.yaml`, see
+From the shell: `crystal-ldm sample request.yaml`, see
 `crystal_ldm.runs.split.request_file`.
 
 Pieces depend on the request and `piece_size` alone, and each is made by one thread: the files are
@@ -33,6 +34,7 @@ from typing import TYPE_CHECKING, Any
 from crystal_ldm.errors import RequestError, RunError
 from crystal_ldm.files import DirectoryLock, open_run
 from crystal_ldm.files.atomic import atomic_write_json, make_folder, write_error
+from crystal_ldm.parallel import AnyWorkers, open_executor
 from crystal_ldm.runs.split.pieces import (
     PIECES,
     Piece,
@@ -43,8 +45,6 @@ from crystal_ldm.runs.split.pieces import (
 )
 
 if TYPE_CHECKING:
-    from distributed import Client
-
     from crystal_ldm.crystals import CrystalBatch
     from crystal_ldm.ldm_module import LDMModule
 
@@ -61,8 +61,7 @@ def sample_in_parallel(
     run_dir: Path | str = "",
     *,
     ldm_ckpt: Path | str = "",
-    workers: int | None = None,
-    client: Client | None = None,
+    workers: AnyWorkers = None,
     piece_size: int = PIECE_SIZE,
     symprec: float = 0.1,
     p1_cif: bool = False,
@@ -127,7 +126,7 @@ def sample_in_parallel(
         missing = [p for p in pieces if not piece_folders(run.path, p)[0].is_dir()]
         tell = partial(print, flush=True) if progress else _nothing
         tell(f"{len(pieces)} pieces, {len(missing)} to make; {run.path}")
-        for count, piece in enumerate(_make_all(run.path, missing, workers, client), 1):
+        for count, piece in enumerate(_make_all(run.path, missing, workers), 1):
             run.progress(count, len(missing), f"piece {piece.name}")
             tell(f"[{count}/{len(missing)}] {piece.name}")
         join_pieces(run.path, pieces)
@@ -184,54 +183,25 @@ def _load(text: str) -> tuple[LDMModule, CrystalBatch | None, dict[str, Any]]:
     return ldm, None if request is None else CrystalBatch.from_request(request), task
 
 
-def _make_all(
-    path: Path, pieces: list[Piece], workers: int | None, client: Client | None
-) -> Iterator[Piece]:
+def _make_all(path: Path, pieces: list[Piece], workers: AnyWorkers) -> Iterator[Piece]:
     """Yield each piece when it is made; those whose worker died are tried again."""
     left = pieces
-    for _ in range(_ROUNDS):
-        failed: list[tuple[Piece, str]] = []
-        run = _on_dask(path, left, client) if client else _on_processes(path, left, workers)
-        for piece, error in run:
-            if error is None:
-                yield piece
-            else:
-                failed.append((piece, error))
-        if not failed:
-            return
-        left = [piece for piece, _ in failed]
+    with open_executor(workers) as executor:
+        for _ in range(_ROUNDS):
+            failed: list[tuple[Piece, str]] = []
+            function, places = partial(make_piece, str(path)), map(astuple, left)
+            for outcome in executor.imap(function, places, timeout=PIECE_TIMEOUT_S, chunk=1):
+                if outcome.error is None:
+                    yield left[outcome.index]
+                else:
+                    failed.append((left[outcome.index], outcome.error))
+            if not failed:
+                return
+            left = [piece for piece, _ in failed]
     raise RunError(
         f"{len(left)} of {len(pieces)} pieces could not be made ({failed[0][1][:200]}). "
         "Finished ones are kept: run it again to go on."
     )
-
-
-def _on_processes(
-    path: Path, pieces: list[Piece], workers: int | None
-) -> Iterator[tuple[Piece, str | None]]:
-    from crystal_ldm.parallel import WorkerPool
-
-    if not pieces:
-        return
-    with WorkerPool(workers, timeout=PIECE_TIMEOUT_S) as pool:
-        places = map(astuple, pieces)
-        for outcome in pool.imap(partial(make_piece, str(path)), places, chunk=1):
-            yield pieces[outcome.index], outcome.error
-
-
-def _on_dask(path: Path, pieces: list[Piece], client: Client) -> Iterator[tuple[Piece, str | None]]:
-    from distributed import as_completed
-
-    futures = {client.submit(make_piece, str(path), astuple(p), pure=False): p for p in pieces}
-    try:
-        for future in as_completed(list(futures)):
-            error = None
-            if future.status != "finished":
-                raised = future.exception()
-                error = f"{type(raised).__name__}: {raised}"
-            yield futures[future], error
-    finally:
-        client.cancel(list(futures))
 
 
 def _nothing(_: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -45,9 +45,11 @@ class Origin:
     Attributes:
         timesteps: those that are left for what starts elsewhere.
         draws_elements: whether the composition model draws elements that are left open.
+        first_row: number of the request's first row (`Plan.first_row`).
     """
 
     draws_elements = True
+    first_row = 0
 
     def __init__(self, timesteps: Sequence[int] = ()) -> None:
         self.timesteps = list(timesteps)
@@ -79,10 +81,6 @@ class Start(Named):
     def request(self, crystals: CrystalBatch | None, ldm: LDMModule) -> CrystalBatch | None:
         """Return what is asked for, given what `sample` was called with."""
         return crystals
-
-    def settled(self, num_samples: int) -> Self:
-        """Return the start with what depends on the number of crystals a row filled in."""
-        return self
 
     @abstractmethod
     def origin(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -69,10 +69,6 @@ class Prototype(Start):
         before, after = map(math.ceil, shares)
         return (before + attempt) % count if before < after else None
 
-    def settled(self, num_samples: int) -> Self:
-        """See `Start.settled`."""
-        return self.changed(count=self.count or min(max(num_samples, 1), 1000))
-
     def origin(
         self,
         ldm: LDMModule,
@@ -81,7 +77,7 @@ class Prototype(Start):
         settings: SamplingSettings,
     ) -> Origin:
         """See `Start.origin`."""
-        count = self.settled(num_samples).count or 1
+        count = self.count or min(max(num_samples, 1), 1000)
         timesteps = timesteps_after(ldm, settings.solver.steps, self.strength, "Prototype")
         return _Prototypes(ldm, self, count, timesteps)
 
