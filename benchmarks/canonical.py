@@ -28,7 +28,9 @@ from crystal_ldm.random import crystal_generator
 
 STRAINS = (1e-7, 1e-5, 1e-3)
 DECIMALS = (4, 3)
-Canonical = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
+Canonical = Callable[
+    [np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]
+]
 Rewrite = Callable[[Cell, np.random.Generator], Cell]
 
 

@@ -1,25 +1,25 @@
 """Quality of a trained model: the commands behind the model card's figures.
 
 On held-out crystals (--part, default test):
-    python benchmarks/quality.py reconstruction --dataset oqmd_icsd
-    python benchmarks/quality.py tolerance --dataset oqmd_icsd
-    python benchmarks/quality.py formula --dataset oqmd_icsd --num 1000
-    python benchmarks/quality.py prediction --dataset oqmd_icsd --num 200 --k 20
-    python benchmarks/quality.py prediction --dataset mp_20 --data-dir DIR --part all \\
+    python -m benchmarks.quality reconstruction --dataset oqmd_icsd
+    python -m benchmarks.quality tolerance --dataset oqmd_icsd
+    python -m benchmarks.quality formula --dataset oqmd_icsd --num 1000
+    python -m benchmarks.quality prediction --dataset oqmd_icsd --num 200 --k 20
+    python -m benchmarks.quality prediction --dataset mp_20 --data-dir DIR --part all \\
         --unseen oqmd_icsd
-    python benchmarks/quality.py steps --dataset oqmd_icsd --num 500
-    python benchmarks/quality.py judges --dataset oqmd_icsd
+    python -m benchmarks.quality steps --dataset oqmd_icsd --num 500
+    python -m benchmarks.quality predictors --dataset oqmd_icsd
 
 On generated crystals:
-    python benchmarks/quality.py denovo --num 2000
-    python benchmarks/quality.py calibration --num 200 --targets 2 3 --scales 4 \\
-        --band-gap-tolerance 0.3 --max-attempts 20
-    python benchmarks/quality.py agreement --num 200 --scales 0 1 2 4 --step-counts 5 10 20
-    python benchmarks/quality.py evaluation --num 2000 --k 4 --check 200
-    python benchmarks/quality.py stability --num 100 --workers 2
+    python -m benchmarks.quality denovo --num 2000
+    python -m benchmarks.quality calibration --num 200 --targets 2 3 --scales 4 \\
+        --filters.band-gap-within.tolerance 0.3 --attempts 20
+    python -m benchmarks.quality agreement --num 200 --scales 0 1 2 4 --step-counts 5 10 20
+    python -m benchmarks.quality evaluation --num 2000 --k 4 --check 200
+    python -m benchmarks.quality stability --num 100 --workers 2
 
 On the data set itself, which no model has part in:
-    python benchmarks/quality.py identity --part train --num 20000 --check 500
+    python -m benchmarks.quality identity --part train --num 20000 --check 500
 
 Each prints a table; `--json FILE` also writes it. `--model` is a shipped model's name or a file.
 """
@@ -32,7 +32,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality_commands.calibration import agreement, calibration, judges
+from benchmarks.quality_commands.calibration import agreement, calibration, predictors
 from benchmarks.quality_commands.evaluation import evaluation, identity
 from benchmarks.quality_commands.model import (
     denovo,
@@ -45,12 +45,7 @@ from benchmarks.quality_commands.model import (
 from benchmarks.quality_commands.shared import Row, load_model
 from benchmarks.quality_commands.stability import stability
 from crystal_ldm.evaluate.calibration.models import SCALES, STEPS, TARGETS_EV
-from crystal_ldm.sampling.options import (
-    DEFAULT_ATTEMPTS,
-    DEFAULT_MIN_DISTANCE,
-    DEFAULT_STEPS,
-    DEFAULT_TEMPLATES,
-)
+from crystal_ldm.sampling.arguments import add_arguments
 
 COMMANDS: dict[str, Callable[[Any, argparse.Namespace], list[Row]]] = {
     f.__name__: f
@@ -63,7 +58,7 @@ COMMANDS: dict[str, Callable[[Any, argparse.Namespace], list[Row]]] = {
         denovo,
         calibration,
         agreement,
-        judges,
+        predictors,
         evaluation,
         identity,
         stability,
@@ -84,7 +79,6 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--part", default="test", choices=parts)
     parser.add_argument("--unseen", help="keep only formulas that this data set lacks")
     parser.add_argument("--num", type=int, default=1000, help="crystals (of each cell of a table)")
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, help="processes; default: one for each core")
     parser.add_argument("--json", help="also write the table to this file")
     parser.add_argument("--check", type=int, default=0, help="compare so many with plain pymatgen")
@@ -96,35 +90,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         default=0,
         help="prediction: make so many, keep the k that stand for them",
     )
-    sampling.add_argument("--sampler", default="ddim")
-    sampling.add_argument("--steps", type=int, default=DEFAULT_STEPS)
-    sampling.add_argument("--cfg-scale", type=float, default=2.0)
-    sampling.add_argument("--temperature", type=float, default=1.0)
-    sampling.add_argument("--composition-temperature", type=float, default=1.0)
-    sampling.add_argument(
-        "--min-distance", type=float, default=DEFAULT_MIN_DISTANCE,
-        help="Å; crystals with atoms closer than this are made again; 0: as they are drawn",
-    )  # fmt: skip
-    sampling.add_argument(
-        "--band-gap-tolerance", type=float, default=0.0,
-        help="eV; crystals whose predicted gap is farther from its target are made again; 0: kept",
-    )  # fmt: skip
-    sampling.add_argument(
-        "--new-formulas", action="store_true", help="no formulas of the model's training part"
-    )
-    sampling.add_argument("--relative-distance", type=float, default=0.0)
-    sampling.add_argument(
-        "--new-crystals", action="store_true", help="no crystals of the model's training part"
-    )
-    sampling.add_argument("--template-strength", type=float, default=0.0)
-    sampling.add_argument("--template-share", type=float, default=1.0)
-    sampling.add_argument("--templates", type=int, default=DEFAULT_TEMPLATES)
-    sampling.add_argument("--max-attempts", type=int, default=DEFAULT_ATTEMPTS)
-    sampling.add_argument("--precision", default="float32")
-    sampling.add_argument(
-        "--interval", type=float, nargs=2, default=(0.0, 1.0), metavar=("LOW", "HIGH"),
-        help="part of the diffusion time in which guidance acts (0: clean, 1: noise)",
-    )  # fmt: skip
+    add_arguments(sampling)
     tables = parser.add_argument_group("calibration and agreement")
     tables.add_argument("--targets", type=float, nargs="+", default=TARGETS_EV, help="eV")
     tables.add_argument(
@@ -137,7 +103,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     relaxing.add_argument("--potential", default="chgnet")
     relaxing.add_argument("--fmax", type=float, default=0.05, help="eV/Å")
     relaxing.add_argument("--max-steps", type=int, default=300)
-    return parser.parse_args(words)
+    return parser.parse_args(words, argparse.Namespace(seed=0))
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """Reliability, measured: the table in the README by one command.
 
-    python benchmarks/reliability.py                 # everything; some 15 minutes on two idle cores
-    python benchmarks/reliability.py tests --quick   # the tests alone, as `make test` runs them
-    python benchmarks/reliability.py throughput      # sweep and sampling with one and two workers
+    python -m benchmarks.reliability                 # everything; some 15 minutes on two idle cores
+    python -m benchmarks.reliability tests --quick   # the tests alone, as `make test` runs them
+    python -m benchmarks.reliability throughput      # sweep and sampling with one and two workers
 
 Every number is counted from what ran in this call: tests by pytest's own record, inputs by
 hypothesis' statistics, crystals and malicious files by what the tests note of themselves.
@@ -87,7 +87,8 @@ def sweep_seconds(folder: Path, workers: int) -> float:
 SAMPLE = """
 import sys, time
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.runs.generate import generate, load_model
+from crystal_ldm.pretrained import load_model
+from crystal_ldm.runs.generate import generate
 formula, run, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
 ldm = load_model()
 request = CrystalBatch.from_formulas([formula]) if formula else None

@@ -46,3 +46,11 @@ def suggest(word: str, options: Iterable[str]) -> str:
     """Return `" Did you mean 'x'?"` for the closest of `options`, or an empty string."""
     close = difflib.get_close_matches(str(word), list(options), n=1, cutoff=0.6)
     return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def describe_error(error: BaseException) -> str:
+    """Return an error as one line, `ValueError: what it says`."""
+    text = " ".join(str(error).split())
+    if len(text) > 300:
+        text = text[:297] + "..."
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

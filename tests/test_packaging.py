@@ -154,7 +154,8 @@ def test_wheel_has_the_data_of_the_package_and_samples_alone(
     code = """
 import crystal_ldm.config as c, crystal_ldm.widgets, crystal_ldm.notebooks
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.runs.generate import generate, load_model
+from crystal_ldm.pretrained import load_model
+from crystal_ldm.runs.generate import generate
 generate(load_model(), CrystalBatch.from_formulas(["NaCl"]), "run", 2, sampling_steps=3)
 print(c.__file__, len(c.config_names()))
 """

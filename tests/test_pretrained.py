@@ -11,9 +11,10 @@ from pymatgen.core import Structure
 import crystal_ldm
 import crystal_ldm.errors
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.distances import min_distance
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.pretrained import available, model_file
-from crystal_ldm.runs.writer import min_distance
+from crystal_ldm.sampling import Elements
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def test_what_is_shipped_is_small_and_described() -> None:
         file = model_file(name)
         assert file.stat().st_size <= 25e6
         card = file.with_suffix(".md").read_text(encoding="utf-8")
-        assert "benchmarks/quality.py" in card
+        assert "benchmarks.quality" in card
 
 
 def test_the_model_knows_what_it_can_do(ldm: LDMModule) -> None:
@@ -41,7 +42,7 @@ def test_the_model_knows_what_it_can_do(ldm: LDMModule) -> None:
 
 def test_new_formulas_are_none_that_it_was_trained_on(ldm: LDMModule) -> None:
     assert {"SrTiO3", "Si", "NaCl"} & ldm.known.formulas
-    made = ldm.sample(None, 32, sampling_steps=1, new_formulas=True, min_distance=0)
+    made = ldm.sample(None, 32, sampling_steps=1, elements=Elements(new_formula=True), filters=[])
     larger = made.crystals.num_atoms > 3  # hardly a pair of elements is left
     assert bool(made.new_formula[larger].all()) and int(larger.sum()) > 20
     assert not ldm.known.formulas & set(made[larger.nonzero().flatten()].crystals.formulas)

@@ -11,12 +11,13 @@ import torch
 from pymatgen.core import Structure
 
 from benchmarks.quality_commands.evaluation import COMPARED, metric_rows
-from benchmarks.quality_commands.shared import Row, held_out, request_of, sampling, training_part
+from benchmarks.quality_commands.shared import Row, held_out, request_of, sampling, training_set
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.distances import min_distance
 from crystal_ldm.evaluate import csp_metrics, evaluate, match_pairs
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.random import torch_generator
-from crystal_ldm.runs.writer import min_distance
+from crystal_ldm.sampling import SamplingSettings
 
 
 def reconstruction(model: Any, options: argparse.Namespace) -> list[Row]:
@@ -58,7 +59,7 @@ def tolerance(model: Any, options: argparse.Namespace) -> list[Row]:
     return rows
 
 
-def is_sound(structure: Structure) -> bool:
+def is_plausible(structure: Structure) -> bool:
     """Return whether no two atoms are within 0.5 Å and each has more than 0.1 Å³ of the cell."""
     return min_distance(structure) > 0.5 and structure.volume / len(structure) > 0.1
 
@@ -85,6 +86,7 @@ def _predict(
     model: LDMModule, batch: CrystalBatch, options: argparse.Namespace, **changed: Any
 ) -> Row:
     how = {**sampling(options), **changed}
+    settings = SamplingSettings.make(how)
     started = time.perf_counter()
     result = model.sample(request_of(batch), max(options.k, options.of), **how)
     number, accepted = len(result), result.acceptance_rate
@@ -96,9 +98,9 @@ def _predict(
     ks = sorted({1, options.k})
     metrics = csp_metrics(groups, batch.to_structures(), ks=ks, workers=options.workers)
     row: Row = {
-        "sampler": how["sampler"],
-        "steps": how["sampling_steps"],
-        "cfg_scale": how["cfg_scale"],
+        "sampler": settings.solver.name,
+        "steps": settings.solver.steps,
+        "cfg_scale": settings.guidance.scale,
         "n": len(batch),
     }
     for k in ks:
@@ -106,7 +108,7 @@ def _predict(
         row[f"rmse@{k}"] = metrics.value("rmse", k)
         row[f"metre@{k}"] = metrics.value("metre", k)
         row[f"crmse@{k}"] = metrics.value("crmse", k)
-    row["sound"] = float(np.mean([is_sound(s) for s in made]))
+    row["plausible"] = float(np.mean([is_plausible(s) for s in made]))
     row["accepted"] = accepted
     row["crystals/s"] = number / seconds
     return row
@@ -128,9 +130,13 @@ def formula(model: LDMModule, options: argparse.Namespace) -> list[Row]:
 
 
 def denovo(model: LDMModule, options: argparse.Namespace) -> list[Row]:
-    """Generate crystals without any request; count the sound, valid, unique and novel ones."""
+    """Generate crystals without any request; count the plausible, valid, unique and novel ones."""
     made = model.sample(None, options.num, **sampling(options))
-    sound = [is_sound(s) for s in made.to_structures()]
-    row: Row = {"n": len(sound), "sound": float(np.mean(sound)), "accepted": made.acceptance_rate}
-    judged = evaluate(made, training_part(options), metrics=COMPARED, workers=options.workers)
-    return [row, *metric_rows(judged)]
+    plausible = [is_plausible(s) for s in made.to_structures()]
+    row: Row = {
+        "n": len(plausible),
+        "plausible": float(np.mean(plausible)),
+        "accepted": made.acceptance_rate,
+    }
+    evaluated = evaluate(made, training_set(options), metrics=COMPARED, workers=options.workers)
+    return [row, *metric_rows(evaluated)]

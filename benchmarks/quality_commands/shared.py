@@ -14,6 +14,7 @@ from crystal_ldm.data import CrystalDataset, load_dataset
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.pretrained import load_pretrained
 from crystal_ldm.random import crystal_generator
+from crystal_ldm.sampling.arguments import keywords_of
 from crystal_ldm.vae_module import VAEModule
 from crystal_ldm.vae_module.vocabulary import representable
 
@@ -44,8 +45,8 @@ def held_out(options: argparse.Namespace, vae: VAEModule) -> CrystalBatch:
     return batch[torch.as_tensor(np.sort(order))]
 
 
-def training_part(options: argparse.Namespace) -> CrystalBatch:
-    """Return the crystals of the data set's training part, with their labels."""
+def training_set(options: argparse.Namespace) -> CrystalBatch:
+    """Return the crystals of the data set's training set, with their labels."""
     dataset = load_dataset(options.dataset, options.data_dir, progress=False)
     return dataset.batch(dataset.indices("train"))
 
@@ -61,26 +62,8 @@ def usable(dataset: CrystalDataset, rows: np.ndarray, vae: VAEModule) -> Crystal
 
 
 def sampling(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the options of `LDMModule.sample` that the command line gives."""
-    return {
-        "sampler": options.sampler,
-        "sampling_steps": options.steps,
-        "cfg_scale": options.cfg_scale,
-        "cfg_interval": tuple(options.interval),
-        "temperature": options.temperature,
-        "composition_temperature": options.composition_temperature,
-        "min_distance": options.min_distance,
-        "band_gap_tolerance": options.band_gap_tolerance,
-        "new_formulas": options.new_formulas,
-        "relative_distance": options.relative_distance,
-        "new_crystals": options.new_crystals,
-        "template_strength": options.template_strength,
-        "template_share": options.template_share,
-        "templates": options.templates,
-        "max_attempts": options.max_attempts,
-        "seed": options.seed,
-        "precision": options.precision,
-    }
+    """Return the settings of `LDMModule.sample` that the command line gives."""
+    return keywords_of(vars(options))
 
 
 def request_of(batch: CrystalBatch) -> CrystalBatch:

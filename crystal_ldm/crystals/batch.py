@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crystal_ldm.crystals.canonical import canonical_arrays, check_structure
+from crystal_ldm.crystals.canonical import canonical_arrays
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.crystals.element_rules import ElementRules
 from crystal_ldm.crystals.padding import (
@@ -143,29 +143,36 @@ class CrystalBatch:
     @classmethod
     def from_structures(
         cls,
-        structures: Iterable[Structure],
+        structures: Iterable[Any],
         conditions: Mapping[str, Any] | None = None,
         ids: Sequence[str] | None = None,
         canonical: bool = True,
     ) -> CrystalBatch:
-        """Make a batch of pymatgen structures, in canonical form (see `crystals.canonical`).
+        """Make a batch of crystals, in canonical form (see `crystals.canonical`).
 
         With `canonical=False` cells and atom order stay as they are.
 
+        Args:
+            structures: pymatgen Structures, ASE Atoms, dictionaries (`Structure.as_dict()`), or
+                paths of files that hold one crystal each.
+            conditions: labels by name, a value a crystal or one for all.
+            ids: their names.
+            canonical: whether to bring them to canonical form.
+
         Raises:
-            DataError: naming the first structure that is disordered, empty, flat or not finite.
+            DataError: if it is no list of crystals, or naming the first that is disordered, empty,
+                flat, not periodic or not finite.
         """
+        from crystal_ldm.crystals.readers.objects import cell_of, cells_of
+
         cells = []
-        for i, structure in enumerate(structures):
+        for i, structure in enumerate(cells_of(structures)):
             try:
-                check_structure(structure)
+                cell = cell_of(structure).checked()
             except DataError as error:
-                raise DataError(f"Structure {ids[i] if ids and i < len(ids) else i}: {error}") from None
-            arrays = (
-                np.asarray(structure.lattice.matrix),
-                np.asarray(structure.frac_coords) % 1.0,
-                np.array([site.specie.Z for site in structure]),
-            )
+                name = ids[i] if ids and i < len(ids) else i
+                raise DataError(f"Structure {name}: {error}") from None
+            arrays = (cell.lattice, cell.frac_coords, cell.numbers)
             cells.append(canonical_arrays(*arrays) if canonical else arrays)
         return cls.from_cells(cells, conditions, ids)
 
@@ -211,7 +218,7 @@ class CrystalBatch:
         if self.frac_coords is None or self.lattices is None:
             raise DataError("This batch holds requests, not crystals; pass it to LDMModule.sample.")
         structures, names = [], symbols()
-        coords, lattices = self.frac_coords.double().cpu(), self.lattices.double().cpu()
+        coords, lattices = self.frac_coords.cpu().double(), self.lattices.cpu().double()
         for i, (z, n) in enumerate(zip(self._numbers(), self._sizes(), strict=True)):
             if 0 in z[:n]:
                 raise DataError(f"Crystal {self.ids[i] if self.ids else i} has an open atom.")

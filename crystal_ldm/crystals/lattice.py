@@ -20,22 +20,29 @@ MAX_LOG_LENGTH = math.log(200.0)
 
 def lattice_to_log(lattices: Tensor) -> Tensor:
     """Return S (..., 6), Voigt order (xx, yy, zz, yz, xz, xy), of lattices (..., 3, 3) in Å."""
-    metric = lattices.double() @ lattices.double().transpose(-1, -2)
+    cells = _double(lattices)
+    metric = cells @ cells.transpose(-1, -2)
     values, vectors = torch.linalg.eigh(metric)
     log = (vectors * (0.5 * values.clamp_min(1e-12).log()).unsqueeze(-2)) @ vectors.transpose(
         -1, -2
     )
-    return log[..., _ROWS, _COLUMNS].to(lattices.dtype)
+    return log[..., _ROWS, _COLUMNS].to(lattices)
 
 
 def log_to_lattice(voigt: Tensor) -> Tensor:
     """Return symmetric lattices (..., 3, 3) in Å for S given as (..., 6); inverse of the above."""
-    matrix = torch.zeros(*voigt.shape[:-1], 3, 3, dtype=torch.float64, device=voigt.device)
-    matrix[..., _ROWS, _COLUMNS] = voigt.double()
-    matrix[..., _COLUMNS, _ROWS] = voigt.double()
+    entries = _double(voigt)
+    matrix = entries.new_zeros(*voigt.shape[:-1], 3, 3)
+    matrix[..., _ROWS, _COLUMNS] = entries
+    matrix[..., _COLUMNS, _ROWS] = entries
     values, vectors = torch.linalg.eigh(torch.nan_to_num(matrix))
     lengths = values.clamp(-MAX_LOG_LENGTH, MAX_LOG_LENGTH).exp()
-    return ((vectors * lengths.unsqueeze(-2)) @ vectors.transpose(-1, -2)).to(voigt.dtype)
+    return ((vectors * lengths.unsqueeze(-2)) @ vectors.transpose(-1, -2)).to(voigt)
+
+
+def _double(values: Tensor) -> Tensor:
+    """Return values in float64, on the CPU where their device (MPS) has no such numbers."""
+    return (values.cpu() if values.device.type == "mps" else values).double()
 
 
 def scale_by_atoms(voigt: Tensor, num_atoms: Tensor, sign: int = -1) -> Tensor:

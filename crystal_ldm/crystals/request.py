@@ -66,7 +66,12 @@ def request_to_dict(batch: CrystalBatch) -> dict[str, Any]:
         for r in batch.rules()
     ]
     conditions = {name: _plain(values) for name, values in batch.conditions.items()}
-    return {"atoms": atoms, "element_rules": rules, "conditions": conditions}
+    request: dict[str, Any] = {"atoms": atoms, "element_rules": rules, "conditions": conditions}
+    if batch.frac_coords is not None and batch.lattices is not None:
+        sizes = batch.num_atoms.tolist()
+        coords = [row[:n] for row, n in zip(batch.frac_coords.tolist(), sizes, strict=True)]
+        request["crystals"] = {"lattices": batch.lattices.tolist(), "frac_coords": coords}
+    return request
 
 
 def request_from_dict(data: Mapping[str, Any]) -> CrystalBatch:
@@ -81,7 +86,22 @@ def request_from_dict(data: Mapping[str, Any]) -> CrystalBatch:
         ) from None
     batch = _request(atoms, ElementRules(), conditions)
     batch.element_rules = rules if any(rules) else None
+    if data.get("crystals"):
+        _add_crystals(batch, data["crystals"])
     return batch
+
+
+def _add_crystals(batch: CrystalBatch, crystals: Mapping[str, Any]) -> None:
+    """Take lattices and coordinates from a request that starts from crystals."""
+    size, width = batch.atomic_numbers.shape
+    coords = torch.zeros(size, width, 3)
+    try:
+        lattices = torch.tensor(crystals["lattices"], dtype=torch.float32).reshape(size, 3, 3)
+        for row, values, n in zip(coords, crystals["frac_coords"], batch.num_atoms, strict=True):
+            row[:n] = torch.tensor(values, dtype=torch.float32).reshape(int(n), 3)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise RequestError(f"The crystals of this request cannot be read ({error}).") from None
+    batch.frac_coords, batch.lattices = coords, lattices
 
 
 def condition_values(name: str, values: Any, size: int) -> Values:
@@ -128,14 +148,18 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_pair(value: Any) -> bool:
-    return isinstance(value, list | tuple) and len(value) == 2 and all(_is_number(v) for v in value)
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return False
+    return all(_is_number(v) for v in value) or list(value) == [None, None]
 
 
 def _range(name: str, value: Any) -> tuple[float, float]:
     if value is None:
         return math.nan, math.nan
     low, high = (value, value) if _is_number(value) else value
-    if math.isnan(low) != math.isnan(high):
+    if low is None and high is None:
+        return math.nan, math.nan
+    if low is None or high is None or math.isnan(low) != math.isnan(high):
         raise RequestError(f"The range of '{name}' is two numbers, not ({low}, {high}).")
     if low > high:
         raise RequestError(f"The range of '{name}' is (low, high); {low} is above {high}.")

@@ -20,7 +20,7 @@ _HOMES = {
     "Thresholds": "report",
     "csp_metrics": "matching",
     "match_pairs": "matching",
-    "read_crystals": "inputs",
+    "read_crystals": "crystal_ldm.crystals.inputs",
 }
 
 __all__ = [
@@ -36,4 +36,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:  # worker processes import this package and want none of it
     if name not in _HOMES:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    home = _HOMES[name]
+    return getattr(import_module(home if "." in home else f"{__name__}.{home}"), name)

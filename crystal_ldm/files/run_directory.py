@@ -23,27 +23,31 @@ from crystal_ldm.files.locks import DirectoryLock
 PROJECT = "crystal-ldm"
 RUN_FILE = "run.json"
 STATUS_FILE = "status.json"
+ROOT_VARIABLE = "CRYSTAL_LDM_ROOT"  # environment variable of the kernels of `crystal-ldm lab`
 
 _STATUS_INTERVAL = 0.5  # seconds between two progress reports that are written
 _MISSING = object()
 
 
 def repo_root(start: Path | str | None = None) -> Path:
-    """Return the clone of this project that `start` (the working directory) lies in.
+    """Return the folder that relative paths are relative to.
 
-    From outside a clone it is the clone that the package was installed from; a package that
-    was installed from a wheel has none, and then it is the working directory.
+    It is the clone of this project that `start` (the working directory) lies in; from outside a
+    clone, the clone that the package was installed from (`pip install -e`); and for a package
+    that was installed from a wheel, the working directory. `crystal-ldm lab FOLDER` names it.
     """
     here = Path(start) if start is not None else Path.cwd()
-    for origin in (here.resolve(), Path(__file__).resolve().parent):
-        for folder in (origin, *origin.parents):
-            if _is_project(folder / "pyproject.toml"):
-                return folder
+    named = os.environ.get(ROOT_VARIABLE)
+    if named and here.resolve().is_relative_to(named):
+        return Path(named)
+    for folder in (here.resolve(), *here.resolve().parents, Path(__file__).resolve().parents[2]):
+        if _is_project(folder / "pyproject.toml"):
+            return folder
     return Path.cwd()
 
 
 def resolve_path(path: Path | str) -> Path:
-    """Return `path` as an absolute one; a relative one is relative to the repository's root."""
+    """Return `path` as an absolute one; a relative one is relative to `repo_root()`."""
     return repo_root() / Path(str(path)).expanduser()
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.padding import to_device
-from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module.diffusion import SamplerStep, diffusion_loss
 from crystal_ldm.ldm_module.latent_model import LatentModel
 from crystal_ldm.ldm_module.latents import LatentBatch
+from crystal_ldm.nn.average import update_average
+from crystal_ldm.nn.default_dtype import float32_default
 from crystal_ldm.random import normal, torch_generator
-from crystal_ldm.sampling.result import SampleResult
+
+if TYPE_CHECKING:
+    from crystal_ldm.sampling.result import SampleResult
 
 
 class LDMModule(LatentModel):
@@ -56,15 +59,7 @@ class LDMModule(LatentModel):
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Update the averaged weights."""
-        if self.global_step <= 1:
-            self.ema.update_parameters(self.network)  # a copy
-            return
-        # What `update_parameters` does too, after a wait for the card to say which step it is.
-        average: Any = self.ema.multi_avg_fn
-        average(
-            list(self.ema.module.parameters()), list(self.network.parameters()), self.ema.n_averaged
-        )
-        self.ema.n_averaged.add_(1)
+        update_average(self.ema, self.network, self.global_step)
 
     def configure_optimizers(self) -> Any:
         """Return optimiser and schedule for Lightning."""
@@ -77,28 +72,33 @@ class LDMModule(LatentModel):
         self.ema.eval()
         return self
 
-    # Sampling
+    # Sampling is the one hook upward: these methods hand the model to `crystal_ldm.sampling`, which
+    # stands above `evaluate`, and are here since it is a model that one asks for crystals.
 
+    @float32_default()
     def sample(
         self,
         batch: CrystalBatch | None = None,
         num_samples: int = 1,
         *,
         callback: Callable[[SamplerStep], None] | None = None,
-        wanted: Callable[[int, int], bool] | None = None,
-        **options: Any,
+        wanted: Callable[[int, int], bool] | Iterable[tuple[int, int]] | None = None,
+        **settings: Any,
     ) -> SampleResult:
         """Generate `num_samples` crystals for each row of `batch`.
 
         Args:
-            batch: requests (`CrystalBatch.from_formulas`, `from_num_atoms`); None: de novo, with
-                numbers of atoms drawn as in the training set.
+            batch: requests (`CrystalBatch.from_formulas`, `from_num_atoms`), or crystals for the
+                start `Crystal`; None: de novo, with numbers of atoms drawn as in the training set.
             num_samples: crystals a row.
-            callback: called with a `SamplerStep` at each step; may raise `StopSampling`.
+            callback: called with a `SamplerStep` at each step (step, noise level, estimate of the
+                clean latents); may raise `StopSampling`.
             wanted: called with row and number; crystals for which it is false are not made, and
                 the others are what they would have been.
-            options: fields of `SamplingOptions`: sampler, sampling_steps, eta, cfg_scale,
-                cfg_interval, temperature, seed, batch_size, precision, offset, trajectory, ….
+            settings: `preset` ("explore", "predict", "discover") and what is to be otherwise:
+                sampler, sampling_steps, eta, temperature, cfg_scale, cfg_interval, start, elements,
+                filters, attempts, seed, precision, device, batch_size, …; all of them are listed by
+                `crystal_ldm.sampling.options()`.
 
         Returns:
             The crystals, row by row. A crystal depends on seed, row and number alone, whatever the
@@ -107,11 +107,10 @@ class LDMModule(LatentModel):
         Raises:
             RequestError: for what the model was not trained for, naming what it can do.
         """
-        batches = self.iter_sample(batch, num_samples, callback=callback, wanted=wanted, **options)
-        results = list(batches)
-        if not results:
-            raise RequestError("Sampling was stopped before its first batch was finished.")
-        return SampleResult.cat(results).in_order()
+        from crystal_ldm.sampling.result import SampleResult
+
+        batches = self.iter_sample(batch, num_samples, callback=callback, wanted=wanted, **settings)
+        return SampleResult.of_batches(list(batches))
 
     def iter_sample(
         self,
@@ -119,14 +118,14 @@ class LDMModule(LatentModel):
         num_samples: int = 1,
         *,
         callback: Callable[[SamplerStep], None] | None = None,
-        wanted: Callable[[int, int], bool] | None = None,
-        **options: Any,
+        wanted: Callable[[int, int], bool] | Iterable[tuple[int, int]] | None = None,
+        **settings: Any,
     ) -> Iterator[SampleResult]:
         """Yield each finished batch of the crystals that `sample` returns; arguments as there."""
-        from crystal_ldm.sampling.batches import SamplingOptions, sample_batches
+        from crystal_ldm.sampling.sample import iter_sample, place_order
 
-        made = SamplingOptions.make(options)
-        return sample_batches(self, batch, num_samples, made, callback, wanted=wanted)
+        order = place_order(self, batch, num_samples, settings)
+        return iter_sample(order, callback, wanted)
 
     def vary(
         self,
@@ -134,9 +133,9 @@ class LDMModule(LatentModel):
         strength: float = 0.5,
         num_samples: int = 1,
         keep_elements: bool = True,
-        **options: Any,
+        **settings: Any,
     ) -> SampleResult:
-        """Generate neighbours of known crystals: noise their latents part of the way and denoise.
+        """Generate neighbours of crystals: `sample` with the start `Crystal`.
 
         Args:
             crystals: where to start.
@@ -144,14 +143,15 @@ class LDMModule(LatentModel):
                 1 (nothing of it is left).
             num_samples: neighbours of each crystal.
             keep_elements: whether the elements stay; False: the model chooses them too.
-            options: see `sample`; the steps are spread over the time that is gone back.
+            settings: see `sample`.
 
         Raises:
             RequestError: for a strength out of range, or crystals that the model does not know.
         """
-        from crystal_ldm.sampling.variation import vary
+        from crystal_ldm.sampling.starts import Crystal
 
-        return vary(self, crystals, strength, num_samples, keep_elements, options)
+        start = Crystal(strength=strength, keep_elements=keep_elements)
+        return self.sample(crystals, num_samples, start=start, **settings)
 
     def interpolate(
         self, first: CrystalBatch, second: CrystalBatch, steps: int = 8
@@ -161,6 +161,6 @@ class LDMModule(LatentModel):
         Raises:
             RequestError: unless both have the same number of atoms.
         """
-        from crystal_ldm.sampling.variation import interpolate
+        from crystal_ldm.sampling.sample import interpolate
 
         return interpolate(self, first, second, steps)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from crystal_ldm.crystals import MAX_Z, CrystalBatch
 from crystal_ldm.crystals.lattice import lattice_to_log
 from crystal_ldm.crystals.packing import pack, unpack
-from crystal_ldm.sampling.prototypes.search import TemplateSearch
+from crystal_ldm.crystals.prototypes import PrototypeSearch
 
 _NO_CRYSTALS = CrystalBatch(
     torch.zeros(0, 0, dtype=torch.long),
@@ -87,9 +87,9 @@ class TrainingCrystals(nn.Module):
         return [self._rows.get(key, []) for key in _compositions(atomic_numbers)]
 
     @cached_property
-    def search(self) -> TemplateSearch:
-        """The search for templates among the crystals."""
-        return TemplateSearch(self.crystals)
+    def search(self) -> PrototypeSearch:
+        """The search for prototypes among the crystals."""
+        return PrototypeSearch(self.crystals)
 
     @cached_property
     def _rows(self) -> Mapping[bytes, list[int]]:

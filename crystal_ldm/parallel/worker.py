@@ -13,10 +13,14 @@ import queue
 import struct
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from typing import IO, Any
 
+from crystal_ldm.errors import describe_error
+
+_LOOK_EVERY_S = 1.0
 HEADER = struct.Struct("<Q")
 
 
@@ -48,14 +52,6 @@ def read_body(stream: IO[bytes]) -> bytes:
     return body
 
 
-def describe(error: BaseException) -> str:
-    """Return an error as one line, `ValueError: what it says`."""
-    text = " ".join(str(error).split())
-    if len(text) > 300:
-        text = text[:297] + "..."
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
 def _limit_memory(gigabytes: float) -> None:
     """Make allocations beyond the limit fail with MemoryError, where the system can do it."""
     try:
@@ -74,13 +70,24 @@ def _load(body: bytes) -> Callable[[Any], Any]:
     try:
         loaded: Callable[[Any], Any] = pickle.loads(body)  # noqa: S301
     except Exception as error:
-        text = describe(error)
+        text = describe_error(error)
 
         def fail(_: Any) -> Any:
             raise ImportError(f"the worker cannot load the function to run ({text})")
 
         return fail
     return loaded
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone.
+
+    The closed pipe says so, too, but a child that the parent has forked (a data loader's worker)
+    holds the pipe's other end open.
+    """
+    while os.getppid() == parent:
+        time.sleep(_LOOK_EVERY_S)
+    os._exit(0)
 
 
 def main() -> None:
@@ -92,6 +99,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     _limit_memory(float(sys.argv[1]))
     inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 
     def receive() -> None:
         while True:
@@ -115,7 +123,7 @@ def main() -> None:
                 message = ("done", index, function(item), None)
                 reply = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
             except Exception as error:
-                reply = pickle.dumps(("done", index, None, describe(error)))
+                reply = pickle.dumps(("done", index, None, describe_error(error)))
             target.write(HEADER.pack(len(reply)) + reply)
             target.flush()
 

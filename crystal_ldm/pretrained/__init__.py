@@ -35,12 +35,12 @@ def model_file(name: str = DEFAULT) -> Path:
     return path
 
 
-def load_pretrained(name: str = DEFAULT, device: str = "cpu") -> LDMModule:
+def load_pretrained(name: str = DEFAULT, device: str = "auto") -> LDMModule:
     """Load a model that comes with the package, ready to sample.
 
     Args:
         name: `oqmd_icsd` (the default) or another of `crystal_ldm.pretrained.available()`.
-        device: where to put it.
+        device: where to put it (see `crystal_ldm.nn.device.resolve_device`).
 
     Raises:
         CheckpointError: if there is no such model, or its file is damaged.
@@ -50,3 +50,18 @@ def load_pretrained(name: str = DEFAULT, device: str = "cpu") -> LDMModule:
     ldm = LDMModule.load_from_checkpoint(model_file(name), device=device)
     ldm.source = name
     return ldm
+
+
+def load_model(model: str | Path = "", device: str = "auto") -> LDMModule:
+    """Load a model: a shipped one by name (empty: the default), or from a file or run directory.
+
+    Raises:
+        CheckpointError: if there is no such model, or it cannot be read.
+    """
+    from crystal_ldm.files import resolve_path
+    from crystal_ldm.ldm_module import LDMModule
+
+    name = str(model).strip()
+    if not name or name in available():
+        return load_pretrained(name or DEFAULT, device)
+    return LDMModule.load_from_checkpoint(resolve_path(name), device=device)

@@ -1,23 +1,25 @@
 """Recipes: what a set of generated crystals depends on, and the same crystals from it again."""
 
 from crystal_ldm.recipe.content import (
-    BEFORE_OPTIONS,
     check_recipe,
     embed_recipe,
     from_recipe,
     make_recipe,
+    order_of_recipe,
     read_recipe,
+    recipe_hash,
     versions,
     write_recipe,
 )
 
 __all__ = [
-    "BEFORE_OPTIONS",
     "check_recipe",
     "embed_recipe",
     "from_recipe",
     "make_recipe",
+    "order_of_recipe",
     "read_recipe",
+    "recipe_hash",
     "versions",
     "write_recipe",
 ]

@@ -13,7 +13,6 @@ from crystal_ldm.vae_module.vocabulary import check_atoms
 
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module.ldm_module import LDMModule
-    from crystal_ldm.sampling.options import SamplingOptions
 
 
 def check_request(ldm: LDMModule, request: CrystalBatch | None) -> None:
@@ -53,61 +52,6 @@ def check_request(ldm: LDMModule, request: CrystalBatch | None) -> None:
         )
     for row, rules in enumerate(request.rules()):
         _check_rules(ldm, request, row, rules)
-
-
-def _check_drawn(ldm: LDMModule, request: CrystalBatch | None, varied: bool, option: str) -> None:
-    """See that there are elements to be drawn, which an option is about.
-
-    Raises:
-        RequestError: if it draws no formulas, is asked to vary crystals, or for formulas that leave
-            no atom open.
-    """
-    if varied:
-        why = "variations do not draw their elements anew"
-    elif request is not None and not bool(((request.atomic_numbers == 0) & request.mask).any()):
-        why = f"{', '.join(request.formulas[:3])} leaves no atom open; write `?` for those that may"
-    elif ldm.prior is None:
-        why = "this model has no composition prior: its elements are read off the latents"
-    else:
-        return
-    raise RequestError(f"{option} cannot be had here: {why}. Leave it out.")
-
-
-def check_known(
-    ldm: LDMModule, request: CrystalBatch | None, options: SamplingOptions, varied: bool
-) -> None:
-    """See that a model knows its training crystals where options are about them.
-
-    Raises:
-        RequestError: if it does not, templates are no place to start from, or there are no elements
-            to be drawn.
-    """
-    used = options.about_training_crystals
-    for name in ("new_formulas", "relative_distance"):
-        if name in used:
-            _check_drawn(ldm, request, varied, name)
-    strength, steps = options.template_strength, options.sampling_steps
-    if strength:
-        if varied:
-            why = "variations start from the crystals that are varied"
-        elif ldm.sampler_network.composition is None:
-            why = "this model was not trained on compositions, which templates are chosen by"
-        else:
-            why = ""
-        if why:
-            raise RequestError(f"template_strength cannot be had here: {why}. Leave it 0.")
-        if len(ldm.diffusion.sampling_timesteps(steps, strength=strength)) < steps:
-            raise RequestError(
-                f"template_strength {strength:g} of {ldm.diffusion.timesteps} timesteps leaves "
-                f"fewer than the {steps} that sampling_steps asks for; take more of the one or "
-                "fewer of the other."
-            )
-    if used and ldm.known.empty:
-        raise RequestError(
-            f"{', '.join(used)} cannot be had here: this model has no training crystals with it "
-            "(its file is older than that, or it was not trained); train it anew, or leave the "
-            "option out."
-        )
 
 
 def _check_rules(ldm: LDMModule, request: CrystalBatch, row: int, rules: ElementRules) -> None:

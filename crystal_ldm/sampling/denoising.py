@@ -1,37 +1,34 @@
-"""One batch of crystals: open elements, noise or a template, guided denoising, decoding."""
+"""One batch of crystals: elements of open atoms, a start, guided denoising, decoding, filters."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.distances import shortest_distances
 from crystal_ldm.crystals.padding import take
-from crystal_ldm.ldm_module.composition_model.requests import Unwanted, draw_elements
+from crystal_ldm.ldm_module.composition_model import CompositionPrior, in_double_precision
 from crystal_ldm.ldm_module.condition.base import given_names
 from crystal_ldm.ldm_module.diffusion import ModelPrediction, SamplerStep, get_sampler
 from crystal_ldm.ldm_module.guidance import GuidedDenoiser, scale_of_each
 from crystal_ldm.nn.compile import compiled
 from crystal_ldm.sampling.decoding import decode_latents, decode_step
-from crystal_ldm.sampling.options import SamplingOptions
+from crystal_ldm.sampling.open_elements import draw_elements, unwanted_formulas
 from crystal_ldm.sampling.plan import Draft, allowed_elements, noise_for, stack_targets
-from crystal_ldm.sampling.prototypes.latents import template_latents
+from crystal_ldm.sampling.rejection import passed_filters
 from crystal_ldm.sampling.result import SampleResult, TrajectoryFrame
-from crystal_ldm.sampling.screening import new_crystals, on_target
+from crystal_ldm.sampling.settings import SamplingSettings
+from crystal_ldm.sampling.starts import Origin
 
 if TYPE_CHECKING:
-    from crystal_ldm.ldm_module.ldm_module import LDMModule
+    from crystal_ldm.ldm_module import LDMModule
 
 Callback = Callable[[SamplerStep], None] | None
-Start = tuple[Tensor, list[int]]
-"""Latents (M, N, D) of each crystal to start from, and the timesteps that are left."""
 
 
 @dataclass
@@ -45,7 +42,7 @@ class _Job:
         allowed: (B, 119) bool, what open atoms may become.
         encoded: encoded conditions by name.
         scales: guidance scales by condition.
-        start: where to start; None: from noise.
+        start: latents (B, N, D) to start from; None: noise.
         turns: (B,) how many attempts start elsewhere even without noise.
     """
 
@@ -55,10 +52,10 @@ class _Job:
     allowed: Tensor
     encoded: dict[str, Tensor]
     scales: dict[str, float]
-    start: Start | None = None
+    start: Tensor | None = None
     turns: Tensor | None = None
 
-    def part(self, rows: Tensor, start: Start | None, turns: Tensor | None) -> _Job:
+    def part(self, rows: Tensor, start: Tensor | None, turns: Tensor | None) -> _Job:
         """Return some of the crystals, which start elsewhere."""
         here = rows.to(self.asked.device)
         request = self.request[rows]
@@ -74,181 +71,151 @@ class _Job:
         )
 
 
-@torch.inference_mode()
-def make_crystals(
-    ldm: LDMModule,
-    drafts: Sequence[Draft],
-    options: SamplingOptions,
-    recipe: dict[str, Any],
-    callback: Callback,
-    start: Start | None,
-) -> SampleResult:
-    """Make the crystals of one batch, each once.
+@dataclass
+class Denoising:
+    """What all batches of one request share.
 
-    Args:
+    Attributes:
         ldm: the model.
-        drafts: what to make.
-        options: how.
-        recipe: kept with the result.
-        callback: called at each step; twice where only some of the crystals have a template.
-        start: of `LDMModule.vary`: where each row's crystals start.
+        settings: how to sample.
+        origin: where its crystals start.
+        recipe: kept with each result.
+        callback: called at each step; twice where only some of a batch start elsewhere.
+        precision: `float32` or `bfloat16`.
     """
-    job = _with_elements(ldm, drafts, options, start)
-    if start is not None:
-        rows = torch.tensor([draft.row for draft in drafts])
-        origin, timesteps = start
-        job.start = origin[rows, : job.asked.shape[1]], timesteps
-        return _make(ldm, job, options, recipe, callback)
-    if options.template_strength == 0:
-        return _make(ldm, job, options, recipe, callback)
-    ranks = [options.template_rank(draft.number, draft.attempt) for draft in drafts]
-    offer = template_latents(ldm, [draft.known for draft in drafts], ranks, options.templates)
-    timesteps = ldm.diffusion.sampling_timesteps(
-        options.sampling_steps, strength=options.template_strength
-    )
-    without = torch.ones(len(drafts), dtype=torch.bool)
-    without[offer.rows] = False
-    others = without.nonzero().flatten()
-    parts = []
-    if len(offer.rows):
-        parts.append(job.part(offer.rows, (offer.latents, timesteps), offer.turns))
-    if len(others):
-        parts.append(job.part(others, None, None))
-    made = SampleResult.cat([_make(ldm, part, options, recipe, callback) for part in parts])
-    return made[torch.cat([offer.rows, others]).argsort()]
 
+    ldm: LDMModule
+    settings: SamplingSettings
+    origin: Origin
+    recipe: dict[str, Any]
+    callback: Callback
+    precision: str
 
-def _with_elements(
-    ldm: LDMModule, drafts: Sequence[Draft], options: SamplingOptions, start: Start | None
-) -> _Job:
-    """Return the drafts as a job, with the elements that a composition prior draws."""
-    device = ldm.latent_mean.device
-    sizes = torch.tensor([len(draft.known) for draft in drafts])
-    known = torch.zeros(len(drafts), int(sizes.max()), dtype=torch.long)
-    for row, draft in zip(known, drafts, strict=True):
-        row[: len(draft.known)] = torch.from_numpy(draft.known)
-    targets = stack_targets(drafts)
-    request = CrystalBatch(known, sizes, conditions=targets).to(device)
-    allowed = allowed_elements(drafts, ldm.element_mask()).to(device)
-    network = ldm.sampler_network
-    encoded = network.encode(request)
-    names = list(ldm.conditions)
-    scales = dict(zip(names, scale_of_each(options.cfg_scale, names), strict=True))
-    asked = request.atomic_numbers
-    if ldm.prior is not None and start is None and bool(((asked == 0) & request.mask).any()):
-        drawn, asked = draw_elements(
-            ldm.prior, drafts, request, allowed, encoded, scales,
-            options.composition_temperature, _unwanted(ldm, options),
-        )  # fmt: skip
-        request = CrystalBatch(drawn, sizes, conditions=targets).to(device)
-        # Elements that nobody asked for are no condition to be left out: the latents must have them
-        # for the crystal to make sense, whatever the scale.
-        scales |= {n: max(1.0, s) for n, s in scales.items() if n not in network.properties}
-    return _Job(drafts, request, asked, allowed, encoded, scales)
+    @cached_property
+    def _composition_model(self) -> CompositionPrior:
+        assert self.ldm.prior is not None
+        return in_double_precision(self.ldm.prior)
 
+    @torch.inference_mode()
+    def make(self, drafts: Sequence[Draft]) -> SampleResult:
+        """Make the crystals of one batch, each once."""
+        job = self._with_elements(drafts)
+        latents = self.origin.latents(drafts)
+        others = torch.ones(len(drafts), dtype=torch.bool)
+        others[latents.rows] = False
+        from_noise = others.nonzero().flatten()
+        if not len(latents.rows):
+            return self._finish(job)
+        parts = [job.part(latents.rows, latents.latents, latents.turns)]
+        if len(from_noise):
+            parts.append(job.part(from_noise, None, None))
+        result = SampleResult.cat([self._finish(part) for part in parts])
+        return result[torch.cat([latents.rows, from_noise]).argsort()]
 
-def _unwanted(ldm: LDMModule, options: SamplingOptions) -> Unwanted | None:
-    """Return what tells the compositions that options rule out; None if they rule out none."""
-    farthest = options.relative_distance
-    if not options.new_formulas and farthest == 0:
-        return None
+    def _with_elements(self, drafts: Sequence[Draft]) -> _Job:
+        """Return the drafts as a job, with the elements that the composition model draws."""
+        ldm, settings = self.ldm, self.settings
+        device = ldm.latent_mean.device
+        sizes = torch.tensor([len(draft.known) for draft in drafts])
+        known = torch.zeros(len(drafts), int(sizes.max()), dtype=torch.long)
+        for row, draft in zip(known, drafts, strict=True):
+            row[: len(draft.known)] = torch.from_numpy(draft.known)
+        targets = stack_targets(drafts)
+        request = CrystalBatch(known, sizes, conditions=targets).to(device)
+        allowed = allowed_elements(drafts, ldm.element_mask()).to(device)
+        network = ldm.sampler_network
+        encoded = network.encode(request)
+        names = list(ldm.conditions)
+        scales = dict(zip(names, scale_of_each(settings.guidance.scale, names), strict=True))
+        asked = request.atomic_numbers
+        is_open = bool(((asked == 0) & request.mask).any())
+        if ldm.prior is not None and self.origin.draws_elements and is_open:
+            drawn, asked = draw_elements(
+                self._composition_model, drafts, request, allowed, encoded, scales,
+                settings.elements.temperature, unwanted_formulas(ldm, settings.elements),
+            )  # fmt: skip
+            request = CrystalBatch(drawn, sizes, conditions=targets).to(device)
+            # Elements that nobody asked for are no condition to be left out: the latents must have
+            # them for the crystal to make sense, whatever the scale.
+            scales |= {n: max(1.0, s) for n, s in scales.items() if n not in network.properties}
+        return _Job(drafts, request, asked, allowed, encoded, scales)
 
-    def unwanted(numbers: NDArray[np.int64]) -> bool:
-        if ldm.known.rows_of(torch.from_numpy(numbers)[None])[0]:
-            return options.new_formulas
-        if farthest == 0:
-            return False
-        nearest = ldm.known.search.nearest(numbers, 1)
-        return not nearest or nearest[0].distance > farthest
+    def _finish(self, job: _Job) -> SampleResult:
+        """Denoise, decode and test the crystals of a job."""
+        ldm, settings = self.ldm, self.settings
+        frames: list[TrajectoryFrame] = []
 
-    return unwanted
+        def report(step: SamplerStep) -> None:
+            if settings.trajectory:
+                frames.append(decode_step(ldm, job.request, job.asked, job.allowed, step))
+            if self.callback is not None:
+                self.callback(step)
 
-
-def _make(
-    ldm: LDMModule,
-    job: _Job,
-    options: SamplingOptions,
-    recipe: dict[str, Any],
-    callback: Callback,
-) -> SampleResult:
-    """Denoise and decode the crystals of a job."""
-    frames: list[TrajectoryFrame] = []
-
-    def report(step: SamplerStep) -> None:
-        if options.trajectory:
-            frames.append(decode_step(ldm, job.request, job.asked, job.allowed, step))
-        if callback is not None:
-            callback(step)
-
-    latents = _denoise(ldm, job, options, report)
-    crystals, agreement = decode_latents(ldm, latents, job.request, job.allowed)
-    crystals = crystals.to("cpu")
-    crystals.conditions = job.request.to("cpu").conditions
-    drafts, known = job.drafts, not ldm.known.empty
-    sound = shortest_distances(crystals) >= options.min_distance
-    same_formula = ldm.known.rows_of(crystals.atomic_numbers)
-    return SampleResult(
-        crystals=crystals,
-        row=torch.tensor([draft.row for draft in drafts]),
-        number=torch.tensor([draft.number for draft in drafts]),
-        seed=options.seed,
-        recipe=recipe,
-        element_agreement=agreement.cpu(),
-        attempts=torch.ones(len(drafts), dtype=torch.long),
-        imposed=torch.zeros(len(drafts), dtype=torch.bool),
-        sound=sound,
-        on_target=on_target(crystals, options.band_gap_tolerance),
-        new_formula=torch.tensor([known and not rows for rows in same_formula]),
-        new_crystal=new_crystals(ldm, crystals, same_formula, sound & options.new_crystals),
-        trajectory=frames if options.trajectory else None,
-    )
-
-
-def _denoise(
-    ldm: LDMModule, job: _Job, options: SamplingOptions, report: Callable[[SamplerStep], None]
-) -> Tensor:
-    """Return standardised latents (B, N, D)."""
-    request, drafts = job.request, job.drafts
-    width, dim = request.atomic_numbers.shape[1], ldm.vae.latent_dim
-    given = _given(ldm, request.atomic_numbers, job.encoded)
-    model = GuidedDenoiser(
-        ldm.sampler_network,
-        request.atomic_numbers,
-        job.encoded,
-        request.num_atoms,
-        request.mask,
-        given,
-        [job.scales[name] for name in given],
-    )
-    last_timestep = max(ldm.diffusion.timesteps - 1, 1)
-    low, high = options.cfg_interval
-    bfloat16 = options.precision == "bfloat16"
-
-    def denoise(x: Tensor, t: int) -> ModelPrediction:
-        guided = low <= t / last_timestep <= high
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16):
-            output = model(x, t, guided)
-        return ldm.diffusion.predict(output.float(), x, t)
-
-    # Without noise a crystal that has to be made again would come out as it was, unless there is
-    # another template to start from.
-    attempts = torch.tensor([draft.attempt for draft in drafts])
-    again = attempts >= (1 if job.turns is None else job.turns)
-    temperature = torch.where(again & (options.temperature == 0), 1.0, options.temperature)
-
-    def noise(x: Tensor) -> Tensor:
-        return (temperature[:, None, None] * noise_for(drafts, width, dim)).to(x)
-
-    x = noise(torch.zeros((), device=request.num_atoms.device))
-    timesteps = ldm.diffusion.sampling_timesteps(options.sampling_steps)
-    if job.start is not None:
-        origin, timesteps = job.start
-        x = ldm.diffusion.q_sample(origin.to(x), timesteps[0], x)
-    run = get_sampler(options.sampler)
-    with compiled(ldm.sampler_network, options.compile):
-        return run(
-            denoise, x, ldm.diffusion, timesteps, noise=noise, eta=options.eta, callback=report
+        latents = self._denoise(job, report)
+        crystals, agreement = decode_latents(ldm, latents, job.request, job.allowed)
+        crystals = crystals.to("cpu")
+        crystals.conditions = job.request.to("cpu").conditions
+        drafts, has_training_set = job.drafts, not ldm.known.empty
+        same_formula = ldm.known.rows_of(crystals.atomic_numbers)
+        return SampleResult(
+            crystals=crystals,
+            row=torch.tensor([draft.row for draft in drafts]),
+            number=torch.tensor([draft.number for draft in drafts]),
+            seed=settings.seed,
+            recipe=self.recipe,
+            element_agreement=agreement.cpu(),
+            attempts=torch.ones(len(drafts), dtype=torch.long),
+            imposed=torch.zeros(len(drafts), dtype=torch.bool),
+            new_formula=torch.tensor([has_training_set and not rows for rows in same_formula]),
+            passed=passed_filters(ldm, settings.filters, crystals),
+            trajectory=frames if settings.trajectory else None,
         )
+
+    def _denoise(self, job: _Job, report: Callable[[SamplerStep], None]) -> Tensor:
+        """Return standardised latents (B, N, D)."""
+        ldm, settings = self.ldm, self.settings
+        solver, guidance = settings.solver, settings.guidance
+        request, drafts = job.request, job.drafts
+        width, dim = request.atomic_numbers.shape[1], ldm.vae.latent_dim
+        given = _given(ldm, request.atomic_numbers, job.encoded)
+        model = GuidedDenoiser(
+            ldm.sampler_network,
+            request.atomic_numbers,
+            job.encoded,
+            request.num_atoms,
+            request.mask,
+            given,
+            [job.scales[name] for name in given],
+        )
+        last_timestep = max(ldm.diffusion.timesteps - 1, 1)
+        low, high = guidance.interval
+        bfloat16 = self.precision == "bfloat16"
+
+        def denoise(x: Tensor, t: int) -> ModelPrediction:
+            guided = low <= t / last_timestep <= high
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16):
+                output = model(x, t, guided)
+            return ldm.diffusion.predict(output.float(), x, t)
+
+        # Without noise a crystal that has to be made again would come out as it was, unless there
+        # is another place to start from.
+        attempts = torch.tensor([draft.attempt for draft in drafts])
+        again = attempts >= (1 if job.turns is None else job.turns)
+        temperature = torch.where(again & (solver.temperature == 0), 1.0, solver.temperature)
+
+        def noise(x: Tensor) -> Tensor:
+            return (temperature[:, None, None] * noise_for(drafts, width, dim)).to(x)
+
+        x = noise(torch.zeros((), device=request.num_atoms.device))
+        timesteps = ldm.diffusion.sampling_timesteps(solver.steps)
+        if job.start is not None:
+            timesteps = self.origin.timesteps
+            x = ldm.diffusion.q_sample(job.start.to(x), timesteps[0], x)
+        run = get_sampler(solver.name)
+        with compiled(ldm.sampler_network, settings.compute.compile):
+            return run(
+                denoise, x, ldm.diffusion, timesteps, noise=noise, eta=solver.eta, callback=report
+            )
 
 
 def _given(ldm: LDMModule, atomic_numbers: Tensor, encoded: dict[str, Tensor]) -> list[str]:

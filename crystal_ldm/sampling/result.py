@@ -23,7 +23,7 @@ class TrajectoryFrame:
     Attributes:
         step, num_steps: 0 to num_steps - 1; the last frame is the step before the result.
         noise_level: (M,), standard deviation of the noise in the latents at this step; less where
-            a crystal starts from a template.
+            a crystal does not start from noise.
         crystals: the decoded estimate of the clean latents, the request's elements imposed; atoms
             that it leaves open are the decoder's own reading until the last step.
         element_confidence: (M, N), the decoder's probability of each atom's element.
@@ -54,17 +54,14 @@ class SampleResult:
         seed: with row and number, all that a crystal's noise depends on.
         recipe: what makes these crystals again, as plain JSON data.
         element_agreement: (M,), share of the atoms that were requested, or filled in by the model's
-            composition prior, for which the decoder, not told of them, would have chosen the same
+            composition model, for which the decoder, not told of them, would have chosen the same
             element; NaN where there are none.
         attempts: (M,), how often a crystal was made until it was as asked for.
         imposed: (M,) bool, whether required elements had to be imposed in the end.
-        sound: (M,) bool, whether no two atoms are closer than `min_distance`.
-        on_target: (M,) bool, whether the predicted band gap is within `band_gap_tolerance` of the
-            target; True where nothing was to be compared.
-        new_formula: (M,) bool, whether the model's training part has no crystal of the formula;
+        new_formula: (M,) bool, whether the model's training set has no crystal of the formula;
             False for all if the model does not say what it was trained on.
-        new_crystal: (M,) bool, whether the training part has no such crystal; True where nobody
-            looked: without `new_crystals`, and for crystals that are not sound.
+        passed: for each filter by name, in its order, (M,) bool, whether the crystal passes it;
+            True where it did not look (`Filter.after_others`).
         trajectory: one frame a step, if asked for.
     """
 
@@ -76,22 +73,28 @@ class SampleResult:
     element_agreement: Tensor
     attempts: Tensor
     imposed: Tensor
-    sound: Tensor
-    on_target: Tensor
     new_formula: Tensor
-    new_crystal: Tensor
+    passed: dict[str, Tensor]
     trajectory: list[TrajectoryFrame] | None = None
 
     def __len__(self) -> int:
         return len(self.crystals)
 
     @property
+    def passed_all(self) -> Tensor:
+        """(M,) bool, whether a crystal passes every filter."""
+        passed = torch.ones(len(self), dtype=torch.bool)
+        for right in self.passed.values():
+            passed = passed & right
+        return passed
+
+    @property
     def acceptance_rate(self) -> float:
-        """Share of all crystals made that were right: sound, new and on target where that was asked
-        for, and with the required elements."""
-        made = int(self.attempts.sum())
-        right = self.sound & self.new_crystal & self.on_target & ~self.imposed
-        return int(right.sum()) / made if made else 1.0
+        """Share of all attempts that gave a crystal with the required elements that passes every
+        filter."""
+        attempts = int(self.attempts.sum())
+        right = self.passed_all & ~self.imposed
+        return int(right.sum()) / attempts if attempts else 1.0
 
     def to_structures(self) -> list[Structure]:
         """Return a pymatgen `Structure` for every crystal, row by row."""
@@ -109,10 +112,8 @@ class SampleResult:
             element_agreement=self.element_agreement[rows],
             attempts=self.attempts[rows],
             imposed=self.imposed[rows],
-            sound=self.sound[rows],
-            on_target=self.on_target[rows],
             new_formula=self.new_formula[rows],
-            new_crystal=self.new_crystal[rows],
+            passed={name: right[rows] for name, right in self.passed.items()},
             trajectory=None if frames is None else [frame[rows] for frame in frames],
         )
 
@@ -148,6 +149,17 @@ class SampleResult:
         return self[by_number[torch.argsort(self.row[by_number], stable=True)]]
 
     @staticmethod
+    def of_batches(results: Sequence[SampleResult]) -> SampleResult:
+        """Join the batches of one request, row by row.
+
+        Raises:
+            RequestError: if there are none, since sampling was stopped.
+        """
+        if not results:
+            raise RequestError("Sampling was stopped before its first batch was finished.")
+        return SampleResult.cat(results).in_order()
+
+    @staticmethod
     def cat(results: Sequence[SampleResult]) -> SampleResult:
         """Join the results of one request."""
         first = results[0]
@@ -166,10 +178,8 @@ class SampleResult:
             element_agreement=torch.cat([r.element_agreement for r in results]),
             attempts=torch.cat([r.attempts for r in results]),
             imposed=torch.cat([r.imposed for r in results]),
-            sound=torch.cat([r.sound for r in results]),
-            on_target=torch.cat([r.on_target for r in results]),
             new_formula=torch.cat([r.new_formula for r in results]),
-            new_crystal=torch.cat([r.new_crystal for r in results]),
+            passed={n: torch.cat([r.passed[n] for r in results]) for n in first.passed},
             trajectory=trajectory,
         )
 

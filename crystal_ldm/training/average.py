@@ -26,7 +26,7 @@ def average_models(models: Sequence[str | Path], path: str | Path) -> None:
         CheckpointError: if a model cannot be read.
         ConfigError: if there are fewer than two, or they differ in architecture or latents.
     """
-    from crystal_ldm.runs.generate import load_model
+    from crystal_ldm.pretrained import load_model
 
     if len(models) < 2:
         raise ConfigError("A mean of weights needs at least two models.")

@@ -1,8 +1,9 @@
 """Notebooks as jobs: one, a chain, or a grid of parameters, from Python or the shell.
 
 ```
-python -m crystal_ldm.workflow sweep.yaml             # a grid of notebooks
-python -m crystal_ldm.workflow sample request.yaml    # many crystals by several workers
+crystal-ldm run 04_sample --formula InF       # one notebook
+crystal-ldm sweep sweep.yaml                  # a grid of notebooks
+crystal-ldm sample request.yaml               # many crystals by several workers
 ```
 The keys of `sweep.yaml` are described in `crystal_ldm.workflow.spec`, those of `request.yaml` in
 `crystal_ldm.runs.split.request_file`. What scales out to a cluster:
@@ -10,8 +11,8 @@ The keys of `sweep.yaml` are described in `crystal_ldm.workflow.spec`, those of 
 | work | how |
 |---|---|
 | a grid of notebooks | key `dask` of the sweep, or `run_sweep(..., client=client)` |
-| one large request | `sample_in_parallel(..., client=client)` |
-| its evaluation | `crystal_ldm.evaluate.evaluate(run_dir, ..., client=client)` |
+| one large request | `sample_in_parallel(..., workers=Workers(client=client))` |
+| its evaluation | `crystal_ldm.evaluate.evaluate(run_dir, ..., workers=Workers(client=client))` |
 | training | Lightning: `crystal_ldm.training.fit(..., devices=4, num_nodes=2, strategy="ddp")` |
 
 A client is that of a running scheduler or comes from `crystal_ldm.parallel.cluster.dask_client`.
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from crystal_ldm.runs.split import sample_in_parallel as sample_in_parallel
     from crystal_ldm.workflow.html import export_html as export_html
     from crystal_ldm.workflow.html import save_report as save_report
+    from crystal_ldm.workflow.kernel import start_notebook as start_notebook
+    from crystal_ldm.workflow.sampling_parameters import sampling_keywords as sampling_keywords
     from crystal_ldm.workflow.spec import read_sweep as read_sweep
     from crystal_ldm.workflow.sweep import JobResult as JobResult
     from crystal_ldm.workflow.sweep import SweepResult as SweepResult
@@ -35,15 +38,17 @@ if TYPE_CHECKING:
     from crystal_ldm.workflow.sweep import run_sweep as run_sweep
 
 _LAZY = {
-    "JobResult": "sweep",
-    "SweepResult": "sweep",
-    "export_html": "html",
-    "read_sweep": "spec",
-    "run_notebook": "sweep",
-    "run_request": "split",
-    "run_sweep": "sweep",
-    "sample_in_parallel": "split",
-    "save_report": "html",
+    "JobResult": "workflow.sweep",
+    "SweepResult": "workflow.sweep",
+    "export_html": "workflow.html",
+    "read_sweep": "workflow.spec",
+    "run_notebook": "workflow.sweep",
+    "run_request": "runs.split",
+    "run_sweep": "workflow.sweep",
+    "sample_in_parallel": "runs.split",
+    "sampling_keywords": "workflow.sampling_parameters",
+    "save_report": "workflow.html",
+    "start_notebook": "workflow.kernel",
 }
 
 __all__ = [
@@ -55,11 +60,13 @@ __all__ = [
     "run_request",
     "run_sweep",
     "sample_in_parallel",
+    "sampling_keywords",
     "save_report",
+    "start_notebook",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+        return getattr(import_module(f"crystal_ldm.{_LAZY[name]}"), name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -20,7 +20,8 @@ import psutil
 from crystal_ldm.errors import CrystalLDMError, RunError
 from crystal_ldm.files import DirectoryLock, repo_root
 from crystal_ldm.files.atomic import atomic_write_json, make_folder, write_error
-from crystal_ldm.workflow.host import OUTPUT_VARIABLE
+from crystal_ldm.workflow.execution import execute_notebook, kernel_environment
+from crystal_ldm.workflow.html import export_html
 from crystal_ldm.workflow.spec import Job
 
 JOB_FILE, STATUS_FILE, LOG_FILE = "job.json", "job.status.json", "job.log"
@@ -71,13 +72,7 @@ def run_job(
     """
     started = time.monotonic()
     path = Path(directory)
-    environment = dict(os.environ)
-    kernels = str(Path(sys.prefix) / "share" / "jupyter")
-    # The kernel of this Python, whatever other kernels the user has.
-    environment["JUPYTER_PREFER_ENV_PATH"] = "1"
-    environment["JUPYTER_PATH"] = os.pathsep.join(
-        filter(None, (kernels, environment.get("JUPYTER_PATH")))
-    )
+    environment = os.environ | kernel_environment()
     if threads:
         environment.update(dict.fromkeys(_THREADS, str(threads)))
     command = [sys.executable, "-m", "crystal_ldm.workflow.job", directory]
@@ -154,37 +149,14 @@ def _main(directory: Path) -> int:
 
 
 def _execute(directory: Path) -> str:
-    """Run papermill; returns why it failed, or an empty text."""
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-    from papermill.exceptions import PapermillExecutionError
-
-    from crystal_ldm.workflow.html import export_html
-
+    """Execute the notebook and write its report; returns why it failed, or an empty text."""
     job = read_json(directory / JOB_FILE)
     source = Path(job["notebook"])
     output = directory / source.name
-    os.environ[OUTPUT_VARIABLE] = str(output)
-    message = ""
-    try:
-        papermill.execute_notebook(
-            str(source),
-            str(output),
-            parameters=job["parameters"],
-            kernel_name="python3",
-            progress_bar=False,
-            log_output=True,
-            cwd=str(repo_root()),
-        )
-    except PapermillExecutionError as error:
-        print(error, file=sys.stderr)
-        message = f"{error.ename}: {error.evalue}"
-    except DeadKernelError:
-        message = "DeadKernelError: the kernel died; was there enough memory?"
-    except OSError as error:
-        return str(write_error(output, error))
-    export_html(output, output.with_suffix(".html"))
-    return message[:2000]
+    message = execute_notebook(source, output, job["parameters"], cwd=repo_root())
+    if output.is_file():
+        export_html(output, output.with_suffix(".html"))
+    return message
 
 
 def _end_with_parent(parent: int) -> None:

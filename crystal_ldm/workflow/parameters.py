@@ -3,79 +3,77 @@
 `papermill -p formula InF` hands the notebook the number infinity: papermill takes for a number
 whatever Python's `float` and `int` do (`InF`, `NaN`, `1_0`), and `-y`/`-f` read YAML, in which
 `NO` is false. Each function here takes what arrived and returns what was meant, or raises a
-`RequestError` that says how to write it. What was typed is read from papermill's command line;
-where that is out of reach, a number that only one formula can have become is that formula.
+`RequestError` that says how to write it. `papermill -r` and `crystal-ldm run` keep text as it is.
 """
 
 from __future__ import annotations
 
 import ast
 import math
-import warnings
+import re
 from collections.abc import Iterable, Mapping
+from numbers import Real
+from pathlib import Path
 from typing import Any
 
 from crystal_ldm.errors import RequestError, suggest
-from crystal_ldm.workflow.host import find_host
 
-_INJECTED = "# Parameters"  # papermill's first line of the cell that it adds
-_FORMULA_OF_FLOAT = {"inf": "InF", "nan": "NaN"}
+INJECTED = "# Parameters"  # papermill's first line of the cell that it adds
+_OVERRIDE = re.compile(r"\s+(?=[+~]*[A-Za-z_][\w./@]*=)|\s+(?=~)")  # before the next one
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
 def as_text(value: Any, name: str) -> str:
-    """Return a parameter that is text (a name, a path); None is the empty text.
+    """Return a parameter that is text (a formula, a name, a path); None is the empty text.
 
     Raises:
-        RequestError: it is a list or mapping, or YAML has made a truth value of it.
+        RequestError: it is something else, such as the number that `-p formula InF` becomes.
     """
     if value is None:
         return ""
     if isinstance(value, str):
         return value.strip()
-    typed = find_host().typed.get(name)
-    if typed is not None:
-        return typed.strip()
-    if isinstance(value, bool):
-        raise RequestError(f"{name} arrived as {value}: in YAML, put quotes around it.")
-    if isinstance(value, int | float):
+    if isinstance(value, Path):
         return str(value)
-    raise RequestError(f"{name} should be text and is {value!r}.")
-
-
-def as_formula(value: Any, name: str = "formula") -> str:
-    """Return the chemical formula that was typed: `InF` stays `InF`.
-
-    Raises:
-        RequestError: it is no text, and what was typed cannot be told.
-    """
-    if isinstance(value, float) and name not in find_host().typed:
-        formula = _FORMULA_OF_FLOAT.get(str(value))
-        if formula is not None:
-            warnings.warn(
-                f"{name} arrived as the number {value} and was read as {formula}. "
-                f"papermill keeps it as text with -r {name} {formula}.",
-                stacklevel=2,
-            )
-            return formula
-    if isinstance(value, bool | int | float) and name not in find_host().typed:
+    if isinstance(value, bool | Real):
         raise RequestError(
-            f"{name} arrived as {value!r} and not as text. With papermill write -r {name} FORMULA "
-            "instead of -p; in YAML put quotes around it."
+            f"{name} arrived as {value!r} and not as text: with papermill write -r {name} TEXT "
+            f"instead of -p (crystal-ldm run takes --{name.replace('_', '-')} TEXT as it is), and "
+            "in YAML or Python put quotes around it."
         )
-    return as_text(value, name)
+    raise RequestError(f"{name} should be text and is {value!r}.")
 
 
 def as_formulas(value: Any, name: str = "formula") -> list[str]:
     """Return one formula or a list of them (a list, or text with commas) as a list.
 
     Raises:
-        RequestError: as `as_formula`.
+        RequestError: one of them is no text.
     """
     if isinstance(value, list | tuple):
-        return [as_formula(item, f"{name}[{i}]") for i, item in enumerate(value)]
-    text = as_formula(value, name)
-    return [part for part in _split(text) if part]
+        return [as_text(item, f"{name}[{i}]") for i, item in enumerate(value)]
+    return [part for part in _split(as_text(value, name)) if part]
+
+
+def as_paths(value: Any, name: str) -> list[str]:
+    """Return one path or a list of them (a list, or text) as a list.
+
+    Text that is the path of something is that path, whatever characters it has; other text is a
+    list with commas or spaces between its items.
+
+    Raises:
+        RequestError: one of them is no text.
+    """
+    from crystal_ldm.files import resolve_path
+
+    if isinstance(value, list | tuple):
+        return [as_text(item, f"{name}[{i}]") for i, item in enumerate(value)]
+    text = as_text(value, name)
+    try:
+        is_path = bool(text) and resolve_path(text).exists()
+    except (OSError, ValueError):  # too long for a file system, a zero byte
+        is_path = False
+    return [text] if is_path else [part for part in _split(text) if part]
 
 
 def as_symbols(value: Any, name: str) -> list[str]:
@@ -102,7 +100,7 @@ def as_number(value: Any, name: str) -> float:
     """
     if isinstance(value, str):
         value = _literal(value, name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise RequestError(f"{name} should be a number and is {value!r}.")
     return float(value)
 
@@ -168,12 +166,15 @@ def as_mapping(value: Any, name: str) -> dict[str, Any]:
 def as_overrides(value: Any, name: str = "overrides") -> list[str]:
     """Return Hydra overrides from a list or from text with spaces between them.
 
+    A space inside a value (a path) separates nothing: only one before the next `key=` does.
+
     Raises:
         RequestError: it is neither.
     """
     if isinstance(value, str):
         text = value.strip()
-        value = _literal(text, name) if text.startswith(("['", '["')) else text.split()
+        is_list = text.startswith(("['", '["'))
+        value = _literal(text, name) if is_list else [t for t in _OVERRIDE.split(text) if t]
     if value is None:
         return []
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
@@ -184,44 +185,41 @@ def as_overrides(value: Any, name: str = "overrides") -> list[str]:
 def check_parameters(namespace: Mapping[str, Any], known: Iterable[str] | str) -> None:
     """Refuse a parameter that papermill was given and that the notebook does not have.
 
-    papermill itself only warns. Call it in the cell after the parameters:
-    `check_parameters(globals(), "04_sample")`.
+    papermill itself only warns.
 
     Args:
         namespace: the notebook's `globals()`.
-        known: names of its parameters, or the name of the notebook whose parameters cell has them.
+        known: names of its parameters, or the name of the notebook that has them.
 
     Raises:
         RequestError: with the name that was probably meant.
     """
+    injected = [str(cell) for cell in namespace.get("In", ()) if str(cell).startswith(INJECTED)]
+    given = [name for cell in injected for name in assigned_names(cell)]
     if isinstance(known, str):
-        from crystal_ldm.workflow.notebooks import find_notebook, parameter_names
+        from crystal_ldm.workflow.declared import permitted_names
+        from crystal_ldm.workflow.notebooks import find_notebook
 
-        known = parameter_names(find_notebook(known))
+        known = permitted_names(find_notebook(known), given)
     names = list(known)
-    for source in namespace.get("In", ()):
-        if str(source).startswith(_INJECTED):
-            for name in assigned_names(source):
-                if name not in names:
-                    raise RequestError(
-                        f"The notebook has no parameter '{name}'.{suggest(name, names)} "
-                        f"It has: {', '.join(names)}."
-                    )
+    for name in given:
+        if name not in names:
+            raise RequestError(
+                f"The notebook has no parameter '{name}'.{suggest(name, names)} "
+                f"It has: {', '.join(names)}."
+            )
 
 
 def assigned_names(source: str) -> list[str]:
     """Return the names that the statements of a cell assign to."""
-    names = []
-    for statement in ast.parse(source).body:
-        targets = (
-            statement.targets
-            if isinstance(statement, ast.Assign)
-            else [statement.target]
-            if isinstance(statement, ast.AnnAssign)
-            else []
-        )
-        names += [target.id for target in targets if isinstance(target, ast.Name)]
-    return names
+    return [name.id for statement in ast.parse(source).body for name in assigned(statement)]
+
+
+def assigned(statement: ast.stmt) -> list[ast.Name]:
+    """Return the plain names that a statement assigns to."""
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    targets = [statement.target] if isinstance(statement, ast.AnnAssign) else targets
+    return [target for target in targets if isinstance(target, ast.Name)]
 
 
 def _split(text: str) -> list[str]:

@@ -36,31 +36,41 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
+from crystal_ldm.config.file_keys import FileKeys
+from crystal_ldm.config.numbers import Number, Whole
+from crystal_ldm.config.yaml_data import read_yaml
 from crystal_ldm.errors import ConfigError, RunError, suggest
 from crystal_ldm.files import resolve_path
-from crystal_ldm.workflow.notebooks import find_notebook, parameter_names
-from crystal_ldm.workflow.yaml_data import read_yaml
+from crystal_ldm.workflow.declared import notebook_parameters, permitted_names
+from crystal_ldm.workflow.notebooks import find_notebook
 
 MAX_JOBS = 10_000
 
-_KEYS: dict[str, type | tuple[type, ...]] = {
-    "run_dir": str,
-    "notebook": str,
-    "parameters": dict,
-    "steps": list,
-    "grid": dict,
-    "workers": int,
-    "threads": int,
-    "timeout_minutes": (int, float),
-    "dask": dict,
-}
-_STEP_KEYS: dict[str, type | tuple[type, ...]] = {
-    "notebook": str,
-    "name": str,
-    "parameters": dict,
-}
-_KINDS = {str: "text", dict: "a mapping", list: "a list", int: "a number", bool: "true or false"}
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
+
+
+class StepKeys(FileKeys):
+    """What a sweep's file says of one step."""
+
+    notebook: str
+    name: str | None = None
+    parameters: dict[str, Any] = Field({})
+
+
+class SweepKeys(FileKeys):
+    """What a sweep's file says; see the module's first lines."""
+
+    run_dir: str | None = None
+    notebook: str | None = None
+    parameters: dict[str, Any] = Field({})
+    steps: list[Any] = Field([])
+    grid: dict[str, Any] = Field({})
+    workers: Whole = Field(1, ge=1)
+    threads: Whole | None = Field(None, ge=1)
+    timeout_minutes: Number | None = Field(None, gt=0)
+    dask: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,7 @@ class Step:
     notebook: Path
     parameters: dict[str, Any]
     known: list[str]
+    texts: frozenset[str]  # those of its parameters that are text, such as paths
 
 
 @dataclass(frozen=True)
@@ -114,44 +125,27 @@ def read_sweep(source: Path | str | dict[str, Any]) -> Sweep:
     """
     if isinstance(source, dict):
         return _checked(source, "the sweep", "sweep")
-    content = read_yaml(source)
+    content = read_yaml(source, written=True)
     if not isinstance(content, dict):
         raise ConfigError(f"'{source}' should be a mapping with the key 'notebook' or 'steps'.")
+    if "run_dir" in content:
+        content["run_dir"] = _as_text(content["run_dir"])
     return _checked(content, f"'{source}'", Path(source).stem)
 
 
 def _checked(content: dict[str, Any], where: str, stem: str) -> Sweep:
-    check_keys(content, _KEYS, where)
-    for key in ("workers", "threads", "timeout_minutes"):
-        value = content.get(key, 1)
-        if not value > 0 or not math.isfinite(value):
-            raise ConfigError(f"{where}: {key} should be larger than zero and is {value}.")
+    keys = SweepKeys.read(content, where)
     steps = list(_steps(content, where))
-    grid = _grid(content.get("grid", {}), steps, where)
-    directory = resolve_path(content.get("run_dir") or f"runs/{stem}")
-    minutes = content.get("timeout_minutes")
+    grid = _grid(keys.grid, steps, where)
+    directory = resolve_path(keys.run_dir or f"runs/{stem}")
     return Sweep(
         directory=directory,
         jobs=_jobs(steps, grid, directory, where),
-        workers=content.get("workers", 1),
-        threads=content.get("threads"),
-        timeout=None if minutes is None else 60.0 * minutes,
+        workers=keys.workers,
+        threads=keys.threads,
+        timeout=None if keys.timeout_minutes is None else 60.0 * keys.timeout_minutes,
         source=content,
     )
-
-
-def check_keys(content: dict[str, Any], known: dict[str, Any], where: str) -> None:
-    """Raise `ConfigError` for a key that is not among `known` (name: type) or of another type."""
-    for key, value in content.items():
-        if key not in known:
-            raise ConfigError(
-                f"{where}: unknown key '{key}'.{suggest(str(key), known)} "
-                f"The keys are: {', '.join(known)}."
-            )
-        kinds = known[key] if isinstance(known[key], tuple) else (known[key],)
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            wanted = _KINDS[kinds[0]]
-            raise ConfigError(f"{where}: '{key}' should be {wanted} and is {value!r}.")
 
 
 def _steps(content: dict[str, Any], where: str) -> Iterator[Step]:
@@ -159,25 +153,33 @@ def _steps(content: dict[str, Any], where: str) -> Iterator[Step]:
         raise ConfigError(f"{where} needs either 'notebook' or 'steps'.")
     if "steps" in content and "parameters" in content:
         raise ConfigError(f"{where}: with 'steps', each step has its own 'parameters'.")
-    raw = content.get("steps") or [{k: content[k] for k in _STEP_KEYS if k in content}]
+    raw = content.get("steps") or [{k: content[k] for k in StepKeys.model_fields if k in content}]
     names: list[str] = []
     for number, step in enumerate(raw, 1):
         place = f"{where}, step {number}"
-        if not isinstance(step, dict) or not isinstance(step.get("notebook"), str):
+        if not isinstance(step, dict):
             raise ConfigError(f"{place} needs a 'notebook'.")
-        check_keys(step, _STEP_KEYS, place)
-        notebook = find_notebook(step["notebook"])
-        name = step.get("name", notebook.stem)
+        keys = StepKeys.read(step, place)
+        notebook = find_notebook(keys.notebook)
+        name = keys.name or notebook.stem
         if not re.fullmatch(r"[\w-]+", name) or name in names:
             raise ConfigError(
                 f"{place}: the name '{name}' should be letters, digits, - and _, and used once."
             )
         names.append(name)
-        known = parameter_names(notebook)
-        parameters = step.get("parameters", {})
+        parameters: dict[str, Any] = keys.parameters
+        in_grid = [key.rpartition(".")[2] for key in content.get("grid", {})]
+        known = permitted_names(notebook, [*parameters, *in_grid])
         for key in parameters:
             _check_parameter(key, known, name, place)
-        yield Step(name, notebook, parameters, known)
+        texts = frozenset(p.name for p in notebook_parameters(notebook) if p.kind == "text")
+        parameters = {n: _as_text(v) if n in texts else v for n, v in parameters.items()}
+        yield Step(name, notebook, parameters, known, texts)
+
+
+def _as_text(value: Any) -> Any:
+    """Return a number as it was written, where text is meant; all else as it is."""
+    return getattr(value, "written", value)
 
 
 def _check_parameter(key: str, known: list[str], step: str, where: str) -> None:
@@ -208,6 +210,8 @@ def _grid(raw: dict[str, Any], steps: list[Step], where: str) -> list[tuple[str,
         _check_parameter(parameter, by_name[name].known, name, f"{where}, grid")
         if not isinstance(values, list) or not values:
             raise ConfigError(f"{where}: '{key}' in the grid should be a list of values.")
+        if parameter in by_name[name].texts:
+            values = [_as_text(value) for value in values]
         axes.append((name, parameter, values))
     if math.prod(len(values) for _, _, values in axes) > MAX_JOBS:
         raise ConfigError(f"{where}: the grid has more than {MAX_JOBS} points.")
@@ -293,7 +297,7 @@ def single_job(notebook: str, parameters: dict[str, Any], directory: Path) -> Jo
         RunError: there is no such notebook.
     """
     path = find_notebook(notebook)
-    known = parameter_names(path)
+    known = permitted_names(path, parameters)
     for key in parameters:
         _check_parameter(key, known, path.stem, path.stem)
     try:

@@ -97,7 +97,8 @@ def test_03_ldm_trains_and_makes_crystals(page: Visit, folder: Path, crystals: P
 
 def test_05_analysis_opens_a_run(page: Visit, folder: Path, crystals: Path) -> None:
     from crystal_ldm.files import open_run
-    from crystal_ldm.runs.generate import generate, load_model, make_request
+    from crystal_ldm.pretrained import load_model
+    from crystal_ldm.runs.generate import generate, make_request
 
     with open_run(folder / "sample", "04_sample", {}) as run:
         generate(load_model(MODEL), make_request("SrTiO3"), run.path, 4, progress=False)

@@ -10,13 +10,18 @@ from crystal_ldm.config import instantiate
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import ConfigError, RequestError
 from crystal_ldm.ldm_module import LDMModule
-from crystal_ldm.ldm_module.composition_model import CompositionPrior, draw_compositions, fit_prior
+from crystal_ldm.ldm_module.composition_model import (
+    CompositionPrior,
+    CompositionTraining,
+    draw_compositions,
+)
 from crystal_ldm.ldm_module.composition_model.choices import Sequences, State, counts_by_place
 from crystal_ldm.ldm_module.composition_model.training import composition_loss
 from crystal_ldm.ldm_module.guidance import Pass
 from crystal_ldm.ldm_module.latents import LatentBatch
 from crystal_ldm.ldm_module.training_crystals import TrainingCrystals
 from crystal_ldm.random import torch_generator
+from crystal_ldm.sampling import Elements
 from tests.conftest import make_tiny_ldm
 
 
@@ -117,8 +122,10 @@ def test_a_small_world_is_learned(known_batch: CrystalBatch) -> None:
     known[crystals.atomic_numbers.unique()] = True
     known[0] = False
     items = LatentBatch(crystals, torch.zeros(*crystals.atomic_numbers.shape, 1), {})
-    lowest = fit_prior(prior, items, items, known)
-    assert lowest < 4.0
+    training = CompositionTraining(prior, items, items, known)
+    while not training.finished:
+        training.run_step()
+    assert training.loss < 4.0
     size = 5
     request = CrystalBatch.from_num_atoms([size] * 50)
     drawn = draw_compositions(
@@ -138,7 +145,7 @@ def test_a_small_world_is_learned(known_batch: CrystalBatch) -> None:
 
 def test_what_is_given_allowed_and_required_is_met(ldm: LDMModule) -> None:
     request = CrystalBatch.from_formulas(["Na??Cl"], required=["O"], forbidden=["Sr"])
-    result = ldm.sample(request, 30, sampling_steps=1, min_distance=0)
+    result = ldm.sample(request, 30, sampling_steps=1, filters=[])
     for symbols in symbols_of(result.to_structures()):
         assert {"Na", "Cl", "O"} <= symbols and "Sr" not in symbols
     assert result.acceptance_rate == 1
@@ -158,29 +165,35 @@ def test_elements_depend_on_seed_and_place_alone(ldm: LDMModule) -> None:
     assert torch.equal(whole.crystals.atomic_numbers[:5], other.crystals.atomic_numbers[:5])
 
 
-def test_formulas_of_the_training_part_are_drawn_again(
+def test_formulas_of_the_training_set_are_drawn_again(
     ldm: LDMModule, known_batch: CrystalBatch
 ) -> None:
     assert ldm.known.formulas == set(known_batch.formulas)
     request = CrystalBatch.from_formulas(["Sr?O3", "????"], allowed=["Ti", "Ca", "O"])
-    options = {"sampling_steps": 1, "min_distance": 0}
+    options = {"sampling_steps": 1, "filters": []}
     drawn = ldm.sample(request, 60, **options)
     known = torch.tensor([f in ldm.known.formulas for f in drawn.crystals.formulas])
     assert torch.equal(drawn.new_formula, ~known) and 0 < int(known.sum()) < len(drawn)
-    made = ldm.sample(request, 60, **options, new_formulas=True)
+    made = ldm.sample(request, 60, **options, elements=Elements(new_formula=True))
     assert bool(made.new_formula.all())
     assert not ldm.known.formulas & set(made.crystals.formulas)
     kept = (~known).nonzero().flatten()
     assert torch.equal(made.crystals.lattices[kept], drawn.crystals.lattices[kept])
-    apart = ldm.sample(request, 60, **options, new_formulas=True, batch_size=7)
+    apart = ldm.sample(request, 60, **options, elements=Elements(new_formula=True), batch_size=7)
     assert apart.crystals.formulas == made.crystals.formulas
 
 
 def test_a_low_temperature_draws_the_usual_compositions(ldm: LDMModule) -> None:
     request = CrystalBatch.from_formulas(["????"])
-    options = {"sampling_steps": 1, "min_distance": 0}
+    options = {"sampling_steps": 1, "filters": []}
     numbers = [
-        len(set(ldm.sample(request, 60, composition_temperature=t, **options).crystals.formulas))
+        len(
+            set(
+                ldm.sample(
+                    request, 60, elements=Elements(temperature=t), **options
+                ).crystals.formulas
+            )
+        )
         for t in (0, 0.5, 1, 2)
     ]
     assert numbers[0] == 1 and numbers == sorted(set(numbers))
@@ -189,12 +202,13 @@ def test_a_low_temperature_draws_the_usual_compositions(ldm: LDMModule) -> None:
 def test_new_formulas_without_a_temperature(ldm: LDMModule) -> None:
     """The likeliest composition is the same each time; another has to be drawn."""
     request = CrystalBatch.from_formulas(["Sr?O3"], allowed=["Ti", "Ca"])
-    options = {"sampling_steps": 1, "composition_temperature": 0}
-    likeliest = ldm.sample(request, 1, **options).crystals.formulas[0]
+    options = {"sampling_steps": 1}
+    coldest = Elements(temperature=0)
+    likeliest = ldm.sample(request, 1, elements=coldest, **options).crystals.formulas[0]
     known, ldm.known = ldm.known, TrainingCrystals()
     ldm.known.add(known.crystals[[known.crystals.formulas.index(likeliest)]])
     try:
-        made = ldm.sample(request, 8, **options, new_formulas=True)
+        made = ldm.sample(request, 8, **options, elements=Elements(0, new_formula=True))
     finally:
         ldm.known = known
     assert likeliest not in made.crystals.formulas and bool(made.new_formula.all())
@@ -202,19 +216,19 @@ def test_new_formulas_without_a_temperature(ldm: LDMModule) -> None:
 
 def test_what_can_only_become_a_known_formula_is_marked_as_such(ldm: LDMModule) -> None:
     request = CrystalBatch.from_formulas(["SrTiO3", "Sr?O3"], allowed=["Ti"])
-    made = ldm.sample(request, 2, sampling_steps=1, new_formulas=True)
+    made = ldm.sample(request, 2, sampling_steps=1, elements=Elements(new_formula=True))
     assert made.crystals.formulas == ["SrTiO3"] * 4 and not made.new_formula.any()
 
 
-def test_new_formulas_need_a_prior(
+def test_new_formulas_need_a_composition_model(
     ldm: LDMModule, tiny_ldm: LDMModule, known_batch: CrystalBatch
 ) -> None:
-    with pytest.raises(RequestError, match="no composition prior"):
-        tiny_ldm.sample(None, 1, new_formulas=True)
-    with pytest.raises(RequestError, match="variations do not draw"):
-        ldm.vary(known_batch[[0]], new_formulas=True)
+    with pytest.raises(RequestError, match="no composition model"):
+        tiny_ldm.sample(None, 1, elements=Elements(new_formula=True))
+    with pytest.raises(RequestError, match="not drawn anew"):
+        ldm.vary(known_batch[[0]], elements=Elements(new_formula=True))
     with pytest.raises(RequestError, match="SrTiO3 leaves no atom open"):
-        ldm.sample(CrystalBatch.from_formulas(["SrTiO3"]), 1, new_formulas=True)
+        ldm.sample(CrystalBatch.from_formulas(["SrTiO3"]), 1, elements=Elements(new_formula=True))
 
 
 def test_without_guidance_a_condition_changes_nothing(ldm: LDMModule) -> None:

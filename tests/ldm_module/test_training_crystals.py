@@ -13,15 +13,20 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.canonical import canonical_form
 from crystal_ldm.crystals.element_distances import element_distances
 from crystal_ldm.crystals.packing import pack, unpack
+from crystal_ldm.crystals.prototypes import PrototypeSearch
 from crystal_ldm.errors import CheckpointError, RequestError
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.ldm_module.training_crystals import TrainingCrystals
 from crystal_ldm.nn.checkpoints import Checkpoint, load_module, save_safetensors
 from crystal_ldm.pretrained import load_pretrained
 from crystal_ldm.recipe import from_recipe, write_recipe
-from crystal_ldm.sampling.options import SamplingOptions
-from crystal_ldm.sampling.prototypes.search import TemplateSearch
-from crystal_ldm.sampling.result import SampleResult
+from crystal_ldm.sampling import (
+    Elements,
+    MinDistance,
+    NotInTraining,
+    Prototype,
+    SampleResult,
+)
 from tests.conftest import make_tiny_ldm
 
 
@@ -101,7 +106,7 @@ def test_a_part_of_them_does_not_pass_for_all(known_batch: CrystalBatch, tmp_pat
     old.extend_data(known_batch, {})
     assert not old.known.formulas and not old.known.complete
     old.eval()
-    for option in ({"new_crystals": True}, {"template_strength": 0.3}):
+    for option in ({"filters": [NotInTraining()]}, {"start": Prototype(0.3)}):
         with pytest.raises(RequestError, match="no training crystals with it"):
             old.sample(CrystalBatch.from_formulas(["NaCl"]), 1, **option)
     assert not old.sample(CrystalBatch.from_formulas(["NaCl"]), 1, sampling_steps=1).new_formula
@@ -133,8 +138,8 @@ def test_unlike_elements_are_far_apart() -> None:
     assert distances[cl, br] < distances[cl, fe]
 
 
-def test_a_template_is_the_nearest_relative(known_batch: CrystalBatch) -> None:
-    search = TemplateSearch(known_batch)
+def test_a_prototype_is_the_nearest_relative(known_batch: CrystalBatch) -> None:
+    search = PrototypeSearch(known_batch)
     (found,) = search.nearest(numbers("KMgF3"), 5)
     assert known_batch.formulas[found.row] == "SrTiO3" and found.distance > 0
     assert found.replaced == {38: 19, 22: 12, 8: 9}
@@ -146,14 +151,14 @@ def test_a_template_is_the_nearest_relative(known_batch: CrystalBatch) -> None:
 
 
 @pytest.mark.parametrize("formula", ["KMgF3", "KBr", "GeO2", "Li2", "MgCaO2"])
-def test_a_template_is_canonical_and_has_the_formula(
+def test_a_prototype_is_canonical_and_has_the_formula(
     known_batch: CrystalBatch, formula: str
 ) -> None:
-    search = TemplateSearch(known_batch)
+    search = PrototypeSearch(known_batch)
     request = CrystalBatch.from_formulas([formula])
     wanted = request.atomic_numbers[0].numpy()
-    for template in search.nearest(wanted, 5):
-        lattice, coords, elements = search.cell(template)
+    for prototype in search.nearest(wanted, 5):
+        lattice, coords, elements = search.cell(prototype)
         assert elements.tolist() == wanted.tolist()
         structure = Structure(lattice, elements.tolist(), coords)
         again = canonical_form(structure)
@@ -161,58 +166,54 @@ def test_a_template_is_canonical_and_has_the_formula(
         assert (abs(again.lattice.matrix - lattice) < 1e-3).all()
 
 
-def test_crystals_start_from_templates(shipped: LDMModule) -> None:
-    """With hardly any noise a crystal is its template; with all of it, nothing is left of it."""
+def test_crystals_start_from_prototypes(shipped: LDMModule) -> None:
+    """With hardly any noise a crystal is its prototype; with all of it, nothing is left of it."""
     request = CrystalBatch.from_formulas(["KMgF3", "RbCaF3"])
     options = {"sampling_steps": 4, "temperature": 0, "cfg_scale": 1.0}
-    made = shipped.sample(request, 3, template_strength=0.01, **options)
+    made = shipped.sample(request, 3, start=Prototype(0.01), **options)
     search = shipped.known.search
     for row, number, crystal in zip(made.row, made.number, made.to_structures(), strict=True):
-        template = search.nearest(request.atomic_numbers[row].numpy(), 3)[int(number)]
-        lattice, coords, elements = search.cell(template)
+        prototype = search.nearest(request.atomic_numbers[row].numpy(), 3)[int(number)]
+        lattice, coords, elements = search.cell(prototype)
         assert crystal.matches(Structure(lattice, elements.tolist(), coords))
-    one = shipped.sample(request, 3, template_strength=0.01, templates=1, **options)
+    one = shipped.sample(request, 3, start=Prototype(0.01, count=1), **options)
     assert torch.equal(one.crystals.lattices[0], one.crystals.lattices[1])
 
 
-def test_some_crystals_start_from_templates_and_the_others_from_noise(shipped: LDMModule) -> None:
+def test_some_crystals_start_from_prototypes_and_the_others_from_noise(shipped: LDMModule) -> None:
     request = CrystalBatch.from_formulas(["KMgF3"])
     options = {"sampling_steps": 2, "cfg_scale": 1.0}
-    template = {"template_strength": 0.3, "templates": 2}
+    half = Prototype(0.3, share=0.5, count=2)
     noise = shipped.sample(request, 6, **options).crystals.lattices
-    mixed = shipped.sample(request, 6, template_share=0.5, **template, **options)
-    parts = [
-        shipped.sample(request, 2, offset=n, template_share=0.5, **template, **options)
-        for n in (0, 2, 4)
-    ]
+    mixed = shipped.sample(request, 6, start=half, **options)
+    parts = [shipped.sample(request, 2, offset=n, start=half, **options) for n in (0, 2, 4)]
     apart = torch.cat([part.crystals.lattices for part in parts])
     assert torch.allclose(mixed.crystals.lattices, apart, rtol=1e-3, atol=1e-3)
     close = {"rtol": 1e-3, "atol": 1e-3}
     same = [torch.allclose(a, b, **close) for a, b in zip(apart, noise, strict=True)]
     assert same == [False, True, False, True, False, True]
-    made = SamplingOptions.make({"template_share": 0.5, **template})
-    assert [made.template_rank(number) for number in range(6)] == [0, None, 1, None, 0, None]
-    none = shipped.sample(request, 6, template_share=0, **template, **options)
+    assert [half.rank(number, 0, 2) for number in range(6)] == [0, None, 1, None, 0, None]
+    none = shipped.sample(request, 6, start=half.changed(share=0.0), **options)
     assert torch.allclose(none.crystals.lattices, noise, **close)
 
 
-def test_atoms_of_a_template_follow_the_request(shipped: LDMModule) -> None:
+def test_atoms_of_a_prototype_follow_the_request(shipped: LDMModule) -> None:
     """A request may list its atoms in any order."""
     ordered = CrystalBatch.from_formulas(["KMgF3"])
     mixed = CrystalBatch(torch.tensor([[9, 9, 19, 9, 12]]), torch.tensor([5]))
-    options = {"sampling_steps": 2, "temperature": 0, "cfg_scale": 1.0, "template_strength": 0.01}
+    options = {"sampling_steps": 2, "temperature": 0, "cfg_scale": 1.0, "start": Prototype(0.01)}
     first, second = (shipped.sample(batch, 1, **options) for batch in (ordered, mixed))
     assert second.element_agreement.item() == 1.0
     assert first.to_structures()[0].matches(second.to_structures()[0])
 
 
-def test_without_noise_all_templates_are_tried_and_then_noise(shipped: LDMModule) -> None:
+def test_without_noise_all_prototypes_are_tried_and_then_noise(shipped: LDMModule) -> None:
     """KNbW2O9 has one relative: started from it a second time, it needs noise to differ."""
     request = CrystalBatch.from_formulas(["KNbW2O9"])
     assert len(shipped.known.search.nearest(request.atomic_numbers[0].numpy(), 9)) == 1
-    options = {"temperature": 0, "template_strength": 0.1, "min_distance": 9.9}
+    options = {"temperature": 0, "start": Prototype(0.1), "filters": [MinDistance(9.9)]}
     made = [
-        shipped.sample(request, 1, max_attempts=attempts, **options).crystals.lattices
+        shipped.sample(request, 1, attempts=attempts, **options).crystals.lattices
         for attempts in (1, 2)
     ]
     assert not torch.equal(*made)
@@ -221,21 +222,21 @@ def test_without_noise_all_templates_are_tried_and_then_noise(shipped: LDMModule
 def test_what_is_made_again_starts_as_it_did(shipped: LDMModule) -> None:
     """Nothing is as wide as asked for: each crystal is made three times more."""
     request = CrystalBatch.from_formulas(["KMgF3"])
-    options = {"sampling_steps": 2, "cfg_scale": 1.0, "min_distance": 9.9, "max_attempts": 3}
+    options = {"sampling_steps": 2, "cfg_scale": 1.0, "filters": [MinDistance(9.9)], "attempts": 3}
     noise = shipped.sample(request, 4, **options).crystals.lattices
-    mixed = shipped.sample(request, 4, template_strength=0.3, template_share=0.5, **options)
+    mixed = shipped.sample(request, 4, start=Prototype(0.3, share=0.5), **options)
     assert mixed.attempts.tolist() == [4, 4, 4, 4]
     close = {"rtol": 1e-4, "atol": 1e-4}
     pairs = zip(mixed.crystals.lattices, noise, strict=True)
     assert [torch.allclose(a, b, **close) for a, b in pairs] == [False, True, False, True]
 
 
-def test_formulas_without_a_template_start_from_noise(shipped: LDMModule) -> None:
+def test_formulas_without_a_prototype_start_from_noise(shipped: LDMModule) -> None:
     request = CrystalBatch.from_formulas(["KMgF3", "Li3Al5B7", "NaCl", "??"])
     options = {"sampling_steps": 2, "seed": 4}
     plain = shipped.sample(request, 2, **options)
-    made = shipped.sample(request, 2, template_strength=0.5, **options)
-    apart = shipped.sample(request, 2, template_strength=0.5, batch_size=1, **options)
+    made = shipped.sample(request, 2, start=Prototype(0.5), **options)
+    apart = shipped.sample(request, 2, start=Prototype(0.5), batch_size=1, **options)
     assert torch.equal(made.crystals.atomic_numbers, plain.crystals.atomic_numbers)
     assert torch.allclose(made.crystals.lattices, apart.crystals.lattices, rtol=1e-3, atol=1e-3)
     same = [
@@ -246,9 +247,9 @@ def test_formulas_without_a_template_start_from_noise(shipped: LDMModule) -> Non
     assert not any(same[:2]) and not any(same[4:6])
 
 
-def test_trajectories_of_templates_are_whole(shipped: LDMModule) -> None:
+def test_trajectories_of_prototypes_are_whole(shipped: LDMModule) -> None:
     request = CrystalBatch.from_formulas(["KMgF3", "Li3Al5B7"])
-    made = shipped.sample(request, 1, template_strength=0.5, sampling_steps=3, trajectory=True)
+    made = shipped.sample(request, 1, start=Prototype(0.5), sampling_steps=3, trajectory=True)
     assert made.trajectory is not None and len(made.trajectory) == 3
     first, second = made.trajectory[0].noise_level.tolist()
     assert first < 0.8 < second  # what starts from noise is all noise
@@ -257,10 +258,12 @@ def test_trajectories_of_templates_are_whole(shipped: LDMModule) -> None:
 
 
 def test_open_elements_are_drawn_until_the_formula_has_a_relative(shipped: LDMModule) -> None:
-    options = {"sampling_steps": 1, "min_distance": 0, "seed": 2}
+    options = {"sampling_steps": 1, "filters": [], "seed": 2}
     usual = shipped.sample(None, 40, **options)
-    made = shipped.sample(None, 40, relative_distance=0.2, **options)
-    new = shipped.sample(None, 40, relative_distance=0.2, new_formulas=True, **options)
+    made = shipped.sample(None, 40, elements=Elements(max_distance_to_known=0.2), **options)
+    new = shipped.sample(
+        None, 40, elements=Elements(new_formula=True, max_distance_to_known=0.2), **options
+    )
 
     def far(result: SampleResult) -> list[bool]:
         sizes = result.crystals.num_atoms.tolist()
@@ -283,7 +286,7 @@ def test_recipes_hold_the_training_crystals_where_they_matter(
 ) -> None:
     request = CrystalBatch.from_formulas(["KMgF3"])
     plain = shipped.sample(request, 1, sampling_steps=1).recipe
-    made = shipped.sample(request, 1, sampling_steps=2, template_strength=0.3)
+    made = shipped.sample(request, 1, sampling_steps=2, start=Prototype(0.3))
     assert "known_hash" not in plain and made.recipe["known_hash"] == shipped.known.hash
     write_recipe(tmp_path / "recipe.json", made.recipe)
     again = from_recipe(tmp_path / "recipe.json", shipped)
@@ -304,31 +307,32 @@ def test_known_crystals_are_made_again(shipped: LDMModule) -> None:
         shipped.known.crystals[[row]].to_structures()[0] for row in rows(shipped.known, "NaCl")
     ]
     usual = shipped.sample(request, 8, **options)
-    assert bool(usual.new_crystal.all())  # nobody looked
+    assert list(usual.passed) == ["min_distance"]  # nobody looked
     old = [any(s.matches(k) for k in known) for s in usual.to_structures()]
     assert sum(old) >= 3
-    made = shipped.sample(request, 8, new_crystals=True, max_attempts=9, **options)
+    made = shipped.sample(
+        request, 8, filters=[MinDistance(), NotInTraining()], attempts=9, **options
+    )
     old_now = [any(s.matches(k) for k in known) for s in made.to_structures()]
-    assert [not new for new in made.new_crystal.tolist()] == old_now
+    assert [not new for new in made.passed["not_in_training"].tolist()] == old_now
     assert sum(old_now) < sum(old) and int(made.attempts.max()) > 1
     kept = [i for i, was in enumerate(old) if not was]
     assert torch.equal(made.crystals.lattices[kept], usual.crystals.lattices[kept])
 
 
-def test_templates_are_refused_where_they_cannot_be(
+def test_prototypes_are_refused_where_they_cannot_be(
     shipped: LDMModule, known_batch: CrystalBatch
 ) -> None:
-    with pytest.raises(RequestError, match="variations start from the crystals"):
-        shipped.vary(known_batch[[0]], template_strength=0.3)
+    with pytest.raises(TypeError, match="start"):
+        shipped.vary(known_batch[[0]], start=Prototype(0.3))
     with pytest.raises(RequestError, match="fewer than the 5 that sampling_steps"):
-        shipped.sample(CrystalBatch.from_formulas(["KMgF3"]), 1, template_strength=0.002)
-    with pytest.raises(RequestError, match="relative_distance cannot be had here: NaCl leaves no"):
-        shipped.sample(CrystalBatch.from_formulas(["NaCl"]), 1, relative_distance=0.5)
-    for name, value in (
-        ("template_strength", 1.5),
-        ("template_share", -0.1),
-        ("templates", 0),
-        ("new_crystals", 1),
+        shipped.sample(CrystalBatch.from_formulas(["KMgF3"]), 1, start=Prototype(0.002))
+    with pytest.raises(
+        RequestError, match="max_distance_to_known cannot be had here: NaCl leaves no"
     ):
+        shipped.sample(
+            CrystalBatch.from_formulas(["NaCl"]), 1, elements=Elements(max_distance_to_known=0.5)
+        )
+    for name, value in (("strength", 1.5), ("share", -0.1), ("count", 0)):
         with pytest.raises(RequestError, match=name):
-            shipped.sample(CrystalBatch.from_formulas(["NaCl"]), 1, **{name: value})
+            Prototype(**{name: value})

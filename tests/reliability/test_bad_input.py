@@ -29,13 +29,13 @@ from crystal_ldm.files import open_run, read_status
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.checkpoints import Checkpoint, save_safetensors
 from crystal_ldm.recipe import from_recipe
+from crystal_ldm.runs.crystal_files import CrystalFiles
 from crystal_ldm.runs.generate import generate, make_request
 from crystal_ldm.runs.split.request_file import run_request
-from crystal_ldm.runs.writer import ResultWriter
 from crystal_ldm.training import read_metrics
 from crystal_ldm.workflow import parameters as given_as
+from crystal_ldm.workflow.declared import parameter_names
 from crystal_ldm.workflow.job import job_status
-from crystal_ldm.workflow.notebooks import parameter_names
 
 # Numbers stay small: a request for a million crystals is no bad input, it only takes long.
 SCALARS = (
@@ -134,10 +134,10 @@ REQUESTS: dict[str, Any] = {
 OPTIONS: dict[str, Any] = {
     "sampler": "ddim", "sampling_steps": 3, "eta": 0.0, "cfg_scale": {"band_gap": 2.0},
     "cfg_interval": [0.0, 1.0], "temperature": 1.0, "seed": 0, "batch_size": "auto",
-    "precision": "float32", "offset": 0, "trajectory": False, "max_attempts": 2,
-    "min_distance": 0.5, "band_gap_tolerance": 0.3, "new_formulas": False,
-    "composition_temperature": 1.0, "new_crystals": False, "template_strength": 0.0,
-    "template_share": 1.0, "templates": 8, "relative_distance": 0.0,
+    "precision": "float32", "offset": 0, "trajectory": False, "attempts": 2, "device": "cpu",
+    "preset": "explore", "elements": {"temperature": 1.0, "new_formula": False},
+    "start": {"prototype": {"strength": 0.3, "share": 1.0, "count": 8}}, "compile": False,
+    "filters": [{"name": "min_distance", "limit": 0.5}, {"band_gap_within": 0.3}],
 }  # fmt: skip
 
 
@@ -238,7 +238,7 @@ def test_tables_of_a_run(
     with only_documented_errors():
         read_crystals(run)
     with only_documented_errors():
-        assert len(ResultWriter(run).done) <= 3
+        assert len(CrystalFiles(run).done) <= 3
     assert len(list(run.glob("cif/*.cif"))) == 3
 
 

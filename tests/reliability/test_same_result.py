@@ -20,15 +20,16 @@ import pytest
 import torch
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.ldm_module import LDMModule, SampleResult
+from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.recipe import from_recipe
 from crystal_ldm.runs.generate import generate
+from crystal_ldm.sampling import SampleResult
 
 STORED = Path(__file__).with_name("fingerprints.json")
 TOLERANCE = 1e-3  # Å for lattices; fractions of the cell for coordinates
 # An untrained model crams atoms together; the stored crystals are those that came first.
-KEEP = {"min_distance": 0.0}
+KEEP: dict[str, Any] = {"filters": []}
 SAMPLERS: dict[str, dict[str, Any]] = {
     "ddim": {"sampler": "ddim", "sampling_steps": 5, "eta": 0.5, "cfg_scale": 2.0, **KEEP},
     "ddpm": {"sampler": "ddpm", "sampling_steps": 4, "cfg_scale": {"band_gap": 1.5}, **KEEP},
@@ -138,7 +139,7 @@ def test_another_process(
         import json, sys, torch
         sys.path.insert(0, {str(tmp_path)!r})
         import here
-        from crystal_ldm.runs.generate import load_model
+        from crystal_ldm.pretrained import load_model
         torch.set_num_threads(2)
         torch.manual_seed(12345)  # what a user's own program does must not matter
         ldm = load_model({str(tmp_path / "model.safetensors")!r})

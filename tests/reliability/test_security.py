@@ -28,6 +28,7 @@ import pytest
 import torch
 
 from crystal_ldm.config import instantiate, load_config
+from crystal_ldm.config.yaml_data import parse_yaml
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.data import CrystalDataset, load_dataset
 from crystal_ldm.data.oqmd import MEMBER, WHEEL, oqmd_database
@@ -35,13 +36,13 @@ from crystal_ldm.errors import ConfigError, CrystalLDMError, DataError
 from crystal_ldm.evaluate import read_crystals
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.checkpoints import Checkpoint
+from crystal_ldm.pretrained import load_model
 from crystal_ldm.recipe import read_recipe
-from crystal_ldm.runs.generate import generate, load_model
+from crystal_ldm.runs.generate import generate
 from crystal_ldm.vae_module import VAEModule
 from crystal_ldm.workflow import parameters as given_as
 from crystal_ldm.workflow import read_sweep
 from crystal_ldm.workflow.html import export_html
-from crystal_ldm.workflow.yaml_data import parse_yaml
 
 Record = Callable[[str, object], None]
 

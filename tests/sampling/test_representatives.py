@@ -38,7 +38,7 @@ def test_each_arrangement_is_found_the_frequent_one_first(known_batch: CrystalBa
 
 def test_of_each_row_as_many_as_asked_for(tiny_ldm: LDMModule) -> None:
     request = CrystalBatch.from_formulas(["SrTiO3", "NaCl"])
-    made = tiny_ldm.sample(request, 12, sampling_steps=1, min_distance=0)
+    made = tiny_ldm.sample(request, 12, sampling_steps=1, filters=[])
     few = made.representatives(3)
     assert few.row.tolist() == [0] * 3 + [1] * 3
     assert len(set(few.number[:3].tolist())) == 3

@@ -11,9 +11,10 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.distances import shortest_distances
 from crystal_ldm.errors import CrystalLDMError, RequestError
 from crystal_ldm.evaluate.band_gap import predict_band_gaps_by_kind
-from crystal_ldm.ldm_module import LDMModule, SampleResult, SamplerStep, StopSampling
+from crystal_ldm.ldm_module import LDMModule, SamplerStep, StopSampling
 from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.recipe import from_recipe, write_recipe
+from crystal_ldm.sampling import BandGapWithin, MinDistance, SampleResult
 
 
 def assert_same(first: SampleResult, second: SampleResult) -> None:
@@ -92,7 +93,7 @@ def test_ranges_are_drawn_within_bounds_and_differ(tiny_ldm: LDMModule) -> None:
 
 def test_element_rules_hold(tiny_ldm: LDMModule) -> None:
     request = CrystalBatch.from_num_atoms([4], required=["Na"], allowed=["Na", "Cl", "O"])
-    result = tiny_ldm.sample(request, 12, sampling_steps=1, max_attempts=3)
+    result = tiny_ldm.sample(request, 12, sampling_steps=1, attempts=3)
     for structure in result.to_structures():
         symbols = set(structure.composition.as_dict())
         assert "Na" in symbols and symbols <= {"Na", "Cl", "O"}
@@ -106,27 +107,30 @@ def test_element_rules_hold(tiny_ldm: LDMModule) -> None:
 def test_crystals_with_atoms_too_close_are_made_again(
     tiny_ldm: LDMModule, request_batch: CrystalBatch
 ) -> None:
-    options = {"sampling_steps": 3, "max_attempts": 4}
-    drawn = tiny_ldm.sample(request_batch, 20, min_distance=0, **options)
+    options = {"sampling_steps": 3, "attempts": 4}
+    drawn = tiny_ldm.sample(request_batch, 20, filters=[], **options)
     limit = middle(shortest_distances(drawn.crystals))
-    made = tiny_ldm.sample(request_batch, 20, min_distance=limit, **options)
+    filters = [MinDistance(limit)]
+    made = tiny_ldm.sample(request_batch, 20, filters=filters, **options)
+    valid = made.passed["min_distance"]
     close = shortest_distances(drawn.crystals) < limit
-    assert torch.equal(made.attempts > 1, close) and bool(drawn.sound.all())
-    assert torch.equal(made.sound, shortest_distances(made.crystals) >= limit)
+    assert torch.equal(made.attempts > 1, close) and drawn.passed == {}
+    assert torch.equal(valid, shortest_distances(made.crystals) >= limit)
     kept, again = (~close).nonzero().flatten(), close.nonzero().flatten()
     assert_same(drawn[kept], made[kept])
-    assert made.sound[again].float().mean() > 0.5
-    assert bool((made.attempts[~made.sound] == 5).all())
-    assert made.acceptance_rate == int(made.sound.sum()) / int(made.attempts.sum()) < 1
+    assert valid[again].float().mean() > 0.5
+    assert bool((made.attempts[~valid] == 5).all())
+    assert made.acceptance_rate == int(valid.sum()) / int(made.attempts.sum()) < 1
     assert_same(
-        made, tiny_ldm.sample(request_batch, 20, min_distance=limit, batch_size=7, **options)
+        made,
+        tiny_ldm.sample(request_batch, 20, filters=filters, batch_size=7, **options),
     )
 
 
 def test_without_noise_a_crystal_is_the_same_for_every_seed(
     tiny_ldm: LDMModule, request_batch: CrystalBatch
 ) -> None:
-    options = {"sampling_steps": 3, "temperature": 0, "min_distance": 0}
+    options = {"sampling_steps": 3, "temperature": 0, "filters": []}
     closed = request_batch[:2]  # nothing else to draw: no open atom, no range of a target
     first = tiny_ldm.sample(closed, 2, **options, seed=0)
     assert_same(first, tiny_ldm.sample(closed, 2, **options, seed=1))
@@ -138,68 +142,70 @@ def test_what_is_made_again_without_noise_differs(
 ) -> None:
     options = {"sampling_steps": 3, "temperature": 0}
     closed = request_batch[:2]  # nothing but noise can make a difference
-    drawn = tiny_ldm.sample(closed, 20, **options, min_distance=0)
+    drawn = tiny_ldm.sample(closed, 20, **options, filters=[])
     limit = float(shortest_distances(drawn.crystals).max()) - 1e-3
-    made = tiny_ldm.sample(closed, 20, **options, min_distance=limit)
+    made = tiny_ldm.sample(closed, 20, **options, filters=[MinDistance(limit)])
     again = made.attempts > 1
-    assert int(again.sum()) == 20 and bool(made.sound[again].any())
+    assert int(again.sum()) == 20 and bool(made.passed["min_distance"][again].any())
     moved = (made.crystals.lattices - drawn.crystals.lattices).abs().amax(dim=(1, 2))
     assert bool((moved[again] > 1e-3).all()) and bool((moved[~again] == 0).all())
 
 
 def test_crystals_predicted_far_from_their_band_gap_are_made_again(tiny_ldm: LDMModule) -> None:
     request = CrystalBatch.from_formulas(["SrTiO3", "NaCl"], band_gap=[2.0, None])
-    options = {"sampling_steps": 3, "max_attempts": 4, "min_distance": 0}
-    drawn = tiny_ldm.sample(request, 20, **options)
-    assert bool(drawn.on_target.all())
+    options = {"sampling_steps": 3, "attempts": 4}
+    drawn = tiny_ldm.sample(request, 20, filters=[], **options)
+    assert drawn.passed == {} and bool(drawn.passed_all.all())
     asked = drawn.row == 0
     # Each kind of predictor has to be near.
     error = torch.from_numpy(predict_band_gaps_by_kind(drawn.crystals) - 2.0).abs().amax(dim=0)
     tolerance = middle(error[asked])
     far = asked & ~(error <= tolerance)
     assert 0 < int(far.sum()) < 20
-    made = tiny_ldm.sample(request, 20, band_gap_tolerance=tolerance, **options)
+    filters = [BandGapWithin(tolerance)]
+    made = tiny_ldm.sample(request, 20, filters=filters, **options)
+    right = made.passed["band_gap_within"]
     assert torch.equal(made.attempts > 1, far)
     assert_same(drawn[(~far).nonzero().flatten()], made[(~far).nonzero().flatten()])
     error = torch.from_numpy(predict_band_gaps_by_kind(made.crystals) - 2.0).abs().amax(dim=0)
     near = error <= tolerance
-    assert torch.equal(made.on_target, near | ~asked) and bool(made.on_target[far].any())
-    assert made.acceptance_rate == int(made.on_target.sum()) / int(made.attempts.sum()) < 1
-    again = tiny_ldm.sample(request, 20, band_gap_tolerance=tolerance, batch_size=7, **options)
+    assert torch.equal(right, near | ~asked) and bool(right[far].any())
+    assert made.acceptance_rate == int(right.sum()) / int(made.attempts.sum()) < 1
+    again = tiny_ldm.sample(request, 20, filters=filters, batch_size=7, **options)
     assert_same(made, again)
 
 
-def test_a_sound_crystal_is_not_given_up_for_a_band_gap(tiny_ldm: LDMModule) -> None:
+def test_a_valid_crystal_is_not_given_up_for_a_band_gap(tiny_ldm: LDMModule) -> None:
     request = CrystalBatch.from_formulas(["SrTiO3"], band_gap=[2.0])
-    options = {"sampling_steps": 3, "max_attempts": 4}
-    drawn = tiny_ldm.sample(request, 30, min_distance=0, **options)
+    options = {"sampling_steps": 3, "attempts": 4}
+    drawn = tiny_ldm.sample(request, 30, filters=[], **options)
     limit = middle(shortest_distances(drawn.crystals))
     first = shortest_distances(drawn.crystals) >= limit
-    made = tiny_ldm.sample(request, 30, min_distance=limit, band_gap_tolerance=1e-9, **options)
-    assert not made.on_target.any() and bool((made.attempts == 5).all())
-    assert 0 < int(first.sum()) < 30 and bool(made.sound[first].all())
-    assert torch.equal(made.sound, shortest_distances(made.crystals) >= limit)
+    made = tiny_ldm.sample(
+        request, 30, filters=[MinDistance(limit), BandGapWithin(1e-9)], **options
+    )
+    assert not made.passed["band_gap_within"].any() and bool((made.attempts == 5).all())
+    assert 0 < int(first.sum()) < 30 and bool(made.passed["min_distance"][first].all())
+    assert torch.equal(made.passed["min_distance"], shortest_distances(made.crystals) >= limit)
 
 
 def test_a_model_without_band_gaps_cannot_be_held_to_one(tiny_ldm: LDMModule) -> None:
     network = tiny_ldm.sampler_network
     gap = network.conditions.pop("band_gap")
     try:
-        with pytest.raises(
-            RequestError, match=r"band_gap_tolerance .* has composition\. Leave it 0"
-        ):
-            tiny_ldm.sample(None, 1, band_gap_tolerance=0.3)
+        with pytest.raises(RequestError, match=r"BandGapWithin .* has composition\. Leave it out"):
+            tiny_ldm.sample(None, 1, filters=[BandGapWithin(0.3)])
     finally:
         network.conditions["band_gap"] = gap
 
 
-def test_required_elements_are_imposed_on_crystals_that_are_never_sound(
+def test_required_elements_are_imposed_on_crystals_that_are_never_valid(
     tiny_ldm: LDMModule,
 ) -> None:
     request = CrystalBatch.from_num_atoms([2], required=["Si"])
-    options = {"sampling_steps": 1, "max_attempts": 2, "temperature": 10}
-    result = tiny_ldm.sample(request, 40, min_distance=10, **options)
-    assert not result.sound.any() and result.acceptance_rate == 0
+    options = {"sampling_steps": 1, "attempts": 2, "temperature": 10}
+    result = tiny_ldm.sample(request, 40, filters=[MinDistance(10)], **options)
+    assert not result.passed["min_distance"].any() and result.acceptance_rate == 0
     assert all("Si" in structure.composition for structure in result.to_structures())
 
 
@@ -231,7 +237,7 @@ def test_stopping_keeps_finished_batches(tiny_ldm: LDMModule, request_batch: Cry
         if len(seen) > 5:
             raise StopSampling
 
-    options = {"batch_size": 2, "sampling_steps": 2, "min_distance": 0}
+    options = {"batch_size": 2, "sampling_steps": 2, "filters": []}
     stopped = tiny_ldm.iter_sample(request_batch, 2, callback=stop_in_the_third_batch, **options)
     batches = list(stopped)
     assert [len(b) for b in batches] == [2, 2]
@@ -261,7 +267,7 @@ def test_half_precision_files_keep_the_model_hash(tiny_ldm: LDMModule, tmp_path:
         (lambda ldm: ldm.sample(CrystalBatch.from_formulas(["NaCl"], 11)), "22 atoms"),
         (lambda ldm: ldm.sample(CrystalBatch.from_formulas(["NaCl"], band_gap=[-1.0])), "outside"),
         (lambda ldm: ldm.sample(CrystalBatch.from_formulas(["NaCl"], bandgap=[1.0])), "'band_gap'"),
-        (lambda ldm: ldm.sample(num_sample=3), "no option"),
+        (lambda ldm: ldm.sample(num_sample=3), "no setting"),
         (lambda ldm: ldm.sample(num_samples=0), "num_samples"),
         (lambda ldm: ldm.sample(sampler="dim"), "Did you mean 'ddim'"),
         (lambda ldm: ldm.sample(seed=-1), "seed"),

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crystal_ldm.config.yaml_data import parse_yaml
 from crystal_ldm.errors import ConfigError, CrystalLDMError
 from crystal_ldm.workflow.spec import read_sweep
-from crystal_ldm.workflow.yaml_data import parse_yaml
 
 CHAIN: dict[str, Any] = {
     "run_dir": "runs/chain",
@@ -49,6 +49,18 @@ def test_names_follow_from_what_a_job_depends_on(clone: Path) -> None:
     assert not names & {job.name for job in read_sweep(other).jobs}
 
 
+def test_any_path_works_unquoted(clone: Path) -> None:
+    paths = ["007", "1_0", "2024", "1.50", "1e5", "/my data/(x), [1] = ü.csv", "~/a#b", "NO", "-3"]
+    lines = ["run_dir: 2024", "steps:", "  - notebook: train", "    parameters: {seed: 012}"]
+    lines += ["  - notebook: sample", "    parameters:", "      formula: 1.0", "grid:", "  ckpt:"]
+    (clone / "s.yaml").write_text("\n".join([*lines, *(f"    - {path}" for path in paths)]))
+    sweep = read_sweep(clone / "s.yaml")
+    train, *samples = sweep.jobs
+    assert sweep.directory == clone / "2024" and train.parameters["seed"] == 12
+    assert [job.parameters["ckpt"] for job in samples] == paths
+    assert samples[0].parameters["formula"] == "1.0"
+
+
 def test_yaml_means_what_a_person_sees() -> None:
     text = "a: [NO, No, On, y, InF, 1e-4, 012, 1_0, -2.5, true, null, ~, 2024-01-01]"
     words = ["NO", "No", "On", "y", "InF", 1e-4, 12, "1_0", -2.5, True, None, None, "2024-01-01"]
@@ -76,7 +88,7 @@ def test_yaml_that_is_not_plain_data_is_refused(text: str) -> None:
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"notebok": "sample"}, r"unknown key 'notebok'. Did you mean 'notebook'"),
+    ({"notebok": "sample"}, r"no key 'notebok'. Did you mean 'notebook'"),
     ({}, "either 'notebook' or 'steps'"),
     ({"notebook": "smaple"}, "Did you mean 'sample'"),
     ({"notebook": "sample", "parameters": {"formul": "x"}}, "Did you mean 'formula'"),
@@ -84,16 +96,19 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"notebook": "sample", "grid": {"cfg": [1]}}, "no parameter 'cfg'"),
     ({"notebook": "sample", "grid": {"cfg_scale": 1}}, "should be a list of values"),
     ({"notebook": "sample", "grid": {"cfg_scale": []}}, "should be a list of values"),
-    ({"notebook": "sample", "workers": 0}, "larger than zero"),
-    ({"notebook": "sample", "workers": "2"}, "should be a number"),
-    ({"notebook": "sample", "timeout_minutes": -1}, "larger than zero"),
+    ({"notebook": "sample", "workers": 0}, "workers must be a whole number of at least 1, not 0"),
+    ({"notebook": "sample", "workers": "2"}, "must be a whole number"),
+    (
+        {"notebook": "sample", "timeout_minutes": -1},
+        "timeout_minutes must be a number above 0 or None, not -1",
+    ),
     ({"notebook": "sample", "grid": {"seed": list(range(101)), "cfg_scale": [0] * 100}}, "10000"),
     ({**CHAIN, "grid": {"seed": [1]}}, "train and sample all have 'seed'"),
     ({**CHAIN, "grid": {"trian.seed": [1]}}, "no step 'trian'. Did you mean 'train'"),
     ({**CHAIN, "parameters": {}}, "each step has its own"),
     ({"steps": [{"notebook": "train"}, {"notebook": "train"}]}, "used once"),
     ({"steps": [{"notebook": "train", "name": "../x"}]}, "letters, digits"),
-    ({"steps": [{"name": "x"}]}, "needs a 'notebook'"),
+    ({"steps": [{"name": "x"}]}, "key 'notebook' is missing"),
     ({"steps": [{"notebook": "sample", "parameters": {"ckpt": "${train}"}}]}, "comes before"),
 ]
 

@@ -53,7 +53,7 @@ class ModelPicker(Panel):
         """Load a model in the background; `ldm` changes when it is there."""
 
         def work(_: Job) -> None:
-            from crystal_ldm.runs.generate import load_model
+            from crystal_ldm.pretrained import load_model
 
             self.ldm = load_model(name)
 

@@ -40,7 +40,7 @@ def pooled_latents(vae: VAEModule, crystals: Any, batch_size: int = 256) -> NDAr
     with torch.inference_mode():
         for rows in able.split(batch_size) if len(able) else ():
             part = batch[rows]
-            latents = vae.encode(part).float()
+            latents = vae.encode(part.to(vae.lattice_mean.device)).float().cpu()
             found[places[rows]] = latents.sum(dim=1) / part.num_atoms.unsqueeze(1)
     return found.double().numpy()
 

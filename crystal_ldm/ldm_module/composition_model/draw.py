@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from crystal_ldm.ldm_module.guidance import Pass
 
 
+def in_double_precision(prior: CompositionPrior) -> CompositionPrior:
+    """Return the model in double precision on the CPU: a copy, unless it is so already."""
+    weights = next(prior.parameters())
+    if weights.dtype == torch.double and weights.device.type == "cpu":
+        return prior
+    return copy.deepcopy(prior).cpu().double()
+
+
 @torch.inference_mode()
 def draw_compositions(
     prior: CompositionPrior,
@@ -40,11 +48,11 @@ def draw_compositions(
 
     Guidance adds up logarithms of probabilities as it adds up predictions of noise
     (`guidance.passes`): log p(∅) + w1 [log p(c1) − log p(∅)] + …, and what comes of it is made a
-    distribution again. Everything is computed in double precision on the processor, so that a
+    distribution again. Everything is computed in double precision on the CPU, so that a
     crystal's elements do not depend on which others are drawn beside it.
 
     Args:
-        prior: the model.
+        prior: the model; a copy is made unless it is `in_double_precision`.
         atomic_numbers: (B, N), 0 where open; what is given stays, whatever is allowed.
         num_atoms: (B,).
         allowed: (B, 119) bool by atomic number, what open atoms may become; at least one element
@@ -55,7 +63,7 @@ def draw_compositions(
         generators: one for each crystal.
         temperature: divides the logarithms of the (guided) probabilities; 0: the likeliest choices.
     """
-    prior = copy.deepcopy(prior).cpu().double()
+    prior = in_double_precision(prior)
     atomic_numbers, num_atoms = atomic_numbers.cpu(), num_atoms.cpu()
     given = counts_by_place(atomic_numbers)
     by_place = mask_by_place(allowed.cpu())

@@ -257,5 +257,5 @@ def per_sample(coefficient: Tensor, like: Tensor) -> Tensor:
     """Shape one coefficient for each sample, (B,), to multiply `like`, (B, ...); keep a scalar."""
     if coefficient.ndim == 0:
         return coefficient
-    here = to_device(coefficient, like.device).to(like.dtype)
+    here = to_device(coefficient.to(like.dtype), like.device)
     return here.reshape(-1, *(1,) * (like.ndim - 1))

@@ -1,4 +1,4 @@
-"""A request for many crystals as a YAML file, for `python -m crystal_ldm.workflow sample`.
+"""A request for many crystals as a YAML file, for `crystal-ldm sample`.
 
 ```yaml
 run_dir: runs/large              # optional; default: runs/ and the name of this file
@@ -24,30 +24,38 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
+from crystal_ldm.config.file_keys import FileKeys
+from crystal_ldm.config.numbers import Number, Whole
+from crystal_ldm.config.yaml_data import read_yaml
 from crystal_ldm.errors import ConfigError
 from crystal_ldm.parallel.cluster import dask_client
-from crystal_ldm.workflow.spec import check_keys
-from crystal_ldm.workflow.yaml_data import read_yaml
 
-_ELEMENTS = (str, list)
-_KEYS: dict[str, type | tuple[type, ...]] = {
-    "run_dir": str,
-    "ldm_ckpt": str,
-    "formula": (str, list),
-    "formula_units": (int, list),
-    "num_atoms": (int, list),
-    "conditions": dict,
-    "required": _ELEMENTS,
-    "allowed": _ELEMENTS,
-    "forbidden": _ELEMENTS,
-    "num_samples": int,
-    "sampling": dict,
-    "symprec": (int, float),
-    "p1_cif": bool,
-    "workers": int,
-    "piece_size": int,
-    "dask": dict,
-}
+_Elements = str | list[Any] | None
+
+
+class RequestFile(FileKeys):
+    """What a request file says; see the module's first lines."""
+
+    num_samples: Whole
+    run_dir: str | None = None
+    ldm_ckpt: str = ""
+    formula: str | list[Any] = ""
+    formula_units: Whole | list[Any] = 1
+    num_atoms: Whole | list[Any] | None = None
+    conditions: dict[str, Any] = Field({})
+    required: _Elements = None
+    allowed: _Elements = None
+    forbidden: _Elements = None
+    sampling: dict[str, Any] = Field({})
+    symprec: Number = 0.1
+    p1_cif: bool = False
+    workers: Whole | None = Field(None, ge=1)
+    piece_size: Whole | None = None
+    dask: dict[str, Any] | None = None
+
+
 _REQUEST = (
     "formula", "formula_units", "num_atoms", "conditions", "required", "allowed", "forbidden",
 )  # fmt: skip
@@ -85,8 +93,9 @@ def run_request(
         content, where, stem = read_yaml(source), f"'{source}'", Path(source).stem
     if not isinstance(content, dict) or "num_samples" not in content:
         raise ConfigError(f"{where} should be a mapping with the key 'num_samples'.")
-    check_keys(content, _KEYS, where)
-    number = workers if workers is not None else content.get("workers")
+    file = RequestFile.read(content, where)
+    content = file.model_dump(exclude_unset=True)
+    number = workers if workers is not None else file.workers
     if number is not None and number < 1:
         raise ConfigError(f"{where}: workers should be at least 1 and is {number}.")
     asked = {name: content[name] for name in _REQUEST if name in content}

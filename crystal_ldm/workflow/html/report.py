@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from crystal_ldm.errors import RunError
-from crystal_ldm.files.atomic import atomic_path, atomic_write
-from crystal_ldm.workflow.host import find_host
+from crystal_ldm.files.atomic import atomic_path, atomic_write, make_folder
 from crystal_ldm.workflow.html.clean import clean_html, without_addresses
+from crystal_ldm.workflow.kernel import executed_notebook
 from crystal_ldm.workflow.notebooks import read_notebook
 
 _PLOTLY = "application/vnd.plotly.v1+json"
@@ -74,8 +74,8 @@ def export_html(executed_notebook: Path | str, path: Path | str, title: str = ""
             prepared = [_prepared(output, figures) for output in cell.get("outputs", [])]
             cell["outputs"] = [output for output in prepared if output.get("data") != {}]
     content.get("metadata", {}).pop("widgets", None)
-    exporter = HTMLExporter(template_name="basic", raw_template=_TEMPLATE)
     try:
+        exporter = HTMLExporter(template_name="basic", raw_template=_TEMPLATE)
         notebook = nbformat.reads(json.dumps(content), as_version=4)
         body, _ = exporter.from_notebook_node(notebook)
     except Exception as error:
@@ -95,10 +95,11 @@ def export_html(executed_notebook: Path | str, path: Path | str, title: str = ""
 
 
 def save_report(run_dir: Path | str, name: str) -> list[Path]:
-    """Put the notebook that papermill is executing, and its HTML, into `run_dir`.
+    """Put the notebook that is being executed, and its HTML, into `run_dir`.
 
-    For a notebook's last cell: the outputs of all cells before it are in the file by then. By
-    hand in JupyterLab there is no executed file to copy, and nothing is written.
+    For a notebook's last cell: the outputs of all cells before it are there by then. By hand in
+    JupyterLab the notebook itself is the report, and nothing is written; `crystal-ldm run` and
+    sweeps write both themselves, when the notebook has ended.
 
     Args:
         run_dir: the run's directory.
@@ -110,14 +111,25 @@ def save_report(run_dir: Path | str, name: str) -> list[Path]:
     Raises:
         RunError: they cannot be written.
     """
-    executed = find_host().output
-    if executed is None or not executed.is_file():
+    executed = executed_notebook(name)
+    if executed is None:
         return []
     copy = Path(run_dir) / f"{name}.ipynb"
-    if not (copy.exists() and copy.samefile(executed)):
-        with atomic_path(copy) as part:
-            shutil.copyfile(executed, part)
+    atomic_write(copy, json.dumps(executed, indent=1, ensure_ascii=False) + "\n")
     return [copy, export_html(copy, copy.with_suffix(".html"))]
+
+
+def put_report(executed_notebook: Path | str, copy: Path | str) -> Path:
+    """Copy an executed notebook to `copy` and write its HTML beside it; returns the HTML.
+
+    Raises:
+        RunError: the notebook cannot be read, or one of the files cannot be written.
+    """
+    target = Path(copy)
+    make_folder(target.parent)
+    with atomic_path(target) as part:
+        shutil.copyfile(executed_notebook, part)
+    return export_html(target, target.with_suffix(".html"))
 
 
 def _prepared(output: dict[str, Any], figures: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,128 @@
+"""Numbers and sentences of checked settings: what counts as a number, and what an error says.
+
+`Number` and `Whole` are annotations for pydantic models. A number of numpy, pandas or torch counts
+as one everywhere; True, text and what is not finite do not. `sentence` says in the words of this
+project what pydantic found wrong.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+import typing
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic_core import PydanticCustomError
+
+from crystal_ldm.errors import suggest
+
+
+def plain_number(value: Any) -> Any:
+    """Return a single number of numpy, pandas or torch as Python's own, and all else as it is."""
+    if isinstance(value, bool | int | float | str) or not hasattr(value, "item"):
+        return value
+    return value.item() if getattr(value, "ndim", 0) == 0 else value
+
+
+def _number(value: Any) -> float:
+    plain = plain_number(value)
+    if isinstance(plain, bool) or not isinstance(plain, int | float) or not math.isfinite(plain):
+        raise PydanticCustomError("number", "a number")
+    return float(plain)
+
+
+def _whole(value: Any) -> int:
+    plain = plain_number(value)
+    if isinstance(plain, float) and plain.is_integer():
+        plain = int(plain)  # YAML reads 1e6 as a float, pandas a column with a gap
+    if isinstance(plain, bool) or not isinstance(plain, int):
+        raise PydanticCustomError("number", "a whole number")
+    return plain
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+"""A finite number; bounds by `Field(ge=, gt=, le=, lt=)`."""
+Whole = Annotated[int, BeforeValidator(_whole)]
+"""A whole number; 2.0 is one."""
+
+
+def sentence(model: type[BaseModel], error: ValidationError, noun: str = "field") -> str:
+    """Return in one sentence what is wrong with the first wrong value of a pydantic model.
+
+    Args:
+        model: the class whose values were checked.
+        error: what pydantic raised.
+        noun: what a reader calls the model's fields: "key", "threshold".
+    """
+    first = error.errors()[0]
+    names = [field.alias or name for name, field in model.model_fields.items()]
+    name = str(first["loc"][0]) if first["loc"] else ""
+    if first["type"] == "extra_forbidden":
+        return (
+            f"There is no {noun} '{name}'.{suggest(name, names)} "
+            f"There are: {', '.join(names) or 'none'}."
+        )
+    if first["type"] == "missing":
+        return f"The {noun} '{name}' is missing."
+    if first["type"] in ("value_error", "assertion_error"):
+        return str(first["ctx"]["error"])
+    field = model.model_fields[name]
+    wanted = describe_type(field.annotation, field.metadata)
+    choices = [o for o in _options(field.annotation) if isinstance(o, str)]
+    value = first["input"]
+    hint = suggest(value, choices) if isinstance(value, str) else ""
+    return f"{name} must be {wanted}, not {short(value)}.{hint}"
+
+
+def describe_type(annotation: Any, metadata: Sequence[Any] = ()) -> str:
+    """Return in words what an annotation allows, e.g. "a whole number from 1 to 100 or None"."""
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        return describe_type(inner[0], [*inner[1:], *metadata])
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(dict.fromkeys(describe_type(part, metadata) for part in inner))
+    if origin is typing.Literal:
+        return f"one of {', '.join(map(str, inner))}"
+    if origin in (tuple, list) and inner:
+        return f"a list, each item {describe_type(inner[0], metadata)}"
+    words = {
+        float: "a number",
+        int: "a whole number",
+        bool: "true or false",
+        str: "text",
+        dict: "a mapping",
+        list: "a list",
+        type(None): "None",
+    }
+    word = words.get(origin or annotation)
+    if word is None:
+        return f"a {getattr(annotation, '__name__', annotation)}"
+    return f"{word}{_bounds(metadata)}" if annotation in (float, int) else word
+
+
+def short(value: Any) -> str:
+    """Return a value for a sentence: its text, cut after 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _bounds(metadata: Sequence[Any]) -> str:
+    limits: dict[str, Any] = {}
+    each = [part for item in metadata for part in getattr(item, "metadata", [item])]  # of a Field
+    for item in each:  # annotated_types' Ge, Gt, Le, Lt and Interval
+        limits |= {k: getattr(item, k) for k in ("ge", "gt", "le", "lt") if hasattr(item, k)}
+    if "ge" in limits and "le" in limits:
+        return f" from {limits['ge']} to {limits['le']}"
+    words = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
+    parts = [f"{words[key]} {value}" for key, value in limits.items() if value is not None]
+    return f" {' and '.join(parts)}" if parts else ""
+
+
+def _options(annotation: Any) -> list[Any]:
+    """Return the values of each Literal in an annotation."""
+    inner = typing.get_args(annotation)
+    if typing.get_origin(annotation) is typing.Literal:
+        return list(inner)
+    return [option for part in inner for option in _options(part)]

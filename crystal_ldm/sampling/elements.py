@@ -1,0 +1,32 @@
+"""How the elements of open atoms are drawn."""
+
+from __future__ import annotations
+
+from crystal_ldm.config.numbers import Number
+from crystal_ldm.sampling.schema import Settings, option
+
+
+class Elements(Settings):
+    """How the composition model draws the elements that a request leaves open.
+
+    With `new_formula` or `max_distance_to_known` they are drawn again, at most 100 times, until the
+    formula is as asked for. A relative of a formula has as many elements and atoms of each; its
+    distance is the mean over atoms of `crystals.element_distances`.
+    """
+
+    temperature: Number = option(
+        1.0, "Below 1 more usual compositions, and fewer of them", low=0, high=10
+    )
+    new_formula: bool = option(False, "Only formulas that the training set does not have")
+    max_distance_to_known: Number | None = option(
+        None,
+        "Only formulas of the training set, or with a relative there no farther than this",
+        low=0,
+        high=100,
+    )
+
+    @property
+    def about_training_set(self) -> list[str]:
+        """The fields in use that depend on the training set."""
+        names = ("new_formula", "max_distance_to_known")
+        return [n for n in names if getattr(self, n) not in (None, False)]

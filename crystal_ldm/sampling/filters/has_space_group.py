@@ -1,0 +1,54 @@
+"""A space group that was asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from crystal_ldm.config.numbers import Number, Whole
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.sampling.filters.base import Filter
+from crystal_ldm.sampling.schema import option
+
+if TYPE_CHECKING:
+    from crystal_ldm.ldm_module import LDMModule
+
+SPACE_GROUP = "space_group"
+
+
+class HasSpaceGroup(Filter):
+    """The crystal has this space group, by spglib within a tolerance."""
+
+    number: Whole | None = option(
+        None,
+        "Number of the space group, 1 to 230; none: the one that was asked for as a condition",
+        low=1,
+        high=230,
+    )
+    symprec: Number = option(
+        0.1, "How far atoms may be from symmetric places", unit="Å", low=1e-5, high=1
+    )
+
+    def passes(self, ldm: LDMModule, crystals: CrystalBatch) -> Tensor:
+        """Return (B,) bool; a crystal for which no group was asked for passes."""
+        from crystal_ldm.crystals.inputs import read_crystals
+        from crystal_ldm.crystals.space_groups import space_group
+
+        right = torch.ones(len(crystals), dtype=torch.bool)
+        targets = crystals.conditions.get(SPACE_GROUP)
+        for i, crystal in enumerate(read_crystals(crystals, allow_empty=True).crystals):
+            wanted = self.number
+            if wanted is None and targets is not None:
+                wanted = _number(targets[i])
+            if wanted is not None:
+                right[i] = crystal is not None and space_group(crystal, self.symprec) == wanted
+        return right
+
+
+def _number(target: object) -> int | None:
+    try:
+        return int(float(target))  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # nothing was asked for, or nan
+        return None

@@ -1,0 +1,58 @@
+"""Crystals that the model has not seen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.errors import RequestError
+from crystal_ldm.sampling.filters.base import Filter
+
+if TYPE_CHECKING:
+    from crystal_ldm.ldm_module import LDMModule
+
+
+class NotInTraining(Filter):
+    """The training set has no such crystal.
+
+    Two crystals are the same if `StructureMatcher.fit` says so of their primitive cells, with
+    pymatgen's tolerances, as in `crystal_ldm.evaluate`'s novelty.
+    """
+
+    after_others = True
+    uses_training_set = True
+
+    def check(self, ldm: LDMModule) -> None:
+        """Raise `RequestError` if the model's file lacks its training crystals."""
+        if ldm.known.empty:
+            raise RequestError(
+                "NotInTraining cannot be had here: this model has no training crystals with it "
+                "(its file is older than that, or it was not trained); train it anew, or leave "
+                "the filter out."
+            )
+
+    def passes(self, ldm: LDMModule, crystals: CrystalBatch) -> Tensor:
+        """Return (B,) bool."""
+        from crystal_ldm.crystals.inputs import read_crystals
+        from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, reduced_cell, same_crystal
+
+        new = torch.ones(len(crystals), dtype=torch.bool)
+        rows = ldm.known.rows_of(crystals.atomic_numbers)
+        looked_at = [i for i, same_formula in enumerate(rows) if same_formula]
+        if not looked_at:
+            return new
+        generated = read_crystals(crystals[looked_at], allow_empty=True).crystals
+        for i, crystal in zip(looked_at, generated, strict=True):
+            if crystal is None:
+                continue
+            cell = reduced_cell(crystal)
+            others = map(reduced_cell, read_crystals(ldm.known.crystals[rows[i]]).crystals)
+            new[i] = not any(
+                len(other.numbers) == len(cell.numbers)
+                and same_crystal((cell, other), SAME_CRYSTAL)
+                for other in others
+            )
+        return new

@@ -1,0 +1,63 @@
+"""How strongly a request's conditions act (classifier-free guidance)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import field_validator
+
+from crystal_ldm.config.numbers import plain_number
+from crystal_ldm.ldm_module.guidance import DEFAULT_SCALE
+from crystal_ldm.sampling.schema import Settings, option
+
+
+class Guidance(Settings):
+    """Classifier-free guidance (Ho & Salimans 2022), with a scale for each condition.
+
+    Scale 0 leaves the unconditional model, 1 the conditional one; above 1 the conditions count more
+    than they did in training. Outside `interval` (Kynkäänniemi et al. 2024) the conditional
+    prediction is used as it is.
+    """
+
+    scale: float | dict[str, float] = option(
+        DEFAULT_SCALE,
+        "How strongly the conditions act, one number or one for each condition; 1: as trained",
+        low=None,
+        level="basic",
+        keyword="cfg_scale",
+    )
+    interval: tuple[float, float] = option(
+        (0.0, 1.0),
+        "Part of the diffusion time in which guidance acts, 0 (clean) to 1 (noise)",
+        keyword="cfg_interval",
+    )
+
+    @field_validator("scale", mode="before")
+    @classmethod
+    def _scales(cls, scale: Any) -> Any:
+        def checked(value: Any) -> float:
+            value = plain_number(value)
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not 0 <= value <= 100:
+                raise ValueError(f"cfg_scale must be a number from 0 to 100, not {value!r}.")
+            return float(value)
+
+        if isinstance(scale, Mapping):
+            return {str(name): checked(value) for name, value in scale.items()}
+        return checked(scale)
+
+    @field_validator("interval", mode="before")
+    @classmethod
+    def _pair(cls, interval: Any) -> Any:
+        try:
+            if isinstance(interval, str | Mapping | set):
+                raise TypeError
+            low, high = (float(plain_number(v)) for v in interval)
+        except (TypeError, ValueError):
+            low, high = 1.0, 0.0
+        if not 0 <= low <= high <= 1:
+            raise ValueError(
+                f"cfg_interval must be two numbers 0 ≤ low ≤ high ≤ 1, not {interval!r}."
+            )
+        return low, high

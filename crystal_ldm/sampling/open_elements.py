@@ -1,0 +1,108 @@
+"""Filling in the atoms that a request leaves open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.ldm_module.composition_model.draw import draw_compositions
+from crystal_ldm.ldm_module.composition_model.network import CompositionPrior
+from crystal_ldm.ldm_module.condition.base import given_names
+from crystal_ldm.ldm_module.guidance import passes
+
+if TYPE_CHECKING:
+    from crystal_ldm.ldm_module import LDMModule
+    from crystal_ldm.sampling.elements import Elements
+    from crystal_ldm.sampling.plan import Draft
+
+Unwanted = Callable[[NDArray[np.int64]], bool]
+REDRAWS = 100
+
+
+def draw_elements(
+    prior: CompositionPrior,
+    drafts: Sequence[Draft],
+    request: CrystalBatch,
+    allowed: Tensor,
+    encoded: Mapping[str, Tensor],
+    scales: Mapping[str, float],
+    temperature: float = 1.0,
+    unwanted: Unwanted | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Complete drafts in place; return their elements, and which of them were asked for (B, N).
+
+    Elements that are required count as given: they are always met.
+
+    Args:
+        prior: the model of compositions.
+        drafts: with open atoms.
+        request: the same as a batch.
+        allowed: (B, 119) bool, what open atoms may become.
+        encoded: encoded conditions of the request by name, in the order of guidance.
+        scales: guidance scale of each condition.
+        temperature: see `draw_compositions`.
+        unwanted: called with atomic numbers (n,); a composition for which it is true is drawn
+            again, at most `REDRAWS` times, if it has open atoms at all; without a temperature,
+            which would draw the same again, at one of 1.
+    """
+    names = given_names(encoded)
+    given = request.atomic_numbers.cpu().clone()
+    for row, draft in zip(given, drafts, strict=True):
+        missing = torch.tensor(draft.missing, dtype=row.dtype)
+        places = (row[: len(draft.known)] == 0).nonzero().flatten()
+        row[places[: len(missing)]] = missing
+
+    def draw(rows: Tensor, temperature: float) -> Tensor:
+        return draw_compositions(
+            prior,
+            given[rows],
+            request.num_atoms.cpu()[rows],
+            allowed.cpu()[rows],
+            {name: values.cpu()[rows] for name, values in encoded.items()},
+            names,
+            passes([scales[name] for name in names]),
+            [drafts[row].generator for row in rows.tolist()],
+            temperature,
+        )
+
+    drawn = draw(torch.arange(len(drafts)), temperature)
+    rows = ((given == 0) & request.mask.cpu()).any(dim=1).nonzero().flatten()
+    for _ in range(REDRAWS if unwanted is not None else 0):
+        sizes = request.num_atoms.cpu()[rows].tolist()
+        again = [
+            unwanted(numbers[:size].numpy())  # type: ignore[misc]
+            for numbers, size in zip(drawn[rows], sizes, strict=True)
+        ]
+        rows = rows[torch.tensor(again, dtype=torch.bool)]
+        if not len(rows):
+            break
+        drawn[rows] = draw(rows, temperature or 1.0)
+    asked = torch.zeros_like(drawn)
+    for i, draft in enumerate(drafts):
+        size = len(draft.known)
+        draft.complete(drawn[i, :size].numpy())
+        asked[i, :size] = torch.from_numpy(draft.asked)
+    return drawn.to(request.atomic_numbers.device), asked.to(request.atomic_numbers.device)
+
+
+def unwanted_formulas(ldm: LDMModule, elements: Elements) -> Unwanted | None:
+    """Return what tells the compositions that settings rule out; None if they rule out none."""
+    farthest = elements.max_distance_to_known
+    if not elements.about_training_set:
+        return None
+
+    def unwanted(numbers: NDArray[np.int64]) -> bool:
+        if ldm.known.rows_of(torch.from_numpy(numbers)[None])[0]:
+            return elements.new_formula
+        if farthest is None:
+            return False
+        nearest = ldm.known.search.nearest(numbers, 1)
+        return not nearest or nearest[0].distance > farthest
+
+    return unwanted

@@ -1,0 +1,62 @@
+"""Presets: what a person wants, as checked settings with the reason for them.
+
+Each is a YAML file in `configs/sampling` with `title`, `sentence` and `settings`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import yaml
+
+from crystal_ldm.config import CONFIG_DIR
+from crystal_ldm.errors import RequestError, suggest
+
+DEFAULT_PRESET = "explore"
+_FOLDER = CONFIG_DIR / "sampling"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A preset.
+
+    Attributes:
+        name: what it is called.
+        title: the same for people.
+        sentence: what it is for.
+        settings: plain data of `SamplingSettings.from_dict`.
+    """
+
+    name: str
+    title: str
+    sentence: str
+    settings: dict[str, Any]
+
+
+@cache
+def presets() -> dict[str, Preset]:
+    """Return all presets by name, the default one first."""
+    names = sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+    names.sort(key=lambda name: name != DEFAULT_PRESET)
+    return {name: _read(name) for name in names}
+
+
+def get_preset(name: Any) -> Preset:
+    """Return a preset.
+
+    Raises:
+        RequestError: if there is none of that name.
+    """
+    if not isinstance(name, str) or name not in presets():
+        raise RequestError(
+            f"There is no preset {name!r}.{suggest(str(name), presets())} "
+            f"The presets are {', '.join(presets())}."
+        )
+    return presets()[name]
+
+
+def _read(name: str) -> Preset:
+    content = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    return Preset(name, **content)

@@ -1,1 +1,0 @@
-"""Prototypes: known crystals of similar formulas, their elements exchanged."""

@@ -1,0 +1,193 @@
+"""The one schema of sampling's settings: what each field is, its bounds, unit and help, once.
+
+A group of settings is a `Settings` subclass whose fields are made by `option`. Checks and their
+sentences, the form, notebooks' parameters, the command line's help, the code that the form shows
+and the table in the documentation are all derived from `settings.options()`.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from crystal_ldm.errors import RequestError, suggest
+
+Level = Literal["basic", "advanced"]
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    unit: str = "",
+    level: Level = "advanced",
+    low: float | None = None,
+    high: float | None = None,
+    keyword: str = "",
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """Return a field of a `Settings` class.
+
+    Args:
+        default: its value where nobody gives one.
+        help: one line.
+        unit: of a number; empty where it has none.
+        level: `basic` fields are always in view, `advanced` ones on demand.
+        low, high: bounds of a number, both included.
+        keyword: argument of `LDMModule.sample`; empty: the field's own name.
+        choices: names that are allowed, where there are few.
+    """
+    extra: dict[str, Any] = {
+        "unit": unit,
+        "level": level,
+        "keyword": keyword,
+        "choices": list(choices),
+    }
+    return Field(default, description=help, ge=low, le=high, json_schema_extra=extra)
+
+
+@dataclass(frozen=True)
+class Option:
+    """A field as forms, command lines and tables need it.
+
+    Attributes:
+        path: its name from outside: the keyword of `LDMModule.sample`, with dots inside a group
+            (`sampling_steps`, `elements.temperature`, `filters.min_distance.limit`).
+        group: the class of settings that has it.
+        field: its name there.
+        type: `number`, `whole`, `flag`, `text`, or `data` for what is made of several values.
+        default: None where it has to be given.
+        low, high: bounds, both included; None: no bound.
+        unit, help, level, choices: see `option`.
+        optional: whether None is a value.
+    """
+
+    path: str
+    group: type[Settings]
+    field: str
+    type: str
+    default: Any
+    low: float | None
+    high: float | None
+    unit: str
+    help: str
+    level: str
+    choices: tuple[str, ...]
+    optional: bool
+
+    @property
+    def keyword(self) -> str:
+        """The argument of `LDMModule.sample` that it belongs to."""
+        return self.path.split(".")[0]
+
+
+class Settings(BaseModel):
+    """A group of settings: frozen, and every value checked when it is made.
+
+    Raises:
+        RequestError: for an unknown name, or a value of another kind or out of bounds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        names = list(type(self).model_fields)
+        if len(values) > len(names):
+            raise RequestError(f"{type(self).__name__} takes {', '.join(names) or 'nothing'}.")
+        for name, value in zip(names, values, strict=False):
+            if name in named:
+                raise RequestError(f"{type(self).__name__} is given '{name}' twice.")
+            named[name] = value
+        try:
+            super().__init__(**named)
+        except ValidationError as error:
+            raise RequestError(sentence(type(self), error)) from None
+
+    @classmethod
+    def options(cls, prefix: str = "") -> Iterator[Option]:
+        """Yield what each field is; `prefix` stands before the names inside a nested group."""
+        for name, field in cls.model_fields.items():
+            extra = dict(field.json_schema_extra or {})  # type: ignore[arg-type]
+            bounds = {type(m).__name__: m for m in field.metadata}
+            low, high = bounds.get("Ge"), bounds.get("Le")
+            own = prefix + name if prefix else str(extra.get("keyword") or name)
+            yield Option(
+                path=own,
+                group=cls,
+                field=name,
+                type=kind_of(field),
+                default=None if field.default is PydanticUndefined else field.default,
+                low=getattr(low, "ge", None),
+                high=getattr(high, "le", None),
+                unit=str(extra.get("unit", "")),
+                help=field.description or "",
+                level=str(extra.get("level", "advanced")),
+                choices=tuple(extra.get("choices", ())),  # type: ignore[arg-type]
+                optional=type(None) in typing.get_args(field.annotation),
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain JSON data."""
+        return self.model_dump(mode="json")
+
+    def changed(self, **values: Any) -> Self:
+        """Return the settings with some values exchanged, checked as new ones are."""
+        return type(self)(**{n: getattr(self, n) for n in type(self).model_fields} | values)
+
+
+def kind_of(field: FieldInfo) -> str:
+    """Return in a word what a field takes; see `Option`."""
+    kinds = {float: "number", int: "whole", bool: "flag", str: "text", type(None): "none"}
+    annotation = field.annotation
+    parts = (
+        typing.get_args(annotation)
+        if typing.get_origin(annotation) in (typing.Union, types.UnionType)
+        else (annotation,)
+    )
+    names = {kinds.get(part, "data") for part in parts} - {"none"}
+    return names.pop() if len(names) == 1 else "data"
+
+
+def sentence(group: type[Settings], error: ValidationError) -> str:
+    """Return in a sentence what is wrong with a group's first wrong value."""
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else ""
+    if first["type"] == "extra_forbidden":
+        names = list(group.model_fields)
+        return (
+            f"{group.__name__} has no field '{name}'.{suggest(name, names)} "
+            f"Its fields are {', '.join(names) or 'none'}."
+        )
+    if first["type"] == "missing":
+        return f"{group.__name__} needs {name}."
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
+    field = next(o for o in group.options() if o.field == name)
+    return wrong_value(field, first["input"])
+
+
+def wrong_value(field: Option, value: Any) -> str:
+    """Return in a sentence which values a field takes, and that this one is none."""
+    what = {
+        "number": "a number",
+        "whole": "a whole number",
+        "flag": "true or false",
+        "text": "a name",
+        "data": f"one of its values ({field.help.rstrip('.')})",
+    }[field.type]
+    unit = f" {field.unit}" if field.unit else ""
+    if field.choices:
+        what = f"one of {', '.join(field.choices)}"
+    elif field.low is not None and field.high is not None:
+        what += f" from {field.low} to {field.high}{unit}"
+    elif field.low is not None:
+        what += f" of at least {field.low}{unit}"
+    hint = suggest(value, field.choices) if isinstance(value, str) and field.choices else ""
+    return f"{field.path} must be {what}, not {value!r}.{hint}"

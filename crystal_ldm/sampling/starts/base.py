@@ -1,0 +1,118 @@
+"""What a start is."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.errors import RequestError
+from crystal_ldm.sampling.named import Named
+
+if TYPE_CHECKING:
+    from crystal_ldm.ldm_module import LDMModule
+    from crystal_ldm.sampling.plan import Draft
+    from crystal_ldm.sampling.settings import SamplingSettings
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Where some of a batch's crystals start; the others start from noise.
+
+    Attributes:
+        latents: (M, N, D), standardised.
+        rows: (M,) positions in the batch.
+        turns: (M,) how many attempts at a crystal start elsewhere, so that each is another even
+            without noise.
+    """
+
+    latents: Tensor
+    rows: Tensor
+    turns: Tensor
+
+
+NOWHERE = Latents(torch.zeros(0, 0, 0), *(torch.zeros(0, dtype=torch.long) for _ in range(2)))
+
+
+class Origin:
+    """A start that knows its model and request; this one is noise.
+
+    Attributes:
+        timesteps: those that are left for what starts elsewhere.
+        draws_elements: whether the composition model draws elements that are left open.
+        first_row: number of the request's first row (`Plan.first_row`).
+    """
+
+    draws_elements = True
+    first_row = 0
+
+    def __init__(self, timesteps: Sequence[int] = ()) -> None:
+        self.timesteps = list(timesteps)
+
+    def starts_elsewhere(self, draft: Draft) -> bool:
+        """Return whether a crystal starts elsewhere than from noise; such crystals share batches.
+
+        Of open elements nobody knows yet; they count as if they did.
+        """
+        return False
+
+    def latents(self, drafts: Sequence[Draft]) -> Latents:
+        """Return where the crystals of a batch start, whose elements are drawn by now."""
+        return NOWHERE
+
+
+class Start(Named):
+    """Where the denoising starts. A start of one's own is a subclass with `origin`."""
+
+    family = "starts"
+    uses_training_set: ClassVar[bool] = False
+    """Whether it depends on the crystals that the model was trained on."""
+    takes_crystals: ClassVar[bool] = False
+    """Whether the rows of a request are crystals with coordinates."""
+
+    def check(self, ldm: LDMModule) -> None:
+        """Raise `RequestError` if a model cannot start so."""
+
+    def request(self, crystals: CrystalBatch | None, ldm: LDMModule) -> CrystalBatch | None:
+        """Return what is asked for, given what `sample` was called with."""
+        return crystals
+
+    @abstractmethod
+    def origin(
+        self,
+        ldm: LDMModule,
+        crystals: CrystalBatch | None,
+        num_samples: int,
+        settings: SamplingSettings,
+    ) -> Origin:
+        """Return the start of one request.
+
+        Args:
+            ldm: the model.
+            crystals: what `sample` was called with.
+            num_samples: crystals for each of its rows.
+            settings: how to sample.
+
+        Raises:
+            RequestError: if the request cannot start so.
+        """
+
+
+def timesteps_after(ldm: LDMModule, steps: int, strength: float, kind: str) -> list[int]:
+    """Return the timesteps that are left when `strength` of the diffusion time is gone back.
+
+    Raises:
+        RequestError: if there are fewer than `steps`.
+    """
+    timesteps = ldm.diffusion.sampling_timesteps(steps, strength=strength)
+    if len(timesteps) < steps:
+        raise RequestError(
+            f"{kind}({strength:g}) of {ldm.diffusion.timesteps} timesteps leaves fewer than the "
+            f"{steps} that sampling_steps asks for; take a larger strength or fewer steps."
+        )
+    return timesteps

@@ -1,0 +1,118 @@
+"""From known crystals of similar formulas, their elements exchanged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from crystal_ldm.config.numbers import Number, Whole
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.elements import electronegativity_rank
+from crystal_ldm.errors import RequestError
+from crystal_ldm.sampling.schema import option
+from crystal_ldm.sampling.starts.base import NOWHERE, Latents, Origin, Start, timesteps_after
+
+if TYPE_CHECKING:
+    from crystal_ldm.ldm_module import LDMModule
+    from crystal_ldm.sampling.plan import Draft
+    from crystal_ldm.sampling.settings import SamplingSettings
+
+
+class Prototype(Start):
+    """From a training crystal of a similar formula with its elements exchanged, part of the way.
+
+    That compounds often have the structure of their chemical relatives is the oldest way of
+    predicting one (Hautier et al., Inorg. Chem. 50, 656 (2011)). The first of a row's crystals has
+    the nearest prototype, the next one the second, and one that is made again the one after its
+    own. A formula without a prototype starts from noise.
+    """
+
+    uses_training_set = True
+
+    strength: Number = option(
+        0.3,
+        "How far to go back to noise: near 0 the prototype itself, at 1 nothing of it is left",
+        low=0,
+        high=1,
+        level="basic",
+    )
+    share: Number = option(
+        1.0, "Share of a row's crystals that start so, evenly among those from noise", low=0, high=1
+    )
+    count: Whole | None = option(
+        8,
+        "How many prototypes take turns; none: as many as crystals",
+        low=1,
+        high=1000,
+    )
+
+    def check(self, ldm: LDMModule) -> None:
+        """Raise `RequestError` if the model has no compositions or no training crystals."""
+        if ldm.sampler_network.composition is None:
+            why = "this model was not trained on compositions, which prototypes are chosen by"
+        elif ldm.known.empty:
+            why = (
+                "this model has no training crystals with it (its file is older than that, or it "
+                "was not trained)"
+            )
+        else:
+            return
+        raise RequestError(f"Prototype cannot be had here: {why}. Start from Noise().")
+
+    def rank(self, number: int, attempt: int, count: int) -> int | None:
+        """Return which prototype a row's crystal starts from, 0: the nearest; None: from noise."""
+        shares = (round(n * self.share, 9) for n in (number, number + 1))
+        before, after = map(math.ceil, shares)
+        return (before + attempt) % count if before < after else None
+
+    def origin(
+        self,
+        ldm: LDMModule,
+        crystals: CrystalBatch | None,
+        num_samples: int,
+        settings: SamplingSettings,
+    ) -> Origin:
+        """See `Start.origin`."""
+        count = self.count or min(max(num_samples, 1), 1000)
+        timesteps = timesteps_after(ldm, settings.solver.steps, self.strength, "Prototype")
+        return _Prototypes(ldm, self, count, timesteps)
+
+
+class _Prototypes(Origin):
+    def __init__(
+        self, ldm: LDMModule, start: Prototype, count: int, timesteps: Sequence[int]
+    ) -> None:
+        super().__init__(timesteps)
+        self._ldm, self._start, self._count = ldm, start, count
+
+    def starts_elsewhere(self, draft: Draft) -> bool:
+        if self._start.rank(draft.number, 0, self._count) is None:
+            return False
+        # Asked for as when it is made: the search remembers its answers.
+        return bool((draft.known == 0).any()) or bool(self._nearest(draft))
+
+    def latents(self, drafts: Sequence[Draft]) -> Latents:
+        search = self._ldm.known.search
+        cells, rows, turns = [], [], []
+        for row, draft in enumerate(drafts):
+            rank = self._start.rank(draft.number, draft.attempt, self._count)
+            prototypes = [] if rank is None else self._nearest(draft)
+            if prototypes:
+                cells.append(search.cell(prototypes[(rank or 0) % len(prototypes)]))
+                rows.append(row)
+                turns.append(len(prototypes))
+        if not cells:
+            return NOWHERE
+        latents = self._ldm.training_latents(CrystalBatch.from_cells(cells))
+        for latent, row in zip(latents, rows, strict=True):
+            # The atoms of a prototype come by electronegativity, those of a request as it has them.
+            order = np.argsort(electronegativity_rank()[drafts[row].known], kind="stable")
+            latent[order] = latent[: len(order)].clone()
+        return Latents(latents, torch.tensor(rows), torch.tensor(turns))
+
+    def _nearest(self, draft: Draft) -> list:
+        return self._ldm.known.search.nearest(draft.known, self._count)

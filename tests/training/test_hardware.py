@@ -1,0 +1,29 @@
+"""A training says where it ran and in which precision."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from crystal_ldm.data import CrystalDataset
+from crystal_ldm.nn import device
+from crystal_ldm.training import fit
+from tests.training.test_fit import new_vae
+
+
+@pytest.mark.parametrize(("has_bfloat16", "used"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_a_training_names_the_precision_that_auto_stands_for(
+    dataset: CrystalDataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    has_bfloat16: bool,
+    used: str,
+) -> None:
+    monkeypatch.setattr(device, "_cpu_bfloat16_is_fast", lambda: has_bfloat16)
+    fit(new_vae(2), dataset, tmp_path, batch_size=8, accelerator="cpu")
+    assert f"training on cpu in precision {used}" in capsys.readouterr().out
+    written = json.loads((tmp_path / "hardware.json").read_text())
+    assert written == {"device": "cpu", "precision": used}
