@@ -14,6 +14,7 @@ from crystal_ldm.ldm_module.diffusion import SamplerStep, diffusion_loss
 from crystal_ldm.ldm_module.latent_model import LatentModel
 from crystal_ldm.ldm_module.latents import LatentBatch
 from crystal_ldm.nn.average import update_average
+from crystal_ldm.nn.default_dtype import float32_default
 from crystal_ldm.random import normal, torch_generator
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class LDMModule(LatentModel):
     # Sampling is the one hook upward: these methods hand the model to `crystal_ldm.sampling`, which
     # stands above `evaluate`, and are here since it is a model that one asks for crystals.
 
+    @float32_default()
     def sample(
         self,
         batch: CrystalBatch | None = None,
