@@ -1,0 +1,116 @@
+"""A crystal together with where it comes from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    from crystal_ldm.ldm_module import LDMModule
+    from crystal_ldm.sampling import SampleResult, TrajectoryFrame
+
+
+@dataclass
+class CrystalEntry:
+    """A crystal of the workbench.
+
+    Attributes:
+        structure: the crystal.
+        origin: "generated", "varied", "interpolated", "relaxed" or "loaded".
+        recipe: what makes it again with `row` and `number`; None where nothing does.
+        row, number: its place in the recipe's result.
+        facts: further columns of the table.
+    """
+
+    structure: Structure
+    origin: str = "generated"
+    recipe: dict[str, Any] | None = None
+    row: int = 0
+    number: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """What a gallery's row says of it besides what the structure itself tells."""
+        volume = round(float(self.structure.volume) / max(len(self.structure), 1), 4)
+        return {"origin": self.origin, "volume_per_atom": volume, **self.facts}
+
+
+def from_result(result: SampleResult, origin: str = "generated") -> list[CrystalEntry]:
+    """Return the crystals of a result, each with its recipe."""
+    entries = []
+    for i, structure in enumerate(result.to_structures()):
+        facts: dict[str, Any] = {"element_agreement": float(result.element_agreement[i])}
+        for name, values in result.crystals.conditions.items():
+            facts[f"target_{name}"] = _target(values[i])
+        if not all(bool(passed[i]) for passed in result.passed.values()):
+            failed = [name for name, passed in result.passed.items() if not passed[i]]
+            facts["failed"] = ", ".join(failed).replace("_", " ")
+        facts["seed"] = result.seed
+        place = (int(result.row[i]), int(result.number[i]))
+        entries.append(CrystalEntry(structure, origin, result.recipe, *place, facts))
+    return entries
+
+
+def from_run(run_dir: str | Path) -> list[CrystalEntry]:
+    """Return the crystals that a run of 04_sample has written so far; none where there are none.
+
+    Raises:
+        DataError: the run's recipe cannot be read.
+    """
+    from crystal_ldm.runs import read_crystals_of, read_run_recipe
+
+    entries: list[CrystalEntry] = []
+    recipe: dict[str, Any] | None = None
+    for line, structure in read_crystals_of(run_dir):
+        recipe = recipe or read_run_recipe(run_dir)
+        facts = {
+            key: _number(value)
+            for key, value in line.items()
+            if key.startswith("target_") or key in ("element_agreement", "seed")
+        }
+        place = (int(line["row"]), int(line["number"]))
+        entries.append(CrystalEntry(structure, "generated", recipe, *place, facts))
+    return entries
+
+
+def trajectory_of(ldm: LDMModule, entry: CrystalEntry) -> Sequence[TrajectoryFrame]:
+    """Return the denoising of a generated crystal: it is made again, and each step is kept.
+
+    Raises:
+        RequestError: it has no recipe.
+        CheckpointError: another model made it.
+    """
+    from crystal_ldm.errors import RequestError
+    from crystal_ldm.recipe import from_recipe
+
+    if entry.recipe is None:
+        raise RequestError(
+            f"A crystal that was {entry.origin} has no denoising to show; choose a generated one."
+        )
+    sampling = {**entry.recipe["sampling"], "trajectory": True}
+    one = {**entry.recipe, "sampling": sampling, "row": entry.row, "number": entry.number}
+    return from_recipe(json.dumps(one).encode(), ldm).trajectory or ()
+
+
+def _target(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        known = not any(v != v for v in value)
+        return " to ".join(f"{v:g}" for v in value) if known else None
+    if isinstance(value, float):
+        return None if value != value else round(value, 4)
+    return value
+
+
+def _number(text: str | None) -> Any:
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return text

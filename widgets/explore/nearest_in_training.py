@@ -1,0 +1,105 @@
+"""The nearest known crystal of a data set."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from typing import TYPE_CHECKING, Any
+
+from crystal_ldm.widgets.panels.gallery import Neighbour
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    from crystal_ldm.data import CrystalDataset
+    from crystal_ldm.evaluate.reference import Reference
+
+
+class NearestInTraining:
+    """Finds the nearest crystal of a data set's training part: `NearestInTraining("oqmd_icsd")`.
+
+    The data set is opened at the first call (a few seconds), later calls take a fraction of one.
+    """
+
+    def __init__(self, source: str | CrystalDataset) -> None:
+        self._source = source
+        self._lock = threading.Lock()
+        self._reference: Reference | None = None
+
+    @property
+    def cached(self) -> bool:
+        """Whether the data set is prepared, so that opening it takes seconds and no network."""
+        from crystal_ldm.data.cache import cache_path
+
+        if not isinstance(self._source, str):
+            return True
+        return any((cache_path() / "datasets").glob(f"{self._source}-*.safetensors"))
+
+    @property
+    def reference(self) -> Reference:
+        """The known crystals."""
+        from crystal_ldm.data import load_dataset
+        from crystal_ldm.evaluate.reference import Reference
+
+        with self._lock:
+            if self._reference is None:
+                data = self._source
+                data = load_dataset(data, progress=False) if isinstance(data, str) else data
+                self._reference = Reference(data.batch(data.indices("train")))
+            return self._reference
+
+    def find(self, text: str) -> Structure:
+        """Return the known crystal with the id `text`, or the first with that reduced formula.
+
+        Raises:
+            DataError: there is none, or `text` is neither.
+        """
+        from crystal_ldm.errors import DataError
+
+        known, wanted = self.reference.crystals, _reduced(text)
+        pairs = [(i, c) for i, c in zip(known.ids, known.crystals, strict=True) if c is not None]
+        by_id = (crystal for name, crystal in pairs if name == text)
+        by_formula = (crystal for _, crystal in pairs if crystal.formula == wanted)
+        for crystal in itertools.chain(by_id, by_formula):
+            return crystal.to_structure()
+        raise DataError(f"No known crystal has the id or formula '{text}'.")
+
+    def __call__(self, structure: Structure) -> Neighbour | None:
+        """Return the nearest known crystal, and how it resembles `structure`."""
+        from crystal_ldm.crystals.cell import Cell
+        from crystal_ldm.evaluate.description import comparison_form
+        from crystal_ldm.evaluate.report.thresholds import Thresholds
+        from crystal_ldm.evaluate.uniqueness import find_in_reference
+        from crystal_ldm.parallel.here import HereExecutor
+
+        reference = self.reference
+        form = comparison_form(Cell.from_structure(structure))
+        # One crystal: a worker process would take longer to start than the comparison takes.
+        here = HereExecutor()
+        (found,) = find_in_reference([form], reference.cells, Thresholds().same_crystal, here)
+        crystal = None if found.nearest is None else reference.crystals.crystals[found.nearest]
+        if crystal is None or found.nearest is None:
+            return None
+        name = reference.crystals.ids[found.nearest]
+        said = {
+            "same crystal": f"the same crystal, RMSE {found.rmse:.3f}",
+            "same formula": "another structure of this formula",
+        }.get(found.kind, f"closest composition: {crystal.formula}")
+        return Neighbour(crystal.to_structure(), f"Known {name}: {said}")
+
+
+def _reduced(formula: str) -> str:
+    from pymatgen.core import Composition
+
+    try:
+        return str(Composition(formula).reduced_formula)
+    except ValueError:  # an id
+        return formula
+
+
+def nearest_in_training(ldm: Any) -> NearestInTraining | None:
+    """Return a finder in the data set of a model; None where that is not a named one."""
+    from crystal_ldm.data import DATASETS
+
+    name = str(ldm.data_info.get("dataset", ""))
+    return NearestInTraining(name) if name in DATASETS else None
