@@ -16,7 +16,7 @@ from pymatgen.core import Structure
 from crystal_ldm.pretrained import load_model
 from crystal_ldm.recipe import from_recipe
 from crystal_ldm.training import read_metrics
-from crystal_ldm.workflow.declared import parameter_names
+from crystal_ldm.workflow.declared import permitted_parameters
 from crystal_ldm.workflow.notebooks import find_notebook
 
 PARAMETERS = {
@@ -50,15 +50,16 @@ def check_report(executed: Any, figures: int) -> None:
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters_come_first_and_are_documented_line_by_line(name: str) -> None:
     path = find_notebook(name)
-    assert set(PARAMETERS[name].split()) <= set(parameter_names(path))
+    assert set(PARAMETERS[name].split()) <= {one.name for one in permitted_parameters(path)}
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     assert len(notebook.cells) <= 15
     assert notebook.cells[0].cell_type == "markdown" and notebook.cells[0].source.startswith("# ")
     assert notebook.cells[1].metadata.tags == ["parameters"]
-    lines = notebook.cells[1].source.splitlines()
-    for line in (line for line in lines if line and not line.startswith("# ")):
-        assert re.match(r"\w+ = .+  # \w.+", line), line
+    for line in notebook.cells[1].source.splitlines():
+        if line and not line.startswith("#"):
+            assert re.match(r"\w+(: [\w |]+)? = .+  # \w.+", line), line
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
 
 
 def test_01_shows_data_and_names_what_was_rejected(
@@ -157,7 +158,7 @@ def test_04_and_05_make_crystals_and_judge_them(
     assert "6 of 6 crystals are there already" in same.text
     other = papermill("04_sample", "sample", *words, "-p", "cfg_scale", "1.0")
     assert other.code != 0 and other.sentence.startswith("RunError: ")
-    assert "cfg_scale was 2.0 and is now 1.0" in other.sentence
+    assert "guidance.scale was 2.0 and is now 1.0" in other.sentence
     assert (made.run_dir / "table.csv").read_bytes() == written
 
     judged = papermill(
@@ -174,9 +175,16 @@ def test_04_and_05_make_crystals_and_judge_them(
 def test_the_formula_inf_stays_a_formula_with_the_shipped_model(
     papermill: Callable[..., Any],
 ) -> None:
-    done = papermill("04_sample", "inf", "-r", "formula", "InF", "-p", "num_samples", "2")
+    done = papermill("04_sample", "inf", "-r", "formula", "InF", "-p", "num_samples", "2",
+                     "-p", "filters_min_distance_limit", "0.6")  # fmt: skip
     check_report(done, figures=3)
     assert [line["formula"] for line in table(done.run_dir)] == ["InF", "InF"]
+    assert from_recipe(done.run_dir / "recipe.json").recipe["sampling"]["filters"] == [
+        {"name": "min_distance", "limit": 0.6}
+    ]
+    number = papermill("04_sample", "number", "-p", "formula", "InF")
+    assert number.code != 0 and not number.run_dir.exists()
+    assert "formula arrived as inf and not as text: with papermill write -r" in number.sentence
 
 
 def test_what_a_user_gets_wrong_is_one_sentence(papermill: Callable[..., Any]) -> None:
