@@ -30,7 +30,5 @@ def update_average(average: AveragedModel, module: nn.Module, step: int) -> None
         average.update_parameters(module)  # a copy
         return
     multi_avg_fn: Any = average.multi_avg_fn
-    multi_avg_fn(
-        list(average.module.parameters()), list(module.parameters()), average.n_averaged
-    )
+    multi_avg_fn(list(average.module.parameters()), list(module.parameters()), average.n_averaged)
     average.n_averaged.add_(1)

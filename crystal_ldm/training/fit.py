@@ -169,9 +169,7 @@ def _validations(
     batches = [held_out[torch.as_tensor(rows)] for rows in _chunks(order, settings.batch_size)]
     # The loss of a few crystals tells no weights apart: then the last ones are used.
     chooses = None if by_match or len(val) < FEW_CRYSTALS else best
-    validations: list[Validation] = [
-        LossValidation(batches, settings.validate_every, log, chooses)
-    ]
+    validations: list[Validation] = [LossValidation(batches, settings.validate_every, log, chooses)]
     if by_match:
         rows = crystal_generator(0).permutation(len(val))[: settings.match_crystals]
         crystals = val[torch.as_tensor(np.sort(rows))]

@@ -17,6 +17,7 @@ from crystal_ldm.errors import ConfigError
 from crystal_ldm.training.callbacks import MetricsLog, save_atomically
 from crystal_ldm.training.processes import any_process
 
+
 class Validation(pl.Callback):
     """Every `every` steps, measure the model; keep the weights of the highest score in `best`.
 

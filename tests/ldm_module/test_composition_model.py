@@ -10,7 +10,11 @@ from crystal_ldm.config import instantiate
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import ConfigError, RequestError
 from crystal_ldm.ldm_module import LDMModule
-from crystal_ldm.ldm_module.composition_model import CompositionPrior, CompositionTraining, draw_compositions
+from crystal_ldm.ldm_module.composition_model import (
+    CompositionPrior,
+    CompositionTraining,
+    draw_compositions,
+)
 from crystal_ldm.ldm_module.composition_model.choices import Sequences, State, counts_by_place
 from crystal_ldm.ldm_module.composition_model.training import composition_loss
 from crystal_ldm.ldm_module.guidance import Pass

@@ -5,4 +5,4 @@ from crystal_ldm.ldm_module.composition_model.draw import draw_compositions, in_
 from crystal_ldm.ldm_module.composition_model.network import CompositionPrior
 from crystal_ldm.ldm_module.composition_model.training import CompositionTraining
 
-__all__ = ["CompositionPrior", "draw_compositions", "CompositionTraining", "in_double_precision"]
+__all__ = ["CompositionPrior", "CompositionTraining", "draw_compositions", "in_double_precision"]
