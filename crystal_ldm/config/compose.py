@@ -156,7 +156,7 @@ def _compose_with(
             parent: Any = rest
             for part in key.split(".")[:-1]:
                 parent = parent.get(part) if isinstance(parent, dict) else None
-            above = rest
+            above: Any = rest
             for part in key.split(".")[:-2]:
                 above = above.get(part, {}) if isinstance(above, dict) else {}
             # An argument of a class, or an item of an argument that is a mapping (conditions).
