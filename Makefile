@@ -1,4 +1,4 @@
-# make install | demo | lab | test | check | bench | clean
+# make install | demo | lab | test | check | strip | bench | clean
 #
 # Everything lives in .venv/ beside this file. Options for pip: make install PIP_ARGS="..."
 # Another Python: make install PYTHON=python3.12
@@ -14,22 +14,21 @@ else
 endif
 PY := $(BIN)/python
 STAMP := $(VENV)/.installed
+STRIP := "$(PY)" -m nbstripout --keep-id --extra-keys metadata.language_info
 
 # Two processes with a thread for each core waste nearly everything: say how many there are.
 OMP_NUM_THREADS ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 export OMP_NUM_THREADS
-# The kernel of this .venv, whatever other kernels the machine knows.
-export JUPYTER_PREFER_ENV_PATH := 1
-export JUPYTER_PATH := $(VENV)/share/jupyter
 
-.PHONY: help install demo lab test check bench clean
+.PHONY: help install demo lab test check strip bench clean
 
 help:
 	@echo "make install   everything into .venv/ (the other targets do this by themselves)"
 	@echo "make demo      crystals of SrTiO3 with a band gap of 2 eV, in runs/demo"
-	@echo "make lab       JupyterLab at notebooks/04_sample.ipynb"
+	@echo "make lab       JupyterLab at notebooks/04_sample.ipynb (its options: LAB_ARGS=...)"
 	@echo "make test      all tests"
 	@echo "make check     lint, format, types, layers, notebooks without outputs"
+	@echo "make strip     outputs out of the notebooks, before a commit"
 	@echo "make bench     speed: a table, runs/bench.json and runs/bench.html"
 
 install: $(STAMP)
@@ -52,17 +51,14 @@ $(STAMP): pyproject.toml constraints.txt
 	"$(PY)" -m pip install $(PIP_ARGS) -c constraints.txt -e ".[test]"
 	@touch "$(STAMP)"
 
-# papermill writes its working copy beside the run; the notebook puts the finished one, its HTML
-# report and the crystals into runs/demo. A second `make demo` continues the run it finds there.
+# A second `make demo` continues the run that it finds there.
 demo: $(STAMP)
-	@mkdir -p runs
-	"$(PY)" -m papermill notebooks/04_sample.ipynb runs/demo-papermill.ipynb -k python3 --log-level WARNING --no-progress-bar --log-output \
-	  -r formula SrTiO3 -p band_gap 2.0 -p cfg_scale 2.0 -p num_samples 8 -r run_dir runs/demo
-	"$(PY)" -m crystal_ldm.workflow report runs/demo-papermill.ipynb runs/demo --name 04_sample
-	"$(PY)" -m crystal_ldm.workflow show runs/demo
+	"$(PY)" -m crystal_ldm run 04_sample --formula SrTiO3 --band-gap 2.0 --num-samples 8 --run-dir runs/demo
+	"$(PY)" -m crystal_ldm show runs/demo
 
+# LAB_ARGS are JupyterLab's: make lab LAB_ARGS="--port 9999 --no-browser"
 lab: $(STAMP)
-	"$(PY)" -m jupyter lab --ServerApp.ip=localhost notebooks/04_sample.ipynb
+	"$(PY)" -m crystal_ldm lab "$(CURDIR)" $(LAB_ARGS)
 
 test: $(STAMP)
 	"$(PY)" -m pytest
@@ -75,7 +71,10 @@ check: $(STAMP)
 	cp -R crystal_ldm build/check/ && cp -R widgets notebooks build/check/crystal_ldm/
 	cd build/check && "$(PY)" -m mypy --config-file ../../pyproject.toml -p crystal_ldm
 	cd build/check && "$(PY)" -c "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports('../../pyproject.toml'))"
-	"$(PY)" -m crystal_ldm.workflow stripped notebooks
+	$(STRIP) --verify notebooks/*.ipynb
+
+strip: $(STAMP)
+	$(STRIP) notebooks/*.ipynb
 
 bench: $(STAMP)
 	"$(PY)" -m benchmarks --compile --growth

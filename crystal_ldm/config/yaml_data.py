@@ -59,8 +59,41 @@ _Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
 _Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
 
 
-def read_yaml(path: Path | str) -> Any:
+class WrittenInt(int):
+    """A whole number that knows how it was `written`: `007`."""
+
+    written: str
+
+
+class WrittenFloat(float):
+    """A number that knows how it was `written`: `1.50`."""
+
+    written: str
+
+
+class _WrittenLoader(_Loader):
+    """Numbers that are still there as text, for where text turns out to be meant."""
+
+
+def _construct_written(loader: _Loader, node: yaml.ScalarNode) -> Any:
+    kind, value = WrittenFloat, float(_construct_float(loader, node))
+    if node.tag.endswith(":int"):
+        kind, value = WrittenInt, int(node.value)  # type: ignore[assignment]
+    number = kind(value)
+    number.written = node.value
+    return number
+
+
+for _tag in ("int", "float"):
+    _WrittenLoader.add_constructor(f"tag:yaml.org,2002:{_tag}", _construct_written)
+
+
+def read_yaml(path: Path | str, written: bool = False) -> Any:
     """Return the content of a YAML file as plain data.
+
+    Args:
+        path: the file.
+        written: whether numbers keep how they were written.
 
     Raises:
         ConfigError: it cannot be read, is too large, is not YAML, has a key twice, an alias, or a
@@ -73,13 +106,13 @@ def read_yaml(path: Path | str) -> Any:
         raise ConfigError(f"'{path}' cannot be read ({error}).") from error
     if len(data) > MAX_BYTES:
         raise ConfigError(f"'{path}' is larger than {MAX_BYTES // 2**20} MiB.")
-    return parse_yaml(data, f"'{path}'")
+    return parse_yaml(data, f"'{path}'", written)
 
 
-def parse_yaml(data: bytes | str, name: str = "the text") -> Any:
+def parse_yaml(data: bytes | str, name: str = "the text", written: bool = False) -> Any:
     """Return YAML text as plain data; see `read_yaml`."""
     try:
-        value = _Loader(data).get_single_data()
+        value = (_WrittenLoader if written else _Loader)(data).get_single_data()
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{name} is not YAML that can be read: {reason[:300]}.") from error

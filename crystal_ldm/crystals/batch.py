@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crystal_ldm.crystals.canonical import canonical_arrays, check_structure
+from crystal_ldm.crystals.canonical import canonical_arrays
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.crystals.formula import ElementRules
 from crystal_ldm.crystals.padding import Values, join, pad, reduced_formula, take, to_device
@@ -134,29 +134,35 @@ class CrystalBatch:
     @classmethod
     def from_structures(
         cls,
-        structures: Iterable[Structure],
+        structures: Iterable[Any],
         conditions: Mapping[str, Any] | None = None,
         ids: Sequence[str] | None = None,
         canonical: bool = True,
     ) -> CrystalBatch:
-        """Make a batch of pymatgen structures, in canonical form (see `crystals.canonical`).
+        """Make a batch of crystals, in canonical form (see `crystals.canonical`).
 
         With `canonical=False` cells and atom order stay as they are.
 
+        Args:
+            structures: pymatgen Structures, ASE Atoms, dictionaries (`Structure.as_dict()`), or
+                paths of files that hold one crystal each.
+            conditions: labels by name, a value a crystal or one for all.
+            ids: their names.
+            canonical: whether to bring them to canonical form.
+
         Raises:
-            DataError: naming the first structure that is disordered, empty, flat or not finite.
+            DataError: if it is no list of crystals, or naming the first that is disordered, empty,
+                flat, not periodic or not finite.
         """
+        from crystal_ldm.crystals.readers.objects import cell_of, cells_of
+
         cells = []
-        for i, structure in enumerate(structures):
+        for i, structure in enumerate(cells_of(structures)):
             try:
-                check_structure(structure)
+                cell = cell_of(structure).checked()
             except DataError as error:
                 raise DataError(f"Structure {ids[i] if ids else i}: {error}") from None
-            arrays = (
-                np.asarray(structure.lattice.matrix),
-                np.asarray(structure.frac_coords) % 1.0,
-                np.array([site.specie.Z for site in structure]),
-            )
+            arrays = (cell.lattice, cell.frac_coords, cell.numbers)
             cells.append(canonical_arrays(*arrays) if canonical else arrays)
         return cls.from_cells(cells, conditions, ids)
 

@@ -1,24 +1,63 @@
-"""Shortest interatomic distances of a whole batch."""
+"""Shortest interatomic distances: of one crystal exactly, of a batch on its device."""
 
 from __future__ import annotations
 
 from itertools import product
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from crystal_ldm.crystals.batch import CrystalBatch
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.errors import DataError
 
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    from crystal_ldm.crystals.batch import CrystalBatch
+
 _IMAGES = torch.tensor(list(product((-1.0, 0.0, 1.0), repeat=3)))
+_EXACT_IMAGES = _IMAGES.double().numpy()
+_OTHER_IMAGES = _EXACT_IMAGES[np.any(_EXACT_IMAGES != 0, axis=1)]
 _CHUNK = 256
+
+
+def shortest_distance(crystal: Cell) -> float:
+    """Return the shortest distance between two atoms in Å, periodic images included.
+
+    In a Minkowski-reduced cell the images -1, 0, 1 hold the nearest one of every atom (Nguyen &
+    Stehlé 2009; the reduction is ASE's), so that the result is exact for any cell.
+
+    Raises:
+        ValueError: if the cell has no volume.
+    """
+    from ase.geometry import minkowski_reduce
+
+    if crystal.volume < 1e-9:
+        raise ValueError("the cell has no volume")
+    cell, transformation = minkowski_reduce(crystal.lattice)
+    frac = crystal.frac_coords @ np.linalg.inv(transformation)
+    shortest = float(np.linalg.norm(_OTHER_IMAGES @ cell, axis=1).min())
+    first, second = np.triu_indices(len(frac), k=1)
+    if len(first):
+        difference = frac[first] - frac[second]
+        difference -= np.round(difference)
+        vectors = (difference[:, None, :] + _EXACT_IMAGES[None]) @ cell
+        shortest = min(shortest, float(np.sqrt((vectors**2).sum(axis=-1).min())))
+    return shortest
+
+
+def min_distance(structure: Structure) -> float:
+    """Return `shortest_distance` of a pymatgen structure, Å."""
+    return shortest_distance(Cell.from_structure(structure))
 
 
 def shortest_distances(crystals: CrystalBatch) -> Tensor:
     """Return (B,) the shortest distance between two atoms in Å, an atom's own images included.
 
     Images in the neighbouring cells are looked at: exact for reduced cells, as the decoder makes
-    them; `crystal_ldm.evaluate` judges any cell.
+    them; `shortest_distance` takes any cell.
 
     Raises:
         DataError: if they are requests, without positions.

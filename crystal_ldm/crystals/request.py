@@ -125,13 +125,17 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_pair(value: Any) -> bool:
-    return isinstance(value, list | tuple) and len(value) == 2 and all(_is_number(v) for v in value)
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return False
+    return all(_is_number(v) for v in value) or list(value) == [None, None]
 
 
 def _range(name: str, value: Any) -> tuple[float, float]:
     if value is None:
         return math.nan, math.nan
     low, high = (value, value) if _is_number(value) else value
+    if low is None:
+        return math.nan, math.nan
     if low > high:
         raise RequestError(f"The range of '{name}' is (low, high); {low} is above {high}.")
     return float(low), float(high)

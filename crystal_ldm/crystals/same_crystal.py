@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from crystal_ldm.crystals.packed import PackedCrystal
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.errors import EvaluationError
 
 if TYPE_CHECKING:
@@ -64,13 +64,13 @@ def structure_matcher(tolerances: Tolerances) -> StructureMatcher:
 
 
 @lru_cache(maxsize=2048)
-def reduced_cell(crystal: PackedCrystal) -> PackedCrystal:
+def reduced_cell(crystal: Cell) -> Cell:
     """Return the primitive Niggli cell exactly as StructureMatcher makes it."""
     reduced = crystal.to_structure().get_reduced_structure(reduction_algo="niggli")
-    return PackedCrystal.from_structure(reduced.get_primitive_structure())
+    return Cell.from_structure(reduced.get_primitive_structure())
 
 
-def rms_distance(pair: tuple[PackedCrystal, PackedCrystal], tolerances: Tolerances) -> float | None:
+def rms_distance(pair: tuple[Cell, Cell], tolerances: Tolerances) -> float | None:
     """Return `StructureMatcher.get_rms_dist(a, b)[0]`; None where the two do not match.
 
     It is the root mean square displacement divided by (volume / atom)^(1/3).
@@ -80,7 +80,7 @@ def rms_distance(pair: tuple[PackedCrystal, PackedCrystal], tolerances: Toleranc
     return None if found is None else float(found[0])
 
 
-def same_crystal(pair: tuple[PackedCrystal, PackedCrystal], tolerances: Tolerances) -> bool:
+def same_crystal(pair: tuple[Cell, Cell], tolerances: Tolerances) -> bool:
     """Return `StructureMatcher.fit(a, b)` for two cells that are already reduced."""
     first, second = pair
     return bool(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from crystal_ldm.crystals.packed import PackedCrystal
+from crystal_ldm.crystals.cell import Cell
 
 
-def space_group(crystal: PackedCrystal, symprec: float, angle_tolerance: float = 5.0) -> int | None:
+def space_group(crystal: Cell, symprec: float, angle_tolerance: float = 5.0) -> int | None:
     """Return the number of the space group (1 to 230), or None if spglib finds none.
 
     Args:
@@ -20,7 +20,7 @@ def space_group(crystal: PackedCrystal, symprec: float, angle_tolerance: float =
     """
     import spglib
 
-    cell: Any = (crystal.lattice, crystal.frac_coords, crystal.atomic_numbers)
+    cell: Any = (crystal.lattice, crystal.frac_coords, crystal.numbers)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

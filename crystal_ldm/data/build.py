@@ -11,13 +11,15 @@ import torch
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.csv_files import make_ids_unique
-from crystal_ldm.crystals.readers.entries import Cell, Entry, LabelValue, Source
+from crystal_ldm.crystals.readers.entries import Entry, LabelValue, Source, summarised
 from crystal_ldm.crystals.readers.report import Rejection, Report
 from crystal_ldm.data.cleaning import Filters, Prepared, find_duplicates, prepare_entries
 from crystal_ldm.data.splits import formula_key, split_by_formula, split_officially
 from crystal_ldm.data.storage import LABEL_PREFIX, StoredDataset
 from crystal_ldm.errors import DataError
+from crystal_ldm.parallel import AnyWorkers
 
 Kept = list[tuple[Entry, Prepared]]
 
@@ -43,7 +45,7 @@ def build_dataset(
     source: Source,
     about: About,
     filters: Filters,
-    workers: int | None = None,
+    workers: AnyWorkers = None,
     progress: bool = True,
 ) -> StoredDataset:
     """Clean the entries of `source` and return them ready to be written.
@@ -51,10 +53,9 @@ def build_dataset(
     Raises:
         DataError: if no entry can be used.
     """
-    found = len(source.entries) + len(source.rejected)
+    found = len(source.entries)
     make_ids_unique(source)
     kept, rejected = prepare_entries(source.entries, filters, workers, progress)
-    rejected = [*source.rejected, *rejected]
     formulas = _formulas([prepared.cell for _, prepared in kept])
     if filters.unique:
         kept, formulas, duplicates = _unique(kept, formulas, workers, progress)
@@ -84,7 +85,8 @@ def build_dataset(
         "split": how,
         "max_atoms": filters.max_atoms,
     }
-    report = Report(found, len(kept), rejected, source.notes)
+    changed = [note for entry, prepared in kept for note in (*entry.notes, *prepared.notes)]
+    report = Report(found, len(kept), rejected, [*source.notes, *summarised(changed)])
     return StoredDataset(about.name, info, tensors, ids, distinct, categories, report)
 
 
@@ -93,7 +95,7 @@ def _formulas(cells: Sequence[Cell]) -> list[str]:
 
 
 def _unique(
-    kept: Kept, formulas: list[str], workers: int | None, progress: bool
+    kept: Kept, formulas: list[str], workers: AnyWorkers, progress: bool
 ) -> tuple[Kept, list[str], list[Rejection]]:
     cells = [prepared.cell for _, prepared in kept]
     energies = [entry.energy for entry, _ in kept]

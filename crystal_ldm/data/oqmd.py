@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from crystal_ldm.crystals.readers.entries import Cell, Entry, LabelValue, Source
+from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.readers.entries import Entry, LabelValue, Source
 from crystal_ldm.data.cache import atomic_file, cache_path, entry_lock, make_folder
 from crystal_ldm.data.cleaning import Filters
 from crystal_ldm.errors import DataError

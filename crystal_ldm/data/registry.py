@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.crystals.readers import Source, open_source, open_structures
+from crystal_ldm.crystals.readers.content import existing, shortened
 from crystal_ldm.crystals.readers.tables import Labels
 from crystal_ldm.data.build import About, build_dataset
 from crystal_ldm.data.cache import cache_path, entry_lock
@@ -25,11 +26,12 @@ from crystal_ldm.data.oqmd import (
 )
 from crystal_ldm.data.storage import FORMAT, write_dataset
 from crystal_ldm.errors import DataError, suggest
+from crystal_ldm.parallel import AnyWorkers
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-PREPARATION = 1
+PREPARATION = 2
 """Raised when preparation changes, so that older cache files are built again."""
 
 
@@ -112,7 +114,7 @@ def load_dataset(
     cache_dir: str | Path | None = None,
     rebuild: bool = False,
     progress: bool = True,
-    workers: int | None = None,
+    workers: AnyWorkers = None,
     labels: Sequence[str] | Mapping[str, str] | None = None,
 ) -> CrystalDataset:
     """Return a data set; the first call prepares it and keeps the result in the cache.
@@ -127,7 +129,7 @@ def load_dataset(
         cache_dir: folder for this call instead of `cache_path()`.
         rebuild: prepare again even if the cache has it.
         progress: whether to print a progress bar and the summary.
-        workers: processes for the preparation; None: one for each core.
+        workers: processes for the preparation (see `open_executor`); None: one for each core.
         labels: columns to use as labels, as a list or a dict column -> label; None: all.
 
     Raises:
@@ -155,7 +157,10 @@ def load_dataset(
 
 
 def _open(path: Path, tell: bool = False) -> CrystalDataset | None:
-    if not path.exists():
+    try:
+        if not path.exists():
+            return None
+    except OSError:  # a name without end: writing says so
         return None
     try:
         return CrystalDataset.open(path)
@@ -175,12 +180,11 @@ def _plan(
 ) -> _Plan:
     sound = Filters(max_atoms=max_atoms)
     if not isinstance(source, (str, Path)):
-        try:
-            opened = open_structures(source, labels)
-        except TypeError:
+        if not isinstance(source, Iterable):
             raise DataError(
                 f"A data set is a name, a path or a list of structures, not {source!r}."
-            ) from None
+            )
+        opened = open_structures(source, labels)
         return _Plan(About(opened.name), sound, opened.fingerprint, opened.read)
     if source == "oqmd_icsd":
         return _Plan(
@@ -195,12 +199,16 @@ def _plan(
         opened = open_source(folder, labels, known.labels, known.split_files_only)
         return _Plan(known.about, sound, opened.fingerprint, opened.read)
     path = Path(source) if data_dir is None else Path(data_dir) / source
-    if not path.expanduser().exists():
+    try:
+        path = existing(path)
+    except DataError as error:
+        if not str(error).startswith("There is no"):
+            raise
         raise DataError(
-            f"There is no data set and no file or folder '{source}'."
+            f"There is no data set and no file or folder '{shortened(source)}'."
             f"{suggest(str(source), DATASETS)} Known names: {', '.join(DATASETS)}; else give the "
             "path of your data."
-        )
+        ) from None
     opened = open_source(path, labels)
     return _Plan(About(opened.name), sound, opened.fingerprint, opened.read)
 
@@ -211,7 +219,7 @@ def _named_folder(name: str, data_dir: str | Path | None) -> Path:
             f"{name} is read from a folder: give data_dir, the folder with its csv or csv.gz files "
             "(train, val, test)."
         )
-    folder = Path(data_dir).expanduser()
+    folder = existing(data_dir)
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}; data_dir must hold the csv files of {name}.")
     # The folder that holds one folder for each data set will do as well.

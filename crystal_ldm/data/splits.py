@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from crystal_ldm.crystals.cell import formula_key as crystal_formula_key
 from crystal_ldm.crystals.readers.entries import PARTS
 
 VAL_SHARE = 0.05
@@ -15,9 +16,8 @@ TEST_SHARE = 0.05
 
 def formula_key(numbers: np.ndarray) -> str:
     """Return the reduced composition as text, e.g. `8:3 22:1 38:1` for SrTiO3 (Z:count)."""
-    elements, counts = np.unique(np.asarray(numbers), return_counts=True)
-    counts = counts // np.gcd.reduce(counts)
-    return " ".join(f"{z}:{n}" for z, n in zip(elements, counts, strict=True))
+    key = crystal_formula_key(np.asarray(numbers, dtype=np.uint8).tobytes())
+    return " ".join(f"{z}:{n}" for z, n in key)
 
 
 def hash_fraction(key: str) -> float:

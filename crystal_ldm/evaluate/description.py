@@ -10,11 +10,11 @@ from functools import lru_cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_ldm.crystals.packed import PackedCrystal
+from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.distances import shortest_distance
 from crystal_ldm.crystals.same_crystal import reduced_cell
 from crystal_ldm.crystals.space_groups import space_group
 from crystal_ldm.errors import describe_error
-from crystal_ldm.evaluate.validity import shortest_distance
 from crystal_ldm.parallel.executor import Executor, Progress
 
 _PACKING_NEIGHBOURS = 16
@@ -41,7 +41,7 @@ class Description:
     min_distance: float = math.nan
     coordination: float = math.nan
     space_groups: tuple[int | None, ...] = ()
-    reduced: PackedCrystal | None = None
+    reduced: Cell | None = None
     packing: NDArray[np.float64] | None = None
     errors: dict[str, str] = field(default_factory=dict)
 
@@ -63,7 +63,7 @@ class Wanted:
     comparison: bool = False
 
 
-def describe_crystal(crystal: PackedCrystal, wanted: Wanted) -> Description:
+def describe_crystal(crystal: Cell, wanted: Wanted) -> Description:
     """Return the numbers of one crystal; each may fail without the others."""
     result = Description()
     result.volume_per_atom = crystal.volume / len(crystal.numbers)
@@ -73,8 +73,8 @@ def describe_crystal(crystal: PackedCrystal, wanted: Wanted) -> Description:
         result.min_distance = shortest_distance(crystal)
     except Exception as error:
         result.errors["min_distance"] = describe_error(error)
-    sound = result.volume_per_atom >= _CROWDED_A3
-    if sound:
+    roomy = result.volume_per_atom >= _CROWDED_A3
+    if roomy:
         try:
             result.coordination = mean_coordination(crystal, wanted.bond_factor)
         except Exception as error:
@@ -90,7 +90,7 @@ def describe_crystal(crystal: PackedCrystal, wanted: Wanted) -> Description:
     return result
 
 
-def comparison_form(crystal: PackedCrystal) -> tuple[PackedCrystal, NDArray[np.float64] | None]:
+def comparison_form(crystal: Cell) -> tuple[Cell, NDArray[np.float64] | None]:
     """Return the reduced cell and, unless atoms are too crowded for it, the packing."""
     reduced = reduced_cell(crystal)
     if crystal.volume / len(crystal.numbers) < _CROWDED_A3:
@@ -98,29 +98,29 @@ def comparison_form(crystal: PackedCrystal) -> tuple[PackedCrystal, NDArray[np.f
     return reduced, packing(reduced)
 
 
-def density(crystal: PackedCrystal) -> float:
+def density(crystal: Cell) -> float:
     """Return the density in g/cm³."""
     from ase.data import atomic_masses
 
     grams_per_dalton, cm3_per_a3 = 1.66053906660e-24, 1e-24
-    mass = float(atomic_masses[crystal.atomic_numbers].sum())
+    mass = float(atomic_masses[crystal.numbers].sum())
     return mass * grams_per_dalton / (crystal.volume * cm3_per_a3)
 
 
-def mean_coordination(crystal: PackedCrystal, bond_factor: float) -> float:
+def mean_coordination(crystal: Cell, bond_factor: float) -> float:
     """Return the mean number of neighbours of an atom.
 
     Two atoms are neighbours within `bond_factor` times the sum of their covalent radii (Cordero et
     al. 2008, as in ASE): the same rule for metals and salts, and quick.
     """
-    radii = _radii()[crystal.atomic_numbers]
+    radii = _radii()[crystal.numbers]
     cutoff = 2 * bond_factor * float(radii.max())
     centres, others, _, distances = crystal.to_structure().get_neighbor_list(cutoff)
     near = distances <= bond_factor * (radii[centres] + radii[others])
     return float(near.sum()) / len(radii)
 
 
-def packing(crystal: PackedCrystal) -> NDArray[np.float64]:
+def packing(crystal: Cell) -> NDArray[np.float64]:
     """Return the mean distances of an atom's 1st to 16th neighbour, in (volume / atom)^(1/3)."""
     scale = (crystal.volume / len(crystal.numbers)) ** (1 / 3)
     radius = 2.2 * scale
@@ -141,7 +141,7 @@ def _radii() -> NDArray[np.float64]:
 
 
 def describe_all(
-    crystals: Sequence[PackedCrystal | None],
+    crystals: Sequence[Cell | None],
     wanted: Wanted,
     executor: Executor,
     progress: Progress | None = None,

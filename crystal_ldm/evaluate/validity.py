@@ -12,48 +12,17 @@ stated beside every generated one.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
-import numpy as np
-
-from crystal_ldm.crystals.packed import FormulaKey, PackedCrystal
+from crystal_ldm.crystals.cell import FormulaKey
 from crystal_ldm.parallel.executor import Executor
-
-_IMAGES = np.array(list(itertools.product((-1, 0, 1), repeat=3)), dtype=np.float64)
-_OTHER_IMAGES = _IMAGES[np.any(_IMAGES != 0, axis=1)]
-
-
-def shortest_distance(crystal: PackedCrystal) -> float:
-    """Return the shortest distance between two atoms in Å, periodic images included.
-
-    In a Minkowski-reduced cell the images -1, 0, 1 hold the nearest one of every atom (Nguyen &
-    Stehlé 2009; the reduction is ASE's), so that the result is exact for any cell.
-
-    Raises:
-        ValueError: if the cell has no volume.
-    """
-    from ase.geometry import minkowski_reduce
-
-    if crystal.volume < 1e-9:
-        raise ValueError("the cell has no volume")
-    cell, transformation = minkowski_reduce(crystal.lattice)
-    frac = crystal.frac_coords @ np.linalg.inv(transformation)
-    shortest = float(np.linalg.norm(_OTHER_IMAGES @ cell, axis=1).min())
-    first, second = np.triu_indices(len(frac), k=1)
-    if len(first):
-        difference = frac[first] - frac[second]
-        difference -= np.round(difference)
-        vectors = (difference[:, None, :] + _IMAGES[None]) @ cell
-        shortest = min(shortest, float(np.sqrt((vectors**2).sum(axis=-1).min())))
-    return shortest
 
 
 @dataclass(frozen=True)
 class CompositionRules:
-    """How compositions are judged.
+    """When a composition is valid.
 
     Attributes:
         oxidation_states: SMACT's list of oxidation states; "smact14" is the one behind the numbers
@@ -105,7 +74,7 @@ def composition_validity(key: FormulaKey, rules: CompositionRules) -> tuple[bool
 def compositions_validity(
     keys: Iterable[FormulaKey], rules: CompositionRules, executor: Executor
 ) -> dict[FormulaKey, tuple[bool, str]]:
-    """Judge each composition once; one that takes too long is not valid, with the reason."""
+    """Check each composition once; one that takes too long is not valid, with the reason."""
     distinct = list(dict.fromkeys(keys))
     function = partial(composition_validity, rules=rules)
     return {

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ _ADVICE = {
     errno.ENOENT: "The directory is gone: was it moved or removed?",
     errno.EEXIST: "There is a file of that name: name another directory with run_dir.",
     errno.ENOTDIR: "A part of that path is a file: name another directory with run_dir.",
+    errno.ELOOP: "It is a symbolic link, and a run writes through none: remove it.",
     errno.ENAMETOOLONG: "The path is too long: name a shorter one.",
 }
 
@@ -38,6 +40,36 @@ def write_error(path: Path | str, error: OSError) -> RunError:
     advice = _ADVICE.get(error.errno or 0, "Name another directory with run_dir.")
     reason = error.strerror or type(error).__name__
     return RunError(f"'{path}' could not be written ({reason}). {advice}")
+
+
+def open_file(path: Path | str, flags: int) -> int:
+    """Open a file as `os.open` does, but never through a symbolic link; return the descriptor.
+
+    Raises:
+        RunError: it is a link, or the file system refused.
+    """
+    try:
+        if not hasattr(os, "O_NOFOLLOW") and os.path.islink(path):  # Windows
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def append_text(path: Path | str, text: str) -> None:
+    """Append text to a file (not through a link) and make it last through a power cut.
+
+    Raises:
+        RunError: it is a link, or the file system refused; then a part of it may be there.
+    """
+    descriptor = open_file(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+    except OSError as error:
+        raise write_error(path, error) from error
 
 
 def make_folder(path: Path | str) -> Path:
@@ -55,7 +87,7 @@ def make_folder(path: Path | str) -> Path:
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path | str, sole_writer: bool = False) -> Iterator[Path]:
+def atomic_path(path: Path | str, sole_writer: bool = False, flush: bool = True) -> Iterator[Path]:
     """Give a temporary file name in the directory of `path`; on success it becomes `path`.
 
     The temporary file is flushed to the disk before it takes the place of `path`, so that a
@@ -68,6 +100,7 @@ def atomic_path(path: Path | str, sole_writer: bool = False) -> Iterator[Path]:
         path: the file to write.
         sole_writer: nobody else writes this file now (the directory is locked): what a killed
             process left of a large file is then overwritten instead of kept beside the next.
+        flush: False: the caller flushes several files together (`flush_files`).
 
     Raises:
         RunError: the file system refused (disk full, no permission, ...).
@@ -78,10 +111,14 @@ def atomic_path(path: Path | str, sole_writer: bool = False) -> Iterator[Path]:
     temporary = path.with_name(f".{name}{_TEMPORARY}")
     try:
         try:
+            if temporary.is_symlink():  # of a name that others can know
+                temporary.unlink()
             yield temporary
-            _flush(temporary)
+            if flush:
+                _flush(temporary)
             os.replace(temporary, path)
-            _flush_directory(path.parent)
+            if flush:
+                _flush_directory(path.parent)
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink()
@@ -91,14 +128,19 @@ def atomic_path(path: Path | str, sole_writer: bool = False) -> Iterator[Path]:
         raise write_error(path, error) from error
 
 
-def atomic_write(path: Path | str, content: bytes | str) -> None:
+def atomic_write(path: Path | str, content: bytes | str, flush: bool = True) -> None:
     """Write `content` (text as UTF-8, line ends kept) to `path`, whole or not at all.
+
+    Args:
+        path: the file to write.
+        content: what it will hold.
+        flush: see `atomic_path`.
 
     Raises:
         RunError: the file system refused (disk full, no permission, ...).
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
-    with atomic_path(path) as temporary:
+    with atomic_path(path, flush=flush) as temporary:
         temporary.write_bytes(data)
 
 
@@ -113,6 +155,42 @@ def atomic_write_json(path: Path | str, value: Any) -> None:
     except (TypeError, ValueError) as error:
         raise RunError(f"'{path}' was not written: its content is not JSON ({error}).") from error
     atomic_write(path, text + "\n")
+
+
+def flush_files(files: Iterable[Path]) -> None:
+    """Make files that were written without a flush last through a power cut, with their names.
+
+    Linux does it for a whole file system at once, in the time of one file.
+
+    Raises:
+        RunError: the file system refused.
+    """
+    files = list(files)
+    folders = {file.parent for file in files}
+    try:
+        if _sync_file_systems(folders):
+            return
+        for file in files:
+            _flush(file)
+    except OSError as error:
+        raise write_error(error.filename or files[0], error) from error
+    for folder in folders:
+        _flush_directory(folder)
+
+
+def _sync_file_systems(folders: Iterable[Path]) -> bool:
+    """Flush all that is written to the file systems of some folders, where the system can."""
+    syncfs = getattr(ctypes.CDLL(None), "syncfs", None) if os.name == "posix" else None
+    if syncfs is None:
+        return False
+    for folder in folders:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            if syncfs(descriptor) != 0:
+                return False
+        finally:
+            os.close(descriptor)
+    return True
 
 
 def _flush(path: Path) -> None:

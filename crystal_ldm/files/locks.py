@@ -1,4 +1,8 @@
-"""A lock on a directory that dies with the process that holds it."""
+"""A lock on a directory that dies with the process that holds it.
+
+filelock locks files in the same way, but cannot say who holds one, keeps the file, and has no
+answer for file systems whose `flock` fails with other errors than ENOSYS (Lustre, some NFS).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from typing import Any
 import psutil
 
 from crystal_ldm.errors import RunError
-from crystal_ldm.files.atomic import write_error
+from crystal_ldm.files.atomic import open_file, write_error
 
 LOCK_NAME = ".run.lock"
 
@@ -94,9 +98,12 @@ class DirectoryLock:
 def _take(path: Path) -> int | dict[str, Any]:
     """Return the descriptor of the locked file, or what is known about its holder."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise write_error(path.parent, error) from error
+        # A named pipe in its place must not hold us up.
+        descriptor = open_file(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0))
+    except RunError as error:
+        if path.is_symlink() or not isinstance(error.__cause__, OSError):
+            raise
+        raise write_error(path.parent, error.__cause__) from error.__cause__
     try:
         locked = _system_lock(descriptor)
         if locked is None:
@@ -153,7 +160,7 @@ def claimed_by_living(holder: dict[str, Any]) -> bool:
 
 def _is_same_file(descriptor: int, path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
     except FileNotFoundError:
         return False
 

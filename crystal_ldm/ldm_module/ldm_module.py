@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -80,7 +80,7 @@ class LDMModule(LatentModel):
         num_samples: int = 1,
         *,
         callback: Callable[[SamplerStep], None] | None = None,
-        wanted: Callable[[int, int], bool] | None = None,
+        wanted: Callable[[int, int], bool] | Iterable[tuple[int, int]] | None = None,
         **settings: Any,
     ) -> SampleResult:
         """Generate `num_samples` crystals for each row of `batch`.
@@ -116,7 +116,7 @@ class LDMModule(LatentModel):
         num_samples: int = 1,
         *,
         callback: Callable[[SamplerStep], None] | None = None,
-        wanted: Callable[[int, int], bool] | None = None,
+        wanted: Callable[[int, int], bool] | Iterable[tuple[int, int]] | None = None,
         **settings: Any,
     ) -> Iterator[SampleResult]:
         """Yield each finished batch of the crystals that `sample` returns; arguments as there."""

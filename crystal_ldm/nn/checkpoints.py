@@ -14,6 +14,13 @@ from torch import Tensor, nn
 
 from crystal_ldm.errors import CheckpointError, CrystalLDMError
 from crystal_ldm.nn.device import resolve_device
+from crystal_ldm.nn.model_files import (
+    build_within,
+    check_metadata,
+    check_size,
+    check_weights,
+    parse_metadata,
+)
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -41,23 +48,20 @@ class Checkpoint:
             path: the file, or a run directory of notebook 02_vae or 03_ldm.
 
         Raises:
-            CheckpointError: if the file is missing, cut short, holds more than data, or was not
-                written by this project.
+            CheckpointError: if the file is missing, cut short, holds more than data, was not
+                written by this project, has weights that are not finite, or is larger than any
+                model.
         """
         path = Path(path).expanduser()
         path = path / "model.safetensors" if path.is_dir() else path
         if not path.is_file():
             raise CheckpointError(f"There is no checkpoint {path}; check `ldm_ckpt` or `vae_ckpt`.")
+        check_size(path)
         metadata, state = (
             _read_safetensors(path) if path.suffix == ".safetensors" else _read_ckpt(path)
         )
-        known = isinstance(metadata, dict) and {"kind", "config"} <= set(metadata)
-        if not known or not all(
-            isinstance(metadata.get(name, {}), dict) for name in ("config", "data_info")
-        ):
-            raise CheckpointError(
-                f"{path} is not a model of this project: it has no configuration."
-            )
+        check_metadata(metadata, path)
+        check_weights(state, path)
         return cls(path, metadata, state)
 
 
@@ -68,9 +72,9 @@ def _read_safetensors(path: Path) -> tuple[Any, dict[str, Tensor]]:
         with safe_open(path, framework="pt") as file:
             header = (file.metadata() or {}).get("crystal_ldm", "null")
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return json.loads(header), state
-    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+    except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); it may be cut short.") from None
+    return parse_metadata(header, path), state
 
 
 def _read_ckpt(path: Path) -> tuple[Any, dict[str, Tensor]]:
@@ -109,7 +113,9 @@ def load_module(cls: type[M], checkpoint: Checkpoint, device: str = "cpu") -> M:
             "is needed here."
         )
     try:
-        module: Any = instantiate(checkpoint.metadata["config"])
+        module: Any = build_within(
+            lambda: instantiate(checkpoint.metadata["config"]), checkpoint.state, checkpoint.path
+        )
     except CrystalLDMError:
         raise
     except Exception as error:  # sizes that do not go together, as no training writes them
@@ -126,6 +132,12 @@ def load_module(cls: type[M], checkpoint: Checkpoint, device: str = "cpu") -> M:
         raise CheckpointError(
             f"The weights in {checkpoint.path} do not fit its configuration: {reason}"
         ) from None
+    counts = getattr(module, "num_atoms_histogram", [])
+    if any(counts[module.max_atoms + 1 :]):
+        raise CheckpointError(
+            f"{checkpoint.path} counts training crystals of up to {len(counts) - 1} atoms, and its "
+            f"model has room for {module.max_atoms}."
+        )
     return module.to(resolve_device(device)).eval()
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crystal_ldm.errors import ConfigError
+from crystal_ldm.nn.linear import Linear
 
 
 def attention_mask(mask: Tensor | None) -> Tensor | None:
@@ -33,8 +34,8 @@ class Attention(nn.Module):
                 f"hidden_size {hidden_size} is not a multiple of num_heads {num_heads}."
             )
         self.num_heads = num_heads
-        self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
-        self.out = nn.Linear(hidden_size, hidden_size)
+        self.qkv = Linear(hidden_size, 3 * hidden_size)
+        self.out = Linear(hidden_size, hidden_size)
         self.norm_q = nn.RMSNorm(hidden_size // num_heads, eps=1e-6)
         self.norm_k = nn.RMSNorm(hidden_size // num_heads, eps=1e-6)
 
@@ -65,9 +66,9 @@ class MLP(nn.Sequential):
     def __init__(self, hidden_size: int, mlp_ratio: float) -> None:
         inner = int(hidden_size * mlp_ratio)
         super().__init__(
-            nn.Linear(hidden_size, inner),
+            Linear(hidden_size, inner),
             nn.GELU(approximate="tanh"),
-            nn.Linear(inner, hidden_size),
+            Linear(inner, hidden_size),
         )
 
 

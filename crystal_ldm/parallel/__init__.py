@@ -1,7 +1,6 @@
-"""Worker processes for per-structure work: killed when they hang, replaced when they crash."""
+"""Per-structure work: here, in worker processes that may hang or crash, or on a Dask cluster."""
 
-from crystal_ldm.crystals.packed import PackedCrystal
-from crystal_ldm.parallel.executor import Executor, Outcome, open_executor
+from crystal_ldm.parallel.executor import AnyWorkers, Executor, Outcome, Workers, open_executor
 from crystal_ldm.parallel.pool import WorkerPool
 
-__all__ = ["Executor", "Outcome", "PackedCrystal", "WorkerPool", "open_executor"]
+__all__ = ["AnyWorkers", "Executor", "Outcome", "WorkerPool", "Workers", "open_executor"]

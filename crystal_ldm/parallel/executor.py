@@ -1,4 +1,4 @@
-"""What all ways of running per-structure work share: an outcome for each item, whatever happens."""
+"""Per-structure work: where it runs, and an outcome for each item, whatever happens."""
 
 from __future__ import annotations
 
@@ -6,15 +6,42 @@ import contextlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
+
+from crystal_ldm.errors import EvaluationError
 
 Progress = Callable[[int], None]
 """Called with the number of items finished since the last call."""
 
-TIMEOUT_S = 60.0
-MEMORY_GB = 4.0
+
+@dataclass(frozen=True)
+class Workers:
+    """Where per-structure work runs, and within which limits.
+
+    Attributes:
+        count: number of worker processes; None: one for each core.
+        client: a `dask.distributed.Client`: its workers instead.
+        here: in this process instead, where nothing can end an item that hangs or takes too much.
+        timeout: longest time for one item, s.
+        memory_gb: longest memory for one worker, GiB; beyond it an item fails with MemoryError.
+
+    Raises:
+        EvaluationError: if the number of workers or a limit makes no sense.
+    """
+
+    count: int | None = None
+    client: Any = None
+    here: bool = False
+    timeout: float = 60.0
+    memory_gb: float = 4.0
+
+    def __post_init__(self) -> None:
+        if self.count is not None and self.count < 1:
+            raise EvaluationError(f"workers must be at least 1, not {self.count}.")
+        if not self.timeout > 0 or not self.memory_gb > 0:
+            raise EvaluationError("The time limit and the memory limit must be above zero.")
 
 
 @dataclass(frozen=True)
@@ -36,7 +63,13 @@ class Executor(ABC):
     """Runs a function on many items; a failure of any kind costs only its own item.
 
     Use it as a context manager.
+
+    Args:
+        workers: settings; None: the defaults.
     """
+
+    def __init__(self, workers: Workers | None = None) -> None:
+        self.workers = workers or Workers()
 
     @abstractmethod
     def imap(
@@ -92,38 +125,37 @@ def default_workers() -> int:
     return os.cpu_count() or 1
 
 
+AnyWorkers = int | Workers | Executor | None
+"""How functions take their workers, see `open_executor`."""
+
+
+def as_workers(workers: AnyWorkers, default: Workers | None = None) -> Workers:
+    """Return settings for a number of workers; None: as many as `default` (or each core) says."""
+    if isinstance(workers, Workers):
+        return workers
+    if isinstance(workers, Executor):
+        return workers.workers
+    default = default or Workers()
+    return default if workers is None else replace(default, count=int(workers))
+
+
 def open_executor(
-    workers: int | None = None,
-    client: Any = None,
-    *,
-    timeout: float = TIMEOUT_S,
-    memory_gb: float = MEMORY_GB,
-) -> Executor:
-    """Return local worker processes, or a Dask client's workers when a client is given.
+    workers: AnyWorkers = None, default: Workers | None = None
+) -> contextlib.AbstractContextManager[Executor]:
+    """Return a context that gives an executor: this process, worker processes, or Dask's.
 
     Args:
-        workers: number of local processes; None: one for each core.
-        client: a `dask.distributed.Client`.
-        timeout: longest time for one item, s.
-        memory_gb: longest memory for one worker, GiB; beyond it an item fails with MemoryError.
+        workers: settings; a number of processes; None: one for each core; or an open executor,
+            which is used as it is and stays open.
+        default: limits where only a number or nothing is given.
     """
+    if isinstance(workers, Executor):
+        return contextlib.nullcontext(workers)
     from crystal_ldm.parallel.dask import DaskExecutor
+    from crystal_ldm.parallel.here import HereExecutor
     from crystal_ldm.parallel.pool import WorkerPool
 
-    if client is not None:
-        return DaskExecutor(client, timeout=timeout, memory_gb=memory_gb)
-    return WorkerPool(workers, timeout=timeout, memory_gb=memory_gb)
-
-
-def borrow_or_open(
-    executor: Executor | None,
-    workers: int | None = None,
-    client: Any = None,
-    *,
-    timeout: float = TIMEOUT_S,
-    memory_gb: float = MEMORY_GB,
-) -> contextlib.AbstractContextManager[Executor]:
-    """Return a context that gives an open executor and closes it only if it was opened here."""
-    if executor is not None:
-        return contextlib.nullcontext(executor)
-    return open_executor(workers, client, timeout=timeout, memory_gb=memory_gb)
+    settings = as_workers(workers, default)
+    if settings.client is not None:
+        return DaskExecutor(settings)
+    return HereExecutor(settings) if settings.here else WorkerPool(settings)

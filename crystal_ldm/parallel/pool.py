@@ -1,8 +1,10 @@
 """A pool of worker processes that survives hanging and crashing tasks.
 
-`concurrent.futures` breaks the whole pool when one process dies and cannot stop a running task.
-Here each worker is a process of its own with one reader thread in the parent; a task over its
-time limit has its process killed, and only that task fails.
+`concurrent.futures` and loky break the whole pool when one process dies and cannot stop a running
+task. pebble can, but starts its processes through `multiprocessing`: they import the caller's main
+module, so that a script without a main guard runs itself again, or they are forked with the
+threads of torch. Here each worker is a process of its own with one reader thread in the parent; a
+task over its time limit has its process killed, and only that task fails.
 """
 
 from __future__ import annotations
@@ -24,16 +26,16 @@ from typing import Any
 
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.parallel.executor import (
-    MEMORY_GB,
-    TIMEOUT_S,
     Executor,
     Outcome,
     Progress,
+    Workers,
     default_workers,
 )
 from crystal_ldm.parallel.worker import read_message, write_message
 
 _START_TIMEOUT_S = 300.0
+_LONGEST_WAIT_S = 3600.0  # a queue takes no endless time limit
 _MAX_FAILED_STARTS = 3
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -108,29 +110,15 @@ class _Worker:
 class WorkerPool(Executor):
     """Local worker processes, one thread each; use as a context manager.
 
-    Args:
-        workers: number of processes; None: one for each core. They start when first needed.
-        timeout: longest time for one item, s.
-        memory_gb: longest memory for one worker, GiB.
+    They start when first needed.
 
-    Raises:
-        EvaluationError: if the number of workers or a limit makes no sense.
+    Args:
+        workers: how many, and their limits; None: the defaults.
     """
 
-    def __init__(
-        self,
-        workers: int | None = None,
-        *,
-        timeout: float = TIMEOUT_S,
-        memory_gb: float = MEMORY_GB,
-    ) -> None:
-        self.workers = default_workers() if workers is None else int(workers)
-        if self.workers < 1:
-            raise EvaluationError(f"workers must be at least 1, not {workers}.")
-        if timeout <= 0 or memory_gb <= 0:
-            raise EvaluationError("The time limit and the memory limit must be above zero.")
-        self.timeout = timeout
-        self.memory_gb = memory_gb
+    def __init__(self, workers: Workers | None = None) -> None:
+        super().__init__(workers)
+        self._count = self.workers.count or default_workers()
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._processes: dict[int, _Worker] = {}
         self._numbers = itertools.count()
@@ -153,7 +141,7 @@ class WorkerPool(Executor):
         progress: Progress | None = None,
     ) -> Iterator[Outcome]:
         """Yield outcomes as they come (see `Executor.imap`)."""
-        limit = self.timeout if timeout is None else timeout
+        limit = self.workers.timeout if timeout is None else timeout
         job = next(self._jobs)
         body = pickle.dumps(function)
         source = iter(enumerate(items))
@@ -185,7 +173,7 @@ class WorkerPool(Executor):
         """Give every idle worker a chunk; return whether the source has run dry."""
         while True:
             idle = next((w for w in self._processes.values() if not w.pending), None)
-            if idle is None and len(self._processes) >= self.workers:
+            if idle is None and len(self._processes) >= self._count:
                 return exhausted
             tasks: list[tuple[int, Any]] = []
             while retry and not tasks:  # one at a time: its neighbour has just cost a process
@@ -207,7 +195,7 @@ class WorkerPool(Executor):
     def _collect(self, retry: deque[tuple[int, Any]], limit: float) -> Iterator[Outcome]:
         """Wait for one message or one missed deadline; yield the outcomes that follow from it."""
         busy = [w for w in self._processes.values() if w.pending]
-        wait = max(0.0, min(w.deadline for w in busy) - time.monotonic())
+        wait = min(max(0.0, min(w.deadline for w in busy) - time.monotonic()), _LONGEST_WAIT_S)
         try:
             number, (kind, index, value, error) = self._inbox.get(timeout=wait)
         except queue.Empty:
@@ -245,7 +233,7 @@ class WorkerPool(Executor):
         sender.deadline = time.monotonic() + limit
 
     def _start(self) -> _Worker:
-        worker = _Worker(next(self._numbers), self.memory_gb, self._inbox)
+        worker = _Worker(next(self._numbers), self.workers.memory_gb, self._inbox)
         self._processes[worker.number] = worker
         return worker
 

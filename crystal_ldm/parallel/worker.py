@@ -13,12 +13,14 @@ import queue
 import struct
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from typing import IO, Any
 
 from crystal_ldm.errors import describe_error
 
+_LOOK_EVERY_S = 1.0
 HEADER = struct.Struct("<Q")
 
 
@@ -77,6 +79,17 @@ def _load(body: bytes) -> Callable[[Any], Any]:
     return loaded
 
 
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone.
+
+    The closed pipe says so, too, but a child that the parent has forked (a data loader's worker)
+    holds the pipe's other end open.
+    """
+    while os.getppid() == parent:
+        time.sleep(_LOOK_EVERY_S)
+    os._exit(0)
+
+
 def main() -> None:
     """Serve the parent until it closes the pipe."""
     source = sys.stdin.buffer
@@ -86,6 +99,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     _limit_memory(float(sys.argv[1]))
     inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 
     def receive() -> None:
         while True:

@@ -5,7 +5,9 @@ from crystal_ldm.recipe.content import (
     embed_recipe,
     from_recipe,
     make_recipe,
+    order_of_recipe,
     read_recipe,
+    recipe_hash,
     versions,
     write_recipe,
 )
@@ -15,7 +17,9 @@ __all__ = [
     "embed_recipe",
     "from_recipe",
     "make_recipe",
+    "order_of_recipe",
     "read_recipe",
+    "recipe_hash",
     "versions",
     "write_recipe",
 ]

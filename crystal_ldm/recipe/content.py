@@ -12,16 +12,20 @@ A recipe has these keys:
 | `request` | `CrystalBatch.to_request()`; null: de novo |
 | `sampling` | `num_samples` and `SamplingSettings.to_dict()` |
 | `versions` | of crystal_ldm, torch, numpy, pymatgen |
-| `row`, `number` | in the CIF of one crystal: its row of the request and its number in that row |
+| `first_row` | number of the first row of `request`, where that is part of a larger one; else 0 |
+| `row`, `number` | in the CIF of one crystal: its row and its number in that row |
+| `recipe_hash` | there, `recipe_hash` of the recipe of all crystals |
 
-It is stored as `recipe.json` of a run and, as the data item `_crystal_ldm_recipe`, in each CIF.
+It is stored as `recipe.json` of a run and, as the data item `_crystal_ldm_recipe`, in each CIF. A
+CIF has the crystal's own row of the request alone; those written before have the whole request.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from crystal_ldm.crystals import CrystalBatch
     from crystal_ldm.ldm_module import LDMModule
     from crystal_ldm.sampling.result import SampleResult
+    from crystal_ldm.sampling.sample import Order
 
 FORMAT = 2
 
@@ -49,8 +54,10 @@ _REQUIRED: dict[str, tuple[type, ...]] = {
 _OPTIONAL: dict[str, tuple[type, ...]] = {
     "data_hash": (str,),
     "known_hash": (str,),
+    "first_row": (int,),
     "row": (int,),
     "number": (int,),
+    "recipe_hash": (str,),
 }
 _MAX_SAMPLES = 10_000_000
 
@@ -75,6 +82,7 @@ def make_recipe(
     sampling: Mapping[str, Any],
     data_hash: str = "",
     known_hash: str = "",
+    first_row: int = 0,
 ) -> dict[str, Any]:
     """Return the checked recipe of one call of `LDMModule.sample`.
 
@@ -85,6 +93,7 @@ def make_recipe(
         sampling: the call's other keyword arguments, without `callback`.
         data_hash: `content_hash` of the training data.
         known_hash: `LDMModule.known.hash`, where the sampling uses the training crystals.
+        first_row: number of the request's first row, where it is part of a larger one.
 
     Raises:
         DataError: a value is not plain JSON.
@@ -96,6 +105,7 @@ def make_recipe(
         "data_hash": data_hash,
         **({"known_hash": known_hash} if known_hash else {}),
         "request": None if request is None else dict(request),
+        **({"first_row": first_row} if first_row else {}),
         "sampling": dict(sampling),
         "versions": versions(),
     }
@@ -112,7 +122,44 @@ def write_recipe(path: Path | str, recipe: Mapping[str, Any]) -> None:
     atomic_write_json(path, check_recipe(_plain(recipe)))
 
 
-def embed_recipe(cif: str, recipe: Mapping[str, Any], row: int, number: int) -> str:
+def recipe_hash(recipe: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a recipe, which does not depend on the order of its keys."""
+    text = json.dumps(dict(recipe), sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def recipe_of_row(recipe: Mapping[str, Any], row: int) -> dict[str, Any]:
+    """Return a recipe whose request has that row alone, and gives the same crystals for it.
+
+    Raises:
+        DataError: `recipe` has no such row.
+    """
+    request, i = recipe["request"], row - recipe.get("first_row", 0)
+    if request is None:
+        return dict(recipe)
+    if not 0 <= i < len(request["atoms"]):
+        raise DataError(f"The recipe has no row {row}.")
+    alone = {name: request[name][i : i + 1] for name in ("atoms", "element_rules")}
+    conditions = {name: _own(values, i) for name, values in request["conditions"].items()}
+    alone["conditions"] = {name: [value] for name, (value, kept) in conditions.items() if kept}
+    if request.get("crystals"):
+        alone["crystals"] = {key: v[i : i + 1] for key, v in request["crystals"].items()}
+    return {**recipe, "request": alone, "first_row": row}
+
+
+def _own(values: Sequence[Any], i: int) -> tuple[Any, bool]:
+    """Return a row's value of a condition, and whether it says what kind the condition is.
+
+    A row without a target among ranges draws a random number as they do, and stays one of them.
+    """
+    if values[i] is None and any(isinstance(value, list) for value in values):
+        return [None, None], True
+    return values[i], values[i] is not None or not any(isinstance(v, str) for v in values)
+
+
+def embed_recipe(
+    cif: str, recipe: Mapping[str, Any], row: int, number: int, whole_hash: str = ""
+) -> str:
     """Return the text of a CIF with the recipe of the crystal in it.
 
     Args:
@@ -120,11 +167,18 @@ def embed_recipe(cif: str, recipe: Mapping[str, Any], row: int, number: int) -> 
         recipe: of the whole result.
         row: the crystal's row of the request.
         number: the crystal's number within that row.
+        whole_hash: `recipe_hash(recipe)`, where it is known already.
 
     Raises:
         DataError: `cif` has no data block, or `recipe` is not one.
     """
-    whole = check_recipe(_plain({**recipe, "row": int(row), "number": int(number)}))
+    own = {
+        **recipe_of_row(check_recipe(recipe), int(row)),
+        "row": int(row),
+        "number": int(number),
+        "recipe_hash": whole_hash or recipe_hash(recipe),
+    }
+    whole = check_recipe(_plain(own))
     return cif_text(cif, json.dumps(whole, indent=1, ensure_ascii=True, allow_nan=False))
 
 
@@ -171,7 +225,7 @@ def check_recipe(recipe: Any, name: str = "the recipe") -> dict[str, Any]:
         )
     if ("row" in recipe) != ("number" in recipe):
         raise DataError(f"{name}: the recipe of one crystal has both 'row' and 'number'.")
-    for key in ("row", "number"):
+    for key in ("first_row", "row", "number"):
         if recipe.get(key, 0) < 0:
             raise DataError(f"{name}: '{key}' of the recipe is negative.")
     samples = recipe["sampling"].get("num_samples", 1)
@@ -192,7 +246,8 @@ def from_recipe(file: Path | str | bytes, ldm: LDMModule | None = None) -> Sampl
         CheckpointError: the model is not there, or not the one that made the crystals.
         RequestError: `LDMModule.sample` does not know an argument, or refuses the request.
     """
-    from crystal_ldm.crystals import CrystalBatch
+    from crystal_ldm.sampling.result import SampleResult
+    from crystal_ldm.sampling.sample import iter_sample
 
     recipe = read_recipe(file)
     _warn_of_versions(recipe["versions"])
@@ -210,18 +265,31 @@ def from_recipe(file: Path | str | bytes, ldm: LDMModule | None = None) -> Sampl
             f"{recipe['model_hash'][:12]}, and this one has {ldm.model_hash[:12]}: it would give "
             "other crystals. Pass the right one: from_recipe(file, ldm=...)."
         )
+    order = order_of_recipe(recipe, ldm)
+    wanted = None
+    if "number" in recipe:
+        place = (recipe["row"], recipe["number"])
+        if place not in order.plan:
+            raise RequestError(
+                f"The recipe asks for no crystal in row {place[0]}, number {place[1]}."
+            )
+        wanted = [place]
+    return SampleResult.of_batches(list(iter_sample(order, wanted=wanted)))
+
+
+def order_of_recipe(recipe: Mapping[str, Any], ldm: LDMModule) -> Order:
+    """Return the checked request that a recipe describes, to be carried out by `iter_sample`.
+
+    Raises:
+        RequestError: `LDMModule.sample` does not know an argument, or refuses the request.
+    """
+    from crystal_ldm.crystals import CrystalBatch
+    from crystal_ldm.sampling.sample import place_order
+
     num_samples, sampling = _checked_sampling(recipe)
     request = recipe["request"]
     batch: CrystalBatch | None = None if request is None else CrystalBatch.from_request(request)
-    if "number" not in recipe:
-        return ldm.sample(batch, num_samples, **sampling)
-    place = (recipe["row"], recipe["number"])
-    numbers = range(sampling["offset"], sampling["offset"] + num_samples)
-    if place[0] >= (1 if batch is None else len(batch)) or place[1] not in numbers:
-        raise RequestError(f"The recipe asks for no crystal in row {place[0]}, number {place[1]}.")
-    # That number alone is planned: a request for a million crystals is not walked through.
-    sampling["offset"] = place[1]
-    return ldm.sample(batch, 1, wanted=lambda row, number: (row, number) == place, **sampling)
+    return place_order(ldm, batch, num_samples, sampling, recipe.get("first_row", 0))
 
 
 def _load_model(model: str) -> LDMModule:

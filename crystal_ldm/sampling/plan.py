@@ -58,18 +58,35 @@ class Draft:
 
 @dataclass
 class Plan:
-    """The crystals that a request asks for."""
+    """The crystals that a request asks for.
+
+    Attributes:
+        request: its rows; None: one row, de novo.
+        num_samples: crystals for each row.
+        offset: number of the first crystal of each row.
+        seed: of all random numbers.
+        atom_counts: for de novo, how often each number of atoms occurs.
+        first_row: number of the first row, where the rows are part of a larger request.
+    """
 
     request: CrystalBatch | None
     num_samples: int
     offset: int
     seed: int
     atom_counts: Sequence[int] = field(default_factory=list)
+    first_row: int = 0
 
     def places(self) -> Iterator[tuple[int, int]]:
         """Yield (row, number) of each crystal."""
         rows = 1 if self.request is None else len(self.request)
-        return product(range(rows), range(self.offset, self.offset + self.num_samples))
+        numbers = range(self.offset, self.offset + self.num_samples)
+        return product(range(self.first_row, self.first_row + rows), numbers)
+
+    def __contains__(self, place: tuple[int, int]) -> bool:
+        """Return whether the request asks for a crystal of that row and number."""
+        rows = 1 if self.request is None else len(self.request)
+        row, number = place[0] - self.first_row, place[1] - self.offset
+        return 0 <= row < rows and 0 <= number < self.num_samples
 
     @cached_property
     def _rules(self) -> list[ElementRules]:
@@ -83,13 +100,13 @@ class Plan:
             weights = np.asarray(self.atom_counts, dtype=float)
             size = int(generator.choice(len(weights), p=weights / weights.sum()))
             return Draft(row, number, ElementRules(), np.zeros(size, int), {}, generator, attempt)
-        size = int(self.request.num_atoms[row])
-        known = self.request.atomic_numbers[row, :size].numpy()
+        i = row - self.first_row
+        size = int(self.request.num_atoms[i])
+        known = self.request.atomic_numbers[i, :size].numpy()
         targets = {
-            name: _target(values, row, generator)
-            for name, values in self.request.conditions.items()
+            name: _target(values, i, generator) for name, values in self.request.conditions.items()
         }
-        rules = self._rules[row]
+        rules = self._rules[i]
         known = _place_open_atoms(known, generator)
         return Draft(row, number, rules, known, targets, generator, attempt)
 

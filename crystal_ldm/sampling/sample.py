@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,8 @@ from crystal_ldm.sampling.starts import Origin
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
 
-Wanted = Callable[[int, int], bool] | None
+Wanted = Callable[[int, int], bool] | Iterable[tuple[int, int]] | None
+"""Which crystals of a request are wanted: a function of row and number, or their places."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,14 @@ def place_order(
     batch: CrystalBatch | None,
     num_samples: Any,
     keywords: Mapping[str, Any],
+    first_row: int = 0,
 ) -> Order:
     """Check what `LDMModule.sample` was asked for, before anything is computed.
+
+    Args:
+        ldm, batch, num_samples, keywords: see `LDMModule.sample`.
+        first_row: number of the batch's first row, where it is part of a larger request: random
+            numbers depend on it.
 
     Raises:
         RequestError: for what the model was not trained for, or a setting that is none.
@@ -81,6 +88,7 @@ def place_order(
         warnings.warn(note, stacklevel=4)
     origin = settings.start.origin(ldm, crystals, num_samples, settings)
     plan = Plan(request, num_samples, settings.offset, settings.seed, ldm.num_atoms_histogram)
+    plan.first_row = origin.first_row = first_row
     if settings.compute.device != "auto":
         ldm.to(resolve_device(settings.compute.device))
     precision = sampling_precision(settings.compute.precision, ldm.device)
@@ -95,6 +103,7 @@ def place_order(
         sampling={"num_samples": num_samples, **used.to_dict()},
         data_hash=ldm.data_info.get("content_hash", ""),
         known_hash=ldm.known.hash if settings.uses_training_set() else "",
+        first_row=first_row,
     )
     return Order(ldm, plan, settings, origin, recipe, precision)
 
@@ -109,7 +118,11 @@ def iter_sample(
     def make(drafts: list[Draft]) -> SampleResult:
         return denoising.make(drafts)
 
-    places = (place for place in plan.places() if wanted is None or wanted(*place))
+    places: Iterable[tuple[int, int]] = plan.places()
+    if callable(wanted):
+        places = (place for place in places if wanted(*place))
+    elif wanted is not None:
+        places = wanted
     for drafts in batches_of(ldm, plan, places, settings, order.origin):
         try:
             yield make_until_passed(make, drafts, plan, settings, ldm.prior is not None)

@@ -11,8 +11,8 @@ The keys of `sweep.yaml` are described in `crystal_ldm.workflow.spec`, those of 
 | work | how |
 |---|---|
 | a grid of notebooks | key `dask` of the sweep, or `run_sweep(..., client=client)` |
-| one large request | `sample_in_parallel(..., client=client)` |
-| its evaluation | `crystal_ldm.evaluate.evaluate(run_dir, ..., client=client)` |
+| one large request | `sample_in_parallel(..., workers=Workers(client=client))` |
+| its evaluation | `crystal_ldm.evaluate.evaluate(run_dir, ..., workers=Workers(client=client))` |
 | training | Lightning: `crystal_ldm.training.fit(..., devices=4, num_nodes=2, strategy="ddp")` |
 
 A client is that of a running scheduler or comes from `crystal_ldm.parallel.cluster.dask_client`.
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from crystal_ldm.workflow.html import export_html as export_html
     from crystal_ldm.workflow.html import save_report as save_report
     from crystal_ldm.workflow.kernel import start_notebook as start_notebook
+    from crystal_ldm.workflow.sampling_parameters import sampling_keywords as sampling_keywords
     from crystal_ldm.workflow.spec import read_sweep as read_sweep
     from crystal_ldm.workflow.sweep import JobResult as JobResult
     from crystal_ldm.workflow.sweep import SweepResult as SweepResult
@@ -45,6 +46,7 @@ _LAZY = {
     "run_request": "runs.split",
     "run_sweep": "workflow.sweep",
     "sample_in_parallel": "runs.split",
+    "sampling_keywords": "workflow.sampling_parameters",
     "save_report": "workflow.html",
     "start_notebook": "workflow.kernel",
 }
@@ -58,6 +60,7 @@ __all__ = [
     "run_request",
     "run_sweep",
     "sample_in_parallel",
+    "sampling_keywords",
     "save_report",
     "start_notebook",
 ]

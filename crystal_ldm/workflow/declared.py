@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import io
 import tokenize
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,38 @@ def notebook_parameters(path: Path | str) -> list[Parameter]:
     raise RunError(f"'{path}' has no cell with the tag 'parameters'.")
 
 
+def permitted_parameters(path: Path | str) -> list[Parameter]:
+    """Return a notebook's parameters and, if one is `preset`, every other setting of sampling.
+
+    Raises:
+        RunError: the notebook cannot be read or has no such cell.
+    """
+    own = notebook_parameters(path)
+    names = parameter_names(path)
+    if "preset" not in names:
+        return own
+    from crystal_ldm.workflow.sampling_parameters import sampling_parameters
+
+    settings = {parameter.name: parameter for parameter in sampling_parameters()}
+    own = [replace(one, choices=settings[one.name].choices) if one.name in settings else one
+           for one in own]  # fmt: skip
+    return [*own, *(one for name, one in settings.items() if name not in names)]
+
+
 def parameter_names(path: Path | str) -> list[str]:
-    """Return the names of a notebook's parameters; see `notebook_parameters`."""
+    """Return the names of the parameters in a notebook's cell; see `notebook_parameters`."""
     return [parameter.name for parameter in notebook_parameters(path)]
+
+
+def permitted_names(path: Path | str, wanted: Iterable[str] = ()) -> list[str]:
+    """Return the names in a notebook's cell, and all it permits if one of `wanted` is none of them.
+
+    The settings of sampling take seconds to load, so they are looked at only where they matter.
+    """
+    own = parameter_names(path)
+    if set(wanted) <= set(own):
+        return own
+    return [parameter.name for parameter in permitted_parameters(path)]
 
 
 def read_parameters(source: str) -> list[Parameter]:

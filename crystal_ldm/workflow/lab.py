@@ -34,7 +34,7 @@ def open_lab(folder: str = "", options: list[str] | None = None) -> int:
     words = [f"--ServerApp.root_dir={root}", f"--LabApp.default_url=/lab/tree/{first}"]
     if hasattr(os, "getuid") and os.getuid() == 0:
         words.append("--allow-root")
-    command = [sys.executable, "-m", "jupyter", "lab", *words, *(options or [])]
+    command = [sys.executable, "-m", "jupyterlab", *words, *(options or [])]
     environment = os.environ | kernel_environment() | {ROOT_VARIABLE: str(root)}
     process = subprocess.Popen(command, cwd=root, env=environment)
     while True:

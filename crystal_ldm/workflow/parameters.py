@@ -194,20 +194,20 @@ def check_parameters(namespace: Mapping[str, Any], known: Iterable[str] | str) -
     Raises:
         RequestError: with the name that was probably meant.
     """
+    injected = [str(cell) for cell in namespace.get("In", ()) if str(cell).startswith(INJECTED)]
+    given = [name for cell in injected for name in assigned_names(cell)]
     if isinstance(known, str):
-        from crystal_ldm.workflow.declared import parameter_names
+        from crystal_ldm.workflow.declared import permitted_names
         from crystal_ldm.workflow.notebooks import find_notebook
 
-        known = parameter_names(find_notebook(known))
+        known = permitted_names(find_notebook(known), given)
     names = list(known)
-    for source in namespace.get("In", ()):
-        if str(source).startswith(INJECTED):
-            for name in assigned_names(source):
-                if name not in names:
-                    raise RequestError(
-                        f"The notebook has no parameter '{name}'.{suggest(name, names)} "
-                        f"It has: {', '.join(names)}."
-                    )
+    for name in given:
+        if name not in names:
+            raise RequestError(
+                f"The notebook has no parameter '{name}'.{suggest(name, names)} "
+                f"It has: {', '.join(names)}."
+            )
 
 
 def assigned_names(source: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from crystal_ldm.errors import CrystalLDMError
-from crystal_ldm.workflow.declared import Parameter, notebook_parameters
+from crystal_ldm.workflow.declared import Parameter, notebook_parameters, permitted_parameters
 from crystal_ldm.workflow.notebooks import find_notebook, notebook_names
 
 # A `value` may be a number, a list or a mapping; like text it goes to the notebook as it is
@@ -25,28 +25,44 @@ class NotebookCommands(click.Group):
     """A command for each notebook, made from its parameters cell."""
 
     def list_commands(self, context: click.Context) -> list[str]:
-        return notebook_names()
+        """Return the names of the notebooks that have parameters."""
+        return [name for name in notebook_names() if _has_parameters(name)]
 
     def get_command(self, context: click.Context, name: str) -> click.Command:
-        try:
-            path = find_notebook(name)
-            options = [_option(parameter) for parameter in notebook_parameters(path)]
-        except CrystalLDMError as error:
-            if context.resilient_parsing or context.invoked_subcommand is None:
-                return click.Command(name, help=str(error))
-            raise
-        return click.Command(
+        """Return the command that executes a notebook."""
+        path = find_notebook(name)
+        options = [_option(parameter) for parameter in notebook_parameters(path)]
+        return _NotebookCommand(
             name,
-            params=list(options),
+            params=[*options],
             callback=lambda **given: _run(name, given),
             help=f"Execute {path}.",
             short_help=_heading(path),
         )
 
 
+class _NotebookCommand(click.Command):
+    """A command that loads what else a notebook permits only for its help, or if it is used."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        known = {name for option in self.params for name in (*option.opts, *option.secondary_opts)}
+        words = {word.partition("=")[0] for word in args if word.startswith("--")}
+        if not words <= known or "-h" in args:
+            parameters = permitted_parameters(find_notebook(self.name or ""))
+            self.params = [_option(parameter) for parameter in parameters]
+        return super().parse_args(context, args)
+
+
+def _has_parameters(name: str) -> bool:
+    try:
+        return bool(notebook_parameters(find_notebook(name)))
+    except CrystalLDMError:
+        return False
+
+
 def _option(parameter: Parameter) -> click.Option:
     option = f"--{parameter.name.replace('_', '-')}"
-    text = f"{parameter.help[:1].upper()}{parameter.help[1:]}"
+    text = parameter.help
     if parameter.default not in ("", "''"):
         text += f" [default: {parameter.default}]"
     if parameter.kind == "flag":

@@ -43,7 +43,7 @@ from crystal_ldm.config.numbers import Number, Whole
 from crystal_ldm.config.yaml_data import read_yaml
 from crystal_ldm.errors import ConfigError, RunError, suggest
 from crystal_ldm.files import resolve_path
-from crystal_ldm.workflow.declared import parameter_names
+from crystal_ldm.workflow.declared import notebook_parameters, permitted_names
 from crystal_ldm.workflow.notebooks import find_notebook
 
 MAX_JOBS = 10_000
@@ -81,6 +81,7 @@ class Step:
     notebook: Path
     parameters: dict[str, Any]
     known: list[str]
+    texts: frozenset[str]  # those of its parameters that are text, such as paths
 
 
 @dataclass(frozen=True)
@@ -124,9 +125,11 @@ def read_sweep(source: Path | str | dict[str, Any]) -> Sweep:
     """
     if isinstance(source, dict):
         return _checked(source, "the sweep", "sweep")
-    content = read_yaml(source)
+    content = read_yaml(source, written=True)
     if not isinstance(content, dict):
         raise ConfigError(f"'{source}' should be a mapping with the key 'notebook' or 'steps'.")
+    if "run_dir" in content:
+        content["run_dir"] = _as_text(content["run_dir"])
     return _checked(content, f"'{source}'", Path(source).stem)
 
 
@@ -164,10 +167,19 @@ def _steps(content: dict[str, Any], where: str) -> Iterator[Step]:
                 f"{place}: the name '{name}' should be letters, digits, - and _, and used once."
             )
         names.append(name)
-        known = parameter_names(notebook)
-        for key in keys.parameters:
+        parameters: dict[str, Any] = keys.parameters
+        in_grid = [key.rpartition(".")[2] for key in content.get("grid", {})]
+        known = permitted_names(notebook, [*parameters, *in_grid])
+        for key in parameters:
             _check_parameter(key, known, name, place)
-        yield Step(name, notebook, keys.parameters, known)
+        texts = frozenset(p.name for p in notebook_parameters(notebook) if p.kind == "text")
+        parameters = {n: _as_text(v) if n in texts else v for n, v in parameters.items()}
+        yield Step(name, notebook, parameters, known, texts)
+
+
+def _as_text(value: Any) -> Any:
+    """Return a number as it was written, where text is meant; all else as it is."""
+    return getattr(value, "written", value)
 
 
 def _check_parameter(key: str, known: list[str], step: str, where: str) -> None:
@@ -198,6 +210,8 @@ def _grid(raw: dict[str, Any], steps: list[Step], where: str) -> list[tuple[str,
         _check_parameter(parameter, by_name[name].known, name, f"{where}, grid")
         if not isinstance(values, list) or not values:
             raise ConfigError(f"{where}: '{key}' in the grid should be a list of values.")
+        if parameter in by_name[name].texts:
+            values = [_as_text(value) for value in values]
         axes.append((name, parameter, values))
     if math.prod(len(values) for _, _, values in axes) > MAX_JOBS:
         raise ConfigError(f"{where}: the grid has more than {MAX_JOBS} points.")
@@ -283,7 +297,7 @@ def single_job(notebook: str, parameters: dict[str, Any], directory: Path) -> Jo
         RunError: there is no such notebook.
     """
     path = find_notebook(notebook)
-    known = parameter_names(path)
+    known = permitted_names(path, parameters)
     for key in parameters:
         _check_parameter(key, known, path.stem, path.stem)
     try:

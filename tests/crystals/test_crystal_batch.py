@@ -10,11 +10,10 @@ from pymatgen.core import Lattice, Structure
 
 from crystal_ldm.crystals import CrystalBatch, canonical_form
 from crystal_ldm.crystals.canonical import canonical_arrays
-from crystal_ldm.crystals.distances import shortest_distances
+from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.distances import shortest_distance, shortest_distances
 from crystal_ldm.crystals.lattice import lattice_to_log, log_to_lattice, scale_by_atoms
-from crystal_ldm.crystals.packed import PackedCrystal
 from crystal_ldm.errors import DataError, RequestError
-from crystal_ldm.evaluate.validity import shortest_distance
 
 
 def rewritten(structure: Structure, seed: int) -> Structure:
@@ -44,7 +43,7 @@ def test_shortest_distances_are_those_of_each_crystal(known_crystals: list[Struc
     ]  # fmt: skip
     crystals = [*known_crystals, *crowded]
     batch = CrystalBatch.from_structures(crystals)
-    exact = [shortest_distance(PackedCrystal.from_structure(s)) for s in batch.to_structures()]
+    exact = [shortest_distance(Cell.from_structure(s)) for s in batch.to_structures()]
     assert shortest_distances(batch).tolist() == pytest.approx(exact, rel=1e-4)
     repeated = batch[torch.arange(len(batch)).repeat(100)]
     assert shortest_distances(repeated).tolist() == pytest.approx(exact * 100, rel=1e-4)

@@ -7,11 +7,13 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure, SymmOp
 
-from crystal_ldm.crystals.readers import Cell, Entry, Source, parse
-from crystal_ldm.crystals.readers.entries import cell_of
+from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.distances import shortest_distance
+from crystal_ldm.crystals.readers import Entry, Source, parse
+from crystal_ldm.crystals.readers.objects import cell_of
 from crystal_ldm.data.build import About, build_dataset
 from crystal_ldm.data.cleaning import Filters, find_duplicates, prepare_entries
-from crystal_ldm.data.cleaning.prepare import shortest_distance, volume_per_atom
+from crystal_ldm.data.cleaning.prepare import volume_per_atom
 from crystal_ldm.data.oqmd import oqmd_filters
 
 LIMITS = Filters(

@@ -293,7 +293,7 @@ def test_names_and_folders_that_do_not_exist(tmp_path: Path, rows, write):
         load("mp20")
     with pytest.raises(DataError, match="give data_dir"):
         load("mp_20")
-    with pytest.raises(DataError, match="no folder"):
+    with pytest.raises(DataError, match="no file or folder"):
         load("mp_20", data_dir=tmp_path / "nowhere")
     write(tmp_path / "data.csv", rows[:3])
     with pytest.raises(DataError, match="train, val or test"):

@@ -158,13 +158,30 @@ def test_work_goes_on_when_a_worker_is_killed(tmp_path: Path, rows, write, pytho
 
     def workers() -> list[psutil.Process]:
         children = parent.children(recursive=True)
-        return [c for c in children if "popen_loky" in " ".join(c.cmdline())]
+        return [c for c in children if "crystal_ldm.parallel.worker" in c.cmdline()]
 
     until(lambda: bool(workers()), 60)
     workers()[0].kill()
     out, err = process.communicate(timeout=240)
-    assert "going on in this process" in out, err
-    assert load_dataset(table, progress=False, workers=1).content_hash in out
+    assert load_dataset(table, progress=False, workers=1).content_hash in out, err
+
+
+def test_no_worker_outlives_a_killed_preparation(tmp_path: Path, rows, write, python, until):
+    many = [{**row, "material_id": f"{k}-{row['material_id']}"} for k in range(8) for row in rows]
+    table = write(tmp_path / "many.csv", many)
+    process = python(
+        f"""
+        from crystal_ldm.data import load_dataset
+        load_dataset({str(table)!r}, workers=2)
+        """
+    )
+    parent = psutil.Process(process.pid)
+    until(lambda: len(parent.children(recursive=True)) == 2, 60)
+    workers = parent.children(recursive=True)
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive
 
 
 def test_where_the_cache_lies_can_be_asked_and_set(table: Path, tmp_path: Path, cache: Path):
@@ -178,3 +195,34 @@ def test_where_the_cache_lies_can_be_asked_and_set(table: Path, tmp_path: Path, 
     assert str(tmp_path / "here") in str(info) and dataset.path.name in str(info)
     set_cache_dir(None)
     assert "crystal_ldm" in str(cache_path())
+
+
+def test_the_cache_lies_where_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows, write
+):
+    monkeypatch.delenv("CRYSTAL_LDM_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_path() == tmp_path / "xdg" / "crystal_ldm"
+    dataset = load_dataset(write(tmp_path / "t.csv", rows[:3]), progress=False)
+    assert dataset.path.is_relative_to(tmp_path / "xdg")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert cache_path() == tmp_path / "home" / ".cache" / "crystal_ldm"
+    monkeypatch.setenv("CRYSTAL_LDM_CACHE", "~/mine")
+    assert cache_path() == tmp_path / "home" / "mine"
+
+
+@pytest.mark.parametrize("folder", ["~", "~nobody_at_all/x", "a\0b", "x" * 5000])
+def test_a_cache_that_cannot_be_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows, write, folder: str
+):
+    """Without HOME, and as a user that the system does not know, there is no home folder."""
+    table = write(tmp_path / "t.csv", rows[:3])
+    tmp_path.chmod(0o755)
+    monkeypatch.delenv("CRYSTAL_LDM_CACHE")
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 987654)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError) as caught:
+        load_dataset(table, progress=False, cache_dir=None if folder == "~" else folder)
+    assert len(str(caught.value)) < 600 and not (tmp_path / "~").exists()

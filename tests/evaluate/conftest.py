@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from crystal_ldm.parallel import WorkerPool
+from crystal_ldm.parallel import WorkerPool, Workers
 
 _RADII = {"Li": 0.9, "Na": 1.2, "K": 1.5, "Rb": 1.6, "F": 1.2, "Cl": 1.7, "Br": 1.8, "I": 2.0}
 
@@ -70,5 +70,5 @@ def known_crystals() -> list[Structure]:
 @pytest.fixture(scope="session")
 def pool():
     """Two worker processes shared by the tests."""
-    with WorkerPool(2, timeout=60) as executor:
+    with WorkerPool(Workers(2)) as executor:
         yield executor

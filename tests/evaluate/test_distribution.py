@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from crystal_ldm.crystals.packed import PackedCrystal
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.distribution import (
     composition_fingerprint,
@@ -63,8 +63,8 @@ def test_frechet_distance_refuses_what_it_cannot_use():
         frechet_distance(np.zeros((1, 2)), np.zeros((3, 2)))
 
 
-def _packed(structure: Structure) -> PackedCrystal:
-    return PackedCrystal.from_structure(structure)
+def _packed(structure: Structure) -> Cell:
+    return Cell.from_structure(structure)
 
 
 def test_the_structure_fingerprint_names_coordination():

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from pymatgen.core import Composition, Lattice, Structure
 
-from crystal_ldm.crystals.packed import PackedCrystal
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate import evaluate
 from crystal_ldm.evaluate.stability import (
     ReferenceHull,
     RelaxationSettings,
-    judge_stability,
+    compute_stability,
     relax_crystals,
 )
 from crystal_ldm.evaluate.stability.potential import single_point
@@ -30,7 +30,7 @@ from crystal_ldm.evaluate.stability.reference import (
     elemental_structure,
 )
 from crystal_ldm.evaluate.stability.relaxation import displacement, load_relaxed, relax_crystal
-from crystal_ldm.parallel import WorkerPool
+from crystal_ldm.parallel import WorkerPool, Workers
 
 
 def _key(formula: str):
@@ -56,7 +56,7 @@ def test_the_hull_of_a_binary_is_the_tie_line():
 
 def test_a_phase_diagram_takes_generated_crystals_in():
     hull, elements = _hull(Na=0.0, Cl=0.0, NaCl=-2.0), frozenset({11, 17})
-    inside = [("made", _key("NaCl"), -2.1), ("unjudged", _key("Na"), math.nan)]
+    inside = [("made", _key("NaCl"), -2.1), ("without energy", _key("Na"), math.nan)]
     diagram = hull.diagram_with(elements, [*inside, ("elsewhere", _key("KCl"), -9.0)])
     assert sorted(e.name for e in diagram.all_entries) == ["Cl2", "Na", "NaCl", "made"]
     assert {e.name for e in diagram.stable_entries} == {"Cl2", "Na", "made"}
@@ -112,10 +112,10 @@ def test_an_element_of_unknown_structure_has_none():
 
 def test_displacement_takes_out_translation_and_periodicity():
     cell = np.eye(3) * 4
-    start = PackedCrystal.from_arrays([11, 17], [[0.05, 0, 0], [0.5, 0.5, 0.5]], cell)
-    same = PackedCrystal.from_arrays([11, 17], [[0.95, 0.9, 0], [0.4, 0.4, 0.5]], cell)
+    start = Cell.from_arrays([11, 17], [[0.05, 0, 0], [0.5, 0.5, 0.5]], cell)
+    same = Cell.from_arrays([11, 17], [[0.95, 0.9, 0], [0.4, 0.4, 0.5]], cell)
     assert displacement(start, same) == pytest.approx(0, abs=1e-12)
-    moved = PackedCrystal.from_arrays([11, 17], [[0.05, 0, 0], [0.5, 0.5, 0.6]], cell)
+    moved = Cell.from_arrays([11, 17], [[0.05, 0, 0], [0.5, 0.5, 0.6]], cell)
     assert displacement(start, moved) == pytest.approx(0.2)  # 0.4 Å shared by two atoms
 
 
@@ -126,8 +126,8 @@ def _salt(a: float = 5.69, shift: float = 0.0) -> Structure:
 
 def test_relaxation_finds_the_same_crystal_from_different_starts():
     settings = RelaxationSettings(fmax=0.02)
-    first = relax_crystal(PackedCrystal.from_structure(_salt()), settings)
-    second = relax_crystal(PackedCrystal.from_structure(_salt(5.3, 0.04)), settings)
+    first = relax_crystal(Cell.from_structure(_salt()), settings)
+    second = relax_crystal(Cell.from_structure(_salt(5.3, 0.04)), settings)
     assert first.converged
     assert second.converged
     assert first.energy == pytest.approx(second.energy, abs=2e-3)
@@ -142,7 +142,7 @@ def test_what_cannot_be_relaxed_has_a_reason(tmp_path):
     crowded = Structure(Lattice.cubic(1.0), ["Na"], [[0, 0, 0]])
     disordered = Structure(Lattice.cubic(3.6), [{"Cu": 0.5, "Au": 0.5}], [[0, 0, 0]])
     hull = _hull(Na=-1.3, Cl=-1.8)
-    found = judge_stability([californium, crowded, disordered], tmp_path, hull=hull, workers=1)
+    found = compute_stability([californium, crowded, disordered], tmp_path, hull=hull, workers=1)
     reasons = found.table["error"].tolist()
     assert "does not know Cf" in reasons[0]
     assert "too crowded to be relaxed: under 2 Å³ an atom" in reasons[1]
@@ -153,9 +153,9 @@ def test_what_cannot_be_relaxed_has_a_reason(tmp_path):
 
 
 def test_results_are_kept_and_not_computed_twice(tmp_path):
-    crystals = [PackedCrystal.from_structure(_salt(a)) for a in (5.6, 5.7, 5.6)]
+    crystals = [Cell.from_structure(_salt(a)) for a in (5.6, 5.7, 5.6)]
     settings = RelaxationSettings(fmax=0.1)
-    with WorkerPool(1, memory_gb=6) as pool:
+    with WorkerPool(Workers(1, memory_gb=6)) as pool:
         first, _ = relax_crystals(crystals, tmp_path, settings, pool)
     files = sorted(tmp_path.iterdir())
     assert len(files) == 2  # the third is the first
@@ -179,14 +179,15 @@ def test_a_killed_run_resumes_without_repeating(tmp_path):
     script = textwrap.dedent(f"""
         from pymatgen.core import Lattice, Structure
         from crystal_ldm.evaluate.stability import RelaxationSettings, relax_crystals
-        from crystal_ldm.parallel import PackedCrystal, WorkerPool
+        from crystal_ldm.crystals.cell import Cell
+        from crystal_ldm.parallel import WorkerPool, Workers
 
         def salt(a):
             cell = Lattice([[0, a / 2, a / 2], [a / 2, 0, a / 2], [a / 2, a / 2, 0]])
             return Structure(cell, ["Na", "Cl"], [[0, 0, 0], [0.55, 0.5, 0.5]])
 
-        crystals = [PackedCrystal.from_structure(salt(5.4 + 0.01 * i)) for i in range(6)]
-        with WorkerPool(1, memory_gb=6) as pool:
+        crystals = [Cell.from_structure(salt(5.4 + 0.01 * i)) for i in range(6)]
+        with WorkerPool(Workers(1, memory_gb=6)) as pool:
             settings = RelaxationSettings(fmax=0.1)
             done, _ = relax_crystals(crystals, {str(tmp_path)!r}, settings, pool)
         print(sum(result is not None for result in done))
@@ -209,12 +210,12 @@ def test_a_killed_run_resumes_without_repeating(tmp_path):
 
 def test_stability_is_part_of_an_evaluation(tmp_path):
     salt = _salt()
-    with WorkerPool(1, memory_gb=6) as pool:
+    with WorkerPool(Workers(1, memory_gb=6)) as pool:
         hull_energy = relax_crystals(
-            [PackedCrystal.from_structure(salt)], tmp_path / "kept", RelaxationSettings(), pool
+            [Cell.from_structure(salt)], tmp_path / "kept", RelaxationSettings(), pool
         )[0][0].energy
     hull = _hull(Na=-1.3, Cl=-1.8, NaCl=hull_energy)
-    found = judge_stability([salt, _salt(5.4)], tmp_path / "kept", hull=hull, workers=1)
+    found = compute_stability([salt, _salt(5.4)], tmp_path / "kept", hull=hull, workers=1)
     assert found.table["e_above_hull"].abs().max() < 5e-3
     rates = found.rates([True, False], [True, True], (0.01,)).set_index("metric")
     assert rates.loc["stable", "value"] == 1.0
@@ -223,13 +224,13 @@ def test_stability_is_part_of_an_evaluation(tmp_path):
 
 
 def test_the_second_opinion_works_or_says_what_to_install():
-    crystal = PackedCrystal.from_structure(_salt())
+    crystal = Cell.from_structure(_salt())
     if find_spec("sevenn") is None:
         with pytest.raises(EvaluationError, match=r"optional package 'sevenn'.*pip install"):
             single_point(crystal, "sevennet")
     else:
         assert single_point(crystal, "sevennet") == pytest.approx(-3.384, abs=2e-3)
-    polonium = PackedCrystal.from_structure(Structure(Lattice.cubic(3.35), ["Po"], [[0, 0, 0]]))
+    polonium = Cell.from_structure(Structure(Lattice.cubic(3.35), ["Po"], [[0, 0, 0]]))
     with pytest.raises(EvaluationError, match="does not know Po"):
         single_point(polonium, "sevennet")
 
@@ -243,7 +244,7 @@ def test_settings_that_make_no_sense_are_refused(settings):
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(EvaluationError, match="cannot be written"):
-        judge_stability([_salt()], tmp_path / "file", hull=_hull(Na=0.0), workers=1)
+        compute_stability([_salt()], tmp_path / "file", hull=_hull(Na=0.0), workers=1)
     assert os.path.isfile(tmp_path / "file")
     with pytest.raises(EvaluationError, match="potential"):
         evaluate([_salt()], relax_dir=tmp_path, relaxation=RelaxationSettings("x"))

@@ -1,4 +1,4 @@
-"""Shortest distances are exact; compositions are judged as documented."""
+"""Shortest distances are exact; compositions are valid as documented."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from pymatgen.core import Composition, Lattice, Structure
 
-from crystal_ldm.crystals.packed import PackedCrystal
+from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.distances import shortest_distance
 from crystal_ldm.evaluate.validity import (
     CompositionRules,
     composition_validity,
     compositions_validity,
-    shortest_distance,
 )
 
 
@@ -30,25 +30,25 @@ def test_shortest_distance_is_that_of_a_full_search():
         radius = 2 * (structure.volume / n) ** (1 / 3)
         neighbours = structure.get_all_neighbors(radius)
         expected = min(neighbour.nn_distance for site in neighbours for neighbour in site)
-        found = shortest_distance(PackedCrystal.from_structure(structure))
+        found = shortest_distance(Cell.from_structure(structure))
         assert found == pytest.approx(expected, abs=1e-9)
 
 
 def test_images_of_an_atom_itself_count():
     thin = Structure(Lattice.orthorhombic(0.4, 9, 9), ["Na"], [[0, 0, 0]])
-    assert shortest_distance(PackedCrystal.from_structure(thin)) == pytest.approx(0.4)
+    assert shortest_distance(Cell.from_structure(thin)) == pytest.approx(0.4)
 
 
 def test_shortest_distance_knows_no_choice_of_cell():
     cubic = Structure(Lattice.cubic(4), ["Na", "Cl"], [[0.1, 0.2, 0.3], [0.6, 0.7, 0.8]])
     skewed = cubic.copy()
     skewed.make_supercell([[1, 5, 0], [0, 1, 0], [7, 0, 1]])
-    a, b = (shortest_distance(PackedCrystal.from_structure(s)) for s in (cubic, skewed))
+    a, b = (shortest_distance(Cell.from_structure(s)) for s in (cubic, skewed))
     assert a == pytest.approx(b, abs=1e-9)
 
 
 def test_a_flat_cell_is_refused():
-    flat = PackedCrystal.from_arrays([11], [[0, 0, 0]], [[1, 0, 0], [0, 1, 0], [1, 1, 0]])
+    flat = Cell.from_arrays([11], [[0, 0, 0]], [[1, 0, 0], [0, 1, 0], [1, 1, 0]])
     with pytest.raises(ValueError, match="no volume"):
         shortest_distance(flat)
 
@@ -76,8 +76,8 @@ def test_alloys_can_be_asked_to_balance():
 
 
 def test_a_multiple_of_the_formula_is_the_same_composition():
-    single = PackedCrystal.from_arrays([11, 17], np.zeros((2, 3)), np.eye(3))
-    double = PackedCrystal.from_arrays([17, 11, 17, 11], np.zeros((4, 3)), np.eye(3))
+    single = Cell.from_arrays([11, 17], np.zeros((2, 3)), np.eye(3))
+    double = Cell.from_arrays([17, 11, 17, 11], np.zeros((4, 3)), np.eye(3))
     assert single.formula_key == double.formula_key == _key("NaCl")
 
 
@@ -97,8 +97,8 @@ def test_elements_dealt_out_at_random_lower_validity(pool):
         drawn = generator.choice(np.unique(elements), size=len(key), replace=False)
         counts = [count for _, count in key]
         shuffled.append(tuple(sorted(zip(map(int, drawn), counts, strict=True))))
-    judged = compositions_validity(keys + shuffled, CompositionRules(), pool)
-    real = np.mean([judged[key][0] for key in keys])
-    random = np.mean([judged[key][0] for key in shuffled])
+    validity = compositions_validity(keys + shuffled, CompositionRules(), pool)
+    real = np.mean([validity[key][0] for key in keys])
+    random = np.mean([validity[key][0] for key in shuffled])
     assert real > 0.95
     assert random < real - 0.2

@@ -13,20 +13,24 @@ import numpy as np
 import psutil
 import pytest
 
-from crystal_ldm.crystals.packed import PackedCrystal
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.errors import EvaluationError
-from crystal_ldm.parallel import WorkerPool, open_executor
+from crystal_ldm.parallel import WorkerPool, Workers, open_executor
+
+
+def process_id(_):
+    return os.getpid()
 
 
 def test_outcomes_keep_the_order_of_the_items():
-    with WorkerPool(2) as pool:
+    with WorkerPool(Workers(2)) as pool:
         outcomes = pool.map(partial(pow, 2), range(100), chunk=7)
     assert [outcome.value for outcome in outcomes] == [2**i for i in range(100)]
     assert [outcome.index for outcome in outcomes] == list(range(100))
 
 
 def test_a_hanging_task_is_killed_and_the_rest_is_done():
-    with WorkerPool(2, timeout=1.0) as pool:
+    with WorkerPool(Workers(2, timeout=1.0)) as pool:
         started = time.monotonic()
         outcomes = pool.map(time.sleep, [0.0, 600, 0.0, 0.01, 600, 0.0], chunk=6)
         assert time.monotonic() - started < 60
@@ -43,7 +47,7 @@ def test_a_hanging_task_is_killed_and_the_rest_is_done():
 
 
 def test_a_crash_costs_one_row():
-    with WorkerPool(1) as pool:
+    with WorkerPool(Workers(1)) as pool:
         outcomes = pool.map(partial(os.kill, 0), [0], chunk=1)  # harmless: signal 0
         assert outcomes[0].error is None
         crashed = pool.map(os._exit, [3, 4])
@@ -55,7 +59,7 @@ def test_a_crash_costs_one_row():
 
 
 def test_an_exception_is_a_reason():
-    with WorkerPool(1) as pool:
+    with WorkerPool(Workers(1)) as pool:
         outcomes = pool.map(abs, [-1, "a", 2])
     assert [outcome.value for outcome in outcomes] == [1, None, 2]
     assert outcomes[1].error == "TypeError: bad operand type for abs(): 'str'"
@@ -63,7 +67,7 @@ def test_an_exception_is_a_reason():
 
 @pytest.mark.parametrize("size", [10**11])
 def test_memory_is_bounded(size):
-    with WorkerPool(1, memory_gb=1.0) as pool:
+    with WorkerPool(Workers(1, memory_gb=1.0)) as pool:
         outcomes = pool.map(bytearray, [10, size])
     assert len(outcomes[0].value) == 10
     assert outcomes[1].error.startswith("MemoryError")
@@ -78,7 +82,7 @@ def test_items_are_drawn_only_as_workers_become_free():
             drawn += 1
             yield drawn
 
-    with WorkerPool(1) as pool:
+    with WorkerPool(Workers(1)) as pool:
         outcomes = pool.imap(abs, endless(), chunk=4)
         for _ in range(10):
             next(outcomes)
@@ -89,21 +93,21 @@ def test_items_are_drawn_only_as_workers_become_free():
 
 def test_progress_counts_every_item():
     seen = []
-    with WorkerPool(2, timeout=1.0) as pool:
+    with WorkerPool(Workers(2, timeout=1.0)) as pool:
         pool.map(time.sleep, [0, 600, 0], progress=seen.append)
     assert sum(seen) == 3
 
 
 def test_worker_processes_have_one_thread_each():
-    with WorkerPool(1) as pool:
+    with WorkerPool(Workers(1)) as pool:
         assert pool.map(os.getenv, ["OMP_NUM_THREADS", "MKL_NUM_THREADS"])[0].value == "1"
 
 
 def test_no_process_outlives_its_parent():
     script = textwrap.dedent("""
         import os, time
-        from crystal_ldm.parallel import WorkerPool
-        pool = WorkerPool(1, timeout=600)
+        from crystal_ldm.parallel import WorkerPool, Workers
+        pool = WorkerPool(Workers(1, timeout=600))
         print(pool.map(abs, [1])[0].value)
         print(next(iter(pool._processes.values())).process.pid, flush=True)
         pool.map(time.sleep, [600])
@@ -120,10 +124,46 @@ def test_no_process_outlives_its_parent():
     assert not psutil.pid_exists(worker)
 
 
+def test_no_process_outlives_its_parent_though_a_forked_child_does():
+    """A data loader's worker holds the pipes of its parent open."""
+    script = textwrap.dedent("""
+        import os, time
+        from crystal_ldm.parallel import WorkerPool, Workers
+        pool = WorkerPool(Workers(1, timeout=600))
+        pool.map(abs, [1])
+        child = os.fork()
+        if not child:
+            time.sleep(60)
+            os._exit(0)
+        print(next(iter(pool._processes.values())).process.pid, child, flush=True)
+        pool.map(time.sleep, [600])
+    """)
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    worker, child = map(psutil.Process, map(int, parent.stdout.readline().split()))
+    parent.kill()
+    parent.wait()
+    try:
+        worker.wait(timeout=20)
+        assert child.is_running()
+    finally:
+        child.kill()
+
+
+def test_this_process_is_an_executor_too():
+    seen = []
+    with open_executor(Workers(here=True)) as executor:
+        outcomes = executor.map(abs, [-1, "a"], progress=seen.append)
+        assert executor.map(abs, []) == []
+        with open_executor(executor) as same:  # one that is open stays open
+            assert same is executor
+    assert [outcome.value for outcome in outcomes] == [1, None] and seen == [1, 1]
+    assert outcomes[1].error == "TypeError: bad operand type for abs(): 'str'"
+
+
 def test_a_script_without_a_main_guard_works():
     script = textwrap.dedent("""
-        from crystal_ldm.parallel import WorkerPool
-        with WorkerPool(2) as pool:
+        from crystal_ldm.parallel import WorkerPool, Workers
+        with WorkerPool(Workers(2)) as pool:
             print([outcome.value for outcome in pool.map(abs, [-1, -2])])
     """)
     done = subprocess.run(
@@ -132,10 +172,10 @@ def test_a_script_without_a_main_guard_works():
     assert done.stdout.strip() == "[1, 2]"
 
 
-@pytest.mark.parametrize("arguments", [{"workers": 0}, {"timeout": 0}, {"memory_gb": -1}])
+@pytest.mark.parametrize("arguments", [{"count": 0}, {"timeout": 0}, {"memory_gb": -1}])
 def test_limits_that_make_no_sense_are_refused(arguments):
     with pytest.raises(EvaluationError):
-        WorkerPool(**arguments)
+        Workers(**arguments)
 
 
 def test_dask_gives_the_same_answers():
@@ -146,19 +186,22 @@ def test_dask_gives_the_same_answers():
             n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
         ) as cluster,
         Client(cluster) as client,
-        open_executor(client=client, timeout=1.0) as executor,
+        open_executor(Workers(client=client, timeout=1.0)) as executor,
     ):
         outcomes = executor.map(time.sleep, [0, 600, 0])
         assert [outcome.index for outcome in outcomes] == [0, 1, 2]
         assert [outcome.error is None for outcome in outcomes] == [True, False, True]
         values = executor.map(abs, range(-200, 0))
+        process = psutil.Process(executor.map(process_id, [0])[0].value)
         assert [outcome.value for outcome in values] == list(range(200, 0, -1))
+        executor.close()
+        process.wait(timeout=20)
 
 
 def test_packing_is_exact(known_crystals):
     for structure in known_crystals[:10]:
-        back = PackedCrystal.from_structure(structure).to_structure()
+        back = Cell.from_structure(structure).to_structure()
         assert np.array_equal(back.lattice.matrix, structure.lattice.matrix)
         assert np.array_equal(back.frac_coords, structure.frac_coords)
         assert back.species == structure.species
-        assert PackedCrystal.from_structure(structure).formula == structure.reduced_formula
+        assert Cell.from_structure(structure).formula == structure.reduced_formula

@@ -13,19 +13,21 @@ import numpy as np
 import psutil
 import pytest
 from ase.io import read
-from crystal_ldm.workflow.__main__ import main
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import ConfigError, RequestError, RunError
 from crystal_ldm.evaluate import evaluate
+from crystal_ldm.files.run_contents import PIECES
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.checkpoints import save_safetensors
+from crystal_ldm.parallel import Workers
 from crystal_ldm.pretrained import load_model
 from crystal_ldm.runs.generate import generate
 from crystal_ldm.runs.split import run_request, sample_in_parallel
-from crystal_ldm.runs.split.pieces import PIECES, split_request
+from crystal_ldm.runs.split.pieces import split_request
+from crystal_ldm.workflow.command_line import main
 
 OPTIONS = {"sampling_steps": 2, "seed": 3, "cfg_scale": 1.5}
 FORMULAS = ["SrTiO3", "NaCl", "Na?"]
@@ -72,7 +74,7 @@ def test_pieces_hold_each_crystal_once(rows: int, numbers: int, offset: int, siz
         for row in range(rows)
         for number in range(offset, offset + numbers)
         for piece in pieces
-        if piece.holds(row, number)
+        if (row, number) in set(piece.places())
     )
     assert set(held.values()) == {1} and len(held) == rows * numbers
     assert sum(piece.rows * piece.numbers for piece in pieces) == rows * numbers
@@ -81,7 +83,6 @@ def test_pieces_hold_each_crystal_once(rows: int, numbers: int, offset: int, siz
 def test_two_processes_and_dask_give_the_crystals_of_one(model: str, tmp_path: Path) -> None:
     from distributed import Client, LocalCluster
 
-    (tmp_path / "one").mkdir()
     generate(load_model(model), a_request(), tmp_path / "one", 5, progress=False, **OPTIONS)
     run: dict[str, Any] = {"ldm_ckpt": model, "piece_size": 2, "progress": False, **OPTIONS}
     two = sample_in_parallel(a_request(), 5, tmp_path / "two", workers=2, **run)
@@ -91,8 +92,9 @@ def test_two_processes_and_dask_give_the_crystals_of_one(model: str, tmp_path: P
 
     options = {"threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0}
     with LocalCluster(n_workers=2, **options) as cluster, Client(cluster) as client:
-        dask = sample_in_parallel(a_request(), 5, tmp_path / "dask", client=client, **run)
-        judged = evaluate(dask, metrics=["validity", "uniqueness"], client=client)
+        there = Workers(client=client)
+        dask = sample_in_parallel(a_request(), 5, tmp_path / "dask", workers=there, **run)
+        judged = evaluate(dask, metrics=["validity", "uniqueness"], workers=there)
     for name in ("table.csv", "crystals.extxyz"):  # the same bytes for any number of workers
         assert (dask / name).read_bytes() == (two / name).read_bytes()
     here = evaluate(two, metrics=["validity", "uniqueness"], workers=1)
@@ -118,7 +120,7 @@ def test_a_worker_and_then_the_whole_run_are_killed(
     how = {"ldm_ckpt": model, "piece_size": 4, "sampling_steps": 30, "seed": 3}
     code = f"""
         from crystal_ldm.crystals import CrystalBatch
-        from crystal_ldm.workflow import sample_in_parallel
+        from crystal_ldm.runs.split import sample_in_parallel
         request = CrystalBatch.from_formulas({FORMULAS!r})
         sample_in_parallel(request, 80, {str(run)!r}, workers=2, **{how!r})
     """
@@ -172,7 +174,7 @@ def test_a_request_file(model: str, clone: Path, capsys: pytest.CaptureFixture[s
         piece_size: 2
         """
     file.write_text(text)
-    assert main(["sample", str(file), "--workers", "1"]) == 0
+    main(["sample", str(file), "--workers", "1"], standalone_mode=False)
     assert capsys.readouterr().out.splitlines()[-1] == str(clone / "runs" / "many")
     made = crystals(clone / "runs" / "many")
     assert set(made) == {(0, 0), (0, 1), (1, 0), (1, 1)}

@@ -6,20 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
 import pytest
-from crystal_ldm.workflow.host import read_command
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crystal_ldm.errors import CrystalLDMError, RequestError
 from crystal_ldm.workflow.parameters import (
     as_flag,
-    as_formula,
     as_formulas,
     as_integer,
     as_mapping,
     as_number,
     as_overrides,
+    as_paths,
     as_symbols,
     as_text,
     as_value,
@@ -29,9 +29,10 @@ from crystal_ldm.workflow.parameters import (
 RIGHT: list[tuple[Any, Any, Any]] = [
     (as_text, None, ""),
     (as_text, " runs/a ", "runs/a"),
-    (as_text, 2024, "2024"),
-    (as_formula, "InF", "InF"),
-    (as_formula, "", ""),
+    (as_text, Path("runs/a"), "runs/a"),
+    (as_text, "2024", "2024"),
+    (as_formulas, "InF", ["InF"]),
+    (as_formulas, "", []),
     (as_formulas, ["SrTiO3", "NO"], ["SrTiO3", "NO"]),
     (as_formulas, "[SrTiO3, 'NaCl']", ["SrTiO3", "NaCl"]),
     (as_symbols, "Sr, Ti O", ["Sr", "Ti", "O"]),
@@ -50,12 +51,21 @@ RIGHT: list[tuple[Any, Any, Any]] = [
     (as_mapping, None, {}),
     (as_overrides, "a.b=1 c=[2,3]", ["a.b=1", "c=[2,3]"]),
     (as_overrides, "['a=1']", ["a=1"]),
+    (as_overrides, "a=/my data/(x), [1].csv +b=2  ~c", ["a=/my data/(x), [1].csv", "+b=2", "~c"]),
+    (as_paths, "runs/a, runs/b runs/c", ["runs/a", "runs/b", "runs/c"]),
+    (as_paths, ["runs/a b"], ["runs/a b"]),
+    (as_paths, None, []),
+    (as_number, np.float32(0.5), 0.5),
+    (as_integer, np.int64(3), 3),
 ]
 WRONG: list[tuple[Any, Any, str]] = [
     (as_text, False, "put quotes around it"),
+    (as_text, 2024, "-r x TEXT"),
+    (as_text, float("inf"), "arrived as inf and not as text.*-r x TEXT.*crystal-ldm run.*--x TEXT"),
+    (as_text, float("nan"), "-r x TEXT"),
     (as_text, [1], "should be text"),
-    (as_formula, 5, "-r x FORMULA"),
-    (as_formula, False, "in YAML put quotes"),
+    (as_formulas, 5, "-r x TEXT"),
+    (as_formulas, False, "in YAML or Python put quotes"),
     (as_formulas, ["SrTiO3", False], r"x\[1\] arrived as False"),
     (as_symbols, [False, "O"], "put quotes around each"),
     (as_number, "wide", "should be a number"),
@@ -81,31 +91,24 @@ def test_wrong_values_say_how_to_write_them(function: Any, value: Any, told: str
         function(value, "x")
 
 
-def test_a_number_that_was_a_formula_is_said_aloud() -> None:
-    with pytest.warns(UserWarning, match="read as InF"):
-        assert as_formula(float("inf")) == "InF"
-    with pytest.warns(UserWarning, match="-r formula NaN"):
-        assert as_formula(float("nan")) == "NaN"
-    with pytest.raises(RequestError):
-        as_formula(float("-inf"))
+def test_a_path_with_any_character_is_that_path(clone: Path) -> None:
+    odd = clone / "my [runs], (ü) = #1"
+    odd.mkdir()
+    assert as_paths(str(odd), "runs") == [str(odd)]
+    assert as_paths(odd.name, "runs") == [odd.name]
 
 
-def test_papermills_command_line_is_read_as_papermill_reads_it(tmp_path: Path) -> None:
-    words = ["--cwd", "x", "in.ipynb", "-p", "formula", "INF", "sub/out.ipynb", "-k", "python3"]
-    host = read_command([*words, "-p", "seed", "1", "--log-output", "-r", "seed", "2"], tmp_path)
-    assert host.typed == {"formula": "INF", "seed": "2"}
-    assert host.output == tmp_path / "sub" / "out.ipynb"
-    assert read_command(["in.ipynb", "-", "-p", "broken"], tmp_path).output is None
-
-
-CELL = """
-from crystal_ldm.workflow.host import current_notebook
+CELL = (
+    """
+from crystal_ldm.workflow import start_notebook
 from crystal_ldm.workflow.parameters import *
-check_parameters(globals(), "typed")
-print([as_formula(f1, "f1"), as_formula(f2, "f2"), as_formula(f3, "f3"), as_formula(f4, "f4")])
-print(as_value(band_gap, "band_gap"), as_text(run_dir, "run_dir"), as_mapping(scales, "scales"))
-print(current_notebook())
-"""
+interactive = start_notebook(globals(), "typed")
+""",
+    """
+print(as_formulas(f1, "f1"), as_formulas(f2, "f2"), as_value(band_gap, "band_gap"))
+print(as_text(run_dir, "run_dir"), as_mapping(scales, "scales"), interactive)
+""",
+)
 
 
 def papermill(clone: Path, *words: str) -> tuple[subprocess.CompletedProcess[str], str]:
@@ -115,35 +118,17 @@ def papermill(clone: Path, *words: str) -> tuple[subprocess.CompletedProcess[str
     return done, "".join(o.get("text", "") for o in cells[-1].outputs)
 
 
-def test_formulas_survive_the_real_papermill(clone: Path, make_notebook: Any) -> None:
-    make_notebook(
-        "typed", "f1 = f2 = f3 = f4 = ''\nf1=''\nband_gap=None\nrun_dir=''\nscales={}", CELL
-    )
-    words = [
-        "-p",
-        "f1",
-        "InF",
-        "-p",
-        "f2",
-        "INF",
-        "-p",
-        "f3",
-        "NaN",
-        "-p",
-        "f4",
-        "NO",
-        "-p",
-        "run_dir",
-        "2_024",
-    ]
+def test_text_survives_the_real_papermill_or_is_refused(clone: Path, make_notebook: Any) -> None:
+    make_notebook("typed", "f1 = f2 = ''\nband_gap=None\nrun_dir=''\nscales={}", *CELL)
+    words = ["-p", "f1", "NO", "-r", "f2", "INF", "-r", "run_dir", "2_024"]
     words += ["-p", "band_gap", "[1.0, 2.0]", "-r", "scales", "{band_gap: 3}"]
     done, printed = papermill(clone, *words)
     assert done.returncode == 0, done.stderr
-    lines = printed.splitlines()
-    assert lines[0] == "['InF', 'INF', 'NaN', 'NO']"
-    assert lines[1] == "[1.0, 2.0] 2_024 {'band_gap': 3}"
-    assert lines[2] == str(clone / "out.ipynb")
+    assert printed == "['NO'] ['INF'] [1.0, 2.0]\n2_024 {'band_gap': 3} False\n"
 
+    done, _ = papermill(clone, "-p", "f1", "InF")
+    assert done.returncode == 1
+    assert "RequestError: f1 arrived as inf and not as text" in done.stderr
     done, _ = papermill(clone, "-p", "bandgap", "2")
     assert done.returncode == 1
     assert "The notebook has no parameter 'bandgap'. Did you mean 'band_gap'?" in done.stderr
@@ -165,7 +150,6 @@ VALUES = st.recursive(
 
 
 @given(st.sampled_from([function for function, *_ in RIGHT]), VALUES)
-@pytest.mark.filterwarnings("ignore:x arrived as the number")
 def test_any_value_raises_documented_errors_only(function: Any, value: Any) -> None:
     try:
         function(value, "x")

@@ -98,7 +98,7 @@ def slow_job(clone: Path) -> Path:
 def test_a_killed_sweep_goes_on_where_it_was(clone: Path, until: Any) -> None:
     sweep = clone / "s.yaml"
     sweep.write_text(json.dumps(a_sweep(1, 5)))
-    command = [sys.executable, "-m", "crystal_ldm.workflow", str(sweep)]
+    command = [sys.executable, "-m", "crystal_ldm", "sweep", str(sweep)]
     first = subprocess.Popen(command, cwd=clone, stdout=subprocess.PIPE, text=True)
     slow = slow_job(clone)
     until((slow / "starts.txt").exists, 60)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crystal_ldm.runs.writer import min_distance
+from crystal_ldm.crystals.distances import min_distance
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -40,7 +40,8 @@ COLUMNS: dict[str, Column] = {
     "target_band_gap": Column("Target gap", "Band gap asked for", "eV", 2),
     "band_gap": Column("Gap", "Predicted PBE band gap", "eV", 2),
     "e_above_hull": Column("Hull", "Energy above the convex hull", "eV/atom", 3),
-    "valid": Column("Sound", "Physically sound: distances, volume and composition"),
+    "valid": Column("Valid", "Distances, volume and composition are physical"),
+    "failed": Column("Failed", "Filters that no attempt at this crystal has passed"),
     "novel": Column("New", "Not in the training set"),
     "unique": Column("Unique", "Unlike every earlier crystal"),
     "density": Column("Density", "Density", "g/cm³", 2),

@@ -13,7 +13,7 @@ from crystal_ldm.widgets.base import Notice, Panel, caption, column, row
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 
-from crystal_ldm.runs.writer import min_distance
+from crystal_ldm.crystals.distances import min_distance
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_ldm.crystals.packed import PackedCrystal
-from crystal_ldm.errors import CrystalLDMError, EvaluationError, describe_error
+from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.readers.entries import LabelValue, Source, read_payload, summarised
+from crystal_ldm.crystals.readers.objects import cell_of
+from crystal_ldm.errors import CrystalLDMError, DataError, describe_error
 
 
 @dataclass
@@ -28,7 +30,7 @@ class CrystalSet:
         notes: sentences on what was changed while reading.
     """
 
-    crystals: list[PackedCrystal | None]
+    crystals: list[Cell | None]
     ids: list[str]
     errors: list[str | None]
     rows: list[int] = field(default_factory=list)
@@ -97,34 +99,52 @@ def without_repetition(names: Sequence[str]) -> list[str]:
 
 
 def from_objects(objects: Sequence[Any], ids: Sequence[str] | None = None) -> CrystalSet:
-    """Pack a list of structures; one that cannot be used keeps its place, with the reason."""
-    crystals: list[PackedCrystal | None] = []
+    """Take a list of crystals (see `objects.cell_of`), whole cells as they are.
+
+    One that cannot be used keeps its place, with the reason.
+    """
+    crystals: list[Cell | None] = []
     errors: list[str | None] = []
-    names: list[str] = []
-    for position, item in enumerate(objects):
-        names.append(str(ids[position]) if ids is not None else str(position))
+    for item in objects:
         try:
-            crystals.append(_pack(item))
+            crystals.append(cell_of(item))
             errors.append(None)
         except CrystalLDMError as error:
             crystals.append(None)
             errors.append(str(error))
-        except Exception as error:
+        except Exception as error:  # whatever a strange object provokes
             crystals.append(None)
             errors.append(describe_error(error))
+    names = [str(i) for i in range(len(crystals))] if ids is None else [str(i) for i in ids]
     return CrystalSet(crystals, names, errors)
 
 
-def _pack(item: Any) -> PackedCrystal:
-    if isinstance(item, PackedCrystal):
-        return item
-    if item is None:
-        raise EvaluationError("there is no structure")
-    if isinstance(item, dict):
-        from pymatgen.core import Structure
+def from_source(source: Source) -> CrystalSet:
+    """Parse all entries of a source; one that cannot be used keeps its place, with the reason."""
+    crystals: list[Cell | None] = []
+    errors: list[str | None] = []
+    notes: list[str] = []
+    for entry in source.entries:
+        notes += entry.notes
+        try:
+            cell, changed = read_payload(entry.payload)
+        except DataError as error:
+            crystals.append(None)
+            errors.append(str(error))
+            continue
+        crystals.append(cell)
+        errors.append(None)
+        notes += changed
+    names = dict.fromkeys(name for entry in source.entries for name in entry.labels)
+    labels = {name: _numbers([e.labels.get(name) for e in source.entries]) for name in names}
+    ids = [entry.id for entry in source.entries]
+    result = CrystalSet(crystals, ids, errors, notes=[*source.notes, *summarised(notes)])
+    result.labels = {name: values for name, values in labels.items() if values is not None}
+    return result
 
-        item = Structure.from_dict(item.get("structure", item))
-    if hasattr(item, "get_scaled_positions"):  # ASE Atoms
-        scaled = item.get_scaled_positions(wrap=False)
-        return PackedCrystal.from_arrays(item.get_atomic_numbers(), scaled, item.cell.array)
-    return PackedCrystal.from_structure(item)
+
+def _numbers(values: Sequence[LabelValue]) -> NDArray[np.float64] | None:
+    """Return a label as numbers; None for text."""
+    if any(isinstance(value, str) for value in values):
+        return None
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)

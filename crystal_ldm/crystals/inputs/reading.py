@@ -11,10 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from crystal_ldm.crystals.inputs.crystal_set import CrystalSet, from_objects, without_repetition
-from crystal_ldm.crystals.inputs.files import read_path
-from crystal_ldm.crystals.packed import PackedCrystal
-from crystal_ldm.errors import EvaluationError
+from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.inputs.crystal_set import (
+    CrystalSet,
+    from_objects,
+    from_source,
+    without_repetition,
+)
+from crystal_ldm.crystals.readers.content import existing
+from crystal_ldm.crystals.readers.csv_files import table_files
+from crystal_ldm.crystals.readers.sources import open_source
+from crystal_ldm.crystals.readers.tables import read_table
+from crystal_ldm.errors import DataError, EvaluationError
+from crystal_ldm.files.run_contents import TABLE
 
 
 def read_crystals(source: Any, *, allow_empty: bool = False) -> CrystalSet:
@@ -23,8 +32,7 @@ def read_crystals(source: Any, *, allow_empty: bool = False) -> CrystalSet:
     Args:
         source: a pymatgen Structure or a sequence of them (None or an ASE Atoms object may be among
             them), a `CrystalBatch`, the result of `LDMModule.sample`, a `CrystalDataset`, a run
-            directory of `04_sample`, a folder of CIF or POSCAR files, a `.cif`, `.extxyz`, `.csv`
-            (a column `cif`), or a `.json` / `.json.gz` list of pymatgen structure dictionaries.
+            directory of `04_sample`, or any file or folder that `load_dataset` reads.
         allow_empty: do not refuse a set without entries.
 
     Raises:
@@ -33,7 +41,7 @@ def read_crystals(source: Any, *, allow_empty: bool = False) -> CrystalSet:
     if isinstance(source, CrystalSet):
         crystals = source
     elif isinstance(source, (str, Path)):
-        crystals = read_path(Path(source))
+        crystals = _read_path(source)
     elif hasattr(source, "crystals") and hasattr(source, "row"):  # SampleResult
         crystals = _from_batch(source.crystals)
         crystals.rows = [int(row) for row in source.row]
@@ -67,6 +75,33 @@ def read_crystals(source: Any, *, allow_empty: bool = False) -> CrystalSet:
     return crystals
 
 
+def _read_path(source: str | Path) -> CrystalSet:
+    try:
+        path = existing(source)
+        crystals = from_source(open_source(path).read())
+        if path.is_dir():
+            _add_rows(crystals, path)
+    except DataError as error:
+        raise EvaluationError(str(error)) from error
+    return crystals
+
+
+def _add_rows(crystals: CrystalSet, folder: Path) -> None:
+    """Take row and number of each crystal from the table of a run directory, by id."""
+    tables = table_files(folder)
+    if [table.name for table in tables] != [TABLE]:
+        return
+    table = read_table(tables[0]).frame
+    if not {"id", "row", "number"} <= set(table.columns):
+        return
+    known = {r["id"]: (int(r["row"]), int(r["number"])) for r in table.to_dict("records")}
+    if all(name in known for name in crystals.ids):
+        crystals.rows = [known[name][0] for name in crystals.ids]
+        crystals.numbers = [known[name][1] for name in crystals.ids]
+    else:
+        crystals.notes.append(f"'{TABLE}' names other ids than the crystals; it was not used.")
+
+
 def _from_batch(batch: Any) -> CrystalSet:
     if batch.frac_coords is None or batch.lattices is None:
         raise EvaluationError("The batch is a request: it has no coordinates to evaluate.")
@@ -74,13 +109,13 @@ def _from_batch(batch: Any) -> CrystalSet:
     counts = batch.num_atoms.cpu().numpy()
     frac = batch.frac_coords.cpu().double().numpy()
     cells = batch.lattices.cpu().double().numpy()
-    crystals: list[PackedCrystal | None] = []
+    crystals: list[Cell | None] = []
     errors: list[str | None] = []
     for z, n, x, cell in zip(numbers, counts, frac, cells, strict=True):
         try:
-            crystals.append(PackedCrystal.from_arrays(z[:n], x[:n], cell))
+            crystals.append(Cell.from_arrays(z[:n], x[:n], cell))
             errors.append(None)
-        except EvaluationError as error:
+        except DataError as error:
             crystals.append(None)
             errors.append(str(error))
     ids = batch.ids if batch.ids is not None else [str(i) for i in range(len(crystals))]

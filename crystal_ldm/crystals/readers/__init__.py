@@ -1,6 +1,15 @@
-"""Readers for every kind of source; `open_source` picks the one that fits."""
+"""The one reader of structure files, for data sets, evaluation, and files that are dropped."""
 
-from crystal_ldm.crystals.readers.entries import Cell, Entry, Source, parse
+from crystal_ldm.crystals.readers.entries import Entry, Problem, Source, parse, read_payload
 from crystal_ldm.crystals.readers.sources import OpenSource, open_source, open_structures
 
-__all__ = ["Cell", "Entry", "OpenSource", "Source", "open_source", "open_structures", "parse"]
+__all__ = [
+    "Entry",
+    "OpenSource",
+    "Problem",
+    "Source",
+    "open_source",
+    "open_structures",
+    "parse",
+    "read_payload",
+]

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crystal_ldm.crystals.readers.entries import Cell, Entry, Source
-from crystal_ldm.crystals.readers.report import Rejection
-from crystal_ldm.crystals.readers.tables import Labels, read_labels
+from crystal_ldm.crystals.readers.content import read_text
+from crystal_ldm.crystals.readers.entries import (
+    HYDROGEN,
+    Entry,
+    Payload,
+    Problem,
+    Source,
+    problem_kind,
+)
+from crystal_ldm.crystals.readers.objects import atoms_cell
+from crystal_ldm.crystals.readers.tables import UNITS, Labels, read_labels
 from crystal_ldm.errors import DataError
 
 if TYPE_CHECKING:
@@ -18,13 +28,17 @@ if TYPE_CHECKING:
 
 ASE_SUFFIXES = (".extxyz", ".xyz", ".db")
 
-_Frame = tuple[str, dict[str, Any], "Atoms"]
+_ENERGIES = ("energy", "free_energy")
+_PROPERTIES = re.compile(r"Properties=\"?([^\s\"]+)")
+
+_Frame = tuple[str, dict[str, Any], "Atoms | Problem", tuple[str, ...]]
 
 
 def read_ase(path: Path, labels: Labels = None) -> Source:
     """Read all frames of an extxyz file or all rows of an ASE sqlite database.
 
-    Labels are numbers and text in `atoms.info` (extxyz) or the key-value pairs (database).
+    Labels are numbers and text in `atoms.info` (extxyz) or the key-value pairs (database), and the
+    energies of a calculator (eV for the cell).
 
     Raises:
         DataError: if the file cannot be read at all.
@@ -35,53 +49,119 @@ def read_ase(path: Path, labels: Labels = None) -> Source:
     try:
         for frame in stream:
             frames.append(frame)
-    # ASE raises whatever a broken file provokes. What comes after it in a text file is lost too.
+    except DataError as error:
+        raise DataError(f"The file {path} cannot be read ({error}).") from error
+    # ASE raises whatever a broken database provokes.
     except Exception as error:
         message = str(error).strip() or type(error).__name__
         if not frames:
             raise DataError(f"The file {path} cannot be read ({message}).") from error
-        where = f"{path.name} after frame {len(frames)}"
         reason = f"The file cannot be read from here on ({message})."
-        source.rejected.append(Rejection(f"frame-{len(frames) + 1}", where, "unreadable", reason))
+        frames.append((f"row-{len(frames) + 1}", {}, Problem("unreadable", reason), ()))
     if not frames:
         raise DataError(f"The file {path} holds no structures.")
+    if all(isinstance(atoms, Problem) for _, _, atoms, _ in frames):
+        problem = frames[0][2]
+        assert isinstance(problem, Problem)
+        raise DataError(f"The file {path} cannot be read ({problem.reason}).")
 
     columns: dict[str, list[object]] = {}
-    for i, (_, info, _) in enumerate(frames):
+    for i, (_, info, _, _) in enumerate(frames):
         for key, value in info.items():
             if isinstance(value, (str, int, float, np.number)) and not isinstance(value, bool):
                 columns.setdefault(key, [None] * len(frames))[i] = value
     found = read_labels(columns, labels, path.name, skip=("id", "unique_id"))
     source.notes += found.notes
-    for i, (name, _, atoms) in enumerate(frames):
+    energies = [n for n in found.values if "energy" in n.lower() and n not in UNITS]
+    if energies:
+        source.notes.append(
+            f"Labels of {path.name} as the file has them (ASE: eV for the cell): "
+            f"{', '.join(energies)}."
+        )
+    for i, (name, _, atoms, notes) in enumerate(frames):
         where = f"{path.name} number {i + 1}"
-        if not atoms.pbc.all():
-            reason = "It is not periodic in all three directions."
-            source.rejected.append(Rejection(name, where, "not periodic", reason))
-            continue
-        lattice = np.array(atoms.cell.array, dtype=np.float64)
-        if abs(np.linalg.det(lattice)) < 1e-3:
-            reason = "The cell has no volume."
-            source.rejected.append(Rejection(name, where, "unreadable", reason))
-            continue
-        coords = atoms.positions @ np.linalg.inv(lattice)
-        cell = Cell(lattice, coords, np.asarray(atoms.numbers, dtype=np.int64))
-        source.entries.append(Entry(name, where, cell, found.row(i)))
+        entry = Entry(name, where, _payload(atoms), found.row(i), notes=notes)
+        source.entries.append(entry)
     return source
 
 
-def _extxyz_frames(path: Path) -> Iterator[_Frame]:
-    from ase.io import iread
+def _payload(atoms: Atoms | Problem) -> Payload:
+    if isinstance(atoms, Problem):
+        return atoms
+    try:
+        return atoms_cell(atoms)
+    except DataError as error:
+        return Problem(problem_kind(str(error)), str(error))
 
-    for i, atoms in enumerate(iread(path, index=":", format="extxyz")):
-        name = atoms.info.get("material_id") or atoms.info.get("id") or f"{path.stem}-{i + 1}"
-        info = dict(atoms.info)
-        info.pop("material_id", None)
-        yield str(name), info, atoms
+
+def _extxyz_frames(path: Path) -> Iterator[_Frame]:
+    """Yield each frame; one that cannot be read ends the file only if its length is lost."""
+    from ase.io import read
+
+    lines = read_text(path).splitlines()
+    start, count = 0, 0
+    while start < len(lines):
+        if not lines[start].strip():
+            start += 1
+            continue
+        count += 1
+        name = f"{path.stem}-{count}"
+        size = int(lines[start]) + 2 if lines[start].strip().isdecimal() else 0
+        frame = lines[start : start + size]
+        if not size or len(frame) < size:
+            what = (
+                f"'{lines[start][:40]}' is not a number of atoms" if not size else "it ends early"
+            )
+            reason = f"The file cannot be read from here on ({what})."
+            yield name, {}, Problem("unreadable", reason), ()
+            return
+        start += size
+        notes = _without_isotopes(frame)
+        try:
+            atoms = read(io.StringIO("\n".join(frame) + "\n"), format="extxyz")
+        # ASE's parser raises whatever its input provokes.
+        except Exception as error:
+            what = str(error).strip() or type(error).__name__
+            reason = f"The frame cannot be read ({type(error).__name__}: {what})."
+            if start >= len(lines):
+                reason = f"The file cannot be read from here on ({what}); it may be cut short."
+            yield name, {}, Problem("unreadable", reason), ()
+            continue
+        assert not isinstance(atoms, list)
+        info = {**_calculated(atoms), **atoms.info}
+        given = info.pop("material_id", None) or info.get("id")
+        yield str(name if given is None else given), info, atoms, notes
+
+
+def _without_isotopes(frame: list[str]) -> tuple[str, ...]:
+    """Write H for D and T in the lines of a frame, which ASE does not know; return a note."""
+    column = 0
+    if match := _PROPERTIES.search(frame[1]):
+        fields = match.group(1).split(":")
+        for name, width in zip(fields[::3], fields[2::3], strict=False):
+            if name.lower() in ("species", "symbols"):
+                break
+            column += int(width) if width.isdecimal() else 1
+        else:
+            return ()
+    changed = False
+    for i, line in enumerate(frame[2:], start=2):
+        words = line.split()
+        if len(words) > column and words[column] in ("D", "T"):
+            words[column] = "H"
+            frame[i] = " ".join(words)
+            changed = True
+    return (HYDROGEN,) if changed else ()
+
+
+def _calculated(atoms: Atoms) -> dict[str, Any]:
+    results = getattr(atoms.calc, "results", None) or {}
+    return {name: float(results[name]) for name in _ENERGIES if results.get(name) is not None}
 
 
 def _database_rows(path: Path) -> Iterator[_Frame]:
     from ase.db import connect
 
     for row in connect(path, type="db").select():
-        yield f"{path.stem}-{row.id}", dict(row.key_value_pairs), row.toatoms()
+        energies = {n: row.get(n) for n in _ENERGIES if isinstance(row.get(n), float)}
+        yield f"{path.stem}-{row.id}", {**energies, **row.key_value_pairs}, row.toatoms(), ()

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from crystal_ldm.crystals.readers.entries import PARTS, Entry, Source
-from crystal_ldm.crystals.readers.report import Rejection
+from crystal_ldm.crystals.readers.entries import PARTS, Entry, Payload, Problem, Source
 from crystal_ldm.crystals.readers.tables import Labels, id_column, listed, read_labels, read_table
 from crystal_ldm.errors import DataError, suggest
 
@@ -16,7 +15,9 @@ def table_files(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if path.is_file() and path.name.lower().endswith((".csv", ".csv.gz"))
+        if path.name.lower().endswith((".csv", ".csv.gz", ".tsv"))
+        and not path.name.startswith(".")
+        and path.is_file()
     )
 
 
@@ -31,7 +32,7 @@ def read_csv_files(
 ) -> Source:
     """Read tables with a `cif` column. Each entry's part is the name of its file.
 
-    An id that comes again in another file is the same entry and is dropped; one that comes again
+    An id that comes again in another file is the same entry and is not used; one that comes again
     in the same file gets a suffix.
 
     Args:
@@ -46,10 +47,12 @@ def read_csv_files(
     first_seen: dict[str, str] = {}
     # A label may be in some of the files only; it is missing where none has it.
     tables = [(path, read_table(path)) for path in paths]
-    everywhere = {c for _, table in tables for c in table.columns}
+    everywhere = {c for _, table in tables for c in table.frame.columns}
     if labels is None and default_labels is not None:
         labels = [c for c in default_labels if c in everywhere]
-    for path, table in tables:
+    for path, read in tables:
+        table = read.frame
+        source.notes += read.notes
         cif = next((c for c in table.columns if c.lower() == "cif"), None)
         if cif is None:
             raise DataError(
@@ -63,19 +66,15 @@ def read_csv_files(
                 columns[column] = [""] * len(table)
         found = read_labels(columns, labels, path.name, skip=[cif, *([names] if names else [])])
         source.notes += found.notes
-        in_this_file: dict[str, int] = {}
         for i, text in enumerate(columns[cif]):
             given = str(columns[names][i]).strip() if names else ""
             name = given or f"{path.name.split('.')[0]}-{i + 1}"
             where = f"{path.name} row {i + 1}"
-            if name in first_seen and first_seen[name] != path.name:
+            payload: Payload = str(text)
+            if first_seen.setdefault(name, path.name) != path.name:
                 reason = f"The id is already in {first_seen[name]}."
-                source.rejected.append(Rejection(name, where, "same id in two files", reason))
-                continue
-            first_seen.setdefault(name, path.name)
-            in_this_file[name] = in_this_file.get(name, 0) + 1
-            entry = Entry(name, where, str(text), found.row(i), split_part(path))
-            source.entries.append(entry)
+                payload = Problem("same id in two files", reason)
+            source.entries.append(Entry(name, where, payload, found.row(i), split_part(path)))
     return source
 
 
@@ -85,6 +84,8 @@ def make_ids_unique(source: Source) -> None:
     seen: set[str] = set()
     renamed = 0
     for entry in source.entries:
+        if isinstance(entry.payload, Problem):
+            continue
         if entry.id in seen:
             number = 2
             while f"{entry.id}-{number}" in used:

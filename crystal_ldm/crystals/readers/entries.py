@@ -5,31 +5,33 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
-from crystal_ldm.crystals.canonical import check_structure
-from crystal_ldm.crystals.elements import MAX_Z
-from crystal_ldm.crystals.readers.report import Rejection
+from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.readers.cif import read_cif
+from crystal_ldm.crystals.readers.content import MAX_STRUCTURE_BYTES, read_text
 from crystal_ldm.errors import DataError
 
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
+
+@dataclass(frozen=True)
+class Problem:
+    """Why there is no crystal.
+
+    Attributes:
+        kind: the reason in a few words, the same for all such entries.
+        reason: the reason in a sentence, with this entry's numbers.
+    """
+
+    kind: str
+    reason: str
 
 
-class Cell(NamedTuple):
-    """A crystal: lattice (3, 3) in Å (rows), fractional coordinates (n, 3), atomic numbers (n,)."""
-
-    lattice: np.ndarray
-    frac_coords: np.ndarray
-    numbers: np.ndarray
-
-
-Payload = Cell | str | Path
-"""A cell, the text of a CIF, or the path of a structure file."""
+Payload = Cell | str | Path | Problem
+"""A cell, the text of a CIF, the path of a structure file, or why there is none."""
 
 LabelValue = float | str | None
+
+HYDROGEN = "Deuterium and tritium are read as hydrogen."
+NOT_PERIODIC = "It is not periodic in all three directions."
 
 PARTS = ("train", "val", "test")
 """`val` chooses checkpoints, `test` is reported. In the cache a part is its position here."""
@@ -46,6 +48,7 @@ class Entry:
         labels: values by name.
         part: `train`, `val` or `test` where the source says so.
         energy: what decides between duplicates, eV/atom; NaN where unknown.
+        notes: what was changed while reading.
     """
 
     id: str
@@ -54,124 +57,81 @@ class Entry:
     labels: dict[str, LabelValue] = field(default_factory=dict)
     part: str | None = None
     energy: float = float("nan")
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
 class Source:
-    """All entries of a source, those that the reader itself had to reject, and notes."""
+    """All entries of a source in order, usable or not, and notes."""
 
     entries: list[Entry] = field(default_factory=list)
-    rejected: list[Rejection] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
 def parse(payload: Payload) -> Cell:
-    """Return the cell of an entry, checked.
+    """Return the cell of an entry with coordinates in [0, 1), see `read_payload`.
 
     Raises:
-        DataError: if it cannot be read, is disordered, or is not finite.
+        DataError: as there, and if it is flat.
     """
-    if isinstance(payload, Path):
-        payload = _read_file(payload)
+    return read_payload(payload)[0].checked()
+
+
+def read_payload(payload: Payload) -> tuple[Cell, list[str]]:
+    """Return the cell of an entry as it is, and notes on what was changed.
+
+    Raises:
+        DataError: if it cannot be read, is disordered or not finite.
+    """
+    if isinstance(payload, Problem):
+        raise DataError(payload.reason)
+    if isinstance(payload, Cell):
+        return payload, []
     if isinstance(payload, str):
-        payload = cell_of(_parse_cif(payload))
-    return check_cell(payload)
+        return read_cif(payload)
+    text = read_text(payload, MAX_STRUCTURE_BYTES)
+    return read_structure_text(text, is_cif=".cif" in payload.name.lower())
 
 
-def cell_of(structure: Structure) -> Cell:
-    """Return the cell of a pymatgen structure.
-
-    Raises:
-        DataError: if it is disordered, empty, flat, not finite, or holds a dummy species.
-    """
-    check_structure(structure)
-    numbers = np.array([site.specie.Z for site in structure], dtype=np.int64)
-    return Cell(np.array(structure.lattice.matrix), np.array(structure.frac_coords), numbers)
-
-
-def check_cell(cell: Cell) -> Cell:
-    """Return `cell` with coordinates in [0, 1).
+def read_structure_text(text: str, is_cif: bool) -> tuple[Cell, list[str]]:
+    """Return the crystal in the text of a CIF or POSCAR, and notes.
 
     Raises:
-        DataError: if it is empty, flat, not finite, or holds an atomic number that no element has.
+        DataError: as `read_payload`.
     """
-    lattice, coords, numbers = cell
-    if len(numbers) == 0:
-        raise DataError("The structure has no atoms.")
-    if lattice.shape != (3, 3) or coords.shape != (len(numbers), 3):
-        raise DataError("Lattice, coordinates and elements do not belong together.")
-    if not (np.isfinite(lattice).all() and np.isfinite(coords).all()):
-        raise DataError("Coordinates or cell are not finite numbers.")
-    if numbers.min() < 1 or numbers.max() > MAX_Z:
-        raise DataError("It holds a species that is not a chemical element.")
-    if abs(np.linalg.det(lattice)) < 1e-3:
-        raise DataError("The cell has no volume.")
-    return Cell(lattice, coords % 1.0, numbers.astype(np.int64))
+    return read_cif(text) if is_cif else _read_poscar(text)
 
 
-def _read_file(path: Path) -> str | Cell:
-    """Return the text of a CIF, or the cell of a POSCAR."""
-    import gzip
-    import zlib
-
-    try:
-        raw = path.read_bytes()
-        if path.suffix.lower() == ".gz":
-            raw = gzip.decompress(raw)
-        text = raw.decode("utf-8", errors="replace")
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"The file cannot be read ({error}).") from error
-    if ".cif" in path.name.lower():
-        return text
-    return _parse_poscar(text)
+def problem_kind(reason: str) -> str:
+    """Return the kind of a problem from its sentence."""
+    kinds = {"disordered": "disordered", NOT_PERIODIC: "not periodic"}
+    return next((kind for word, kind in kinds.items() if word in reason), "unreadable")
 
 
-def _parse_cif(text: str) -> Structure:
-    """Return the first structure of a CIF.
-
-    Raises:
-        DataError: if it cannot be parsed, or its atoms do not add up to the formula that it states,
-            as in a file that is cut short.
-    """
-    from pymatgen.core import Composition
-    from pymatgen.io.cif import CifParser
-
-    if not text.strip():
-        raise DataError("The CIF is empty.")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            parser = CifParser.from_str(text, check_cif=False)
-            structure = parser.parse_structures(primitive=False, on_error="raise")[0]
-            problem = parser.check(structure)
-            block = next(iter(parser.as_dict().values()))
-            stated = block.get("_chemical_formula_sum")
-            expected = Composition(stated).num_atoms if isinstance(stated, str) else 0.0
-        # pymatgen's parser raises whatever its input provokes, assertions and index errors too.
-        except Exception as error:
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            raise DataError(
-                f"The CIF cannot be parsed; it may be cut short ({lines[-1].rstrip('.')})."
-            ) from error
-    if stated and (problem or len(structure) < expected - 0.5):
-        raise DataError(
-            f"The CIF states the formula '{stated}' but holds {structure.composition.formula}; it "
-            "may be cut short."
-        )
-    return structure
+def summarised(notes: list[str]) -> list[str]:
+    """Return notes of single entries, each once, with the number of its entries."""
+    counts = dict.fromkeys(notes, 0)
+    for note in notes:
+        counts[note] += 1
+    return [note if n == 1 else f"{note} ({n:,} entries)" for note, n in counts.items()]
 
 
-def _parse_poscar(text: str) -> Cell:
+def _read_poscar(text: str) -> tuple[Cell, list[str]]:
     from pymatgen.io.vasp import Poscar
 
+    if not text.strip():
+        raise DataError("The POSCAR is empty.")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             structure = Poscar.from_str(text, read_velocities=False).structure
+        # pymatgen's parser raises whatever its input provokes, assertions and index errors too.
         except Exception as error:
             raise DataError(
                 f"The POSCAR cannot be parsed ({type(error).__name__}: {error})."
             ) from error
     if any("cannot be determined" in str(w.message) for w in caught):
         raise DataError("The POSCAR does not name its elements (VASP 4 format); add that line.")
-    return cell_of(structure)
+    cell = Cell.from_structure(structure)
+    heavy = any(site.specie.symbol in ("D", "T") for site in structure)
+    return cell, [HYDROGEN] if heavy else []

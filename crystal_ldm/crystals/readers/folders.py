@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from crystal_ldm.crystals.readers.csv_files import table_files
 from crystal_ldm.crystals.readers.entries import Entry, LabelValue, Source
 from crystal_ldm.crystals.readers.tables import Labels, id_column, read_labels, read_table
 from crystal_ldm.errors import DataError
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 _SUFFIXES = (".cif", ".cif.gz", ".vasp", ".poscar")
 _PREFIXES = ("POSCAR", "CONTCAR")
+_OTHERS = (".extxyz", ".xyz", ".db", ".json", ".json.gz")
 
 
 def is_structure_file(path: Path) -> bool:
@@ -23,8 +20,18 @@ def is_structure_file(path: Path) -> bool:
 
 
 def structure_files(folder: Path) -> list[Path]:
-    """Return all CIF and POSCAR files in the folder and below it, sorted."""
-    return sorted(p for p in folder.rglob("*") if is_structure_file(p) and p.is_file())
+    """Return all CIF and POSCAR files in the folder and below it, sorted.
+
+    Hidden files and folders, and those that programs leave (`__MACOSX`), hold no crystals.
+    """
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if is_structure_file(path)
+        and not any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)
+        and path.parent.name != "cif_p1"  # of a run directory: the crystals of `cif`, as P1
+        and path.is_file()
+    )
 
 
 def read_folder(folder: Path, labels: Labels = None) -> Source:
@@ -47,21 +54,42 @@ def read_folder(folder: Path, labels: Labels = None) -> Source:
             "the one with the properties."
         )
     if tables:
-        rows = _read_properties(tables[0], set(names.values()), labels, source)
+        rows = read_properties(tables[0], set(names.values()), labels, source)
     elif labels:
         raise DataError(f"The folder {folder} has no property table for the labels asked for.")
-    matched = 0
     for file, name in names.items():
-        keys = (name, file.name, file.relative_to(folder).as_posix(), file.name.split(".")[0])
-        row = next((rows[k] for k in keys if k in rows), None)
-        matched += row is not None
         where = file.relative_to(folder).as_posix()
-        source.entries.append(Entry(name, where, file, row or {}))
-    if rows and matched < len(files):
-        source.notes.append(f"{len(files) - matched} files have no row in {tables[0].name}.")
-    if len(rows) > matched:
-        source.notes.append(f"{len(rows) - matched} rows of {tables[0].name} have no file.")
+        source.entries.append(Entry(name, where, file))
+    others = sorted(p.name for p in folder.iterdir() if p.name.lower().endswith(_OTHERS))
+    if others:
+        source.notes.append(
+            f"The folder's structure files are read; {', '.join(others[:3])} in it is not."
+        )
+    if tables:
+        add_labels(source, rows, tables[0].name)
     return source
+
+
+def add_labels(source: Source, rows: dict[str, dict[str, LabelValue]], table: str) -> None:
+    """Give each entry the labels of its row in a table, by id or name of its file."""
+    used: set[str] = set()
+    without = 0
+    for entry in source.entries:
+        key = next((k for k in _keys(entry) if k in rows), None)
+        if key is None:
+            without += 1
+            continue
+        entry.labels.update(rows[key])
+        used.add(key)
+    if without:
+        source.notes.append(f"{without} files have no row in {table}.")
+    if len(rows) > len(used):
+        source.notes.append(f"{len(rows) - len(used)} rows of {table} have no file.")
+
+
+def _keys(entry: Entry) -> tuple[str, ...]:
+    file = entry.where.rpartition("/")[2]
+    return entry.id, file, entry.where, file.split(".")[0]
 
 
 def _entry_id(file: Path, folder: Path) -> str:
@@ -74,21 +102,19 @@ def _entry_id(file: Path, folder: Path) -> str:
     return name[: len(name) - len(suffix)] if suffix else name
 
 
-def _read_properties(
+def read_properties(
     path: Path, names: set[str], labels: Labels, source: Source
 ) -> dict[str, dict[str, LabelValue]]:
-    table: pd.DataFrame = read_table(path)
-    header = [str(c) for c in table.columns]
-    if header[0] in names or header[0].split(".")[0] in names:  # no header: the first row is data
-        import pandas as pd
-
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, header=None)
-        extra = [f"target_{i}" for i in range(2, table.shape[1])]
-        table.columns = ["id", "target", *extra][: table.shape[1]]
-    column = id_column(table.columns) or str(table.columns[0])
-    columns = {c: table[c].tolist() for c in table.columns}
+    """Return labels by id from a table, and add its notes to the source's."""
+    table = read_table(path, names)
+    frame = table.frame
+    if table.headless:
+        extra = [f"target_{i}" for i in range(2, frame.shape[1])]
+        frame.columns = ["id", "target", *extra][: frame.shape[1]]
+    column = id_column(frame.columns) or str(frame.columns[0])
+    columns = {c: frame[c].tolist() for c in frame.columns}
     found = read_labels(columns, labels, path.name, skip=[column])
-    source.notes += found.notes
+    source.notes += [*table.notes, *found.notes]
     ids = [str(v).strip() for v in columns[column]]
     if len(set(ids)) < len(ids):
         source.notes.append(f"Ids come more than once in {path.name}; the last row counts.")

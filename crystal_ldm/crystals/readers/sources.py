@@ -6,21 +6,27 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.ase_files import ASE_SUFFIXES, read_ase
+from crystal_ldm.crystals.readers.content import existing
 from crystal_ldm.crystals.readers.csv_files import read_csv_files, split_part, table_files
-from crystal_ldm.crystals.readers.entries import Entry, Source, cell_of
-from crystal_ldm.crystals.readers.folders import is_structure_file, read_folder, structure_files
+from crystal_ldm.crystals.readers.entries import Entry, Payload, Problem, Source, problem_kind
+from crystal_ldm.crystals.readers.folders import (
+    add_labels,
+    is_structure_file,
+    read_folder,
+    read_properties,
+    structure_files,
+)
 from crystal_ldm.crystals.readers.json_files import JSON_SUFFIXES, read_json
-from crystal_ldm.crystals.readers.report import Rejection
+from crystal_ldm.crystals.readers.objects import cell_of, cells_of, is_atoms, is_structure
 from crystal_ldm.crystals.readers.tables import Labels, read_labels
 from crystal_ldm.errors import DataError
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
+from crystal_ldm.files.run_contents import RAW_CELLS
 
 SUPPORTED = (
     "a folder of CIF or POSCAR files (with an optional property table), a csv or csv.gz file with "
@@ -61,25 +67,12 @@ def open_source(
     Raises:
         DataError: if it does not exist or is of no kind that can be read.
     """
-    path = path.expanduser()
-    if not path.exists():
-        raise DataError(f"There is no file or folder {path}.")
+    path = existing(path)
     name = path.name.split(".")[0] or path.name
     suffixes = "".join(path.suffixes[-2:]).lower()
     if path.is_dir():
-        name = path.resolve().name
-        structures = structure_files(path)
-        if structures:
-            files = [*structures, *table_files(path)]
-            return OpenSource(name, _stat_hash(files), lambda: read_folder(path, labels))
-        tables = [t for t in table_files(path) if not split_files_only or split_part(t)]
-        if tables:
-            return OpenSource(
-                name, _file_hash(tables), lambda: read_csv_files(tables, labels, default_labels)
-            )
-        wanted = "train, val or test.csv(.gz)" if split_files_only else SUPPORTED
-        raise DataError(f"Nothing in the folder {path} can be read; needed: {wanted}.")
-    if suffixes.endswith((".csv", ".csv.gz")):
+        return _open_folder(path, labels, default_labels, split_files_only)
+    if suffixes.endswith((".csv", ".csv.gz", ".tsv")):
         return OpenSource(name, _file_hash([path]), lambda: read_csv_files([path], labels))
     if path.suffix.lower() in ASE_SUFFIXES:
         return OpenSource(name, _file_hash([path]), lambda: read_ase(path, labels))
@@ -91,19 +84,48 @@ def open_source(
     raise DataError(f"The file {path} is of no known kind. What can be read: {SUPPORTED}.")
 
 
+def _open_folder(
+    path: Path, labels: Labels, default_labels: Sequence[str] | None, split_files_only: bool
+) -> OpenSource:
+    name = path.resolve().name
+    raw = path / RAW_CELLS
+    if raw.is_file():  # a run directory: its CIFs hold the same crystals, symmetrised
+        files = [raw, *table_files(path)]
+        return OpenSource(name, _file_hash(files), lambda: _read_run(path, labels))
+    structures = structure_files(path)
+    if structures:
+        files = [*structures, *table_files(path)]
+        return OpenSource(name, _stat_hash(files), lambda: read_folder(path, labels))
+    tables = [t for t in table_files(path) if not split_files_only or split_part(t)]
+    if tables:
+        return OpenSource(
+            name, _file_hash(tables), lambda: read_csv_files(tables, labels, default_labels)
+        )
+    wanted = "train, val or test.csv(.gz)" if split_files_only else SUPPORTED
+    raise DataError(f"The folder {path} holds no crystals; needed: {wanted}.")
+
+
+def _read_run(path: Path, labels: Labels) -> Source:
+    """Read the raw cells of a run directory, with the columns of its table."""
+    source = read_ase(path / RAW_CELLS)
+    tables = table_files(path)
+    if len(tables) == 1:
+        rows = read_properties(tables[0], set(), labels, source)
+        add_labels(source, rows, tables[0].name)
+    return source
+
+
 def open_structures(structures: Iterable[Any], labels: Labels = None) -> OpenSource:
-    """Take a list of pymatgen structures; their `properties` become labels.
+    """Take a list of crystals (see `objects.cell_of`); their `properties` or `info` become labels.
 
     Raises:
         DataError: if the list is empty or holds something else.
     """
-    from pymatgen.core import IStructure
-
-    items = list(structures)
+    items = cells_of(structures)
     if not items:
         raise DataError("The list of structures is empty.")
     for i, item in enumerate(items):
-        if not isinstance(item, IStructure):
+        if not (is_structure(item) or is_atoms(item) or isinstance(item, (Cell, dict))):
             raise DataError(
                 f"Item {i} of the list is {type(item).__name__}, not a pymatgen Structure."
             )
@@ -111,31 +133,30 @@ def open_structures(structures: Iterable[Any], labels: Labels = None) -> OpenSou
     digest = hashlib.sha256()
     for entry in source.entries:
         digest.update(f"{entry.id}{sorted(entry.labels.items())}".encode())
-        assert not isinstance(entry.payload, (str, Path))
-        for array in entry.payload:
-            digest.update(np.ascontiguousarray(array).data)
-    digest.update(str(source.rejected).encode())
+        if isinstance(entry.payload, Cell):
+            for array in entry.payload:
+                digest.update(np.ascontiguousarray(array).data)
+        else:
+            digest.update(str(entry.payload).encode())
     return OpenSource("structures", digest.hexdigest(), lambda: source)
 
 
-def _read_structures(structures: list[Structure], labels: Labels) -> Source:
-    where = "the list of structures"
+def _read_structures(items: list[Any], labels: Labels) -> Source:
     columns: dict[str, list[object]] = {}
-    for i, structure in enumerate(structures):
-        for key, value in structure.properties.items():
+    for i, item in enumerate(items):
+        properties = getattr(item, "properties", None) or getattr(item, "info", None) or {}
+        for key, value in properties.items():
             if isinstance(value, (str, int, float, np.number)) and not isinstance(value, bool):
-                columns.setdefault(key, [None] * len(structures))[i] = value
-    found = read_labels(columns, labels, where)
+                columns.setdefault(key, [None] * len(items))[i] = value
+    found = read_labels(columns, labels, "the list of structures")
     source = Source(notes=found.notes)
-    for i, structure in enumerate(structures):
+    for i, item in enumerate(items):
+        payload: Payload
         try:
-            entry = Entry(f"structure-{i}", f"item {i}", cell_of(structure), found.row(i))
+            payload = cell_of(item)
         except DataError as error:
-            source.rejected.append(
-                Rejection(f"structure-{i}", f"item {i}", "unreadable", str(error))
-            )
-        else:
-            source.entries.append(entry)
+            payload = Problem(problem_kind(str(error)), str(error))
+        source.entries.append(Entry(f"structure-{i}", f"item {i}", payload, found.row(i)))
     return source
 
 

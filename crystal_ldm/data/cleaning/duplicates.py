@@ -6,15 +6,17 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 
-from crystal_ldm.crystals.readers.entries import Cell
-from crystal_ldm.parallel.cleaning import map_items
+from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.errors import DataError
+from crystal_ldm.parallel import AnyWorkers
+from crystal_ldm.parallel.mapping import map_items
 
 
 def find_duplicates(
     cells: Sequence[Cell],
     formulas: Sequence[str],
     energies: Sequence[float],
-    workers: int | None = None,
+    workers: AnyWorkers = None,
     progress: bool = True,
 ) -> dict[int, int]:
     """Return, for each duplicate, the position of the entry that stays in its place.
@@ -39,10 +41,17 @@ def find_duplicates(
             several.append((members, [cells[i] for i in members]))
     # The largest groups first, so that no process is left alone with one of them at the end.
     several.sort(key=lambda group: -len(group[0]))
-    found = map_items(
-        duplicates_in_group, several, workers=workers, progress=progress, label="Comparing crystals"
-    )
-    return {i: j for pairs in found for i, j in pairs.items()}
+    outcomes = map_items(
+        duplicates_in_group, several, workers=workers, timeout=math.inf, progress=progress,
+        label="Comparing crystals",
+    )  # fmt: skip
+    for (members, _), outcome in zip(several, outcomes, strict=True):
+        if outcome.error is not None:
+            raise DataError(
+                f"The {len(members)} crystals of {formulas[members[0]]} could not be compared "
+                f"({outcome.error}). Free some memory, or keep duplicates out of the data."
+            )
+    return {i: j for outcome in outcomes for i, j in outcome.value.items()}
 
 
 def duplicates_in_group(group: tuple[list[int], list[Cell]]) -> dict[int, int]:

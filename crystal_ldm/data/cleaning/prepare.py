@@ -4,54 +4,78 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from crystal_ldm.crystals.canonical import canonical_arrays
-from crystal_ldm.crystals.readers.entries import Cell, Entry, Payload, parse
+from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.distances import shortest_distance
+from crystal_ldm.crystals.readers.entries import (
+    Entry,
+    Payload,
+    Problem,
+    problem_kind,
+    read_payload,
+)
 from crystal_ldm.crystals.readers.report import Rejection
 from crystal_ldm.data.cleaning.filters import Filters
 from crystal_ldm.errors import DataError
-from crystal_ldm.parallel.cleaning import map_items
+from crystal_ldm.parallel import AnyWorkers
+from crystal_ldm.parallel.mapping import map_items
 
 # spglib reports on standard error each time it tries again with another tolerance.
 os.environ.setdefault("SPGLIB_WARNING", "OFF")
 
 
+_TIMEOUT_S = 600.0  # for one crystal
+
+
 class Prepared(NamedTuple):
-    """A canonical cell with its volume (Å³ per atom) and shortest distance (Å)."""
+    """A canonical cell with its volume (Å³ per atom) and shortest distance (Å), and notes."""
 
     cell: Cell
     volume: float
     distance: float
+    notes: tuple[str, ...] = ()
 
 
 def prepare_entries(
-    entries: Sequence[Entry], filters: Filters, workers: int | None = None, progress: bool = True
+    entries: Sequence[Entry], filters: Filters, workers: AnyWorkers = None, progress: bool = True
 ) -> tuple[list[tuple[Entry, Prepared]], list[Rejection]]:
     """Return the entries that pass `filters`, with their cells, and the others with reasons."""
     payloads = [entry.payload for entry in entries]
-    results = map_items(
-        prepare, payloads, filters, workers=workers, progress=progress, label="Preparing crystals"
-    )
-    kept, rejected = [], []
-    for entry, result in zip(entries, results, strict=True):
-        if isinstance(result, Prepared):
+    outcomes = map_items(
+        partial(prepare, filters=filters), payloads, workers=workers, timeout=_TIMEOUT_S,
+        progress=progress, label="Preparing crystals",
+    )  # fmt: skip
+    kept: list[tuple[Entry, Prepared]] = []
+    rejected: list[Rejection] = []
+    for entry, outcome in zip(entries, outcomes, strict=True):
+        result = outcome.value
+        reason: tuple[str, str] | None
+        if outcome.error is not None:
+            reason = "unreadable", f"It cannot be brought to canonical form ({outcome.error})."
+        elif isinstance(result, Prepared):
             reason = filters.reason(entry.labels, result.volume, result.distance)
             if reason is None:
                 kept.append((entry, result))
                 continue
         else:
             reason = result
-        rejected.append(Rejection(entry.id, entry.where, *reason))
+        kind, sentence = reason
+        rejected.append(Rejection(entry.id, entry.where, kind, sentence))
     return kept, rejected
 
 
 def prepare(payload: Payload, filters: Filters) -> Prepared | tuple[str, str]:
     """Return the canonical cell of an entry, or (kind, reason) why there is none."""
+    if isinstance(payload, Problem):
+        return payload.kind, payload.reason
     try:
-        cell = parse(payload)
+        cell, notes = read_payload(payload)
+        cell = cell.checked()
         # The primitive cell holds at least one formula unit: large cells need no further work.
         counts = np.unique(cell.numbers, return_counts=True)[1]
         smallest = len(cell.numbers) // int(np.gcd.reduce(counts))
@@ -60,10 +84,9 @@ def prepare(payload: Payload, filters: Filters) -> Prepared | tuple[str, str]:
         cell = Cell(*canonical_arrays(*cell))
         if too_many := filters.atoms_reason(len(cell.numbers)):
             return too_many
-        return Prepared(cell, volume_per_atom(cell), shortest_distance(cell))
+        return Prepared(cell, volume_per_atom(cell), shortest_distance(cell), tuple(notes))
     except DataError as error:
-        kind = "disordered" if "disordered" in str(error) else "unreadable"
-        return kind, str(error)
+        return problem_kind(str(error)), str(error)
     # Whatever else a strange structure provokes must not stop the rest.
     except Exception as error:
         return "unreadable", f"It cannot be brought to canonical form ({error!r})."
@@ -72,18 +95,3 @@ def prepare(payload: Payload, filters: Filters) -> Prepared | tuple[str, str]:
 def volume_per_atom(cell: Cell) -> float:
     """Return the volume in Å³ per atom."""
     return float(abs(np.linalg.det(cell.lattice))) / len(cell.numbers)
-
-
-def shortest_distance(cell: Cell) -> float:
-    """Return the shortest distance between two atoms in Å, an atom's own images included.
-
-    The lattice must be Niggli-reduced: its shortest vector is then one of the basis vectors.
-    """
-    from pymatgen.core import Lattice
-
-    shortest = float(np.linalg.norm(cell.lattice, axis=1).min())
-    if len(cell.numbers) == 1:
-        return shortest
-    distances = Lattice(cell.lattice).get_all_distances(cell.frac_coords, cell.frac_coords)
-    np.fill_diagonal(distances, np.inf)
-    return min(shortest, float(distances.min()))

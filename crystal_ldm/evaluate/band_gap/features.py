@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_ldm.crystals.packed import PackedCrystal
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.evaluate.band_gap.elements import electronegativity_and_radius
 from crystal_ldm.evaluate.band_gap.graphs import NEIGHBOURS, CrystalGraph, nearest_neighbours
 from crystal_ldm.evaluate.description import density
@@ -16,7 +16,7 @@ _LOOK_AT = 32
 _GRAPH_NEIGHBOURS = 16
 
 
-def band_gap_inputs(crystal: PackedCrystal) -> tuple[NDArray[np.float32], CrystalGraph]:
+def band_gap_inputs(crystal: Cell) -> tuple[NDArray[np.float32], CrystalGraph]:
     """Return the features of a crystal, (293,), and its graph with 16 neighbours of each atom.
 
     Raises:
@@ -26,7 +26,7 @@ def band_gap_inputs(crystal: PackedCrystal) -> tuple[NDArray[np.float32], Crysta
     # matter.
     indices, distances = nearest_neighbours(crystal, _LOOK_AT)
     graph = CrystalGraph(
-        crystal.atomic_numbers.astype(np.int64),
+        crystal.numbers,
         indices[:, :_GRAPH_NEIGHBOURS],
         distances[:, :_GRAPH_NEIGHBOURS].astype(np.float32),
         crystal.volume / len(crystal.numbers),
@@ -34,13 +34,8 @@ def band_gap_inputs(crystal: PackedCrystal) -> tuple[NDArray[np.float32], Crysta
     return _features(crystal, indices, distances), graph
 
 
-def band_gap_features(crystal: PackedCrystal) -> NDArray[np.float32]:
-    """Return the features of a crystal, (293,), see `band_gap_inputs`."""
-    return band_gap_inputs(crystal)[0]
-
-
 def _features(
-    crystal: PackedCrystal, indices: NDArray[np.int64], distances: NDArray[np.float64]
+    crystal: Cell, indices: NDArray[np.int64], distances: NDArray[np.float64]
 ) -> NDArray[np.float32]:
     """Return the features, (293,), given neighbours and distances in Å, both (N, 32).
 
@@ -50,7 +45,7 @@ def _features(
     to the sum of covalent radii, difference in electronegativity, its absolute value, share of
     bonds to the same element, length of the shortest, and electronegativity of the neighbours.
     """
-    numbers = crystal.atomic_numbers.astype(np.int64)
+    numbers = crystal.numbers
     n = len(numbers)
     electronegativity, radii = electronegativity_and_radius()
     ratio = distances / (radii[numbers][:, None] + radii[numbers[indices]])

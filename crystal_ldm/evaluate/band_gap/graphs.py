@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_ldm.crystals.packed import PackedCrystal
+from crystal_ldm.crystals.cell import Cell
 
 NEIGHBOURS = 12
 RADIUS_A = 8.0
@@ -31,7 +31,7 @@ class CrystalGraph(NamedTuple):
 
 
 def nearest_neighbours(
-    crystal: PackedCrystal, count: int = NEIGHBOURS, radius: float = RADIUS_A
+    crystal: Cell, count: int = NEIGHBOURS, radius: float = RADIUS_A
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the nearest neighbours of each atom, periodic images included.
 

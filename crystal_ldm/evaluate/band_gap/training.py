@@ -20,16 +20,16 @@ from crystal_ldm.crystals.inputs import read_crystals
 from crystal_ldm.evaluate.band_gap.features import band_gap_inputs
 from crystal_ldm.evaluate.band_gap.graph_training import train_graphs
 from crystal_ldm.evaluate.band_gap.graphs import CrystalGraph
-from crystal_ldm.evaluate.band_gap.perceptrons import BandGapNet
-from crystal_ldm.evaluate.band_gap.predictor import (
+from crystal_ldm.evaluate.band_gap.own_predictor import (
     GRAPH,
     PERCEPTRONS,
     load_graph,
     load_perceptrons,
     together,
 )
+from crystal_ldm.evaluate.band_gap.perceptrons import BandGapNet
 from crystal_ldm.evaluate.band_gap.scoring import band_gap_loss, errors
-from crystal_ldm.parallel import WorkerPool
+from crystal_ldm.parallel import open_executor
 from crystal_ldm.parallel.progress import Reporter
 from crystal_ldm.random import torch_generator
 
@@ -105,7 +105,7 @@ def dataset_inputs(
 ) -> tuple[NDArray[np.float32], list[CrystalGraph], list[int]]:
     """Return features and graphs of all crystals of a data set and the positions that have them."""
     crystals = read_crystals(dataset).crystals
-    with WorkerPool(workers) as pool, Reporter(True).stage("inputs", len(crystals)) as progress:
+    with open_executor(workers) as pool, Reporter(True).stage("inputs", len(crystals)) as progress:
         outcomes = pool.map(band_gap_inputs, crystals, chunk=64, progress=progress)
     able = [outcome.index for outcome in outcomes if outcome.error is None]
     features = np.stack([outcomes[i].value[0] for i in able])

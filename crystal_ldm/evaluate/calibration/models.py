@@ -14,8 +14,7 @@ from crystal_ldm.crystals.elements import atomic_number
 from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.calibration.tables import calibrate_band_gap, calibrate_rate, validity
-from crystal_ldm.parallel import Executor
-from crystal_ldm.parallel.executor import Progress, borrow_or_open
+from crystal_ldm.parallel.executor import AnyWorkers, Progress, open_executor
 from crystal_ldm.random import crystal_generator
 
 if TYPE_CHECKING:
@@ -37,15 +36,14 @@ def calibrate_model(
     forbidden: Sequence[str] = (),
     seed: int = 0,
     sampling: dict[str, Any] | None = None,
-    workers: int | None = None,
-    executor: Executor | None = None,
+    workers: AnyWorkers = None,
     progress: Progress | None = None,
-    **judging: Any,
+    **how: Any,
 ) -> pd.DataFrame:
-    """Ask a model for band gaps with elements left open, and let a judge say what came.
+    """Ask a model for band gaps with elements left open, and let a predictor say what came.
 
     The sizes of the cells are drawn as in the training set, the same for each cell of the table,
-    and so is the noise. Sampling takes about six times as long as judging.
+    and so is the noise. Sampling takes about six times as long as the predictor.
 
     Args:
         ldm: a model with the condition `band_gap`.
@@ -56,14 +54,13 @@ def calibrate_model(
         real: real crystals and their true gaps in eV, for the ceiling.
         forbidden: elements that open atoms must not become; real crystals with them are left out.
             Th, Pa, U, Np, Pu: OQMD computes their oxides with a Hubbard U of 4 eV, the Materials
-            Project without, so that a judge trained on it finds gaps 1 eV smaller on average.
+            Project without, so that a predictor trained on it finds gaps 1 eV smaller on average.
         seed: of sizes, noise, and the draw of real crystals.
         sampling: further options of `LDMModule.sample`: sampling_steps, cfg_interval, precision;
             cfg_scale is that of the conditions other than the band gap.
-        workers: number of worker processes; None: one for each core.
-        executor: an open executor to use instead.
+        workers: see `open_executor`.
         progress: called with the number of crystals just generated.
-        **judging: judge, windows, thresholds, real_window: see `calibrate_band_gap`.
+        **how: predictor, windows, thresholds, real_window: see `calibrate_band_gap`.
 
     Returns:
         The table of `calibrate_band_gap`.
@@ -100,8 +97,7 @@ def calibrate_model(
         max_real=num,
         seed=seed,
         workers=workers,
-        executor=executor,
-        **judging,
+        **how,
     )
 
 
@@ -113,13 +109,12 @@ def calibrate_decoding(
     steps: Sequence[int] = STEPS,
     seed: int = 0,
     sampling: dict[str, Any] | None = None,
-    workers: int | None = None,
-    executor: Executor | None = None,
+    workers: AnyWorkers = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Return validity and the decoder's agreement with the request, by guidance scale and steps.
 
-    One crystal for each row of the request. `structure_valid` and `valid` are judged as in
+    One crystal for each row of the request. `structure_valid` and `valid` are those of
     `evaluate`; `agreement` is the mean share of requested atoms for which the decoder, not told of
     the request, would have chosen the requested element: low values mean that the latents are not
     those of the request, and that its elements are imposed against them.
@@ -131,8 +126,7 @@ def calibrate_decoding(
         steps: numbers of sampling steps.
         seed: of the noise, the same for each cell of the table.
         sampling: further options of `LDMModule.sample`.
-        workers: number of worker processes; None: one for each core.
-        executor: an open executor to use instead.
+        workers: see `open_executor`.
         progress: called with the number of crystals just generated.
 
     Returns:
@@ -148,7 +142,7 @@ def calibrate_decoding(
     flags: dict[str, dict[tuple[float, int], NDArray[Any]]] = {
         "structure_valid": {}, "valid": {}, "agreement": {},
     }  # fmt: skip
-    with borrow_or_open(executor, workers) as pool:
+    with open_executor(workers) as pool:
         for scale in map(float, scales):
             for count in map(int, steps):
                 made = ldm.sample(

@@ -9,11 +9,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.evaluate.distribution.fingerprints import (
     composition_fingerprint,
     structure_fingerprint,
 )
-from crystal_ldm.parallel import Executor, PackedCrystal
+from crystal_ldm.parallel import Executor
 from crystal_ldm.parallel.executor import Progress
 
 
@@ -45,8 +46,8 @@ class Coverage:
 
 
 def coverage(
-    generated: Sequence[PackedCrystal | None],
-    reference: Sequence[PackedCrystal | None],
+    generated: Sequence[Cell | None],
+    reference: Sequence[Cell | None],
     structure_cutoff: float,
     composition_cutoff: float,
     executor: Executor,
@@ -84,7 +85,7 @@ def coverage(
 
 
 def _fingerprints(
-    crystals: Sequence[PackedCrystal | None], executor: Executor, progress: Progress | None
+    crystals: Sequence[Cell | None], executor: Executor, progress: Progress | None
 ) -> tuple[NDArray[np.float64], list[str | None]]:
     errors: list[str | None] = ["it could not be read"] * len(crystals)
     values = np.full((len(crystals), 61), np.nan)
@@ -100,9 +101,7 @@ def _fingerprints(
 _cached_composition = lru_cache(maxsize=65536)(composition_fingerprint)
 
 
-def _compositions(
-    crystals: Sequence[PackedCrystal | None], able: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+def _compositions(crystals: Sequence[Cell | None], able: NDArray[np.bool_]) -> NDArray[np.float64]:
     keys = [
         crystal.formula_key
         for crystal, usable in zip(crystals, able, strict=True)

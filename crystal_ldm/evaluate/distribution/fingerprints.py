@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_ldm.crystals.packed import FormulaKey, PackedCrystal
+from crystal_ldm.crystals.cell import Cell, FormulaKey
 
 if TYPE_CHECKING:
     from pymatgen.analysis.local_env import CrystalNN, LocalStructOrderParams
@@ -62,7 +62,7 @@ def _order_parameters() -> tuple[CrystalNN, dict[int, list[LocalStructOrderParam
     return CrystalNN(), parameters
 
 
-def structure_fingerprint(crystal: PackedCrystal) -> NDArray[np.float64]:
+def structure_fingerprint(crystal: Cell) -> NDArray[np.float64]:
     """Return the site-averaged CrystalNN fingerprint, (61,)."""
     with warnings.catch_warnings():  # that elements without a known ionic radius get another one
         warnings.simplefilter("ignore")

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.crystals.same_crystal import Tolerances, rms_distance
 from crystal_ldm.errors import EvaluationError
-from crystal_ldm.parallel import Executor, PackedCrystal
-from crystal_ldm.parallel.executor import Progress, borrow_or_open
+from crystal_ldm.parallel.executor import AnyWorkers, Executor, Progress, open_executor
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,7 @@ def match_pairs(
     stol: float = 0.5,
     angle_tol: float = 10.0,
     *,
-    workers: int | None = None,
-    client: Any = None,
-    timeout: float = 60.0,
-    executor: Executor | None = None,
+    workers: AnyWorkers = None,
     progress: Progress | None = None,
 ) -> PairMatches:
     """Compare the i-th generated crystal with the i-th reference.
@@ -68,10 +65,7 @@ def match_pairs(
         ltol: fractional tolerance of cell lengths.
         stol: site tolerance, in units of (volume / atom)^(1/3).
         angle_tol: tolerance of cell angles, degrees.
-        workers: number of worker processes; None: one for each core.
-        client: a Dask client to use instead.
-        timeout: longest time for one comparison, s.
-        executor: an open executor to use instead of a new one.
+        workers: see `open_executor`.
         progress: called with the number of comparisons just finished.
 
     Raises:
@@ -85,7 +79,7 @@ def match_pairs(
         )
     tolerances = Tolerances(ltol, stol, angle_tol)
     pairs = list(zip(range(len(first)), range(len(second)), strict=True))
-    with borrow_or_open(executor, workers, client, timeout=timeout) as pool:
+    with open_executor(workers) as pool:
         found = compare_pairs(first, second, pairs, tolerances, pool, progress)
     rmse = np.array([found[pair][0] for pair in pairs], dtype=np.float64)
     return PairMatches(np.isfinite(rmse), rmse, [found[pair][1] for pair in pairs])
@@ -112,7 +106,7 @@ def compare_pairs(
         else:
             todo.append(pair)
 
-    def items() -> Iterator[tuple[PackedCrystal, PackedCrystal]]:
+    def items() -> Iterator[tuple[Cell, Cell]]:
         for i, j in todo:
             a, b = first.crystals[i], second.crystals[j]
             assert a is not None and b is not None

@@ -23,8 +23,8 @@ from crystal_ldm.crystals.same_crystal import Tolerances
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.matching.pairs import compare_pairs
 from crystal_ldm.evaluate.report.intervals import mean_interval, wilson
-from crystal_ldm.parallel import Executor
-from crystal_ldm.parallel.executor import Progress, borrow_or_open
+from crystal_ldm.parallel import AnyWorkers, open_executor
+from crystal_ldm.parallel.executor import Progress
 
 _ATOM_BINS = ((1, 5), (6, 10), (11, 15), (16, 20), (21, math.inf))
 
@@ -65,17 +65,14 @@ def csp_metrics(
     stol: float = 0.5,
     angle_tol: float = 10.0,
     seen_formulas: Sequence[str] | None = None,
-    workers: int | None = None,
-    client: Any = None,
-    timeout: float = 60.0,
-    executor: Executor | None = None,
+    workers: AnyWorkers = None,
     progress: Progress | None = None,
 ) -> PredictionMetrics:
     """Return match rate, RMSE, METRe and cRMSE at each k.
 
     At k, a reference is matched if one of its first k candidates matches; its RMSE is the lowest
     of them. The rates are over all references; the mean RMSE is over those matched; cRMSE is over
-    all. A reference with fewer than k candidates is judged on those it has.
+    all. A reference with fewer than k candidates is scored on those it has.
 
     Args:
         candidates: for each reference the crystals generated for it, in order.
@@ -86,10 +83,7 @@ def csp_metrics(
         angle_tol: tolerance of cell angles, degrees.
         seen_formulas: reduced formulas of the training set; adds the groups "formula seen" and
             "formula not seen".
-        workers: number of worker processes; None: one for each core.
-        client: a Dask client to use instead.
-        timeout: longest time for one comparison, s.
-        executor: an open executor to use instead of a new one.
+        workers: see `open_executor`.
         progress: called with the number of comparisons just finished.
 
     Raises:
@@ -122,7 +116,7 @@ def csp_metrics(
         if crystal is not None
         for position in by_formula[crystal.formula_key]
     ]
-    with borrow_or_open(executor, workers, client, timeout=timeout) as pool:
+    with open_executor(workers) as pool:
         found = compare_pairs(pool_of_candidates, truth, pairs, tolerances, pool, progress)
     rank = np.concatenate([np.arange(len(group)) for group in groups])
     table = _reference_table(truth, starts, rank, found, ks, seen_formulas)

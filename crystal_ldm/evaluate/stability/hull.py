@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from crystal_ldm.crystals.packed import FormulaKey
+from crystal_ldm.crystals.cell import FormulaKey
 from crystal_ldm.evaluate.stability.reference import ReferenceEnergies
 
 if TYPE_CHECKING:

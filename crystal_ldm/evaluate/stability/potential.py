@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from crystal_ldm.crystals.packed import PackedCrystal
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.errors import EvaluationError, suggest
 from crystal_ldm.evaluate.weights import load_weights, read_known_file
 
@@ -107,13 +107,13 @@ def calculator(name: str) -> Any:
     return potential(name).load()
 
 
-def check_elements(crystal: PackedCrystal, name: str) -> None:
+def check_elements(crystal: Cell, name: str) -> None:
     """Refuse elements that the potential was never trained on.
 
     Raises:
         EvaluationError: naming them.
     """
-    unknown = sorted({int(z) for z in crystal.atomic_numbers} - potential(name).elements)
+    unknown = sorted({int(z) for z in crystal.numbers} - potential(name).elements)
     if unknown:
         from pymatgen.core import Element
 
@@ -121,7 +121,7 @@ def check_elements(crystal: PackedCrystal, name: str) -> None:
         raise EvaluationError(f"the potential {potential(name).name} does not know {symbols}")
 
 
-def single_point(crystal: PackedCrystal, name: str = "chgnet") -> float:
+def single_point(crystal: Cell, name: str = "chgnet") -> float:
     """Return the energy of a crystal as it is, eV/atom.
 
     Raises:
@@ -131,7 +131,7 @@ def single_point(crystal: PackedCrystal, name: str = "chgnet") -> float:
 
     check_elements(crystal, name)
     atoms = Atoms(
-        numbers=crystal.atomic_numbers,
+        numbers=crystal.numbers,
         cell=crystal.lattice,
         scaled_positions=crystal.frac_coords,
         pbc=True,

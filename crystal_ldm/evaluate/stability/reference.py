@@ -1,4 +1,4 @@
-"""Energies of the reference structures, from the potential that judges the generated crystals.
+"""Energies of the reference structures, from the potential that relaxes the generated crystals.
 
 CHGNet's table is made once, `python -m crystal_ldm.evaluate.stability.reference`, and shipped
 (SevenNet's is made with `--potential sevennet` by whoever has installed that extra): for each
@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crystal_ldm.crystals.cell import Cell, FormulaKey, formula_of
 from crystal_ldm.crystals.inputs import read_crystals
-from crystal_ldm.crystals.packed import FormulaKey, PackedCrystal, formula_of
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.stability.potential import POTENTIALS, potential, single_point
 from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings, relax_crystal
-from crystal_ldm.parallel import WorkerPool
+from crystal_ldm.parallel import Workers, open_executor
 from crystal_ldm.parallel.progress import Reporter
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _read_key(text: str) -> FormulaKey:
     return tuple((int(z), int(count)) for z, count in pairs)
 
 
-def elemental_structure(z: int) -> PackedCrystal | None:
+def elemental_structure(z: int) -> Cell | None:
     """Return the ground state of an element from ASE's table or from literature; None: unknown."""
     from ase.build import bulk
     from ase.data import chemical_symbols, reference_states
@@ -126,14 +126,14 @@ def elemental_structure(z: int) -> PackedCrystal | None:
     symbol = chemical_symbols[z]
     special = _special_structures().get(symbol)
     if special is not None:
-        return PackedCrystal.from_structure(special)
+        return Cell.from_structure(special)
     state = reference_states[z]
     # ASE builds one atom in the cell of other symmetries, which is not the element's structure.
     if state is None or state["symmetry"] not in _SIMPLE or state.get("basis", ()) is None:
         return None
     atoms = bulk(symbol)
     scaled = atoms.get_scaled_positions(wrap=False)
-    return PackedCrystal.from_arrays(atoms.numbers, scaled, atoms.cell.array)
+    return Cell.from_arrays(atoms.numbers, scaled, atoms.cell.array)
 
 
 def _special_structures() -> dict[str, Structure]:
@@ -170,14 +170,14 @@ def build(dataset: Any, name: str = "chgnet", workers: int | None = None) -> Ref
     energies: dict[FormulaKey, float] = {}
     ids: dict[FormulaKey, str] = {}
 
-    def keep(crystal: PackedCrystal, energy: float, identifier: str) -> None:
+    def keep(crystal: Cell, energy: float, identifier: str) -> None:
         key = crystal.formula_key
         if energy < energies.get(key, np.inf):
             energies[key], ids[key] = energy, identifier
 
     reporter = Reporter(True)
     chosen = [(int(i), c) for i in near if (c := source.crystals[int(i)]) is not None]
-    with WorkerPool(workers, timeout=120) as pool:
+    with open_executor(workers, Workers(timeout=120)) as pool:
         with reporter.stage("references", len(chosen)) as progress:
             function = partial(single_point, name=name)
             items = (crystal for _, crystal in chosen)

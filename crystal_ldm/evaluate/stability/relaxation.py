@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.stability.potential import calculator, check_elements, potential
-from crystal_ldm.parallel import Executor, PackedCrystal
+from crystal_ldm.parallel import Executor
 from crystal_ldm.parallel.executor import Progress
 
 
@@ -72,10 +73,10 @@ class Relaxed:
     rmsd: float
     volume_change: float
     seconds: float
-    crystal: PackedCrystal
+    crystal: Cell
 
 
-def relax_crystal(crystal: PackedCrystal, settings: RelaxationSettings) -> Relaxed:
+def relax_crystal(crystal: Cell, settings: RelaxationSettings) -> Relaxed:
     """Relax positions and cell (FIRE, Bitzek et al. 2006, on ASE's Fréchet cell filter).
 
     Raises:
@@ -86,7 +87,7 @@ def relax_crystal(crystal: PackedCrystal, settings: RelaxationSettings) -> Relax
     from ase.filters import FrechetCellFilter
     from ase.optimize import FIRE
 
-    from crystal_ldm.evaluate.validity import shortest_distance
+    from crystal_ldm.crystals.distances import shortest_distance
 
     check_elements(crystal, settings.potential)
     n = len(crystal.numbers)
@@ -99,7 +100,7 @@ def relax_crystal(crystal: PackedCrystal, settings: RelaxationSettings) -> Relax
             f"it is too crowded to be relaxed: two atoms within {settings.min_distance:g} Å"
         )
     atoms = Atoms(
-        numbers=crystal.atomic_numbers,
+        numbers=crystal.numbers,
         cell=crystal.lattice,
         scaled_positions=crystal.frac_coords,
         pbc=True,
@@ -112,7 +113,7 @@ def relax_crystal(crystal: PackedCrystal, settings: RelaxationSettings) -> Relax
     energy = float(atoms.get_potential_energy()) / n
     if not math.isfinite(energy):
         raise EvaluationError("the potential gave an energy that is not a finite number")
-    relaxed = PackedCrystal.from_arrays(
+    relaxed = Cell.from_arrays(
         atoms.numbers, atoms.get_scaled_positions(wrap=False), atoms.cell.array
     )
     return Relaxed(
@@ -127,7 +128,7 @@ def relax_crystal(crystal: PackedCrystal, settings: RelaxationSettings) -> Relax
     )
 
 
-def displacement(first: PackedCrystal, second: PackedCrystal) -> float:
+def displacement(first: Cell, second: Cell) -> float:
     """Return the root mean square displacement of the atoms in Å, measured in the second cell."""
     difference = second.frac_coords - first.frac_coords
     difference = difference - np.round(difference - difference[0]) - difference[0]
@@ -135,10 +136,10 @@ def displacement(first: PackedCrystal, second: PackedCrystal) -> float:
     return float(np.sqrt(((difference @ second.lattice) ** 2).sum(axis=1).mean()))
 
 
-def content_key(crystal: PackedCrystal, settings: RelaxationSettings) -> str:
+def content_key(crystal: Cell, settings: RelaxationSettings) -> str:
     """Return a name that stands for the crystal, the potential and the settings."""
     digest = hashlib.sha256()
-    for part in crystal:
+    for part in crystal.content:
         digest.update(part)
     text = f"{potential(settings.potential).name} {settings.fmax:g} {settings.max_steps}"
     digest.update(text.encode())
@@ -149,7 +150,7 @@ def save_relaxed(path: Path, relaxed: Relaxed) -> None:
     """Write a result so that a file of this name is always a whole one."""
     content = asdict(relaxed)
     content["crystal"] = {
-        "numbers": relaxed.crystal.atomic_numbers.tolist(),
+        "numbers": relaxed.crystal.numbers.tolist(),
         "frac_coords": relaxed.crystal.frac_coords.tolist(),
         "lattice": relaxed.crystal.lattice.tolist(),
     }
@@ -162,14 +163,14 @@ def load_relaxed(path: Path) -> Relaxed | None:
     """Read a result; None if there is none that can be read."""
     try:
         content: dict[str, Any] = json.loads(path.read_text())
-        content["crystal"] = PackedCrystal.from_arrays(**content["crystal"])
+        content["crystal"] = Cell.from_arrays(**content["crystal"])
         return Relaxed(**content)
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
 def relax_crystals(
-    crystals: Sequence[PackedCrystal | None],
+    crystals: Sequence[Cell | None],
     folder: str | Path,
     settings: RelaxationSettings,
     executor: Executor,
@@ -215,7 +216,7 @@ def relax_crystals(
             progress(1)
     keys = list(waiting)
 
-    def items() -> Iterator[PackedCrystal]:
+    def items() -> Iterator[Cell]:
         for key in keys:
             crystal = crystals[waiting[key][0]]
             assert crystal is not None

@@ -20,7 +20,7 @@ from crystal_ldm.evaluate.stability.relaxation import (
     Relaxed,
     relax_crystals,
 )
-from crystal_ldm.parallel import Executor, open_executor
+from crystal_ldm.parallel import AnyWorkers, Executor, Workers, open_executor
 from crystal_ldm.parallel.progress import Reporter
 
 
@@ -92,16 +92,13 @@ class Stability:
         return pd.DataFrame(rows).set_index("metric")
 
 
-def judge_stability(
+def compute_stability(
     crystals: Any,
     folder: str | Path,
     *,
     settings: RelaxationSettings | None = None,
     hull: ReferenceHull | None = None,
-    workers: int | None = None,
-    client: Any = None,
-    executor: Executor | None = None,
-    memory_gb: float = 6.0,
+    workers: AnyWorkers = None,
     progress: bool = False,
 ) -> Stability:
     """Relax crystals with a potential and compare with the hull of the same potential.
@@ -111,10 +108,7 @@ def judge_stability(
         folder: where relaxed crystals are kept, one file each: a killed run goes on where it was.
         settings: how to relax; None: the defaults.
         hull: references; None: the shipped table.
-        workers: number of worker processes; None: one for each core.
-        client: a Dask client to use instead.
-        executor: an open executor to use instead.
-        memory_gb: longest memory for one worker, GiB.
+        workers: see `open_executor`; a number of processes may take 6 GiB each.
         progress: show a bar.
 
     Raises:
@@ -123,13 +117,11 @@ def judge_stability(
     settings = settings or RelaxationSettings()
     source = read_crystals(crystals)
     hull = hull or ReferenceHull(ReferenceEnergies.shipped(settings.potential))
-    if executor is None:
-        with open_executor(workers, client, memory_gb=memory_gb) as own:
-            return _judge(source, Path(folder), settings, hull, own, progress)
-    return _judge(source, Path(folder), settings, hull, executor, progress)
+    with open_executor(workers, Workers(memory_gb=6)) as executor:
+        return _relax_and_compare(source, Path(folder), settings, hull, executor, progress)
 
 
-def _judge(
+def _relax_and_compare(
     source: Any,
     folder: Path,
     settings: RelaxationSettings,

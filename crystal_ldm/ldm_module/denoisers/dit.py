@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from crystal_ldm.nn.layers import MLP, AtomPosition, Attention, attention_mask, sinusoidal_embedding
+from crystal_ldm.nn.linear import Linear
 from crystal_ldm.random import uniform
 
 
@@ -20,7 +21,7 @@ class DiTBlock(nn.Module):
         self.attention = Attention(hidden_size, num_heads)
         self.norm2 = nn.LayerNorm(hidden_size, elementwise_affine=False, eps=1e-6)
         self.mlp = MLP(hidden_size, mlp_ratio)
-        self.modulation = nn.Linear(hidden_size, 6 * hidden_size)
+        self.modulation = Linear(hidden_size, 6 * hidden_size)
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
 
@@ -82,18 +83,18 @@ class DiT(nn.Module):
     ) -> None:
         super().__init__()
         self.hidden_size = hidden_size
-        self.input = nn.Linear(latent_dim, hidden_size)
+        self.input = Linear(latent_dim, hidden_size)
         self.position = AtomPosition(max_atoms, hidden_size)
         self.timestep = nn.Sequential(
-            nn.Linear(256, hidden_size), nn.SiLU(), nn.Linear(hidden_size, hidden_size)
+            Linear(256, hidden_size), nn.SiLU(), Linear(hidden_size, hidden_size)
         )
         self.activation = nn.SiLU()
         self.blocks = nn.ModuleList(
             DiTBlock(hidden_size, num_heads, mlp_ratio) for _ in range(depth)
         )
         self.norm = nn.LayerNorm(hidden_size, elementwise_affine=False, eps=1e-6)
-        self.modulation = nn.Linear(hidden_size, 2 * hidden_size)
-        self.output = nn.Linear(hidden_size, output_dim or latent_dim)
+        self.modulation = Linear(hidden_size, 2 * hidden_size)
+        self.output = Linear(hidden_size, output_dim or latent_dim)
         for layer in (self.modulation, self.output):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)

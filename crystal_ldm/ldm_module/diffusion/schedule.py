@@ -16,6 +16,7 @@ from torch import Tensor
 from crystal_ldm.errors import ConfigError, RequestError, suggest
 
 MAX_BETA = 0.999
+MAX_TIMESTEPS = 1_000_000
 SPACINGS = ("trailing", "leading", "linspace")
 
 
@@ -60,16 +61,17 @@ class NoiseSchedule:
         """Return the schedule `cosine` or `linear` with `timesteps` steps.
 
         Raises:
-            ConfigError: if the name is unknown or there are fewer than 2 timesteps.
+            ConfigError: if the name is unknown, or there are fewer than 2 or too many timesteps.
         """
         if name not in BETA_SCHEDULES:
             raise ConfigError(
                 f"Unknown beta schedule '{name}'; the schedules are {', '.join(BETA_SCHEDULES)}."
                 + suggest(name, BETA_SCHEDULES)
             )
-        if type(timesteps) is not int or timesteps < 2:
+        if type(timesteps) is not int or not 2 <= timesteps <= MAX_TIMESTEPS:
             raise ConfigError(
-                f"The diffusion needs a whole number of at least 2 timesteps, not {timesteps!r}."
+                f"The diffusion needs a whole number of 2 to {MAX_TIMESTEPS} timesteps, "
+                f"not {timesteps!r}."
             )
         return cls(BETA_SCHEDULES[name](timesteps))
 

@@ -1,4 +1,4 @@
-"""A request for many crystals as a YAML file, for `python -m crystal_ldm.workflow sample`.
+"""A request for many crystals as a YAML file, for `crystal-ldm sample`.
 
 ```yaml
 run_dir: runs/large              # optional; default: runs/ and the name of this file

@@ -79,6 +79,6 @@ class _Crystals(Origin):
 
     def latents(self, drafts: Sequence[Draft]) -> Latents:
         width = max(len(draft.known) for draft in drafts)
-        rows = torch.tensor([draft.row for draft in drafts])
+        rows = torch.tensor([draft.row - self.first_row for draft in drafts])
         every = torch.arange(len(drafts))
         return Latents(self._rows[rows, :width], every, torch.ones_like(every))

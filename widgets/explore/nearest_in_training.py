@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.widgets.panels.gallery import Neighbour
@@ -14,11 +13,10 @@ if TYPE_CHECKING:
 
     from crystal_ldm.data import CrystalDataset
     from crystal_ldm.evaluate.reference import Reference
-    from crystal_ldm.parallel.executor import Outcome
 
 
-class NearestKnown:
-    """Finds the nearest crystal of a data set's training part: `NearestKnown("oqmd_icsd")`.
+class NearestInTraining:
+    """Finds the nearest crystal of a data set's training part: `NearestInTraining("oqmd_icsd")`.
 
     The data set is opened at the first call (a few seconds), later calls take a fraction of one.
     """
@@ -68,16 +66,17 @@ class NearestKnown:
 
     def __call__(self, structure: Structure) -> Neighbour | None:
         """Return the nearest known crystal, and how it resembles `structure`."""
+        from crystal_ldm.crystals.cell import Cell
         from crystal_ldm.evaluate.description import comparison_form
         from crystal_ldm.evaluate.report.thresholds import Thresholds
-        from crystal_ldm.evaluate.uniqueness import find_known
-        from crystal_ldm.parallel import PackedCrystal
+        from crystal_ldm.evaluate.uniqueness import find_in_reference
+        from crystal_ldm.parallel.here import HereExecutor
 
         reference = self.reference
-        form = comparison_form(PackedCrystal.from_structure(structure))
+        form = comparison_form(Cell.from_structure(structure))
         # One crystal: a worker process would take longer to start than the comparison takes.
-        here: Any = _Here()
-        (found,) = find_known([form], reference.known, Thresholds().same_crystal, here)
+        here = HereExecutor()
+        (found,) = find_in_reference([form], reference.cells, Thresholds().same_crystal, here)
         crystal = None if found.nearest is None else reference.crystals.crystals[found.nearest]
         if crystal is None or found.nearest is None:
             return None
@@ -98,24 +97,9 @@ def _reduced(formula: str) -> str:
         return formula
 
 
-class _Here:
-    """Runs a function on each item in this thread; see `evaluate.workers.executor.Executor`."""
-
-    def imap(
-        self, function: Callable[[Any], Any], items: Iterable[Any], **_: Any
-    ) -> Iterator[Outcome]:
-        from crystal_ldm.parallel.executor import Outcome
-
-        for index, item in enumerate(items):
-            try:
-                yield Outcome(index, function(item))
-            except Exception as error:  # one that cannot be compared costs only itself
-                yield Outcome(index, error=f"{type(error).__name__}: {error}")
-
-
-def nearest_known(ldm: Any) -> NearestKnown | None:
+def nearest_in_training(ldm: Any) -> NearestInTraining | None:
     """Return a finder in the data set of a model; None where that is not a named one."""
     from crystal_ldm.data import DATASETS
 
     name = str(ldm.data_info.get("dataset", ""))
-    return NearestKnown(name) if name in DATASETS else None
+    return NearestInTraining(name) if name in DATASETS else None

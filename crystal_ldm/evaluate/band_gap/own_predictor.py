@@ -1,7 +1,7 @@
 """The project's own band gap predictors, of two kinds whose errors differ.
 
 A small ensemble of perceptrons on hand-made features, and one of graph networks. Both are trained
-on the train part of `oqmd_icsd` (PBE gaps) by `python -m crystal_ldm.evaluate.band_gap.training`;
+on the training set of `oqmd_icsd` (PBE gaps) by `python -m crystal_ldm.evaluate.band_gap.training`;
 the held-out errors are in the weights files and returned by `predictor_card`.
 """
 
@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.inputs import read_crystals
-from crystal_ldm.crystals.packed import PackedCrystal
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.band_gap.features import band_gap_inputs
 from crystal_ldm.evaluate.band_gap.graph_network import GraphNet
@@ -37,7 +37,7 @@ Inputs = tuple[NDArray[np.float32], CrystalGraph]
 PERCEPTRONS, GRAPH = WEIGHTS / "band_gap.safetensors", WEIGHTS / "band_gap_graph.safetensors"
 
 
-def predict_band_gap(crystal: PackedCrystal) -> tuple[float, float]:
+def predict_band_gap(crystal: Cell) -> tuple[float, float]:
     """Return the band gap in eV as if not metallic, and the probability of being a metal.
 
     Raises:
@@ -51,8 +51,8 @@ def predict_band_gap(crystal: PackedCrystal) -> tuple[float, float]:
 def predict_band_gaps(crystals: CrystalBatch) -> NDArray[np.float64]:
     """Return band gaps (B,) in eV: 0 for likely metals, nan where there is none to predict.
 
-    In this process and all at once, for crystals that are being made; many finished ones are
-    judged sooner by `judge_band_gaps`, in processes of their own.
+    In this process and all at once, for crystals that are being made; many finished ones go
+    sooner through `estimate_band_gaps`, in processes of their own.
 
     Raises:
         EvaluationError: if the weights are missing or broken.

@@ -1,0 +1,154 @@
+"""From the text of a CIF to its crystal."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystal_ldm.crystals.cell import FLAT_A3, Cell
+from crystal_ldm.crystals.elements import symbols
+from crystal_ldm.crystals.readers.cif.block import Block, number, read_blocks
+from crystal_ldm.crystals.readers.cif.evidence import (
+    Evidence,
+    confirms,
+    contradiction,
+    read_evidence,
+)
+from crystal_ldm.crystals.readers.cif.orbits import expand
+from crystal_ldm.crystals.readers.cif.settings import Operations
+from crystal_ldm.crystals.readers.cif.sites import Site, read_sites
+from crystal_ldm.crystals.readers.cif.symmetry import Symmetry, read_symmetry
+from crystal_ldm.errors import DataError
+
+_ROOMY = 1.25
+"""A cell of more than this times the volume of its elements is not whole, if nothing says it is."""
+_COMPARED_ATOMS = 400
+
+
+def read_cif(text: str) -> tuple[Cell, list[str]]:
+    """Return the first crystal of a CIF, and notes on what was left out or changed.
+
+    What the file states beside its atoms (formula, Z, volume, density, multiplicities, symbols of
+    the space group) must agree with them. Where it leaves the origin or the setting open, these
+    facts decide; where they do not, it is refused.
+
+    Raises:
+        DataError: if it cannot be parsed, is disordered, incomplete, or contradicts itself.
+    """
+    blocks = read_blocks(text)
+    crystals = [b for b in blocks if b.column("_atom_site_fract_x", "_atom_site_cartn_x")]
+    if not crystals:
+        raise DataError("The CIF lists no atoms: it holds no crystal, or is cut short.")
+    block = next((b for b in crystals if b.has("_cell_length_a")), crystals[0])
+    others = [b.name for b in crystals if b is not block]
+    cell, notes = _read_block(block)
+    if others:
+        notes.append(f"The first crystal of a CIF is read; others in it ({', '.join(others[:3])}) "
+                     "are left out.")  # fmt: skip
+    return cell, notes
+
+
+def _read_block(block: Block) -> tuple[Cell, list[str]]:
+    lattice = _lattice(block)
+    evidence = read_evidence(block)
+    sites, notes = read_sites(block, frozenset(evidence.counts))
+    symmetry = read_symmetry(block, lattice)
+    cells: list[Cell] = []
+    problems: list[str] = []
+    for ops in symmetry.options:
+        try:
+            cells.append(_build(lattice, sites, ops, evidence, symmetry))
+        except DataError as error:
+            problems.append(str(error))
+    if not cells:
+        raise DataError(symmetry.doubt or problems[0])
+    if not symmetry.stated:
+        _check_room(cells[0])
+        notes.append("A CIF that says nothing of its symmetry is taken to list all atoms.")
+    if not all(_same_crystal(cells[0], other) for other in cells[1:]):
+        raise DataError(
+            "The CIF leaves open which setting (origin or axes) of its space group it uses, and "
+            "they give different crystals; write the operations or the setting into it."
+        )
+    return cells[0], notes
+
+
+def _build(
+    lattice: NDArray[np.float64],
+    sites: list[Site],
+    ops: Operations,
+    evidence: Evidence,
+    symmetry: Symmetry,
+) -> Cell:
+    coords, owner = expand(sites, ops, lattice)
+    if problem := contradiction(evidence, lattice, owner, sites, len(ops)):
+        raise DataError(problem)
+    if symmetry.doubt and not confirms(evidence, owner, sites):
+        raise DataError(symmetry.doubt)
+    numbers = np.array([site.number for site in sites])[owner]
+    order = np.argsort(_ranks()[numbers], kind="stable")
+    return Cell.from_arrays(numbers[order], coords[order], lattice)
+
+
+@lru_cache(maxsize=1)
+def _ranks() -> NDArray[np.int64]:
+    """Return, by atomic number, the place in the order in which pymatgen lists atoms: by Pauling
+    electronegativity, then symbol."""
+    from pymatgen.core import Element
+
+    values = [(float(Element.from_Z(z).data.get("X") or np.inf), s) for z, s in _elements()]
+    ranks = np.zeros(len(values) + 1, dtype=np.int64)
+    for rank, i in enumerate(sorted(range(len(values)), key=lambda i: values[i])):
+        ranks[i + 1] = rank
+    return ranks
+
+
+def _elements() -> list[tuple[int, str]]:
+    return list(enumerate(symbols()))[1:]
+
+
+def _lattice(block: Block) -> NDArray[np.float64]:
+    from pymatgen.core import Lattice
+
+    values = []
+    for kind, names in (("length", "abc"), ("angle", ("alpha", "beta", "gamma"))):
+        for name in names:
+            tag = f"_cell_{kind}_{name}"
+            if not block.has(tag):
+                raise DataError(f"The CIF does not state its cell ({tag} is not there).")
+            values.append(number(block.text(tag), f"the {kind} {name} of the cell"))
+    if min(values[:3]) <= 0 or not all(0 < angle < 180 for angle in values[3:]):
+        raise DataError(
+            "The CIF states a cell that cannot be: lengths are above 0, angles between 0 and 180."
+        )
+    with np.errstate(all="ignore"):
+        lattice = np.array(Lattice.from_parameters(*values).matrix)
+    if not np.isfinite(lattice).all() or abs(np.linalg.det(lattice)) < FLAT_A3:
+        raise DataError("The cell has no volume.")
+    return lattice
+
+
+def _check_room(cell: Cell) -> None:
+    """Raise `DataError` if the cell is so roomy that atoms by symmetry seem to be missing."""
+    from pymatgen.core import Element
+
+    volumes = [Element.from_Z(int(z)).molar_volume for z in cell.numbers]
+    if any(v is None for v in volumes):
+        return
+    expected = sum(float(v) for v in volumes) / 0.602214
+    if cell.volume > _ROOMY * expected:
+        raise DataError(
+            "The CIF says nothing of its symmetry, and its atoms fill a small part of the cell: "
+            "others are missing."
+        )
+
+
+def _same_crystal(first: Cell, second: Cell) -> bool:
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
+    if len(first) != len(second) or len(first) > _COMPARED_ATOMS:
+        return False
+    matcher = StructureMatcher(ltol=0.01, stol=0.02, angle_tol=0.5, scale=False)
+    return bool(matcher.fit(first.to_structure(), second.to_structure()))

@@ -1,0 +1,185 @@
+"""What else a CIF states about its crystal: formula, Z, volume, multiplicities."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystal_ldm.crystals.elements import symbols
+from crystal_ldm.crystals.readers.cif.block import Block, number
+from crystal_ldm.crystals.readers.cif.sites import Site
+from crystal_ldm.errors import DataError
+
+_TOKEN = re.compile(r"([A-Z][a-z]?)(\d*\.?\d*)")
+_FORMULAS = ("_chemical_formula_moiety", "_chemical_formula_structural", "_chemical_formula_iupac")
+_HYDROGEN = re.compile(r"(H|D)(?![a-z])")
+_SHARE = 0.01
+_VOLUME = 0.01
+_DENSITY = 0.1
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a CIF states, as far as it can be read.
+
+    Attributes:
+        formula: what `_chemical_formula_sum` says, or "".
+        counts: atoms of each element in it (D and T are H); empty: not given or not readable.
+        z: formula units in the cell, or None.
+        volume: Å³, or None.
+        density: g/cm³ as calculated from the cell, or None.
+        hydrogen: another of its formulas that has hydrogen in it, or "".
+    """
+
+    formula: str
+    counts: dict[str, float]
+    z: float | None
+    volume: float | None
+    density: float | None
+    hydrogen: str
+
+
+def read_evidence(block: Block) -> Evidence:
+    """Return what a block states."""
+    formula = " ".join(block.text("_chemical_formula_sum").split())
+    return Evidence(
+        formula,
+        formula_counts(formula),
+        _optional(block.text("_cell_formula_units_z")),
+        _optional(block.text("_cell_volume")),
+        _optional(block.text("_exptl_crystal_density_diffrn")),
+        next((text for tag in _FORMULAS if _HYDROGEN.search(text := block.text(tag))), ""),
+    )
+
+
+def formula_counts(formula: str) -> dict[str, float]:
+    """Return atoms by element; none for a text that is no plain sum formula."""
+    counts: dict[str, float] = {}
+    if formula.isupper() and re.search(r"[A-Z]{2}", formula):
+        return {}  # SI may be silicon
+    text = re.sub(r"\s", "", formula)
+    if not re.fullmatch(rf"({_TOKEN.pattern})+", text):
+        return {}
+    for symbol, count in _TOKEN.findall(text):
+        symbol = "H" if symbol in ("D", "T") else symbol
+        if symbol not in symbols():
+            return {}
+        value = float(count) if re.search(r"\d", count) else 1.0
+        counts[symbol] = counts.get(symbol, 0.0) + value
+    return {symbol: count for symbol, count in counts.items() if count > 0}
+
+
+def contradiction(
+    evidence: Evidence,
+    lattice: NDArray[np.float64],
+    owner: NDArray[np.int64],
+    sites: Sequence[Site],
+    order: int,
+) -> str:
+    """Return what the file states that its atoms do not fulfil, or "" for nothing.
+
+    Args:
+        evidence: what it states.
+        lattice: its cell.
+        owner: (n,) the site of each atom of the cell.
+        sites: its sites.
+        order: number of its symmetry operations.
+    """
+    volume = float(abs(np.linalg.det(lattice)))
+    if evidence.volume is not None and abs(volume / evidence.volume - 1) > _VOLUME:
+        stated = f"{evidence.volume:g} Å³"
+        return f"The CIF states a cell volume of {stated}, but its cell has {volume:.1f}."
+    found = Counter(symbols()[sites[i].number] for i in owner.tolist())
+    if evidence.counts and (problem := _formula_problem(evidence, found)):
+        return problem
+    if evidence.hydrogen and "H" not in found:
+        return (
+            f"Hydrogen is missing: the CIF states the formula '{evidence.hydrogen[:60]}' and gives "
+            "no place for hydrogen."
+        )
+    images = np.bincount(owner, minlength=len(sites))
+    for site, count in zip(sites, images.tolist(), strict=True):
+        # Some programs state how many operations leave the site where it is.
+        if site.multiplicity is not None and site.multiplicity not in (count, order // count):
+            return (
+                f"The CIF states {site.multiplicity} equivalent atoms for {site.label}, but its "
+                f"symmetry gives {count}."
+            )
+        if site.symmetry_order is not None and site.symmetry_order != order // count:
+            return (
+                f"The CIF states a site symmetry of order {site.symmetry_order} for {site.label}, "
+                f"but its symmetry gives {order // count}."
+            )
+    if evidence.density is not None:
+        from ase.data import atomic_masses
+
+        mass = sum(float(atomic_masses[sites[i].number]) for i in owner.tolist())
+        density = mass * 1.66053906660 / volume
+        if abs(density / evidence.density - 1) > _DENSITY:
+            return (
+                f"The CIF states a density of {evidence.density:g} g/cm³, but its atoms give "
+                f"{density:.2f}."
+            )
+    return ""
+
+
+def confirms(evidence: Evidence, owner: NDArray[np.int64], sites: Sequence[Site]) -> bool:
+    """Whether the number of atoms is stated, by formula and Z or by multiplicities, and right.
+
+    Called where `contradiction` found none.
+    """
+    if evidence.counts and evidence.z:
+        return math.isclose(sum(evidence.counts.values()) * evidence.z, len(owner), rel_tol=_SHARE)
+    return all(site.multiplicity is not None for site in sites)
+
+
+def _formula_problem(evidence: Evidence, found: Counter[str]) -> str:
+    stated, total = evidence.counts, sum(found.values())
+    size = sum(stated.values())
+    holds = " ".join(f"{symbol}{count}" for symbol, count in sorted(found.items()))
+    says = f"The CIF states the formula '{evidence.formula}' but holds {holds}"
+    missing = sorted(set(stated) - set(found))
+    if _lacks_hydrogen_alone(stated, found):
+        return f"Hydrogen is missing: {says[0].lower()}{says[1:]}."
+    shares = all(
+        abs(found[symbol] / total - stated.get(symbol, 0.0) / size) <= _SHARE
+        for symbol in {*found, *stated}
+    )
+    fewer = total < size * (evidence.z or 1) - 0.5
+    if not shares or total < size - 0.5:
+        end = "; it may be cut short." if missing or fewer else "."
+        return says + end
+    units = total / size
+    if evidence.z is not None and not math.isclose(units, evidence.z, rel_tol=_SHARE):
+        # Some programs state the content of the cell as the formula, and Z beside it.
+        whole = math.gcd(*(round(count) for count in stated.values()))
+        content = math.isclose(units, 1, rel_tol=_SHARE) and whole % max(1, round(evidence.z)) == 0
+        if not content:
+            return (
+                f"The CIF states {evidence.z:g} formula units '{evidence.formula}' in the cell, "
+                f"but its symmetry gives {units:g}."
+            )
+    return ""
+
+
+def _lacks_hydrogen_alone(stated: dict[str, float], found: Counter[str]) -> bool:
+    heavy = {symbol: count for symbol, count in found.items() if symbol != "H"}
+    if "H" not in stated or set(heavy) != set(stated) - {"H"}:
+        return False
+    ratios = [count / stated[symbol] for symbol, count in heavy.items()]
+    alike = max(ratios) - min(ratios) <= _SHARE * max(ratios)
+    return alike and found["H"] < (1 - _SHARE) * min(ratios) * stated["H"]
+
+
+def _optional(text: str) -> float | None:
+    try:
+        value = number(text, "it")
+    except DataError:
+        return None
+    return value if value > 0 else None

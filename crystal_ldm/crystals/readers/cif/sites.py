@@ -1,0 +1,178 @@
+"""The atom sites of a CIF: element, place, and what speaks against them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from crystal_ldm.crystals.elements import symbols
+from crystal_ldm.crystals.readers.cif.block import Block, decimals, number
+from crystal_ldm.errors import DataError
+
+_AXES = ("x", "y", "z")
+_FULL = 1e-3
+"""An occupancy that differs from 1 by more than this is partial."""
+_THIRDS = (1 / 3, 2 / 3)
+_THIRD_TOLERANCE = 1e-4  # relative, as pymatgen's parser has it
+_CHARGE = re.compile(r"([A-Za-z]{1,2})[-+]?\d*\.?\d*[-+]?")
+_WATER = re.compile(r"(wat|o_?w|o\d+w|oh|h2o)", re.IGNORECASE)
+_WATER_SYMBOL = re.compile(r"(wat|o-?h|h2o|oh2|ow|nh\d)\b.*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A site as the file lists it.
+
+    Attributes:
+        label: its name in the file.
+        number: atomic number.
+        coords: fractional coordinates (3,).
+        decimals: decimals of its most precise coordinate.
+        multiplicity: stated number of equivalent atoms, or None.
+        symmetry_order: stated number of operations that leave it where it is, or None.
+    """
+
+    label: str
+    number: int
+    coords: np.ndarray
+    decimals: int
+    multiplicity: int | None = None
+    symmetry_order: int | None = None
+
+
+def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list[str]]:
+    """Return the fully occupied sites of a block, and notes.
+
+    Args:
+        block: the data block.
+        elements: symbols of the formula that the file states; they decide what `CO1` is.
+
+    Raises:
+        DataError: if a site has no place or no element, is partly occupied, or lacks hydrogen.
+    """
+    axes = [block.column(f"_atom_site_fract_{axis}") for axis in _AXES]
+    if any(axis is None for axis in axes):
+        raise DataError("The CIF gives no fractional coordinates for its atoms.")
+    columns = [axis or [] for axis in axes]
+    count = len(columns[0])
+    if count == 0:
+        raise DataError("The CIF lists no atoms: it holds no crystal, or is cut short.")
+    labels = block.column("_atom_site_label", "_atom_site_id")
+    types = block.column("_atom_site_type_symbol")
+    if labels is None and types is None:
+        raise DataError("The CIF does not say which elements its atoms are.")
+    occupancies = block.column("_atom_site_occupancy")
+    hydrogens = block.column("_atom_site_attached_hydrogens")
+    multiplicities = block.column(
+        "_atom_site_site_symmetry_multiplicity", "_atom_site_symmetry_multiplicity"
+    )
+    orders = block.column("_atom_site_site_symmetry_order")
+    others = (labels, types, occupancies, hydrogens, multiplicities, orders)
+    if any(len(column) != count for column in (*columns, *others) if column is not None):
+        raise DataError("The CIF's columns of atoms are not equally long; it may be cut short.")
+
+    sites: list[Site] = []
+    heavy: set[str] = set()
+    for i in range(count):
+        type_ = types[i] if types else ""
+        label = (labels[i] if labels else "") or type_ or f"atom {i + 1}"
+        occupancy = occupancies[i] if occupancies else ""
+        share = number(occupancy, f"the occupancy of {label}") if occupancy else 1.0
+        if share == 0:
+            continue
+        if not 0 <= share <= 1 + _FULL:
+            raise DataError(f"The CIF gives {label} the occupancy {share:g}, which cannot be.")
+        if abs(share - 1) > _FULL:
+            raise DataError(
+                f"It is disordered (the site {label} has the occupancy {share:g}); make an ordered "
+                "approximant first."
+            )
+        if hydrogens and hydrogens[i] and number(hydrogens[i], f"hydrogens of {label}") != 0:
+            raise DataError(
+                f"Hydrogen is missing: the CIF says that hydrogens are attached to {label} and "
+                "gives no place for them."
+            )
+        symbol = _element(type_, label, elements)
+        if symbol in ("D", "T"):
+            heavy.add(symbol)
+            symbol = "H"
+        texts = [column[i] for column in columns]
+        if not all(texts):
+            raise DataError(f"The atom {label} has no place: its coordinates are not given.")
+        coords = [number(t, f"{axis} of {label}") for t, axis in zip(texts, _AXES, strict=True)]
+        sites.append(
+            Site(
+                label,
+                symbols().index(symbol),
+                np.array([_ideal(x) for x in coords]),
+                max(decimals(text) for text in texts),
+                _count(multiplicities, i),
+                _count(orders, i),
+            )
+        )
+    if not sites:
+        raise DataError("The CIF lists no occupied atoms.")
+    if all(site.number != 1 for site in sites):
+        water = next((s.label for s in sites if s.number == 8 and _WATER.match(s.label)), None)
+        if water:
+            raise DataError(
+                f"Hydrogen is missing: {water} is water or hydroxide by its name, and the CIF "
+                "gives no place for hydrogen."
+            )
+    names = {"D": "deuterium", "T": "tritium"}
+    notes = [f"{names[symbol].capitalize()} is read as hydrogen." for symbol in sorted(heavy)]
+    return sites, notes
+
+
+def _ideal(x: float) -> float:
+    """Return 1/3 and 2/3 for what four decimals or more say of them."""
+    return next((t for t in _THIRDS if abs(x / t - 1) <= _THIRD_TOLERANCE), x)
+
+
+def _count(column: list[str] | None, i: int) -> int | None:
+    return int(column[i]) if column and column[i].isdecimal() else None
+
+
+def _element(type_: str, label: str, elements: frozenset[str]) -> str:
+    """Return the symbol of a site's element (D and T included).
+
+    Raises:
+        DataError: if it is none, or cannot be told.
+    """
+    named = type_ or label
+    if _WATER_SYMBOL.fullmatch(type_) or (not type_ and re.match(r"wat|h2o", label, re.I)):
+        raise DataError(f"Hydrogen is missing: '{named}' stands for atoms without places.")
+    match = _CHARGE.fullmatch(type_)
+    if match and (symbol := match.group(1).capitalize()) in _all_symbols():
+        return symbol
+    if re.search(r"\d\s*[A-Z].*[+,].*[A-Z]", type_):
+        raise DataError(f"It is disordered (a site holds '{type_}').")
+    letters = re.match(r"[A-Za-z]+", named)
+    options = _options(letters.group() if letters else "")
+    if len(options) > 1:
+        options = [o for o in options if o in elements] or options
+    if len(options) == 1:
+        return options[0]
+    if options:
+        raise DataError(f"The atom '{named}' may be {' or '.join(options)}; the CIF does not say.")
+    raise DataError(f"It holds a species that is not a chemical element ('{named[:20]}').")
+
+
+def _options(letters: str) -> list[str]:
+    """Return the elements that a label may mean that begins with these letters."""
+    options = []
+    if len(letters) > 1 and letters[:2].capitalize() in _all_symbols():
+        options.append(letters[:2].capitalize())
+        if letters[1].islower():
+            return options
+    if letters[:1].upper() in _all_symbols():
+        options.append(letters[:1].upper())
+    return options
+
+
+@lru_cache(maxsize=1)
+def _all_symbols() -> frozenset[str]:
+    return frozenset(symbols()[1:]) | {"D", "T"}

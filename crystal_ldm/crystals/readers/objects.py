@@ -1,0 +1,95 @@
+"""Crystals that are Python objects: pymatgen Structures, ASE Atoms, dictionaries, paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crystal_ldm.crystals.cell import FLAT_A3, Cell
+from crystal_ldm.crystals.readers.entries import NOT_PERIODIC, read_payload
+from crystal_ldm.errors import DataError
+
+SUPPORTED = "a pymatgen Structure, ASE Atoms, a structure's dictionary, or a path"
+
+
+def cell_of(item: Any) -> Cell:
+    """Return the cell of a crystal, coordinates as they are.
+
+    Args:
+        item: a `Cell`, a pymatgen Structure, ASE Atoms, `Structure.as_dict()`, or the path of a
+            file that holds one crystal.
+
+    Raises:
+        DataError: if it is none of these, or cannot be used.
+    """
+    if isinstance(item, Cell):
+        return item
+    if item is None:
+        raise DataError("There is no structure.")
+    if isinstance(item, dict):
+        from crystal_ldm.crystals.readers.json_files import record_cell
+
+        return record_cell(item)
+    if isinstance(item, (str, Path)):
+        return _file_cell(item)
+    if is_atoms(item):
+        return atoms_cell(item)
+    if is_structure(item):
+        return Cell.from_structure(item)
+    raise DataError(f"{_article(item)} is no crystal; give {SUPPORTED}.")
+
+
+def atoms_cell(atoms: Any) -> Cell:
+    """Return the cell of ASE Atoms.
+
+    Raises:
+        DataError: if it is not periodic, flat or not finite.
+    """
+    if not all(atoms.pbc):
+        raise DataError(NOT_PERIODIC)
+    lattice = np.array(atoms.cell.array, dtype=np.float64)
+    if abs(np.linalg.det(lattice)) < FLAT_A3:
+        raise DataError("The cell has no volume.")
+    return Cell.from_arrays(atoms.numbers, atoms.get_scaled_positions(wrap=False), lattice)
+
+
+def cells_of(items: Any) -> list[Any]:
+    """Return a list of crystals as a list.
+
+    Raises:
+        DataError: if it is something else, a single crystal among them.
+    """
+    single = isinstance(items, (str, bytes, Path, dict)) or is_structure(items) or is_atoms(items)
+    if single or not isinstance(items, Iterable):
+        raise DataError(
+            f"A list of crystals is wanted ({SUPPORTED} for each), not {_article(items).lower()}."
+        )
+    return list(items)
+
+
+def is_atoms(item: Any) -> bool:
+    """Whether it is ASE Atoms."""
+    return hasattr(item, "get_scaled_positions") and hasattr(item, "pbc")
+
+
+def is_structure(item: Any) -> bool:
+    """Whether it is a pymatgen structure."""
+    return hasattr(item, "frac_coords") and hasattr(item, "is_ordered")
+
+
+def _file_cell(path: str | Path) -> Cell:
+    from crystal_ldm.crystals.readers.content import existing
+    from crystal_ldm.crystals.readers.sources import open_source
+
+    entries = open_source(existing(path)).read().entries
+    if len(entries) != 1:
+        raise DataError(f"'{path}' holds {len(entries)} crystals; read it with load_dataset.")
+    return read_payload(entries[0].payload)[0]
+
+
+def _article(item: Any) -> str:
+    name = type(item).__name__
+    return f"{'An' if name[:1].lower() in 'aeiou' else 'A'} {name}"
