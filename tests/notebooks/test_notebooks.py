@@ -21,8 +21,9 @@ from crystal_ldm.workflow.notebooks import find_notebook
 
 PARAMETERS = {
     "01_data": "dataset data_dir max_atoms run_dir",
-    "02_vae": "experiment data_dir overrides init_from max_minutes run_dir seed",
-    "03_ldm": "experiment data_dir vae_ckpt overrides init_from max_minutes run_dir seed",
+    "02_vae": "experiment dataset data_dir overrides init_from max_minutes run_dir seed",
+    "03_ldm": "experiment dataset data_dir conditions vae_ckpt overrides init_from max_minutes "
+    "run_dir seed",
     "04_sample": "ldm_ckpt formula formula_units num_atoms band_gap conditions required allowed "
     "forbidden preset cfg_scale cfg_interval sampler sampling_steps eta temperature start elements "
     "filters attempts num_samples seed batch_size precision trajectory run_dir",
@@ -120,6 +121,45 @@ def test_03_from_a_trained_model_keeps_its_vae(
     assert new.model_hash != old.model_hash
     same = zip(old.vae.state_dict().values(), new.vae.state_dict().values(), strict=True)
     assert all((a == b).all() for a, b in same)
+
+
+def test_the_same_seed_gives_the_same_training_however_it_is_interrupted(
+    papermill: Callable[..., Any], small_csv: Path, vae_words: Callable[..., Any]
+) -> None:
+    def losses(run: str) -> list[tuple[float, float]]:
+        lines = read_metrics(papermill.folder / run / "metrics.jsonl")
+        return [(line["step"], line["loss"]) for line in lines if "loss" in line]
+
+    words = vae_words(small_csv, 5, "vae_module.optimizer.max_steps=40", "training.log_every=8")
+    assert papermill("02_vae", "whole", *words, "-p", "max_minutes", "9").code == 0
+    for minutes in ("0.001", "0.03", "9"):
+        assert papermill("02_vae", "parts", *words, "-p", "max_minutes", minutes).code == 0
+    assert [step for step, _ in losses("whole")] == [8, 16, 24, 32, 40]
+    for (_, whole), (_, parts) in zip(losses("whole"), losses("parts"), strict=True):
+        assert parts == pytest.approx(whole, rel=1e-4)
+
+
+def test_03_adds_a_condition_to_a_trained_model(
+    papermill: Callable[..., Any], small_csv: Path, tmp_path: Path
+) -> None:
+    rows = small_csv.read_text(encoding="utf-8").replace("band_gap", "stiffness", 1)
+    own = tmp_path / "my data, (ü) = [1]#.csv"
+    own.write_text(rows, encoding="utf-8")
+    words = ["-r", "dataset", str(own), "-r", "init_from", "oqmd_icsd", "-r", "conditions",
+             "{stiffness: GPa}", "-p", "max_minutes", "0.2"]  # fmt: skip
+    done = papermill("03_ldm", "ldm-condition", *words)
+    check_report(done, figures=3)
+    assert "conditions: composition, band_gap, stiffness" in done.text
+    recipe = json.loads((done.run_dir / "run.json").read_text())["recipe"]
+    assert list(recipe["conditions"]) == ["composition", "band_gap", "stiffness"]
+    model, old = load_model(str(done.run_dir)), load_model()
+    assert list(model.conditions) == list(recipe["conditions"])
+    assert model.elements == old.elements and model.prior is not None
+    assert model.conditions["stiffness"].describe()["unit"] == "GPa"
+    assert papermill("03_ldm", "ldm-condition", *words).code == 0
+
+    refused = papermill("03_ldm", "ldm-refused", "-r", "data_dir", str(own))
+    assert refused.code != 0 and "write dataset=" in refused.sentence
 
 
 def test_04_and_05_make_crystals_and_judge_them(
