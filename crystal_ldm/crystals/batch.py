@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from crystal_ldm.crystals.canonical import canonical_arrays
@@ -69,7 +70,9 @@ class CrystalBatch:
     def _sizes(self) -> list[int]:
         return self.num_atoms.tolist()
 
-    def __getitem__(self, index: int | slice | Sequence[int] | Tensor | np.ndarray) -> CrystalBatch:
+    def __getitem__(
+        self, index: int | slice | Sequence[int] | Tensor | NDArray[Any]
+    ) -> CrystalBatch:
         """Return the chosen crystals as a batch of their own, padded to the largest of them."""
         if isinstance(index, (int, np.integer)):
             index = [int(index)]
@@ -169,7 +172,7 @@ class CrystalBatch:
     @classmethod
     def from_cells(
         cls,
-        cells: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+        cells: Sequence[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]],
         conditions: Mapping[str, Any] | None = None,
         ids: Sequence[str] | None = None,
     ) -> CrystalBatch:
