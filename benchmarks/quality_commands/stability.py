@@ -35,16 +35,16 @@ def stability(model: LDMModule, options: argparse.Namespace) -> list[Row]:
     run = open_run(folder, "stability", identity)
     kept = run.path / "relaxed"
     with run:
-        generate(model, None, run.path, options.num, progress=False, **how)
+        crystals = generate(model, None, run.path / "crystals", options.num, progress=False, **how)
         before = len(list(kept.glob("[!.]*.json")))
         print(f"{before} relaxed crystals are there already, in {kept}", flush=True)
         started = time.perf_counter()
         found = compute_stability(
-            run.path, kept, settings=settings, workers=options.workers, progress=True
+            crystals.path, kept, settings=settings, workers=options.workers, progress=True
         )
         seconds = time.perf_counter() - started
         known = Reference(training_set(options))
-        evaluated = evaluate(run.path, known, metrics=RATES, workers=options.workers)
+        evaluated = evaluate(crystals.path, known, metrics=RATES, workers=options.workers)
         table = evaluated.table.merge(found.table.drop(columns="formula"), on="id", how="left")
         table.to_csv(run.path / "evaluation.csv", index=False)
     done = len(list(kept.glob("[!.]*.json")))

@@ -174,7 +174,7 @@ def test_04_and_05_make_crystals_and_judge_them(
 def test_the_formula_inf_stays_a_formula_with_the_shipped_model(
     papermill: Callable[..., Any],
 ) -> None:
-    done = papermill("04_sample", "inf", "-p", "formula", "InF", "-p", "num_samples", "2")
+    done = papermill("04_sample", "inf", "-r", "formula", "InF", "-p", "num_samples", "2")
     check_report(done, figures=3)
     assert [line["formula"] for line in table(done.run_dir)] == ["InF", "InF"]
 
