@@ -86,9 +86,11 @@ def test_a_model_with_other_training_crystals_is_refused_where_they_are_used(
 def test_one_process_does_not_write_a_run_twice_at_a_time(
     tiny_ldm: LDMModule, tmp_path: Path
 ) -> None:
-    with SampleRun.open(tmp_path / "run", tiny_ldm, salt(), 2) as run:
-        with pytest.raises(RunError, match="in use by this process"):
-            generate(tiny_ldm, salt(), run.path, 2, progress=False)
+    with (
+        SampleRun.open(tmp_path / "run", tiny_ldm, salt(), 2) as run,
+        pytest.raises(RunError, match="in use by this process"),
+    ):
+        generate(tiny_ldm, salt(), run.path, 2, progress=False)
     assert len(generate(tiny_ldm, salt(), run.path, 2, progress=False).rows) == 2
 
 
