@@ -100,7 +100,8 @@ def standard_orientation(lattice: NDArray[Any]) -> NDArray[Any]:
     orientation in which the lattice's logarithm is symmetric (see `crystals.lattice`).
     """
     values, vectors = np.linalg.eigh(lattice @ lattice.T)
-    return (vectors * np.sqrt(values)) @ vectors.T
+    root: NDArray[Any] = (vectors * np.sqrt(values)) @ vectors.T
+    return root
 
 
 def _primitive(
@@ -155,7 +156,8 @@ def _automorphisms(lattice: NDArray[Any], tolerance: float) -> NDArray[Any]:
     scale = np.sqrt(np.outer(diagonal, diagonal))
     drift = np.abs(changes @ metric @ changes.transpose(0, 2, 1) - metric) / scale
     proper = np.abs(np.linalg.det(changes) - 1) < 1e-6
-    return changes[proper & (drift.max(axis=(1, 2)) < tolerance)]
+    steady: NDArray[Any] = changes[proper & (drift.max(axis=(1, 2)) < tolerance)]
+    return steady
 
 
 def canonical_setting(
