@@ -142,7 +142,7 @@ def _hydra(folder: Path) -> Iterator[None]:
 def _compose_with(
     name: str, overrides: list[str], folder: Path, checked_outside: bool
 ) -> dict[str, Any]:
-    """Compose; a key that is absent is added where the check against a class will judge it."""
+    """Compose; a key that is absent is added where the check against a class comes later."""
     changes = list(overrides)
     while True:
         try:
@@ -160,8 +160,8 @@ def _compose_with(
             for part in key.split(".")[:-2]:
                 above = above.get(part, {}) if isinstance(above, dict) else {}
             # An argument of a class, or an item of an argument that is a mapping (conditions).
-            judged = isinstance(parent, dict) and ("_target_" in parent or "_target_" in above)
-            if not (judged or (checked_outside and "." not in key)):
+            is_checked = isinstance(parent, dict) and ("_target_" in parent or "_target_" in above)
+            if not (is_checked or (checked_outside and "." not in key)):
                 raise
             changes[index] = f"+{changes[index]}"
 

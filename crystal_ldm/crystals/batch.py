@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from crystal_ldm.crystals.canonical import canonical_arrays
-from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.crystals.element_rules import ElementRules
+from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.crystals.padding import (
     Values,
     chosen_rows,
@@ -77,7 +78,9 @@ class CrystalBatch:
     def _sizes(self) -> list[int]:
         return self.num_atoms.tolist()
 
-    def __getitem__(self, index: int | slice | Sequence[int] | Tensor | np.ndarray) -> CrystalBatch:
+    def __getitem__(
+        self, index: int | slice | Sequence[int] | Tensor | NDArray[Any]
+    ) -> CrystalBatch:
         """Return the chosen crystals as a batch of their own, padded to the largest of them.
 
         Raises:
@@ -179,7 +182,7 @@ class CrystalBatch:
     @classmethod
     def from_cells(
         cls,
-        cells: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+        cells: Sequence[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]],
         conditions: Mapping[str, Any] | None = None,
         ids: Sequence[str] | None = None,
     ) -> CrystalBatch:

@@ -290,9 +290,7 @@ def _multiply(group: dict[str, int] | None, number: str, formula: str) -> dict[s
         raise FormulaError(f"'{formula}' has the number {number} without an element before it.")
     value = float(number)
     if value > MAX_FORMULA_ATOMS or value == 0:
-        raise FormulaError(
-            f"'{formula[:60]}' has the count {number[:60]}; counts are 1 to 10,000."
-        )
+        raise FormulaError(f"'{formula[:60]}' has the count {number[:60]}; counts are 1 to 10,000.")
     if not value.is_integer():
         raise FormulaError(
             f"'{formula}' has the fraction {number}; crystals have whole numbers of atoms, "

@@ -60,7 +60,7 @@ def take(values: Any, rows: Tensor) -> Any:
 
 
 def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """Return a tensor on `device`; the way to a card does not wait for what the card is doing."""
+    """Return a tensor on `device`; the way to a GPU does not wait for what it is doing."""
     if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from crystal_ldm.crystals.batch import CrystalBatch
-from crystal_ldm.crystals.elements import atomic_number, symbols
 from crystal_ldm.crystals.element_rules import ElementRules
+from crystal_ldm.crystals.elements import atomic_number, symbols
 from crystal_ldm.crystals.formula import parse_formula
 from crystal_ldm.crystals.padding import Values
 from crystal_ldm.errors import FormulaError, RequestError

@@ -150,7 +150,7 @@ def save_safetensors(module: Any, path: str | Path, half: bool = True) -> None:
     """
     from safetensors.torch import save
 
-    from crystal_ldm.files.atomic import atomic_write
+    from crystal_ldm.files.writing import atomic_write
 
     parameters = {name for name, _ in module.named_parameters()}
     full = getattr(module, "export_state", module.state_dict)()

@@ -18,7 +18,7 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.errors import DataError
 from crystal_ldm.files import DirectoryLock
-from crystal_ldm.files.atomic import atomic_write_json, make_folder
+from crystal_ldm.files.writing import atomic_write_json, make_folder
 from crystal_ldm.ldm_module.composition_model.training import FEW_CRYSTALS
 from crystal_ldm.nn.checkpoints import Checkpoint, load_module, save_safetensors
 from crystal_ldm.nn.compile import compile_blocks

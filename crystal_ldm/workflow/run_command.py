@@ -68,7 +68,8 @@ def _option(parameter: Parameter) -> click.Option:
     if parameter.kind == "flag":
         names = [f"{option}/--no-{option[2:]}", parameter.name]
         return click.Option(names, default=None, help=text, show_default=False)
-    kind, metavar = _TYPES[parameter.kind], parameter.kind.split()[-1].upper()
+    kind: click.ParamType = _TYPES[parameter.kind]
+    metavar: str | None = parameter.kind.split()[-1].upper()
     if parameter.choices:
         kind, metavar = click.Choice(parameter.choices), None
     return click.Option(

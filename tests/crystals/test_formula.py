@@ -174,7 +174,9 @@ def test_any_text_is_a_formula_or_a_sentence(text: str) -> None:
         assert text.count("(") == text.count(")") and text.count("[") == text.count("]")
 
 
-@pytest.mark.parametrize(("text", "right"), [("cacl2", "CaCl2"), ("nacl", "NaCl"), ("CaCL2", "CaCl2")])
+@pytest.mark.parametrize(
+    ("text", "right"), [("cacl2", "CaCl2"), ("nacl", "NaCl"), ("CaCL2", "CaCl2")]
+)
 def test_capitals_are_suggested(text: str, right: str) -> None:
     with pytest.raises(FormulaError, match=f"Did you mean '{right}'"):
         parse_formula(text)

@@ -26,7 +26,7 @@ def test_no_table_of_the_project_holds_a_formula(known_crystals, tmp_path) -> No
     from crystal_ldm.evaluate import evaluate
     from crystal_ldm.runs.table import table_text
 
-    name = "=HYPERLINK(\"http://example.org\")"
+    name = '=HYPERLINK("http://example.org")'
     result = evaluate(known_crystals[:1], metrics=["validity"], workers=1)
     result.table["id"] = [name]
     result.save(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import ipywidgets as ipw
@@ -184,7 +185,7 @@ class FormulaBox(Panel):
         self.known.say("" if cells is None else cells.sentence)
         pairs = [] if cells is None else zip(cells.units, cells.sizes, strict=False)
         self.cells.children = [
-            button(f"{size} atoms", lambda units=units: setattr(self, "formula_units", units),
+            button(f"{size} atoms", partial(self.set_trait, "formula_units", units),
                    tip=f"Formula units in the cell: {units}", css="cl-small")
             for units, size in pairs if size <= self.max_atoms
         ]  # fmt: skip

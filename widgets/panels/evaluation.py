@@ -1,4 +1,4 @@
-"""Buttons that judge the crystals of a gallery, or relax the selected one."""
+"""Buttons that evaluate the crystals of a gallery, or relax the selected one."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from crystal_ldm.evaluate.reference import Reference
 
 Results = Callable[[dict[int, dict[str, Any]]], Any]
-JUDGED = ("valid", "unique", "novel")
+SHOWN = ("valid", "unique", "novel")
 
 
 class EvaluationBar(Panel):
-    """Judges crystals in the background: `EvaluationBar(structures, selected, on_rows, on_made)`.
+    """Evaluates crystals in a job: `EvaluationBar(structures, selected, on_rows, on_made)`.
 
     Args:
         structures: returns the crystals, in the gallery's order.
@@ -74,7 +74,7 @@ class EvaluationBar(Panel):
         known = self._reference() if self._reference is not None else None
         metrics = ["validity", "uniqueness", *(["novelty"] if known is not None else [])]
         table = evaluate(crystals, known, metrics=metrics, workers=1).table
-        columns = [name for name in JUDGED if name in table]
+        columns = [name for name in SHOWN if name in table]
         found = {i: {n: bool(table[n].iloc[i]) for n in columns} for i in range(len(crystals))}
         self._on_rows(found)
         job.message = "Predicting band gaps…"

@@ -12,8 +12,8 @@ import pandas as pd
 from crystal_ldm.errors import EvaluationError, RunError, suggest
 from crystal_ldm.evaluate.report.intervals import mean_interval, wilson
 from crystal_ldm.evaluate.report.thresholds import Thresholds
-from crystal_ldm.files.atomic import atomic_write
 from crystal_ldm.files.tables import safe_cell
+from crystal_ldm.files.writing import atomic_write
 
 _COLUMNS = ["value", "count", "n", "ci_low", "ci_high", "unit", "thresholds"]
 

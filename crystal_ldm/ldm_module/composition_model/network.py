@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from crystal_ldm.ldm_module.composition_model.choices import PLACES, Sequences, State
+from crystal_ldm.ldm_module.composition_model.sequences import PLACES, Sequences, State
 from crystal_ldm.nn.layers import MLP, TransformerBlock
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.ldm_module.composition_model.choices import (
+from crystal_ldm.ldm_module.composition_model.network import CompositionPrior
+from crystal_ldm.ldm_module.composition_model.sequences import (
     Sequences,
     State,
     counts_by_place,
     mask_by_place,
 )
-from crystal_ldm.ldm_module.composition_model.network import CompositionPrior
 from crystal_ldm.ldm_module.condition.base import leave_out
 from crystal_ldm.ldm_module.latents import LatentBatch
 from crystal_ldm.nn.average import running_average, update_average

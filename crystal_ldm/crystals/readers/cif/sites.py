@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.crystals.readers.cif.block import Block, decimals, number
@@ -37,7 +39,7 @@ class Site:
 
     label: str
     number: int
-    coords: np.ndarray
+    coords: NDArray[Any]
     decimals: int
     multiplicity: int | None = None
     symmetry_order: int | None = None
