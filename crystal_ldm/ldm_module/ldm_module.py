@@ -55,9 +55,10 @@ class LDMModule(LatentModel):
         loss = diffusion_loss(self.diffusion, output.float(), latents, t, noise, mask)
         return {"loss": loss.mean()}
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def after_step(self, step: int) -> None:
         """Update the averaged weights."""
-        if self.global_step <= 1:
+        super().after_step(step)
+        if step <= 1:
             self.ema.update_parameters(self.network)  # a copy
             return
         # What `update_parameters` does too, after a wait for the card to say which step it is.

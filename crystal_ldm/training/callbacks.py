@@ -200,7 +200,7 @@ class Validation(pl.Callback):
             total = sum(len(batch) for batch in self.batches)
             for i, batch in enumerate(self.batches):
                 here = batch.to(module.device)
-                for name, value in module.validation_metrics(here, i).items():
+                for name, value in module.model.validation_metrics(here, i).items():
                     parts[f"val_{name}"] += float(value) * len(batch) / total
         module.train()
         self.metrics_log.write({"step": trainer.global_step, **parts})

@@ -47,7 +47,7 @@ class MatchValidation(pl.Callback):
         """Generate and compare now; the first process does it for all."""
         better = False
         if trainer.is_global_zero:
-            match, rmse = predict(module, self.crystals)
+            match, rmse = predict(module.model, self.crystals)
             line = {"step": trainer.global_step, "val_match": match}
             self.metrics_log.write(line if rmse is None else {**line, "val_rmse": rmse})
             found = (match, -(rmse or 0.0))
