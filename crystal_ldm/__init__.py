@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from crystal_ldm.pretrained import load_model as load_model
     from crystal_ldm.pretrained import load_pretrained as load_pretrained
 
 if sys.platform == "darwin" and "torch" not in sys.modules:
@@ -19,9 +20,12 @@ if sys.platform == "darwin" and "torch" not in sys.modules:
 
 __version__ = "0.2.0"
 
-_LAZY = {"load_pretrained": "crystal_ldm.pretrained"}
+_LAZY = {
+    "load_model": "crystal_ldm.pretrained",
+    "load_pretrained": "crystal_ldm.pretrained",
+}
 
-__all__ = ["__version__", "load_pretrained"]
+__all__ = ["__version__", "load_model", "load_pretrained"]
 
 
 def __getattr__(name: str) -> Any:

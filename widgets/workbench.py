@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import Notice, Panel, button, column
-from crystal_ldm.widgets.controls.advanced import AS_BEFORE
+from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result, from_run, trajectory_of
 from crystal_ldm.widgets.explore.grid import GridPanel
-from crystal_ldm.widgets.explore.known import nearest_known
+from crystal_ldm.widgets.explore.nearest_in_training import nearest_in_training
 from crystal_ldm.widgets.explore.source import CrystalSource
 from crystal_ldm.widgets.explore.vary import VaryPanel
 from crystal_ldm.widgets.jobs import Job
-from crystal_ldm.widgets.made import Made, from_result, from_run, trajectory_of
 from crystal_ldm.widgets.panels.compare import Compare
+from crystal_ldm.widgets.panels.evaluation import EvaluationBar
 from crystal_ldm.widgets.panels.files import FilesPanel
 from crystal_ldm.widgets.panels.gallery import Gallery
 from crystal_ldm.widgets.panels.generate import GeneratePanel
-from crystal_ldm.widgets.panels.judge import JudgeBar
 from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ class Workbench(Panel):
         result: crystals that are there already.
         request: what the form shows at first; None: the request of `result`.
         run_dir: a run of 04_sample, whose crystals are shown where `result` has fewer.
-        options: sampling options that the form shows at first; None: those of `result`.
+        keywords: keywords of `LDMModule.sample` that the form shows; None: those of `result`.
 
     Traits:
         selected: index of the selected crystal, or None.
@@ -58,27 +57,27 @@ class Workbench(Panel):
         result: SampleResult | None = None,
         request: CrystalBatch | None = None,
         run_dir: str | Path | None = None,
-        options: Mapping[str, Any] | None = None,
+        keywords: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.crystals: list[Made] = []
+        self.crystals: list[CrystalEntry] = []
         self._lock = threading.RLock()
         self._fresh = False
-        self._seeker = nearest_known(ldm)
+        self._seeker = nearest_in_training(ldm)
         self.notice = Notice()
         there = from_result(result) if result is not None else []
         if run_dir is not None and len(there) < len(on_disk := from_run(run_dir)):
             there = on_disk
         recipe = there[0].recipe if there else None
         self.generate = GeneratePanel(ldm)
-        self._fill(recipe, request, options)
+        self._fill(recipe, request, keywords)
         self.gallery = Gallery(
             nearest=self._seeker,
             show_nearest=self._seeker is not None and self._seeker.cached,
             height=320,
         )
         known = self._seeker
-        self.judge = JudgeBar(
+        self.judge = EvaluationBar(
             lambda: self.gallery.structures,
             lambda: self.gallery.structure,
             self.gallery.update_rows,
@@ -92,7 +91,7 @@ class Workbench(Panel):
             clear,
         )
         self.trajectory_job = Job()
-        self._shown: Made | None = None
+        self._shown: CrystalEntry | None = None
         self.tabs = ipw.Tab([column() for _ in TABS], titles=TABS)
         self.tabs.add_class("cl-tab-bar")
         self._build: dict[int, Callable[[], ipw.DOMWidget]] = {
@@ -119,7 +118,7 @@ class Workbench(Panel):
 
     # -- the crystals ----------------------------------------------------------------------------
 
-    def add(self, crystals: Sequence[Made]) -> None:
+    def add(self, crystals: Sequence[CrystalEntry]) -> None:
         """Append crystals; the first ones of a new run are selected at once."""
         with self._lock:
             first, self._fresh = self._fresh, False
@@ -138,7 +137,7 @@ class Workbench(Panel):
             self.set_trait("count", 0)
 
     @property
-    def current(self) -> Made | None:
+    def current(self) -> CrystalEntry | None:
         """The selected crystal."""
         with self._lock:
             index = self.selected
@@ -263,24 +262,24 @@ class Workbench(Panel):
         self,
         recipe: Mapping[str, Any] | None,
         request: CrystalBatch | None,
-        options: Mapping[str, Any] | None,
+        keywords: Mapping[str, Any] | None,
     ) -> None:
         """Show what was asked; the next run gets another seed, so that Generate makes more."""
-        if recipe is None and request is None and options is None:
-            return
+        from crystal_ldm.sampling import SamplingSettings
+
         form = self.generate.form
-        plain = recipe["request"] if recipe is not None else None
-        plain = request.to_request() if request is not None else plain
-        sampling = {**(recipe["sampling"] if recipe is not None else {}), **(options or {})}
-        self.generate.notice.say(form.fill(plain, sampling), "warning")
         if recipe is not None:
+            self.generate.notice.say(form.fill_recipe(recipe), "warning")
             form.seed.use()
+        if request is not None:
+            self.generate.notice.say(form.fill(request.to_request()), "warning")
+        if keywords is not None:
+            form.fill_settings(SamplingSettings.make(keywords))
 
     def _load(self, recipe: Mapping[str, Any]) -> None:
         """Show a dropped recipe; Generate then gives exactly its crystals."""
         form = self.generate.form
-        # What a recipe does not name is what it was before there was such an option.
-        note = form.fill(recipe["request"], {**AS_BEFORE, **recipe["sampling"]})
+        note = form.fill_recipe(recipe)
         form.seed.fresh = False
         if recipe["model_hash"] != self.generate.ldm.model_hash:
             note = f"Another model made it ({recipe['model']}): this one gives other crystals."

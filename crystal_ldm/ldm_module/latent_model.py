@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.ldm_module.checks import check_prior, check_sizes, check_train_only
+from crystal_ldm.ldm_module.checks import check_prior, check_sizes
 from crystal_ldm.ldm_module.composition_model import CompositionPrior, fit_prior
 from crystal_ldm.ldm_module.denoisers import DiT
 from crystal_ldm.ldm_module.diffusion import GaussianDiffusion
@@ -54,8 +54,6 @@ class LatentModel(TrainedModule):
         conditions: by name, in the order in which guidance adds them.
         prior: draws the elements of open atoms before their latents are made; None: the decoder
             reads the elements from the latents.
-        train_only: conditions whose embeddings alone are trained, all else frozen: without them the
-            model stays exactly what it is. Empty: everything is trained.
         dropout: share of each block's output channels that a training step leaves out.
         ema_decay: decay of the exponential moving average of the weights, used for sampling.
         optimizer: learning rate and its schedule.
@@ -71,7 +69,6 @@ class LatentModel(TrainedModule):
         diffusion: GaussianDiffusion,
         conditions: Mapping[str, nn.Module] | None = None,
         prior: CompositionPrior | None = None,
-        train_only: Sequence[str] = (),
         dropout: float = 0.0,
         ema_decay: float = 0.9995,
         optimizer: Optimizer | None = None,
@@ -81,17 +78,12 @@ class LatentModel(TrainedModule):
         check_sizes(vae, denoiser, diffusion)
         self.vae = vae.requires_grad_(False).eval()
         self.network = ConditionedDenoiser(denoiser, dict(conditions or {}))
-        self.train_only = tuple(train_only)
-        self.new_conditions: tuple[str, ...] = ()
-        check_train_only(self.train_only, self.network)
         self.known = TrainingCrystals()
         self.prior: CompositionPrior | None = None
         if prior is not None:
             self.set_prior(prior)
         self.ema = AveragedModel(self.network, multi_avg_fn=_MovingAverage(ema_decay))
         self.ema.requires_grad_(False)
-        if self.train_only:
-            self.network.train_only(self.train_only)
         self.diffusion = diffusion
         self.dropout = dropout
         self.optimizer = optimizer or Optimizer()
@@ -159,25 +151,12 @@ class LatentModel(TrainedModule):
 
     def extend_data(self, crystals: CrystalBatch, data_info: dict[str, Any]) -> None:
         """Note the further training set of a model that was trained before."""
-        if self.train_only:  # it goes on making the crystals that it was trained to make
-            earlier = self.data_info.get("conditions_from", [])
-            self.data_info = {**self.data_info, "conditions_from": [*earlier, data_info]}
-        else:
-            self.data_info = {**self.data_info, **data_info, "elements": list(self.elements)}
+        self.data_info = {**self.data_info, **data_info, "elements": list(self.elements)}
         self.data_info.pop("formulas", None)  # of a file from before the crystals were kept
         self.known.add(crystals)
-        self.network.extend_data(crystals, self.new_conditions)
+        self.network.extend_data(crystals)
         self._tell_prior()
         self.ema.module.load_state_dict(self.network.state_dict())
-
-    def start_at_zero(self, names: Sequence[str]) -> None:
-        """Make the embeddings of some conditions 0, in all networks that have them."""
-        networks = [self.network.properties, self.sampler_network.properties]
-        if self.prior is not None:
-            networks.append(self.prior.properties)
-        for conditions in networks:
-            for name in names:
-                conditions[name].start_at_zero()
 
     def replace_vae(self, vae: VAEModule) -> Self:
         """Take another VAE and return the module itself.
@@ -219,7 +198,7 @@ class LatentModel(TrainedModule):
         """Train the composition prior, if there is one; the first thing in a new training run."""
         if self.prior is not None:
             known = self.element_mask()
-            loss = fit_prior(self.prior, train, held_out, known, self.seed, report, self.train_only)
+            loss = fit_prior(self.prior, train, held_out, known, self.seed, report)
             self.data_info["prior_loss"] = loss
 
     def training_items(self, crystals: CrystalBatch) -> LatentBatch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -49,24 +49,10 @@ class ConditionedDenoiser(nn.Module):
         for condition in self.properties.values():
             condition.set_data(label_values(condition.label or "", crystals.conditions))
 
-    def extend_data(self, crystals: CrystalBatch, new: Sequence[str] = ()) -> None:
-        """Let each condition see the values of a further training set, `new` ones their first.
-
-        Raises:
-            DataError: if the training set lacks the label of a new one.
-        """
-        for name, condition in self.properties.items():
-            if name in new:
-                condition.set_data(label_values(condition.label or "", crystals.conditions))
-            else:
-                condition.extend_data(crystals.conditions.get(condition.label or "", []))
-
-    def train_only(self, names: Sequence[str]) -> None:
-        """Freeze all but the embeddings of some conditions; their null embeddings stay, too."""
-        self.requires_grad_(False)
-        for name in names:
-            condition = self.properties[name].requires_grad_(True)
-            condition.null.requires_grad_(False)
+    def extend_data(self, crystals: CrystalBatch) -> None:
+        """Let each condition see the values of a further training set."""
+        for condition in self.properties.values():
+            condition.extend_data(crystals.conditions.get(condition.label or "", []))
 
     def encode(self, crystals: CrystalBatch, labels: bool = False) -> dict[str, Tensor]:
         """Return encoded values (B, F) of the conditions on the whole crystal; missing ones null.

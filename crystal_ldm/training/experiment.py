@@ -151,53 +151,20 @@ def build_module(
 
 
 def _with_weights(config: dict[str, Any], cls: Any, path: str | Path) -> Any:
-    """Return the module of a checkpoint: its architecture, and the new experiment's numbers.
-
-    Conditions that it does not have yet are added, with embeddings that are 0: the model is the old
-    one until it has learnt them. They alone are trained, unless `train_only` says otherwise.
-    """
+    """Return the module of a checkpoint: its architecture, and the new experiment's numbers."""
     checkpoint = Checkpoint.read(path)
     old = checkpoint.metadata["config"]
     new = {k: v for k, v in config.items() if k == "optimizer" or not isinstance(v, dict)}
-    asked, kept = config.get("conditions") or {}, old.get("conditions") or {}
-    added = [name for name in asked if name not in kept]
-    for name in asked:
-        if name in kept:
-            _check_same(name, kept[name], asked[name], path)
-    conditions = {name: {**one, **_dropouts(asked.get(name, {}))} for name, one in kept.items()}
-    conditions |= {name: asked[name] for name in added}
+    conditions = {
+        name: {**kept, **_dropouts(config.get("conditions", {}).get(name, {}))}
+        for name, kept in old.get("conditions", {}).items()
+    }
     if conditions:
         new["conditions"] = conditions
-    if added:
-        new.setdefault("train_only", added)
-        # The average of a short training must not reach back to where it began.
-        steps = config.get("optimizer", {}).get("max_steps", 20_000)
-        new["ema_decay"] = min(config.get("ema_decay", 0.9995), max(1 - 10 / steps, 0.0))
-    old = {key: value for key, value in old.items() if key != "train_only"}
     checkpoint.metadata["config"] = {**old, **new}
-    if added:
-        untrained = instantiate(checkpoint.metadata["config"])
-        untrained.start_at_zero(added)
-        whole = any(name.startswith("network.") for name in checkpoint.state)
-        fresh = (untrained.state_dict() if whole else untrained.export_state()).items()
-        places = tuple(f"conditions.{name}." for name in added)
-        checkpoint.state |= {n: t for n, t in fresh if any(place in n for place in places)}
     module = load_module(cls, checkpoint)
     module.config = checkpoint.metadata["config"]
-    module.new_conditions = tuple(added)
     return module.train()
-
-
-def _check_same(name: str, kept: dict[str, Any], asked: dict[str, Any], path: str | Path) -> None:
-    """Raise `ConfigError` if a condition is to be another one than the model has."""
-    default = {"label": name, "unit": kept.get("unit", "")}
-    for key in ("_target_", "label", "unit", "options"):
-        before, now = ({**default, **one}.get(key) for one in (kept, asked))
-        if before != now:
-            raise ConfigError(
-                f"'{path}' has a condition '{name}' with {key} {before!r}, and the experiment has "
-                f"{now!r}: call the new one by another name."
-            )
 
 
 def _dropouts(condition: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.errors import DataError
 from crystal_ldm.files import DirectoryLock
 from crystal_ldm.files.atomic import atomic_write_json, make_folder
-from crystal_ldm.ldm_module.composition_model.training import FEWEST_HELD_OUT
 from crystal_ldm.nn.checkpoints import Checkpoint, load_module, save_safetensors
 from crystal_ldm.nn.compile import compile_blocks
 from crystal_ldm.random import crystal_generator
@@ -142,14 +141,7 @@ def fit(
             MatchValidation(chosen, match_every, log, best_path),
         ]
     else:
-        chooses = len(val) >= FEWEST_HELD_OUT
-        if not chooses and progress:
-            print(
-                f"The validation set has {len(val)} crystals, too few to choose weights by: the "
-                "last ones are kept.",
-                flush=True,
-            )
-        judges = [Validation(val_batches, validate_every, log, best_path if chooses else None)]
+        judges = [Validation(val_batches, validate_every, log, best_path)]
     trainer = _QuietTrainer(
         max_steps=module.optimizer.max_steps,
         callbacks=[
@@ -228,17 +220,10 @@ def usable_parts(dataset: CrystalDataset, module: Any) -> tuple[CrystalBatch, Cr
         usable = representable(part, tuple(elements), module.max_atoms)
         parts.append(part[usable.nonzero().flatten()])
     if len(parts[0]) < 20 or len(parts[1]) < 1:
-        if not module.data_info:
-            raise DataError(
-                f"Only {len(parts[0])} training and {len(parts[1])} validation crystals of "
-                f"'{dataset.name}' have at most {module.max_atoms} atoms and elements that occur "
-                "in at least 10 formulas: too few to learn elements from nothing. Start from a "
-                "trained model, which knows them: init_from='oqmd_icsd'."
-            )
         raise DataError(
             f"Only {len(parts[0])} training and {len(parts[1])} validation crystals of "
-            f"'{dataset.name}' have at most {module.max_atoms} atoms and elements that the model "
-            "knows; that is too few to train on."
+            f"'{dataset.name}' have at most {module.max_atoms} atoms and elements that occur in at "
+            "least 10 formulas; that is too few to train on."
         )
     generator = np.random.Generator(np.random.PCG64(0))
     rows = generator.permutation(len(parts[1]))[:MAX_VALIDATION_CRYSTALS]

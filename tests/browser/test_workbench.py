@@ -82,11 +82,11 @@ def test_run_all_shows_the_run_and_its_request(seen: Visit) -> None:
 
 def test_judge_all_and_relax_selected(seen: Visit) -> None:
     page = seen.page
-    page.click(f"{GALLERY} .cl-judge")
-    said = page.locator(f"{GALLERY} .cl-judge-bar .cl-notice").last
+    page.click(f"{GALLERY} .cl-evaluate")
+    said = page.locator(f"{GALLERY} .cl-evaluate-bar .cl-notice").last
     expect(said).to_contain_text("Of 6 crystals: valid", timeout=120_000)
     head = page.locator(f"{GALLERY} thead")
-    for column in ("Sound", "New", "Unique", "Gap"):
+    for column in ("Valid", "New", "Unique", "Gap"):
         expect(head).to_contain_text(column)
     page.click(f"{GALLERY} .cl-relax")
     expect(said).to_contain_text("Relaxed in", timeout=120_000)

@@ -100,7 +100,7 @@ def built() -> list[Structure]:
 
 @dataclass(frozen=True)
 class InSetting:
-    """A crystal in one setting of its space group: whole cell, operations, and one atom an orbit."""
+    """A crystal in one setting of its space group: cell, operations, and one atom an orbit."""
 
     cell: Structure
     hall_number: int

@@ -24,8 +24,8 @@ PARAMETERS = {
     "02_vae": "experiment data_dir overrides init_from max_minutes run_dir seed",
     "03_ldm": "experiment data_dir vae_ckpt overrides init_from max_minutes run_dir seed",
     "04_sample": "ldm_ckpt formula formula_units num_atoms band_gap conditions required allowed "
-    "forbidden cfg_scale cfg_interval sampler sampling_steps eta temperature num_samples seed "
-    "batch_size precision trajectory run_dir",
+    "forbidden preset cfg_scale cfg_interval sampler sampling_steps eta temperature start elements "
+    "filters attempts num_samples seed batch_size precision trajectory run_dir",
     "05_analysis": "runs reference judge relax ldm_ckpt calibration targets scales steps "
     "workers run_dir",
 }
@@ -56,7 +56,8 @@ def test_parameters_come_first_and_are_documented_line_by_line(name: str) -> Non
     assert len(notebook.cells) <= 15
     assert notebook.cells[0].cell_type == "markdown" and notebook.cells[0].source.startswith("# ")
     assert notebook.cells[1].metadata.tags == ["parameters"]
-    for line in notebook.cells[1].source.splitlines():
+    lines = notebook.cells[1].source.splitlines()
+    for line in (line for line in lines if line and not line.startswith("# ")):
         assert re.match(r"\w+ = .+  # \w.+", line), line
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import psutil
 import pytest
 from ase.io import read
-from crystal_ldm.workflow.__main__ import main
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from crystal_ldm.widgets import (
-    AdvancedControls,
     FormulaBox,
     GuidanceControls,
     PeriodicTable,
+    SamplingControls,
     ScalarControl,
     SeedControl,
 )
@@ -19,6 +19,17 @@ from crystal_ldm.widgets.controls.periodic_table import element_cells
 from crystal_ldm.widgets.controls.scalar import histogram_svg
 
 from crystal_ldm.errors import RequestError
+from crystal_ldm.sampling import (
+    BandGapWithin,
+    Crystal,
+    MinDistance,
+    NotInTraining,
+    Prototype,
+    SamplingSettings,
+    keyword_call,
+    options,
+    presets,
+)
 
 ELEMENTS = ["O", "F", "Ti", "Fe", "Sr", "Ba"]
 GAP: dict[str, Any] = {
@@ -210,26 +221,101 @@ def test_custom_conditions_get_their_control_from_the_description() -> None:
 
 def test_guidance_scales() -> None:
     guidance = GuidanceControls({"composition": "Composition", "band_gap": "Band gap"})
-    assert guidance.value() == 2.0
-    guidance._sliders["band_gap"].value = 3.5
-    assert guidance.value() == {"composition": 2.0, "band_gap": 3.5}
-    guidance.set_value({"composition": 1.0})
+    assert guidance.value == 2.0
+    guidance.sliders["band_gap"].value = 3.5
+    assert guidance.value == {"composition": 2.0, "band_gap": 3.5}
+    assert guidance.numbers["band_gap"].value == 3.5
+    guidance.value = {"composition": 1.0}
     assert guidance.scales == {"composition": 1.0, "band_gap": 3.5}
-    guidance.set_value(7.5)
-    assert guidance._sliders["composition"].value == 7.5
+    guidance.value = 7.5
+    assert guidance.sliders["composition"].value == 7.5
+    guidance.numbers["composition"].value = 99.0
+    assert guidance.scales["composition"] == 99.0, "what is typed is not clipped"
     guidance.active = ["composition"]
-    assert guidance._sliders["band_gap"].disabled
-    assert guidance._why["band_gap"].layout.display is None
-    with pytest.raises(RequestError, match="0 to 10"):
-        guidance.set_value(-1)
+    assert guidance.sliders["band_gap"].disabled
+    assert guidance.reasons["band_gap"].layout.display is None
 
 
-def test_advanced_options_go_around() -> None:
-    first, second = AdvancedControls(), AdvancedControls()
-    first.sampler, first.cfg_interval, first.sampling_steps = "ddpm", (0.1, 0.8), 7
-    second.set_values(first.values())
-    assert second.values() == first.values()
-    assert second.eta == 0.0
+class TestSamplingControls:
+    def test_every_field_of_the_schema_has_a_control(self) -> None:
+        controls = SamplingControls()
+        elsewhere = ("preset", "seed", "trajectory")
+        for option in options():
+            if option.path not in elsewhere and not option.path.startswith("start.crystal"):
+                control = controls.field(option.path)
+                assert hasattr(control, "value"), option.path
+
+    @pytest.mark.parametrize("name", list(presets()))
+    def test_a_preset_sets_all_fields(self, name: str) -> None:
+        controls = SamplingControls({"band_gap": "Band gap"})
+        controls.preset = next(other for other in presets() if other != name)
+        controls.field("sampling_steps").value = 33
+        controls.preset = name
+        assert controls.settings == SamplingSettings.make({"preset": name})
+        controls.field("eta").value = 0.5
+        assert keyword_call(controls.settings).keys() - {"preset"} == {"eta"}
+        controls.reset()
+        assert controls.settings == SamplingSettings.make({"preset": name})
+
+    def test_settings_go_around(self) -> None:
+        settings = SamplingSettings.make(
+            {
+                "preset": "discover",
+                "sampler": "dpm_solver++",
+                "cfg_interval": (0.1, 0.8),
+                "cfg_scale": {"band_gap": 3.0, "composition": 1.0},
+                "start": {"name": "prototype", "strength": 0.6, "count": None},
+                "elements": {"max_distance_to_known": 0.25},
+                "filters": [NotInTraining(), BandGapWithin(0.3), MinDistance(1.1)],
+                "batch_size": 12,
+                "attempts": 9,
+            }
+        )
+        controls = SamplingControls({"composition": "Composition", "band_gap": "Band gap"})
+        controls.show(settings)
+        assert controls.settings == settings, "the order of the filters, too"
+        with pytest.raises(RequestError, match="start from a crystal"):
+            controls.show(SamplingSettings.make({"start": Crystal(0.2)}))
+
+    @pytest.mark.parametrize(
+        ("path", "value", "says"),
+        [
+            ("temperature", 99.0, "temperature must be a number from 0 to 10"),
+            ("cfg_scale", 200.0, "from 0 to 100"),
+            ("filters.min_distance.limit", -1.0, "limit must be a number from 0 to 10 Å"),
+            ("cfg_interval", (0.9, 0.1), "cfg_interval must be two numbers"),
+            ("attempts", 100_000, "attempts must be a whole number from 0 to 1000"),
+            ("batch_size", "many", "batch_size must be 'auto'"),
+        ],
+    )
+    def test_a_wrong_value_is_said_and_not_changed(self, path: str, value: Any, says: str) -> None:
+        controls = SamplingControls({"band_gap": "Band gap"})
+        good = controls.field(path).value
+        controls.field(path).value = value
+        assert says in controls.problem and controls.settings is None
+        assert controls.field(path).value == value
+        controls.field(path).value = good
+        assert controls.problem == ""
+        assert controls.settings == SamplingSettings.make({})
+
+    def test_filters_are_turned_on_in_order(self) -> None:
+        controls = SamplingControls()
+        controls.field("filters.band_gap_within").value = True
+        controls.field("filters.band_gap_within.tolerance").value = 0.4
+        assert controls.settings.filters == (MinDistance(), BandGapWithin(0.4))
+        controls.field("filters.min_distance").value = False
+        assert controls.settings.filters == (BandGapWithin(0.4),)
+        controls.field("start").value = "prototype"
+        assert controls.settings.start == Prototype()
+
+    def test_text_is_read_as_values(self) -> None:
+        controls = SamplingControls()
+        controls.field("cfg_interval").typed = "0.25, 0.75"
+        controls.field("elements.max_distance_to_known").typed = "0.5"
+        assert controls.settings.guidance.interval == (0.25, 0.75)
+        assert controls.settings.elements.max_distance_to_known == 0.5
+        controls.field("elements.max_distance_to_known").typed = "none"
+        assert controls.settings.elements.max_distance_to_known is None
 
 
 def test_seed_is_renewed_or_reused() -> None:

@@ -14,12 +14,12 @@ from crystal_ldm.widgets import (
     GeneratePanel,
     GridPanel,
     LatentMap,
-    NearestKnown,
+    NearestInTraining,
     TrainingMonitor,
     VaryPanel,
 )
+from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.explore.source import CrystalSource
-from crystal_ldm.widgets.made import Made
 from pymatgen.core import Structure
 
 from crystal_ldm.errors import DataError
@@ -32,7 +32,7 @@ QUICK = {"sampling_steps": 2}
 def test_vary_and_interpolate(tiny_ldm: Any) -> None:
     selected: list[Structure | None] = [None]
     panel = VaryPanel(tiny_ldm, {"Selected crystal": lambda: selected[0]})
-    made: list[Made] = []
+    made: list[CrystalEntry] = []
     panel.on_made(made.extend)
     panel._buttons[0].click()
     assert panel.notice.text == "Choose a crystal for the start, or drop a file."
@@ -42,7 +42,7 @@ def test_vary_and_interpolate(tiny_ldm: Any) -> None:
     panel.num_samples = 3
     panel.vary()
     assert panel.job.wait(60) and panel.job.state == "done", panel.job.error
-    assert [m.origin for m in made] == ["varied"] * 3 and made[0].recipe is None
+    assert [m.origin for m in made] == ["varied"] * 3 and made[0].recipe is not None
     assert {m.structure.composition.reduced_formula for m in made} == {"SrTiO3"}
     assert made[0].columns["strength"] == 0.4
     panel.second.take("x", rock_salt())
@@ -57,14 +57,14 @@ def test_vary_and_interpolate(tiny_ldm: Any) -> None:
 
 
 def test_grid(tiny_ldm: Any) -> None:
-    form = GeneratePanel(tiny_ldm, request=make_request("NaCl"), options=QUICK).form
+    form = GeneratePanel(tiny_ldm, request=make_request("NaCl"), keywords=QUICK).form
     grid = GridPanel(tiny_ldm, lambda: form)
     grid.scales, grid.values, grid.num_samples = "0, 2", "1, 2, 3", 2
     grid.run()
     assert grid.job.wait(60) and grid.job.state == "done", grid.job.error
     assert set(grid.cells) == {(i, j) for i in range(3) for j in range(2)}
     sampling = grid.cells[2, 1].crystals[0].recipe["sampling"]
-    assert (sampling["sampling_steps"], sampling["cfg_scale"]) == (3, 2.0)
+    assert (sampling["solver"]["steps"], sampling["guidance"]["scale"]) == (3, 2.0)
     valid, agreement = pio.from_json(grid.plot.spec).data
     assert list(valid.x) == ["0", "2"] and list(agreement.y) == ["1", "2", "3"]
     assert all(0 <= cell.valid <= 1 and 0 <= cell.agreement <= 1 for cell in grid.cells.values())
@@ -106,7 +106,9 @@ def test_compare_says_whether_both_are_the_same(until: Callable[..., None]) -> N
     assert panel._viewers[1].widget.layout.display == "none"
 
 
-def test_nearest_known_crystal(known_crystals: list[Structure], until: Callable[..., None]) -> None:
+def test_nearest_in_training_crystal(
+    known_crystals: list[Structure], until: Callable[..., None]
+) -> None:
     import numpy as np
     from crystal_ldm.widgets import Gallery
 
@@ -121,7 +123,7 @@ def test_nearest_known_crystal(known_crystals: list[Structure], until: Callable[
             names = [f"known-{i}" for i in indices]
             return CrystalBatch.from_structures([known_crystals[i] for i in indices], ids=names)
 
-    seek = NearestKnown(Known())  # type: ignore[arg-type]
+    seek = NearestInTraining(Known())  # type: ignore[arg-type]
     assert seek.cached
     same = seek(perovskite(3.93))
     assert same is not None and same.text.startswith("Known known-0: the same crystal")

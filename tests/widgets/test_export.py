@@ -16,9 +16,9 @@ from crystal_ldm.widgets import (
 )
 from crystal_ldm.widgets.browser.drop_zone import DropZone
 from crystal_ldm.widgets.browser.save_button import SaveButton
+from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.export.archive import zip_crystals
 from crystal_ldm.widgets.export.upload import read_upload
-from crystal_ldm.widgets.made import Made
 from pymatgen.core import Structure
 
 from crystal_ldm.recipe import from_recipe, read_recipe
@@ -34,7 +34,7 @@ def test_the_zip_holds_everything_and_its_recipe_makes_it_again(
     bench.generate.form.formula.text = "NaCl"
     bench.generate.generate()
     assert bench.generate.job.wait(60)
-    bench.add([Made(rock_salt(), "varied")])
+    bench.add([CrystalEntry(rock_salt(), "varied")])
     bench.gallery.update_rows({0: {"band_gap": 1.25}})
     archive = zipfile.ZipFile(io.BytesIO(zip_crystals(bench.crystals, bench.gallery.rows)))
     names = archive.namelist()

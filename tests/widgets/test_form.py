@@ -7,16 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from crystal_ldm.sampling.options import SamplingOptions
 from crystal_ldm.widgets import RequestForm
-from crystal_ldm.widgets.controls import advanced
-from crystal_ldm.widgets.export.code import papermill_line, python_code
+from crystal_ldm.widgets.export.code import python_code, shell_line
 from crystal_ldm.widgets.export.request import arguments_of
 
 from crystal_ldm.errors import RequestError
-from crystal_ldm.ldm_module.diffusion import SAMPLERS as KNOWN_SAMPLERS
 from crystal_ldm.runs.generate import make_request
+from crystal_ldm.sampling import MinDistance, Prototype, SamplingSettings, keyword_call
 from crystal_ldm.workflow import parameters as given
+from crystal_ldm.workflow import sampling_keywords
 
 REQUESTS: list[dict[str, Any]] = [
     {"formula": "SrTiO3"},
@@ -34,27 +33,44 @@ def form(tiny_ldm: Any) -> RequestForm:
     return RequestForm(tiny_ldm)
 
 
-def test_the_lists_are_those_of_the_library() -> None:
-    assert set(advanced.SAMPLERS) == set(KNOWN_SAMPLERS)
-    usual = SamplingOptions()
-    for name, value in advanced.DEFAULTS.items():
-        if name != "device":
-            assert getattr(usual, name) == ("auto" if name == "batch_size" else value)
-
-
 @pytest.mark.parametrize("asked", REQUESTS)
 def test_a_request_fills_the_form_which_makes_it_again(
     form: RequestForm, asked: dict[str, Any]
 ) -> None:
     request = make_request(**asked).to_request()
-    options = {"sampler": "dpm_solver++", "sampling_steps": 7, "cfg_scale": {"band_gap": 3.0}}
-    assert form.fill(request, {**options, "num_samples": 5, "seed": 11}) == ""
+    scales = {"composition": 1.0, "band_gap": 3.0}
+    settings = SamplingSettings.make(
+        {"sampler": "dpm_solver++", "sampling_steps": 7, "cfg_scale": scales, "seed": 11}
+    )
+    assert form.fill(request, settings, 5) == ""
     assert form.problem == ""
     assert form.request().to_request() == request
-    found = form.options()
-    assert (found["sampler"], found["sampling_steps"], found["eta"]) == ("dpm_solver++", 7, 0.0)
-    assert found["cfg_scale"] == {"composition": 2.0, "band_gap": 3.0}
-    assert (form.num_samples, form.seed.seed) == (5, 11)
+    assert form.settings() == settings
+    assert form.num_samples == 5
+
+
+def test_a_recipe_of_one_crystal_is_that_crystal(form: RequestForm, tiny_ldm: Any) -> None:
+    request = make_request(["NaCl", "ZnS"])
+    recipe = tiny_ldm.sample(request, 4, seed=3, sampling_steps=2).recipe
+    assert form.fill_recipe(recipe) == "" and form.place is None
+    assert form.fill_recipe({**recipe, "row": 1, "number": 2}) == ""
+    assert form.place == (1, 2) and form.num_samples == 4
+    form.formula.text = "NaCl"
+    assert form.place is None, "another request has other crystals"
+
+
+def test_a_recipe_of_format_1_fills_the_form(form: RequestForm, tiny_ldm: Any) -> None:
+    recipe = tiny_ldm.sample(make_request("NaCl"), 2, sampling_steps=2).recipe
+    sampling = {"num_samples": 2, "seed": 4, "template_strength": 0.3, "temperature": 0.5}
+    form.sampling.preset = "discover"
+    assert form.fill_recipe({**recipe, "format": 1, "sampling": sampling}) == ""
+    settings = form.settings()
+    assert (settings.seed, settings.solver.temperature) == (4, 0.5)
+    assert settings.start == Prototype(0.3)
+    assert settings.filters == (), "format 1 had no filter before it had min_distance"
+    both = {**sampling, "min_distance": 0.7}
+    form.fill_recipe({**recipe, "format": 1, "sampling": both})
+    assert form.settings().filters == (MinDistance(0.7),)
 
 
 def test_rows_that_differ_are_said_not_to_be_shown(form: RequestForm) -> None:
@@ -67,7 +83,7 @@ def test_de_novo(form: RequestForm) -> None:
     form.fill(make_request("SrTiO3").to_request())
     assert form.fill(None) == ""
     assert form.request() is None
-    assert form.guidance.active == []
+    assert form.sampling.scales.active == []
 
 
 def test_the_table_is_locked_while_no_atom_is_open(form: RequestForm) -> None:
@@ -83,9 +99,9 @@ def test_the_table_is_locked_while_no_atom_is_open(form: RequestForm) -> None:
 
 def test_guidance_is_enabled_for_what_is_asked(form: RequestForm) -> None:
     form.formula.text = "NaCl"
-    assert form.guidance.active == ["composition"]
+    assert form.sampling.scales.active == ["composition"]
     form.conditions.values = {"band_gap": 1.0}
-    assert form.guidance.active == ["composition", "band_gap"]
+    assert form.sampling.scales.active == ["composition", "band_gap"]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +161,7 @@ def test_conditions_of_a_users_model_get_controls_and_reach_the_model(custom_ldm
     form = RequestForm(custom_ldm)
     controls = form.conditions.controls
     assert list(controls) == ["bulk_modulus", "system", "contains"]
-    assert list(form.guidance.scales) == ["composition", *controls]
+    assert list(form.sampling.scales.scales) == ["composition", *controls]
     form.formula.text = "SrTiO3"
     controls["bulk_modulus"]._mode.value = "value"
     controls["bulk_modulus"]._low.value = 150.0
@@ -153,12 +169,13 @@ def test_conditions_of_a_users_model_get_controls_and_reach_the_model(custom_ldm
     controls["contains"]._box.value = "Sr, U"
     assert form.problem.startswith("The model does not know U.")
     controls["contains"]._box.value = "Sr, O"
-    form.guidance._sliders["system"].value = 3.0
-    assert form.problem == "" and len(form.guidance.active) == 4
+    form.sampling.scales.sliders["system"].value = 3.0
+    assert form.problem == "" and len(form.sampling.scales.active) == 4
     asked = form.request().to_request()["conditions"]
     assert asked["bulk_modulus"] == [150.0] and asked["system"] == ["cubic"]
-    result = custom_ldm.sample(form.request(), 1, **{**form.options(), "sampling_steps": 1})
-    assert result.recipe["sampling"]["cfg_scale"]["system"] == 3.0
+    form.sampling.field("sampling_steps").value = 1
+    result = custom_ldm.sample(form.request(), 1, **keyword_call(form.settings()))
+    assert result.recipe["sampling"]["guidance"]["scale"]["system"] == 3.0
     assert result.to_structures()[0].composition.reduced_formula == "SrTiO3"
     again = RequestForm(custom_ldm)
     assert again.fill(form.request().to_request()) == ""
@@ -172,9 +189,9 @@ def shell_values(line: str) -> dict[str, str]:
     import shlex
 
     words = shlex.split(line)
-    assert words[:3] == ["papermill", "notebooks/04_sample.ipynb", "out.ipynb"]
-    assert words[3::3] == ["-r"] * len(words[3::3])
-    return dict(zip(words[4::3], words[5::3], strict=True))
+    assert words[:3] == ["crystal-ldm", "run", "04_sample"]
+    names = [word.removeprefix("--").replace("-", "_") for word in words[3::2]]
+    return dict(zip(names, words[4::2], strict=True))
 
 
 @pytest.mark.parametrize("asked", [*REQUESTS, None])
@@ -183,14 +200,20 @@ def test_code_and_shell_give_exactly_the_request(
 ) -> None:
     request = None if asked is None else make_request(**asked)
     result = tiny_ldm.sample(
-        request, 2, seed=3, sampling_steps=2, cfg_scale={"band_gap": 1.5}, cfg_interval=(0.1, 0.9)
+        request,
+        2,
+        seed=3,
+        sampling_steps=2,
+        cfg_scale={"band_gap": 1.5},
+        cfg_interval=(0.1, 0.9),
+        filters=[MinDistance(0.3)],
     )
     monkeypatch.setattr("crystal_ldm.pretrained.load_model", lambda name: tiny_ldm)
     names: dict[str, Any] = {}
     exec(python_code(result.recipe), names)  # noqa: S102 - it is our own text
     assert (names["result"].crystals.frac_coords == result.crystals.frac_coords).all()
 
-    values = shell_values(papermill_line(result.recipe))
+    values = shell_values(shell_line(result.recipe))
     targets = {"band_gap": given.as_value(values.get("band_gap"), "band_gap")}
     again = make_request(
         given.as_formulas(values["formula"]),
@@ -200,20 +223,18 @@ def test_code_and_shell_give_exactly_the_request(
         *(given.as_symbols(values.get(n), n) for n in ("required", "allowed", "forbidden")),
     )
     assert (again and again.to_request()) == (request and request.to_request())
-    sampling = result.recipe["sampling"]
-    for name in ("seed", "sampling_steps", "num_samples"):
-        assert given.as_integer(values[name], name) == sampling[name]
-    assert given.as_value(values["cfg_scale"], "cfg_scale") == {"band_gap": 1.5}
-    assert given.as_value(values["cfg_interval"], "cfg_interval") == [0.1, 0.9]
+    assert given.as_integer(values["num_samples"], "num_samples") == 2
+    keywords = sampling_keywords(values)
+    assert SamplingSettings.make(keywords).to_dict().items() <= result.recipe["sampling"].items()
 
 
 def test_what_has_no_shell_line_says_so(tiny_ldm: Any) -> None:
     rows = make_request(["NaCl", "ZnS"], conditions={"band_gap": [1.0, 2.0]})
     recipe = tiny_ldm.sample(rows, 1, sampling_steps=1).recipe
-    assert "use the Python call" in papermill_line(recipe)
-    assert "make_request" in python_code(recipe)
+    assert "use the Python call" in shell_line(recipe)
+    assert "CrystalBatch.from_formulas" in python_code(recipe)
     shifted = {**recipe, "request": None, "sampling": {**recipe["sampling"], "offset": 4}}
-    assert "use the Python call" in papermill_line(shifted)
+    assert "use the Python call" in shell_line(shifted)
     assert "offset=4" in python_code(shifted)
 
 

@@ -13,7 +13,7 @@ from crystal_ldm.widgets import (
     TrajectoryPlayer,
     Workbench,
 )
-from crystal_ldm.widgets.made import Made, from_result, from_run, trajectory_of
+from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result, from_run, trajectory_of
 
 from crystal_ldm.runs.generate import generate, make_request
 from tests.widgets.crystals import perovskite
@@ -23,7 +23,7 @@ QUICK = {"sampling_steps": 2}
 
 @pytest.fixture
 def panel(tiny_ldm: Any) -> GeneratePanel:
-    made = GeneratePanel(tiny_ldm, request=make_request("SrTiO3"), options=QUICK)
+    made = GeneratePanel(tiny_ldm, request=make_request("SrTiO3"), keywords=QUICK)
     made.form.num_samples = 9
     return made
 
@@ -64,7 +64,7 @@ def test_stop_keeps_what_is_finished(panel: GeneratePanel) -> None:
 
 def test_stop_works_in_the_middle_of_a_lot(panel: GeneratePanel) -> None:
     reached = threading.Event()
-    panel.form.advanced.sampling_steps = 1000
+    panel.form.sampling.field("sampling_steps").value = 1000
     panel.job.observe(lambda _: reached.set(), "message")
     panel.generate()
     assert reached.wait(60)
@@ -100,7 +100,7 @@ def test_it_opens_with_the_run_and_the_next_seed_is_another(bench: Workbench) ->
     form = bench.generate.form
     assert (bench.count, bench.selected) == (3, 0)
     assert form.formula.text == "SrTiO3" and form.conditions.values == {"band_gap": 2.3}
-    assert form.num_samples == 3 and form.options()["sampling_steps"] == 2
+    assert form.num_samples == 3 and form.settings().solver.steps == 2
     assert form.seed.last == 0 and form.seed.seed != 0
 
 
@@ -162,7 +162,7 @@ def test_a_trajectory_leads_to_its_crystal(tiny_ldm: Any) -> None:
 
 
 def test_varied_crystals_have_no_denoising(tiny_ldm: Any, bench: Workbench) -> None:
-    bench.add([Made(perovskite(), "varied")])
+    bench.add([CrystalEntry(perovskite(), "varied")])
     bench.tabs.selected_index = 1
     assert bench.trajectory_job.wait(60)
     bench.selected = 3
@@ -177,26 +177,3 @@ def test_a_finished_run_is_shown(tiny_ldm: Any, tmp_path: Path) -> None:
     assert bench.count == 3 and bench.generate.form.formula.text == "NaCl"
     assert bench.gallery.rows[0]["target_band_gap"] == 1.5
     assert from_run(tmp_path / "nothing") == []
-
-
-def test_a_recipe_older_than_an_option_is_made_without_it(tiny_ldm: Any) -> None:
-    bench = Workbench(tiny_ldm)
-    advanced = bench.generate.form.advanced
-    recipe = tiny_ldm.sample(make_request("NaCl"), 2, seed=3, temperature=5.0, **QUICK).recipe
-    options = {
-        "new_formulas", "composition_temperature", "min_distance", "band_gap_tolerance",
-        "relative_distance", "new_crystals", "template_strength", "template_share",
-        "templates",
-    }  # fmt: skip
-    kept = {n: v for n, v in recipe["sampling"].items() if n not in options}
-    advanced.new_formulas, advanced.composition_temperature = True, 0.5
-    advanced.band_gap_tolerance = advanced.relative_distance = advanced.template_strength = 0.3
-    advanced.new_crystals, advanced.templates, advanced.template_share = True, 3, 0.5
-    bench._load({**recipe, "sampling": kept})
-    made = advanced.values()
-    assert not made["new_formulas"] and made["composition_temperature"] == 1.0
-    assert made["min_distance"] == 0.0 and made["band_gap_tolerance"] == 0.0
-    assert made["relative_distance"] == made["template_strength"] == 0.0
-    assert not made["new_crystals"] and made["templates"] == 8
-    assert made["template_share"] == 1.0
-    assert made["temperature"] == 5.0  # as far as the library goes

@@ -8,20 +8,36 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import numpy as np
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, column, fold, labelled
-from crystal_ldm.widgets.controls.advanced import AdvancedControls
+from crystal_ldm.widgets.base import (
+    Notice,
+    Panel,
+    button,
+    caption,
+    column,
+    fold,
+    labelled,
+    row,
+)
 from crystal_ldm.widgets.controls.conditions import ConditionControls
 from crystal_ldm.widgets.controls.formula import FormulaBox
-from crystal_ldm.widgets.controls.guidance import GuidanceControls
 from crystal_ldm.widgets.controls.periodic_table import PeriodicTable
+from crystal_ldm.widgets.controls.sampling import SamplingControls
 from crystal_ldm.widgets.controls.scalar import condition_title
 from crystal_ldm.widgets.controls.seed import SeedControl
-from crystal_ldm.widgets.export.request import RequestArguments, arguments_of, first_row
+from crystal_ldm.widgets.export.request import (
+    RequestArguments,
+    arguments_of,
+    first_row,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from crystal_ldm.crystals import CrystalBatch
     from crystal_ldm.ldm_module import LDMModule
+    from crystal_ldm.sampling import SamplingSettings
 
+MOST = 1_000_000
+"""Crystals for each formula that can be asked for at once."""
 LOCKED = "The formula names every atom. Write ? for an atom that may be any element."
 
 
@@ -30,10 +46,17 @@ class RequestForm(Panel):
 
     Traits:
         num_samples: crystals for each formula.
+        place: (row, number) of the one crystal of the request that is to be made, as in the recipe
+            of one crystal; None: all of them.
+        offset: number of the first crystal, as in the recipe of a part of a request.
         problem: the first reason why this cannot be made; empty if it can. Read-only.
     """
 
-    num_samples = tl.Int(16, min=1, max=10_000)
+    num_samples = tl.Int(16, min=1, max=MOST)
+    place: tl.TraitType[Any, Any] = tl.Tuple(
+        tl.Int(), tl.Int(), default_value=None, allow_none=True
+    )
+    offset = tl.Int(0, min=0)
     problem = tl.Unicode("", read_only=True)
 
     def __init__(self, ldm: LDMModule) -> None:
@@ -48,27 +71,40 @@ class RequestForm(Panel):
         )
         self.table = PeriodicTable(ldm.elements)
         self.conditions = ConditionControls(ldm.conditions, elements=ldm.elements)
-        self.guidance = GuidanceControls({n: condition_title(a)[0] for n, a in about.items()})
-        self.advanced = AdvancedControls(devices=_devices())
+        self.sampling = SamplingControls({n: condition_title(a)[0] for n, a in about.items()})
         self.seed = SeedControl()
-        count = ipw.BoundedIntText(min=1, max=10_000)
+        count = ipw.BoundedIntText(min=1, max=MOST)
         count.add_class("cl-count")
         count.add_class("cl-samples")
         tl.link((self, "num_samples"), (count, "value"))
+        self._one = caption("")
+        self._only = row(self._one, button("All, from the first", self._all, css="cl-small"))
         self._rules = fold("Elements of open atoms", self.table.widget)
         self.widget = column(
+            self.sampling.choose,
             self.formula.widget,
             self._rules,
             self.conditions.widget,
             labelled("Crystals", count, tip="How many for each formula"),
+            self._only,
             self.seed.widget,
-            fold("Guidance", self.guidance.widget),
-            fold("Advanced", self.advanced.widget),
+            self.sampling.guidance,
+            self.sampling.advanced,
             self.notice.widget,
             css="cl-form",
         )
         self.formula.observe(self._check, ["text", "problem", "open_atoms", "num_atoms"])
         self.conditions.observe(self._check, ["values", "problem"])
+        self.sampling.observe(self._check, "problem")
+        self.observe(lambda _: self._say_place(), ["place", "offset"])
+        # Another request or number has other crystals: the one is none of them.
+        for part, names in (
+            (self.formula, ["text", "formula_units", "num_atoms"]),
+            (self.conditions, ["values"]),
+            (self, ["num_samples"]),
+        ):
+            part.observe(lambda _: self._all(), names)
+        self._say_place()
         self._check()
 
     # -- from the form to a request --------------------------------------------------------------
@@ -76,15 +112,15 @@ class RequestForm(Panel):
     def arguments(self) -> RequestArguments:
         """Return what the form says, as `crystal_ldm.runs.generate.make_request` takes it."""
         formulas = self.formula.formulas
-        made = RequestArguments(formulas, conditions=dict(self.conditions.values))
+        arguments = RequestArguments(formulas, conditions=dict(self.conditions.values))
         if formulas:
-            made.formula_units = [self.formula.formula_units] * len(formulas)
+            arguments.formula_units = [self.formula.formula_units] * len(formulas)
         elif self.formula.num_atoms:
-            made.num_atoms = [self.formula.num_atoms]
+            arguments.num_atoms = [self.formula.num_atoms]
         if self.formula.open_atoms:
             for name, symbols in self.table.rules().items():
-                setattr(made, name, symbols)
-        return made
+                setattr(arguments, name, symbols)
+        return arguments
 
     def request(self) -> CrystalBatch | None:
         """Return the request; None: de novo.
@@ -98,22 +134,51 @@ class RequestForm(Panel):
             raise RequestError(self.problem)
         return self.arguments().make()
 
-    def options(self) -> dict[str, Any]:
-        """Return the keyword arguments of `LDMModule.sample` besides `num_samples` and seed."""
-        found = self.advanced.values()
-        del found["device"]
-        return {**found, "cfg_scale": self.guidance.value()}
+    def settings(self) -> SamplingSettings:
+        """Return how to sample, with the seed.
+
+        Raises:
+            RequestError: a field has no value that is one, in one sentence.
+        """
+        from crystal_ldm.errors import RequestError
+
+        settings: SamplingSettings | None = self.sampling.settings
+        if settings is None:
+            raise RequestError(self.sampling.problem)
+        return settings.changed(seed=self.seed.seed, offset=self.offset)
 
     # -- from a request to the form --------------------------------------------------------------
 
-    def fill(
-        self, request: Mapping[str, Any] | None, sampling: Mapping[str, Any] | None = None
-    ) -> str:
-        """Show a request (`CrystalBatch.to_request()`) and sampling options.
+    def fill_recipe(self, recipe: Mapping[str, Any]) -> str:
+        """Show what a recipe says; that of one crystal is that crystal alone.
 
         Returns:
             What the form could not show, one sentence; empty if it shows all of it.
+
+        Raises:
+            RequestError: the crystals start from one that was given, which a form cannot show.
         """
+        count, settings = settings_of(recipe)
+        note = self.fill(recipe["request"], settings, count)
+        self.offset = settings.offset
+        if "number" in recipe:
+            self.place = (recipe["row"], recipe["number"])
+        return note
+
+    def fill(
+        self,
+        request: Mapping[str, Any] | None,
+        settings: SamplingSettings | None = None,
+        num_samples: int | None = None,
+    ) -> str:
+        """Show a request (`CrystalBatch.to_request()`) and how to sample; None: it stays.
+
+        Returns, raises: see `fill_recipe`.
+        """
+        if settings is not None:
+            self.fill_settings(settings)
+        if num_samples is not None:
+            self.num_samples = num_samples
         arguments, note = arguments_of(request), ""
         if arguments is None and request is not None:
             arguments = arguments_of(first_row(request))
@@ -131,34 +196,41 @@ class RequestForm(Panel):
             self.formula.num_atoms = sizes[0] if sizes else 0
         self.table.set_rules(arguments.required, arguments.allowed, arguments.forbidden)
         self.conditions.values = targets
-        self.fill_options(sampling or {})
         return note
 
-    def fill_options(self, sampling: Mapping[str, Any]) -> None:
-        """Show sampling options; those that are not named stay as they are."""
-        self.advanced.set_values(sampling)
-        if "cfg_scale" in sampling:
-            self.guidance.set_value(sampling["cfg_scale"])
-        if "num_samples" in sampling:
-            self.num_samples = int(sampling["num_samples"])
-        if "seed" in sampling:
-            self.seed.seed = int(sampling["seed"])
+    def fill_settings(self, settings: SamplingSettings) -> None:
+        """Show how to sample."""
+        self.sampling.show(settings)
+        self.seed.seed = settings.seed
+
+    def _all(self) -> None:
+        self.place, self.offset = None, 0
+
+    def _say_place(self) -> None:
+        text = f"From crystal number {self.offset} on, as in the recipe." if self.offset else ""
+        if self.place is not None:
+            row_number, number = self.place
+            which = f"number {number}" + (f" of row {row_number}" if row_number else "")
+            text = f"Of these, the one crystal of the recipe is made: {which}."
+        self._one.value = text
+        self._only.layout.display = None if text else "none"
 
     # -- feedback --------------------------------------------------------------------------------
 
     def _check(self, _: Any = None) -> None:
         self.table.locked = "" if self.formula.open_atoms or self.formula.problem else LOCKED
-        self.guidance.active = [
+        self.sampling.use_for(
             name
             for name, kind in self._kinds.items()
             if (self.formula.formulas if kind == "composition" else name in self.conditions.values)
-        ]
+        )
         sized = self.formula.formulas or self.formula.num_atoms
-        problem = self.formula.problem or self.conditions.problem
+        problem = self.formula.problem or self.conditions.problem or self.sampling.problem
         if not problem and self.conditions.values and not sized:
             problem = "A target needs a formula or a number of atoms in the cell."
         self.set_trait("problem", problem)
-        own = problem if problem not in (self.formula.problem, self.conditions.problem) else ""
+        shown = (self.formula.problem, self.conditions.problem)
+        own = problem if problem not in shown else ""
         self.notice.say(own, "warning")
 
 
@@ -170,9 +242,3 @@ def _typical(histogram: list[int]) -> str:
     share = np.cumsum(counts) / counts.sum()
     low, high = (int(np.searchsorted(share, level)) for level in (0.05, 0.95))
     return f"mostly {low} to {high}"
-
-
-def _devices() -> list[str]:
-    from crystal_ldm.nn.device import available_devices
-
-    return ["auto", *available_devices()]

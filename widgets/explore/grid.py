@@ -13,8 +13,8 @@ from crystal_ldm.widgets.base import Notice, Panel, button, caption, column, dis
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.controls.form import RequestForm
 from crystal_ldm.widgets.controls.scalar import condition_title
+from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result
 from crystal_ldm.widgets.jobs import Job
-from crystal_ldm.widgets.made import Made, from_result
 from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ SCALES = "0, 1, 2, 4"
 class Cell:
     """One cell of the matrix: its crystals, and what is said of them."""
 
-    crystals: list[Made] = field(default_factory=list)
+    crystals: list[CrystalEntry] = field(default_factory=list)
     valid: float = float("nan")
     agreement: float = float("nan")
 
@@ -113,34 +113,36 @@ class GridPanel(Panel):
         Raises:
             CrystalLDMError: a value cannot be read, or the model cannot make it.
         """
+        from crystal_ldm.sampling import keyword_call
+
         if self.job.busy:
             return
         scales, values = _numbers(self.scales), _numbers(self.values)
         form, along = self._form(), self.along
-        base = {**form.options(), "seed": form.seed.seed}
+        base = keyword_call(form.settings())
         plan = []
         for i, value in enumerate(values):
             arguments = form.arguments()
-            options = dict(base)
+            keywords = dict(base)
             if along in WHOLE:
-                options[along] = _whole(value, along)
+                keywords[along] = _whole(value, along)
             else:
                 arguments.conditions[along] = value
             request = arguments.make()
             for j, scale in enumerate(scales):
-                given = {**options, "cfg_scale": scale}
-                self.ldm.iter_sample(request, self.num_samples, **given)  # checks it all
-                plan.append(((i, j), request, given))
+                how = {**keywords, "cfg_scale": scale}
+                self.ldm.iter_sample(request, self.num_samples, **how)  # checks it all
+                plan.append(((i, j), request, how))
         self.cells, self._axes = {}, (scales, values, along)
         self.opened = None
         count = self.num_samples
 
         def work(job: Job) -> None:
-            for done, (place, request, given) in enumerate(plan):
+            for done, (place, request, how) in enumerate(plan):
                 if job.stop_event.is_set():
                     return
                 job.message = f"{done} of {len(plan)} cells are filled."
-                self.cells[place] = _judge(self.ldm.sample(request, count, **given))
+                self.cells[place] = _judge(self.ldm.sample(request, count, **how))
                 self._draw()
             job.message = f"All {len(plan)} cells are filled: click one."
 

@@ -19,15 +19,15 @@ from crystal_ldm.widgets.base import (
     row,
 )
 from crystal_ldm.widgets.controls.seed import SeedControl
+from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result
 from crystal_ldm.widgets.explore.source import CrystalSource, Find, Givers
 from crystal_ldm.widgets.jobs import Job
-from crystal_ldm.widgets.made import Made, from_result
 from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
 
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
 
-OnMade = Callable[[list[Made]], Any]
+OnMade = Callable[[list[CrystalEntry]], Any]
 
 
 class VaryPanel(Panel):
@@ -104,10 +104,10 @@ class VaryPanel(Panel):
 
         def work(_: Job) -> None:
             result = self.ldm.vary(batch, strength, count, keep_elements=keep, seed=seed)
-            made = from_result(result, "varied")
-            for one in made:
+            entries = from_result(result, "varied")
+            for one in entries:
                 one.facts["strength"] = strength
-            self._finish(made)
+            self._finish(entries)
 
         self.job.start(work)
 
@@ -117,7 +117,7 @@ class VaryPanel(Panel):
 
         def work(_: Job) -> None:
             structures = self.ldm.interpolate(*ends, steps).to_structures()
-            self._finish([Made(structure, "interpolated") for structure in structures])
+            self._finish([CrystalEntry(structure, "interpolated") for structure in structures])
 
         self.job.start(work)
 
@@ -130,10 +130,10 @@ class VaryPanel(Panel):
             raise RequestError(f"Choose a crystal for the {which}, or drop a file.")
         return CrystalBatch.from_structures([source.structure])
 
-    def _finish(self, made: list[Made]) -> None:
-        self.player.set_trajectory([one.structure for one in made])
+    def _finish(self, entries: list[CrystalEntry]) -> None:
+        self.player.set_trajectory([one.structure for one in entries])
         for action in self._actions:
-            action(made)
+            action(entries)
 
     def _on_state(self, change: Any) -> None:
         for press in self._buttons:

@@ -9,13 +9,15 @@ import zipfile
 from collections.abc import Sequence
 from typing import Any
 
-from crystal_ldm.widgets.made import Made
+from crystal_ldm.widgets.crystal_entry import CrystalEntry
 
 SYMPREC = 0.1
 """Å, tolerance of the symmetry search for the CIFs."""
 
 
-def zip_crystals(crystals: Sequence[Made], rows: Sequence[dict[str, Any]] | None = None) -> bytes:
+def zip_crystals(
+    crystals: Sequence[CrystalEntry], rows: Sequence[dict[str, Any]] | None = None
+) -> bytes:
     """Return the archive, made in memory.
 
     Args:
@@ -48,7 +50,7 @@ def zip_crystals(crystals: Sequence[Made], rows: Sequence[dict[str, Any]] | None
     return buffer.getvalue()
 
 
-def _recipes(crystals: Sequence[Made]) -> dict[str, dict[str, Any]]:
+def _recipes(crystals: Sequence[CrystalEntry]) -> dict[str, dict[str, Any]]:
     """Return the distinct recipes by file name."""
     found: list[dict[str, Any]] = []
     for made in crystals:
@@ -58,11 +60,11 @@ def _recipes(crystals: Sequence[Made]) -> dict[str, dict[str, Any]]:
     return dict(zip(names, found, strict=False))
 
 
-def _file_of(made: Made, recipes: dict[str, dict[str, Any]]) -> str:
+def _file_of(made: CrystalEntry, recipes: dict[str, dict[str, Any]]) -> str:
     return next((file for file, recipe in recipes.items() if recipe == made.recipe), "")
 
 
-def _name(made: Made, index: int, recipes: dict[str, dict[str, Any]]) -> str:
+def _name(made: CrystalEntry, index: int, recipes: dict[str, dict[str, Any]]) -> str:
     formula = made.structure.composition.reduced_formula
     file = _file_of(made, recipes)
     if not file:
@@ -73,7 +75,7 @@ def _name(made: Made, index: int, recipes: dict[str, dict[str, Any]]) -> str:
 
 
 def _describe(
-    made: Made, name: str, recipes: dict[str, dict[str, Any]]
+    made: CrystalEntry, name: str, recipes: dict[str, dict[str, Any]]
 ) -> tuple[str, dict[str, Any]]:
     from crystal_ldm.crystals.distances import min_distance
     from crystal_ldm.crystals.writers import symmetrised_cif

@@ -1,4 +1,4 @@
-"""The Python call and the papermill line that give exactly the crystals of a recipe."""
+"""The Python call and the shell command that give exactly the crystals of a recipe."""
 
 from __future__ import annotations
 
@@ -7,60 +7,133 @@ from collections.abc import Mapping
 from pprint import pformat
 from typing import Any
 
-from crystal_ldm.widgets.export.request import RequestArguments, arguments_of
+from crystal_ldm.widgets.export.request import RequestArguments, arguments_of, settings_of
 
-NOTEBOOK = "notebooks/04_sample.ipynb"
-_SAMPLING = (
-    "num_samples", "seed", "cfg_scale", "cfg_interval", "sampler", "sampling_steps", "eta",
-    "temperature", "composition_temperature", "precision", "min_distance", "band_gap_tolerance",
-    "new_formulas", "relative_distance", "new_crystals", "template_strength",
-    "template_share", "templates", "max_attempts",
-)  # fmt: skip
-_RARE = {"offset": 0}
-"""Options that the notebook does not have, and their usual values."""
+COMMAND = "crystal-ldm run 04_sample"
 
 
 def python_code(recipe: Mapping[str, Any]) -> str:
-    """Return a script that makes the crystals of `recipe` again as `result`."""
-    sampling = dict(recipe["sampling"])
-    kept = {name: sampling[name] for name in _SAMPLING if name in sampling}
-    kept |= {n: sampling[n] for n, usual in _RARE.items() if sampling.get(n, usual) != usual}
-    request = recipe["request"]
-    arguments = arguments_of(request)
-    lines = ["from crystal_ldm.pretrained import load_model"]
+    """Return a script that makes the crystals of `recipe` again as `result`.
+
+    The recipe of one crystal gives that crystal alone.
+    """
+    from crystal_ldm.pretrained import available
+    from crystal_ldm.sampling import keyword_call
+
+    count, settings = settings_of(recipe)
+    keywords = keyword_call(settings)
+    parts = [f"num_samples={count}", *(f"{n}={source_of(v)}" for n, v in keywords.items())]
+    if "number" in recipe:
+        place = (recipe["row"], recipe["number"])
+        parts.append(f"wanted=lambda row, number: (row, number) == {place}")
+    name = str(recipe["model"])
+    loader = "load_pretrained" if name in available() else "load_model"
+    imports = [f"from crystal_ldm import {loader}"]
+    request, arguments = recipe["request"], arguments_of(recipe["request"])
     if request is None:
-        asked = ["request = None  # elements and sizes as in the training set"]
-    elif arguments is None:
-        lines.insert(0, "from crystal_ldm.crystals import CrystalBatch")
-        text = pformat(dict(request), width=88, compact=True, sort_dicts=False)
-        asked = [f"request = CrystalBatch.from_request(\n{_indent(text)}\n)"]
+        asked = "request = None  # elements and sizes as in the training set"
     else:
-        lines[0] += ", make_request"
-        asked = [_call("request = make_request", _given(arguments))]
-    model = str(recipe["model"])
-    loaded = f"ldm = load_model({model!r})  # weights {recipe['model_hash'][:12]}"
-    return "\n".join([*lines, "", loaded, *asked, _call("result = ldm.sample", kept, "request")])
+        imports.append("from crystal_ldm.crystals import CrystalBatch")
+        asked = _asked(request, arguments)
+    return "\n".join(
+        [
+            *imports,
+            *_imports_of(list(keywords.values())),
+            "",
+            f"ldm = {loader}({name!r})  # weights {recipe['model_hash'][:12]}",
+            asked,
+            _call("result = ldm.sample", "request", *parts),
+        ]
+    )
 
 
-def papermill_line(recipe: Mapping[str, Any]) -> str:
+def shell_line(recipe: Mapping[str, Any]) -> str:
     """Return the shell command; where there is none, a comment that says why."""
-    sampling = recipe["sampling"]
+    from crystal_ldm.sampling import keyword_call
+
+    count, settings = settings_of(recipe)
     arguments = arguments_of(recipe["request"])
     if arguments is None or any(isinstance(v, list) for v in arguments.conditions.values()):
         return "# The rows of this request differ in their targets or rules: use the Python call."
-    if any(sampling.get(name, usual) != usual for name, usual in _RARE.items()):
-        return "# This uses an option that the notebook does not have: use the Python call."
-    given = _given(arguments)
-    targets = dict(given.pop("conditions", {}))
-    values: dict[str, Any] = {"ldm_ckpt": recipe["model"], "formula": "", **given}
+    if settings.offset or "number" in recipe:
+        return (
+            "# The notebook makes all crystals of a request, from the first: use the Python call."
+        )
+    said = _given(arguments)
+    targets = dict(said.pop("conditions", {}))
+    values: dict[str, Any] = {"ldm_ckpt": recipe["model"], "formula": "", **said}
     if "band_gap" in targets:
         values["band_gap"] = targets.pop("band_gap")
     if targets:
         values["conditions"] = targets
-    values |= {name: sampling[name] for name in _SAMPLING if name in sampling}
-    # -r hands over text as it is typed; the notebook reads numbers and lists out of it.
-    parts = [f"-r {name} {shlex.quote(_text(value))}" for name, value in values.items()]
-    return " ".join([f"papermill {NOTEBOOK} out.ipynb", *parts])
+    values["num_samples"] = count
+    values |= {name: plain(value) for name, value in keyword_call(settings).items()}
+    parts = (f"--{n.replace('_', '-')} {shlex.quote(_text(v))}" for n, v in values.items())
+    return " ".join([COMMAND, *parts])
+
+
+def source_of(value: Any) -> str:
+    """Return Python source of a value; of settings, with the fields that differ from theirs."""
+    from crystal_ldm.sampling import Settings
+
+    if isinstance(value, Settings):
+        usual = {one.field: one.default for one in type(value).options()}
+        fields = {name: getattr(value, name) for name in type(value).model_fields}
+        said = [f"{n}={source_of(v)}" for n, v in fields.items() if v != usual[n]]
+        return f"{type(value).__name__}({', '.join(said)})"
+    if isinstance(value, list | tuple):
+        inner = ", ".join(source_of(one) for one in value)
+        if isinstance(value, tuple) and not any(isinstance(one, Settings) for one in value):
+            return f"({inner},)" if len(value) == 1 else f"({inner})"
+        return f"[{inner}]"
+    return repr(value)
+
+
+def plain(value: Any) -> Any:
+    """Return settings as the plain data that a notebook's parameter takes."""
+    from crystal_ldm.sampling import Settings
+
+    if isinstance(value, Settings):
+        return value.to_dict()
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return value
+
+
+def _imports_of(values: list[Any]) -> list[str]:
+    """Return the imports of the settings' classes; one of a user's own comes from its module."""
+    import crystal_ldm.sampling as sampling
+    from crystal_ldm.sampling import Settings
+
+    classes: set[type] = set()
+    for value in values:
+        parts = value if isinstance(value, list | tuple) else [value]
+        classes |= {type(one) for one in parts if isinstance(one, Settings)}
+    shipped = sorted(c.__name__ for c in classes if getattr(sampling, c.__name__, None) is c)
+    lines = [f"from crystal_ldm.sampling import {', '.join(shipped)}"] if shipped else []
+    for one in sorted(classes, key=lambda c: c.__name__):
+        if one.__name__ in shipped:
+            continue
+        if one.__module__ == "__main__":
+            lines.append(f"# {one.__name__} is the class that you have defined")
+        else:
+            lines.append(f"from {one.__module__} import {one.__name__}")
+    return lines
+
+
+def _asked(request: Mapping[str, Any], arguments: RequestArguments | None) -> str:
+    if arguments is None:
+        text = pformat(dict(request), width=88, compact=True, sort_dicts=False)
+        return f"request = CrystalBatch.from_request(\n{_indent(text)}\n)"
+    said = _given(arguments)
+    targets = said.pop("conditions", {})
+    first = said.pop("formula", None)
+    if first is None:
+        function, first = "from_num_atoms", said.pop("num_atoms")
+    else:
+        function = "from_formulas"
+    parts = [repr(first), *(f"{n}={v!r}" for n, v in {**said, **targets}.items())]
+    return _call(f"request = CrystalBatch.{function}", *parts)
 
 
 def _given(arguments: RequestArguments) -> dict[str, Any]:
@@ -68,7 +141,9 @@ def _given(arguments: RequestArguments) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if arguments.formula:
         found["formula"] = _one(arguments.formula)
-        found["formula_units"] = _one_if_equal(arguments.formula_units)
+        units = arguments.formula_units
+        if set(units) != {1}:
+            found["formula_units"] = units[0] if len(set(units)) == 1 else units
     elif arguments.num_atoms:
         found["num_atoms"] = _one(arguments.num_atoms)
     for name in ("conditions", "required", "allowed", "forbidden"):
@@ -81,18 +156,13 @@ def _one(values: list[Any]) -> Any:
     return values[0] if len(values) == 1 else values
 
 
-def _one_if_equal(values: list[int]) -> int | list[int]:
-    return values[0] if len(set(values)) == 1 else values
-
-
 def _text(value: Any) -> str:
-    if isinstance(value, list) and all(isinstance(v, str) for v in value):
+    if isinstance(value, list) and value and all(isinstance(v, str) for v in value):
         return ", ".join(value)
     return str(list(value)) if isinstance(value, tuple) else str(value)
 
 
-def _call(function: str, arguments: Mapping[str, Any], *first: str) -> str:
-    parts = [*first, *(f"{name}={value!r}" for name, value in arguments.items())]
+def _call(function: str, *parts: str) -> str:
     line = f"{function}({', '.join(parts)})"
     if len(line) <= 88:
         return line

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import gcd
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import CrystalLDMError
+from crystal_ldm.recipe.format_1 import settings_of_format_1
 from crystal_ldm.runs.generate import make_request
+
+if TYPE_CHECKING:
+    from crystal_ldm.sampling import SamplingSettings
 
 OPEN = "?"
 
@@ -42,6 +46,8 @@ def arguments_of(request: Mapping[str, Any] | None) -> RequestArguments | None:
     """
     if request is None:
         return RequestArguments()
+    if "crystals" in request:  # coordinates: nothing that a person would type
+        return None
     found = _guess(request)
     try:
         again = found.make()
@@ -49,6 +55,21 @@ def arguments_of(request: Mapping[str, Any] | None) -> RequestArguments | None:
         return None
     same = again is not None and again.to_request() == dict(request)
     return found if same else None
+
+
+def settings_of(recipe: Mapping[str, Any]) -> tuple[int, SamplingSettings]:
+    """Return how many crystals a row of a recipe has, and how they are sampled.
+
+    Raises:
+        RequestError: for a setting that does not exist, or a value that is none.
+    """
+    from crystal_ldm.sampling import SamplingSettings
+
+    sampling = dict(recipe["sampling"])
+    count = int(sampling.pop("num_samples", 1))
+    if recipe["format"] == 1:
+        return count, SamplingSettings.make(settings_of_format_1(sampling))
+    return count, SamplingSettings.from_dict(sampling)
 
 
 def first_row(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,11 +10,11 @@ import traitlets as tl
 from crystal_ldm.widgets.base import Notice, Panel, caption, column, escape, heading, labelled
 from crystal_ldm.widgets.browser.drop_zone import DropZone
 from crystal_ldm.widgets.browser.save_button import SaveButton
+from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.export.archive import zip_crystals
-from crystal_ldm.widgets.export.code import papermill_line, python_code
-from crystal_ldm.widgets.made import Made
+from crystal_ldm.widgets.export.code import python_code, shell_line
 
-Crystals = Callable[[], tuple[Sequence[Made], Sequence[dict[str, Any]]]]
+Crystals = Callable[[], tuple[Sequence[CrystalEntry], Sequence[dict[str, Any]]]]
 
 
 class FilesPanel(Panel):
@@ -85,7 +85,7 @@ class FilesPanel(Panel):
             return
         parts = (
             ("Python", python_code(self.recipe)),
-            ("Shell", papermill_line(self.recipe)),
+            ("Shell", shell_line(self.recipe)),
         )
         self._code.value = "".join(
             f'<div class="cl-caption">{title}</div><pre tabindex="0">{escape(text)}</pre>'

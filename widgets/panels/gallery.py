@@ -237,7 +237,7 @@ class Gallery(Panel):
         self._seek(structure)
 
     def _place_neighbour(self) -> None:
-        # Made at the first use: every viewer costs the browser a WebGL context.
+        # CrystalEntry at the first use: every viewer costs the browser a WebGL context.
         if self.show_nearest and self.neighbour is None:
             self.neighbour = CrystalViewer(height=self._height, toolbar=False)
         parts = [self.viewer.widget, self._scatter]

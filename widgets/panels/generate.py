@@ -45,8 +45,11 @@ class GeneratePanel(Panel):
         ldm: LDMModule,
         *,
         request: CrystalBatch | None = None,
-        options: Mapping[str, Any] | None = None,
+        keywords: Mapping[str, Any] | None = None,
     ) -> None:
+        """`keywords` of `LDMModule.sample` are what the form shows at first."""
+        from crystal_ldm.sampling import SamplingSettings
+
         super().__init__()
         self.ldm = ldm
         self.job = Job()
@@ -81,9 +84,10 @@ class GeneratePanel(Panel):
         self.job.observe(lambda change: setattr(self._bar, "value", change.new), "progress")
         self.job.observe(lambda change: self._said.say(change.new), "message")
         self.form.observe(guard(lambda _: self._allow()), "problem")
-        if request is not None or options is not None:
+        if request is not None or keywords is not None:
             plain = None if request is None else request.to_request()
-            self.notice.say(self.form.fill(plain, options), "warning")
+            settings = None if keywords is None else SamplingSettings.make(keywords)
+            self.notice.say(self.form.fill(plain, settings), "warning")
         self._bar.layout.visibility = "hidden"
         self._allow()
 
@@ -102,20 +106,29 @@ class GeneratePanel(Panel):
             CrystalLDMError: for what the model cannot make; nothing is started then.
         """
         from crystal_ldm.errors import RequestError
-        from crystal_ldm.nn.device import resolve_device
+        from crystal_ldm.sampling import keyword_call
 
         if self.job.busy:
             raise RequestError("Crystals are being made already: press Stop first.")
-        self.notice.clear()
-        request, options, count = self.form.request(), self.form.options(), self.form.num_samples
-        ldm, device = self.ldm, resolve_device(self.form.advanced.device)
-        ldm.iter_sample(request, count, seed=self.form.seed.seed, **options)  # checks it all
-        options["seed"] = self.form.seed.use()
-        self.set_trait("total", count * (1 if request is None else len(request)))
+        request, settings, count = self.form.request(), self.form.settings(), self.form.num_samples
+        # What a preset brings and this model or request cannot have is left out, and said.
+        asked = list(keyword_call(settings))
+        settings, notes = settings.fitted(self.ldm, request, asked)
+        self.notice.say(" ".join(notes), "warning")
+        ldm, keywords = self.ldm, keyword_call(settings)
+        ldm.iter_sample(request, count, **keywords)  # checks all of it and computes nothing yet
+        self.form.seed.use()
+        rows = 1 if request is None else len(request)
+        numbers = range(settings.offset, settings.offset + count)
+        place = self.form.place
+        places = [place] if place else [(row, number) for number in numbers for row in range(rows)]
+        self.set_trait("total", len(places))
         self.set_trait("made", 0)
         for action in self._starts:
             action()
-        self.job.start(lambda job: self._work(job, ldm.to(device), request, count, options))
+        size = settings.compute.batch_size
+        most = MOST if isinstance(size, str) else size
+        self.job.start(lambda job: self._work(job, ldm, request, count, keywords, places, most))
 
     def stop(self) -> None:
         """End the run after the current step; finished crystals are kept."""
@@ -129,14 +142,13 @@ class GeneratePanel(Panel):
         ldm: LDMModule,
         request: CrystalBatch | None,
         count: int,
-        options: dict[str, Any],
+        keywords: dict[str, Any],
+        places: list[tuple[int, int]],
+        most: int,
     ) -> None:
         from crystal_ldm.ldm_module.diffusion import SamplerStep, StopSampling
 
-        rows = 1 if request is None else len(request)
-        places = [(r, n) for n in range(count) for r in range(rows)]
         total, started = len(places), time.monotonic()
-        most = MOST if options["batch_size"] == "auto" else options["batch_size"]
         size = min(FIRST, most)
 
         def watch(step: SamplerStep) -> None:
@@ -151,7 +163,8 @@ class GeneratePanel(Panel):
             begun = time.monotonic()
             # How the crystals are divided into lots changes none of them.
             wanted = _member(lot)
-            for result in ldm.iter_sample(request, count, callback=watch, wanted=wanted, **options):
+            batches = ldm.iter_sample(request, count, callback=watch, wanted=wanted, **keywords)
+            for result in batches:
                 self.set_trait("made", self.made + len(result))
                 for action in self._actions:
                     action(result)
@@ -189,12 +202,17 @@ class GeneratePanel(Panel):
         self._place.children = (self.form.widget,)
         self._allow()
         # What was asked of the old model is kept as far as the new one can be asked for it.
-        self.form.fill_options({**old.options(), "num_samples": old.num_samples})
+        if old.sampling.settings is not None:
+            self.form.fill_settings(old.settings())
+        self.form.num_samples = old.num_samples
         self.form.formula.text = old.formula.text
-        known = {
-            n: v for n, v in old.conditions.values.items() if n in self.form.conditions.controls
-        }
-        self.form.conditions.values = known
+        self.form.formula.formula_units = old.formula.formula_units
+        controls = self.form.conditions.controls
+        targets = old.conditions.values
+        self.form.conditions.values = {n: v for n, v in targets.items() if n in controls}
+        dropped = [n for n in targets if n not in controls]
+        if dropped:
+            self.notice.say(f"This model takes no {' and no '.join(dropped)}: dropped.", "warning")
 
 
 def _member(lot: set[tuple[int, int]]) -> Callable[[int, int], bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +24,6 @@ from crystal_ldm.random import torch_generator
 
 BATCH_SIZE = 256
 AVERAGED_STEPS = 200
-FEWEST_STEPS = 600
-FEWEST_HELD_OUT = 20
-"""With fewer crystals in the validation set the last weights are kept: it cannot choose."""
 GIVEN_NOTHING, GIVEN_ATOMS = 0.6, 0.8
 """Shares of crystals of which nothing is given; of which atoms are; of the rest, elements."""
 
@@ -38,7 +35,6 @@ def fit_prior(
     known_elements: Tensor,
     seed: int = 0,
     report: Callable[[int, float], None] | None = None,
-    only: Sequence[str] = (),
 ) -> float:
     """Train `prior` in place; return the loss on the choosing part, in nats for each composition.
 
@@ -52,21 +48,14 @@ def fit_prior(
         known_elements: (119,) bool by atomic number, the model's vocabulary.
         seed: of the batches, of what is given and of dropout.
         report: called before each epoch with its number and the lowest loss so far.
-        only: conditions whose embeddings alone are trained, in at least `FEWEST_STEPS` steps.
     """
     by_place = mask_by_place(known_elements)
-    prior.requires_grad_(not only)
-    for name in only:
-        condition = prior.properties[name].requires_grad_(True)
-        condition.null.requires_grad_(False)
+    prior.requires_grad_(True)
     steps_in_epoch = math.ceil(len(train) / BATCH_SIZE)
-    epochs = prior.epochs
-    if only:
-        epochs = max(epochs, math.ceil(FEWEST_STEPS / steps_in_epoch))
     schedule = Optimizer(
         learning_rate=prior.learning_rate,
         warmup_steps=min(300, steps_in_epoch),
-        max_steps=epochs * steps_in_epoch,
+        max_steps=prior.epochs * steps_in_epoch,
         weight_decay=0.1,
     )
     built = schedule.build(prior.parameters())
@@ -88,8 +77,8 @@ def fit_prior(
             )
 
     best, lowest = copy.deepcopy(average.state_dict()), held_out_loss()
-    for epoch in range(epochs):
-        if report is not None and epoch % max(1, epochs // prior.epochs) == 0:
+    for epoch in range(prior.epochs):
+        if report is not None:
             report(epoch, lowest)
         generator = torch_generator(seed, 3, epoch)
         order = torch.randperm(len(train), generator=generator)
@@ -103,7 +92,7 @@ def fit_prior(
             optimizer.zero_grad()
             for mean, value in zip(average.parameters(), prior.parameters(), strict=True):
                 mean.lerp_(value.detach(), 1 / AVERAGED_STEPS)
-        if (current := held_out_loss()) < lowest or len(held_out) < FEWEST_HELD_OUT:
+        if (current := held_out_loss()) < lowest:
             best, lowest = copy.deepcopy(average.state_dict()), current
     prior.load_state_dict(best)
     prior.requires_grad_(False)

@@ -60,10 +60,6 @@ class Condition(nn.Module, ABC):
             DataError: if they cannot be used.
         """
 
-    @abstractmethod
-    def start_at_zero(self) -> None:
-        """Make every embedding 0: a trained model that gets the condition stays what it is."""
-
     def extend_data(self, values: Values) -> None:
         """Note the values of a further training set, of a model that was trained before."""
 

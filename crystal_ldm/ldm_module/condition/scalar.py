@@ -56,11 +56,6 @@ class ScalarCondition(Condition):
         self.edges: Tensor
         self.counts: Tensor
 
-    def start_at_zero(self) -> None:
-        """Zero the last layer."""
-        nn.init.zeros_(self.mlp[-1].weight)  # type: ignore[arg-type]
-        nn.init.zeros_(self.mlp[-1].bias)  # type: ignore[arg-type]
-
     @property
     def width(self) -> int:
         """One number."""

@@ -41,10 +41,6 @@ class CategoryCondition(Condition):
         self.table = nn.Embedding(len(self.options), hidden_size)
         nn.init.normal_(self.table.weight, std=0.02)
 
-    def start_at_zero(self) -> None:
-        """Zero the table."""
-        nn.init.zeros_(self.table.weight)
-
     @property
     def width(self) -> int:
         """The category's index."""
@@ -88,11 +84,6 @@ class ElementSetCondition(Condition):
     def build_layers(self, hidden_size: int) -> None:
         """Make one vector for each element; a set is the sum of its own."""
         self.table = nn.Linear(MAX_Z + 1, hidden_size)
-
-    def start_at_zero(self) -> None:
-        """Zero the layer."""
-        nn.init.zeros_(self.table.weight)
-        nn.init.zeros_(self.table.bias)
 
     @property
     def width(self) -> int:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from crystal_ldm.evaluate.reference import Reference
 
 
-class NearestKnown:
-    """Finds the nearest crystal of a data set's training part: `NearestKnown("oqmd_icsd")`.
+class NearestInTraining:
+    """Finds the nearest crystal of a data set's training part: `NearestInTraining("oqmd_icsd")`.
 
     The data set is opened at the first call (a few seconds), later calls take a fraction of one.
     """
@@ -97,9 +97,9 @@ def _reduced(formula: str) -> str:
         return formula
 
 
-def nearest_known(ldm: Any) -> NearestKnown | None:
+def nearest_in_training(ldm: Any) -> NearestInTraining | None:
     """Return a finder in the data set of a model; None where that is not a named one."""
     from crystal_ldm.data import DATASETS
 
     name = str(ldm.data_info.get("dataset", ""))
-    return NearestKnown(name) if name in DATASETS else None
+    return NearestInTraining(name) if name in DATASETS else None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Made:
+class CrystalEntry:
     """A crystal of the workbench.
 
     Attributes:
@@ -42,21 +42,23 @@ class Made:
         return {"origin": self.origin, "volume_per_atom": volume, **self.facts}
 
 
-def from_result(result: SampleResult, origin: str = "generated") -> list[Made]:
-    """Return the crystals of a result; only generated ones have a recipe that makes them again."""
-    made = []
+def from_result(result: SampleResult, origin: str = "generated") -> list[CrystalEntry]:
+    """Return the crystals of a result, each with its recipe."""
+    entries = []
     for i, structure in enumerate(result.to_structures()):
         facts: dict[str, Any] = {"element_agreement": float(result.element_agreement[i])}
         for name, values in result.crystals.conditions.items():
             facts[f"target_{name}"] = _target(values[i])
+        if not all(bool(passed[i]) for passed in result.passed.values()):
+            failed = [name for name, passed in result.passed.items() if not passed[i]]
+            facts["failed"] = ", ".join(failed).replace("_", " ")
         facts["seed"] = result.seed
-        recipe = result.recipe if origin == "generated" else None
         place = (int(result.row[i]), int(result.number[i]))
-        made.append(Made(structure, origin, recipe, *place, facts))
-    return made
+        entries.append(CrystalEntry(structure, origin, result.recipe, *place, facts))
+    return entries
 
 
-def from_run(run_dir: str | Path) -> list[Made]:
+def from_run(run_dir: str | Path) -> list[CrystalEntry]:
     """Return the crystals that a run of 04_sample has written so far; none where there are none.
 
     Raises:
@@ -74,7 +76,7 @@ def from_run(run_dir: str | Path) -> list[Made]:
     recipe = read_recipe(folder / RECIPE)
     with (folder / TABLE).open(encoding="utf-8", newline="") as file:
         lines = {line["id"]: line for line in csv.DictReader(file)}
-    made = []
+    entries = []
     for atoms in read(folder / EXTXYZ, index=":"):
         line = lines.get(str(atoms.info.get("id")))
         if line is None:
@@ -87,11 +89,11 @@ def from_run(run_dir: str | Path) -> list[Made]:
             if key.startswith("target_") or key in ("element_agreement", "seed")
         }
         place = (int(line["row"]), int(line["number"]))
-        made.append(Made(structure, "generated", recipe, *place, facts))
-    return made
+        entries.append(CrystalEntry(structure, "generated", recipe, *place, facts))
+    return entries
 
 
-def trajectory_of(ldm: LDMModule, made: Made) -> Sequence[TrajectoryFrame]:
+def trajectory_of(ldm: LDMModule, entry: CrystalEntry) -> Sequence[TrajectoryFrame]:
     """Return the denoising of a generated crystal: it is made again, and each step is kept.
 
     Raises:
@@ -101,12 +103,12 @@ def trajectory_of(ldm: LDMModule, made: Made) -> Sequence[TrajectoryFrame]:
     from crystal_ldm.errors import RequestError
     from crystal_ldm.recipe import from_recipe
 
-    if made.recipe is None:
+    if entry.recipe is None:
         raise RequestError(
-            f"A crystal that was {made.origin} has no denoising to show; choose a generated one."
+            f"A crystal that was {entry.origin} has no denoising to show; choose a generated one."
         )
-    sampling = {**made.recipe["sampling"], "trajectory": True}
-    one = {**made.recipe, "sampling": sampling, "row": made.row, "number": made.number}
+    sampling = {**entry.recipe["sampling"], "trajectory": True}
+    one = {**entry.recipe, "sampling": sampling, "row": entry.row, "number": entry.number}
     return from_recipe(json.dumps(one).encode(), ldm).trajectory or ()
 
 

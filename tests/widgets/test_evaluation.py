@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from crystal_ldm.widgets import Gallery
-from crystal_ldm.widgets.made import Made
-from crystal_ldm.widgets.panels.judge import JudgeBar
+from crystal_ldm.widgets.crystal_entry import CrystalEntry
+from crystal_ldm.widgets.panels.evaluation import EvaluationBar
 
 from tests.widgets.crystals import perovskite, rock_salt
 
@@ -18,15 +18,17 @@ def gallery() -> Gallery:
 
 
 @pytest.fixture
-def made() -> list[Made]:
+def made() -> list[CrystalEntry]:
     return []
 
 
 @pytest.fixture
-def bar(gallery: Gallery, made: list[Made], known_crystals: Any, known_batch: Any) -> JudgeBar:
+def bar(
+    gallery: Gallery, made: list[CrystalEntry], known_crystals: Any, known_batch: Any
+) -> EvaluationBar:
     from crystal_ldm.evaluate.reference import Reference
 
-    return JudgeBar(
+    return EvaluationBar(
         lambda: gallery.structures,
         lambda: gallery.structure,
         gallery.update_rows,
@@ -35,27 +37,27 @@ def bar(gallery: Gallery, made: list[Made], known_crystals: Any, known_batch: An
     )
 
 
-def press(bar: JudgeBar, text: str) -> None:
+def press(bar: EvaluationBar, text: str) -> None:
     next(b for b in bar._buttons if b.description == text).click()
-    assert all(b.disabled and "judged or relaxed" in b.tooltip for b in bar._buttons)
+    assert all(b.disabled and "evaluated or relaxed" in b.tooltip for b in bar._buttons)
     assert bar.job.wait(300)
     assert bar.job.state == "done", bar.job.error
     assert not any(b.disabled for b in bar._buttons)
 
 
-def test_judge_all_fills_the_table(bar: JudgeBar, gallery: Gallery) -> None:
-    press(bar, "Judge all")
+def test_judge_all_fills_the_table(bar: EvaluationBar, gallery: Gallery) -> None:
+    press(bar, "Evaluate all")
     assert [row["valid"] for row in gallery.rows] == [True, True, True]
     assert [row["unique"] for row in gallery.rows] == [True, False, True]
     assert [row["novel"] for row in gallery.rows] == [False, False, False]
     assert all(row["band_gap"] >= 0 for row in gallery.rows)
     labels = [column["label"] for column in gallery.table.columns]
-    assert {"Sound", "Unique", "New", "Gap"} <= set(labels)
+    assert {"Valid", "Unique", "New", "Gap"} <= set(labels)
     assert bar.notice.text.startswith("Of 3 crystals: valid 100%, unique 67%, novel 0%")
 
 
 def test_relax_selected_adds_the_relaxed_crystal(
-    bar: JudgeBar, gallery: Gallery, made: list[Made]
+    bar: EvaluationBar, gallery: Gallery, made: list[CrystalEntry]
 ) -> None:
     gallery.selected = 0
     press(bar, "Relax selected")
@@ -67,7 +69,9 @@ def test_relax_selected_adds_the_relaxed_crystal(
     assert "Relaxed in" in bar.notice.text
 
 
-def test_nothing_selected_and_nothing_there_start_nothing(bar: JudgeBar, gallery: Gallery) -> None:
+def test_nothing_selected_and_nothing_there_start_nothing(
+    bar: EvaluationBar, gallery: Gallery
+) -> None:
     gallery.clear()
     for button in bar._buttons:
         button.click()

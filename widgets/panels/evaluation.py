@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.widgets.base import Notice, Panel, button, column, disable, row
+from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.jobs import Job
-from crystal_ldm.widgets.made import Made
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -19,8 +19,8 @@ Results = Callable[[dict[int, dict[str, Any]]], Any]
 JUDGED = ("valid", "unique", "novel")
 
 
-class JudgeBar(Panel):
-    """Judges crystals in the background: `JudgeBar(structures, selected, on_rows, on_made)`.
+class EvaluationBar(Panel):
+    """Judges crystals in the background: `EvaluationBar(structures, selected, on_rows, on_made)`.
 
     Args:
         structures: returns the crystals, in the gallery's order.
@@ -35,7 +35,7 @@ class JudgeBar(Panel):
         structures: Callable[[], Sequence[Structure]],
         selected: Callable[[], Structure | None],
         on_rows: Results,
-        on_made: Callable[[list[Made]], Any],
+        on_made: Callable[[list[CrystalEntry]], Any],
         reference: Callable[[], Reference] | None = None,
     ) -> None:
         super().__init__()
@@ -45,17 +45,17 @@ class JudgeBar(Panel):
         self.notice = Notice()
         guard = self.notice.guard
         self._buttons = [
-            button("Judge all", guard(self.judge), css="cl-small cl-judge",
+            button("Evaluate all", guard(self.judge), css="cl-small cl-evaluate",
                    tip="Validity, uniqueness, novelty and a predicted band gap"),
             button("Relax selected", guard(self.relax), css="cl-small cl-relax",
                    tip="Relax with the CHGNet potential and compare with its convex hull"),
         ]  # fmt: skip
-        self.widget = column(row(*self._buttons), self.notice.widget, css="cl-judge-bar")
+        self.widget = column(row(*self._buttons), self.notice.widget, css="cl-evaluate-bar")
         self.job.observe(guard(self._on_state), "state")
         self.job.observe(lambda change: self.notice.say(change.new), "message")
 
     def judge(self) -> None:
-        """Judge all crystals; their rows get further columns."""
+        """Evaluate all crystals; their rows get further columns."""
         crystals = list(self._structures())
         if crystals:
             self.job.start(lambda job: self._judge(job, crystals))
@@ -95,11 +95,11 @@ class JudgeBar(Panel):
         if relaxed is None:
             raise EvaluationError(f"The crystal could not be relaxed: {line['error']}.")
         facts = {"e_above_hull": float(line["e_above_hull"])}
-        self._on_made([Made(relaxed.crystal.to_structure(), "relaxed", facts=facts)])
+        self._on_made([CrystalEntry(relaxed.crystal.to_structure(), "relaxed", facts=facts)])
         job.message = f"Relaxed in {relaxed.steps} steps; it is the last row of the table."
 
     def _on_state(self, change: Any) -> None:
         for press in self._buttons:
-            disable(press, "Crystals are being judged or relaxed." if self.job.busy else "")
+            disable(press, "Crystals are being evaluated or relaxed." if self.job.busy else "")
         if change.new == "failed":
             self.notice.say(self.job.error, "error")
