@@ -57,9 +57,10 @@ class LDMModule(LatentModel):
         loss = diffusion_loss(self.diffusion, output.float(), latents, t, noise, mask)
         return {"loss": loss.mean()}
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def after_step(self, step: int) -> None:
         """Update the averaged weights."""
-        update_average(self.ema, self.network, self.global_step)
+        super().after_step(step)
+        update_average(self.ema, self.network, step)
 
     def configure_optimizers(self) -> Any:
         """Return optimiser and schedule for Lightning."""
