@@ -75,6 +75,7 @@ class Workbench(Panel):
             nearest=self._seeker,
             show_nearest=self._seeker is not None and self._seeker.cached,
             height=320,
+            empty="There are no crystals yet. Say what they should be, and press Generate.",
         )
         known = self._seeker
         self.judge = EvaluationBar(
@@ -167,7 +168,7 @@ class Workbench(Panel):
             with self.compare.hold_trait_notifications():
                 crystal, origin = self.other.structure, self.other.origin
                 formula = crystal.composition.reduced_formula if crystal else ""
-                self.compare.second_name = f"{formula} ({origin})" if crystal else ""
+                self.compare.second_name = _named(formula, origin) if crystal else ""
                 self.compare.second = crystal
 
         self.other.observe(show, ["structure", "origin"])
@@ -247,7 +248,7 @@ class Workbench(Panel):
             self.player.set_trajectory([])
             self._player_notice.say(self.trajectory_job.error, "warning")
         elif change.new == "done":
-            self._player_notice.clear()
+            self._player_notice.say("Each step shows the model's estimate of the finished crystal.")
         if change.new in ("failed", "done"):
             self._on_selected()  # another crystal may have been selected meanwhile
 
@@ -284,3 +285,7 @@ class Workbench(Panel):
         if recipe["model_hash"] != self.generate.ldm.model_hash:
             note = f"Another model made it ({recipe['model']}): this one gives other crystals."
         self.generate.notice.say(note, "warning")
+
+
+def _named(formula: str, origin: str) -> str:
+    return formula if formula == origin else f"{formula} ({origin})"

@@ -86,6 +86,7 @@ class GridPanel(Panel):
         self._halt = button("Stop", guard(self.job.stop), icon="stop")
         disable(self._halt, "Nothing is running.")
         self.plot = Plot(height=300, tools=False)
+        self.plot.layout.display = "none"  # until there is something to show
         self.player = TrajectoryPlayer(
             height=260, empty="Click a cell to see its crystals.", noun="crystal"
         )
@@ -150,6 +151,7 @@ class GridPanel(Panel):
 
     def _draw(self) -> None:
         scales, values, along = self._axes
+        self.plot.layout.display = None
         label = self._labels.get(along, along)
         self.plot.show(grid_figure(self.cells, scales, values, label, self.opened))
 

@@ -58,7 +58,7 @@ class GeneratePanel(Panel):
         self._starts: list[Callable[[], Any]] = []
         self._picker = ModelPicker(ldm)
         self.form = RequestForm(ldm)
-        self._place = column(self.form.widget)
+        self._place = column(self.form.widget, css="cl-form-place")
         guard = self.notice.guard
         self._go = button("Generate", guard(self.generate), icon="play", css="cl-generate",
                           tip="Make crystals")  # fmt: skip
@@ -70,12 +70,12 @@ class GeneratePanel(Panel):
         self._bar.add_class("cl-progress")
         self._said = Notice()
         self.widget = column(
-            self._picker.widget,
             self._place,
             row(self._go, self._halt),
             self._bar,
             self._said.widget,
             self.notice.widget,
+            self._picker.widget,
             css="cl-generate-panel",
         )
         tl.link((self, "ldm"), (self._picker, "ldm"))
@@ -207,12 +207,16 @@ class GeneratePanel(Panel):
         self.form.num_samples = old.num_samples
         self.form.formula.text = old.formula.text
         self.form.formula.formula_units = old.formula.formula_units
-        controls = self.form.conditions.controls
-        targets = old.conditions.values
+        controls, targets = self.form.conditions.controls, old.conditions.values
         self.form.conditions.values = {n: v for n, v in targets.items() if n in controls}
         dropped = [n for n in targets if n not in controls]
-        if dropped:
-            self.notice.say(f"This model takes no {' and no '.join(dropped)}: dropped.", "warning")
+        usable = set(self.form.table.usable)
+        for name in ("required", "forbidden"):
+            symbols = getattr(old.table, name)
+            setattr(self.form.table, name, [s for s in symbols if s in usable])
+            dropped += [s for s in symbols if s not in usable and name == "required"]
+        said = f"This model does not know {', '.join(dropped)}: left out." if dropped else ""
+        self.notice.say(said, "warning")
 
 
 def _member(lot: set[tuple[int, int]]) -> Callable[[int, int], bool]:
