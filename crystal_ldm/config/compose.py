@@ -24,6 +24,8 @@ __all__ = ["TARGETS", "check", "config_names", "instantiate", "load_config", "ta
 
 CONFIG_DIR = Path(__file__).parents[1] / "configs"
 
+_PATH_KEYS = ("data.dataset",)
+
 _hydra_lock = threading.Lock()  # Hydra's state is global
 
 
@@ -87,7 +89,30 @@ def _checked_overrides(overrides: Sequence[str]) -> list[str]:
     for item in overrides:
         if re.match(r"[+~]*hydra[./=@]", item):
             raise ConfigError(f"The override '{item}' is about Hydra itself: that is not allowed.")
-    return list(overrides)
+    return [_quoted(item) for item in overrides]
+
+
+def _quoted(override: str) -> str:
+    """Return an override with quotes around its value where Hydra's grammar cannot read it plain.
+
+    Paths may hold commas, brackets, blanks, `=` and `#`, and are text in any case.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    key, equals, value = override.partition("=")
+    if not equals or not value.strip() or value.strip()[0] in "'\"" or "${" in value:
+        return override
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+        if not parsed.is_sweep_override() and not key.endswith(_PATH_KEYS):
+            return override
+    except HydraException:
+        if not re.fullmatch(r"[+~]{0,2}[\w./@:-]+", key):
+            return override  # not the value is the trouble
+    # Hydra takes a backslash for itself unless a quote follows.
+    text = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), value.strip())
+    return f"{key}='{text}'"
 
 
 @contextmanager
@@ -127,7 +152,11 @@ def _compose_with(
             parent: Any = rest
             for part in key.split(".")[:-1]:
                 parent = parent.get(part) if isinstance(parent, dict) else None
-            judged = isinstance(parent, dict) and "_target_" in parent
+            above = rest
+            for part in key.split(".")[:-2]:
+                above = above.get(part, {}) if isinstance(above, dict) else {}
+            # An argument of a class, or an item of an argument that is a mapping (conditions).
+            judged = isinstance(parent, dict) and ("_target_" in parent or "_target_" in above)
             if not (judged or (checked_outside and "." not in key)):
                 raise
             changes[index] = f"+{changes[index]}"

@@ -157,7 +157,10 @@ def load_dataset(
 
 
 def _open(path: Path, tell: bool = False) -> CrystalDataset | None:
-    if not path.exists():
+    try:
+        if not path.exists():
+            return None
+    except OSError:  # a name without end: writing says so
         return None
     try:
         return CrystalDataset.open(path)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from crystal_ldm.errors import ConfigError, suggest
+from crystal_ldm.errors import ConfigError
 
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module.composition_model import CompositionPrior
@@ -27,17 +26,6 @@ def check_sizes(vae: VAEModule, denoiser: DiT, diffusion: GaussianDiffusion) -> 
                 f"The denoiser's {name} is {has} and must be {needs}: the VAE's latents have "
                 f"{vae.latent_dim} components and the variance is {diffusion.variance}. "
                 f"Set ldm_module.denoiser.{name}={needs}."
-            )
-
-
-def check_train_only(names: Sequence[str], network: ConditionedDenoiser) -> None:
-    """Raise `ConfigError` unless all conditions that are to be trained exist."""
-    for name in names:
-        if name not in network.properties:
-            raise ConfigError(
-                f"train_only names '{name}', which is no condition on the whole crystal."
-                f"{suggest(name, network.properties)} "
-                f"There are: {', '.join(network.properties) or 'none'}."
             )
 
 

@@ -13,6 +13,7 @@ from crystal_ldm.crystals.padding import to_device
 from crystal_ldm.ldm_module.diffusion import SamplerStep, diffusion_loss
 from crystal_ldm.ldm_module.latent_model import LatentModel
 from crystal_ldm.ldm_module.latents import LatentBatch
+from crystal_ldm.nn.average import update_average
 from crystal_ldm.random import normal, torch_generator
 
 if TYPE_CHECKING:
@@ -57,15 +58,7 @@ class LDMModule(LatentModel):
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Update the averaged weights."""
-        if self.global_step <= 1:
-            self.ema.update_parameters(self.network)  # a copy
-            return
-        # What `update_parameters` does too, after a wait for the card to say which step it is.
-        average: Any = self.ema.multi_avg_fn
-        average(
-            list(self.ema.module.parameters()), list(self.network.parameters()), self.ema.n_averaged
-        )
-        self.ema.n_averaged.add_(1)
+        update_average(self.ema, self.network, self.global_step)
 
     def configure_optimizers(self) -> Any:
         """Return optimiser and schedule for Lightning."""
@@ -87,7 +80,7 @@ class LDMModule(LatentModel):
         num_samples: int = 1,
         *,
         callback: Callable[[SamplerStep], None] | None = None,
-        wanted: Callable[[int, int], bool] | None = None,
+        wanted: Callable[[int, int], bool] | Iterable[tuple[int, int]] | None = None,
         **settings: Any,
     ) -> SampleResult:
         """Generate `num_samples` crystals for each row of `batch`.

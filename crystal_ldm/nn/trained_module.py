@@ -28,8 +28,12 @@ class TrainedModule(pl.LightningModule, ABC):
     ) -> dict[str, Tensor]:
         """Return `loss`, a mean over crystals, and its parts, with noise from `generator`."""
 
-    def prepare(self, train: Any, held_out: Any, report: Any = None) -> None:
-        """Do what comes before the first step of a new training; nothing, unless overridden."""
+    def composition_training(self, train: Any, held_out: Any) -> Any:
+        """Return what is trained beside the model (see `LatentModel`); None: nothing is."""
+        return None
+
+    def freeze_trained(self) -> None:
+        """Leave all weights but new ones as they are in training; without new ones all learn."""
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Lightning's training step."""

@@ -82,6 +82,12 @@ class Plan:
         numbers = range(self.offset, self.offset + self.num_samples)
         return product(range(self.first_row, self.first_row + rows), numbers)
 
+    def __contains__(self, place: tuple[int, int]) -> bool:
+        """Return whether the request asks for a crystal of that row and number."""
+        rows = 1 if self.request is None else len(self.request)
+        row, number = place[0] - self.first_row, place[1] - self.offset
+        return 0 <= row < rows and 0 <= number < self.num_samples
+
     @cached_property
     def _rules(self) -> list[ElementRules]:
         return [] if self.request is None else self.request.rules()

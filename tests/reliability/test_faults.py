@@ -27,8 +27,8 @@ from crystal_ldm.files import open_run
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.pretrained import load_model
+from crystal_ldm.runs.crystal_files import CrystalFiles
 from crystal_ldm.runs.generate import generate
-from crystal_ldm.runs.writer import ResultWriter
 from crystal_ldm.workflow import run_sweep
 from tests.conftest import raised_in_child
 
@@ -108,7 +108,7 @@ def test_sampling_killed_again_and_again(
     record_property("crystals_finished", len(kept))
     record_property("crystals_lost", lost)
     assert lost == 0 and len(kept) >= 72 and len(now) == 2 * number
-    assert len(list(run.glob("cif/*.cif"))) == len(ResultWriter(run).rows) == 2 * number
+    assert len(list(run.glob("cif/*.cif"))) == len(CrystalFiles(run).rows) == 2 * number
 
 
 def test_sampling_onto_a_full_disk(

@@ -174,7 +174,9 @@ class FormulaBox(Panel):
         self._found = wanted
         self.set_trait("training", None)
         if wanted:
-            threading.Thread(target=self.known.guard(self._search), args=(wanted,), daemon=True).start()
+            threading.Thread(
+                target=self.known.guard(self._search), args=(wanted,), daemon=True
+            ).start()
 
     def _search(self, formula: str) -> None:
         found = self._look(formula) if self._look else None

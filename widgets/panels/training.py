@@ -135,7 +135,12 @@ class TrainingMonitor(Panel):
         self.set_trait("step", int(last["step"]))
         minutes = max((line.get("minutes", 0.0) for line in self._lines), default=0.0)
         whole = f" of {self._max_steps:,}" if self._max_steps else ""
-        self._said.value = f"Step {self.step:,}{whole}, {duration(60 * minutes)} of training."
+        said = f"Step {self.step:,}{whole}, {duration(60 * minutes)} of training."
+        prior = next((x for x in reversed(self._lines) if "composition_epoch" in x), None)
+        if prior is not None:
+            done, epochs = prior["composition_epoch"], prior["composition_epochs"]
+            said += f" Composition model: epoch {done:,.0f} of {epochs:,.0f}."
+        self._said.value = said
 
     def _show_preview(self) -> None:
         if self.viewer is None or self._preview is None:

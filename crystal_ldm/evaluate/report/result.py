@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -61,7 +61,7 @@ class Evaluation:
         return f"{self.summary.to_html()}<p>Thresholds: {settings}</p><ul>{notes}</ul>"
 
     def _settings(self) -> dict[str, object]:
-        return asdict(self.thresholds)
+        return self.thresholds.model_dump()
 
     def save(self, folder: str | Path) -> None:
         """Write `evaluation.csv`, `summary.csv` and `thresholds.json` into a folder.

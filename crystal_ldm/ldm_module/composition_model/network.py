@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -75,6 +75,13 @@ class CompositionPrior(nn.Module):
             own.build(name, self.hidden_size)
             self.conditions[name] = own
         self.take_data(conditions)
+
+    def freeze_all_but(self, names: Collection[str]) -> None:
+        """Let training change the embeddings of the conditions `names` alone, and no null one."""
+        self.requires_grad_(False)
+        for name in names:
+            self.conditions[name].requires_grad_(True)
+            self.properties[name].null.requires_grad_(False)
 
     @property
     def properties(self) -> dict[str, Condition]:

@@ -24,7 +24,7 @@ class ScalarCondition(Condition):
     are refused.
 
     Args:
-        label, unit, description, dropout: see `Condition`.
+        label, unit, description, dropout, adapter: see `Condition`.
         minimum, maximum: bounds that hold whatever the training set has.
     """
 
@@ -38,8 +38,9 @@ class ScalarCondition(Condition):
         dropout: float = 0.2,
         minimum: float | None = None,
         maximum: float | None = None,
+        adapter: int = 0,
     ) -> None:
-        super().__init__(label, unit, description, dropout)
+        super().__init__(label, unit, description, dropout, adapter)
         self.minimum = minimum
         self.maximum = maximum
 
@@ -55,11 +56,6 @@ class ScalarCondition(Condition):
         self.statistics: Tensor
         self.edges: Tensor
         self.counts: Tensor
-
-    def start_at_zero(self) -> None:
-        """Zero the last layer."""
-        nn.init.zeros_(self.mlp[-1].weight)  # type: ignore[arg-type]
-        nn.init.zeros_(self.mlp[-1].bias)  # type: ignore[arg-type]
 
     @property
     def width(self) -> int:

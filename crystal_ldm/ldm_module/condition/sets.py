@@ -20,7 +20,7 @@ class CategoryCondition(Condition):
 
     Args:
         options: the words. Fixed in the configuration, so that a checkpoint says what they are.
-        label, unit, description, dropout: see `Condition`.
+        label, unit, description, dropout, adapter: see `Condition`.
     """
 
     kind = "category"
@@ -32,18 +32,15 @@ class CategoryCondition(Condition):
         unit: str = "",
         description: str = "",
         dropout: float = 0.2,
+        adapter: int = 0,
     ) -> None:
-        super().__init__(label, unit, description, dropout)
+        super().__init__(label, unit, description, dropout, adapter)
         self.options = tuple(str(option) for option in options)
 
     def build_layers(self, hidden_size: int) -> None:
         """Make the embedding table."""
         self.table = nn.Embedding(len(self.options), hidden_size)
         nn.init.normal_(self.table.weight, std=0.02)
-
-    def start_at_zero(self) -> None:
-        """Zero the table."""
-        nn.init.zeros_(self.table.weight)
 
     @property
     def width(self) -> int:
@@ -88,11 +85,6 @@ class ElementSetCondition(Condition):
     def build_layers(self, hidden_size: int) -> None:
         """Make one vector for each element; a set is the sum of its own."""
         self.table = nn.Linear(MAX_Z + 1, hidden_size)
-
-    def start_at_zero(self) -> None:
-        """Zero the layer."""
-        nn.init.zeros_(self.table.weight)
-        nn.init.zeros_(self.table.bias)
 
     @property
     def width(self) -> int:

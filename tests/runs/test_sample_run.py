@@ -22,8 +22,10 @@ from crystal_ldm.errors import CrystalLDMError, RequestError, RunError
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.recipe import from_recipe
+from crystal_ldm.runs import SampleRun
+from crystal_ldm.runs.crystal_files import CrystalFiles
 from crystal_ldm.runs.generate import generate, make_request
-from crystal_ldm.runs.writer import COLUMNS, ResultWriter
+from crystal_ldm.runs.table import COLUMNS
 
 
 @pytest.fixture
@@ -62,9 +64,13 @@ def test_a_continued_run_makes_only_what_is_missing(
     options = {"sampling_steps": 2, "batch_size": 2, "progress": False}
     whole = generate(tiny_ldm, request_batch, tmp_path / "whole", 3, **options)
     parts = tmp_path / "parts"
-    first = ResultWriter(parts)
-    batches = tiny_ldm.iter_sample(request_batch, 3, sampling_steps=2, batch_size=2)
-    first.write(next(batches))
+    with (
+        pytest.raises(KeyboardInterrupt),
+        SampleRun.open(parts, tiny_ldm, request_batch, 3, settings={"sampling_steps": 2}) as first,
+    ):
+        batches = tiny_ldm.iter_sample(request_batch, 3, sampling_steps=2, batch_size=2)
+        first.files.add(next(batches))
+        raise KeyboardInterrupt
     # What a kill leaves: a line cut short, a frame without its line, a CIF without either.
     with (parts / "table.csv").open("a") as file:
         file.write("001-00002-NaCl,NaCl,2,P")
@@ -90,10 +96,10 @@ def test_a_cif_makes_its_crystal_again(
 ) -> None:
     save_safetensors(tiny_ldm, tmp_path / "model.safetensors", half=False)
     ldm = LDMModule.load_from_checkpoint(tmp_path / "model.safetensors")
-    writer = generate(
+    run = generate(
         ldm, request_batch, tmp_path / "run", 2, sampling_steps=2, p1_cif=True, progress=False
     )
-    row = writer.rows[1]
+    row = run.rows[1]
     again = from_recipe(tmp_path / "run" / row["cif"])
     assert (int(again.row[0]), int(again.number[0])) == (int(row["row"]), int(row["number"]))
     raw = Structure.from_file(tmp_path / "run" / row["cif"].replace("cif/", "cif_p1/"))
@@ -121,7 +127,7 @@ def test_a_killed_process_loses_no_finished_crystal(
     process.kill()
     process.wait()
     lines = (run / "table.csv").read_text().count("\n") - 1
-    assert len(ResultWriter(run).rows) >= min(lines, 6)
+    assert len(CrystalFiles(run).rows) >= min(lines, 6)
     for row in table(run):
         assert (run / row["cif"]).is_file()
 
@@ -131,7 +137,7 @@ def test_a_directory_without_rights_is_one_sentence(
 ) -> None:
     result = tiny_ldm.sample(CrystalBatch.from_formulas(["NaCl"]), 1, sampling_steps=1)
     (tmp_path / "run").mkdir(mode=0o755)
-    answer = without_rights(lambda: ResultWriter(tmp_path / "run").write(result))
+    answer = without_rights(lambda: CrystalFiles(tmp_path / "run").add(result))
     assert answer.startswith("RunError") and "\n" not in answer
 
 
@@ -187,24 +193,23 @@ def test_parameters_become_requests() -> None:
 
 def test_a_full_disk_keeps_what_is_there(tiny_ldm: LDMModule, tmp_path: Path) -> None:
     result = tiny_ldm.sample(CrystalBatch.from_formulas(["NaCl"]), 4, sampling_steps=1)
-    writer = ResultWriter(tmp_path)
-    writer.write(result[torch.tensor([0, 1])])
+    files = CrystalFiles(tmp_path)
+    files.add(result[torch.tensor([0, 1])])
     code = f"""
 import resource, sys
 from pathlib import Path
-from crystal_ldm.runs.writer import ResultWriter
-writer = ResultWriter(Path({str(tmp_path)!r}))
+from crystal_ldm.files.atomic import append_text
 size = (Path({str(tmp_path)!r}) / "crystals.extxyz").stat().st_size
 import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, size + 10))
 try:
-    writer._append("crystals.extxyz", "x" * 100)
+    append_text(Path({str(tmp_path)!r}) / "crystals.extxyz", "x" * 100)
 except Exception as error:
     print(type(error).__name__, error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("RunError") and "Finished crystals are kept" in done.stdout
-    assert len(ResultWriter(tmp_path).rows) == 2
+    assert done.stdout.startswith("RunError") and "finished files are kept" in done.stdout
+    assert len(CrystalFiles(tmp_path).rows) == 2
     assert (tmp_path / "crystals.extxyz").read_text().count("Lattice") == 2
 
 

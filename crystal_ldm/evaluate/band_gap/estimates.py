@@ -1,4 +1,4 @@
-"""Band gaps of many crystals by one of the judges."""
+"""Band gaps of many crystals by one of the predictors."""
 
 from __future__ import annotations
 
@@ -12,39 +12,40 @@ from numpy.typing import NDArray
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.inputs import read_crystals
 from crystal_ldm.errors import EvaluationError, suggest
-from crystal_ldm.evaluate.band_gap.cgcnn import judge_with_cgcnn
-from crystal_ldm.evaluate.band_gap.predictor import predict_band_gap, predictor_card
+from crystal_ldm.evaluate.band_gap.cgcnn import predict_with_cgcnn
+from crystal_ldm.evaluate.band_gap.own_predictor import predict_band_gap, predictor_card
 from crystal_ldm.evaluate.band_gap.scoring import METAL_PROBABILITY
 from crystal_ldm.parallel.executor import AnyWorkers, Progress, open_executor
 
-Judge = Callable[[Cell], tuple[float, float]]
+Predictor = Callable[[Cell], tuple[float, float]]
 
-JUDGES: dict[str, Judge] = {"cgcnn": judge_with_cgcnn, "own": predict_band_gap}
+PREDICTORS: dict[str, Predictor] = {"cgcnn": predict_with_cgcnn, "own": predict_band_gap}
 """Each returns the gap in eV as if not metallic, and the probability of being a metal."""
 
-# `python -m benchmarks.quality judges`; CGCNN's training data may hold some of these crystals.
+# `python -m benchmarks.quality predictors`; CGCNN's training data may hold some of these crystals.
 _CGCNN_ERRORS = {"mae": 0.258, "metal_accuracy": 0.915, "n": 983}
 
 
-def judge_note(judge: str) -> str:
-    """Return in a sentence how far a judge is off, on crystals held out from `oqmd_icsd`."""
-    found = _CGCNN_ERRORS if judge == "cgcnn" else predictor_card()["test"]
+def predictor_note(predictor: str) -> str:
+    """Return in a sentence how far a predictor is off, on crystals held out from `oqmd_icsd`."""
+    errors = _CGCNN_ERRORS if predictor == "cgcnn" else predictor_card()["test"]
     return (
-        f"The judge '{judge}' is off by {found['mae']:.2f} eV on average, and tells metals from "
-        f"others in {found['metal_accuracy']:.0%} of {found['n']} held-out crystals of oqmd_icsd."
+        f"The predictor '{predictor}' is off by {errors['mae']:.2f} eV on average, and tells "
+        f"metals from others in {errors['metal_accuracy']:.0%} of {errors['n']} held-out crystals "
+        "of oqmd_icsd."
     )
 
 
 @dataclass(frozen=True)
 class BandGaps:
-    """Judged band gaps.
+    """Predicted band gaps.
 
     Attributes:
-        gap: (n,) eV; 0 for metals, nan where the judge failed.
+        gap: (n,) eV; 0 for metals, nan where the predictor failed.
         metal: (n,) bool, whether the probability of being a metal reaches the threshold; False
-            where the judge failed.
+            where the predictor failed.
         metal_probability: (n,), nan where it failed.
-        errors: (n,) why the judge failed; None where it did not.
+        errors: (n,) why the predictor failed; None where it did not.
     """
 
     gap: NDArray[np.float64]
@@ -56,30 +57,30 @@ class BandGaps:
         return len(self.gap)
 
 
-def judge_band_gaps(
+def estimate_band_gaps(
     crystals: Any,
-    judge: str = "cgcnn",
+    predictor: str = "cgcnn",
     *,
     metal_probability: float = METAL_PROBABILITY,
     workers: AnyWorkers = None,
     progress: Progress | None = None,
 ) -> BandGaps:
-    """Return the band gap of each crystal as a judge sees it.
+    """Return the band gap of each crystal as a predictor sees it.
 
     Args:
         crystals: crystals in any form that `evaluate` takes.
-        judge: "cgcnn", the public CGCNN models; "own", the predictor of this project.
+        predictor: "cgcnn", the public CGCNN models; "own", the predictor of this project.
         metal_probability: from this probability on a crystal counts as a metal, with a gap of 0.
         workers: see `open_executor`.
-        progress: called with the number of crystals just judged.
+        progress: called with the number of crystals just finished.
 
     Raises:
-        EvaluationError: if there is no such judge.
+        EvaluationError: if there is no such predictor.
     """
-    if judge not in JUDGES:
+    if predictor not in PREDICTORS:
         raise EvaluationError(
-            f"There is no band gap judge '{judge}'; there are {', '.join(JUDGES)}."
-            f"{suggest(judge, JUDGES)}"
+            f"There is no band gap predictor '{predictor}'; there are {', '.join(PREDICTORS)}."
+            f"{suggest(predictor, PREDICTORS)}"
         )
     source = read_crystals(crystals)
     n = len(source)
@@ -88,7 +89,7 @@ def judge_band_gaps(
     todo = [i for i, crystal in enumerate(source.crystals) if crystal is not None]
     with open_executor(workers) as pool:
         items = (source.crystals[i] for i in todo)
-        for outcome in pool.imap(JUDGES[judge], items, chunk=16, progress=progress):
+        for outcome in pool.imap(PREDICTORS[predictor], items, chunk=16, progress=progress):
             position = todo[outcome.index]
             errors[position] = outcome.error
             if outcome.error is None:

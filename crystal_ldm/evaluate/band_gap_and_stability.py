@@ -1,4 +1,4 @@
-"""The stages of an evaluation that ask a model: band gap judges and potentials."""
+"""The stages of an evaluation that ask a model: predictors of band gaps, and potentials."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ if TYPE_CHECKING:
     from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings
 
 
-def band_gap(run: Run, judge: str) -> None:
-    """Add the gap and the probability of a metal that a judge gives each crystal."""
-    from crystal_ldm.evaluate.band_gap import judge_band_gaps, judge_note
+def band_gap(run: Run, predictor: str) -> None:
+    """Add the gap and the probability of a metal that a predictor gives each crystal."""
+    from crystal_ldm.evaluate.band_gap import estimate_band_gaps, predictor_note
 
     limit = run.limits.metal_probability
-    with run.reporter.stage(f"band gap by {judge}", run.n) as advance:
-        found = judge_band_gaps(
-            run.generated, judge, metal_probability=limit, workers=run.executor,
+    with run.reporter.stage(f"band gap by {predictor}", run.n) as advance:
+        found = estimate_band_gaps(
+            run.generated, predictor, metal_probability=limit, workers=run.executor,
             progress=advance,
         )  # fmt: skip
-    run.notes.append(judge_note(judge))
-    run.columns[f"band_gap ({judge})"] = found.gap
-    run.columns[f"metal_probability ({judge})"] = found.metal_probability
-    run.note_errors(f"band gap by {judge}", found.errors)
-    run.summary.rate(f"metal ({judge})", int(found.metal.sum()), run.n, f"probability >= {limit:g}")
+    run.notes.append(predictor_note(predictor))
+    run.columns[f"band_gap ({predictor})"] = found.gap
+    run.columns[f"metal_probability ({predictor})"] = found.metal_probability
+    run.note_errors(f"band gap by {predictor}", found.errors)
+    run.summary.rate(
+        f"metal ({predictor})", int(found.metal.sum()), run.n, f"probability >= {limit:g}"
+    )
 
 
 def stability(run: Run, folder: str | Path, settings: RelaxationSettings | None) -> None:
     """Add relaxed energy, distance to the hull, and S.U.N. rates."""
-    from crystal_ldm.evaluate.stability import judge_stability
+    from crystal_ldm.evaluate.stability import compute_stability
 
-    found = judge_stability(
+    found = compute_stability(
         run.generated, folder, settings=settings, workers=run.executor,
         progress=run.reporter.show,
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """The project's own band gap predictors, of two kinds whose errors differ.
 
 A small ensemble of perceptrons on hand-made features, and one of graph networks. Both are trained
-on the train part of `oqmd_icsd` (PBE gaps) by `python -m crystal_ldm.evaluate.band_gap.training`;
+on the training set of `oqmd_icsd` (PBE gaps) by `python -m crystal_ldm.evaluate.band_gap.training`;
 the held-out errors are in the weights files and returned by `predictor_card`.
 """
 
@@ -51,8 +51,8 @@ def predict_band_gap(crystal: Cell) -> tuple[float, float]:
 def predict_band_gaps(crystals: CrystalBatch) -> NDArray[np.float64]:
     """Return band gaps (B,) in eV: 0 for likely metals, nan where there is none to predict.
 
-    In this process and all at once, for crystals that are being made; many finished ones are
-    judged sooner by `judge_band_gaps`, in processes of their own.
+    In this process and all at once, for crystals that are being made; many finished ones go
+    sooner through `estimate_band_gaps`, in processes of their own.
 
     Raises:
         EvaluationError: if the weights are missing or broken.
