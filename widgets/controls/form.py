@@ -137,6 +137,20 @@ class RequestForm(Panel):
             raise RequestError(self.problem)
         return self.arguments().make()
 
+    def words(self) -> str:
+        """Return what is asked for as a person says it: "SrTiO3, band gap 2.6, 16"."""
+        parts = [", ".join(self.formula.formulas)]
+        if not self.formula.formulas:
+            count = self.formula.num_atoms
+            parts = [f"any {count} atoms" if count else "any composition"]
+        for name, value in self.conditions.values.items():
+            ends = value if isinstance(value, tuple) else (value,)
+            text = " to ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in ends)
+            parts.append(f"{name.replace('_', ' ')} {text}")
+        parts += [f"number {self.place[1]} of {self.num_samples}" if self.place
+                  else str(self.num_samples), self.sampling.preset]  # fmt: skip
+        return ", ".join(parts)
+
     def settings(self) -> SamplingSettings:
         """Return how to sample, with the seed.
 

@@ -64,6 +64,7 @@ class GridPanel(Panel):
         self.job = Job()
         self.notice = Notice()
         self.cells: dict[tuple[int, int], Cell] = {}
+        self._actions: list[Callable[[list[CrystalEntry]], Any]] = []
         self._axes: tuple[list[float], list[float], str] = ([], [], "")
         scalars = {
             name: condition_title(about)[0]
@@ -108,6 +109,10 @@ class GridPanel(Panel):
         self.job.observe(guard(self._on_state), "state")
         self.job.observe(lambda change: self.notice.say(change.new), "message")
 
+    def on_filled(self, action: Callable[[list[CrystalEntry]], Any]) -> None:
+        """Call `action(crystals)` with those of all cells, in the worker's thread."""
+        self._actions.append(action)
+
     def run(self) -> None:
         """Fill the grid in the background.
 
@@ -141,11 +146,15 @@ class GridPanel(Panel):
         def work(job: Job) -> None:
             for done, (place, request, how) in enumerate(plan):
                 if job.stop_event.is_set():
-                    return
+                    break
                 job.message = f"{done} of {len(plan)} cells are filled."
                 self.cells[place] = _judge(self.ldm.sample(request, count, **how))
                 self._draw()
-            job.message = f"All {len(plan)} cells are filled: click one."
+            every = [entry for cell in self.cells.values() for entry in cell.crystals]
+            for action in self._actions:
+                action(every)
+            if not job.stop_event.is_set():
+                job.message = f"All {len(plan)} cells are filled: click one."
 
         self.job.start(work)
 
