@@ -110,9 +110,7 @@ class Workbench(Panel):
             5: self._make_files,
         }
         history = fold("History", self.history.widget)
-        side = column(
-            self.generate.widget, history, self.notice.widget, css="cl-side cl-card"
-        )
+        side = column(self.generate.widget, history, self.notice.widget, css="cl-side cl-card")
         main = column(self.tabs, css="cl-main")
         self.widget = ipw.Box([side, main])
         self.widget.add_class("cl-workbench")

@@ -75,7 +75,9 @@ class Compare(Panel):
             viewer.title = name or (crystal.composition.reduced_formula if crystal else "")
             if viewer.structure is not crystal:
                 viewer.show(crystal)
-        self.plot.layout.display = None if any(crystal is not None for crystal in crystals) else "none"
+        self.plot.layout.display = (
+            None if any(crystal is not None for crystal in crystals) else "none"
+        )
         self._round += 1
         threading.Thread(
             target=self.notice.guard(self._compute), args=(self._round, *crystals), daemon=True

@@ -17,11 +17,12 @@ from crystal_ldm.widgets.jobs import Job, duration
 from crystal_ldm.widgets.panels.models import ModelPicker
 
 if TYPE_CHECKING:
+    from crystal_ldm.widgets.session import Session
+
     from crystal_ldm.crystals import CrystalBatch
     from crystal_ldm.ldm_module import LDMModule
     from crystal_ldm.runs import SampleRun
     from crystal_ldm.sampling import SampleResult
-    from crystal_ldm.widgets.session import Session
 
 FIRST = 4
 """Crystals made before all others, so that something is on screen soon."""
@@ -140,7 +141,9 @@ class GeneratePanel(Panel):
             action()
         size = settings.compute.batch_size
         most = MOST if isinstance(size, str) else size
-        self.job.start(lambda job: self._work(job, ldm, request, count, keywords, places, most, run))
+        self.job.start(
+            lambda job: self._work(job, ldm, request, count, keywords, places, most, run)
+        )
 
     def stop(self) -> None:
         """End the run after the current step; finished crystals are kept."""
