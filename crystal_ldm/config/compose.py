@@ -160,16 +160,11 @@ def _compose_with(
             for part in key.split(".")[:-2]:
                 above = above.get(part, {}) if isinstance(above, dict) else {}
             # An argument of a class, or an item of an argument that is a mapping (conditions).
-<<<<<<< HEAD
-            is_checked = isinstance(parent, dict) and ("_target_" in parent or "_target_" in above)
-            if not (is_checked or (checked_outside and "." not in key)):
-=======
-            judged = isinstance(parent, dict) and (
+            is_checked = isinstance(parent, dict) and (
                 "_target_" in parent
                 or ("_target_" in above and all(isinstance(v, dict) for v in parent.values()))
             )
-            if not (judged or (checked_outside and "." not in key)):
->>>>>>> h/training
+            if not (is_checked or (checked_outside and "." not in key)):
                 raise
             changes[index] = f"+{changes[index]}"
 
