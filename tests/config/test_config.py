@@ -159,7 +159,7 @@ WRONG_OVERRIDES = {
     "model.denoiser._target_=Other": r"Other has no such key",
     "+model.denoiser._partial_=true": r"Denoiser has no such key",
     "+extra=1": r"'extra': Schema has no such key",
-    "seed=1,2": r"'seed=1,2'|seed=1,2",
+    "seed=1,2": r"'seed' should be a whole number and is '1,2'",
     "seed": r"seed",
     "a=b=[": r".",
     "hydra.run.dir=/tmp/x": r"about Hydra itself",
