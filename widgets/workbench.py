@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, button, column
+from crystal_ldm.widgets.base import Notice, Panel, button, column, fold
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result, from_run, trajectory_of
 from crystal_ldm.widgets.explore.grid import GridPanel
 from crystal_ldm.widgets.explore.nearest_in_training import nearest_in_training
@@ -21,6 +21,8 @@ from crystal_ldm.widgets.panels.evaluation import EvaluationBar
 from crystal_ldm.widgets.panels.files import FilesPanel
 from crystal_ldm.widgets.panels.gallery import Gallery
 from crystal_ldm.widgets.panels.generate import GeneratePanel
+from crystal_ldm.widgets.panels.history import HistoryPanel
+from crystal_ldm.widgets.session import Request, Session
 from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
 
 if TYPE_CHECKING:
@@ -40,7 +42,8 @@ class Workbench(Panel):
         ldm: the model.
         result: crystals that are there already.
         request: what the form shows at first; None: the request of `result`.
-        run_dir: a run of 04_sample, whose crystals are shown where `result` has fewer.
+        run_dir: a run of 04_sample, whose crystals are shown where `result` has fewer; what is
+            made here is kept in it, and shown when it is opened again.
         keywords: keywords of `LDMModule.sample` that the form shows; None: those of `result`.
 
     Traits:
@@ -69,19 +72,23 @@ class Workbench(Panel):
         if run_dir is not None and len(there) < len(on_disk := from_run(run_dir)):
             there = on_disk
         recipe = there[0].recipe if there else None
-        self.generate = GeneratePanel(ldm)
+        self.session = None if run_dir is None else Session(run_dir)
+        self.history = HistoryPanel(self.session)
+        self._first = there
+        self.generate = GeneratePanel(ldm, session=self.session)
         self._fill(recipe, request, keywords)
         self.gallery = Gallery(
             nearest=self._seeker,
             show_nearest=self._seeker is not None and self._seeker.cached,
             height=320,
+            empty="There are no crystals yet. Say what they should be, and press Generate.",
         )
         known = self._seeker
         self.judge = EvaluationBar(
             lambda: self.gallery.structures,
             lambda: self.gallery.structure,
             self.gallery.update_rows,
-            self.add,
+            lambda entries: self._keep("Relaxed", entries),
             None if known is None else lambda: known.reference,
         )
         clear = button("Remove all", self.notice.guard(self.clear), css="cl-small")
@@ -102,7 +109,8 @@ class Workbench(Panel):
             4: self._make_grid,
             5: self._make_files,
         }
-        side = column(self.generate.widget, self.notice.widget, css="cl-side cl-card")
+        history = fold("History", self.history.widget)
+        side = column(self.generate.widget, history, self.notice.widget, css="cl-side cl-card")
         main = column(self.tabs, css="cl-main")
         self.widget = ipw.Box([side, main])
         self.widget.add_class("cl-workbench")
@@ -113,8 +121,11 @@ class Workbench(Panel):
         self.generate.observe(guard(lambda _: self._on_model()), "ldm")
         self.tabs.observe(guard(lambda _: self._on_tab()), "selected_index")
         self.observe(guard(lambda _: self._on_selected()), "selected")
+        self.generate.job.observe(lambda _: self.history.refresh(), "state")
+        self.history.on_change(guard(self._show_again))
+        self.history.on_reuse(guard(self._reuse))
         self._on_tab()
-        self.add(there)
+        self._show_again()
 
     # -- the crystals ----------------------------------------------------------------------------
 
@@ -130,11 +141,38 @@ class Workbench(Panel):
             self.selected = place
 
     def clear(self) -> None:
-        """Remove all crystals."""
+        """Remove all crystals from the table; those on disk stay, see `history`."""
         with self._lock:
             self.crystals = []
             self.gallery.clear()
             self.set_trait("count", 0)
+
+    def _keep(self, words: str, entries: Sequence[CrystalEntry], shown: bool = True) -> None:
+        """Show finished crystals that no run writes by itself, and keep them on disk."""
+        if self.session is not None and entries:
+            formulas = {entry.structure.composition.reduced_formula for entry in entries}
+            text = f"{words} {', '.join(sorted(formulas)[:3])}, {len(entries)}"
+            request = self.session.keep(text, entries)
+            if not shown:
+                request.hidden = True
+                self.session.save(request)
+            self.history.refresh()
+        if shown:
+            self.add(entries)
+
+    def _show_again(self) -> None:
+        """Show the run and all requests of the session that are not hidden."""
+        entries = list(self._first)
+        for request in self.session.requests() if self.session else ():
+            if not request.hidden:
+                entries += self.notice.guard(self.session.entries)(request) or []
+        self.clear()
+        self.add(entries)
+
+    def _reuse(self, request: Request) -> None:
+        recipe = self.session.recipe(request) if self.session else None
+        if recipe is not None:
+            self.generate.notice.say(self.generate.form.fill_recipe(recipe), "warning")
 
     @property
     def current(self) -> CrystalEntry | None:
@@ -167,7 +205,7 @@ class Workbench(Panel):
             with self.compare.hold_trait_notifications():
                 crystal, origin = self.other.structure, self.other.origin
                 formula = crystal.composition.reduced_formula if crystal else ""
-                self.compare.second_name = f"{formula} ({origin})" if crystal else ""
+                self.compare.second_name = _named(formula, origin) if crystal else ""
                 self.compare.second = crystal
 
         self.other.observe(show, ["structure", "origin"])
@@ -175,11 +213,13 @@ class Workbench(Panel):
 
     def _make_vary(self) -> ipw.DOMWidget:
         self.vary = VaryPanel(self.generate.ldm, self._givers(), self._find)
-        self.vary.on_made(self.add)
+        self.vary.on_made(lambda entries: self._keep(entries[0].origin.capitalize(), entries))
         return self.vary.widget
 
     def _make_grid(self) -> ipw.DOMWidget:
         self.grid = GridPanel(self.generate.ldm, lambda: self.generate.form)
+        if self.session is not None:
+            self.grid.on_filled(lambda entries: self._keep("Grid of", entries, shown=False))
         return self.grid.widget
 
     def _make_files(self) -> ipw.DOMWidget:
@@ -247,7 +287,7 @@ class Workbench(Panel):
             self.player.set_trajectory([])
             self._player_notice.say(self.trajectory_job.error, "warning")
         elif change.new == "done":
-            self._player_notice.clear()
+            self._player_notice.say("Each step shows the model's estimate of the finished crystal.")
         if change.new in ("failed", "done"):
             self._on_selected()  # another crystal may have been selected meanwhile
 
@@ -284,3 +324,7 @@ class Workbench(Panel):
         if recipe["model_hash"] != self.generate.ldm.model_hash:
             note = f"Another model made it ({recipe['model']}): this one gives other crystals."
         self.generate.notice.say(note, "warning")
+
+
+def _named(formula: str, origin: str) -> str:
+    return formula if formula == origin else f"{formula} ({origin})"

@@ -79,7 +79,7 @@ class CudaGraphs(pl.Callback):
             if step is None:
                 # The graphs run one after the other, so that they can share memory.
                 self.pool = self.pool or torch.cuda.graph_pool_handle()
-                step = CapturedStep(module, batch, self.pool)
+                step = CapturedStep(module.model, batch, self.pool)
         self.steps[shapes] = step
         return step
 

@@ -63,7 +63,7 @@ def _has_parameters(name: str) -> bool:
 def _option(parameter: Parameter) -> click.Option:
     option = f"--{parameter.name.replace('_', '-')}"
     text = parameter.help
-    if parameter.default not in ("", "''"):
+    if parameter.default not in ("", "''", "None"):
         text += f" [default: {parameter.default}]"
     if parameter.kind == "flag":
         names = [f"{option}/--no-{option[2:]}", parameter.name]

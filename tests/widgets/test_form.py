@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from crystal_ldm.widgets import RequestForm
 from crystal_ldm.widgets.export.code import python_code, shell_line
-from crystal_ldm.widgets.export.request import arguments_of
+from crystal_ldm.widgets.export.request import arguments_of, settings_of
 
 from crystal_ldm.errors import RequestError
 from crystal_ldm.runs.generate import make_request
@@ -112,6 +112,16 @@ def test_the_table_is_locked_while_no_atom_is_open(form: RequestForm) -> None:
     form.formula.text = "Sr?O3"
     assert form.table.locked == ""
     assert form.request().rules()[0].required == ("Na",)
+
+
+def test_required_elements_without_room_are_said_while_typing(form: RequestForm) -> None:
+    form.formula.text = "Sr?O3"
+    form.table.required = ["O", "Ti"]
+    assert form.problem == "", "O is in the formula"
+    form.table.required = ["Na", "Ti"]
+    assert form.problem == "Na, Ti are required, and the formula leaves 1 atom open."
+    form.table.allow_all()
+    assert form.problem == ""
 
 
 def test_guidance_is_enabled_for_what_is_asked(form: RequestForm) -> None:
@@ -241,8 +251,7 @@ def test_code_and_shell_give_exactly_the_request(
     )
     assert (again and again.to_request()) == (request and request.to_request())
     assert given.as_integer(values["num_samples"], "num_samples") == 2
-    keywords = sampling_keywords(values)
-    assert SamplingSettings.make(keywords).to_dict().items() <= result.recipe["sampling"].items()
+    assert SamplingSettings.make(sampling_keywords(values)) == settings_of(result.recipe)[1]
 
 
 def test_what_has_no_shell_line_says_so(tiny_ldm: Any) -> None:

@@ -63,6 +63,21 @@ def test_filtering(table: Table, text: str, order: list[int]) -> None:
     assert table.order == order
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("colour > 2", "The table has no column 'colour'; it has Formula, Gap, New."),
+        ("gap > many", "Gap is compared with a number, not 'many'."),
+        ("gap > 2, tio", ""),
+        ("formula = cu", ""),
+        ("new = yes", ""),
+    ],
+)
+def test_a_filter_that_cannot_be_is_said(table: Table, text: str, says: str) -> None:
+    table.filter = text
+    assert table.problem == says
+
+
 @pytest.fixture
 def gallery() -> Gallery:
     return Gallery([rock_salt(), perovskite(), copper()])
@@ -129,7 +144,10 @@ def test_adding_and_clearing(gallery: Gallery) -> None:
     gallery.add([perovskite(4.0, ("Ba", "Ti", "O"))], [{"id": "mine", "seed": 3}])
     assert gallery.count == 4 and gallery.rows[3]["id"] == "mine"
     assert "seed" not in [column["key"] for column in gallery.table.columns]
+    gallery.filter = "gapp > 2"
+    assert "no column 'gapp'" in gallery.notice.text
     gallery.clear()
+    assert gallery.empty.layout.display is None, "words in place of an empty plot"
     assert (gallery.count, gallery.selected, gallery.structure) == (0, None, None)
     with pytest.raises(ValueError, match="2 rows were given for 1 crystals"):
         gallery.add([copper()], [{}, {}])

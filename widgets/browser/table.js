@@ -36,6 +36,11 @@ export default {
         const active = model.get("sort_by") === column.key;
         const down = model.get("descending");
         b.textContent = column.label + (active ? (down ? " ▾" : " ▴") : "");
+        if (column.unit) {
+          const unit = document.createElement("small");
+          unit.textContent = ` ${column.unit}`;
+          b.append(unit);
+        }
         b.title = `${column.tip || column.label} – sort`;
         cell.setAttribute("aria-sort", active ? (down ? "descending" : "ascending") : "none");
         b.addEventListener("click", () => {

@@ -25,12 +25,13 @@ class Table(anywidget.AnyWidget):
     """Rows that can be sorted, filtered and selected, with mouse or arrow keys.
 
     Traits:
-        columns: list of {"key", "label", "tip", "digits"}; the cells of one row are in their order.
+        columns: list of {"key", "label", "unit", "tip", "digits"}; the cells of one row are in their order.
         rows: list of lists of numbers, texts, True/False or None.
         order: indices of the rows shown, in order; follows from the next three.
         sort_by: key of the column to sort by; empty keeps the order of making.
         descending: whether the largest come first; None values are last in any case.
         filter: terms joined by commas: a text that some cell contains, or `gap > 1.5`.
+        problem: why a term of the filter finds nothing, one sentence; empty if it can. Read-only.
         selected: index of the selected row, or None.
         height: px.
     """
@@ -46,6 +47,7 @@ class Table(anywidget.AnyWidget):
     filter = tl.Unicode("").tag(sync=True)
     selected = tl.Int(None, allow_none=True).tag(sync=True)
     height = tl.Int(260).tag(sync=True)
+    problem = tl.Unicode("", read_only=True)
 
     def __init__(self, **traits: Any) -> None:
         super().__init__(**traits)
@@ -55,6 +57,8 @@ class Table(anywidget.AnyWidget):
 
     def _arrange(self, _: Any = None) -> None:
         keys = [column["key"] for column in self.columns]
+        problems = [self._wrong(term, keys) for term in self.filter.split(",")]
+        self.set_trait("problem", next(filter(None, problems), ""))
         keep = [i for i, cells in enumerate(self.rows) if self._passes(cells, keys)]
         if self.sort_by in keys:
             place = keys.index(self.sort_by)
@@ -63,6 +67,25 @@ class Table(anywidget.AnyWidget):
             known.sort(key=lambda i: _sort_key(self.rows[i][place]), reverse=self.descending)
             keep = known + blank
         self.order = keep
+
+    def _wrong(self, term: str, keys: list[str]) -> str:
+        """Say what is wrong with a comparison: a column or number that is none."""
+        found = _TERM.match(term)
+        if found is None or not keys:
+            return ""
+        name, sign, wanted = found.groups()
+        place = self._column(name)
+        if place is None:
+            labels = ", ".join(str(column["label"]) for column in self.columns)
+            return f"The table has no column '{name}'; it has {labels}."
+        numbers = [
+            cells[place]
+            for cells in self.rows
+            if isinstance(cells[place], int | float) and not isinstance(cells[place], bool)
+        ]
+        if (numbers or sign not in ("=", "!=")) and not _is_number(wanted):
+            return f"{self.columns[place]['label']} is compared with a number, not '{wanted}'."
+        return ""
 
     def _passes(self, cells: Sequence[Any], keys: list[str]) -> bool:
         return all(
@@ -102,6 +125,14 @@ class Table(anywidget.AnyWidget):
 
 def _sort_key(value: Any) -> tuple[int, Any]:
     return (1, value.lower()) if isinstance(value, str) else (0, value)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _text(value: Any) -> str:

@@ -97,6 +97,7 @@ class RequestForm(Panel):
         )
         self.formula.observe(self._check, ["text", "problem", "open_atoms", "num_atoms"])
         self.conditions.observe(self._check, ["values", "problem"])
+        self.table.observe(self._check, ["required", "forbidden"])
         self.sampling.observe(self._check, "problem")
         self.observe(lambda _: self._say_place(), ["place", "offset"])
         # Another request or number has other crystals: the one is none of them.
@@ -135,6 +136,20 @@ class RequestForm(Panel):
         if self.problem:
             raise RequestError(self.problem)
         return self.arguments().make()
+
+    def words(self) -> str:
+        """Return what is asked for as a person says it: "SrTiO3, band gap 2.6, 16"."""
+        parts = [", ".join(self.formula.formulas)]
+        if not self.formula.formulas:
+            count = self.formula.num_atoms
+            parts = [f"any {count} atoms" if count else "any composition"]
+        for name, value in self.conditions.values.items():
+            ends = value if isinstance(value, tuple) else (value,)
+            text = " to ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in ends)
+            parts.append(f"{name.replace('_', ' ')} {text}")
+        parts += [f"number {self.place[1]} of {self.num_samples}" if self.place
+                  else str(self.num_samples), self.sampling.preset]  # fmt: skip
+        return ", ".join(parts)
 
     def settings(self) -> SamplingSettings:
         """Return how to sample, with the seed.
@@ -228,6 +243,13 @@ class RequestForm(Panel):
         )
         sized = self.formula.formulas or self.formula.num_atoms
         problem = self.formula.problem or self.conditions.problem or self.sampling.problem
+        absent = [s for s in self.table.required if s not in self.formula.symbols]
+        room = self.formula.open_atoms
+        if not problem and room and len(absent) > room:
+            problem = (
+                f"{', '.join(absent)} are required, and the formula leaves {room} "
+                f"atom{'s' if room > 1 else ''} open."
+            )
         if not problem and self.conditions.values and not sized:
             problem = "A target needs a formula or a number of atoms in the cell."
         self.set_trait("problem", problem)

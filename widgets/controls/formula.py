@@ -27,6 +27,7 @@ class FormulaBox(Panel):
         max_atoms: most atoms in a cell.
         problem: why this cannot be made, one sentence; empty if it can. Read-only.
         open_atoms: how many atoms of the cell have no element yet; read-only.
+        symbols: the elements that the formula names; read-only.
         training: the `TrainingCells` of the formula, or None; found in the background. Read-only.
     """
 
@@ -37,6 +38,7 @@ class FormulaBox(Panel):
     max_atoms = tl.Int(20, min=1)
     problem = tl.Unicode("", read_only=True)
     open_atoms = tl.Int(0, read_only=True)
+    symbols = tl.List(tl.Unicode(), read_only=True)
     training = tl.Any(None, allow_none=True, read_only=True)
 
     def __init__(
@@ -121,6 +123,7 @@ class FormulaBox(Panel):
             self._refuse(str(error))
             return
         counts = [symbol for one in parsed for symbol in one.counts]
+        self.set_trait("symbols", list(dict.fromkeys(counts)))
         unknown = [s for s in dict.fromkeys(counts) if self.elements and s not in self.elements]
         total = max((one.num_atoms for one in parsed), default=0) * self.formula_units
         if unknown:
@@ -152,6 +155,7 @@ class FormulaBox(Panel):
             self._refuse(f"This model makes at most {self.max_atoms} atoms in a cell.")
             return
         self.set_trait("problem", "")
+        self.set_trait("symbols", [])
         self.set_trait("open_atoms", self.num_atoms or self.max_atoms)
         if self.num_atoms:
             self.notice.say(f"Any composition of {self.num_atoms} atoms.")

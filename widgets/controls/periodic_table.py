@@ -63,9 +63,9 @@ class PeriodicTable(Panel):
         tools = row(
             button("Allow all", guard(self.allow_all), css="cl-small"),
             button(
-                "Forbid all others",
+                "Only these elements",
                 guard(self.forbid_others),
-                tip="Forbid every element that is not required",
+                tip="Forbid every element that is not required ✓",
                 css="cl-small",
             ),
             self._said,

@@ -48,6 +48,7 @@ class ScalarControl(Panel):
         self._mode.add_class("cl-modes")
         # A power of ten, and ends on its multiples: a slider snaps values to its own grid.
         step = float(10.0 ** np.floor(np.log10((high - low) / 100)))
+        self._digits = max(int(-np.floor(np.log10(step))), 0)
         low, high = float(np.floor(low / step) * step), float(np.ceil(high / step) * step)
         self._slider = ipw.FloatSlider(
             value=low, min=low, max=high, step=step, readout=False, layout=_wide()
@@ -73,8 +74,8 @@ class ScalarControl(Panel):
         )
         guard = self.notice.guard
         self._mode.observe(guard(self._on_mode), "value")
-        self._slider.observe(guard(lambda c: self._from_person(float(c.new))), "value")
-        self._range.observe(guard(lambda c: self._from_person(tuple(c.new))), "value")
+        self._slider.observe(guard(lambda c: self._from_slider((c.new,))), "value")
+        self._range.observe(guard(lambda c: self._from_slider(c.new)), "value")
         for box in (self._low, self._high):
             box.observe(guard(self._on_number), "value")
         self.observe(guard(lambda _: self._refresh()), "value")
@@ -126,6 +127,17 @@ class ScalarControl(Panel):
     def _on_number(self, _: Any) -> None:
         low, high = self._low.value, self._high.value
         self._from_person((low, high) if self._mode.value == "range" else low)
+
+    def _from_slider(self, ends: Sequence[float]) -> None:
+        """Take what was slid; a browser's answer to a value beyond the slider's ends is none."""
+        new = tuple(round(float(end), self._digits) for end in ends)  # 2.1, not 2.0999999999999996
+        value = self.value
+        old = value if isinstance(value, tuple) else (value,)
+        if None not in old and len(old) == len(new):
+            inside = [min(max(v, self._slider.min), self._slider.max) for v in old]
+            if np.allclose(inside, new, atol=0.5 * self._slider.step):
+                return
+        self._from_person(new if len(new) > 1 else new[0])
 
     def _from_person(self, value: Target) -> None:
         if not self._busy:

@@ -64,6 +64,7 @@ class GridPanel(Panel):
         self.job = Job()
         self.notice = Notice()
         self.cells: dict[tuple[int, int], Cell] = {}
+        self._actions: list[Callable[[list[CrystalEntry]], Any]] = []
         self._axes: tuple[list[float], list[float], str] = ([], [], "")
         scalars = {
             name: condition_title(about)[0]
@@ -86,6 +87,7 @@ class GridPanel(Panel):
         self._halt = button("Stop", guard(self.job.stop), icon="stop")
         disable(self._halt, "Nothing is running.")
         self.plot = Plot(height=300, tools=False)
+        self.plot.layout.display = "none"  # until there is something to show
         self.player = TrajectoryPlayer(
             height=260, empty="Click a cell to see its crystals.", noun="crystal"
         )
@@ -106,6 +108,10 @@ class GridPanel(Panel):
         self.plot.observe(guard(self._on_click), "clicked")
         self.job.observe(guard(self._on_state), "state")
         self.job.observe(lambda change: self.notice.say(change.new), "message")
+
+    def on_filled(self, action: Callable[[list[CrystalEntry]], Any]) -> None:
+        """Call `action(crystals)` with those of all cells, in the worker's thread."""
+        self._actions.append(action)
 
     def run(self) -> None:
         """Fill the grid in the background.
@@ -140,16 +146,21 @@ class GridPanel(Panel):
         def work(job: Job) -> None:
             for done, (place, request, how) in enumerate(plan):
                 if job.stop_event.is_set():
-                    return
+                    break
                 job.message = f"{done} of {len(plan)} cells are filled."
                 self.cells[place] = _judge(self.ldm.sample(request, count, **how))
                 self._draw()
-            job.message = f"All {len(plan)} cells are filled: click one."
+            every = [entry for cell in self.cells.values() for entry in cell.crystals]
+            for action in self._actions:
+                action(every)
+            if not job.stop_event.is_set():
+                job.message = f"All {len(plan)} cells are filled: click one."
 
         self.job.start(work)
 
     def _draw(self) -> None:
         scales, values, along = self._axes
+        self.plot.layout.display = None
         label = self._labels.get(along, along)
         self.plot.show(grid_figure(self.cells, scales, values, label, self.opened))
 

@@ -76,4 +76,5 @@ class CrystalSource(Panel):
         with self.hold_trait_notifications():
             self.origin, self.structure = name, structure
         formula = structure.composition.reduced_formula
-        self.notice.say(f"{self._label}: {formula}, {len(structure)} atoms ({name}).", "good")
+        origin = "" if name == formula else f" ({name})"
+        self.notice.say(f"{self._label}: {formula}, {len(structure)} atoms{origin}.", "good")

@@ -60,16 +60,22 @@ def arguments_of(request: Mapping[str, Any] | None) -> RequestArguments | None:
 def settings_of(recipe: Mapping[str, Any]) -> tuple[int, SamplingSettings]:
     """Return how many crystals a row of a recipe has, and how they are sampled.
 
+    What the computing is done on is left to the machine at hand, but for the precision.
+
     Raises:
         RequestError: for a setting that does not exist, or a value that is none.
     """
-    from crystal_ldm.sampling import SamplingSettings
+    from crystal_ldm.sampling import Compute, SamplingSettings
 
     sampling = dict(recipe["sampling"])
     count = int(sampling.pop("num_samples", 1))
     if recipe["format"] == 1:
-        return count, SamplingSettings.make(settings_of_format_1(sampling))
-    return count, SamplingSettings.from_dict(sampling)
+        settings = SamplingSettings.make(settings_of_format_1(sampling))
+    else:
+        settings = SamplingSettings.from_dict(sampling)
+    here = settings.compute.precision == "float32"  # what auto is, too
+    precision = "auto" if here else settings.compute.precision
+    return count, settings.changed(compute=Compute(precision=precision))
 
 
 def first_row(request: Mapping[str, Any]) -> dict[str, Any]:

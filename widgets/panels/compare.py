@@ -64,6 +64,7 @@ class Compare(Panel):
             self.first_name, self.second_name = first_name, second_name
             self.first, self.second = first, second
         if first is None and second is None:
+            self.plot.layout.display = "none"
             self._said.say("Choose two crystals to compare.")
 
     def _show(self) -> None:
@@ -74,6 +75,9 @@ class Compare(Panel):
             viewer.title = name or (crystal.composition.reduced_formula if crystal else "")
             if viewer.structure is not crystal:
                 viewer.show(crystal)
+        self.plot.layout.display = (
+            None if any(crystal is not None for crystal in crystals) else "none"
+        )
         self._round += 1
         threading.Thread(
             target=self.notice.guard(self._compute), args=(self._round, *crystals), daemon=True

@@ -72,6 +72,7 @@ class Gallery(Panel):
         nearest: FindNearest | None = None,
         show_nearest: bool = True,
         height: int = 340,
+        empty: str = "There are no crystals yet.",
     ) -> None:
         super().__init__()
         self.structures: list[Structure] = []
@@ -113,12 +114,10 @@ class Gallery(Panel):
             self.tools.children = (toggle,)
         self._scatter = column(axes, self.plot, css="cl-scatter")
         self._views = row(self.viewer.widget, self._scatter, css="cl-two")
+        self.empty = caption(empty)
+        self._bar = row(steps, search, self.tools, css="cl-bar")
         self.widget = column(
-            self._views,
-            row(steps, search, self.tools, css="cl-bar"),
-            self.table,
-            self.notice.widget,
-            css="cl-gallery",
+            self.empty, self._views, self._bar, self.table, self.notice.widget, css="cl-gallery"
         )
         for name, menu in self._menus.items():
             menu.add_class("cl-small")
@@ -128,6 +127,7 @@ class Gallery(Panel):
         self.observe(guard(self._on_axes), ["x", "y", "colour"])
         self.observe(guard(lambda _: self._place_neighbour()), "show_nearest")
         self.table.observe(guard(lambda _: self._draw_plot()), "order")
+        self.table.observe(lambda change: self.notice.say(change.new, "warning"), "problem")
         self.show_nearest = show_nearest and nearest is not None
         self.add(structures, rows)
 
@@ -200,6 +200,9 @@ class Gallery(Panel):
             self.table.columns = columns
             self.table.rows = table_rows(self.rows, columns)
         self.set_trait("count", len(self.structures))
+        self.empty.layout.display = "none" if self.structures else None
+        for part in (self._views, self._bar, self.table):
+            part.layout.display = None if self.structures else "none"
         numeric = numeric_keys(self.rows, columns)
         for name, menu in self._menus.items():
             options = [(column_info(k).label, k) for k in numeric]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
@@ -14,8 +17,11 @@ from crystal_ldm.widgets.jobs import Job, duration
 from crystal_ldm.widgets.panels.models import ModelPicker
 
 if TYPE_CHECKING:
+    from crystal_ldm.widgets.session import Session
+
     from crystal_ldm.crystals import CrystalBatch
     from crystal_ldm.ldm_module import LDMModule
+    from crystal_ldm.runs import SampleRun
     from crystal_ldm.sampling import SampleResult
 
 FIRST = 4
@@ -46,19 +52,22 @@ class GeneratePanel(Panel):
         *,
         request: CrystalBatch | None = None,
         keywords: Mapping[str, Any] | None = None,
+        session: Session | None = None,
     ) -> None:
-        """`keywords` of `LDMModule.sample` are what the form shows at first."""
+        """`keywords` of `LDMModule.sample` are what the form shows at first; `session` keeps the
+        crystals."""
         from crystal_ldm.sampling import SamplingSettings
 
         super().__init__()
         self.ldm = ldm
+        self.session = session
         self.job = Job()
         self.notice = Notice()
         self._actions: list[OnResult] = []
         self._starts: list[Callable[[], Any]] = []
         self._picker = ModelPicker(ldm)
         self.form = RequestForm(ldm)
-        self._place = column(self.form.widget)
+        self._place = column(self.form.widget, css="cl-form-place")
         guard = self.notice.guard
         self._go = button("Generate", guard(self.generate), icon="play", css="cl-generate",
                           tip="Make crystals")  # fmt: skip
@@ -70,12 +79,12 @@ class GeneratePanel(Panel):
         self._bar.add_class("cl-progress")
         self._said = Notice()
         self.widget = column(
-            self._picker.widget,
             self._place,
             row(self._go, self._halt),
             self._bar,
             self._said.widget,
             self.notice.widget,
+            self._picker.widget,
             css="cl-generate-panel",
         )
         tl.link((self, "ldm"), (self._picker, "ldm"))
@@ -124,11 +133,17 @@ class GeneratePanel(Panel):
         places = [place] if place else [(row, number) for number in numbers for row in range(rows)]
         self.set_trait("total", len(places))
         self.set_trait("made", 0)
+        run = None
+        if self.session is not None:
+            words = self.form.words()
+            _, run = self.session.open_run(words, ldm, request, count, keywords)
         for action in self._starts:
             action()
         size = settings.compute.batch_size
         most = MOST if isinstance(size, str) else size
-        self.job.start(lambda job: self._work(job, ldm, request, count, keywords, places, most))
+        self.job.start(
+            lambda job: self._work(job, ldm, request, count, keywords, places, most, run)
+        )
 
     def stop(self) -> None:
         """End the run after the current step; finished crystals are kept."""
@@ -145,11 +160,29 @@ class GeneratePanel(Panel):
         keywords: dict[str, Any],
         places: list[tuple[int, int]],
         most: int,
+        run: SampleRun | None,
     ) -> None:
+        with run or nullcontext(), ThreadPoolExecutor(max_workers=1) as writer:
+            write = None if run is None else partial(writer.submit, run.files.add)
+            self._make(job, ldm, request, count, keywords, places, most, write)
+
+    def _make(
+        self,
+        job: Job,
+        ldm: LDMModule,
+        request: CrystalBatch | None,
+        count: int,
+        keywords: dict[str, Any],
+        places: list[tuple[int, int]],
+        most: int,
+        write: Callable[[SampleResult], Future[Any]] | None,
+    ) -> None:
+        """Make the crystals in lots; one lot is written while the next is made."""
         from crystal_ldm.ldm_module.diffusion import SamplerStep, StopSampling
 
         total, started = len(places), time.monotonic()
         size = min(FIRST, most)
+        written: Future[Any] | None = None
 
         def watch(step: SamplerStep) -> None:
             if job.stop_event.is_set():
@@ -165,11 +198,17 @@ class GeneratePanel(Panel):
             wanted = _member(lot)
             batches = ldm.iter_sample(request, count, callback=watch, wanted=wanted, **keywords)
             for result in batches:
+                if written is not None:
+                    written.result()
+                if write is not None:
+                    written = write(result)
                 self.set_trait("made", self.made + len(result))
                 for action in self._actions:
                     action(result)
             rate = size / max(time.monotonic() - begun, 1e-3)
             size = min(max(FIRST, int(rate * SECONDS)), 4 * size, most)
+        if written is not None:
+            written.result()
         spent = time.monotonic() - started
         job.progress = self.made / total
         job.message = f"{_count(self.made, total)} in {duration(spent)}."
@@ -207,12 +246,16 @@ class GeneratePanel(Panel):
         self.form.num_samples = old.num_samples
         self.form.formula.text = old.formula.text
         self.form.formula.formula_units = old.formula.formula_units
-        controls = self.form.conditions.controls
-        targets = old.conditions.values
+        controls, targets = self.form.conditions.controls, old.conditions.values
         self.form.conditions.values = {n: v for n, v in targets.items() if n in controls}
         dropped = [n for n in targets if n not in controls]
-        if dropped:
-            self.notice.say(f"This model takes no {' and no '.join(dropped)}: dropped.", "warning")
+        usable = set(self.form.table.usable)
+        for name in ("required", "forbidden"):
+            symbols = getattr(old.table, name)
+            setattr(self.form.table, name, [s for s in symbols if s in usable])
+            dropped += [s for s in symbols if s not in usable and name == "required"]
+        said = f"This model does not know {', '.join(dropped)}: left out." if dropped else ""
+        self.notice.say(said, "warning")
 
 
 def _member(lot: set[tuple[int, int]]) -> Callable[[int, int], bool]:

@@ -85,13 +85,16 @@ def crystal_row(structure: Structure) -> dict[str, Any]:
 
 def table_columns(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the columns of `rows` for `Table`: known ones first, others as they come."""
+    rows = list(rows)
     keys = list(dict.fromkeys(key for row in rows for key in row if key not in HIDDEN))
+    if len({row.get("origin") for row in rows}) < 2:  # it says nothing, and takes width
+        keys = [key for key in keys if key != "origin"]
     known = [key for key in COLUMNS if key in keys]
     columns = []
     for key in [*known, *(k for k in keys if k not in COLUMNS)]:
         about = column_info(key)
         tip = f"{about.tip}, {about.unit}" if about.unit else about.tip
-        column: dict[str, Any] = {"key": key, "label": about.label, "tip": tip}
+        column: dict[str, Any] = {"key": key, "label": about.label, "unit": about.unit, "tip": tip}
         if about.digits is not None:
             column["digits"] = about.digits
         columns.append(column)
