@@ -2,7 +2,11 @@
 
 | name | holds |
 |---|---|
+<<<<<<< HEAD
 | `workbench/0001-SrTiO3/` | the run directory (`SampleRun`) of one press of Generate |
+=======
+| `workbench/0001-SrTiO3/` | a run directory (`crystal_ldm.runs.SampleRun`): one press of Generate |
+>>>>>>> h/config
 | `workbench/0002-relaxed-SrTiO3/crystals.json` | crystals that no single recipe makes |
 | `…/request.json` | the request in words, and whether it is hidden |
 """
@@ -18,10 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystal_ldm.files.atomic import atomic_write_json, make_folder
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_run
 
 from crystal_ldm.errors import CrystalLDMError, DataError
+from crystal_ldm.files.writing import atomic_write_json, make_folder
 
 if TYPE_CHECKING:
     from crystal_ldm.crystals import CrystalBatch
