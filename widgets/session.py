@@ -2,11 +2,7 @@
 
 | name | holds |
 |---|---|
-<<<<<<< HEAD
 | `workbench/0001-SrTiO3/` | the run directory (`SampleRun`) of one press of Generate |
-=======
-| `workbench/0001-SrTiO3/` | a run directory (`crystal_ldm.runs.SampleRun`): one press of Generate |
->>>>>>> h/config
 | `workbench/0002-relaxed-SrTiO3/crystals.json` | crystals that no single recipe makes |
 | `…/request.json` | the request in words, and whether it is hidden |
 """
