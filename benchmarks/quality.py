@@ -8,7 +8,7 @@ On held-out crystals (--part, default test):
     python -m benchmarks.quality prediction --dataset mp_20 --data-dir DIR --part all \\
         --unseen oqmd_icsd
     python -m benchmarks.quality steps --dataset oqmd_icsd --num 500
-    python -m benchmarks.quality judges --dataset oqmd_icsd
+    python -m benchmarks.quality predictors --dataset oqmd_icsd
 
 On generated crystals:
     python -m benchmarks.quality denovo --num 2000
@@ -32,7 +32,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality_commands.calibration import agreement, calibration, judges
+from benchmarks.quality_commands.calibration import agreement, calibration, predictors
 from benchmarks.quality_commands.evaluation import evaluation, identity
 from benchmarks.quality_commands.model import (
     denovo,
@@ -58,7 +58,7 @@ COMMANDS: dict[str, Callable[[Any, argparse.Namespace], list[Row]]] = {
         denovo,
         calibration,
         agreement,
-        judges,
+        predictors,
         evaluation,
         identity,
         stability,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -64,25 +63,12 @@ def from_run(run_dir: str | Path) -> list[CrystalEntry]:
     Raises:
         DataError: the run's recipe cannot be read.
     """
-    from ase.io import read
-    from pymatgen.io.ase import AseAtomsAdaptor
+    from crystal_ldm.runs import read_crystals_of, read_run_recipe
 
-    from crystal_ldm.recipe import read_recipe
-    from crystal_ldm.runs.writer import EXTXYZ, RECIPE, TABLE
-
-    folder = Path(run_dir)
-    if not all((folder / name).is_file() for name in (EXTXYZ, RECIPE, TABLE)):
-        return []
-    recipe = read_recipe(folder / RECIPE)
-    with (folder / TABLE).open(encoding="utf-8", newline="") as file:
-        lines = {line["id"]: line for line in csv.DictReader(file)}
-    entries = []
-    for atoms in read(folder / EXTXYZ, index=":"):
-        line = lines.get(str(atoms.info.get("id")))
-        if line is None:
-            continue
-        structure = AseAtomsAdaptor.get_structure(atoms)
-        structure.properties.clear()
+    entries: list[CrystalEntry] = []
+    recipe: dict[str, Any] | None = None
+    for line, structure in read_crystals_of(run_dir):
+        recipe = recipe or read_run_recipe(run_dir)
         facts = {
             key: _number(value)
             for key, value in line.items()

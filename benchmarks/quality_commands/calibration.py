@@ -11,13 +11,13 @@ import pandas as pd
 
 from benchmarks.quality_commands.shared import Row, held_out, request_of, sampling, training_set
 from crystal_ldm.data import load_dataset
-from crystal_ldm.evaluate.band_gap import JUDGES, judge_band_gaps
+from crystal_ldm.evaluate.band_gap import PREDICTORS, estimate_band_gaps
 from crystal_ldm.evaluate.calibration import calibrate_decoding, calibrate_model
 from crystal_ldm.ldm_module import LDMModule
 
 
 def calibration(model: LDMModule, options: argparse.Namespace) -> list[Row]:
-    """Ask for band gaps with the elements left open and let an independent judge say what came."""
+    """Ask for band gaps with the elements left open; an independent predictor says what came."""
     real = training_set(options)
     table = calibrate_model(
         model,
@@ -48,18 +48,18 @@ def agreement(model: LDMModule, options: argparse.Namespace) -> list[Row]:
     return _rows(table)
 
 
-def judges(_: Any, options: argparse.Namespace) -> list[Row]:
-    """Compare the band gap judges with the known gaps of held-out crystals."""
+def predictors(_: Any, options: argparse.Namespace) -> list[Row]:
+    """Compare the band gap predictors with the true gaps of held-out crystals."""
     dataset = load_dataset(options.dataset, options.data_dir, progress=False)
     rows = dataset.indices(options.part)
     truth = np.asarray(dataset.labels["band_gap"])[rows]
     rows, truth = rows[np.isfinite(truth)], truth[np.isfinite(truth)]
     table: list[Row] = []
-    for judge in JUDGES:
-        found = judge_band_gaps(dataset.batch(rows), judge, workers=options.workers)
+    for predictor in PREDICTORS:
+        found = estimate_band_gaps(dataset.batch(rows), predictor, workers=options.workers)
         able, metal = np.isfinite(found.gap), truth <= 0
         error = np.abs(found.gap - truth)
-        row: Row = {"judge": judge, "n": len(truth), "judged": int(able.sum())}
+        row: Row = {"predictor": predictor, "n": len(truth), "predicted": int(able.sum())}
         row["mae eV"] = float(error[able].mean())
         row["mae eV of non-metals"] = float(error[able & ~metal].mean())
         row["metal or not is right"] = float((found.metal == metal)[able].mean())

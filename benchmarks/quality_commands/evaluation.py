@@ -26,9 +26,9 @@ COMPARED = ("validity", "uniqueness", "novelty")
 
 
 def evaluation(model: LDMModule, options: argparse.Namespace) -> list[Row]:
-    """Generate `--k` crystals for each of num / k held-out formulas and judge them all.
+    """Generate `--k` crystals for each of num / k held-out formulas and evaluate them all.
 
-    `--check` of them are judged again by plain pymatgen, every comparison made.
+    `--check` of them are evaluated again by plain pymatgen, every comparison made.
     """
     k, num = options.k, options.num
     options.num = max(1, num // k)
@@ -70,7 +70,7 @@ def metric_rows(result: Evaluation) -> list[Row]:
 def differences_from_pymatgen(
     made: list[Structure], truth: CrystalBatch, known: CrystalBatch, result: Evaluation, sample: int
 ) -> list[Row]:
-    """Judge `sample` crystals, evenly spread, by plain pymatgen, and count where it disagrees."""
+    """Evaluate `sample` crystals, evenly spread, by plain pymatgen; count where it disagrees."""
     table = result.table
     chosen = np.unique(np.linspace(0, len(made) - 1, min(sample, len(made))).astype(int)).tolist()
     strict, loose = StructureMatcher(), StructureMatcher(ltol=0.3, stol=0.5, angle_tol=10)
@@ -83,8 +83,8 @@ def differences_from_pymatgen(
         crystal, row = made[i], table.iloc[i]
         neighbours = crystal.get_all_neighbors(2 * (crystal.volume / len(crystal)) ** (1 / 3))
         shortest = min((n.nn_distance for site in neighbours for n in site), default=np.inf)
-        sound = shortest > 0.5 and crystal.volume / len(crystal) > 0.1
-        wrong["structure_valid"] += int(sound != row["structure_valid"])
+        valid = shortest > 0.5 and crystal.volume / len(crystal) > 0.1
+        wrong["structure_valid"] += int(valid != row["structure_valid"])
         group = SpacegroupAnalyzer(crystal, symprec=0.1).get_space_group_number()
         wrong["space_group@0.1"] += int(group != row["space_group@0.1"])
         rows = torch.tensor(by_formula.get(crystal.reduced_formula, []), dtype=torch.long)
@@ -109,7 +109,7 @@ def differences_from_pymatgen(
 
 
 def identity(_: Any, options: argparse.Namespace) -> list[Row]:
-    """Judge real crystals against themselves, with elements dealt out at random, and rattled."""
+    """Evaluate real crystals against themselves, with elements dealt out at random, and rattled."""
     dataset = load_dataset(options.dataset, options.data_dir, progress=False)
     chosen = dataset.indices(options.part)
     if options.num < len(chosen):

@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.quality_commands.shared import Row, sampling, training_set
 from crystal_ldm.evaluate import evaluate
 from crystal_ldm.evaluate.reference import Reference
-from crystal_ldm.evaluate.stability import RelaxationSettings, Stability, judge_stability
+from crystal_ldm.evaluate.stability import RelaxationSettings, Stability, compute_stability
 from crystal_ldm.files import open_run
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.runs.generate import generate
@@ -35,20 +35,20 @@ def stability(model: LDMModule, options: argparse.Namespace) -> list[Row]:
     run = open_run(folder, "stability", identity)
     kept = run.path / "relaxed"
     with run:
-        generate(model, None, run.path, options.num, progress=False, **how)
+        crystals = generate(model, None, run.path / "crystals", options.num, progress=False, **how)
         before = len(list(kept.glob("[!.]*.json")))
         print(f"{before} relaxed crystals are there already, in {kept}", flush=True)
         started = time.perf_counter()
-        found = judge_stability(
-            run.path, kept, settings=settings, workers=options.workers, progress=True
+        found = compute_stability(
+            crystals.path, kept, settings=settings, workers=options.workers, progress=True
         )
         seconds = time.perf_counter() - started
         known = Reference(training_set(options))
-        judged = evaluate(run.path, known, metrics=RATES, workers=options.workers)
-        table = judged.table.merge(found.table.drop(columns="formula"), on="id", how="left")
+        evaluated = evaluate(crystals.path, known, metrics=RATES, workers=options.workers)
+        table = evaluated.table.merge(found.table.drop(columns="formula"), on="id", how="left")
         table.to_csv(run.path / "evaluation.csv", index=False)
     done = len(list(kept.glob("[!.]*.json")))
-    for note in [*found.notes, *judged.notes]:
+    for note in [*found.notes, *evaluated.notes]:
         print("note:", note)
     first: Row = {
         "n": len(table),
@@ -58,10 +58,10 @@ def stability(model: LDMModule, options: argparse.Namespace) -> list[Row]:
     }
     rows = [first, *relaxation_rows(found)]
     rows += [
-        {"what": name, "share": judged.value(name), "n": len(table)}
+        {"what": name, "share": evaluated.value(name), "n": len(table)}
         for name in ("valid", "unique", "novel")
     ]
-    unique, novel = (judged.table[name].tolist() for name in ("unique", "novel"))
+    unique, novel = (evaluated.table[name].tolist() for name in ("unique", "novel"))
     rates = found.rates(unique, novel, (0.0, 0.1))
     rows += [{str(k): v for k, v in rate.items()} for rate in rates.to_dict("records")]
     return rows

@@ -1,7 +1,7 @@
 """Configurations: Hydra YAML composed into plain, checked data.
 
 `load_config("oqmd_icsd/ldm_joint", ["training.batch_size=64"])` composes
-`configs/experiment/oqmd_icsd/ldm_joint.yaml` with what its defaults list names; `instantiate`
+`configs/experiment/ldm_joint.yaml` for a data set with what its defaults list names; `instantiate`
 builds objects from it. Nothing in a YAML file can run code: `_target_` names one of the listed
 classes, and arguments are values.
 """
@@ -24,6 +24,8 @@ __all__ = ["TARGETS", "check", "config_names", "instantiate", "load_config", "ta
 
 CONFIG_DIR = Path(__file__).parents[1] / "configs"
 
+_PATH_KEYS = ("data.dataset",)
+
 _hydra_lock = threading.Lock()  # Hydra's state is global
 
 
@@ -44,8 +46,8 @@ def load_config(
 
     Args:
         name: a file under `config_dir` without its suffix, for example
-            `ldm_module/ldm_dng`; `oqmd_icsd/ldm_joint` is short for
-            `experiment/oqmd_icsd/ldm_joint`.
+            `ldm_module/ldm_dng`; `ldm_joint` is short for `experiment/ldm_joint`, and
+            `mp_20/ldm_joint` is that experiment with `data.dataset=mp_20`.
         overrides: Hydra overrides, for example `ldm_module.denoiser.depth=6`, or of a group of
             the defaults list, for example `ldm_module=ldm_small`. A key that no file gives, but
             that the class has, may be set in the same way.
@@ -57,8 +59,8 @@ def load_config(
             or YAML that cannot be read.
     """
     folder = Path(config_dir).resolve() if config_dir is not None else CONFIG_DIR
-    full_name = _find(name, folder)
-    changes = _checked_overrides(overrides)
+    full_name, dataset = _find(name, folder)
+    changes = [*([f"data.dataset={dataset}"] if dataset else []), *_checked_overrides(overrides)]
     with _hydra(folder):
         content = _compose_with(full_name, changes, folder, schema is not None)
     try:
@@ -68,12 +70,16 @@ def load_config(
     return content
 
 
-def _find(name: str, folder: Path) -> str:
+def _find(name: str, folder: Path) -> tuple[str, str]:
+    """Return a file's full name, and the data set that `name` puts before an experiment's."""
     names = config_names(folder)
     wanted = str(name).strip().removesuffix(".yaml")
     for candidate in (wanted, f"experiment/{wanted}"):
         if candidate in names:
-            return candidate
+            return candidate, ""
+    dataset, _, experiment = wanted.removeprefix("experiment/").rpartition("/")
+    if re.fullmatch(r"\w+", dataset) and f"experiment/{experiment}" in names:
+        return f"experiment/{experiment}", dataset
     short = [n.removeprefix("experiment/") for n in names]
     raise ConfigError(
         f"There is no configuration '{name}' in {folder}.{suggest(wanted, short + names)} "
@@ -87,7 +93,30 @@ def _checked_overrides(overrides: Sequence[str]) -> list[str]:
     for item in overrides:
         if re.match(r"[+~]*hydra[./=@]", item):
             raise ConfigError(f"The override '{item}' is about Hydra itself: that is not allowed.")
-    return list(overrides)
+    return [_quoted(item) for item in overrides]
+
+
+def _quoted(override: str) -> str:
+    """Return an override with quotes around its value where Hydra's grammar cannot read it plain.
+
+    Paths may hold commas, brackets, blanks, `=` and `#`, and are text in any case.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    key, equals, value = override.partition("=")
+    if not equals or not value.strip() or value.strip()[0] in "'\"" or "${" in value:
+        return override
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+        if not parsed.is_sweep_override() and not key.endswith(_PATH_KEYS):
+            return override
+    except HydraException:
+        if not re.fullmatch(r"[+~]{0,2}[\w./@:-]+", key):
+            return override  # not the value is the trouble
+    # Hydra takes a backslash for itself unless a quote follows.
+    text = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), value.strip())
+    return f"{key}='{text}'"
 
 
 @contextmanager
@@ -113,7 +142,7 @@ def _hydra(folder: Path) -> Iterator[None]:
 def _compose_with(
     name: str, overrides: list[str], folder: Path, checked_outside: bool
 ) -> dict[str, Any]:
-    """Compose; a key that is absent is added where the check against a class will judge it."""
+    """Compose; a key that is absent is added where the check against a class comes later."""
     changes = list(overrides)
     while True:
         try:
@@ -127,8 +156,12 @@ def _compose_with(
             parent: Any = rest
             for part in key.split(".")[:-1]:
                 parent = parent.get(part) if isinstance(parent, dict) else None
-            judged = isinstance(parent, dict) and "_target_" in parent
-            if not (judged or (checked_outside and "." not in key)):
+            above: Any = rest
+            for part in key.split(".")[:-2]:
+                above = above.get(part, {}) if isinstance(above, dict) else {}
+            # An argument of a class, or an item of an argument that is a mapping (conditions).
+            is_checked = isinstance(parent, dict) and ("_target_" in parent or "_target_" in above)
+            if not (is_checked or (checked_outside and "." not in key)):
                 raise
             changes[index] = f"+{changes[index]}"
 

@@ -29,7 +29,7 @@ def plain_number(value: Any) -> Any:
 def _number(value: Any) -> float:
     plain = plain_number(value)
     if isinstance(plain, bool) or not isinstance(plain, int | float) or not math.isfinite(plain):
-        raise PydanticCustomError("number", "not a number")
+        raise PydanticCustomError("number", "a number")
     return float(plain)
 
 
@@ -38,7 +38,7 @@ def _whole(value: Any) -> int:
     if isinstance(plain, float) and plain.is_integer():
         plain = int(plain)  # YAML reads 1e6 as a float, pandas a column with a gap
     if isinstance(plain, bool) or not isinstance(plain, int):
-        raise PydanticCustomError("number", "not a whole number")
+        raise PydanticCustomError("number", "a whole number")
     return plain
 
 
@@ -110,7 +110,8 @@ def short(value: Any) -> str:
 
 def _bounds(metadata: Sequence[Any]) -> str:
     limits: dict[str, Any] = {}
-    for item in metadata:  # annotated_types' Ge, Gt, Le, Lt and Interval
+    each = [part for item in metadata for part in getattr(item, "metadata", [item])]  # of a Field
+    for item in each:  # annotated_types' Ge, Gt, Le, Lt and Interval
         limits |= {k: getattr(item, k) for k in ("ge", "gt", "le", "lt") if hasattr(item, k)}
     if "ge" in limits and "le" in limits:
         return f" from {limits['ge']} to {limits['le']}"

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from crystal_ldm.crystals.readers.content import shortened
 from crystal_ldm.errors import DataError
 
 CACHE_VARIABLE = "CRYSTAL_LDM_CACHE"
@@ -46,10 +47,30 @@ class CacheInfo:
 
 
 def cache_path(cache_dir: str | Path | None = None) -> Path:
-    """Return `cache_dir`, else the folder in `CRYSTAL_LDM_CACHE`, else the user's cache folder."""
+    """Return `cache_dir`, else the folder in `CRYSTAL_LDM_CACHE`, else the user's cache folder.
+
+    The last is `$XDG_CACHE_HOME/crystal_ldm`, else `~/.cache/crystal_ldm` (as platformdirs has it
+    on other systems).
+
+    Raises:
+        DataError: if it is in the home folder of a user who has none, or cannot be a path.
+    """
     chosen = cache_dir or os.environ.get(CACHE_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser().absolute()
+    try:
+        path = Path(chosen).expanduser() if chosen else _user_cache()
+    except RuntimeError:  # of a user without a home folder
+        path = Path("~")
+    if path.parts[:1] == ("~",):
+        raise DataError(
+            f"There is no home folder for the cache{f' {shortened(chosen)}' if chosen else ''}; "
+            f"name a folder in the environment variable {CACHE_VARIABLE} or as cache_dir."
+        )
+    if "\0" in str(path):
+        raise DataError(f"The cache folder {str(path)!r} cannot be a path: it has a zero in it.")
+    return path.absolute()
+
+
+def _user_cache() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("crystal_ldm", appauthor=False))
@@ -60,7 +81,7 @@ def set_cache_dir(path: str | Path | None) -> Path:
     if path is None:
         os.environ.pop(CACHE_VARIABLE, None)
     else:
-        os.environ[CACHE_VARIABLE] = str(Path(path).expanduser().absolute())
+        os.environ[CACHE_VARIABLE] = str(cache_path(path))
     return cache_path()
 
 
@@ -152,6 +173,7 @@ def entry_lock(path: Path, progress: bool = True) -> Iterator[None]:
 def _unwritable(path: Path, error: OSError) -> DataError:
     reason = error.strerror or str(error)
     return DataError(
-        f"The cache file or folder {path} cannot be written ({reason}). Free some space, or name "
-        f"another folder in the environment variable {CACHE_VARIABLE} or as cache_dir."
+        f"The cache file or folder {shortened(path)} cannot be written ({reason}). Free some "
+        f"space, or name another folder in the environment variable {CACHE_VARIABLE} or as "
+        "cache_dir."
     )

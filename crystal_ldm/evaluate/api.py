@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from crystal_ldm.crystals.inputs import read_crystals
 from crystal_ldm.errors import EvaluationError, suggest
-from crystal_ldm.evaluate import model_stages
+from crystal_ldm.evaluate import band_gap_and_stability
 from crystal_ldm.evaluate.matching.prediction import PredictionMetrics
 from crystal_ldm.evaluate.reference import Reference
 from crystal_ldm.evaluate.report.result import Evaluation
@@ -36,21 +36,21 @@ def evaluate(
     ks: Sequence[int] = (1, 20),
     properties: Mapping[str, ArrayLike] | None = None,
     latents: tuple[ArrayLike, ArrayLike] | None = None,
-    judges: Sequence[str] = (),
+    predictors: Sequence[str] = (),
     relax_dir: str | Path | None = None,
     relaxation: RelaxationSettings | None = None,
     workers: AnyWorkers = None,
     progress: bool = False,
     **thresholds: Any,
 ) -> Evaluation:
-    """Judge crystals, each on its own and all together.
+    """Evaluate crystals, each on its own and all together.
 
     Every crystal keeps its row and stays in every denominator, and its row says what went wrong:
 
     - one that cannot be read (disordered, coordinates that are not finite, a broken CIF), or that
       hangs or crashes a computation, is neither valid nor unique nor novel;
-    - one with an element that the potential or a judge lacks has no energy, hull distance or gap,
-      and counts as not stable and as no metal;
+    - one with an element that the potential or a predictor lacks has no energy, hull distance or
+      gap, and counts as not stable and as no metal;
     - the hull distance is undefined (nan), never guessed, where an element has no reference energy;
       the distance of a property that the reference set lacks is left out, with a note;
     - ids that occur twice are told apart with #2, #3 and a note.
@@ -61,7 +61,7 @@ def evaluate(
     Args:
         crystals: structures, a `CrystalBatch`, a result of `LDMModule.sample`, a run directory, a
             folder of CIFs, a csv with a column `cif`, or a json(.gz) list of pymatgen structures.
-        reference: the known crystals (the training set, or any other) in any of these forms, a
+        reference: the training set, or any other crystals, in any of these forms, a
             data set, or a `Reference` to reuse what has been computed. Without it novelty,
             distribution and coverage are left out.
         metrics: which of "validity", "uniqueness", "novelty", "symmetry", "distribution",
@@ -69,12 +69,12 @@ def evaluate(
         targets: for crystal structure prediction, the true crystal of each row of the request;
             which row a crystal belongs to is taken from the sampling result or the run's table,
             else the i-th crystal belongs to the i-th target.
-        ks: numbers of candidates at which structure prediction is judged.
+        ks: numbers of candidates at which structure prediction is scored.
         properties: further numbers of the crystals by name, for example
             {"formation_energy_per_atom": [...]} in eV/atom; compared with the reference's label of
             that name.
         latents: vectors of the generated and of the reference crystals, (n, d) and (m, d).
-        judges: band gap judges to ask, "cgcnn" and "own" (see `band_gap`).
+        predictors: band gap predictors to ask, "cgcnn" and "own" (see `band_gap`).
         relax_dir: relax every crystal with a potential and keep the results in this folder, where a
             killed run goes on (see `stability`); adds stability and S.U.N. rates.
         relaxation: how to relax; None: CHGNet with the defaults.
@@ -86,12 +86,12 @@ def evaluate(
     Raises:
         EvaluationError: if there are no crystals, a source cannot be read, or an argument is wrong.
     """
-    limits = Thresholds.from_keywords(thresholds)
+    limits = Thresholds(**thresholds)
     for name in metrics:
         if name not in METRICS:
             raise EvaluationError(f"There is no metric '{name}'.{suggest(name, METRICS)}")
     generated = read_crystals(crystals)
-    known = (
+    compared = (
         reference if reference is None or isinstance(reference, Reference) else Reference(reference)
     )
     for name, values in (properties or {}).items():
@@ -102,7 +102,7 @@ def evaluate(
             )
     predictions: PredictionMetrics | None = None
     with open_executor(workers) as pool:
-        run = Run(generated, known, limits, pool, Reporter(progress))
+        run = Run(generated, compared, limits, pool, Reporter(progress))
         run.describe(
             symmetry="symmetry" in metrics,
             comparison=bool({"uniqueness", "novelty"} & set(metrics)),
@@ -111,22 +111,22 @@ def evaluate(
             run.validity()
         if "uniqueness" in metrics:
             run.uniqueness()
-        if "novelty" in metrics and known is not None:
+        if "novelty" in metrics and compared is not None:
             run.novelty()
         if {"uniqueness", "novelty"} <= set(run.done):
             run.unique_and_novel()
         if "symmetry" in metrics:
             run.symmetry()
-        if "distribution" in metrics and known is not None:
+        if "distribution" in metrics and compared is not None:
             run.distribution(properties or {})
-        if "coverage" in metrics and known is not None:
+        if "coverage" in metrics and compared is not None:
             run.coverage()
         if latents is not None:
             run.latents(*latents)
-        for judge in judges:
-            model_stages.band_gap(run, judge)
+        for predictor in predictors:
+            band_gap_and_stability.band_gap(run, predictor)
         if relax_dir is not None:
-            model_stages.stability(run, relax_dir, relaxation)
+            band_gap_and_stability.stability(run, relax_dir, relaxation)
         if targets is not None:
             predictions = run.prediction(targets, ks)
     return run.result(predictions)

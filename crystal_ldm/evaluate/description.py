@@ -73,8 +73,8 @@ def describe_crystal(crystal: Cell, wanted: Wanted) -> Description:
         result.min_distance = shortest_distance(crystal)
     except Exception as error:
         result.errors["min_distance"] = describe_error(error)
-    sound = result.volume_per_atom >= _CROWDED_A3
-    if sound:
+    roomy = result.volume_per_atom >= _CROWDED_A3
+    if roomy:
         try:
             result.coordination = mean_coordination(crystal, wanted.bond_factor)
         except Exception as error:

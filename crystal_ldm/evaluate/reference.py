@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.description import Description, Wanted, describe_all
-from crystal_ldm.evaluate.uniqueness import KnownCrystals
+from crystal_ldm.evaluate.uniqueness import ReferenceCells
 from crystal_ldm.evaluate.validity import CompositionRules, compositions_validity
 from crystal_ldm.parallel.executor import Executor, Progress
 
 
 class Reference:
-    """Known crystals with whatever has been computed for them so far.
+    """The crystals of a reference set with whatever has been computed for them so far.
 
     Give the same object to several calls of `evaluate` and the work is done once.
 
@@ -44,9 +44,9 @@ class Reference:
         return len(self.crystals)
 
     @cached_property
-    def known(self) -> KnownCrystals:
+    def cells(self) -> ReferenceCells:
         """The set as novelty needs it."""
-        return KnownCrystals(self.crystals)
+        return ReferenceCells(self.crystals)
 
     @cached_property
     def num_elements(self) -> NDArray[np.int64]:
@@ -68,6 +68,6 @@ class Reference:
         """Return how many crystals have a valid composition, and of how many."""
         if rules not in self._validity:
             keys = [c.formula_key for c in self.crystals.crystals if c is not None]
-            judged = compositions_validity(keys, rules, executor)
-            self._validity[rules] = (sum(judged[key][0] for key in keys), len(self.crystals))
+            validity = compositions_validity(keys, rules, executor)
+            self._validity[rules] = (sum(validity[key][0] for key in keys), len(self.crystals))
         return self._validity[rules]

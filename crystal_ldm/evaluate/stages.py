@@ -22,7 +22,7 @@ from crystal_ldm.evaluate.matching.prediction import (
 from crystal_ldm.evaluate.reference import Reference
 from crystal_ldm.evaluate.report.result import Evaluation, Summary
 from crystal_ldm.evaluate.report.thresholds import Thresholds
-from crystal_ldm.evaluate.uniqueness import find_duplicates, find_known
+from crystal_ldm.evaluate.uniqueness import find_duplicates, find_in_reference
 from crystal_ldm.evaluate.validity import compositions_validity
 from crystal_ldm.parallel import Executor
 from crystal_ldm.parallel.progress import Reporter
@@ -81,16 +81,16 @@ class Run:
         limits = self.limits
         distance = np.array(self.columns["min_distance"], dtype=np.float64)
         volume = np.array(self.columns["volume_per_atom"], dtype=np.float64)
-        sound = (distance > limits.min_distance) & (volume > limits.min_volume_per_atom)
+        structure = (distance > limits.min_distance) & (volume > limits.min_volume_per_atom)
         keys = [c.formula_key for c in self.generated.crystals if c is not None]
-        judged = compositions_validity(keys, limits.composition_rules, self.executor)
+        validity = compositions_validity(keys, limits.composition_rules, self.executor)
         unreadable = (False, None)
-        verdicts = [judged[c.formula_key] if c else unreadable for c in self.generated.crystals]
+        verdicts = [validity[c.formula_key] if c else unreadable for c in self.generated.crystals]
         composition = np.array([verdict[0] for verdict in verdicts])
-        self.columns["structure_valid"] = sound
+        self.columns["structure_valid"] = structure
         self.columns["composition_valid"] = composition
         self.columns["composition_rule"] = [verdict[1] for verdict in verdicts]
-        self.columns["valid"] = sound & composition
+        self.columns["valid"] = structure & composition
         geometry = (
             f"distance > {limits.min_distance:g} Å, volume > {limits.min_volume_per_atom:g} Å³/atom"
         )
@@ -98,9 +98,9 @@ class Run:
             f"SMACT {limits.oxidation_states}, electronegativity {_on(limits.use_pauling)}, "
             f"alloys valid {_on(limits.alloys_valid)}"
         )
-        self.summary.rate("structure_valid", int(sound.sum()), self.n, geometry)
+        self.summary.rate("structure_valid", int(structure.sum()), self.n, geometry)
         self.summary.rate("composition_valid", int(composition.sum()), self.n, rules)
-        self.summary.rate("valid", int((sound & composition).sum()), self.n)
+        self.summary.rate("valid", int((structure & composition).sum()), self.n)
         if self.reference is not None:
             count, n = self.reference.composition_validity(limits.composition_rules, self.executor)
             self.summary.rate("composition_valid (reference)", count, n, rules)
@@ -121,8 +121,8 @@ class Run:
         assert self.reference is not None
         forms = [(d.reduced, d.packing) if d and d.reduced else None for d in self.descriptions]
         with self.reporter.stage("novelty") as progress:
-            found = find_known(
-                forms, self.reference.known, self.limits.same_crystal, self.executor, progress
+            found = find_in_reference(
+                forms, self.reference.cells, self.limits.same_crystal, self.executor, progress
             )
         ids = self.reference.crystals.ids
         self.columns["novel"] = [entry.novel for entry in found]
@@ -133,7 +133,7 @@ class Run:
         self.note_errors("novelty", [entry.error for entry in found])
         count = sum(entry.novel for entry in found)
         self.summary.rate("novel", count, self.n, str(self.limits.same_crystal))
-        unusable = len(self.reference) - self.reference.usable + len(self.reference.known.errors)
+        unusable = len(self.reference) - self.reference.usable + len(self.reference.cells.errors)
         if unusable:
             self.notes.append(f"{unusable} crystals of the reference set could not be compared.")
         self.done.append("novelty")
@@ -158,12 +158,12 @@ class Run:
         assert self.reference is not None
         factor = self.limits.bond_factor
         with self.reporter.stage("reference", len(self.reference)) as progress:
-            known = self.reference.descriptions(factor, self.executor, progress)
+            reference = self.reference.descriptions(factor, self.executor, progress)
         columns = self.columns
         bonds = f"neighbours within {factor:g} times the covalent radii"
         elements = self.reference.num_elements
-        densities = [d.density for d in known]
-        neighbours = [d.coordination for d in known]
+        densities = [d.density for d in reference]
+        neighbours = [d.coordination for d in reference]
         pairs: list[tuple[str, ArrayLike, ArrayLike, str, str]] = [
             ("density", columns["density"], densities, "g/cm³", ""),
             ("num_elements", columns["num_elements"], elements, "elements", ""),

@@ -1,4 +1,4 @@
-"""Uniqueness within a set, and novelty against a set of known crystals.
+"""Uniqueness within a set, and novelty against a reference set.
 
 Two crystals are the same if `StructureMatcher.fit` says so: every site within stol, which is
 stricter than an RMSE within it. Before that, crystals with different reduced compositions or
@@ -89,12 +89,12 @@ def find_duplicates(
 
 
 @dataclass
-class Known:
-    """How a crystal relates to the known ones.
+class Novelty:
+    """How a crystal relates to those of the reference set.
 
     Attributes:
-        novel: True if no known crystal is the same; False also where it could not be decided.
-        nearest: position of the nearest known crystal.
+        novel: True if no reference crystal is the same; False also where it could not be decided.
+        nearest: position of the nearest one.
         kind: "same crystal"; "same formula" (the closest packing among those of its formula);
             "closest composition" (the fewest atoms to exchange).
         rmse: for the same crystal, in units of (volume / atom)^(1/3); else nan.
@@ -110,7 +110,7 @@ class Known:
     error: str | None = None
 
 
-class KnownCrystals:
+class ReferenceCells:
     """A reference set, prepared once for many comparisons.
 
     Only references that share a formula with a generated crystal are ever reduced.
@@ -160,57 +160,57 @@ class KnownCrystals:
         return self.by_formula[self._keys[best]][0], float(difference[best])
 
 
-def find_known(
+def find_in_reference(
     crystals: Sequence[tuple[Cell, NDArray[np.float64] | None] | None],
-    known: KnownCrystals,
+    reference: ReferenceCells,
     tolerances: Tolerances,
     executor: Executor,
     progress: Progress | None = None,
-) -> list[Known]:
-    """Compare each crystal with all known ones of its formula, until one is the same.
+) -> list[Novelty]:
+    """Compare each crystal with all of the reference set of its formula, until one is the same.
 
     Args:
         crystals: reduced cell and packing of each (see `description.comparison_form`); None for a
             crystal that could not be reduced, which counts as not novel.
-        known: the reference set.
-        tolerances: of StructureMatcher; `fit(crystal, known)`.
+        reference: the reference set.
+        tolerances: of StructureMatcher; `fit(crystal, reference)`.
         executor: runs the comparisons.
         progress: called with the number of comparisons just finished.
     """
-    known.prepare({form[0].formula_key for form in crystals if form is not None}, executor)
-    result: list[Known] = []
+    reference.prepare({form[0].formula_key for form in crystals if form is not None}, executor)
+    result: list[Novelty] = []
     waiting: dict[int, list[int]] = {}
     for position, form in enumerate(crystals):
         if form is None:
-            result.append(Known(novel=False, error="it could not be reduced"))
+            result.append(Novelty(novel=False, error="it could not be reduced"))
             continue
         cell, packing = form
-        nearest, difference = known.closest_composition(cell.formula_key)
-        candidates = known.ordered_candidates(cell, packing)
+        nearest, difference = reference.closest_composition(cell.formula_key)
+        candidates = reference.ordered_candidates(cell, packing)
         kind = "same formula" if difference == 0 else "closest composition"
-        entry = Known(True, candidates[0] if candidates else nearest, kind)
+        entry = Novelty(True, candidates[0] if candidates else nearest, kind)
         entry.composition_difference = difference
         result.append(entry)
         size = len(cell.numbers)
-        waiting[position] = [p for p in candidates if len(known.reduced(p).numbers) == size]
+        waiting[position] = [p for p in candidates if len(reference.reduced(p).numbers) == size]
 
     function = partial(_fit_and_distance, tolerances=tolerances)
     batch = 1
     while any(waiting.values()):
-        # The closest packing first, then ever more at once: most known crystals are found at once.
+        # The closest packing first, then ever more at once: most crystals of the set are found so.
         pairs = [(p, q) for p, queue in waiting.items() for q in queue[:batch]]
         waiting = {p: queue[batch:] for p, queue in waiting.items() if queue[batch:]}
         batch *= 4
-        cells = ((crystals[p][0], known.reduced(q)) for p, q in pairs)  # type: ignore[index]
+        cells = ((crystals[p][0], reference.reduced(q)) for p, q in pairs)  # type: ignore[index]
         for outcome in executor.imap(function, cells, progress=progress):
-            position, reference = pairs[outcome.index]
+            position, candidate = pairs[outcome.index]
             entry = result[position]
             if outcome.error is not None:
-                name = known.references.ids[reference]
+                name = reference.references.ids[candidate]
                 entry.error = f"comparison with '{name}': {outcome.error}"
             elif outcome.value is not None and not entry.rmse <= outcome.value:
                 entry.novel, entry.kind = False, "same crystal"
-                entry.nearest, entry.rmse = reference, outcome.value
+                entry.nearest, entry.rmse = candidate, outcome.value
         waiting = {p: queue for p, queue in waiting.items() if result[p].novel}
     for entry in result:
         if entry.kind == "same crystal":

@@ -22,7 +22,7 @@ from crystal_ldm.parallel.executor import Executor
 
 @dataclass(frozen=True)
 class CompositionRules:
-    """How compositions are judged.
+    """When a composition is valid.
 
     Attributes:
         oxidation_states: SMACT's list of oxidation states; "smact14" is the one behind the numbers
@@ -74,7 +74,7 @@ def composition_validity(key: FormulaKey, rules: CompositionRules) -> tuple[bool
 def compositions_validity(
     keys: Iterable[FormulaKey], rules: CompositionRules, executor: Executor
 ) -> dict[FormulaKey, tuple[bool, str]]:
-    """Judge each composition once; one that takes too long is not valid, with the reason."""
+    """Check each composition once; one that takes too long is not valid, with the reason."""
     distinct = list(dict.fromkeys(keys))
     function = partial(composition_validity, rules=rules)
     return {

@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.errors import ConfigError
 from crystal_ldm.ldm_module.checks import check_prior, check_sizes
-from crystal_ldm.ldm_module.composition_model import CompositionPrior, fit_prior
+from crystal_ldm.ldm_module.composition_model import CompositionPrior, CompositionTraining
+from crystal_ldm.ldm_module.condition import Condition
 from crystal_ldm.ldm_module.denoisers import DiT
 from crystal_ldm.ldm_module.diffusion import GaussianDiffusion
 from crystal_ldm.ldm_module.latents import LatentBatch, encode
 from crystal_ldm.ldm_module.network import ConditionedDenoiser
 from crystal_ldm.ldm_module.training_crystals import TrainingCrystals
+from crystal_ldm.nn.average import running_average
 from crystal_ldm.nn.checkpoints import Checkpoint, load_module, state_hash
 from crystal_ldm.nn.optimizer import Optimizer
 from crystal_ldm.nn.trained_module import TrainedModule
 from crystal_ldm.vae_module import VAEModule
 from crystal_ldm.vae_module.vocabulary import element_mask
-
-Report = Callable[[int, float], None]
-
-
-@dataclass(frozen=True)
-class _MovingAverage:
-    """An exponential moving average of weights; unlike torch's own function it can be pickled."""
-
-    decay: float
-
-    def __call__(self, average: Any, present: Any, steps: Any) -> None:
-        get_ema_multi_avg_fn(self.decay)(average, present, steps)
 
 
 class LatentModel(TrainedModule):
@@ -82,8 +71,9 @@ class LatentModel(TrainedModule):
         self.prior: CompositionPrior | None = None
         if prior is not None:
             self.set_prior(prior)
-        self.ema = AveragedModel(self.network, multi_avg_fn=_MovingAverage(ema_decay))
-        self.ema.requires_grad_(False)
+        self.ema_decay = ema_decay
+        self.ema = running_average(self.network, ema_decay)
+        self.added: tuple[str, ...] = ()
         self.diffusion = diffusion
         self.dropout = dropout
         self.optimizer = optimizer or Optimizer()
@@ -150,11 +140,17 @@ class LatentModel(TrainedModule):
         self.ema.module.load_state_dict(self.network.state_dict())
 
     def extend_data(self, crystals: CrystalBatch, data_info: dict[str, Any]) -> None:
-        """Note the further training set of a model that was trained before."""
-        self.data_info = {**self.data_info, **data_info, "elements": list(self.elements)}
-        self.data_info.pop("formulas", None)  # of a file from before the crystals were kept
+        """Note the further training set of a model that was trained before.
+
+        Elements and numbers of atoms stay the model's.
+
+        Raises:
+            DataError: if the labels of added conditions are missing or cannot be used.
+        """
+        kept = {"elements": list(self.elements), "num_atoms_histogram": self.num_atoms_histogram}
+        self.network.extend_data(crystals, self.added)
+        self.data_info = {**self.data_info, **data_info, **kept}
         self.known.add(crystals)
-        self.network.extend_data(crystals)
         self._tell_prior()
         self.ema.module.load_state_dict(self.network.state_dict())
 
@@ -188,18 +184,57 @@ class LatentModel(TrainedModule):
         prior.build(self.network.properties)
         self.prior = prior.requires_grad_(False)
 
+    def add_conditions(self, conditions: Mapping[str, Condition]) -> None:
+        """Take further conditions, untrained: the model makes the crystals that it made before.
+
+        Denoiser and prior get embeddings that start at zero. `extend_data` looks up their values.
+
+        Args:
+            conditions: by name, each with an `adapter` of at least 1.
+
+        Raises:
+            ConfigError: if one has no adapter.
+        """
+        for name, condition in conditions.items():
+            if condition.adapter < 1:
+                raise ConfigError(
+                    f"The condition '{name}' is added to a trained model: give it an adapter, for "
+                    "example `adapter: 32`."
+                )
+            self.network.add_condition(name, condition)
+        if self.prior is not None:
+            self.prior.build(conditions)
+            self.prior.requires_grad_(False)
+        weights = self.ema.module.state_dict()
+        self.network.load_state_dict(weights, strict=False)
+        self.ema = running_average(self.network, self.ema_decay)
+        self.added = (*self.added, *conditions)
+        self._hash = None
+
+    def freeze_trained(self) -> None:
+        """Leave all weights as they are in training but those of the added conditions.
+
+        Their null embeddings stay zero, too: without a new condition the model stays the old one.
+        """
+        if not self.added:
+            return
+        self.network.requires_grad_(False)
+        for name in self.added:
+            condition = self.network.properties[name].requires_grad_(True)
+            condition.null.requires_grad_(False)
+
     def _tell_prior(self) -> None:
         if self.prior is not None:
             self.prior.take_data(self.network.properties)
 
-    def prepare(
-        self, train: LatentBatch, held_out: LatentBatch, report: Report | None = None
-    ) -> None:
-        """Train the composition prior, if there is one; the first thing in a new training run."""
-        if self.prior is not None:
-            known = self.element_mask()
-            loss = fit_prior(self.prior, train, held_out, known, self.seed, report)
-            self.data_info["prior_loss"] = loss
+    def composition_training(
+        self, train: LatentBatch, held_out: LatentBatch
+    ) -> CompositionTraining | None:
+        """Return the training of the composition prior; None without one."""
+        if self.prior is None:
+            return None
+        known = self.element_mask()
+        return CompositionTraining(self.prior, train, held_out, known, self.seed, self.added)
 
     def training_items(self, crystals: CrystalBatch) -> LatentBatch:
         """Encode crystals once, for all of the training."""

@@ -13,6 +13,8 @@ from crystal_ldm.crystals.padding import to_device
 from crystal_ldm.ldm_module.diffusion import SamplerStep, diffusion_loss
 from crystal_ldm.ldm_module.latent_model import LatentModel
 from crystal_ldm.ldm_module.latents import LatentBatch
+from crystal_ldm.nn.average import update_average
+from crystal_ldm.nn.default_dtype import float32_default
 from crystal_ldm.random import normal, torch_generator
 
 if TYPE_CHECKING:
@@ -58,15 +60,7 @@ class LDMModule(LatentModel):
     def after_step(self, step: int) -> None:
         """Update the averaged weights."""
         super().after_step(step)
-        if step <= 1:
-            self.ema.update_parameters(self.network)  # a copy
-            return
-        # What `update_parameters` does too, after a wait for the card to say which step it is.
-        average: Any = self.ema.multi_avg_fn
-        average(
-            list(self.ema.module.parameters()), list(self.network.parameters()), self.ema.n_averaged
-        )
-        self.ema.n_averaged.add_(1)
+        update_average(self.ema, self.network, step)
 
     def configure_optimizers(self) -> Any:
         """Return optimiser and schedule for Lightning."""
@@ -82,13 +76,14 @@ class LDMModule(LatentModel):
     # Sampling is the one hook upward: these methods hand the model to `crystal_ldm.sampling`, which
     # stands above `evaluate`, and are here since it is a model that one asks for crystals.
 
+    @float32_default()
     def sample(
         self,
         batch: CrystalBatch | None = None,
         num_samples: int = 1,
         *,
         callback: Callable[[SamplerStep], None] | None = None,
-        wanted: Callable[[int, int], bool] | None = None,
+        wanted: Callable[[int, int], bool] | Iterable[tuple[int, int]] | None = None,
         **settings: Any,
     ) -> SampleResult:
         """Generate `num_samples` crystals for each row of `batch`.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crystal_ldm.crystals import CrystalBatch
@@ -27,9 +28,18 @@ class ConditionedDenoiser(nn.Module):
     def __init__(self, denoiser: DiT, conditions: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.denoiser = denoiser
+        self.conditions = nn.ModuleDict()
         for name, condition in conditions.items():
-            condition.build(name, denoiser.hidden_size)  # type: ignore[operator]
-        self.conditions = nn.ModuleDict(conditions)
+            self.add_condition(name, condition)
+
+    def add_condition(self, name: str, condition: nn.Module) -> None:
+        """Take a condition, whose layers are made here."""
+        size = self.denoiser.hidden_size
+        if isinstance(condition, Condition):
+            condition.build(name, size, self.denoiser.modulation_size)
+        else:
+            condition.build(name, size)  # type: ignore[operator]
+        self.conditions[name] = condition
 
     @property
     def composition(self) -> Composition | None:
@@ -44,15 +54,22 @@ class ConditionedDenoiser(nn.Module):
         """The conditions on the whole crystal, by name."""
         return {n: c for n, c in self.conditions.items() if isinstance(c, Condition)}
 
-    def set_data(self, crystals: CrystalBatch) -> None:
-        """Let each condition see the training set's values."""
-        for condition in self.properties.values():
-            condition.set_data(label_values(condition.label or "", crystals.conditions))
+    def set_data(self, crystals: CrystalBatch, names: Collection[str] | None = None) -> None:
+        """Let each condition, or those called `names`, see the training set's values.
 
-    def extend_data(self, crystals: CrystalBatch) -> None:
-        """Let each condition see the values of a further training set."""
-        for condition in self.properties.values():
-            condition.extend_data(crystals.conditions.get(condition.label or "", []))
+        Raises:
+            DataError: if a label is missing or cannot be used.
+        """
+        for name, condition in self.properties.items():
+            if names is None or name in names:
+                condition.set_data(label_values(condition.label or "", crystals.conditions))
+
+    def extend_data(self, crystals: CrystalBatch, new: Collection[str] = ()) -> None:
+        """Let each condition see the values of a further training set; `new` ones see the first."""
+        self.set_data(crystals, new)
+        for name, condition in self.properties.items():
+            if name not in new:
+                condition.extend_data(crystals.conditions.get(condition.label or "", []))
 
     def encode(self, crystals: CrystalBatch, labels: bool = False) -> dict[str, Tensor]:
         """Return encoded values (B, F) of the conditions on the whole crystal; missing ones null.
@@ -73,12 +90,18 @@ class ConditionedDenoiser(nn.Module):
     def embed(
         self, atomic_numbers: Tensor, encoded: Mapping[str, Tensor]
     ) -> tuple[Tensor, Tensor | None]:
-        """Return the embeddings of known elements (B, N; 0: open) and encoded conditions."""
+        """Return the embeddings of known elements (B, N; 0: open) and encoded conditions.
+
+        The latter are the sum over conditions; one that was added later is wider (see
+        `Condition.forward`).
+        """
         if self.composition is not None:
             tokens = self.composition(atomic_numbers)
         else:
             tokens = torch.zeros(1, 1, self.denoiser.hidden_size, device=atomic_numbers.device)
         vectors = [condition(encoded[name]) for name, condition in self.properties.items()]
+        width = max((vector.shape[1] for vector in vectors), default=0)
+        vectors = [F.pad(v, (0, width - v.shape[1])) if v.shape[1] < width else v for v in vectors]
         return tokens, torch.stack(vectors).sum(dim=0) if vectors else None
 
     def drop(

@@ -126,7 +126,7 @@ def check_metadata(metadata: Any, path: Path) -> None:
             ) from None
 
 
-def check_weights(state: Mapping[str, Tensor], path: Path) -> None:
+def check_weights(state: Any, path: Path) -> None:
     """Check that weights are finite numbers, and no more of them than the file has bytes.
 
     Raises:
@@ -167,7 +167,7 @@ def build_within(build: Callable[[], M], state: Mapping[str, Tensor], path: Path
 
     def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
         nonlocal tensors, numbers
-        if parameter is None or threading.get_ident() != here:  # hooks see all threads
+        if threading.get_ident() != here or parameter is None:  # hooks see all threads
             return
         tensors, numbers = tensors - 1, numbers - parameter.numel()
         if tensors < 0 or numbers < 0:

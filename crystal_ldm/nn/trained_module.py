@@ -30,8 +30,12 @@ class TrainedModule(nn.Module, ABC):
     ) -> dict[str, Tensor]:
         """Return `loss`, a mean over crystals, and its parts, with noise from `generator`."""
 
-    def prepare(self, train: Any, held_out: Any, report: Any = None) -> None:
-        """Do what comes before the first step of a new training; nothing, unless overridden."""
+    def composition_training(self, train: Any, held_out: Any) -> Any:
+        """Return what is trained beside the model (see `LatentModel`); None: nothing is."""
+        return None
+
+    def freeze_trained(self) -> None:
+        """Leave all weights but new ones as they are in training; without new ones all learn."""
 
     def validation_metrics(self, batch: Any, index: int) -> dict[str, Tensor]:
         """Return the loss on a held-out batch, with noise that depends on its index alone."""

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.errors import CheckpointError, DataError, RequestError, suggest
-from crystal_ldm.files.atomic import atomic_write_json
+from crystal_ldm.files.writing import atomic_write_json
 from crystal_ldm.recipe.files import MAX_BYTES, cif_text, recipe_text
 from crystal_ldm.recipe.format_1 import settings_of_format_1
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from crystal_ldm.crystals import CrystalBatch
     from crystal_ldm.ldm_module import LDMModule
     from crystal_ldm.sampling.result import SampleResult
+    from crystal_ldm.sampling.sample import Order
 
 FORMAT = 2
 
@@ -245,9 +246,8 @@ def from_recipe(file: Path | str | bytes, ldm: LDMModule | None = None) -> Sampl
         CheckpointError: the model is not there, or not the one that made the crystals.
         RequestError: `LDMModule.sample` does not know an argument, or refuses the request.
     """
-    from crystal_ldm.crystals import CrystalBatch
     from crystal_ldm.sampling.result import SampleResult
-    from crystal_ldm.sampling.sample import iter_sample, place_order
+    from crystal_ldm.sampling.sample import iter_sample
 
     recipe = read_recipe(file)
     _warn_of_versions(recipe["versions"])
@@ -265,22 +265,31 @@ def from_recipe(file: Path | str | bytes, ldm: LDMModule | None = None) -> Sampl
             f"{recipe['model_hash'][:12]}, and this one has {ldm.model_hash[:12]}: it would give "
             "other crystals. Pass the right one: from_recipe(file, ldm=...)."
         )
-    num_samples, sampling = _checked_sampling(recipe)
-    request = recipe["request"]
-    batch: CrystalBatch | None = None if request is None else CrystalBatch.from_request(request)
-    first = recipe.get("first_row", 0)
+    order = order_of_recipe(recipe, ldm)
     wanted = None
     if "number" in recipe:
         place = (recipe["row"], recipe["number"])
-        rows = range(first, first + (1 if batch is None else len(batch)))
-        numbers = range(sampling["offset"], sampling["offset"] + num_samples)
-        if place[0] not in rows or place[1] not in numbers:
+        if place not in order.plan:
             raise RequestError(
                 f"The recipe asks for no crystal in row {place[0]}, number {place[1]}."
             )
         wanted = [place]
-    order = place_order(ldm, batch, num_samples, sampling, first)
     return SampleResult.of_batches(list(iter_sample(order, wanted=wanted)))
+
+
+def order_of_recipe(recipe: Mapping[str, Any], ldm: LDMModule) -> Order:
+    """Return the checked request that a recipe describes, to be carried out by `iter_sample`.
+
+    Raises:
+        RequestError: `LDMModule.sample` does not know an argument, or refuses the request.
+    """
+    from crystal_ldm.crystals import CrystalBatch
+    from crystal_ldm.sampling.sample import place_order
+
+    num_samples, sampling = _checked_sampling(recipe)
+    request = recipe["request"]
+    batch: CrystalBatch | None = None if request is None else CrystalBatch.from_request(request)
+    return place_order(ldm, batch, num_samples, sampling, recipe.get("first_row", 0))
 
 
 def _load_model(model: str) -> LDMModule:

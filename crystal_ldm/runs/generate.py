@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
-from crystal_ldm.runs.writer import ResultWriter
+from crystal_ldm.runs.sample_run import SampleRun
 
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
@@ -73,63 +73,57 @@ def generate(
     p1_cif: bool = False,
     on_batch: OnBatch | None = None,
     progress: bool = True,
-    **options: Any,
-) -> ResultWriter:
-    """Generate crystals into `run_dir`, each batch written as soon as it is finished.
+    **settings: Any,
+) -> SampleRun:
+    """Generate crystals into a run directory, which is locked meanwhile.
 
-    Crystals that an earlier call wrote there are not made again.
+    Crystals that an earlier call, a notebook or a split request wrote there are not made again.
 
     Args:
         ldm: the model.
         request: see `LDMModule.sample`.
-        run_dir: an existing directory.
-        num_samples: crystals for each row of the request.
-        symprec: tolerance of the symmetry search for the CIFs, Å.
-        p1_cif: whether to write the raw cells as P1 CIFs too.
+        run_dir, num_samples, symprec, p1_cif: see `SampleRun.open`.
         on_batch: called with each finished result and its lines of the table.
         progress: whether to print a line now and then.
-        options: see `LDMModule.sample`.
+        settings: see `LDMModule.sample`.
 
     Returns:
-        The writer; its `rows` are the table.
+        The run, finished; its `rows` are the table.
 
     Raises:
-        RequestError: for what the model was not trained for.
-        RunError: if the directory cannot be written.
+        RequestError, RunError: see `SampleRun.open`.
     """
-    writer = ResultWriter(Path(run_dir), symprec, p1_cif)
-    done = writer.done
-    rows = 1 if request is None else len(request)
-    total, made, started = rows * num_samples, 0, time.monotonic()
-    if done and progress:
-        print(f"{len(done)} of {total} crystals are there already; making the rest.")
-    batches = ldm.iter_sample(
-        request, num_samples, wanted=lambda row, number: (row, number) not in done, **options
-    )
+    from crystal_ldm.sampling.sample import iter_sample
 
-    def written(job: Future[list[dict[str, Any]]], result: SampleResult) -> None:
-        nonlocal made
-        lines = job.result()
-        made += len(lines)
-        if progress:
-            rate = made / max(time.monotonic() - started, 1e-9)
-            left = (total - len(writer.rows)) / rate
-            print(
-                f"{len(writer.rows)} of {total} crystals, {rate:.1f} per second, {left:.0f} s left",
-                file=sys.stdout,
-                flush=True,
-            )
-        if on_batch is not None:
-            on_batch(result, lines)
+    how: dict[str, Any] = {"symprec": symprec, "p1_cif": p1_cif, "settings": settings}
+    with SampleRun.open(run_dir, ldm, request, num_samples, **how) as run:
+        before, started = len(run.files.done), time.monotonic()
+        if before and progress:
+            print(f"{before} of {run.total} crystals are there already; making the rest.")
 
-    # One batch is written (symmetry search, in Python) while the next is made (in torch). Leaving
-    # the block waits for the last one, whatever ended the loop.
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        pending: tuple[Future[list[dict[str, Any]]], SampleResult] | None = None
-        for result in batches:
+        def written(job: Future[list[dict[str, Any]]], result: SampleResult) -> None:
+            lines = job.result()
+            count = len(run.files.done)
+            run.progress()
+            if progress:
+                rate = (count - before) / max(time.monotonic() - started, 1e-9)
+                left = (run.total - count) / max(rate, 1e-9)
+                print(
+                    f"{count} of {run.total} crystals, {rate:.1f} per second, {left:.0f} s left",
+                    file=sys.stdout,
+                    flush=True,
+                )
+            if on_batch is not None:
+                on_batch(result, lines)
+
+        # One batch is written (symmetry search, in Python) while the next is made (in torch).
+        # Leaving the block waits for the last one, whatever ended the loop.
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            pending: tuple[Future[list[dict[str, Any]]], SampleResult] | None = None
+            for result in iter_sample(run.order, wanted=run.missing):
+                if pending is not None:
+                    written(*pending)
+                pending = pool.submit(run.files.add, result), result
             if pending is not None:
                 written(*pending)
-            pending = pool.submit(writer.write, result), result
-        if pending is not None:
-            written(*pending)
-    return writer
+    return run

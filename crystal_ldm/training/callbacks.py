@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections import defaultdict
@@ -14,7 +15,7 @@ import pytorch_lightning as pl
 import torch
 
 from crystal_ldm.errors import RunError
-from crystal_ldm.files.atomic import atomic_path, atomic_write, write_error
+from crystal_ldm.files.writing import atomic_path, atomic_write, write_error
 from crystal_ldm.training.processes import any_process, sum_over_processes
 
 Live = Callable[[dict[str, float]], None]
@@ -67,17 +68,29 @@ class RegularCheckpoint(pl.Callback):
         self.saved_at = time.monotonic()
 
 
-class StopWhenAsked(pl.Callback):
-    """End the training after `max_minutes` of this call, or when `stop` is set."""
+class TimeLimit:
+    """When a call has to end: `max_minutes` from now, or when `stop` is set."""
 
     def __init__(self, max_minutes: float | None, stop: threading.Event | None) -> None:
-        self.deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
+        self.deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
         self.stop = stop
+
+    @property
+    def over(self) -> bool:
+        """Whether the call has to end now."""
+        asked = self.stop is not None and self.stop.is_set()
+        return asked or time.monotonic() > self.deadline
+
+
+class StopWhenAsked(pl.Callback):
+    """End the training when its time is over."""
+
+    def __init__(self, limit: TimeLimit) -> None:
+        self.limit = limit
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Check clock and event."""
-        late = self.deadline is not None and time.monotonic() > self.deadline
-        if any_process(trainer, late or (self.stop is not None and self.stop.is_set())):
+        if any_process(trainer, self.limit.over):
             trainer.should_stop = True
 
 
@@ -97,15 +110,30 @@ class MetricsLog(pl.Callback):
         self.gradient_clip = gradient_clip
         self.live = live
         self.progress = progress
-        self.sums: dict[str, Any] = defaultdict(float)  # tensors: reading one waits for the card
+        self.sums: dict[str, Any] = defaultdict(float)  # tensors: reading one waits for the GPU
         self.steps = 0
         self.crystals = 0
         self.seconds_before = 0.0
         self.writes = True
+        self.trainer: pl.Trainer | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums since the last line: a resumed run's next line is that of a whole one."""
+        if self.trainer is None:
+            return {}
+        sums = {name: float(total) for name, total in self.sums.items()}
+        return {"sums": sum_over_processes(self.trainer, sums), "steps": self.steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the sums of the run so far."""
+        self.sums.update(state_dict.get("sums", {}))
+        self.steps = state_dict.get("steps", 0)
 
     def on_train_start(self, trainer: pl.Trainer, _: Any) -> None:
         """Drop lines of steps that a killed run made after its last checkpoint: they come again."""
-        self.writes = trainer.is_global_zero
+        self.trainer, self.writes = trainer, trainer.is_global_zero
+        if not trainer.is_global_zero:
+            self.sums.clear()  # those of the checkpoint are of all processes
         kept = [m for m in read_metrics(self.path) if m["step"] <= trainer.global_step]
         self.seconds_before = max((60 * m.get("minutes", 0.0) for m in kept), default=0.0)
         if self.writes:
@@ -163,53 +191,6 @@ class MetricsLog(pl.Callback):
         if self.progress:
             shown = [f"{k} {v:.4g}" for k, v in line.items() if k != "step"]
             print(f"step {line['step']:>6}  " + "  ".join(shown), flush=True)
-
-
-class Validation(pl.Callback):
-    """Every `every` steps, measure the loss on the choosing part; keep the best weights in `best`.
-
-    The noise is the same each time, so that two checkpoints are compared on the same ground. Of
-    several processes each does the whole of it, and the first decides.
-    """
-
-    def __init__(self, batches: list[Any], every: int, log: MetricsLog, best: Path | None) -> None:
-        self.batches = batches
-        self.every = every
-        self.metrics_log = log
-        self.best_path = best
-        self.best_loss = float("inf")
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run needs to know."""
-        return {"best_loss": self.best_loss}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the best loss of the run so far."""
-        self.best_loss = state_dict["best_loss"]
-
-    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
-        """Validate when it is time."""
-        if trainer.global_step % self.every == 0:
-            self.run(trainer, module)
-
-    def run(self, trainer: pl.Trainer, module: Any) -> None:
-        """Validate now."""
-        module.eval()
-        with torch.no_grad():
-            parts: dict[str, float] = defaultdict(float)
-            total = sum(len(batch) for batch in self.batches)
-            for i, batch in enumerate(self.batches):
-                here = batch.to(module.device)
-                for name, value in module.model.validation_metrics(here, i).items():
-                    parts[f"val_{name}"] += float(value) * len(batch) / total
-        module.train()
-        self.metrics_log.write({"step": trainer.global_step, **parts})
-        if self.best_path is None:
-            return
-        better = parts["val_loss"] < self.best_loss
-        if any_process(trainer, trainer.is_global_zero and better):
-            self.best_loss = parts["val_loss"]
-            save_atomically(trainer, self.best_path, weights_only=True)
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:

@@ -18,7 +18,8 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.errors import DataError
 from crystal_ldm.files import DirectoryLock
-from crystal_ldm.files.atomic import atomic_write_json, make_folder
+from crystal_ldm.files.writing import atomic_write_json, make_folder
+from crystal_ldm.ldm_module.composition_model.training import FEW_CRYSTALS
 from crystal_ldm.nn.checkpoints import Checkpoint, load_module, save_safetensors
 from crystal_ldm.nn.compile import compile_blocks
 from crystal_ldm.random import crystal_generator
@@ -27,14 +28,22 @@ from crystal_ldm.training.callbacks import (
     MetricsLog,
     RegularCheckpoint,
     StopWhenAsked,
-    Validation,
+    TimeLimit,
+    save_atomically,
 )
-from crystal_ldm.training.choosing import MatchValidation, check_choice
+from crystal_ldm.training.compositions import CompositionProgress
 from crystal_ldm.training.graphs import CudaGraphs
 from crystal_ldm.training.hardware import training_device, training_precision
 from crystal_ldm.training.lightning import LightningTraining
 from crystal_ldm.training.processes import ProcessShare
+from crystal_ldm.training.settings import FREEZE_BELOW, TrainingSettings
 from crystal_ldm.training.stream import StepStream
+from crystal_ldm.training.validation import (
+    LossValidation,
+    MatchValidation,
+    Validation,
+    check_choice,
+)
 from crystal_ldm.vae_module.vocabulary import representable
 
 if TYPE_CHECKING:
@@ -47,19 +56,9 @@ def fit(
     module: Any,
     dataset: CrystalDataset,
     run_dir: str | Path,
+    settings: TrainingSettings | None = None,
     *,
-    batch_size: int = 128,
     max_minutes: float | None = None,
-    checkpoint_minutes: float = 3.0,
-    log_every: int = 50,
-    validate_every: int = 500,
-    choose_by: str = "loss",
-    match_every: int = 2000,
-    match_crystals: int = 300,
-    gradient_clip: float = 1.0,
-    precision: str = "auto",
-    compile: bool = False,
-    cuda_graphs: bool = False,
     stop: threading.Event | None = None,
     live: Live | None = None,
     progress: bool = True,
@@ -68,12 +67,12 @@ def fit(
     """Train `module` (a `VAEModule` or `LDMModule`) and return it with the best weights.
 
     `run_dir` holds `last.ckpt` (all that is needed to resume), `best.ckpt` (the weights that do
-    best on the choosing part), `metrics.jsonl`, `hardware.json` (device and precision of the last
+    best on the validation set), `metrics.jsonl`, `hardware.json` (device and precision of the last
     call) and, after each call, `model.safetensors` (the best weights for use). Where `last.ckpt`
     exists the training goes on from there: batches, noise and learning rate are those of an
-    uninterrupted run.
+    uninterrupted run. A composition prior is trained beside the denoiser (`CompositionProgress`).
 
-    Lightning trains on several processors, cards or machines, and under SLURM:
+    Lightning trains on several CPUs, GPUs or machines, and under SLURM:
     `fit(..., accelerator="cpu", devices=2, strategy="ddp")`, or `accelerator="gpu", devices=4,
     num_nodes=2, strategy="ddp"` from a script that `srun` starts. The batch is shared out among
     the processes; losses and weights are those of one process, to rounding.
@@ -82,75 +81,56 @@ def fit(
         module: what to train; its optimiser says how many steps.
         dataset: trained on part `train`, validated on part `val`.
         run_dir: made when missing.
-        batch_size: crystals in a batch, over all processes.
-        max_minutes: time budget of this call; None: until the last step.
-        checkpoint_minutes: time between checkpoints.
-        log_every, validate_every: steps between lines of metrics, and between validations.
-        choose_by: what makes weights the best: the lowest `loss`, or of an LDM the highest `match`
-            rate of crystals that it makes for held-out formulas.
-        match_every, match_crystals: steps between two such comparisons, and formulas in each.
-        gradient_clip: largest norm of the gradient.
-        precision: `float32`, `bfloat16` (autocast), one of Lightning's names, e.g. `16-mixed`, or
-            `auto`: bfloat16 where the hardware has it, else float32.
-        compile: whether `torch.compile` fuses the transformer blocks' small operations: some 15 %
-            faster after half a minute; needs a C++ compiler. Losses agree to rounding.
-        cuda_graphs: whether a CUDA card gets loss and gradient of a step as one graph instead of a
-            thousand operations (see `CudaGraphs`): several times as many steps of small batches.
+        settings: see `TrainingSettings`.
+        max_minutes: time budget of this call, from now on; None: until the last step.
         stop: an event that ends the training when it is set.
         live: called with each line of metrics.
         progress: whether to print each line.
         trainer_options: further arguments for Lightning's `Trainer`, e.g. `devices`, `strategy`.
 
     Raises:
-        ConfigError: if `choose_by` is neither, or the module cannot be judged by matching; for an
-            unknown precision; where `cuda_graphs` cannot be had (see `CudaGraphs`).
+        ConfigError: if the module cannot be judged by matching; for an unknown precision; where
+            `cuda_graphs` cannot be had (see `CudaGraphs`).
         RequestError: if this machine does not have the accelerator.
         DataError: if too little of the data set can be used by the module.
         CheckpointError: if `last.ckpt` is damaged.
         RunError: if `run_dir` cannot be written, or another process trains there.
     """
-    check_choice(choose_by, module)
+    limit = TimeLimit(max_minutes, stop)
+    settings = settings or TrainingSettings()
+    check_choice(settings.choose_by, module)
     accelerator = training_device(trainer_options.pop("accelerator", "auto"))
-    precision = training_precision(precision, accelerator)
-    run_dir = make_folder(run_dir)
+    precision = training_precision(settings.precision, accelerator)
     train, val = usable_parts(dataset, module)
+    run_dir = make_folder(run_dir)
     info = data_info(dataset, train)
     if module.data_info:  # it starts with the weights of another model and keeps its vocabulary
         module.extend_data(train, info)
     else:
         module.set_data(train, info)
-    items = module.training_items(train)
-    held_out = module.training_items(val)
-    if not (run_dir / "last.ckpt").is_file():
-        module.prepare(items, held_out, _print_compositions if progress else None)
-    if compile:
+    if len(train) < FREEZE_BELOW if settings.freeze is None else settings.freeze:
+        module.freeze_trained()
+    items, held_out = module.training_items(train), module.training_items(val)
+    if settings.compile:
         compile_blocks(module)
-    stream = StepStream(items, train.num_atoms.numpy(), batch_size, module.seed)
-    order = np.argsort(val.num_atoms.numpy(), kind="stable")
-    val_batches = [held_out[torch.as_tensor(rows)] for rows in _chunks(order, batch_size)]
 
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_no_notices)
-    last = run_dir / "last.ckpt"
-    log = MetricsLog(run_dir / "metrics.jsonl", log_every, gradient_clip, live, progress)
-    best_path = run_dir / "best.ckpt"
-    if choose_by == "match":
-        rows = crystal_generator(0).permutation(len(val))[:match_crystals]
-        chosen = val[torch.as_tensor(np.sort(rows))]
-        judges = [
-            Validation(val_batches, validate_every, log, None),
-            MatchValidation(chosen, match_every, log, best_path),
-        ]
-    else:
-        judges = [Validation(val_batches, validate_every, log, best_path)]
+    last, best_path = run_dir / "last.ckpt", run_dir / "best.ckpt"
+    log = MetricsLog(
+        run_dir / "metrics.jsonl", settings.log_every, settings.gradient_clip, live, progress
+    )
+    stream = StepStream(items, train.num_atoms.numpy(), settings.batch_size, module.seed)
+    compositions = CompositionProgress(module.composition_training(items, held_out), log, limit)
     trainer = _QuietTrainer(
         max_steps=module.optimizer.max_steps,
         callbacks=[
             log,
-            *judges,
-            StopWhenAsked(max_minutes, stop),
-            RegularCheckpoint(last, checkpoint_minutes),
+            *_validations(settings, val, held_out, log, best_path),
+            compositions,
+            StopWhenAsked(limit),
+            RegularCheckpoint(last, settings.checkpoint_minutes),
             ProcessShare(stream, last),
-            *([CudaGraphs()] if cuda_graphs else []),
+            *([CudaGraphs()] if settings.cuda_graphs else []),
         ],
         precision=precision,
         accelerator=accelerator,
@@ -174,14 +154,30 @@ def fit(
         module.global_step = trainer.global_step
         if not trainer.is_global_zero:
             return module
+        if compositions.finish(trainer) and trainer.world_size == 1:
+            save_atomically(trainer, last)
         source = best_path if best_path.is_file() else last
         best = load_module(type(module), Checkpoint.read(source))
+        compositions.give(best)
         save_safetensors(best, run_dir / "model.safetensors", half=False)
     return best
 
 
-def _print_compositions(epoch: int, lowest: float) -> None:
-    print(f"compositions: {epoch} epochs, lowest loss {lowest:.3f} nats", flush=True)
+def _validations(
+    settings: TrainingSettings, val: CrystalBatch, held_out: Any, log: MetricsLog, best: Path
+) -> list[Validation]:
+    """Return what measures the model in training; one of them chooses the weights."""
+    by_match = settings.choose_by == "match"
+    order = np.argsort(val.num_atoms.numpy(), kind="stable")
+    batches = [held_out[torch.as_tensor(rows)] for rows in _chunks(order, settings.batch_size)]
+    # The loss of a few crystals tells no weights apart: then the last ones are used.
+    chooses = None if by_match or len(val) < FEW_CRYSTALS else best
+    validations: list[Validation] = [LossValidation(batches, settings.validate_every, log, chooses)]
+    if by_match:
+        rows = crystal_generator(0).permutation(len(val))[: settings.match_crystals]
+        crystals = val[torch.as_tensor(np.sort(rows))]
+        validations.append(MatchValidation(crystals, settings.match_every, log, best))
+    return validations
 
 
 def _no_notices(record: logging.LogRecord) -> bool:
@@ -203,7 +199,7 @@ class _QuietTrainer(pl.Trainer):
 
 
 def usable_parts(dataset: CrystalDataset, module: Any) -> tuple[CrystalBatch, CrystalBatch]:
-    """Return the training and the choosing part, of crystals that the module can represent.
+    """Return the training and the validation set, of crystals that the module can represent.
 
     Elements in fewer than 10 formulas of the training part are left out, unless the module already
     has its elements (from weights that it starts with).
@@ -220,10 +216,17 @@ def usable_parts(dataset: CrystalDataset, module: Any) -> tuple[CrystalBatch, Cr
         usable = representable(part, tuple(elements), module.max_atoms)
         parts.append(part[usable.nonzero().flatten()])
     if len(parts[0]) < 20 or len(parts[1]) < 1:
+        counts = f"Only {len(parts[0])} training and {len(parts[1])} validation crystals"
+        size = f"of '{dataset.name}' have at most {module.max_atoms} atoms"
+        if module.data_info:
+            raise DataError(
+                f"{counts} {size} and only elements that the model of init_from knows; that is too "
+                "few to train on."
+            )
         raise DataError(
-            f"Only {len(parts[0])} training and {len(parts[1])} validation crystals of "
-            f"'{dataset.name}' have at most {module.max_atoms} atoms and elements that occur in at "
-            "least 10 formulas; that is too few to train on."
+            f"{counts} {size} and elements that occur in at least 10 formulas; that is too few to "
+            "learn elements from nothing. Start from a trained model, which knows them: "
+            "init_from=oqmd_icsd (or the path of a model of yours)."
         )
     generator = np.random.Generator(np.random.PCG64(0))
     rows = generator.permutation(len(parts[1]))[:MAX_VALIDATION_CRYSTALS]

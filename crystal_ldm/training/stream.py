@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import IterableDataset
 
 from crystal_ldm.crystals.padding import pad
-from crystal_ldm.data.datamodule import bucketed_batches
+from crystal_ldm.data.batches import bucketed_batches
 
 
 class Items(Protocol):

@@ -10,6 +10,7 @@ import click
 
 from crystal_ldm import __version__
 from crystal_ldm.errors import CrystalLDMError
+from crystal_ldm.files.run_contents import CIFS, RECIPE, TABLE
 from crystal_ldm.workflow.run_command import NotebookCommands
 
 _WORDS = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100}
@@ -137,12 +138,12 @@ def show(run_dir: str) -> None:
     run, status = read_run(path), read_status(path)
     state = f"{status.get('state', 'unknown')} {status.get('message', '')}".rstrip()
     print(f"{run['notebook']}: {state}")
-    cifs = len(list(path.glob("cif/[!.]*.cif")))
+    cifs = len(list((path / CIFS).glob("[!.]*.cif")))
     if cifs:
-        print(f"  crystals {path / 'cif'} ({cifs} CIF files)")
+        print(f"  crystals {path / CIFS} ({cifs} CIF files)")
     files = {
-        "table": "table.csv",
-        "recipe": "recipe.json",
+        "table": TABLE,
+        "recipe": RECIPE,
         "notebook": f"{run['notebook']}.ipynb",
         "report": f"{run['notebook']}.html",
     }

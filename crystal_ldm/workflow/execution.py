@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from crystal_ldm.files import read_status, resolve_path
-from crystal_ldm.files.atomic import make_folder, write_error
 from crystal_ldm.files.run_directory import new_run_path
+from crystal_ldm.files.writing import write_error
 from crystal_ldm.workflow.declared import parameter_names
 from crystal_ldm.workflow.html import put_report
 from crystal_ldm.workflow.kernel import WRITTEN_OUTSIDE
@@ -89,7 +89,6 @@ def run_once(name: str, parameters: dict[str, Any]) -> tuple[Path, str]:
     message = execute_notebook(source, output, parameters)
     if message and read_status(run_dir) == before:
         return output, message
-    make_folder(run_dir)
     copy = run_dir / source.name
     put_report(output, copy)
     shutil.rmtree(output.parent)

@@ -25,19 +25,16 @@ class NotebookCommands(click.Group):
     """A command for each notebook, made from its parameters cell."""
 
     def list_commands(self, context: click.Context) -> list[str]:
-        return notebook_names()
+        """Return the names of the notebooks that have parameters."""
+        return [name for name in notebook_names() if _has_parameters(name)]
 
     def get_command(self, context: click.Context, name: str) -> click.Command:
-        try:
-            path = find_notebook(name)
-            options = [_option(parameter) for parameter in notebook_parameters(path)]
-        except CrystalLDMError as error:
-            if context.resilient_parsing or context.invoked_subcommand is None:
-                return click.Command(name, help=str(error))
-            raise
+        """Return the command that executes a notebook."""
+        path = find_notebook(name)
+        options = [_option(parameter) for parameter in notebook_parameters(path)]
         return _NotebookCommand(
             name,
-            params=list(options),
+            params=[*options],
             callback=lambda **given: _run(name, given),
             help=f"Execute {path}.",
             short_help=_heading(path),
@@ -56,15 +53,23 @@ class _NotebookCommand(click.Command):
         return super().parse_args(context, args)
 
 
+def _has_parameters(name: str) -> bool:
+    try:
+        return bool(notebook_parameters(find_notebook(name)))
+    except CrystalLDMError:
+        return False
+
+
 def _option(parameter: Parameter) -> click.Option:
     option = f"--{parameter.name.replace('_', '-')}"
-    text = f"{parameter.help[:1].upper()}{parameter.help[1:]}"
-    if parameter.default not in ("", "''"):
+    text = parameter.help
+    if parameter.default not in ("", "''", "None"):
         text += f" [default: {parameter.default}]"
     if parameter.kind == "flag":
         names = [f"{option}/--no-{option[2:]}", parameter.name]
         return click.Option(names, default=None, help=text, show_default=False)
-    kind, metavar = _TYPES[parameter.kind], parameter.kind.split()[-1].upper()
+    kind: click.ParamType = _TYPES[parameter.kind]
+    metavar: str | None = parameter.kind.split()[-1].upper()
     if parameter.choices:
         kind, metavar = click.Choice(parameter.choices), None
     return click.Option(

@@ -172,8 +172,9 @@ class Visit:
         self.page.wait_for_selector("[data-status=idle]", state="attached", timeout=60_000)
 
     def prompts(self) -> list[str]:
-        """Return what stands before each code cell: a number, * or nothing."""
-        found = self.page.query_selector_all(".jp-Notebook .jp-CodeCell .jp-InputPrompt")
+        """Return what stands before each code cell that is not folded: a number, * or nothing."""
+        cells = ".jp-Notebook .jp-CodeCell:not(:has(.jp-InputPlaceholder))"
+        found = self.page.query_selector_all(f"{cells} .jp-InputPrompt")
         return [prompt.inner_text().strip("[]: \n") for prompt in found]
 
     def run_all(self, timeout: float = 240, pressing: str = "", showing: str = "") -> float:

@@ -80,7 +80,7 @@ def test_run_all_shows_the_run_and_its_request(seen: Visit) -> None:
     seen.shot("workbench", BENCH)
 
 
-def test_judge_all_and_relax_selected(seen: Visit) -> None:
+def test_evaluate_all_and_relax_selected(seen: Visit) -> None:
     page = seen.page
     page.click(f"{GALLERY} .cl-evaluate")
     said = page.locator(f"{GALLERY} .cl-evaluate-bar .cl-notice").last

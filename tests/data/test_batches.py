@@ -1,15 +1,11 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.data import CrystalDataModule, bucketed_batches, load_dataset
+from crystal_ldm.data import bucketed_batches
 from crystal_ldm.errors import DataError
 
 SIZES = np.random.default_rng(0).integers(1, 21, size=2000)
@@ -19,18 +15,14 @@ SIZES = np.random.default_rng(0).integers(1, 21, size=2000)
 @given(
     st.lists(st.integers(1, 24), max_size=80),
     st.integers(1, 17),
-    st.one_of(st.none(), st.integers(1, 200)),
     st.integers(0, 5),
 )
-def test_every_index_comes_once_and_limits_hold(sizes, batch_size, max_tokens, epoch):
+def test_every_index_comes_once_and_limits_hold(sizes, batch_size, epoch):
     sizes = np.array(sizes, dtype=np.int64)
-    batches = bucketed_batches(sizes, batch_size, 3, max_tokens, epoch)
+    batches = bucketed_batches(sizes, batch_size, 3, epoch)
     together = np.concatenate([np.array([], dtype=int), *batches])
     assert sorted(together.tolist()) == list(range(len(sizes)))
-    for batch in batches:
-        assert len(batch) <= batch_size
-        if max_tokens is not None and len(batch) > 1:
-            assert len(batch) * sizes[batch].max() <= max_tokens
+    assert all(len(batch) <= batch_size for batch in batches)
 
 
 def test_order_depends_on_seed_and_epoch_alone():
@@ -60,18 +52,3 @@ def test_batches_are_not_sorted_by_size():
 def test_sizes_below_one_are_refused():
     with pytest.raises(DataError, match="at least 1"):
         bucketed_batches(SIZES, 0)
-
-
-def test_loaders_give_the_crystals_of_each_part_once(table: Path):
-    dataset = load_dataset(table, progress=False)
-    module = CrystalDataModule(dataset, batch_size=4)
-    for part, loader in {
-        "train": module.train_dataloader(),
-        "val": module.val_dataloader(),
-        "test": module.test_dataloader(),
-    }.items():
-        batches = list(loader)
-        assert all(isinstance(b, CrystalBatch) and len(b) <= 4 for b in batches)
-        ids = sorted(i for b in batches for i in b.ids or ())
-        assert ids == sorted(dataset.ids[i] for i in dataset.indices(part))
-        assert all(torch.is_tensor(b.conditions["band_gap"]) for b in batches)

@@ -7,6 +7,7 @@ The writer is made here, from spglib's settings and operations, and shares nothi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import gemmi
 import numpy as np
@@ -47,6 +48,11 @@ class Dialect:
         """Whether it says all that a reader needs."""
         listed = self.operations not in ("none",)
         return (listed or self.hall) and self.decimals >= 4
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether it has no word on its symmetry."""
+        return self.operations == self.name == "none" and not (self.hall or self.number)
 
 
 DIALECTS = st.builds(
@@ -100,7 +106,7 @@ def built() -> list[Structure]:
 
 @dataclass(frozen=True)
 class InSetting:
-    """A crystal in one setting of its space group: cell, operations, and one atom an orbit."""
+    """A crystal in a setting of its space group: whole cell, operations, an atom of each orbit."""
 
     cell: Structure
     hall_number: int
@@ -143,6 +149,7 @@ def in_setting(structure: Structure, choice: int) -> InSetting | None:
     return InSetting(whole, hall_number, triplets, representatives)
 
 
+@cache
 def _number(hall_number: int) -> int:
     return spglib.get_spacegroup_type(hall_number).number
 
@@ -241,26 +248,28 @@ def crystals(structures: list[Structure]) -> list[Structure]:
     return [*built() * 4, *structures]
 
 
+@pytest.mark.timeout(3600)
 @settings(max_examples=CASES)
-@given(
-    position=st.integers(0, 10_000),
-    choice=st.integers(0, 17),
-    dialect=DIALECTS,
-    seed=st.integers(0, 1000),
-)
+@given(dialect=DIALECTS, seed=st.integers(0, 2**32))
 def test_a_dialect_never_changes_a_crystal(
-    crystals: list[Structure], position: int, choice: int, dialect: Dialect, seed: int
+    crystals: list[Structure], dialect: Dialect, seed: int
 ) -> None:
-    crystal = in_setting(crystals[position % len(crystals)], choice)
+    random = np.random.default_rng(seed)  # hypothesis would take the first of them most often
+    structure = crystals[random.integers(len(crystals))]
+    crystal = in_setting(structure, int(random.integers(18)))
     if crystal is None:
         event("no such setting")
         return
     text = write(crystal, dialect, seed)
     try:
-        cell, _ = read_cif(text)
+        cell, notes = read_cif(text)
     except DataError as error:
         event("refused: " + " ".join(str(error).split()[:5]))
         assert not dialect.clear, f"{error}\n{text}"
+        return
+    if dialect.says_nothing:  # then all that a reader can do is to say what it takes it for
+        event("no symmetry stated")
+        assert any("says nothing of its symmetry" in note for note in notes)
         return
     event("read")
     found = cell.to_structure()

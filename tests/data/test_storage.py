@@ -195,3 +195,34 @@ def test_where_the_cache_lies_can_be_asked_and_set(table: Path, tmp_path: Path, 
     assert str(tmp_path / "here") in str(info) and dataset.path.name in str(info)
     set_cache_dir(None)
     assert "crystal_ldm" in str(cache_path())
+
+
+def test_the_cache_lies_where_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows, write
+):
+    monkeypatch.delenv("CRYSTAL_LDM_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_path() == tmp_path / "xdg" / "crystal_ldm"
+    dataset = load_dataset(write(tmp_path / "t.csv", rows[:3]), progress=False)
+    assert dataset.path.is_relative_to(tmp_path / "xdg")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert cache_path() == tmp_path / "home" / ".cache" / "crystal_ldm"
+    monkeypatch.setenv("CRYSTAL_LDM_CACHE", "~/mine")
+    assert cache_path() == tmp_path / "home" / "mine"
+
+
+@pytest.mark.parametrize("folder", ["~", "~nobody_at_all/x", "a\0b", "x" * 5000])
+def test_a_cache_that_cannot_be_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows, write, folder: str
+):
+    """Without HOME, and as a user that the system does not know, there is no home folder."""
+    table = write(tmp_path / "t.csv", rows[:3])
+    tmp_path.chmod(0o755)
+    monkeypatch.delenv("CRYSTAL_LDM_CACHE")
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 987654)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError) as caught:
+        load_dataset(table, progress=False, cache_dir=None if folder == "~" else folder)
+    assert len(str(caught.value)) < 600 and not (tmp_path / "~").exists()

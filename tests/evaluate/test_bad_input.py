@@ -75,7 +75,7 @@ def test_input_that_holds_nothing_is_refused(tmp_path):
     with pytest.raises(EvaluationError, match="holds no crystals"):
         evaluate(tmp_path)
     (tmp_path / "cut.json").write_text('[{"lattice": ')
-    with pytest.raises(EvaluationError, match="cannot be read"):
+    with pytest.raises(EvaluationError, match="cut short or not json"):
         evaluate(tmp_path / "cut.json")
     with pytest.raises(EvaluationError, match="type int"):
         evaluate(3)

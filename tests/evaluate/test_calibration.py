@@ -1,4 +1,4 @@
-"""Calibration against known answers, with the real judge and with a real, tiny model."""
+"""Calibration against known answers, with the real predictor and with a real, tiny model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import EvaluationError, FormulaError, RequestError
 from crystal_ldm.evaluate import evaluate
-from crystal_ldm.evaluate.band_gap import BandGaps, judge_band_gaps
+from crystal_ldm.evaluate.band_gap import BandGaps, estimate_band_gaps
 from crystal_ldm.evaluate.calibration import (
     calibrate_band_gap,
     calibrate_decoding,
@@ -21,7 +21,7 @@ from crystal_ldm.evaluate.calibration.models import sizes_as_trained
 from crystal_ldm.evaluate.calibration.tables import calibration_row
 
 
-def _judged(gaps: list[float]) -> BandGaps:
+def _predicted(gaps: list[float]) -> BandGaps:
     gap = np.array(gaps)
     metal = gap == 0
     return BandGaps(gap, metal, metal.astype(float), [None] * len(gaps))
@@ -29,21 +29,21 @@ def _judged(gaps: list[float]) -> BandGaps:
 
 def test_a_row_counts_what_is_near_its_target():
     valid = np.array([True, False, True, True])
-    row = calibration_row("model", 3.0, 1.0, _judged([2.9, 3.1, 3.6, 0.0]), valid)
+    row = calibration_row("model", 3.0, 1.0, _predicted([2.9, 3.1, 3.6, 0.0]), valid)
     assert (row["within 0.25"], row["within 0.5"], row["within 1"]) == (0.5, 0.5, 0.75)
-    assert (row["metal"], row["n"], row["judged"]) == (0.25, 4, 4)
+    assert (row["metal"], row["n"], row["predicted"]) == (0.25, 4, 4)
     assert row["valid"] == 0.75
     assert row["within 0.5 low"] < row["within 0.5"] < row["within 0.5 high"]
-    # What the judge cannot take is near no target and stays in n.
-    row = calibration_row("model", 3.0, 2.0, _judged([3.0, 3.2, 3.0, np.nan]), valid)
-    assert (row["within 0.25"], row["n"], row["judged"]) == (0.75, 4, 3)
-    row = calibration_row("model", 0.0, 2.0, _judged([0.0, 0.0, 3.0, 0.2]), valid)
+    # What the predictor cannot take is near no target and stays in n.
+    row = calibration_row("model", 3.0, 2.0, _predicted([3.0, 3.2, 3.0, np.nan]), valid)
+    assert (row["within 0.25"], row["n"], row["predicted"]) == (0.75, 4, 3)
+    row = calibration_row("model", 0.0, 2.0, _predicted([0.0, 0.0, 3.0, 0.2]), valid)
     assert (row["within 0.25"], row["metal"]) == (0.75, 0.5)
 
 
-def test_calibration_with_the_real_judge(pool, known_crystals):
+def test_calibration_with_the_real_predictor(pool, known_crystals):
     halides, metals = known_crystals[2:8], known_crystals[-3:]
-    own = judge_band_gaps(halides, workers=pool).gap
+    own = estimate_band_gaps(halides, workers=pool).gap
     target = float(np.median(own))
     table = calibrate_band_gap(
         {(target, 2.0): halides}, base=metals, real=(halides, own), workers=pool, max_real=4
@@ -91,16 +91,16 @@ def test_a_model_is_asked_for_every_cell_of_the_table(ldm, known_crystals, pool)
     assert kinds == {"base rate": [5, 5], "ceiling": [5], "model": [5] * 4}
     base = table[table["kind"] == "base rate"].drop(columns="target")
     assert base["metal"].nunique() == 1
-    # A cell is what sampling and judging by hand gives.
+    # A cell is what sampling and predicting by hand gives.
     sizes = sizes_as_trained(ldm, 5, 3).tolist()
     request = CrystalBatch.from_num_atoms(sizes, band_gap=[3.0] * 5)
     by_hand = ldm.sample(request, 1, cfg_scale={"band_gap": 1.0}, sampling_steps=2, seed=3)
     other = ldm.sample(request, 1, cfg_scale=1.0, sampling_steps=2, seed=3)
     assert not torch.allclose(by_hand.crystals.lattices, other.crystals.lattices)
-    gaps = judge_band_gaps(by_hand, workers=pool)
+    gaps = estimate_band_gaps(by_hand, workers=pool)
     row = table[(table["target"] == 3.0) & (table["scale"] == 1.0)].iloc[0]
     assert row["metal"] == gaps.metal.mean()
-    assert row["judged"] == np.isfinite(gaps.gap).sum()
+    assert row["predicted"] == np.isfinite(gaps.gap).sum()
     assert row["within 1"] == np.mean(np.abs(gaps.gap - 3.0) <= 1.0)
     assert row["valid"] == evaluate(by_hand, metrics=("validity",), workers=1).value("valid")
 
@@ -121,13 +121,13 @@ def test_elements_can_be_left_out_of_requests_and_of_the_ceiling(ldm, known_crys
         sizes_as_trained(ldm, 100, 0).tolist(), forbidden=anions, band_gap=[3.0] * 100
     )
     by_hand = ldm.sample(request, 1, cfg_scale={"band_gap": 1.0}, sampling_steps=2, seed=0)
-    made = judge_band_gaps(by_hand, workers=pool)
+    made = estimate_band_gaps(by_hand, workers=pool)
     assert table.loc["model", "metal"] == made.metal.mean()
     with pytest.raises(FormulaError, match="'Xx' is not an element symbol"):
         calibrate_model(ldm, 5, forbidden=["Xx"], **options)
 
 
-def test_decoding_is_judged_for_each_scale_and_number_of_steps(ldm, known_crystals, pool):
+def test_decoding_is_evaluated_for_each_scale_and_number_of_steps(ldm, known_crystals, pool):
     request = CrystalBatch.from_formulas(["NaCl", "SrTiO3", "TiO2"])
     table = calibrate_decoding(ldm, request, scales=(1, 3), steps=(1, 2), workers=pool)
     assert table[["scale", "steps"]].to_numpy().tolist() == [[1, 1], [1, 2], [3, 1], [3, 2]]
@@ -170,7 +170,7 @@ def test_a_model_without_band_gap_is_refused(known_crystals):
 def test_figures_show_every_cell_with_its_interval(known_crystals):
     from crystal_ldm.widgets import figures
 
-    gaps, valid = _judged([2.9, 3.1, 3.6, 0.0]), np.array([True, False, True, True])
+    gaps, valid = _predicted([2.9, 3.1, 3.6, 0.0]), np.array([True, False, True, True])
     cells = [("model", 1.0), ("model", 2.0), ("ceiling", np.nan), ("base rate", np.nan)]
     rows = [
         calibration_row(kind, target, scale, gaps, valid)

@@ -21,7 +21,7 @@ from crystal_ldm.evaluate import evaluate
 from crystal_ldm.evaluate.stability import (
     ReferenceHull,
     RelaxationSettings,
-    judge_stability,
+    compute_stability,
     relax_crystals,
 )
 from crystal_ldm.evaluate.stability.potential import single_point
@@ -56,7 +56,7 @@ def test_the_hull_of_a_binary_is_the_tie_line():
 
 def test_a_phase_diagram_takes_generated_crystals_in():
     hull, elements = _hull(Na=0.0, Cl=0.0, NaCl=-2.0), frozenset({11, 17})
-    inside = [("made", _key("NaCl"), -2.1), ("unjudged", _key("Na"), math.nan)]
+    inside = [("made", _key("NaCl"), -2.1), ("without energy", _key("Na"), math.nan)]
     diagram = hull.diagram_with(elements, [*inside, ("elsewhere", _key("KCl"), -9.0)])
     assert sorted(e.name for e in diagram.all_entries) == ["Cl2", "Na", "NaCl", "made"]
     assert {e.name for e in diagram.stable_entries} == {"Cl2", "Na", "made"}
@@ -142,7 +142,7 @@ def test_what_cannot_be_relaxed_has_a_reason(tmp_path):
     crowded = Structure(Lattice.cubic(1.0), ["Na"], [[0, 0, 0]])
     disordered = Structure(Lattice.cubic(3.6), [{"Cu": 0.5, "Au": 0.5}], [[0, 0, 0]])
     hull = _hull(Na=-1.3, Cl=-1.8)
-    found = judge_stability([californium, crowded, disordered], tmp_path, hull=hull, workers=1)
+    found = compute_stability([californium, crowded, disordered], tmp_path, hull=hull, workers=1)
     reasons = found.table["error"].tolist()
     assert "does not know Cf" in reasons[0]
     assert "too crowded to be relaxed: under 2 Å³ an atom" in reasons[1]
@@ -165,7 +165,7 @@ def test_results_are_kept_and_not_computed_twice(tmp_path):
         def _start(self):
             raise AssertionError("nothing is left to compute")
 
-    second, errors = relax_crystals(crystals, tmp_path, settings, NoExecutor(1))
+    second, errors = relax_crystals(crystals, tmp_path, settings, NoExecutor(Workers(1)))
     assert [file.stat().st_mtime_ns for file in files] == times
     assert errors == [None] * 3
     assert [r.energy for r in second] == [r.energy for r in first]
@@ -215,7 +215,7 @@ def test_stability_is_part_of_an_evaluation(tmp_path):
             [Cell.from_structure(salt)], tmp_path / "kept", RelaxationSettings(), pool
         )[0][0].energy
     hull = _hull(Na=-1.3, Cl=-1.8, NaCl=hull_energy)
-    found = judge_stability([salt, _salt(5.4)], tmp_path / "kept", hull=hull, workers=1)
+    found = compute_stability([salt, _salt(5.4)], tmp_path / "kept", hull=hull, workers=1)
     assert found.table["e_above_hull"].abs().max() < 5e-3
     rates = found.rates([True, False], [True, True], (0.01,)).set_index("metric")
     assert rates.loc["stable", "value"] == 1.0
@@ -244,7 +244,7 @@ def test_settings_that_make_no_sense_are_refused(settings):
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(EvaluationError, match="cannot be written"):
-        judge_stability([_salt()], tmp_path / "file", hull=_hull(Na=0.0), workers=1)
+        compute_stability([_salt()], tmp_path / "file", hull=_hull(Na=0.0), workers=1)
     assert os.path.isfile(tmp_path / "file")
     with pytest.raises(EvaluationError, match="potential"):
         evaluate([_salt()], relax_dir=tmp_path, relaxation=RelaxationSettings("x"))

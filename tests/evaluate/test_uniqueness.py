@@ -11,7 +11,7 @@ from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.inputs import read_crystals
 from crystal_ldm.evaluate.description import comparison_form
 from crystal_ldm.evaluate.matching import SAME_CRYSTAL, Tolerances
-from crystal_ldm.evaluate.uniqueness import KnownCrystals, find_duplicates, find_known
+from crystal_ldm.evaluate.uniqueness import ReferenceCells, find_duplicates, find_in_reference
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +53,8 @@ def test_novelty_is_that_of_comparing_with_everything(mixture, known_crystals, p
     references = known_crystals[::2]
     matcher = StructureMatcher()
     plain = [not any(matcher.fit(crystal, known) for known in references) for crystal in mixture]
-    known = KnownCrystals(read_crystals(references))
-    found = find_known(_forms(mixture), known, SAME_CRYSTAL, pool)
+    known = ReferenceCells(read_crystals(references))
+    found = find_in_reference(_forms(mixture), known, SAME_CRYSTAL, pool)
     assert [entry.novel for entry in found] == plain
     assert 20 < sum(plain) < 180
     for entry in found:
@@ -66,8 +66,8 @@ def test_novelty_is_that_of_comparing_with_everything(mixture, known_crystals, p
 def test_a_set_is_not_novel_against_itself_and_each_crystal_is_its_own_nearest(
     known_crystals, pool
 ):
-    known = KnownCrystals(read_crystals(known_crystals))
-    found = find_known(_forms(known_crystals), known, SAME_CRYSTAL, pool)
+    known = ReferenceCells(read_crystals(known_crystals))
+    found = find_in_reference(_forms(known_crystals), known, SAME_CRYSTAL, pool)
     assert not any(entry.novel for entry in found)
     assert [entry.nearest for entry in found] == list(range(len(known_crystals)))
     assert max(entry.rmse for entry in found) < 1e-6
@@ -75,18 +75,18 @@ def test_a_set_is_not_novel_against_itself_and_each_crystal_is_its_own_nearest(
 
 def test_the_nearest_known_crystal_of_a_novel_one(known_crystals, pool):
     rutile, anatase, halide = known_crystals[0], known_crystals[1], known_crystals[2]
-    known = KnownCrystals(read_crystals([halide, rutile]))
+    known = ReferenceCells(read_crystals([halide, rutile]))
     related = rutile.copy()
     related.replace_species({"Ti": "Sn"})
-    found = find_known(_forms([anatase, related]), known, SAME_CRYSTAL, pool)
+    found = find_in_reference(_forms([anatase, related]), known, SAME_CRYSTAL, pool)
     assert (found[0].novel, found[0].kind, found[0].nearest) == (True, "same formula", 1)
     assert (found[1].novel, found[1].kind, found[1].nearest) == (True, "closest composition", 1)
     assert found[1].composition_difference == pytest.approx(1 / 3)
 
 
 def test_a_crystal_that_cannot_be_reduced_is_neither(pool, known_crystals):
-    known = KnownCrystals(read_crystals(known_crystals[:3]))
-    assert find_known([None], known, SAME_CRYSTAL, pool)[0].novel is False
+    known = ReferenceCells(read_crystals(known_crystals[:3]))
+    assert find_in_reference([None], known, SAME_CRYSTAL, pool)[0].novel is False
     assert find_duplicates([None], SAME_CRYSTAL, pool)[0].unique is False
 
 

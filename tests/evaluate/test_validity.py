@@ -1,4 +1,4 @@
-"""Shortest distances are exact; compositions are judged as documented."""
+"""Shortest distances are exact; compositions are valid as documented."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ def test_elements_dealt_out_at_random_lower_validity(pool):
         drawn = generator.choice(np.unique(elements), size=len(key), replace=False)
         counts = [count for _, count in key]
         shuffled.append(tuple(sorted(zip(map(int, drawn), counts, strict=True))))
-    judged = compositions_validity(keys + shuffled, CompositionRules(), pool)
-    real = np.mean([judged[key][0] for key in keys])
-    random = np.mean([judged[key][0] for key in shuffled])
+    validity = compositions_validity(keys + shuffled, CompositionRules(), pool)
+    real = np.mean([validity[key][0] for key in keys])
+    random = np.mean([validity[key][0] for key in shuffled])
     assert real > 0.95
     assert random < real - 0.2

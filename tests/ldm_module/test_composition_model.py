@@ -10,8 +10,12 @@ from crystal_ldm.config import instantiate
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import ConfigError, RequestError
 from crystal_ldm.ldm_module import LDMModule
-from crystal_ldm.ldm_module.composition_model import CompositionPrior, draw_compositions, fit_prior
-from crystal_ldm.ldm_module.composition_model.choices import Sequences, State, counts_by_place
+from crystal_ldm.ldm_module.composition_model import (
+    CompositionPrior,
+    CompositionTraining,
+    draw_compositions,
+)
+from crystal_ldm.ldm_module.composition_model.sequences import Sequences, State, counts_by_place
 from crystal_ldm.ldm_module.composition_model.training import composition_loss
 from crystal_ldm.ldm_module.guidance import Pass
 from crystal_ldm.ldm_module.latents import LatentBatch
@@ -118,8 +122,10 @@ def test_a_small_world_is_learned(known_batch: CrystalBatch) -> None:
     known[crystals.atomic_numbers.unique()] = True
     known[0] = False
     items = LatentBatch(crystals, torch.zeros(*crystals.atomic_numbers.shape, 1), {})
-    lowest = fit_prior(prior, items, items, known)
-    assert lowest < 4.0
+    training = CompositionTraining(prior, items, items, known)
+    while not training.finished:
+        training.run_step()
+    assert training.loss < 4.0
     size = 5
     request = CrystalBatch.from_num_atoms([size] * 50)
     drawn = draw_compositions(

@@ -29,9 +29,9 @@ from crystal_ldm.files import open_run, read_status
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.checkpoints import Checkpoint, save_safetensors
 from crystal_ldm.recipe import from_recipe
+from crystal_ldm.runs.crystal_files import CrystalFiles
 from crystal_ldm.runs.generate import generate, make_request
 from crystal_ldm.runs.split.request_file import run_request
-from crystal_ldm.runs.writer import ResultWriter
 from crystal_ldm.training import read_metrics
 from crystal_ldm.workflow import parameters as given_as
 from crystal_ldm.workflow.declared import parameter_names
@@ -238,7 +238,7 @@ def test_tables_of_a_run(
     with only_documented_errors():
         read_crystals(run)
     with only_documented_errors():
-        assert len(ResultWriter(run).done) <= 3
+        assert len(CrystalFiles(run).done) <= 3
     assert len(list(run.glob("cif/*.cif"))) == 3
 
 

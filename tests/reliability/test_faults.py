@@ -27,8 +27,8 @@ from crystal_ldm.files import open_run
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.pretrained import load_model
+from crystal_ldm.runs.crystal_files import CrystalFiles
 from crystal_ldm.runs.generate import generate
-from crystal_ldm.runs.writer import ResultWriter
 from crystal_ldm.workflow import run_sweep
 from tests.conftest import raised_in_child
 
@@ -73,7 +73,7 @@ SAMPLE = """
         resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
     request = CrystalBatch.from_formulas(["NaCl", "SrTiO3"])
     try:
-        generate(load_model({model!r}), request, {run!r}, {number}, batch_size=4, sampling_steps=2)
+        generate(load_model({model!r}), request, {run!r}, {number}, sampling_steps=2)
     except Exception as error:
         sys.exit(f"{{type(error).__name__}}: {{error}}")
 """
@@ -101,14 +101,14 @@ def test_sampling_killed_again_and_again(
         lost += sum(now.get(name) != content for name, content in kept.items())
         kept = now
     request = CrystalBatch.from_formulas(["NaCl", "SrTiO3"])
-    how: dict[str, Any] = {"batch_size": 4, "sampling_steps": 2, "progress": False}
+    how: dict[str, Any] = {"sampling_steps": 2, "progress": False}
     generate(load_model(model), request, run, number, **how)
     now = finished(run)
     lost += sum(now.get(name) != content for name, content in kept.items())
     record_property("crystals_finished", len(kept))
     record_property("crystals_lost", lost)
     assert lost == 0 and len(kept) >= 72 and len(now) == 2 * number
-    assert len(list(run.glob("cif/*.cif"))) == len(ResultWriter(run).rows) == 2 * number
+    assert len(list(run.glob("cif/*.cif"))) == len(CrystalFiles(run).rows) == 2 * number
 
 
 def test_sampling_onto_a_full_disk(
@@ -123,7 +123,7 @@ def test_sampling_onto_a_full_disk(
     kept = finished(run)
     assert 4 <= len(kept) < 120
     request = CrystalBatch.from_formulas(["NaCl", "SrTiO3"])
-    how: dict[str, Any] = {"batch_size": 4, "sampling_steps": 2, "progress": False}
+    how: dict[str, Any] = {"sampling_steps": 2, "progress": False}
     generate(load_model(model), request, run, 60, **how)
     now = finished(run)
     lost = sum(now.get(name) != content for name, content in kept.items())

@@ -19,13 +19,14 @@ from hypothesis import strategies as st
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import ConfigError, RequestError, RunError
 from crystal_ldm.evaluate import evaluate
+from crystal_ldm.files.run_contents import PIECES
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.parallel import Workers
 from crystal_ldm.pretrained import load_model
 from crystal_ldm.runs.generate import generate
 from crystal_ldm.runs.split import run_request, sample_in_parallel
-from crystal_ldm.runs.split.pieces import PIECES, split_request
+from crystal_ldm.runs.split.pieces import split_request
 from crystal_ldm.workflow.command_line import main
 
 OPTIONS = {"sampling_steps": 2, "seed": 3, "cfg_scale": 1.5}
@@ -73,7 +74,7 @@ def test_pieces_hold_each_crystal_once(rows: int, numbers: int, offset: int, siz
         for row in range(rows)
         for number in range(offset, offset + numbers)
         for piece in pieces
-        if piece.holds(row, number)
+        if (row, number) in set(piece.places())
     )
     assert set(held.values()) == {1} and len(held) == rows * numbers
     assert sum(piece.rows * piece.numbers for piece in pieces) == rows * numbers
@@ -82,7 +83,6 @@ def test_pieces_hold_each_crystal_once(rows: int, numbers: int, offset: int, siz
 def test_two_processes_and_dask_give_the_crystals_of_one(model: str, tmp_path: Path) -> None:
     from distributed import Client, LocalCluster
 
-    (tmp_path / "one").mkdir()
     generate(load_model(model), a_request(), tmp_path / "one", 5, progress=False, **OPTIONS)
     run: dict[str, Any] = {"ldm_ckpt": model, "piece_size": 2, "progress": False, **OPTIONS}
     two = sample_in_parallel(a_request(), 5, tmp_path / "two", workers=2, **run)
@@ -186,7 +186,7 @@ def test_a_request_file(model: str, clone: Path, capsys: pytest.CaptureFixture[s
         "p1_cif must be true or false": {"num_samples": 3, "p1_cif": 1},
         "num_samples must be a whole number": {"num_samples": True},
         "'wanted' does not belong": {"num_samples": 1, "sampling": {"wanted": 1}},
-        "no option 'sed'. Did you mean 'seed'": {"num_samples": 1, "sampling": {"sed": 1}},
+        "no setting 'sed'. Did you mean 'seed'": {"num_samples": 1, "sampling": {"sed": 1}},
         "workers must be a whole number of at least 1": {"num_samples": 1, "workers": 0},
         "piece_size must be": {"num_samples": 1, "piece_size": 0},
         "no cluster 'slum'. Did you mean 'slurm'": {"num_samples": 1, "dask": {"cluster": "slum"}},

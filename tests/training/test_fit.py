@@ -5,27 +5,30 @@ from __future__ import annotations
 import itertools
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from crystal_ldm.config import instantiate
 from crystal_ldm.data import CrystalDataset
 from crystal_ldm.errors import CheckpointError, ConfigError
 from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.nn.optimizer import Optimizer
 from crystal_ldm.random import crystal_generator
-from crystal_ldm.training import fit, read_metrics
-from crystal_ldm.training.choosing import predict
+from crystal_ldm.training import TrainingSettings, fit, read_metrics
 from crystal_ldm.training.experiment import build_module, load_experiment
 from crystal_ldm.training.fit import usable_parts
+from crystal_ldm.training.held_out import held_out_request
+from crystal_ldm.training.validation import predict
 from crystal_ldm.vae_module import VAEModule
 
-OPTIONS = {"batch_size": 32, "log_every": 5, "validate_every": 10, "progress": False}
+SETTINGS = TrainingSettings(batch_size=32, log_every=5, validate_every=10, precision="float32")
 SIZE = {"hidden_size": 32, "depth": 1, "num_heads": 2}
 
 
@@ -39,10 +42,24 @@ def vae_config(max_steps: int) -> dict:
 
 
 def new_vae(max_steps: int) -> VAEModule:
-    torch.manual_seed(0)  # Lightning modules take their first weights from torch's generator
-    vae = instantiate(vae_config(max_steps))
-    vae.config = vae_config(max_steps)
+    vae: VAEModule = build_module(vae_config(max_steps), "vae_module")
     return vae
+
+
+class StopAfter(threading.Event):
+    """Stop that is asked for at the step number `steps` of a call."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+
+    def is_set(self) -> bool:
+        self.steps -= 1
+        return self.steps <= 0
+
+
+def step_of(run: Path) -> int:
+    return int(torch.load(run / "last.ckpt", weights_only=True)["global_step"])
 
 
 def curve(folder: Path) -> list[tuple[float, float]]:
@@ -52,24 +69,33 @@ def curve(folder: Path) -> list[tuple[float, float]]:
 def test_a_resumed_run_has_the_curve_of_an_uninterrupted_one(
     dataset: CrystalDataset, tmp_path: Path
 ) -> None:
-    fit(new_vae(30), dataset, tmp_path / "whole", **OPTIONS)
-
-    def stop_at_15(line: dict[str, float]) -> None:
-        if line["step"] >= 15:
-            stop.set()
-
-    import threading
-
-    stop = threading.Event()
-    fit(new_vae(30), dataset, tmp_path / "parts", stop=stop, live=stop_at_15, **OPTIONS)
-    assert curve(tmp_path / "parts")[-1][0] == 15
-    fit(new_vae(30), dataset, tmp_path / "parts", **OPTIONS)
+    fit(new_vae(30), dataset, tmp_path / "whole", SETTINGS)
+    for steps in (12, 1):  # in the middle of what a line of metrics averages, and right after
+        fit(new_vae(30), dataset, tmp_path / "parts", SETTINGS, stop=StopAfter(steps))
+    assert step_of(tmp_path / "parts") == 13
+    fit(new_vae(30), dataset, tmp_path / "parts", SETTINGS)
 
     whole, parts = curve(tmp_path / "whole"), curve(tmp_path / "parts")
     assert [s for s, _ in whole] == [s for s, _ in parts] == [5, 10, 15, 20, 25, 30]
     for (_, a), (_, b) in zip(whole, parts, strict=True):
-        assert a == pytest.approx(b, rel=1e-4)
+        assert a == pytest.approx(b, rel=1e-5)
     assert whole[-1][1] < whole[0][1]
+
+
+def test_the_seed_decides_the_first_weights() -> None:
+    first, again = new_vae(1), new_vae(1)
+    torch.rand(7)  # whatever the process has drawn before
+    other = build_module({**vae_config(1), "seed": 1}, "vae_module")
+    weights = [m.encoder.state_dict() for m in (first, again, other)]
+    assert all(torch.equal(a, weights[1][n]) for n, a in weights[0].items())
+    assert any(not torch.equal(a, weights[2][n]) for n, a in weights[0].items())
+
+
+def test_settings_out_of_range_are_one_sentence() -> None:
+    with pytest.raises(ConfigError, match=r"training.batch_size must be above 0 and is 0"):
+        TrainingSettings(batch_size=0)
+    with pytest.raises(ConfigError, match=r"training.log_every should be a whole number"):
+        TrainingSettings(log_every=2.5)  # type: ignore[arg-type]
 
 
 def test_a_killed_run_goes_on(
@@ -78,12 +104,13 @@ def test_a_killed_run_goes_on(
     run = tmp_path / "run"
     code = f"""
         import sys
+        from dataclasses import replace
         sys.path.insert(0, {str(Path(__file__).parent)!r})
-        from test_fit import OPTIONS, new_vae
+        from test_fit import SETTINGS, new_vae
         from crystal_ldm.data import CrystalDataset
         from crystal_ldm.training import fit
         fit(new_vae(100000), CrystalDataset.open({str(dataset.path)!r}), {str(run)!r},
-            checkpoint_minutes=0.001, **OPTIONS)
+            replace(SETTINGS, checkpoint_minutes=0.001))
     """
     process = python(code)
     deadline = time.monotonic() + 120
@@ -93,8 +120,8 @@ def test_a_killed_run_goes_on(
         time.sleep(0.1)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    before = torch.load(run / "last.ckpt", weights_only=True)["global_step"]
-    fit(new_vae(before + 10), dataset, run, **OPTIONS)
+    before = step_of(run)
+    fit(new_vae(before + 10), dataset, run, SETTINGS)
     steps = [s for s, _ in curve(run)]
     assert steps == sorted(set(steps)) and steps[-1] > before
     assert not list(run.glob(".*ckpt*"))
@@ -103,7 +130,7 @@ def test_a_killed_run_goes_on(
 @pytest.fixture(scope="module")
 def trained_vae(dataset: CrystalDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("vae")
-    fit(new_vae(40), dataset, run, **OPTIONS)
+    fit(new_vae(40), dataset, run, SETTINGS)
     return run
 
 
@@ -119,7 +146,7 @@ def test_an_ldm_learns_and_starts_from_weights(
 ) -> None:
     config = small_ldm(max_steps=40)
     ldm = build_module(config, "ldm_module", vae_ckpt=trained_vae)
-    trained = fit(ldm, dataset, tmp_path / "ldm", **OPTIONS)
+    trained = fit(ldm, dataset, tmp_path / "ldm", SETTINGS)
     losses = curve(tmp_path / "ldm")
     assert losses[-1][1] < losses[0][1]
     assert set(trained.elements) == set(trained.vae.elements) == set(dataset.vocabulary())
@@ -135,13 +162,36 @@ def test_an_ldm_learns_and_starts_from_weights(
         build_module(config, "ldm_module", init_from=trained_vae)
 
 
+def test_the_prior_is_trained_beside_the_denoiser_and_resumes(
+    trained_vae: Path, dataset: CrystalDataset, tmp_path: Path
+) -> None:
+    """Stopped in the middle and gone on with, it ends like one that was not."""
+    config = small_ldm(max_steps=6)
+    config["prior"] = {**config["prior"], "epochs": 8, "hidden_size": 32, "depth": 1}
+    models = {}
+    for name, stops in (("whole", []), ("parts", [3, 4])):
+        for stop in [*(StopAfter(n) for n in stops), None]:
+            ldm = build_module(config, "ldm_module", vae_ckpt=trained_vae)
+            models[name] = fit(ldm, dataset, tmp_path / name, SETTINGS, stop=stop)
+    lines = read_metrics(tmp_path / "whole" / "metrics.jsonl")
+    told = [line for line in lines if "composition_loss" in line]
+    assert told[-1]["composition_epoch"] == told[-1]["composition_epochs"] == 8
+    whole, parts = (m.prior.state_dict() for m in models.values())
+    assert all(torch.allclose(a, parts[n], atol=1e-5) for n, a in whole.items())
+    untrained = build_module(config, "ldm_module", vae_ckpt=trained_vae).prior.state_dict()
+    assert not torch.equal(whole["element.weight"], untrained["element.weight"])
+
+
 def test_weights_are_chosen_by_what_they_generate(
     trained_vae: Path, dataset: CrystalDataset, tmp_path: Path
 ) -> None:
     config = small_ldm(max_steps=30)
     ldm = build_module(config, "ldm_module", vae_ckpt=trained_vae)
     best = fit(
-        ldm, dataset, tmp_path, choose_by="match", match_every=10, match_crystals=6, **OPTIONS
+        ldm,
+        dataset,
+        tmp_path,
+        replace(SETTINGS, choose_by="match", match_every=10, match_crystals=6),
     )
     lines = [line for line in read_metrics(tmp_path / "metrics.jsonl") if "val_match" in line]
     assert [line["step"] for line in lines] == [10, 20, 30]
@@ -158,13 +208,13 @@ def test_only_models_that_take_compositions_are_chosen_by_match(
     trained_vae: Path, dataset: CrystalDataset, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match="'loss' or 'match', not 'energy'"):
-        fit(new_vae(1), dataset, tmp_path, choose_by="energy", **OPTIONS)
+        replace(SETTINGS, choose_by="energy")
     with pytest.raises(ConfigError, match="choose_by=loss"):
-        fit(new_vae(1), dataset, tmp_path, choose_by="match", **OPTIONS)
+        fit(new_vae(1), dataset, tmp_path, replace(SETTINGS, choose_by="match"))
     null = small_ldm(max_steps=1, experiment="oqmd_icsd/ldm_null")
     ldm = build_module(null, "ldm_module", vae_ckpt=trained_vae)
     with pytest.raises(ConfigError, match="'composition'"):
-        fit(ldm, dataset, tmp_path, choose_by="match", **OPTIONS)
+        fit(ldm, dataset, tmp_path, replace(SETTINGS, choose_by="match"))
     assert not list(tmp_path.iterdir())
 
 
@@ -174,3 +224,32 @@ def test_the_learning_rate_depends_on_the_step_alone() -> None:
     assert factors[0] == pytest.approx(0.1) and max(factors) == pytest.approx(1.0)
     assert factors[100] == factors[119] == pytest.approx(0.1)
     assert all(a >= b for a, b in itertools.pairwise(factors[10:]))
+
+
+def test_held_out_formulas_are_those_that_the_model_knows(
+    dataset: CrystalDataset, tmp_path: Path
+) -> None:
+    """The VAE of a large data set knows more elements than an LDM trained on a small one."""
+    vae = new_vae(1)
+    save_safetensors(vae, tmp_path / "vae.safetensors", half=False)
+    config = small_ldm(max_steps=2)
+    del config["prior"]
+    ldm = build_module(config, "ldm_module", vae_ckpt=tmp_path / "vae.safetensors")
+    ldm = fit(ldm, dataset, tmp_path / "ldm", SETTINGS)
+    assert set(ldm.elements) < set(ldm.vae.elements)
+    ldm.data_info["elements"] = [s for s in ldm.elements if s not in ("O", "Cl", "F")]
+    request = held_out_request(dataset, ldm)
+    assert request is not None and len(request) >= 1
+    made = ldm.sample(request, seed=0, sampling_steps=2, filters=[]).to_structures()
+    assert len(made) == len(request)
+    assert not {"O", "Cl", "F"} & {e.symbol for s in made for e in s.composition}
+
+
+def test_a_call_without_time_trains_a_step_and_leaves_the_rest_to_the_next(
+    trained_vae: Path, dataset: CrystalDataset, tmp_path: Path
+) -> None:
+    ldm = build_module(small_ldm(max_steps=40), "ldm_module", vae_ckpt=trained_vae)
+    fit(ldm, dataset, tmp_path, SETTINGS, max_minutes=0)
+    assert step_of(tmp_path) == 1 and (tmp_path / "model.safetensors").is_file()
+    lines = read_metrics(tmp_path / "metrics.jsonl")
+    assert not any("composition_loss" in line for line in lines)

@@ -15,10 +15,10 @@ import torch
 from crystal_ldm.config import instantiate
 from crystal_ldm.data import CrystalDataset
 from crystal_ldm.errors import CheckpointError, RunError
-from crystal_ldm.training import fit, read_metrics
+from crystal_ldm.training import TrainingSettings, fit, read_metrics
 from crystal_ldm.vae_module import VAEModule
 
-OPTIONS: dict[str, Any] = {"batch_size": 32, "log_every": 2, "progress": False}
+SETTINGS = TrainingSettings(batch_size=32, log_every=2)
 SIZE = {"hidden_size": 16, "depth": 1, "num_heads": 2}
 
 
@@ -41,7 +41,7 @@ def step_of(run: Path) -> int:
 @pytest.fixture
 def trained(dataset: CrystalDataset, tmp_path: Path) -> Path:
     """A run of four steps."""
-    fit(new_vae(4), dataset, tmp_path / "run", **OPTIONS)
+    fit(new_vae(4), dataset, tmp_path / "run", SETTINGS)
     return tmp_path / "run"
 
 
@@ -52,13 +52,13 @@ def test_a_full_disk_keeps_the_last_checkpoint(
     code = f"""
         import resource, sys
         sys.path.insert(0, {str(Path(__file__).parent)!r})
-        from test_training_faults import OPTIONS, new_vae
+        from test_training_faults import SETTINGS, new_vae
         from crystal_ldm.data import CrystalDataset
         from crystal_ldm.training import fit
         data = CrystalDataset.open({str(dataset.path)!r})
         resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before) // 2}, {len(before) // 2}))
         try:
-            fit(new_vae(8), data, {str(trained)!r}, **OPTIONS)
+            fit(new_vae(8), data, {str(trained)!r}, SETTINGS)
         except Exception as error:
             print(type(error).__name__, error)
     """
@@ -67,7 +67,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(
     assert "last.ckpt' could not be written" in printed and "finished files are kept" in printed
     assert (trained / "last.ckpt").read_bytes() == before
     assert not list(trained.glob(".*.part")) and not list(trained.glob(".*lock"))
-    fit(new_vae(8), dataset, trained, **OPTIONS)
+    fit(new_vae(8), dataset, trained, SETTINGS)
     assert step_of(trained) == 8
     assert [m["step"] for m in read_metrics(trained / "metrics.jsonl")] == [2, 4, 6, 8]
 
@@ -87,12 +87,12 @@ def test_a_damaged_checkpoint_is_named_and_never_run(
     for content in (whole[: len(whole) // 2], whole[:100], b"", b"x" * 5000, bomb):
         (trained / "last.ckpt").write_bytes(content)
         with pytest.raises(CheckpointError, match=r"last\.ckpt cannot be read"):
-            fit(new_vae(8), dataset, trained, **OPTIONS)
+            fit(new_vae(8), dataset, trained, SETTINGS)
     record_property("malicious_files", 1)
     record_property("executions", int(marker.exists()))
     assert not marker.exists()
     (trained / "last.ckpt").write_bytes(whole)
-    fit(new_vae(6), dataset, trained, **OPTIONS)
+    fit(new_vae(6), dataset, trained, SETTINGS)
     assert step_of(trained) == 6
 
 
@@ -109,11 +109,11 @@ def test_a_second_process_is_told_who_trains_there(
     """)
     assert holder.stdout is not None and holder.stdout.readline() == "held\n"
     with pytest.raises(RunError, match=f"in use by process {holder.pid}"):
-        fit(new_vae(8), dataset, trained, **OPTIONS)
+        fit(new_vae(8), dataset, trained, SETTINGS)
     assert (trained / "last.ckpt").read_bytes() == before
     holder.kill()  # its lock dies with it
     holder.wait()
-    fit(new_vae(6), dataset, trained, **OPTIONS)
+    fit(new_vae(6), dataset, trained, SETTINGS)
     assert step_of(trained) == 6
 
 
@@ -123,7 +123,7 @@ def test_a_directory_without_rights_is_one_sentence(
     folder = Path(tempfile.mkdtemp())
     try:
         folder.chmod(0o555)
-        told = without_rights(lambda: fit(new_vae(4), dataset, folder / "run", **OPTIONS))
+        told = without_rights(lambda: fit(new_vae(4), dataset, folder / "run", SETTINGS))
     finally:
         folder.rmdir()
     assert told.startswith("RunError") and "no permission" in told and "\n" not in told

@@ -73,6 +73,23 @@ def test_a_recipe_of_format_1_fills_the_form(form: RequestForm, tiny_ldm: Any) -
     assert form.settings().filters == (MinDistance(0.7),)
 
 
+def test_what_the_training_set_has_of_a_formula_is_said(
+    form: RequestForm, until: Callable[..., None]
+) -> None:
+    form.formula.text = "SrTiO3"
+    until(lambda: form.formula.training is not None)
+    assert form.formula.known.text == "In the training set: Pm-3m; cells of 5 atoms."
+    form.formula.formula_units = 3
+    (press,) = form.formula.cells.children
+    press.click()
+    assert form.formula.formula_units == 1
+    form.formula.text = "SrZnO3"
+    until(lambda: "no crystal of this formula" in form.formula.known.text)
+    assert not form.formula.cells.children
+    form.formula.text = "Sr?O3"
+    assert form.formula.known.text == ""
+
+
 def test_rows_that_differ_are_said_not_to_be_shown(form: RequestForm) -> None:
     request = make_request(["NaCl", "ZnS"], conditions={"band_gap": [1.0, 2.0]}).to_request()
     assert "rows of that request differ" in form.fill(request)

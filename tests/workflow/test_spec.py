@@ -49,6 +49,18 @@ def test_names_follow_from_what_a_job_depends_on(clone: Path) -> None:
     assert not names & {job.name for job in read_sweep(other).jobs}
 
 
+def test_any_path_works_unquoted(clone: Path) -> None:
+    paths = ["007", "1_0", "2024", "1.50", "1e5", "/my data/(x), [1] = ü.csv", "~/a#b", "NO", "-3"]
+    lines = ["run_dir: 2024", "steps:", "  - notebook: train", "    parameters: {seed: 012}"]
+    lines += ["  - notebook: sample", "    parameters:", "      formula: 1.0", "grid:", "  ckpt:"]
+    (clone / "s.yaml").write_text("\n".join([*lines, *(f"    - {path}" for path in paths)]))
+    sweep = read_sweep(clone / "s.yaml")
+    train, *samples = sweep.jobs
+    assert sweep.directory == clone / "2024" and train.parameters["seed"] == 12
+    assert [job.parameters["ckpt"] for job in samples] == paths
+    assert samples[0].parameters["formula"] == "1.0"
+
+
 def test_yaml_means_what_a_person_sees() -> None:
     text = "a: [NO, No, On, y, InF, 1e-4, 012, 1_0, -2.5, true, null, ~, 2024-01-01]"
     words = ["NO", "No", "On", "y", "InF", 1e-4, 12, "1_0", -2.5, True, None, None, "2024-01-01"]

@@ -24,6 +24,7 @@ from crystal_ldm.widgets.controls.periodic_table import PeriodicTable
 from crystal_ldm.widgets.controls.sampling import SamplingControls
 from crystal_ldm.widgets.controls.scalar import condition_title
 from crystal_ldm.widgets.controls.seed import SeedControl
+from crystal_ldm.widgets.controls.training_cells import training_cells
 from crystal_ldm.widgets.export.request import (
     RequestArguments,
     arguments_of,
@@ -68,6 +69,7 @@ class RequestForm(Panel):
             elements=ldm.elements,
             max_atoms=ldm.max_atoms,
             typical_atoms=_typical(ldm.num_atoms_histogram),
+            look=lambda formula: training_cells(ldm, formula),
         )
         self.table = PeriodicTable(ldm.elements)
         self.conditions = ConditionControls(ldm.conditions, elements=ldm.elements)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, column, labelled
+from crystal_ldm.widgets.base import Notice, Panel, button, column, labelled, row
+from crystal_ldm.widgets.controls.training_cells import TrainingCells
 
+Look = Callable[[str], TrainingCells | None]
 PLACEHOLDER = "SrTiO3, or Sr?O3 with ? for any element"
 
 
@@ -23,6 +27,7 @@ class FormulaBox(Panel):
         max_atoms: most atoms in a cell.
         problem: why this cannot be made, one sentence; empty if it can. Read-only.
         open_atoms: how many atoms of the cell have no element yet; read-only.
+        training: the `TrainingCells` of the formula, or None; found in the background. Read-only.
     """
 
     text = tl.Unicode("")
@@ -32,6 +37,7 @@ class FormulaBox(Panel):
     max_atoms = tl.Int(20, min=1)
     problem = tl.Unicode("", read_only=True)
     open_atoms = tl.Int(0, read_only=True)
+    training = tl.Any(None, allow_none=True, read_only=True)
 
     def __init__(
         self,
@@ -40,9 +46,15 @@ class FormulaBox(Panel):
         elements: Iterable[str] = (),
         max_atoms: int = 20,
         typical_atoms: str = "",
+        look: Look | None = None,
     ) -> None:
+        """`look` finds what the training set has of a formula."""
         super().__init__()
         self._typical = typical_atoms
+        self._look = look
+        self._found = ""
+        self.known = Notice()
+        self.cells = row()
         self.notice = Notice()
         self._box = ipw.Text(placeholder=PLACEHOLDER, continuous_update=True)
         self._box.add_class("cl-formula")
@@ -62,11 +74,14 @@ class FormulaBox(Panel):
         self.widget = column(
             labelled("Formula", self._box),
             self.notice.widget,
+            self.known.widget,
+            self.cells,
             self._units_row,
             self._atoms_row,
             css="cl-formula-box",
         )
         self.observe(lambda change: self._bound(change.new), "max_atoms")
+        self.observe(lambda _: self._say_training(), "training")
         self.observe(
             self.notice.guard(self._read),
             ["text", "formula_units", "num_atoms", "elements", "max_atoms"],
@@ -75,6 +90,7 @@ class FormulaBox(Panel):
             self.elements = list(elements)
             self.max_atoms = max_atoms
             self.text = text
+        self._say_training()
         self._read()
 
     def _bound(self, most: int) -> None:
@@ -88,6 +104,7 @@ class FormulaBox(Panel):
             self._read_formula()
         else:
             self._read_count()
+        self._find()
 
     @property
     def formulas(self) -> list[str]:
@@ -141,6 +158,38 @@ class FormulaBox(Panel):
         else:
             typical = f" ({self._typical})" if self._typical else ""
             self.notice.say(f"Any composition, as many atoms as in the training set{typical}.")
+
+    # -- what the training set has ---------------------------------------------------------------
+
+    def _find(self) -> None:
+        """Look for the formula in the training set, in the background."""
+        formulas = self.formulas
+        wanted = formulas[0] if len(formulas) == 1 and "?" not in formulas[0] else ""
+        wanted = "" if self.problem else wanted
+        if wanted == self._found or self._look is None:
+            return
+        self._found = wanted
+        self.set_trait("training", None)
+        if wanted:
+            threading.Thread(
+                target=self.known.guard(self._search), args=(wanted,), daemon=True
+            ).start()
+
+    def _search(self, formula: str) -> None:
+        found = self._look(formula) if self._look else None
+        if formula == self._found:
+            self.set_trait("training", found)
+
+    def _say_training(self) -> None:
+        cells = self.training
+        self.known.say("" if cells is None else cells.sentence)
+        pairs = [] if cells is None else zip(cells.units, cells.sizes, strict=False)
+        self.cells.children = [
+            button(f"{size} atoms", partial(self.set_trait, "formula_units", units),
+                   tip=f"Formula units in the cell: {units}", css="cl-small")
+            for units, size in pairs if size <= self.max_atoms
+        ]  # fmt: skip
+        self.cells.layout.display = None if self.cells.children else "none"
 
     def _refuse(self, reason: str) -> None:
         self.set_trait("problem", reason)

@@ -69,14 +69,14 @@ class NearestInTraining:
         from crystal_ldm.crystals.cell import Cell
         from crystal_ldm.evaluate.description import comparison_form
         from crystal_ldm.evaluate.report.thresholds import Thresholds
-        from crystal_ldm.evaluate.uniqueness import find_known
+        from crystal_ldm.evaluate.uniqueness import find_in_reference
         from crystal_ldm.parallel.here import HereExecutor
 
         reference = self.reference
         form = comparison_form(Cell.from_structure(structure))
         # One crystal: a worker process would take longer to start than the comparison takes.
         here = HereExecutor()
-        (found,) = find_known([form], reference.known, Thresholds().same_crystal, here)
+        (found,) = find_in_reference([form], reference.cells, Thresholds().same_crystal, here)
         crystal = None if found.nearest is None else reference.crystals.crystals[found.nearest]
         if crystal is None or found.nearest is None:
             return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import zipfile
@@ -10,6 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
+
+from crystal_ldm.files.run_contents import CIFS, RAW_CELLS, RECIPE, TABLE
 
 SYMPREC = 0.1
 """Å, tolerance of the symmetry search for the CIFs."""
@@ -39,12 +40,12 @@ def zip_crystals(
         for i, made in enumerate(crystals):
             name = _name(made, i, recipes)
             cif, line = _describe(made, name, recipes)
-            archive.writestr(f"cif/{name}.cif", cif)
+            archive.writestr(f"{CIFS}/{name}.cif", cif)
             archive.writestr(f"poscar/{name}.vasp", made.structure.to(fmt="poscar"))
             frames.append(extxyz_frame(made.structure, name))
             lines.append({**line, **_extra(rows[i] if rows is not None else {}, line)})
-        archive.writestr("crystals.extxyz", "".join(frames))
-        archive.writestr("table.csv", _table(lines))
+        archive.writestr(RAW_CELLS, "".join(frames))
+        archive.writestr(TABLE, _table(lines))
         for file, recipe in recipes.items():
             archive.writestr(file, json.dumps(recipe, indent=1))
     return buffer.getvalue()
@@ -56,7 +57,7 @@ def _recipes(crystals: Sequence[CrystalEntry]) -> dict[str, dict[str, Any]]:
     for made in crystals:
         if made.recipe is not None and made.recipe not in found:
             found.append(made.recipe)
-    names = ["recipe.json", *(f"recipe-{k}.json" for k in range(2, len(found) + 1))]
+    names = [RECIPE, *(f"recipe-{k}.json" for k in range(2, len(found) + 1))]
     return dict(zip(names, found, strict=False))
 
 
@@ -96,7 +97,7 @@ def _describe(
         "row": made.row if made.recipe is not None else "",
         "number": made.number if made.recipe is not None else "",
         "recipe": _file_of(made, recipes),
-        "cif": f"cif/{name}.cif",
+        "cif": f"{CIFS}/{name}.cif",
         **made.columns,
     }
     return cif, line
@@ -107,12 +108,8 @@ def _extra(row: dict[str, Any], line: dict[str, Any]) -> dict[str, Any]:
 
 
 def _table(lines: list[dict[str, Any]]) -> str:
-    from crystal_ldm.runs.writer import COLUMNS
+    from crystal_ldm.runs.table import COLUMNS, table_text
 
     keys = dict.fromkeys(key for line in lines for key in line)
     columns = [*(c for c in COLUMNS if c in keys), *(k for k in keys if k not in COLUMNS)]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
+    return table_text(lines, columns)

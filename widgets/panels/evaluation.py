@@ -1,4 +1,4 @@
-"""Buttons that judge the crystals of a gallery, or relax the selected one."""
+"""Buttons that evaluate the crystals of a gallery, or relax the selected one."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from crystal_ldm.evaluate.reference import Reference
 
 Results = Callable[[dict[int, dict[str, Any]]], Any]
-JUDGED = ("valid", "unique", "novel")
+SHOWN = ("valid", "unique", "novel")
 
 
 class EvaluationBar(Panel):
-    """Judges crystals in the background: `EvaluationBar(structures, selected, on_rows, on_made)`.
+    """Evaluates crystals in a job: `EvaluationBar(structures, selected, on_rows, on_made)`.
 
     Args:
         structures: returns the crystals, in the gallery's order.
@@ -68,28 +68,28 @@ class EvaluationBar(Panel):
 
     def _judge(self, job: Job, crystals: Sequence[Structure]) -> None:
         from crystal_ldm.evaluate import evaluate
-        from crystal_ldm.evaluate.band_gap import judge_band_gaps
+        from crystal_ldm.evaluate.band_gap import estimate_band_gaps
 
         job.message = f"Judging {len(crystals)} crystals…"
         known = self._reference() if self._reference is not None else None
         metrics = ["validity", "uniqueness", *(["novelty"] if known is not None else [])]
         table = evaluate(crystals, known, metrics=metrics, workers=1).table
-        columns = [name for name in JUDGED if name in table]
+        columns = [name for name in SHOWN if name in table]
         found = {i: {n: bool(table[n].iloc[i]) for n in columns} for i in range(len(crystals))}
         self._on_rows(found)
         job.message = "Predicting band gaps…"
-        gaps = judge_band_gaps(list(crystals), "cgcnn", workers=1).gap
+        gaps = estimate_band_gaps(list(crystals), "cgcnn", workers=1).gap
         self._on_rows({i: {"band_gap": float(gap)} for i, gap in enumerate(gaps)})
         rates = ", ".join(f"{n} {table[n].mean():.0%}" for n in columns)
         job.message = f"Of {len(crystals)} crystals: {rates}."
 
     def _relax(self, job: Job, crystal: Structure) -> None:
         from crystal_ldm.errors import EvaluationError
-        from crystal_ldm.evaluate.stability import judge_stability
+        from crystal_ldm.evaluate.stability import compute_stability
 
         job.message = "Relaxing with CHGNet; this takes some seconds…"
         with tempfile.TemporaryDirectory() as folder:
-            found = judge_stability([crystal], folder, workers=1)
+            found = compute_stability([crystal], folder, workers=1)
         line = found.table.iloc[0].to_dict()
         relaxed = found.relaxed[0]
         if relaxed is None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FIRST = 15.0
 """Seconds until the first preview; a short training should show one too."""
 CURVES = {
-    "loss": "Loss (dots: choosing part)",
+    "loss": "Loss (dots: validation set)",
     "learning_rate": "Learning rate",
     "gradient_norm": "Gradient norm",
     "crystals_per_second": "Crystals per second",
@@ -135,7 +135,12 @@ class TrainingMonitor(Panel):
         self.set_trait("step", int(last["step"]))
         minutes = max((line.get("minutes", 0.0) for line in self._lines), default=0.0)
         whole = f" of {self._max_steps:,}" if self._max_steps else ""
-        self._said.value = f"Step {self.step:,}{whole}, {duration(60 * minutes)} of training."
+        said = f"Step {self.step:,}{whole}, {duration(60 * minutes)} of training."
+        prior = next((x for x in reversed(self._lines) if "composition_epoch" in x), None)
+        if prior is not None:
+            done, epochs = prior["composition_epoch"], prior["composition_epochs"]
+            said += f" Composition model: epoch {done:,.0f} of {epochs:,.0f}."
+        self._said.value = said
 
     def _show_preview(self) -> None:
         if self.viewer is None or self._preview is None:
@@ -157,7 +162,7 @@ def metrics_figure(lines: Sequence[Mapping[str, float]]) -> go.Figure:
         place = {"row": k // 2 + 1, "col": k % 2 + 1}
         _add(figure, lines, name, "#1976d2", place, label)
         if name == "loss":
-            _add(figure, lines, "val_loss", "#e65100", place, "choosing part", "lines+markers")
+            _add(figure, lines, "val_loss", "#e65100", place, "validation set", "lines+markers")
             positive = all(line.get(key, 1) > 0 for line in lines for key in ("loss", "val_loss"))
             if positive:
                 figure.update_yaxes(type="log", **place)

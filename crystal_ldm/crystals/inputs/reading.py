@@ -1,4 +1,4 @@
-"""Reading the crystals to be judged, from whatever holds them.
+"""Reading the crystals to be evaluated, from whatever holds them.
 
 Nothing is dropped: an entry that cannot be used keeps its place, with the reason.
 """
@@ -23,6 +23,7 @@ from crystal_ldm.crystals.readers.csv_files import table_files
 from crystal_ldm.crystals.readers.sources import open_source
 from crystal_ldm.crystals.readers.tables import read_table
 from crystal_ldm.errors import DataError, EvaluationError
+from crystal_ldm.files.run_contents import TABLE
 
 
 def read_crystals(source: Any, *, allow_empty: bool = False) -> CrystalSet:
@@ -88,7 +89,7 @@ def _read_path(source: str | Path) -> CrystalSet:
 def _add_rows(crystals: CrystalSet, folder: Path) -> None:
     """Take row and number of each crystal from the table of a run directory, by id."""
     tables = table_files(folder)
-    if [table.name for table in tables] != ["table.csv"]:
+    if [table.name for table in tables] != [TABLE]:
         return
     table = read_table(tables[0]).frame
     if not {"id", "row", "number"} <= set(table.columns):
@@ -98,7 +99,7 @@ def _add_rows(crystals: CrystalSet, folder: Path) -> None:
         crystals.rows = [known[name][0] for name in crystals.ids]
         crystals.numbers = [known[name][1] for name in crystals.ids]
     else:
-        crystals.notes.append("'table.csv' names other ids than the crystals; it was not used.")
+        crystals.notes.append(f"'{TABLE}' names other ids than the crystals; it was not used.")
 
 
 def _from_batch(batch: Any) -> CrystalSet:

@@ -20,7 +20,7 @@ from crystal_ldm.crystals.readers.entries import (
     problem_kind,
 )
 from crystal_ldm.crystals.readers.objects import atoms_cell
-from crystal_ldm.crystals.readers.tables import Labels, read_labels
+from crystal_ldm.crystals.readers.tables import UNITS, Labels, read_labels
 from crystal_ldm.errors import DataError
 
 if TYPE_CHECKING:
@@ -72,10 +72,11 @@ def read_ase(path: Path, labels: Labels = None) -> Source:
                 columns.setdefault(key, [None] * len(frames))[i] = value
     found = read_labels(columns, labels, path.name, skip=("id", "unique_id"))
     source.notes += found.notes
-    energies = [name for name in found.values if name in _ENERGIES]
+    energies = [n for n in found.values if "energy" in n.lower() and n not in UNITS]
     if energies:
         source.notes.append(
-            f"{' and '.join(energies)} in {path.name} (eV for the cell) can be used as labels."
+            f"Labels of {path.name} as the file has them (ASE: eV for the cell): "
+            f"{', '.join(energies)}."
         )
     for i, (name, _, atoms, notes) in enumerate(frames):
         where = f"{path.name} number {i + 1}"

@@ -26,14 +26,13 @@ from crystal_ldm.crystals.readers.json_files import JSON_SUFFIXES, read_json
 from crystal_ldm.crystals.readers.objects import cell_of, cells_of, is_atoms, is_structure
 from crystal_ldm.crystals.readers.tables import Labels, read_labels
 from crystal_ldm.errors import DataError
-
-RAW_CELLS = "crystals.extxyz"
-"""Where a run directory holds its crystals as they were sampled."""
+from crystal_ldm.files.run_contents import RAW_CELLS
 
 SUPPORTED = (
     "a folder of CIF or POSCAR files (with an optional property table), a csv or csv.gz file with "
     "a 'cif' column or a folder of them, an extxyz file, an ASE database (.db), a json or json.gz "
-    "list of structures, or a list of pymatgen structures"
+    "file of structures (pymatgen, Materials Project, JARVIS, Alexandria), a run directory, or a "
+    "list of pymatgen structures or ASE Atoms"
 )
 
 

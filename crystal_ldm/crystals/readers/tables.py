@@ -71,6 +71,7 @@ def read_table(path: Path, known_ids: Iterable[str] = ()) -> Table:
         raise DataError(
             f"The table {path} cannot be read: {str(error).rstrip('.')}{hint}."
         ) from error
+    text = re.sub(r"^\s*sep=.\r?\n", "", text)  # a line that Excel reads
     separator = _separator(text)
     first = next(csv.reader(io.StringIO(text[:100_000]), delimiter=separator), [])
     headless = _is_data(first, set(known_ids))

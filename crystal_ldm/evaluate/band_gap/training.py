@@ -20,14 +20,14 @@ from crystal_ldm.crystals.inputs import read_crystals
 from crystal_ldm.evaluate.band_gap.features import band_gap_inputs
 from crystal_ldm.evaluate.band_gap.graph_training import train_graphs
 from crystal_ldm.evaluate.band_gap.graphs import CrystalGraph
-from crystal_ldm.evaluate.band_gap.perceptrons import BandGapNet
-from crystal_ldm.evaluate.band_gap.predictor import (
+from crystal_ldm.evaluate.band_gap.own_predictor import (
     GRAPH,
     PERCEPTRONS,
     load_graph,
     load_perceptrons,
     together,
 )
+from crystal_ldm.evaluate.band_gap.perceptrons import BandGapNet
 from crystal_ldm.evaluate.band_gap.scoring import band_gap_loss, errors
 from crystal_ldm.parallel import open_executor
 from crystal_ldm.parallel.progress import Reporter

@@ -38,12 +38,12 @@ def calibrate_model(
     sampling: dict[str, Any] | None = None,
     workers: AnyWorkers = None,
     progress: Progress | None = None,
-    **judging: Any,
+    **how: Any,
 ) -> pd.DataFrame:
-    """Ask a model for band gaps with elements left open, and let a judge say what came.
+    """Ask a model for band gaps with elements left open, and let a predictor say what came.
 
     The sizes of the cells are drawn as in the training set, the same for each cell of the table,
-    and so is the noise. Sampling takes about six times as long as judging.
+    and so is the noise. Sampling takes about six times as long as the predictor.
 
     Args:
         ldm: a model with the condition `band_gap`.
@@ -54,13 +54,13 @@ def calibrate_model(
         real: real crystals and their true gaps in eV, for the ceiling.
         forbidden: elements that open atoms must not become; real crystals with them are left out.
             Th, Pa, U, Np, Pu: OQMD computes their oxides with a Hubbard U of 4 eV, the Materials
-            Project without, so that a judge trained on it finds gaps 1 eV smaller on average.
+            Project without, so that a predictor trained on it finds gaps 1 eV smaller on average.
         seed: of sizes, noise, and the draw of real crystals.
         sampling: further options of `LDMModule.sample`: sampling_steps, cfg_interval, precision;
             cfg_scale is that of the conditions other than the band gap.
         workers: see `open_executor`.
         progress: called with the number of crystals just generated.
-        **judging: judge, windows, thresholds, real_window: see `calibrate_band_gap`.
+        **how: predictor, windows, thresholds, real_window: see `calibrate_band_gap`.
 
     Returns:
         The table of `calibrate_band_gap`.
@@ -97,7 +97,7 @@ def calibrate_model(
         max_real=num,
         seed=seed,
         workers=workers,
-        **judging,
+        **how,
     )
 
 
@@ -114,7 +114,7 @@ def calibrate_decoding(
 ) -> pd.DataFrame:
     """Return validity and the decoder's agreement with the request, by guidance scale and steps.
 
-    One crystal for each row of the request. `structure_valid` and `valid` are judged as in
+    One crystal for each row of the request. `structure_valid` and `valid` are those of
     `evaluate`; `agreement` is the mean share of requested atoms for which the decoder, not told of
     the request, would have chosen the requested element: low values mean that the latents are not
     those of the request, and that its elements are imposed against them.

@@ -1,8 +1,8 @@
 """Shares of samples near their target, and rates against guidance and steps, with intervals.
 
-Two kinds of rows give the model's rows their meaning: the ceiling (the judge on real crystals whose
-true value is near the target: what a perfect generator would score with this judge) and the base
-rate (samples that were asked for nothing).
+Two kinds of rows give the model's rows their meaning: the ceiling (the predictor on real crystals
+whose true value is near the target: what a perfect generator would score with this predictor) and
+the base rate (samples that were asked for nothing).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.errors import EvaluationError
-from crystal_ldm.evaluate.band_gap.predictors import BandGaps, judge_band_gaps
+from crystal_ldm.evaluate.band_gap.estimates import BandGaps, estimate_band_gaps
 from crystal_ldm.evaluate.report.intervals import wilson
 from crystal_ldm.evaluate.report.thresholds import Thresholds
 from crystal_ldm.parallel import Executor
@@ -31,7 +31,7 @@ def calibrate_band_gap(
     *,
     base: Any = None,
     real: tuple[Any, ArrayLike] | None = None,
-    judge: str = "cgcnn",
+    predictor: str = "cgcnn",
     windows: Sequence[float] = WINDOWS_EV,
     thresholds: Thresholds | None = None,
     real_window: float = 0.25,
@@ -42,27 +42,27 @@ def calibrate_band_gap(
 ) -> pd.DataFrame:
     """Return the calibration table of band gap conditioning.
 
-    A sample that the judge cannot take is near no target and no metal; it stays in n.
+    A sample that the predictor cannot take is near no target and no metal; it stays in n.
 
     Args:
         samples: generated crystals, in any form that `evaluate` takes, for each (target in eV,
             guidance scale).
         base: crystals generated without a target.
         real: real crystals and their true gaps in eV.
-        judge: see `judge_band_gaps`.
+        predictor: see `estimate_band_gaps`.
         windows: half widths in eV.
         thresholds: of validity; None: the defaults.
         real_window: a real crystal counts for a target if its true gap is this near, eV.
         max_real: at most so many real crystals for each target, drawn with `seed`.
         seed: of that draw.
         workers: see `open_executor`.
-        progress: called with the number of crystals just judged.
+        progress: called with the number of crystals just finished.
 
     Returns:
         A row for each target and kind ("model" at each scale, "ceiling", "base rate"): target (eV),
-        scale, kind, n, judged (how many the judge could take), for each window w the columns
+        scale, kind, n, predicted (how many the predictor could take), for each window w the columns
         `within w`, `within w low`, `within w high` (95 %, Wilson), the same for `metal` and `valid`
-        (structure and composition, as `evaluate` judges them), and the median gap (eV).
+        (structure and composition, as `evaluate` has them), and the median gap (eV).
 
     Raises:
         EvaluationError: if there are no samples or an argument is wrong.
@@ -75,16 +75,16 @@ def calibrate_band_gap(
     rows: list[dict[str, Any]] = []
     with open_executor(workers) as pool:
 
-        def judged(crystals: Any) -> tuple[BandGaps, NDArray[np.bool_]]:
+        def gaps_and_validity(crystals: Any) -> tuple[BandGaps, NDArray[np.bool_]]:
             source = read_crystals(crystals)
-            gaps = judge_band_gaps(source, judge, workers=pool, progress=progress)
+            gaps = estimate_band_gaps(source, predictor, workers=pool, progress=progress)
             return gaps, validity(source, pool, thresholds)["valid"]
 
         for (target, scale), crystals in samples.items():
-            found = judged(crystals)
+            found = gaps_and_validity(crystals)
             rows.append(calibration_row("model", float(target), float(scale), *found, windows))
         if base is not None:
-            found = judged(base)
+            found = gaps_and_validity(base)
             rows += [
                 calibration_row("base rate", target, np.nan, *found, windows) for target in targets
             ]
@@ -98,7 +98,7 @@ def calibrate_band_gap(
                 near = np.flatnonzero(np.abs(truth - target) <= real_window)
                 near = _draw(near, max_real, seed, position)
                 if len(near):
-                    found = judged(crystals.select(near.tolist()))
+                    found = gaps_and_validity(crystals.select(near.tolist()))
                     rows.append(calibration_row("ceiling", target, np.nan, *found, windows))
     order = {"ceiling": 0, "base rate": 1, "model": 2}
     rows.sort(key=lambda row: (row["target"], order[row["kind"]], np.nan_to_num(row["scale"])))
@@ -167,16 +167,16 @@ def calibration_row(
     valid: NDArray[np.bool_],
     windows: Sequence[float] = WINDOWS_EV,
 ) -> dict[str, Any]:
-    """Return one row of the table (see `calibrate_band_gap`) from judged gaps and validity."""
+    """Return one row of the table (see `calibrate_band_gap`) from predicted gaps and validity."""
     n = len(gaps)
     row: dict[str, Any] = {
         "target": target,
         "scale": scale,
         "kind": kind,
         "n": n,
-        "judged": int(np.isfinite(gaps.gap).sum()),
+        "predicted": int(np.isfinite(gaps.gap).sum()),
     }
-    # nan compares as False: what could not be judged is near no target.
+    # nan compares as False: what could not be predicted is near no target.
     counts = {f"within {w:g}": int((np.abs(gaps.gap - target) <= w).sum()) for w in windows}
     counts |= {"metal": int(gaps.metal.sum()), "valid": int(valid.sum())}
     for name, count in counts.items():

@@ -72,7 +72,7 @@ def csp_metrics(
 
     At k, a reference is matched if one of its first k candidates matches; its RMSE is the lowest
     of them. The rates are over all references; the mean RMSE is over those matched; cRMSE is over
-    all. A reference with fewer than k candidates is judged on those it has.
+    all. A reference with fewer than k candidates is scored on those it has.
 
     Args:
         candidates: for each reference the crystals generated for it, in order.

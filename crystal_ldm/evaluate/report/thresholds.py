@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from crystal_ldm.config.numbers import Number, plain_number, sentence
 from crystal_ldm.crystals.same_crystal import Tolerances
-from crystal_ldm.errors import EvaluationError, suggest
+from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.validity import CompositionRules
 
+_Positive = Annotated[Number, Field(gt=0)]
 
-@dataclass(frozen=True)
-class Thresholds:
+
+class Thresholds(BaseModel):
     """Thresholds with the field's usual values.
 
     Attributes:
@@ -26,75 +37,52 @@ class Thresholds:
         angle_tolerance: angle tolerance of the space groups, degrees.
         bond_factor: atoms are neighbours within this factor times the sum of covalent radii.
         structure_cutoff, composition_cutoff: largest fingerprint distances that count as covered.
-        metal_probability: from this probability on a band gap judge calls a crystal a metal.
+        metal_probability: from this probability on a band gap predictor calls a crystal a metal.
         stable, metastable: largest energy above the hull, eV/atom.
 
     Raises:
-        EvaluationError: if a value makes no sense.
+        EvaluationError: if there is no such threshold, or a value makes no sense.
     """
 
-    min_distance: float = 0.5
-    min_volume_per_atom: float = 0.1
-    oxidation_states: str = "smact14"
-    use_pauling: bool = True
-    alloys_valid: bool = True
-    ltol: float = 0.2
-    stol: float = 0.3
-    angle_tol: float = 5.0
-    csp_ltol: float = 0.3
-    csp_stol: float = 0.5
-    csp_angle_tol: float = 10.0
-    symprec: tuple[float, ...] = (0.01, 0.1)
-    angle_tolerance: float = 5.0
-    bond_factor: float = 1.25
-    structure_cutoff: float = 0.4
-    composition_cutoff: float = 10.0
-    metal_probability: float = 0.5
-    stable: float = 0.0
-    metastable: float = 0.1
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def __post_init__(self) -> None:
-        if isinstance(self.symprec, (int, float)):
-            object.__setattr__(self, "symprec", (float(self.symprec),))
-        else:
-            object.__setattr__(self, "symprec", tuple(float(value) for value in self.symprec))
-        if not self.symprec or any(value <= 0 for value in self.symprec):
-            raise EvaluationError("symprec must be one or more distances above 0 Å.")
-        for name in ("min_distance", "min_volume_per_atom"):
-            value = getattr(self, name)
-            if not value >= 0:
-                raise EvaluationError(f"{name} must be at least 0, not {value!r}.")
-        for name in ("angle_tolerance", "bond_factor", "structure_cutoff", "composition_cutoff"):
-            value = getattr(self, name)
-            if not value > 0:
-                raise EvaluationError(f"{name} must be above 0, not {value!r}.")
-        if not self.stable <= self.metastable:
-            raise EvaluationError("The threshold 'stable' must not be above 'metastable'.")
-        if not 0 <= self.metal_probability <= 1:
-            raise EvaluationError(
-                f"metal_probability must be between 0 and 1, not {self.metal_probability!r}."
-            )
-        known = ("smact14", "icsd16", "icsd24", "pymatgen_sp", "wiki")
-        if self.oxidation_states not in known:
-            hint = suggest(self.oxidation_states, known)
-            raise EvaluationError(
-                f"There is no list of oxidation states '{self.oxidation_states}'; "
-                f"there are {', '.join(known)}.{hint}"
-            )
-        _ = self.same_crystal, self.prediction  # they check themselves
+    min_distance: Number = Field(0.5, ge=0)
+    min_volume_per_atom: Number = Field(0.1, ge=0)
+    oxidation_states: Literal["smact14", "icsd16", "icsd24", "pymatgen_sp", "wiki"] = "smact14"
+    use_pauling: StrictBool = True
+    alloys_valid: StrictBool = True
+    ltol: _Positive = 0.2
+    stol: _Positive = 0.3
+    angle_tol: _Positive = 5.0
+    csp_ltol: _Positive = 0.3
+    csp_stol: _Positive = 0.5
+    csp_angle_tol: _Positive = 10.0
+    symprec: Annotated[tuple[_Positive, ...], Field(min_length=1)] = (0.01, 0.1)
+    angle_tolerance: _Positive = 5.0
+    bond_factor: _Positive = 1.25
+    structure_cutoff: _Positive = 0.4
+    composition_cutoff: _Positive = 10.0
+    metal_probability: Number = Field(0.5, ge=0, le=1)
+    stable: Number = 0.0
+    metastable: Number = 0.1
 
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise EvaluationError(sentence(type(self), error, "threshold")) from None
+
+    @field_validator("symprec", mode="before")
     @classmethod
-    def from_keywords(cls, keywords: dict[str, Any]) -> Self:
-        """Build from keyword arguments.
+    def _one_or_several(cls, value: Any) -> Any:
+        plain = plain_number(value)
+        return (plain,) if isinstance(plain, int | float) else value
 
-        Raises:
-            EvaluationError: if a name is not known.
-        """
-        names = [f.name for f in fields(cls)]
-        for name in keywords:
-            if name not in names:
-                raise EvaluationError(f"There is no threshold '{name}'.{suggest(name, names)}")
-        return cls(**keywords)
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.stable > self.metastable:
+            raise ValueError("The threshold 'stable' must not be above 'metastable'.")
+        return self
 
     @property
     def same_crystal(self) -> Tolerances:

@@ -3,13 +3,13 @@
 from crystal_ldm.evaluate.stability.hull import ReferenceHull
 from crystal_ldm.evaluate.stability.potential import POTENTIALS
 from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings, relax_crystals
-from crystal_ldm.evaluate.stability.stability import Stability, judge_stability
+from crystal_ldm.evaluate.stability.stability import Stability, compute_stability
 
 __all__ = [
     "POTENTIALS",
     "ReferenceHull",
     "RelaxationSettings",
     "Stability",
-    "judge_stability",
+    "compute_stability",
     "relax_crystals",
 ]

@@ -1,4 +1,4 @@
-"""Energies of the reference structures, from the potential that judges the generated crystals.
+"""Energies of the reference structures, from the potential that relaxes the generated crystals.
 
 CHGNet's table is made once, `python -m crystal_ldm.evaluate.stability.reference`, and shipped
 (SevenNet's is made with `--potential sevennet` by whoever has installed that extra): for each

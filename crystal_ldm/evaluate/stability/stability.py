@@ -92,7 +92,7 @@ class Stability:
         return pd.DataFrame(rows).set_index("metric")
 
 
-def judge_stability(
+def compute_stability(
     crystals: Any,
     folder: str | Path,
     *,
@@ -118,10 +118,10 @@ def judge_stability(
     source = read_crystals(crystals)
     hull = hull or ReferenceHull(ReferenceEnergies.shipped(settings.potential))
     with open_executor(workers, Workers(memory_gb=6)) as executor:
-        return _judge(source, Path(folder), settings, hull, executor, progress)
+        return _relax_and_compare(source, Path(folder), settings, hull, executor, progress)
 
 
-def _judge(
+def _relax_and_compare(
     source: Any,
     folder: Path,
     settings: RelaxationSettings,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from crystal_ldm.ldm_module.composition_model.choices import PLACES, Sequences, State
+from crystal_ldm.ldm_module.composition_model.sequences import PLACES, Sequences, State
 from crystal_ldm.nn.layers import MLP, TransformerBlock
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class CompositionPrior(nn.Module):
         hidden_size, depth, num_heads, mlp_ratio: size of the transformer.
         dropout: share of values dropped in training, of the input and of each block's output.
         max_atoms: most atoms in a cell.
-        epochs: most passes over the training set; the best weights on the choosing part are kept.
+        epochs: most passes over the training set; the best weights on the validation set are kept.
         learning_rate: the largest one.
     """
 
@@ -75,6 +75,13 @@ class CompositionPrior(nn.Module):
             own.build(name, self.hidden_size)
             self.conditions[name] = own
         self.take_data(conditions)
+
+    def freeze_all_but(self, names: Collection[str]) -> None:
+        """Let training change the embeddings of the conditions `names` alone, and no null one."""
+        self.requires_grad_(False)
+        for name in names:
+            self.conditions[name].requires_grad_(True)
+            self.properties[name].null.requires_grad_(False)
 
     @property
     def properties(self) -> dict[str, Condition]:

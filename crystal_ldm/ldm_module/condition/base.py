@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crystal_ldm.crystals.padding import Values
@@ -23,6 +24,8 @@ class Condition(nn.Module, ABC):
         description: one line for display.
         dropout: share of training crystals for which the condition is left out, each condition on
             its own, so that the model also learns what crystals are like without it.
+        adapter: rank of the layers through which a condition acts that was added to a trained model
+            (see `ConditionAdapter`); 0: it has been there from the start.
     """
 
     kind: str
@@ -34,19 +37,33 @@ class Condition(nn.Module, ABC):
         unit: str = "",
         description: str = "",
         dropout: float = 0.2,
+        adapter: int = 0,
     ) -> None:
         super().__init__()
         self.label = label
         self.unit = unit
         self.description = description
         self.dropout = dropout
+        self.adapter = adapter
 
-    def build(self, name: str, hidden_size: int) -> None:
-        """Make the layers; called once, by the model that the condition is part of."""
+    def build(self, name: str, hidden_size: int, modulation_size: int = 0) -> None:
+        """Make the layers; called once, by the model that the condition is part of.
+
+        Args:
+            name: of the condition.
+            hidden_size: H, width of the network's condition vector.
+            modulation_size: M, numbers that an added condition may add to the modulation of the
+                network's blocks.
+        """
         self.name = name
         self.label = self.label or name
         self.null = nn.Parameter(torch.zeros(hidden_size))
         self.build_layers(hidden_size)
+        self.adapter_layers = (
+            ConditionAdapter(hidden_size, hidden_size + modulation_size, self.adapter)
+            if self.adapter
+            else None
+        )
 
     @abstractmethod
     def build_layers(self, hidden_size: int) -> None:
@@ -89,10 +106,16 @@ class Condition(nn.Module, ABC):
         """F, the numbers that encode a value."""
 
     def forward(self, encoded: Tensor) -> Tensor:
-        """Return embeddings (B, H) of encoded values (B, F), the null embedding for NaN."""
+        """Return embeddings of encoded values (B, F), the null embedding for NaN.
+
+        They are (B, H), and of an added condition (B, H + M): the modulation comes last.
+        """
         missing = encoded.isnan().any(dim=1)
         known = self.embed(torch.where(missing.unsqueeze(1), torch.zeros_like(encoded), encoded))
-        return torch.where(missing.unsqueeze(1), self.null.to(known.dtype), known)
+        if self.adapter_layers is not None:
+            known = self.adapter_layers(known)
+        null = F.pad(self.null, (0, known.shape[1] - len(self.null)))
+        return torch.where(missing.unsqueeze(1), null.to(known.dtype), known)
 
     def describe(self) -> dict[str, Any]:
         """Return what a control for the condition has to know."""
@@ -103,6 +126,21 @@ class Condition(nn.Module, ABC):
             "unit": self.unit,
             "description": self.description,
         }
+
+
+class ConditionAdapter(nn.Sequential):
+    """How a condition acts that was added to a trained model: low-rank layers that start at zero.
+
+    Beside its vector, the condition adds to the shifts, scales and gates of each block (adaLN), as
+    LoRA does to a layer's output (Hu et al., LoRA, 2021). The model is the old one until they have
+    learnt, and stays it where the condition is not given and its null embedding is zero.
+    """
+
+    def __init__(self, hidden_size: int, output_size: int, rank: int) -> None:
+        super().__init__(
+            nn.Linear(hidden_size, rank), nn.SiLU(), nn.Linear(rank, output_size, bias=False)
+        )
+        nn.init.zeros_(self[-1].weight)  # type: ignore[arg-type]
 
 
 def given_names(encoded: Mapping[str, Tensor]) -> list[str]:

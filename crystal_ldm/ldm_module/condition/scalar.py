@@ -24,7 +24,7 @@ class ScalarCondition(Condition):
     are refused.
 
     Args:
-        label, unit, description, dropout: see `Condition`.
+        label, unit, description, dropout, adapter: see `Condition`.
         minimum, maximum: bounds that hold whatever the training set has.
     """
 
@@ -38,8 +38,9 @@ class ScalarCondition(Condition):
         dropout: float = 0.2,
         minimum: float | None = None,
         maximum: float | None = None,
+        adapter: int = 0,
     ) -> None:
-        super().__init__(label, unit, description, dropout)
+        super().__init__(label, unit, description, dropout, adapter)
         self.minimum = minimum
         self.maximum = maximum
 

@@ -20,7 +20,7 @@ class CategoryCondition(Condition):
 
     Args:
         options: the words. Fixed in the configuration, so that a checkpoint says what they are.
-        label, unit, description, dropout: see `Condition`.
+        label, unit, description, dropout, adapter: see `Condition`.
     """
 
     kind = "category"
@@ -32,8 +32,9 @@ class CategoryCondition(Condition):
         unit: str = "",
         description: str = "",
         dropout: float = 0.2,
+        adapter: int = 0,
     ) -> None:
-        super().__init__(label, unit, description, dropout)
+        super().__init__(label, unit, description, dropout, adapter)
         self.options = tuple(str(option) for option in options)
 
     def build_layers(self, hidden_size: int) -> None:

@@ -32,14 +32,19 @@ class DiTBlock(nn.Module):
         key_mask: Tensor | None,
         rows: Tensor | None = None,
         keep: Tensor | None = None,
+        added: Tensor | None = None,
     ) -> Tensor:
         """Map x (B, N, H) to (B, N, H).
 
         `condition` (B, H) has been through a SiLU; with `rows` (B,) it is (U, H), and crystal i
-        takes its row `rows[i]`. `keep` (B, 2, H) multiplies the two gates.
+        takes its row `rows[i]`. `keep` (B, 2, H) multiplies the two gates. `added` (B or U, 6 H)
+        is added to the modulation.
         """
-        modulation = _of_crystals(self.modulation(condition), rows).chunk(6, dim=-1)
-        shift1, scale1, gate1, shift2, scale2, gate2 = modulation
+        modulation = self.modulation(condition)
+        if added is not None:
+            modulation = modulation + added
+        parts = _of_crystals(modulation, rows).chunk(6, dim=-1)
+        shift1, scale1, gate1, shift2, scale2, gate2 = parts
         if keep is not None:
             gate1, gate2 = gate1 * keep[:, :1], gate2 * keep[:, 1:]
         x = x + gate1 * self.attention(self.norm1(x) * (1 + scale1) + shift1, key_mask)
@@ -94,6 +99,11 @@ class DiT(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
+    @property
+    def modulation_size(self) -> int:
+        """M, numbers that modulate the blocks (6 H each) and the last layer (2 H)."""
+        return (6 * len(self.blocks) + 2) * self.hidden_size
+
     def forward(
         self,
         x: Tensor,
@@ -113,7 +123,9 @@ class DiT(nn.Module):
             num_atoms: (B,).
             mask: (B, N), True where there is an atom; None: everywhere.
             token_condition: (B, N, hidden_size), added to the tokens.
-            condition: (B, hidden_size), added to the embedding of the timestep.
+            condition: (B, hidden_size), added to the embedding of the timestep; or
+                (B, hidden_size + modulation_size), of which the rest is added to the modulation of
+                the blocks and the last layer (see `ConditionAdapter`).
             rows: (B,), with a single timestep and a `condition` of shape (U, hidden_size): which
                 row of it each crystal takes. What depends on the condition alone is computed once
                 for each row.
@@ -123,13 +135,22 @@ class DiT(nn.Module):
         if token_condition is not None:
             tokens = tokens + token_condition
         vector = self.timestep(sinusoidal_embedding(timestep, 256))
+        added: list[Tensor | None] = [None] * (len(self.blocks) + 1)
+        if condition is not None and condition.shape[-1] > self.hidden_size:
+            rest = condition[..., self.hidden_size :]
+            added = list(rest.split(6 * self.hidden_size, dim=-1))
+            condition = condition[..., : self.hidden_size]
         if condition is not None:
             vector = vector + condition
         vector = self.activation(vector if rows is not None else vector.expand(len(x), -1))
         key_mask = attention_mask(mask)
         for i, block in enumerate(self.blocks):
-            tokens = block(tokens, vector, key_mask, rows, None if keep is None else keep[:, i])
-        shift, scale = _of_crystals(self.modulation(vector), rows).chunk(2, dim=-1)
+            kept = None if keep is None else keep[:, i]
+            tokens = block(tokens, vector, key_mask, rows, kept, added[i])
+        modulation = self.modulation(vector)
+        if (last := added[-1]) is not None:
+            modulation = modulation + last
+        shift, scale = _of_crystals(modulation, rows).chunk(2, dim=-1)
         return self.output(self.norm(tokens) * (1 + scale) + shift)
 
     def dropout_mask(

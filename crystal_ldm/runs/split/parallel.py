@@ -26,33 +26,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.errors import RequestError, RunError
-from crystal_ldm.files import DirectoryLock, open_run
-from crystal_ldm.files.atomic import atomic_write_json, make_folder, write_error
+from crystal_ldm.files import DirectoryLock
+from crystal_ldm.files.run_contents import PIECES
+from crystal_ldm.files.writing import atomic_write_json, make_folder, write_error
 from crystal_ldm.parallel import AnyWorkers, open_executor
-from crystal_ldm.runs.split.pieces import (
-    PIECES,
-    Piece,
-    join_pieces,
-    piece_folders,
-    split_request,
-    without_finished,
-)
+from crystal_ldm.runs.crystal_files import CrystalFiles
+from crystal_ldm.runs.places import Places
+from crystal_ldm.runs.sample_run import SampleRun
+from crystal_ldm.runs.split.pieces import Piece, piece_folders, split_request
 
 if TYPE_CHECKING:
     from crystal_ldm.crystals import CrystalBatch
-    from crystal_ldm.ldm_module import LDMModule
+    from crystal_ldm.sampling.sample import Order
 
 REQUEST = "request.json"
 PIECE_SIZE = 256
 PIECE_TIMEOUT_S = 3600.0
 _ROUNDS = 3  # how often a piece is tried whose worker died
-_NOTEBOOK = "04_sample"
 
 
 def sample_in_parallel(
@@ -78,10 +74,9 @@ def sample_in_parallel(
         num_samples: crystals for each row of the request.
         run_dir: the run directory; empty: a new one under `runs/`.
         ldm_ckpt: the model, see `crystal_ldm.pretrained.load_model`; workers load it themselves.
-        workers: local processes; None: one for each core.
-        client: a Dask client to use instead; its workers must see the same directories.
+        workers: see `open_executor`; workers of a Dask client must see the same directories.
         piece_size: most crystals in a piece.
-        symprec, p1_cif: see `crystal_ldm.runs.generate.generate`.
+        symprec, p1_cif: see `SampleRun.open`.
         progress: whether to print a line for each piece.
         options: see `LDMModule.sample`, without `callback`, `wanted` and `trajectory`.
 
@@ -95,41 +90,34 @@ def sample_in_parallel(
             failed again and again.
     """
     from crystal_ldm.pretrained import load_model
-    from crystal_ldm.runs.writer import ResultWriter
-    from crystal_ldm.sampling import SamplingSettings
 
     size: Any = piece_size  # it may come from a file
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
         raise RequestError(f"piece_size must be a whole number of at least 1, not {size!r}.")
     if options.get("trajectory"):
         raise RequestError("A request that is split over workers keeps no trajectory.")
-    how = SamplingSettings.make(options).to_dict()
+    writing: dict[str, Any] = {"symprec": symprec, "p1_cif": p1_cif}
     ldm = load_model(ldm_ckpt)
-    ldm.iter_sample(request, num_samples, **options)  # checks all of it and computes nothing
-    content = {
-        "model_hash": ldm.model_hash,
-        "known_hash": ldm.known.hash,
-        "request": None if request is None else request.to_request(),
-        "num_samples": num_samples,
-        "sampling": {n: v for n, v in how.items() if n not in ("batch_size", "trajectory")},
-        "symprec": symprec,
-        "p1_cif": p1_cif,
-    }
-    rows = 1 if request is None else len(request)
-    with open_run(run_dir, _NOTEBOOK, content) as run:
-        done = ResultWriter(run.path, symprec, p1_cif).done
-        pieces = split_request(rows, num_samples, how["offset"], piece_size)
-        pieces = without_finished(run.path, pieces, done)
-        task = {**content, "ldm_ckpt": str(ldm_ckpt), "sampling": how, "done": sorted(done)}
+    with SampleRun.open(run_dir, ldm, request, num_samples, settings=options, **writing) as run:
+        plan, done = run.order.plan, run.files.done
+        rows = 1 if plan.request is None else len(plan.request)
+        pieces = split_request(rows, plan.num_samples, plan.offset, piece_size)
+        missing = [p for p in pieces if any(place not in done for place in p.places())]
+        task = {
+            "ldm_ckpt": str(ldm_ckpt),
+            "known_hash": ldm.known.hash,
+            "recipe": run.order.recipe,
+            "done": list(done.ranges()),
+            **writing,
+        }
         make_folder(run.path / PIECES)
         atomic_write_json(run.path / PIECES / REQUEST, task)
-        missing = [p for p in pieces if not piece_folders(run.path, p)[0].is_dir()]
         tell = partial(print, flush=True) if progress else _nothing
         tell(f"{len(pieces)} pieces, {len(missing)} to make; {run.path}")
         for count, piece in enumerate(_make_all(run.path, missing, workers), 1):
-            run.progress(count, len(missing), f"piece {piece.name}")
+            run.progress(f"{count} of {len(missing)} pieces")
             tell(f"[{count}/{len(missing)}] {piece.name}")
-        join_pieces(run.path, pieces)
+        run.take_pieces()
     return run.path
 
 
@@ -139,26 +127,19 @@ def make_piece(run_dir: str, place: tuple[int, int, int, int]) -> None:
     Raises:
         RunError: if the model is another one by now, or the directory cannot be written.
     """
-    from crystal_ldm.runs.writer import ResultWriter
+    from crystal_ldm.sampling.sample import iter_sample
 
     folder, piece = Path(run_dir) / PIECES, Piece(*place)
     whole, part = piece_folders(Path(run_dir), piece)
-    ldm, request, task = _load((folder / REQUEST).read_text(encoding="utf-8"))
+    order, done, writing = _load((folder / REQUEST).read_text(encoding="utf-8"))
     # A scheduler that has lost sight of a worker starts its piece a second time elsewhere.
     with DirectoryLock(folder, f".{piece.name}.lock"):
         if whole.is_dir():
             return
-        make_folder(part)
-        writer = ResultWriter(part, task["symprec"], task["p1_cif"])
-        done = writer.done | {(row, number) for row, number in task["done"]}
-        batches = ldm.iter_sample(
-            request,
-            task["num_samples"],
-            wanted=lambda row, number: piece.holds(row, number) and (row, number) not in done,
-            **task["sampling"],
-        )
-        for result in batches:
-            writer.write(result)
+        files = CrystalFiles(make_folder(part), order.recipe, **writing)
+        missing = [p for p in piece.places() if p not in done and p not in files.done]
+        for result in iter_sample(order, wanted=missing):
+            files.add(result)
         try:
             part.rename(whole)
         except OSError as error:
@@ -166,21 +147,25 @@ def make_piece(run_dir: str, place: tuple[int, int, int, int]) -> None:
 
 
 @lru_cache(maxsize=1)
-def _load(text: str) -> tuple[LDMModule, CrystalBatch | None, dict[str, Any]]:
-    """Return model, request and description, loaded once in each worker."""
-    from crystal_ldm.crystals import CrystalBatch
+def _load(text: str) -> tuple[Order, Places, dict[str, Any]]:
+    """Return the request, what is done of it, and how to write; loaded once in each worker."""
     from crystal_ldm.pretrained import load_model
+    from crystal_ldm.recipe import order_of_recipe
 
     task = json.loads(text)
-    ldm = load_model(task["ldm_ckpt"])
-    if (ldm.model_hash, ldm.known.hash) != (task["model_hash"], task["known_hash"]):
+    ldm, recipe = load_model(task["ldm_ckpt"]), task["recipe"]
+    if (ldm.model_hash, ldm.known.hash) != (recipe["model_hash"], task["known_hash"]):
         raise RunError(
             f"The model '{ldm.source}' of this worker is not the one that the request was made "
             "for: its weights or training crystals differ. Install the same version everywhere, or "
             "name another run_dir."
         )
-    request = task["request"]
-    return ldm, None if request is None else CrystalBatch.from_request(request), task
+    writing = {name: task[name] for name in ("symprec", "p1_cif")}
+    order = order_of_recipe(recipe, ldm)
+    asked = recipe["sampling"]["compute"]
+    compute = order.settings.compute.changed(batch_size=asked["batch_size"])
+    settings = order.settings.changed(compute=compute)
+    return replace(order, settings=settings, recipe=recipe), Places(task["done"]), writing
 
 
 def _make_all(path: Path, pieces: list[Piece], workers: AnyWorkers) -> Iterator[Piece]:

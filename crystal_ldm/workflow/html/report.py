@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from crystal_ldm.errors import RunError
-from crystal_ldm.files.atomic import atomic_path, atomic_write
+from crystal_ldm.files.writing import atomic_path, atomic_write, make_folder
 from crystal_ldm.workflow.html.clean import clean_html, without_addresses
 from crystal_ldm.workflow.kernel import executed_notebook
 from crystal_ldm.workflow.notebooks import read_notebook
@@ -74,8 +74,8 @@ def export_html(executed_notebook: Path | str, path: Path | str, title: str = ""
             prepared = [_prepared(output, figures) for output in cell.get("outputs", [])]
             cell["outputs"] = [output for output in prepared if output.get("data") != {}]
     content.get("metadata", {}).pop("widgets", None)
-    exporter = HTMLExporter(template_name="basic", raw_template=_TEMPLATE)
     try:
+        exporter = HTMLExporter(template_name="basic", raw_template=_TEMPLATE)
         notebook = nbformat.reads(json.dumps(content), as_version=4)
         body, _ = exporter.from_notebook_node(notebook)
     except Exception as error:
@@ -126,6 +126,7 @@ def put_report(executed_notebook: Path | str, copy: Path | str) -> Path:
         RunError: the notebook cannot be read, or one of the files cannot be written.
     """
     target = Path(copy)
+    make_folder(target.parent)
     with atomic_path(target) as part:
         shutil.copyfile(executed_notebook, part)
     return export_html(target, target.with_suffix(".html"))

@@ -22,7 +22,7 @@ from crystal_ldm.crystals.readers.cif.sites import Site, read_sites
 from crystal_ldm.crystals.readers.cif.symmetry import Symmetry, read_symmetry
 from crystal_ldm.errors import DataError
 
-_ROOMY = 2.0
+_ROOMY = 1.25
 """A cell of more than this times the volume of its elements is not whole, if nothing says it is."""
 _COMPARED_ATOMS = 400
 
@@ -38,9 +38,9 @@ def read_cif(text: str) -> tuple[Cell, list[str]]:
         DataError: if it cannot be parsed, is disordered, incomplete, or contradicts itself.
     """
     blocks = read_blocks(text)
-    crystals = [b for b in blocks if b.has("_atom_site_fract_x", "_atom_site_cartn_x")]
+    crystals = [b for b in blocks if b.column("_atom_site_fract_x", "_atom_site_cartn_x")]
     if not crystals:
-        raise DataError("The CIF lists no atoms; it may be cut short.")
+        raise DataError("The CIF lists no atoms: it holds no crystal, or is cut short.")
     block = next((b for b in crystals if b.has("_cell_length_a")), crystals[0])
     others = [b.name for b in crystals if b is not block]
     cell, notes = _read_block(block)
@@ -117,10 +117,12 @@ def _lattice(block: Block) -> NDArray[np.float64]:
         for name in names:
             tag = f"_cell_{kind}_{name}"
             if not block.has(tag):
-                raise DataError(f"The CIF does not state its cell ({tag}); it may be cut short.")
+                raise DataError(f"The CIF does not state its cell ({tag} is not there).")
             values.append(number(block.text(tag), f"the {kind} {name} of the cell"))
     if min(values[:3]) <= 0 or not all(0 < angle < 180 for angle in values[3:]):
-        raise DataError("The CIF states a cell that cannot be.")
+        raise DataError(
+            "The CIF states a cell that cannot be: lengths are above 0, angles between 0 and 180."
+        )
     with np.errstate(all="ignore"):
         lattice = np.array(Lattice.from_parameters(*values).matrix)
     if not np.isfinite(lattice).all() or abs(np.linalg.det(lattice)) < FLAT_A3:

@@ -17,6 +17,8 @@ from crystal_ldm.crystals.readers.cif.sites import Site
 from crystal_ldm.errors import DataError
 
 _TOKEN = re.compile(r"([A-Z][a-z]?)(\d*\.?\d*)")
+_FORMULAS = ("_chemical_formula_moiety", "_chemical_formula_structural", "_chemical_formula_iupac")
+_HYDROGEN = re.compile(r"(H|D)(?![a-z])")
 _SHARE = 0.01
 _VOLUME = 0.01
 _DENSITY = 0.1
@@ -32,6 +34,7 @@ class Evidence:
         z: formula units in the cell, or None.
         volume: Å³, or None.
         density: g/cm³ as calculated from the cell, or None.
+        hydrogen: another of its formulas that has hydrogen in it, or "".
     """
 
     formula: str
@@ -39,6 +42,7 @@ class Evidence:
     z: float | None
     volume: float | None
     density: float | None
+    hydrogen: str
 
 
 def read_evidence(block: Block) -> Evidence:
@@ -50,12 +54,15 @@ def read_evidence(block: Block) -> Evidence:
         _optional(block.text("_cell_formula_units_z")),
         _optional(block.text("_cell_volume")),
         _optional(block.text("_exptl_crystal_density_diffrn")),
+        next((text for tag in _FORMULAS if _HYDROGEN.search(text := block.text(tag))), ""),
     )
 
 
 def formula_counts(formula: str) -> dict[str, float]:
     """Return atoms by element; none for a text that is no plain sum formula."""
     counts: dict[str, float] = {}
+    if formula.isupper() and re.search(r"[A-Z]{2}", formula):
+        return {}  # SI may be silicon
     text = re.sub(r"\s", "", formula)
     if not re.fullmatch(rf"({_TOKEN.pattern})+", text):
         return {}
@@ -91,6 +98,11 @@ def contradiction(
     found = Counter(symbols()[sites[i].number] for i in owner.tolist())
     if evidence.counts and (problem := _formula_problem(evidence, found)):
         return problem
+    if evidence.hydrogen and "H" not in found:
+        return (
+            f"Hydrogen is missing: the CIF states the formula '{evidence.hydrogen[:60]}' and gives "
+            "no place for hydrogen."
+        )
     images = np.bincount(owner, minlength=len(sites))
     for site, count in zip(sites, images.tolist(), strict=True):
         # Some programs state how many operations leave the site where it is.
@@ -133,7 +145,7 @@ def _formula_problem(evidence: Evidence, found: Counter[str]) -> str:
     holds = " ".join(f"{symbol}{count}" for symbol, count in sorted(found.items()))
     says = f"The CIF states the formula '{evidence.formula}' but holds {holds}"
     missing = sorted(set(stated) - set(found))
-    if missing == ["H"]:
+    if _lacks_hydrogen_alone(stated, found):
         return f"Hydrogen is missing: {says[0].lower()}{says[1:]}."
     shares = all(
         abs(found[symbol] / total - stated.get(symbol, 0.0) / size) <= _SHARE
@@ -154,6 +166,15 @@ def _formula_problem(evidence: Evidence, found: Counter[str]) -> str:
                 f"but its symmetry gives {units:g}."
             )
     return ""
+
+
+def _lacks_hydrogen_alone(stated: dict[str, float], found: Counter[str]) -> bool:
+    heavy = {symbol: count for symbol, count in found.items() if symbol != "H"}
+    if "H" not in stated or set(heavy) != set(stated) - {"H"}:
+        return False
+    ratios = [count / stated[symbol] for symbol, count in heavy.items()]
+    alike = max(ratios) - min(ratios) <= _SHARE * max(ratios)
+    return alike and found["H"] < (1 - _SHARE) * min(ratios) * stated["H"]
 
 
 def _optional(text: str) -> float | None:

@@ -73,7 +73,8 @@ def _orbit(site: Site, ops: Operations, lattice: NDArray[np.float64]) -> NDArray
                 "give its coordinates with more digits."
             )
         kept.append(first)
-    return images[kept]
+    orbit: NDArray[np.float64] = images[kept]
+    return orbit
 
 
 def _check_places(

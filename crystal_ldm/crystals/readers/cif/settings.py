@@ -83,7 +83,8 @@ def settings_of_name(name: str) -> tuple[Setting, ...]:
     A symbol without an origin choice means both, one of a rhombohedral group both axes.
     """
     text = name.strip().replace("_", " " if " " in name.strip() else "").strip()
-    text = re.sub(r"\s*\((\d+)\)$", "", text)  # the number behind the symbol
+    # The number behind the symbol: (225), (No. 225), #225.
+    text = re.sub(r"\s*(\((no\.?\s*)?#?\d+\)|#\s*\d+)$", "", text, flags=re.IGNORECASE)
     choice = ""
     settings = _by_name().get(_key(text), ())
     if not settings and (match := _QUALIFIER.search(text)):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.crystals.readers.cif.block import Block, decimals, number
@@ -18,7 +20,7 @@ _FULL = 1e-3
 _THIRDS = (1 / 3, 2 / 3)
 _THIRD_TOLERANCE = 1e-4  # relative, as pymatgen's parser has it
 _CHARGE = re.compile(r"([A-Za-z]{1,2})[-+]?\d*\.?\d*[-+]?")
-_WATER = re.compile(r"(wat|ow|oh|h2o|nh\d)", re.IGNORECASE)
+_WATER = re.compile(r"(wat|o_?w|o\d+w|oh|h2o)", re.IGNORECASE)
 _WATER_SYMBOL = re.compile(r"(wat|o-?h|h2o|oh2|ow|nh\d)\b.*", re.IGNORECASE)
 
 
@@ -37,7 +39,7 @@ class Site:
 
     label: str
     number: int
-    coords: np.ndarray
+    coords: NDArray[Any]
     decimals: int
     multiplicity: int | None = None
     symmetry_order: int | None = None
@@ -59,7 +61,7 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
     columns = [axis or [] for axis in axes]
     count = len(columns[0])
     if count == 0:
-        raise DataError("The CIF lists no atoms; it may be cut short.")
+        raise DataError("The CIF lists no atoms: it holds no crystal, or is cut short.")
     labels = block.column("_atom_site_label", "_atom_site_id")
     types = block.column("_atom_site_type_symbol")
     if labels is None and types is None:
@@ -83,6 +85,8 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
         share = number(occupancy, f"the occupancy of {label}") if occupancy else 1.0
         if share == 0:
             continue
+        if not 0 <= share <= 1 + _FULL:
+            raise DataError(f"The CIF gives {label} the occupancy {share:g}, which cannot be.")
         if abs(share - 1) > _FULL:
             raise DataError(
                 f"It is disordered (the site {label} has the occupancy {share:g}); make an ordered "

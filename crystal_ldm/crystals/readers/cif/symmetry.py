@@ -32,6 +32,7 @@ _NAMES = (
 )
 _HALL = ("_space_group_name_hall", "_symmetry_space_group_name_hall")
 _NUMBER = ("_space_group_it_number", "_symmetry_int_tables_number")
+_CODE = "_space_group_it_coordinate_system_code"
 _MODULATED = ("_cell_modulation_dimension", "_space_group_ssg_name", "_cell_wave_vector_seq_id")
 
 IDENTITY = Operations(np.eye(3, dtype=np.int64)[None], np.zeros((1, 3)))
@@ -144,6 +145,8 @@ def _named(block: Block) -> tuple[tuple[Setting, ...], str]:
     options: tuple[Setting, ...] = ()
     if name:
         options = settings_of_name(name)
+        code = block.text(_CODE).upper()
+        options = tuple(s for s in options if s.choice == code) or options
     if hall and (ops := hall_operations(hall)) is not None:
         by_hall = Setting(_number_of(ops), hall, "")
         if options and by_hall.number not in {s.number for s in options}:

@@ -1,0 +1,204 @@
+"""Crystals in a directory: CIFs, raw cells and one table, added in small portions.
+
+The table's line of a crystal is written last, so that a crystal is in the table only if all of it
+is on disk: a process that is killed, or a power cut, costs at most one portion.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from crystal_ldm.crystals.writers import extxyz_frame, symmetrised_cif
+from crystal_ldm.errors import RunError
+from crystal_ldm.files.run_contents import CIFS, P1_CIFS, RAW_CELLS, TABLE
+from crystal_ldm.files.writing import (
+    append_text,
+    atomic_path,
+    atomic_write,
+    flush_files,
+    make_folder,
+    write_error,
+)
+from crystal_ldm.recipe import embed_recipe, recipe_hash
+from crystal_ldm.runs.places import Places
+from crystal_ldm.runs.table import line_of, read_table, table_text
+
+if TYPE_CHECKING:
+    from crystal_ldm.sampling import SampleResult
+
+PORTION = 32
+"""Crystals that are written at a time; each portion costs one flush of the disk."""
+
+
+class CrystalFiles:
+    """Adds crystals to a directory; opened again, it goes on where it was.
+
+    Attributes:
+        folder: the directory.
+        recipe: what makes all of its crystals; None: that of the first result that is added.
+        symprec: tolerance of the symmetry search for the CIFs, Å.
+        p1_cif: whether to write the raw cells as CIFs without symmetry, too.
+        done: the places of the crystals that are on disk.
+
+    Raises:
+        RunError: the directory cannot be written, or its table is no table of crystals.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        recipe: Mapping[str, Any] | None = None,
+        symprec: float = 0.1,
+        p1_cif: bool = False,
+    ) -> None:
+        self.folder = Path(folder)
+        self.recipe = recipe
+        self.symprec = symprec
+        self.p1_cif = p1_cif
+        self.done = Places()
+        self._hash = ""
+        self._columns: list[str] = []
+        try:
+            self._recover()
+        except OSError as error:
+            raise write_error(self.folder / TABLE, error) from error
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        """The table, read from the disk: a dict of text a crystal."""
+        return read_table(self.folder / TABLE)[1] if (self.folder / TABLE).is_file() else []
+
+    def add(self, result: SampleResult) -> list[dict[str, Any]]:
+        """Write the crystals of a result and return their lines of the table.
+
+        Raises:
+            RunError: if the directory cannot be written; what was written before is kept.
+        """
+        if self.recipe is None:
+            self.recipe = result.recipe
+        self._hash = self._hash or recipe_hash(self.recipe)
+        for name in (CIFS, P1_CIFS) if self.p1_cif else (CIFS,):
+            folder = make_folder(self.folder / name)
+            if folder.is_symlink():
+                raise RunError(f"'{folder}' is a symbolic link, and a run writes through none.")
+        lines: list[dict[str, Any]] = []
+        for portion in torch.arange(len(result)).split(PORTION):
+            lines += self._add_portion(result[portion])
+        return lines
+
+    def _add_portion(self, result: SampleResult) -> list[dict[str, Any]]:
+        assert self.recipe is not None
+        lines, frames, files = [], [], []
+        for i, structure in enumerate(result.to_structures()):
+            cif, space_group = symmetrised_cif(structure, self.symprec)
+            line = line_of(result, i, structure, space_group)
+            texts = {CIFS: cif}
+            if self.p1_cif:
+                texts[P1_CIFS] = str(structure.to(fmt="cif"))
+            for folder, text in texts.items():
+                file = self.folder / folder / f"{line['id']}.cif"
+                text = embed_recipe(text, self.recipe, line["row"], line["number"], self._hash)
+                atomic_write(file, text, flush=False)
+                files.append(file)
+            lines.append(line)
+            frames.append(extxyz_frame(structure, line["id"]))
+        new = not self._columns
+        self._columns = self._columns or list(lines[0])
+        try:
+            append_text(self.folder / RAW_CELLS, "".join(frames))
+            flush_files([*files, self.folder / RAW_CELLS])
+            append_text(self.folder / TABLE, table_text(lines, self._columns, header=new))
+        except RunError as error:
+            raise RunError(f"{error} Finished crystals are kept: run again to go on.") from error
+        for line in lines:
+            self.done.add(line["row"], line["number"])
+        return lines
+
+    def flush(self) -> None:
+        """Make the last lines of the table last through a power cut."""
+        if (self.folder / TABLE).is_file():
+            flush_files([self.folder / TABLE])
+
+    def take(self, folders: list[Path]) -> None:
+        """Move the crystals of other directories like this one here.
+
+        Killed at any moment, it can be done again: CIFs are moved first, the table comes last.
+
+        Raises:
+            RunError: the file system refused, or the tables have different columns.
+        """
+        tables = [(folder, *read_table(folder / TABLE)) for folder in folders]
+        for folder, columns, _, _ in tables:
+            if columns != (self._columns or tables[0][1]):
+                raise RunError(f"'{folder / TABLE}' has other columns than '{tables[0][0]}'.")
+        try:
+            for folder in folders:
+                for file in folder.glob(f"{CIFS}*/*.cif"):
+                    target = make_folder(self.folder / file.parent.name) / file.name
+                    file.replace(target)
+            for name, skip in ((RAW_CELLS, 0), (TABLE, 1)):
+                _join([folder / name for folder in folders], self.folder / name, skip)
+        except OSError as error:
+            raise write_error(self.folder, error) from error
+        for _, columns, rows, _ in tables:
+            self._columns = columns
+            for row in rows:
+                self.done.add(int(row["row"]), int(row["number"]))
+
+    def _recover(self) -> None:
+        """Read what an earlier call wrote; drop what a kill left half-written."""
+        table, cells = self.folder / TABLE, self.folder / RAW_CELLS
+        if not table.is_file():
+            cells.unlink(missing_ok=True)
+            return
+        self._columns, rows, whole = read_table(table)
+        ids = [name for name, _ in _frames(cells)]
+        there = set(ids)
+        kept = {
+            row["id"]: row
+            for row in rows
+            if row["id"] in there and (self.folder / row["cif"]).is_file()
+        }
+        if not whole or len(kept) != len(rows):
+            atomic_write(table, table_text(kept.values(), self._columns) if self._columns else "")
+        size = sum(len(text.encode()) for _, text in _frames(cells))
+        if len(kept) != len(ids) or (cells.is_file() and size != cells.stat().st_size):
+            with atomic_path(cells) as temporary, temporary.open("w", encoding="utf-8") as out:
+                left = set(kept)
+                for name, text in _frames(cells):
+                    if name in left:
+                        left.remove(name)
+                        out.write(text)
+        for row in kept.values():
+            self.done.add(int(row["row"]), int(row["number"]))
+
+
+def _join(parts: list[Path], target: Path, skip: int) -> None:
+    """Put files behind one another; the first `skip` lines stand in the first of them alone."""
+    parts = [part for part in (target, *parts) if part.is_file()]
+    with atomic_path(target) as temporary, temporary.open("wb") as out:
+        for number, part in enumerate(parts):
+            with part.open("rb") as source:
+                for _ in range(skip if number else 0):
+                    source.readline()
+                shutil.copyfileobj(source, out)
+
+
+def _frames(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield (id, text) of each whole frame of an extxyz file."""
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        while (first := file.readline()).strip().isdecimal() and len(first) < 12:
+            frame = [first]
+            for _ in range(int(first) + 1):
+                frame.append(file.readline())
+                if not frame[-1].endswith("\n"):
+                    return
+            name = next((w[3:] for w in frame[1].split() if w.startswith("id=")), "")
+            yield name, "".join(frame)

@@ -1,0 +1,114 @@
+"""The table of a run: one line for each crystal."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crystal_ldm.crystals.distances import min_distance
+from crystal_ldm.errors import RunError
+from crystal_ldm.files.run_contents import CIFS, RECIPE
+from crystal_ldm.files.tables import safe_cell
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+    from crystal_ldm.sampling import SampleResult
+
+COLUMNS = (
+    "id", "formula", "num_atoms", "space_group", "density", "min_distance", "volume_per_atom",
+    "seed", "row", "number", "element_agreement", "recipe", "cif",
+)  # fmt: skip
+
+
+def crystal_name(structure: Structure, row: int, number: int) -> str:
+    """Return the id of a crystal: its place in the request and its formula."""
+    return f"{row:03d}-{number:05d}-{structure.composition.reduced_formula}"
+
+
+def line_of(result: SampleResult, i: int, structure: Structure, space_group: str) -> dict[str, Any]:
+    """Return the line of the i-th crystal of a result.
+
+    Density in g/cm³, shortest distance in Å, volume in Å³ an atom.
+    """
+    row, number = int(result.row[i]), int(result.number[i])
+    name = crystal_name(structure, row, number)
+    line: dict[str, Any] = {
+        "id": name,
+        "formula": structure.composition.reduced_formula,
+        "num_atoms": len(structure),
+        "space_group": space_group,
+        "density": round(float(structure.density), 4),
+        "min_distance": round(min_distance(structure), 4),
+        "volume_per_atom": round(structure.volume / len(structure), 4),
+        "seed": result.seed,
+        "row": row,
+        "number": number,
+        "element_agreement": round(float(result.element_agreement[i]), 4),
+        "recipe": RECIPE,
+        "cif": f"{CIFS}/{name}.cif",
+    }
+    for condition, values in result.crystals.conditions.items():
+        value = values[i]
+        line[f"target_{condition}"] = value if isinstance(value, str) else _plain(value)
+    return line
+
+
+def table_text(lines: Iterable[dict[str, Any]], columns: Sequence[str], header: bool = True) -> str:
+    """Return lines as csv text whose cells no spreadsheet program takes for formulas."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, extrasaction="ignore", lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows({key: safe_cell(value) for key, value in line.items()} for line in lines)
+    return buffer.getvalue()
+
+
+def read_table(path: Path) -> tuple[list[str], list[dict[str, str]], bool]:
+    """Return columns and whole lines of a table, and whether that is all of it.
+
+    A line that was cut short, or damaged so that it does not fit, is left out.
+
+    Raises:
+        RunError: the file is no table of a run.
+    """
+    text = path.read_text(encoding="utf-8", errors="replace")
+    whole = text[: text.rfind("\n") + 1]
+    try:
+        reader = csv.DictReader(io.StringIO(whole))
+        columns = list(reader.fieldnames or [])
+        found = list(reader)
+    except csv.Error as error:
+        raise _damaged(path, str(error)) from error
+    missing = [name for name in COLUMNS if name not in columns]
+    if columns and missing:
+        raise _damaged(path, f"it has no column '{missing[0]}'")
+    rows = [row for row in found if _fits(row, columns)]
+    return columns, rows, whole == text and len(rows) == len(found)
+
+
+def _fits(row: dict[str, Any], columns: list[str]) -> bool:
+    if set(row) != set(columns) or None in row.values():
+        return False
+    numbers = (row["row"], row["number"])
+    return (
+        all(len(n) < 12 and n.isascii() and n.isdecimal() for n in numbers)
+        and row["cif"] == f"{CIFS}/{row['id']}.cif"
+        and "/" not in row["id"]
+        and "\\" not in row["id"]
+    )
+
+
+def _damaged(path: Path, reason: str) -> RunError:
+    return RunError(
+        f"'{path}' is damaged ({reason}). Name another run_dir, or remove the table to make the "
+        "crystals again; their CIFs are kept."
+    )
+
+
+def _plain(value: Any) -> Any:
+    number = value.item() if hasattr(value, "item") else value
+    return "" if number is None or number != number else number

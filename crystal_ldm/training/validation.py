@@ -1,0 +1,126 @@
+"""Validation: now and then a model is measured, and the best weights so far are kept."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.errors import ConfigError
+from crystal_ldm.training.callbacks import MetricsLog, save_atomically
+from crystal_ldm.training.processes import any_process
+
+
+class Validation(pl.Callback):
+    """Every `every` steps, measure the model; keep the weights of the highest score in `best`.
+
+    The noise is the same each time, so that two checkpoints are compared on the same ground.
+
+    Args:
+        every: steps between two measurements; the last step is measured, too.
+        log: gets a line of metrics from each.
+        best: the checkpoint of the best weights; None: this measure does not choose.
+    """
+
+    def __init__(self, every: int, log: MetricsLog, best: Path | None) -> None:
+        self.every = every
+        self.metrics_log = log
+        self.best_path = best
+        self.best = [-math.inf]
+
+    @abstractmethod
+    def measure(self, trainer: pl.Trainer, module: Any) -> tuple[dict[str, float], list[float]]:
+        """Return a line of metrics, and the score: of two lists the larger one is better.
+
+        All processes of a training call it, and the first one's score counts.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs to know."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the best score of the run so far."""
+        self.best = list(state_dict.get("best", self.best))
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
+        """Validate when it is time."""
+        if trainer.global_step % self.every and trainer.global_step != trainer.max_steps:
+            return
+        module.eval()
+        with torch.no_grad():
+            line, score = self.measure(trainer, module)
+        module.train()
+        self.metrics_log.write({"step": trainer.global_step, **line})
+        better = trainer.is_global_zero and score > self.best
+        if self.best_path is not None and any_process(trainer, better):
+            self.best = score
+            save_atomically(trainer, self.best_path, weights_only=True)
+
+
+class LossValidation(Validation):
+    """The loss on held-out batches; lines of metrics have `val_loss` and its parts."""
+
+    def __init__(self, batches: Sequence[Any], *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.batches = batches
+
+    def measure(self, trainer: pl.Trainer, module: Any) -> tuple[dict[str, float], list[float]]:
+        """Return the mean losses, and as score the negative loss."""
+        parts: dict[str, float] = defaultdict(float)
+        total = sum(len(batch) for batch in self.batches)
+        for i, batch in enumerate(self.batches):
+            for name, value in module.model.validation_metrics(batch.to(module.device), i).items():
+                parts[f"val_{name}"] += float(value) * len(batch) / total
+        return dict(parts), [-parts["val_loss"]]
+
+
+class MatchValidation(Validation):
+    """Crystal structure prediction of held-out formulas.
+
+    A denoiser's loss and its crystals need not improve together (`benchmarks/model_log.md` has
+    cases). Lines of metrics have `val_match`, the share that StructureMatcher finds equal to the
+    held-out crystal (ltol 0.3, stol 0.5, angle_tol 10), and `val_rmse`, in (volume / atom)^(1/3).
+    """
+
+    def __init__(self, crystals: CrystalBatch, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.crystals = crystals
+
+    def measure(self, trainer: pl.Trainer, module: Any) -> tuple[dict[str, float], list[float]]:
+        """Return match and RMSE; the first process generates for all."""
+        if not trainer.is_global_zero:
+            return {}, []
+        match, rmse = predict(module.model, self.crystals)
+        line = {"val_match": match} if rmse is None else {"val_match": match, "val_rmse": rmse}
+        return line, [match, -(rmse or 0.0)]
+
+
+def predict(module: Any, crystals: CrystalBatch) -> tuple[float, float | None]:
+    """Return match rate and mean RMSE of one crystal for each formula; None if none matches."""
+    from crystal_ldm.evaluate import match_pairs
+
+    request = CrystalBatch(crystals.atomic_numbers, crystals.num_atoms)
+    predicted = module.sample(request, seed=module.seed, filters=[]).to_structures()
+    matches = match_pairs(predicted, crystals.to_structures(), workers=1)
+    return matches.match_rate, matches.mean_rmse if matches.matched.any() else None
+
+
+def check_choice(choose_by: str, module: Any) -> None:
+    """See that weights of `module` can be chosen by `choose_by`.
+
+    Raises:
+        ConfigError: for `match` and a model that takes no compositions.
+    """
+    if choose_by == "match" and (module.kind != "ldm" or "composition" not in module.conditions):
+        raise ConfigError(
+            "training.choose_by=match makes crystals of held-out formulas, so it needs an LDM "
+            "with the condition 'composition'; choose this model by loss (choose_by=loss)."
+        )

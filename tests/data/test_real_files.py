@@ -1,0 +1,457 @@
+"""Files as people have them: one reader for data sets, evaluation and the drop zone.
+
+Each is the right crystal or is refused with the true reason. Where the collection of real cases
+lies beside the repository, its files are tried as well.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from crystal_ldm.widgets.export.upload import read_upload
+from pymatgen.core import Lattice, Structure
+
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.inputs import read_crystals
+from crystal_ldm.data import load_dataset
+from crystal_ldm.errors import DataError, EvaluationError
+
+CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
+
+Right = tuple[str, int, float] | str
+"""Formula, atoms of the primitive cell and Å³ an atom; or a pattern of the reason."""
+
+SALT: Right = ("NaCl", 2, 22.43)
+CSCL: Right = ("CsCl", 2, 34.97)
+MOS2: Right = ("MoS2", 6, 17.73)
+ANATASE: Right = ("TiO2", 6, 11.36)
+
+
+def cif(
+    sites: str,
+    cell: tuple[float, ...] = (5.64, 5.64, 5.64, 90, 90, 90),
+    group: str = "",
+    before: str = "",
+    columns: str = "label type_symbol fract_x fract_y fract_z occupancy",
+) -> str:
+    names = [f"_cell_length_{n}" for n in "abc"] + [f"_cell_angle_{n}" for n in
+                                                    ("alpha", "beta", "gamma")]  # fmt: skip
+    lines = ["data_x", *filter(None, [before])]
+    lines += [f"{name} {value}" for name, value in zip(names, cell, strict=True)]
+    lines += [f"_symmetry_space_group_name_H-M {group}"] if group else []
+    lines += ["loop_", *(f"_atom_site_{name}" for name in columns.split())]
+    return "\n".join([*lines, *(line.strip() for line in sites.strip().splitlines()), ""])
+
+
+NACL_SITES = "Na1 Na 0 0 0 1\nCl1 Cl 0.5 0.5 0.5 1"
+CUBE = (4.12, 4.12, 4.12, 90, 90, 90)
+HEXAGON = (3.16, 3.16, 12.3, 90, 90, 120)
+SILICON = (5.43, 5.43, 5.43, 90, 90, 90)
+TETRAGON = (3.785, 3.785, 9.514, 90, 90, 90)
+NACL = cif(NACL_SITES, group="'F m -3 m'")
+CSCL_TEXT = cif("Cs1 Cs 0 0 0 1\nCl1 Cl 0.5 0.5 0.5 1", CUBE, "'P 1'")
+MOS2_SITES = "Mo1 Mo4+ 0.333 0.667 0.25 1\nS1 S2- 0.333 0.667 0.621(3) 1."
+SLAB = "Cs 0 0 0\nCl 2.06 2.06 2.06\n"
+
+CIFS: dict[str, tuple[str, Right]] = {
+    "formula_question": (NACL.replace("data_x", "data_x\n_chemical_formula_sum ?"), SALT),
+    "formula_capitals": (cif("Si1 SI 0.125 0.125 0.125 1", SILICON, "'F d -3 m Z'",
+                             "_chemical_formula_sum SI"), ("Si", 2, 20.01)),
+    "formula_empty": (cif(NACL_SITES, group="Fm-3m", before="_chemical_formula_sum ''"), SALT),
+    "formula_commas": (CSCL_TEXT.replace("data_x", "data_x\n_chemical_formula_sum 'Cs,Cl'"), CSCL),
+    "block_before": (f"data_global\n_journal_year 1999\n\n{NACL}", SALT),
+    "block_after": (f"{NACL}\ndata_refinement\n_refine_ls_number_reflns 12\n", SALT),
+    "two_crystals": (NACL + CSCL_TEXT.replace("data_x", "data_y"), SALT),
+    "old_symbol": (cif(NACL_SITES, group="'F m 3 m'"), SALT),
+    "full_symbol": (cif(NACL_SITES, group="'F 4/m -3 2/m'"), SALT),
+    "symbol_without_quotes": (cif(NACL_SITES, group="F m -3 m"), SALT),
+    "hall": (cif(NACL_SITES, before="_symmetry_space_group_name_Hall '-F 4 2 3'"), SALT),
+    "number_alone": (cif(NACL_SITES, before="_symmetry_Int_Tables_number 225"), SALT),
+    "symbol_question": (cif(NACL_SITES, group="?"), "symmetry is unknown"),
+    "symbol_unknown": (cif(NACL_SITES, group="'F q -3 m'"), "F q -3 m is not understood"),
+    "two_groups": (cif(NACL_SITES, group="'F m -3 m'", before="_space_group_IT_number 221"),
+                   "names two space groups"),
+    "cell_does_not_fit": (cif(NACL_SITES, (5.64, 5.64, 5.9, 90, 90, 90), "'F m -3 m'"),
+                          "cell does not have the symmetry"),
+    "origin_Z": (cif("Si1 Si 0.125 0.125 0.125 1", SILICON, "'F d -3 m Z'"), ("Si", 2, 20.01)),
+    "origin_2": (cif("Si1 Si 0.125 0.125 0.125 1", SILICON, "'F d -3 m :2'"), ("Si", 2, 20.01)),
+    "origin_S": (cif("Si1 Si 0 0 0 1", SILICON, "'F d -3 m S'"), ("Si", 2, 20.01)),
+    "origin_open": (cif("Si1 Si 0 0 0 1", SILICON, "'F d -3 m'"), "leaves open which setting"),
+    "origin_by_z": (cif("Si1 Si 0.125 0.125 0.125 1", SILICON, "'F d -3 m'",
+                        "_chemical_formula_sum Si\n_cell_formula_units_Z 8"), ("Si", 2, 20.01)),
+    "anatase_Z": (cif("Ti1 Ti 0 0.25 0.375 1\nO1 O 0 0.25 0.1668 1", TETRAGON, "'I 41/a m d Z'"),
+                  ANATASE),
+    "occupancy_dot": (cif("Cs1 Cs 0 0 0 ?\nCl1 Cl 0.5 0.5 0.5 .", CUBE, "'P 1'"), CSCL),
+    "occupancy_half": (cif("Cs1 Cs 0 0 0 0.5\nCl1 Cl 0.5 0.5 0.5 1", CUBE, "'P 1'"), "disordered"),
+    "coordinate_dot": (cif("Cs1 Cs 0 0 0 1\nCl1 Cl . . . 1", CUBE, "'P 1'"), "has no place"),
+    "coordinate_question": (cif("Cs1 Cs ? ? ? 1\nCl1 Cl 0 0 0 1", CUBE, "'P 1'"), "has no place"),
+    "attached_hydrogen": (
+        cif("Li1 Li 0 0 0 0\nO1 O 0.5 0.5 0.5 1", CUBE, "'P 1'",
+            columns="label type_symbol fract_x fract_y fract_z attached_hydrogens"),
+        "Hydrogen is missing"),
+    "water": (cif("Na1 0 0 0\nWat1 0.5 0.5 0.5", CUBE, "'P 1'",
+                  columns="label fract_x fract_y fract_z"), "Hydrogen is missing"),
+    "formula_with_hydrogen": (
+        cif("Li1 Li 0 0 0 1\nO1 O 0.5 0.5 0.5 1", CUBE, "'P 1'", "_chemical_formula_sum 'H Li O'"),
+        "Hydrogen is missing"),
+    "third_3": (cif(MOS2_SITES, HEXAGON, "'P 63/m m c'"), MOS2),
+    "third_4": (cif(MOS2_SITES.replace("333", "3333").replace("667", "6667"), HEXAGON,
+                    "'P 63/m m c'"), MOS2),
+    "third_truncated": (cif(MOS2_SITES.replace("667", "666"), HEXAGON, "'P 63/m m c'"), MOS2),
+    "listed_twice": (cif("Cs1 Cs 0 0 0 1\nCs2 Cs 0 0 0 1\nCl1 Cl 0.5 0.5 0.5 1", CUBE, "'P 1'",
+                         "_chemical_formula_sum 'Cs Cl'"), "Cs1 and Cs2 are at the same place"),
+    "fraction": (cif("Mo1 Mo 1/3 2/3 1/4 1", HEXAGON, "'P 63/m m c'"),
+                 "a fraction is not a number"),
+    "occupancy_two": (cif("Cs1 Cs 0 0 0 2\nCl1 Cl 0.5 0.5 0.5 1", CUBE, "'P 1'"),
+                      "occupancy 2, which cannot be"),
+    "code_of_origin": (cif("Si1 Si 0.125 0.125 0.125 1", SILICON, "'F d -3 m'",
+                           "_space_group_IT_coordinate_system_code 2"), ("Si", 2, 20.01)),
+    "water_of_formula": (cif("Li1 Li 0 0 0 1\nO1 O 0.5 0.5 0.5 1", CUBE, "'P 1'",
+                             "_chemical_formula_moiety 'Li O H'"), "Hydrogen is missing"),
+    "template_block": (f"data_t\nloop_\n_atom_site_fract_x\n{NACL}", SALT),
+    "decimal_comma": (cif("Cs1 Cs 0 0 0 1", ("4,12", "4,12", "4,12", 90, 90, 90), "'P 1'"),
+                      "a decimal comma"),
+    "no_data_line": (NACL.replace("data_x\n", ""), "no line 'data_"),
+    "volume_wrong": (NACL.replace("data_x", "data_x\n_cell_volume 200"), "states a cell volume"),
+    "z_wrong": (cif(NACL_SITES, group="'F m -3 m'",
+                    before="_chemical_formula_sum 'Na Cl'\n_cell_formula_units_Z 2"),
+                "states 2 formula units"),
+    "multiplicity_wrong": (cif("Na1 Na 0 0 0 8\nCl1 Cl 0.5 0.5 0.5 4", group="'F m -3 m'",
+                               columns="label type_symbol fract_x fract_y fract_z "
+                               "symmetry_multiplicity"), "states 8 equivalent atoms for Na1"),
+    "multiplicity_right": (cif("Na1 Na 0 0 0 4\nCl1 Cl 0.5 0.5 0.5 4", group="'F m -3 m'",
+                               columns="label type_symbol fract_x fract_y fract_z "
+                               "symmetry_multiplicity"), SALT),
+    "operations_missing": (NACL.replace("loop_", "loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n"
+                                        "-y,x,z\nloop_"), "not a group"),
+    "operations_of_another": (NACL.replace("loop_", "loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n"
+                                           "-x,-y,-z\nloop_"), "are not those of the space group"),
+    "roomy_without_symmetry": (cif(NACL_SITES), "others are missing"),
+    "without_symmetry": (CSCL_TEXT.replace("_symmetry_space_group_name_H-M 'P 1'\n", ""), CSCL),
+    "dummy": (cif("X1 X 0 0 0 1\nCl1 Cl 0.5 0.5 0.5 1", CUBE, "'P 1'"), "not a chemical element"),
+    "ambiguous_label": (cif("CO1 0 0 0\nO1 0.5 0.5 0.5", CUBE, "'P 1'",
+                            columns="label fract_x fract_y fract_z"), "may be Co or C"),
+    "modulated": (NACL.replace("data_x", "data_x\n_cell_modulation_dimension 1"), "modulated"),
+    "empty": ("", "is empty"),
+}  # fmt: skip
+
+SHARED: dict[str, Right] = {
+    "02_formula_question.cif": SALT, "04_formula_dot.cif": SALT, "33_formula_commas.cif": CSCL,
+    "e1_formula_empty.cif": SALT, "10_data_global.cif": SALT, "f1_three_blocks.cif": SALT,
+    "c12_question_sg.cif": "symmetry is unknown", "c14_Fm3m_old.cif": SALT,
+    "36b_Si_Z.cif": ("Si", 2, 20.01), "c4_anatase_Z.cif": ANATASE,
+    "c5_anatase_Z_nosum.cif": ANATASE,
+    "22_occ_question.cif": CSCL, "a1_occ_dot_noformula.cif": ("CsHCl", 3, 23.31),
+    "a4_occ_dot_sameelement.cif": ("TiO2", 6, 10.44), "b1_coord_dot.cif": "has no place",
+    "b3_coord_question_noformula.cif": "has no place", "h4_label_Wat.cif": "Hydrogen is missing",
+    "i2_hydrogen_attached_nosum.cif": "Hydrogen is missing", "15_MoS2_3.cif": MOS2,
+    "15_MoS2_4.cif": MOS2, "26_duplicate_atoms.cif": "at the same place",
+    "40_nodata.cif": "no line 'data_", "44_fractions.cif": "a fraction is not a number",
+    "48_comma.cif": "a decimal comma", "POSCAR_vasp4": "does not name its elements",
+    "POSCAR_good": SALT,
+}  # fmt: skip
+
+
+def load(source, **keywords):
+    return load_dataset(source, progress=False, workers=1, **keywords)
+
+
+def check(path: Path, right: Right) -> None:
+    """A file is right in all three places where files are read."""
+    evaluated = read_crystals(path)
+    if isinstance(right, str):
+        for read in (lambda: load(path), lambda: read_upload(path.name, path.read_bytes())):
+            with pytest.raises(DataError) as caught:
+                read()
+            assert re.search(right, str(caught.value)), str(caught.value)
+            assert "cut short" not in str(caught.value) or right == "is empty"
+        assert evaluated.crystals == [None] and re.search(right, evaluated.errors[0] or "")
+        return
+    dataset = load(path)
+    dropped = read_upload(path.name, path.read_bytes())
+    assert evaluated.crystals[0] is not None
+    whole = [dataset.structure(0), dropped, evaluated.crystals[0].to_structure()]
+    for structure in whole:
+        primitive = structure.get_primitive_structure()
+        volume = primitive.volume / len(primitive)
+        assert (CrystalBatch.from_structures([structure]).formulas[0], len(primitive)) == right[:2]
+        assert volume == pytest.approx(right[2], abs=0.01)
+
+
+@pytest.mark.parametrize("kind", CIFS)
+def test_a_cif_is_the_right_crystal_or_refused_for_the_true_reason(tmp_path: Path, kind: str):
+    text, right = CIFS[kind]
+    (tmp_path / f"{kind}.cif").write_text(text)
+    check(tmp_path / f"{kind}.cif", right)
+
+
+def test_the_shared_cases_are_right():
+    for file in sorted(CASES.rglob("*")):
+        if file.name in SHARED:
+            check(file, SHARED[file.name])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "latin-1"])
+def test_any_usual_encoding_is_read(tmp_path: Path, encoding: str):
+    text = NACL.replace("data_x", "data_x\n_publ_author_name 'Müller, É.'")
+    for name, content in (("a.cif", text.encode(encoding)),
+                          ("b.cif.gz", gzip.compress(text.encode(encoding)))):  # fmt: skip
+        (tmp_path / name).write_bytes(content)
+        check(tmp_path / name, SALT)
+    lines = ["file,Bandlücke,band_gap", "a.cif,ü,5", "b.cif.gz,é,5"]
+    (tmp_path / "table.csv").write_bytes("\n".join(lines).encode(encoding))
+    dataset = load(tmp_path)
+    assert dataset.labels["band_gap"].tolist() == [5, 5] and dataset.labels["Bandlücke"] == [
+        "ü",
+        "é",
+    ]
+
+
+def test_files_of_tools_are_no_crystals(tmp_path: Path):
+    (tmp_path / "a.cif").write_text(NACL)
+    for name in (".ipynb_checkpoints/a-checkpoint.cif", "__MACOSX/._a.cif", "._a.cif", ".b.cif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"\0\5\x16\7 junk")
+    (tmp_path / "._table.csv").write_bytes(b"\0\5\x16\7")
+    assert list(load(tmp_path).ids) == ["a"] == read_crystals(tmp_path).ids
+
+
+def test_id_prop_without_its_first_file(tmp_path: Path):
+    for name, text in (("2", NACL), ("3", CSCL_TEXT)):
+        (tmp_path / f"{name}.cif").write_text(text)
+    (tmp_path / "id_prop.csv").write_text("1,1.25\n2,2.5\n3,-3\n")
+    dataset = load(tmp_path)
+    assert dict(zip(dataset.ids, dataset.labels["target"].tolist(), strict=True)) == {
+        "2": 2.5, "3": -3.0,
+    }  # fmt: skip
+
+
+def test_poscar_needs_its_elements(tmp_path: Path):
+    head = "salt\n1.0\n4.12 0 0\n0 4.12 0\n0 0 4.12\n"
+    (tmp_path / "POSCAR_old").write_text(f"{head}1 1\nDirect\n0 0 0\n0.5 0.5 0.5\n")
+    check(tmp_path / "POSCAR_old", "does not name its elements")
+    (tmp_path / "new.vasp").write_text(f"{head}Cs Cl\n1 1\nDirect\n0 0 0\n0.5 0.5 0.5\n")
+    check(tmp_path / "new.vasp", CSCL)
+
+
+def frame(species: str, rest: str = "", pbc: str = "T T T") -> str:
+    cell = 'Lattice="4.12 0 0 0 4.12 0 0 0 4.12" Properties=species:S:1:pos:R:3'
+    first, second = species.split()
+    return f'2\n{cell} {rest} pbc="{pbc}"\n{first} 0 0 0\n{second} 2.06 2.06 2.06\n'
+
+
+def test_extxyz_energies_are_labels_and_named(tmp_path: Path):
+    path = tmp_path / "e.extxyz"
+    path.write_text(frame("Cs Cl", "energy=-6.5") + frame("Cs Br", "energy=-6.25"))
+    dataset = load(path)
+    assert dataset.labels["energy"].tolist() == [-6.5, -6.25]
+    assert any("energy" in note for note in dataset.report.notes)
+    assert read_crystals(path).labels["energy"].tolist() == [-6.5, -6.25]
+
+
+def test_deuterium_is_hydrogen_and_a_bad_frame_is_one_frame(tmp_path: Path):
+    path = tmp_path / "d.extxyz"
+    path.write_text(frame("Cs Cl") + frame("Li D") + frame("Cs Qq") + frame("K Cl"))
+    dataset = load(path)
+    assert dataset.batch(range(3)).formulas == ["CsCl", "LiH", "KCl"]
+    assert any("Deuterium" in note for note in dataset.report.notes)
+    assert [r.id for r in dataset.report.rejected] == ["d-3"]
+    assert [c is None for c in read_crystals(path).crystals] == [False, False, True, False]
+    (tmp_path / "d.cif").write_text(cif("Li1 Li 0 0 0 1\nD1 D 0.5 0.5 0.5 1", CUBE, "'P 1'"))
+    assert load(tmp_path / "d.cif").batch([0]).formulas == ["LiH"]
+
+
+def test_slabs_are_refused_everywhere(tmp_path: Path):
+    """Periodic in two directions: as extxyz, ASE Atoms, pymatgen Structure, json."""
+    (tmp_path / "slab.extxyz").write_text(frame("Cs Cl", pbc="T T F"))
+    slab = Structure(Lattice(np.eye(3) * 4.12, pbc=(True, True, False)), ["Cs", "Cl"],
+                     [[0] * 3, [0.5] * 3])  # fmt: skip
+    (tmp_path / "slab.json").write_text(json.dumps([slab.as_dict()]))
+    atoms = Atoms("CsCl", cell=np.eye(3) * 4.12, pbc=(True, True, False))
+    for source in (tmp_path / "slab.extxyz", tmp_path / "slab.json", [slab], [atoms]):
+        with pytest.raises(DataError, match="not periodic in all three directions"):
+            load(source)
+        assert "not periodic" in (read_crystals(source).errors[0] or "")
+    for item in (slab, atoms, slab.as_dict(), tmp_path / "slab.extxyz"):
+        with pytest.raises(DataError, match="not periodic"):
+            CrystalBatch.from_structures([item])
+
+
+def rows(path: Path, header: str, values: list[str], separator: str = ",") -> Path:
+    lines = [header]
+    for i, value in enumerate(values):
+        lines.append(separator.join([f"00{i}", f'"{(NACL, CSCL_TEXT)[i % 2]}"', value]))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("column", "label", "factor"),
+    [
+        ("band_gap (meV)", "band_gap", 1e-3),
+        ("gap [meV]", "band_gap", 1e-3),
+        ("band_gap_meV", "band_gap", 1e-3),
+        ("band gap / eV", "band_gap", 1),
+        ("band_gap (PBE)", "band_gap", 1),
+        ("band_gap (eV, PBE)", "band_gap", 1),
+        ("Eg (Ry)", "band_gap", 13.6056931),
+        ("band_gap (nm)", "band_gap (nm)", 1),
+        ("band_gap (MeV)", "band_gap (MeV)", 1),
+        ("formation_energy_per_atom [kJ/mol]", "formation_energy_per_atom", 0.01036427),
+        ("formation_energy_per_atom [kcal/mol]", "formation_energy_per_atom", 0.0433641),
+        ("eform (kJ/mol)", "eform (kJ/mol)", 1),
+        ("E_hull (meV/atom)", "e_above_hull", 1e-3),
+        ("e_above_hull (eV/f.u.)", "e_above_hull (eV/f.u.)", 1),
+        ("hardness (GPa)", "hardness (GPa)", 1),
+    ],
+)
+def test_units_are_converted_or_the_column_keeps_its_name(
+    tmp_path: Path, column: str, label: str, factor: float
+):
+    path = rows(tmp_path / "t.csv", f'material_id,cif,"{column}"', ["5100", "50"])
+    dataset = load(path)
+    assert dataset.label_names == [label]
+    assert dataset.labels[label].tolist() == pytest.approx([5100 * factor, 50 * factor], rel=1e-5)
+    notes = " ".join(dataset.report.notes)
+    assert ("values times" in notes) == (factor != 1)
+    assert ("keeps its name" in notes) == (label == column and "GPa" not in column)
+
+
+def test_a_unit_that_does_not_fit_the_label_asked_for_is_refused(tmp_path: Path):
+    path = rows(tmp_path / "t.csv", "material_id,cif,gap (nm)", ["500", "400"])
+    assert load(path, labels={"gap (nm)": "wavelength"}).label_names == ["wavelength"]
+    with pytest.raises(DataError, match=r"'nm'.*cannot be converted to eV"):
+        load(path, labels={"gap (nm)": "band_gap"})
+    path = rows(tmp_path / "u.csv", "material_id,cif,x (meV)", ["500", "400"])
+    assert load(path, labels={"x (meV)": "band_gap"}).labels["band_gap"][0] == pytest.approx(0.5)
+
+
+def test_an_exact_column_name_wins_over_a_similar_one(tmp_path: Path):
+    path = rows(tmp_path / "t.csv", "material_id,cif,Egap,band_gap", ["1,5", "2,6"])
+    dataset = load(path)
+    assert dataset.labels["band_gap"].tolist() == [5, 6]
+    assert dataset.labels["Egap"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("separator", [";", "\t", ","])
+def test_separators_and_ids(tmp_path: Path, separator: str):
+    header = separator.join(["material_id", "cif", "band_gap", "n"])
+    value = "5,5" if separator != "," else "5.5"
+    path = rows(tmp_path / "t.csv", header, [separator.join([value, "7"])] * 2, separator)
+    path.write_text(path.read_text().replace("001", "NaN", 1))
+    dataset = load(path)
+    assert list(dataset.ids) == ["000", "NaN"] == read_crystals(path).ids
+    assert dataset.labels["band_gap"].tolist() == [5.5, 5.5]
+    assert dataset.labels["n"].tolist() == [7, 7]
+
+
+def test_json_of_the_large_databases(tmp_path: Path):
+    salt = Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0] * 3, [0.5] * 3]
+    )
+    jarvis = {
+        "lattice_mat": salt.lattice.matrix.tolist(),
+        "coords": salt.frac_coords.tolist(),
+        "elements": [s.specie.symbol for s in salt],
+        "cartesian": False,
+        "props": [],
+    }
+    cartesian = {**jarvis, "coords": salt.cart_coords.tolist(), "cartesian": True}
+    alexandria = {
+        "@module": "pymatgen.entries.computed_entries",
+        "energy": -27.0,
+        "entry_id": None,
+        "composition": {"Na": 4.0, "Cl": 4.0},
+        "data": {"mat_id": "agm1", "band_gap_ind": 5.0, "e_above_hull": 0.01},
+        "structure": salt.as_dict(),
+    }
+    optimade = {
+        "id": "x1",
+        "type": "structures",
+        "attributes": {
+            "lattice_vectors": salt.lattice.matrix.tolist(),
+            "dimension_types": [1, 1, 1],
+            "cartesian_site_positions": salt.cart_coords.tolist(),
+            "species_at_sites": jarvis["elements"],
+            "species": [
+                {"name": n, "chemical_symbols": [n], "concentration": [1.0]} for n in ("Na", "Cl")
+            ],
+        },
+    }
+    files = {
+        "jarvis": ([{"jid": "JVASP-1", "atoms": jarvis, "ehull": 0.5, "gap": "na"}], "JVASP-1"),
+        "jarvis_cartesian": ([{"jid": "JVASP-2", "atoms": cartesian, "ehull": 0.5}], "JVASP-2"),
+        "alexandria": ({"entries": [alexandria]}, "agm1"),
+        "mp": ({"data": [{"material_id": "mp-1", "structure": salt.as_dict(), "band_gap": 5.0}]},
+               "mp-1"),
+        "mp_cif": ({"response": [{"material_id": "mp-2", "cif": NACL, "band_gap": 5.0}]}, "mp-2"),
+        "optimade": ({"data": [optimade]}, "x1"),
+    }  # fmt: skip
+    for name, (content, identifier) in files.items():
+        path = tmp_path / f"{name}.json.gz"
+        path.write_bytes(gzip.compress(json.dumps(content).encode()))
+        dataset = load(path)
+        assert list(dataset.ids) == [identifier] == read_crystals(path).ids, name
+        assert dataset.batch([0]).formulas == ["NaCl"] and dataset.batch([0]).num_atoms[0] == 2
+    assert load(tmp_path / "alexandria.json.gz").labels["e_above_hull"][0] == pytest.approx(0.01)
+    assert load(tmp_path / "jarvis.json.gz").labels["e_above_hull"][0] == pytest.approx(0.5)
+    (tmp_path / "other.json").write_text('[{"poscar": "x"}]')
+    with pytest.raises(DataError, match="JARVIS"):
+        load(tmp_path / "other.json")
+
+
+def test_from_structures_takes_crystals_of_any_kind(tmp_path: Path):
+    salt = Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0] * 3, [0.5] * 3]
+    )
+    atoms = Atoms("CsCl", cell=np.eye(3) * 4.12, scaled_positions=[[0] * 3, [0.5] * 3], pbc=True)
+    (tmp_path / "a.cif").write_text(NACL)
+    batch = CrystalBatch.from_structures([salt, atoms, salt.as_dict(), tmp_path / "a.cif"])
+    assert batch.formulas == ["NaCl", "CsCl", "NaCl", "NaCl"]
+    assert batch.num_atoms.tolist() == [2, 2, 2, 2]
+    assert load([atoms, salt]).batch([0, 1]).formulas == ["CsCl", "NaCl"]
+    (tmp_path / "two.extxyz").write_text(frame("Cs Cl") * 2)
+    with pytest.raises(DataError, match="holds 2 crystals"):
+        CrystalBatch.from_structures([tmp_path / "two.extxyz"])
+
+
+@pytest.mark.parametrize("wrong", [3, None, 2.5, "NaCl", b"NaCl", {"a": 1}, Path("x"), object()])
+def test_wrong_types_of_from_structures_are_one_sentence(wrong: object):
+    for crystals in (wrong, [wrong]):
+        with pytest.raises(DataError) as caught:
+            CrystalBatch.from_structures(crystals)  # type: ignore[arg-type]
+        assert len(str(caught.value).splitlines()) == 1 and str(caught.value).endswith(".")
+    structure = Structure(Lattice.cubic(3), ["Po"], [[0, 0, 0]])
+    with pytest.raises(DataError, match="A list of crystals is wanted"):
+        CrystalBatch.from_structures(structure)
+
+
+def test_what_unpacks_to_a_gigabyte_is_refused_early(tmp_path: Path):
+    import time
+    import zlib
+
+    stream = zlib.compressobj(9, zlib.DEFLATED, 31)
+    packed = b"".join(stream.compress(b"\n" * 2**20) for _ in range(1024)) + stream.flush()
+    for name in ("bomb.cif.gz", "bomb.csv.gz", "bomb.json.gz", "bomb.extxyz"):
+        (tmp_path / name).write_bytes(packed)
+        started = time.monotonic()
+        with pytest.raises(DataError, match="larger than"):
+            load(tmp_path / name)
+        with pytest.raises(EvaluationError, match="larger than"):
+            crystals = read_crystals(tmp_path / name)
+            raise EvaluationError(str(crystals.errors[0]))
+        assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("path", ["x" * 5000, "a/" * 3000, "a\0b", "~nobody_at_all/x"])
+def test_a_path_that_cannot_be_is_one_sentence(path: str):
+    for read in (load, read_crystals, lambda p: load("mp_20", data_dir=p)):
+        with pytest.raises((DataError, EvaluationError)) as caught:
+            read(path)
+        assert len(str(caught.value)) < 500

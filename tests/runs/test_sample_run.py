@@ -1,0 +1,228 @@
+"""Results on disk: whole crystals only, continued after a kill, read by others."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core import Structure
+
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.distances import min_distance
+from crystal_ldm.crystals.writers import symmetrised_cif
+from crystal_ldm.errors import CrystalLDMError, RequestError, RunError
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.nn.checkpoints import save_safetensors
+from crystal_ldm.recipe import from_recipe
+from crystal_ldm.runs import SampleRun
+from crystal_ldm.runs.crystal_files import CrystalFiles
+from crystal_ldm.runs.generate import generate, make_request
+from crystal_ldm.runs.table import COLUMNS
+
+
+@pytest.fixture
+def request_batch() -> CrystalBatch:
+    return CrystalBatch.from_formulas(["SrTiO3", "NaCl"], band_gap=[2.0, None])
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    with (folder / "table.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_everything_is_written_and_agrees(
+    tiny_ldm: LDMModule, request_batch: CrystalBatch, tmp_path: Path
+) -> None:
+    from ase.io import read
+
+    generate(tiny_ldm, request_batch, tmp_path, 3, sampling_steps=2, p1_cif=True, progress=False)
+    rows = table(tmp_path)
+    assert set(COLUMNS) <= set(rows[0]) and len(rows) == 6
+    frames = read(tmp_path / "crystals.extxyz", index=":")
+    assert [a.info["id"] for a in frames] == [r["id"] for r in rows]
+    assert sorted(r["formula"] for r in rows) == ["NaCl"] * 3 + ["SrTiO3"] * 3
+    assert {r["target_band_gap"] for r in rows} == {"", "2.0"}
+    for row, atoms in zip(rows, frames, strict=True):
+        raw = Structure.from_file(tmp_path / row["cif"].replace("cif/", "cif_p1/"))
+        assert len(raw) == len(atoms) == int(row["num_atoms"])
+        assert float(row["min_distance"]) == pytest.approx(min_distance(raw), abs=1e-3)
+    recipe = json.loads((tmp_path / "recipe.json").read_text())
+    assert recipe["sampling"]["num_samples"] == 3
+
+
+def test_a_continued_run_makes_only_what_is_missing(
+    tiny_ldm: LDMModule, request_batch: CrystalBatch, tmp_path: Path
+) -> None:
+    options = {"sampling_steps": 2, "batch_size": 2, "progress": False}
+    whole = generate(tiny_ldm, request_batch, tmp_path / "whole", 3, **options)
+    parts = tmp_path / "parts"
+    with (
+        pytest.raises(KeyboardInterrupt),
+        SampleRun.open(parts, tiny_ldm, request_batch, 3, settings={"sampling_steps": 2}) as first,
+    ):
+        batches = tiny_ldm.iter_sample(request_batch, 3, sampling_steps=2, batch_size=2)
+        first.files.add(next(batches))
+        raise KeyboardInterrupt
+    # What a kill leaves: a line cut short, a frame without its line, a CIF without either.
+    with (parts / "table.csv").open("a") as file:
+        file.write("001-00002-NaCl,NaCl,2,P")
+    with (parts / "crystals.extxyz").open("a") as file:
+        file.write('2\nLattice="1 0 0 0 1 0 0 0 1" id=lost\nNa 0 0 0\n')
+    (parts / "cif" / "lost.cif").write_text("data_lost")
+
+    made: list[int] = []
+    second = generate(
+        tiny_ldm, request_batch, parts, 3, on_batch=lambda r, _: made.append(len(r)), **options
+    )
+    assert sum(made) == 4
+    assert sorted(r["id"] for r in second.rows) == sorted(r["id"] for r in whole.rows)
+    assert len(table(parts)) == 6
+    text = (parts / "crystals.extxyz").read_text()
+    assert "lost" not in text and text.count("Lattice") == 6
+    again = generate(tiny_ldm, request_batch, parts, 3, **options)
+    assert len(again.rows) == 6
+
+
+def test_a_cif_makes_its_crystal_again(
+    tiny_ldm: LDMModule, request_batch: CrystalBatch, tmp_path: Path
+) -> None:
+    save_safetensors(tiny_ldm, tmp_path / "model.safetensors", half=False)
+    ldm = LDMModule.load_from_checkpoint(tmp_path / "model.safetensors")
+    run = generate(
+        ldm, request_batch, tmp_path / "run", 2, sampling_steps=2, p1_cif=True, progress=False
+    )
+    row = run.rows[1]
+    again = from_recipe(tmp_path / "run" / row["cif"])
+    assert (int(again.row[0]), int(again.number[0])) == (int(row["row"]), int(row["number"]))
+    raw = Structure.from_file(tmp_path / "run" / row["cif"].replace("cif/", "cif_p1/"))
+    (structure,) = again.to_structures()
+    assert raw.lattice.abc == pytest.approx(structure.lattice.abc, rel=1e-3)
+
+
+def test_a_killed_process_loses_no_finished_crystal(
+    tiny_ldm: LDMModule,
+    tmp_path: Path,
+    python: Callable[..., subprocess.Popen[str]],
+    until: Callable[..., None],
+) -> None:
+    save_safetensors(tiny_ldm, tmp_path / "model.safetensors", half=False)
+    run = tmp_path / "run"
+    process = python(f"""
+        from crystal_ldm.crystals import CrystalBatch
+        from crystal_ldm.pretrained import load_model
+        from crystal_ldm.runs.generate import generate
+        ldm = load_model({str(tmp_path / "model.safetensors")!r})
+        request = CrystalBatch.from_formulas(["NaCl"])
+        generate(ldm, request, {str(run)!r}, 100000, batch_size=2, sampling_steps=1)
+    """)
+    until(lambda: (run / "table.csv").is_file() and len(table(run)) >= 6, 90)
+    process.kill()
+    process.wait()
+    lines = (run / "table.csv").read_text().count("\n") - 1
+    assert len(CrystalFiles(run).rows) >= min(lines, 6)
+    for row in table(run):
+        assert (run / row["cif"]).is_file()
+
+
+def test_a_directory_without_rights_is_one_sentence(
+    tiny_ldm: LDMModule, tmp_path: Path, without_rights: Callable[..., str]
+) -> None:
+    result = tiny_ldm.sample(CrystalBatch.from_formulas(["NaCl"]), 1, sampling_steps=1)
+    (tmp_path / "run").mkdir(mode=0o755)
+    answer = without_rights(lambda: CrystalFiles(tmp_path / "run").add(result))
+    assert answer.startswith("RunError") and "\n" not in answer
+
+
+def test_symmetry_is_found_within_the_tolerance(known_crystals: list[Structure]) -> None:
+    rattled = known_crystals[0].copy()
+    rattled.perturb(0.03)
+    tight, loose = (symmetrised_cif(rattled, s) for s in (0.001, 0.2))
+    assert loose[1] == "Pm-3m" and tight[1] == "P1"
+    back = Structure.from_str(loose[0], fmt="cif")
+    assert StructureMatcher().fit(back, known_crystals[0])
+
+
+def test_symmetrising_never_changes_the_formula() -> None:
+    """A generated SrTiO3 that pymatgen writes as SrTi2O4 when symmetrised within 0.1 Å."""
+    from pymatgen.core import Lattice
+
+    frac_coords = [
+        [0.0001, 0.9999, 1.0],
+        [0.4982, 0.5001, 0.5013],
+        [0.0029, 0.5053, 0.5013],
+        [0.5001, 0.0146, 0.5092],
+        [0.5009, 0.503, 0.0114],
+    ]
+    lattice = Lattice.from_parameters(4.0274, 4.0162, 3.9537, 90.759, 90.2721, 89.9725)
+    made = Structure(lattice, ["Sr", "Ti", "O", "O", "O"], frac_coords)
+    cif, _ = symmetrised_cif(made, 0.1)
+    back = Structure.from_str(cif, fmt="cif")
+    assert back.composition.reduced_formula == "SrTiO3"
+    assert StructureMatcher().fit(back, made)
+
+
+def test_the_shortest_distance_counts_images() -> None:
+    from pymatgen.core import Lattice
+
+    rock_salt = Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+    )
+    assert min_distance(rock_salt.get_primitive_structure()) == pytest.approx(2.82)
+
+    skewed = Structure(Lattice([[3, 0, 0], [2.9, 1.0, 0], [0, 0, 8]]), ["Fe"], [[0, 0, 0]])
+    assert min_distance(skewed) == pytest.approx(math.hypot(0.1, 1.0), abs=1e-6)
+
+
+def test_parameters_become_requests() -> None:
+    assert make_request() is None
+    assert make_request("SrTiO3", 2, conditions={"band_gap": None}).num_atoms.tolist() == [10]
+    assert make_request(num_atoms=[3, 4], conditions={"band_gap": 1.0}).num_atoms.tolist() == [3, 4]
+    with pytest.raises(RequestError, match="not both"):
+        make_request("SrTiO3", num_atoms=5)
+    with pytest.raises(RequestError, match="how large"):
+        make_request(conditions={"band_gap": 1.0})
+
+
+def test_a_full_disk_keeps_what_is_there(tiny_ldm: LDMModule, tmp_path: Path) -> None:
+    result = tiny_ldm.sample(CrystalBatch.from_formulas(["NaCl"]), 4, sampling_steps=1)
+    files = CrystalFiles(tmp_path)
+    files.add(result[torch.tensor([0, 1])])
+    code = f"""
+import resource, sys
+from pathlib import Path
+from crystal_ldm.files.writing import append_text
+size = (Path({str(tmp_path)!r}) / "crystals.extxyz").stat().st_size
+import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, size + 10))
+try:
+    append_text(Path({str(tmp_path)!r}) / "crystals.extxyz", "x" * 100)
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("RunError") and "finished files are kept" in done.stdout
+    assert len(CrystalFiles(tmp_path).rows) == 2
+    assert (tmp_path / "crystals.extxyz").read_text().count("Lattice") == 2
+
+
+def test_importing_the_package_is_fast_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, time; t = time.perf_counter(); import crystal_ldm;"
+        "heavy = [m for m in ('torch', 'pymatgen', 'plotly') if m in sys.modules];"
+        "print(time.perf_counter() - t, heavy)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    seconds, heavy = out.stdout.split(" ", 1)
+    assert float(seconds) < 1.0 and heavy.strip() == "[]"
+
+
+def test_errors_are_of_one_family() -> None:
+    assert issubclass(RunError, CrystalLDMError) and issubclass(CrystalLDMError, ValueError)

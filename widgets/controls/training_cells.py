@@ -1,0 +1,65 @@
+"""What a model's training set has of a formula."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crystal_ldm.ldm_module import LDMModule
+
+SYMPREC = 0.1
+"""Å, tolerance of the space groups."""
+MOST = 24
+"""Crystals of a formula that are looked at; few formulas have more."""
+
+
+@dataclass(frozen=True)
+class TrainingCells:
+    """The training crystals of one formula.
+
+    Attributes:
+        groups: their space groups, the most frequent first.
+        sizes: atoms in their cells, ascending.
+        units: formula units in their cells, one for each of `sizes`.
+    """
+
+    groups: tuple[str, ...]
+    sizes: tuple[int, ...]
+    units: tuple[int, ...]
+
+    @property
+    def sentence(self) -> str:
+        """What there is, in words."""
+        if not self.sizes:
+            return "The training set has no crystal of this formula."
+        sizes = " and ".join(", ".join(map(str, self.sizes)).rsplit(", ", 1))
+        many = "s" if len(self.sizes) > 1 or self.sizes[0] > 1 else ""
+        return f"In the training set: {', '.join(self.groups)}; cells of {sizes} atom{many}."
+
+
+def training_cells(ldm: LDMModule, formula: str) -> TrainingCells | None:
+    """Return what the training set has of a formula without open atoms.
+
+    None where the model does not say what it was trained on. The first call takes a second.
+    """
+    from crystal_ldm.crystals import CrystalBatch
+
+    if ldm.known.empty:
+        return None
+    request = CrystalBatch.from_formulas([formula])
+    rows = ldm.known.rows_of(request.atomic_numbers)[0][:MOST]
+    if not rows:
+        return TrainingCells((), (), ())
+    groups: dict[str, int] = {}
+    for structure in ldm.known.crystals[rows].to_structures():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            symbol, _ = structure.get_space_group_info(symprec=SYMPREC)
+        groups[symbol] = groups.get(symbol, 0) + 1
+    sizes = tuple(sorted(set(ldm.known.crystals[rows].num_atoms.tolist())))
+    atoms = int(request.num_atoms)
+    kept = tuple(size for size in sizes if size % atoms == 0)
+    ordered = tuple(sorted(groups, key=lambda name: (-groups[name], name)))
+    return TrainingCells(ordered, kept or sizes, tuple(size // atoms for size in kept))
