@@ -16,6 +16,7 @@ from crystal_ldm.training import TrainingSettings
 from crystal_ldm.training.callbacks import read_metrics
 from crystal_ldm.training.fit import fit
 from crystal_ldm.training.graphs import tensors
+from crystal_ldm.training.settings import TrainingSettings
 from crystal_ldm.vae_module import Decoder, Encoder, VAEModule
 from crystal_ldm.vae_module.items import VAEItems
 
