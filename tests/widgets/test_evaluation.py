@@ -38,11 +38,11 @@ def bar(
 
 
 def press(bar: EvaluationBar, text: str) -> None:
-    next(b for b in bar._buttons if b.description == text).click()
-    assert all(b.disabled and "evaluated or relaxed" in b.tooltip for b in bar._buttons)
+    next(b for b in bar.buttons if b.description == text).click()
+    assert all(b.disabled and "evaluated or relaxed" in b.tooltip for b in bar.buttons)
     assert bar.job.wait(300)
     assert bar.job.state == "done", bar.job.error
-    assert not any(b.disabled for b in bar._buttons)
+    assert not any(b.disabled for b in bar.buttons)
 
 
 def test_judge_all_fills_the_table(bar: EvaluationBar, gallery: Gallery) -> None:
@@ -73,6 +73,6 @@ def test_nothing_selected_and_nothing_there_start_nothing(
     bar: EvaluationBar, gallery: Gallery
 ) -> None:
     gallery.clear()
-    for button in bar._buttons:
+    for button in bar.buttons:
         button.click()
     assert bar.job.state == "idle"

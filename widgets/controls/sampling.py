@@ -247,7 +247,7 @@ class SamplingControls(Panel):
 
         if self._quiet:
             return
-        parts = [*self.groups.values(), *self.families.values()]
+        parts: list[Any] = [*self.groups.values(), *self.families.values()]
         problem = next((part.problem for part in parts if part.problem), "")
         self.set_trait("problem", problem)
         if problem or any(controls.value is None for controls in self.groups.values()):

@@ -44,13 +44,13 @@ class EvaluationBar(Panel):
         self.job = Job()
         self.notice = Notice()
         guard = self.notice.guard
-        self._buttons = [
+        self.buttons = [
             button("Evaluate all", guard(self.judge), css="cl-small cl-evaluate",
                    tip="Validity, uniqueness, novelty and a predicted band gap"),
             button("Relax selected", guard(self.relax), css="cl-small cl-relax",
                    tip="Relax with the CHGNet potential and compare with its convex hull"),
         ]  # fmt: skip
-        self.widget = column(row(*self._buttons), self.notice.widget, css="cl-evaluate-bar")
+        self.widget = column(row(*self.buttons), self.notice.widget, css="cl-evaluate-bar")
         self.job.observe(guard(self._on_state), "state")
         self.job.observe(lambda change: self.notice.say(change.new), "message")
 
@@ -70,7 +70,7 @@ class EvaluationBar(Panel):
         from crystal_ldm.evaluate import evaluate
         from crystal_ldm.evaluate.band_gap import estimate_band_gaps
 
-        job.message = f"Judging {len(crystals)} crystals…"
+        job.message = f"Evaluating {len(crystals)} crystals…"
         known = self._reference() if self._reference is not None else None
         metrics = ["validity", "uniqueness", *(["novelty"] if known is not None else [])]
         table = evaluate(crystals, known, metrics=metrics, workers=1).table
@@ -99,7 +99,7 @@ class EvaluationBar(Panel):
         job.message = f"Relaxed in {relaxed.steps} steps; it is the last row of the table."
 
     def _on_state(self, change: Any) -> None:
-        for press in self._buttons:
+        for press in self.buttons:
             disable(press, "Crystals are being evaluated or relaxed." if self.job.busy else "")
         if change.new == "failed":
             self.notice.say(self.job.error, "error")

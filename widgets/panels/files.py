@@ -34,8 +34,8 @@ class FilesPanel(Panel):
         super().__init__()
         self._crystals = crystals
         self.notice = Notice()
-        self._code = ipw.HTML()
-        self._code.add_class("cl-code")
+        self.code = ipw.HTML()
+        self.code.add_class("cl-code")
         self.save = SaveButton(self._make, text="Download all (zip)")
         self.save.observe(lambda change: self.notice.say(change.new, "error"), "error")
         self.zone = DropZone(
@@ -54,7 +54,7 @@ class FilesPanel(Panel):
             self.zone,
             self.notice.widget,
             heading("The same crystals from code"),
-            self._code,
+            self.code,
             css="cl-files",
         )
         self.observe(self.notice.guard(lambda _: self._show()), "recipe")
@@ -81,13 +81,13 @@ class FilesPanel(Panel):
 
     def _show(self) -> None:
         if self.recipe is None:
-            self._code.value = '<span class="cl-caption">Choose a generated crystal first.</span>'
+            self.code.value = '<span class="cl-caption">Choose a generated crystal first.</span>'
             return
         parts = (
             ("Python", python_code(self.recipe)),
             ("Shell", shell_line(self.recipe)),
         )
-        self._code.value = "".join(
+        self.code.value = "".join(
             f'<div class="cl-caption">{title}</div><pre tabindex="0">{escape(text)}</pre>'
             for title, text in parts
         )
