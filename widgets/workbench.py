@@ -84,7 +84,7 @@ class Workbench(Panel):
             empty="There are no crystals yet. Say what they should be, and press Generate.",
         )
         known = self._seeker
-        self.judge = EvaluationBar(
+        self.evaluation = EvaluationBar(
             lambda: self.gallery.structures,
             lambda: self.gallery.structure,
             self.gallery.update_rows,
@@ -94,7 +94,7 @@ class Workbench(Panel):
         clear = button("Remove all", self.notice.guard(self.clear), css="cl-small")
         self.gallery.tools.children = (
             *self.gallery.tools.children,
-            self.judge.widget,
+            self.evaluation.widget,
             clear,
         )
         self.trajectory_job = Job()
@@ -242,12 +242,12 @@ class Workbench(Panel):
         seeker = self._seeker
         if seeker is not None:
 
-            def known() -> Structure | None:
+            def nearest() -> Structure | None:
                 structure = self.gallery.structure
                 found = None if structure is None else seeker(structure)
                 return None if found is None else found.structure
 
-            givers["Its nearest known crystal"] = known
+            givers["Its nearest training crystal"] = nearest
         return givers
 
     # -- keeping the parts in step -----------------------------------------------------------------
@@ -267,7 +267,15 @@ class Workbench(Panel):
                 self.compare.first_name = self.gallery.viewer.title
                 self.compare.first = None if made is None else made.structure
         elif name == "Code and files" and hasattr(self, "files"):
-            self.files.recipe = None if made is None else made.recipe
+            with self.files.hold_trait_notifications():
+                self.files.recipe = None if made is None else made.recipe
+                self.files.name = self._name_of(made)
+
+    def _name_of(self, entry: CrystalEntry | None) -> str:
+        """Return how the selected crystal is called in its recipe."""
+        if entry is None or entry.recipe is None:
+            return ""
+        return f"{self.gallery.viewer.title}, row {entry.row}, number {entry.number},"
 
     def _show_trajectory(self) -> None:
         made = self.current

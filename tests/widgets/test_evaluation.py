@@ -1,4 +1,4 @@
-"""The buttons that judge and relax, with the real judges."""
+"""The buttons that evaluate and relax, with the real predictors."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def press(bar: EvaluationBar, text: str) -> None:
     assert not any(b.disabled for b in bar.buttons)
 
 
-def test_judge_all_fills_the_table(bar: EvaluationBar, gallery: Gallery) -> None:
+def test_evaluate_all_fills_the_table(bar: EvaluationBar, gallery: Gallery) -> None:
     press(bar, "Evaluate all")
     assert [row["valid"] for row in gallery.rows] == [True, True, True]
     assert [row["unique"] for row in gallery.rows] == [True, False, True]

@@ -126,7 +126,7 @@ def test_nearest_in_training_crystal(
     seek = NearestInTraining(Known())  # type: ignore[arg-type]
     assert seek.cached
     same = seek(perovskite(3.93))
-    assert same is not None and same.text.startswith("Known known-0: the same crystal")
+    assert same is not None and same.text.startswith("Training set, known-0: the same crystal")
     near = seek(perovskite(4.0, ("Ca", "Ti", "O")))
     assert near is not None and "closest composition" in near.text
     assert seek.find("known-3").formula == "Si2"

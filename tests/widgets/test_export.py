@@ -74,6 +74,16 @@ def test_a_dropped_cif_refills_the_form_with_its_seed(bench: Workbench) -> None:
     assert bench.files.notice.text == "huge.cif is larger than 20 MB."
 
 
+def test_code_names_the_selected_crystal_and_is_copied(bench: Workbench) -> None:
+    bench.tabs.selected_index = 5
+    bench.selected = 2
+    python, shell = bench.files.copies.children
+    assert python.content.startswith("# SrTiO3")
+    assert "row 0, number 2, is among" in python.content.splitlines()[0]
+    compile(python.content, "shown", "exec")
+    assert shell.content.startswith("crystal-ldm run 04_sample ")
+
+
 def test_code_is_escaped(tiny_ldm: Any) -> None:
     recipe = tiny_ldm.sample(make_request("NaCl"), 1, **QUICK).recipe
     panel = FilesPanel(lambda: ([], []), {**recipe, "model": "<script>alert(1)</script>"})

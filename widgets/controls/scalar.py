@@ -137,7 +137,7 @@ class ScalarControl(Panel):
             inside = [min(max(v, self.slider.min), self.slider.max) for v in old]
             if np.allclose(inside, new, atol=0.5 * self.slider.step):
                 return
-        self._from_person(new if len(new) > 1 else new[0])
+        self._from_person((new[0], new[1]) if len(new) > 1 else new[0])
 
     def _from_person(self, value: Target) -> None:
         if not self._busy:
@@ -167,12 +167,12 @@ class ScalarControl(Panel):
             elif value is not None:
                 self.low.value = self.slider.value = value
                 self.low.value = value
-            self._judge(value)
+            self._weigh(value)
             self._draw(value)
         finally:
             self._busy = False
 
-    def _judge(self, value: Target) -> None:
+    def _weigh(self, value: Target) -> None:
         low, high = self._limits()
         self.set_trait("problem", "")
         if value is None:

@@ -148,7 +148,7 @@ class GridPanel(Panel):
                 if job.stop_event.is_set():
                     break
                 job.message = f"{done} of {len(plan)} cells are filled."
-                self.cells[place] = _judge(self.ldm.sample(request, count, **how))
+                self.cells[place] = _cell_of(self.ldm.sample(request, count, **how))
                 self._draw()
             every = [entry for cell in self.cells.values() for entry in cell.crystals]
             for action in self._actions:
@@ -246,7 +246,7 @@ def grid_figure(
     return figure
 
 
-def _judge(result: Any) -> Cell:
+def _cell_of(result: Any) -> Cell:
     from crystal_ldm.crystals.cell import Cell as Crystal
     from crystal_ldm.crystals.distances import shortest_distance
     from crystal_ldm.evaluate.report.thresholds import Thresholds

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Neighbour:
-    """A known crystal that resembles the selected one.
+    """A training crystal that resembles the selected one.
 
     Attributes:
-        structure: the known crystal.
+        structure: the training crystal.
         text: what is said of it, for example its id and the distance.
     """
 
@@ -53,7 +53,7 @@ class Gallery(Panel):
         count: number of crystals; read-only.
         x, y, colour: columns that the plot shows; colour may be empty.
         filter: see `widgets.browser.table.Table`.
-        show_nearest: the nearest known crystal is shown beside the selected one; needs `nearest`.
+        show_nearest: the nearest training crystal is shown beside it; needs `nearest`.
     """
 
     selected = tl.Int(None, allow_none=True)
@@ -108,7 +108,7 @@ class Gallery(Panel):
             css="cl-axes",
         )
         if nearest is not None:
-            toggle = ipw.ToggleButton(description="Nearest known crystal")
+            toggle = ipw.ToggleButton(description="Nearest training crystal")
             toggle.add_class("cl-small")
             tl.link((self, "show_nearest"), (toggle, "value"))
             self.tools.children = (toggle,)
@@ -251,7 +251,7 @@ class Gallery(Panel):
 
     def _seek(self, structure: Structure | None) -> None:
         if self.neighbour is not None and self.show_nearest:
-            self.neighbour.title = "Looking for the nearest known crystal…"
+            self.neighbour.title = "Looking for the nearest training crystal…"
             threading.Thread(
                 target=self.notice.guard(self._find_nearest), args=(structure,), daemon=True
             ).start()
@@ -262,7 +262,7 @@ class Gallery(Panel):
         found = None if structure is None else self._nearest(structure)
         if structure is not self.structure:
             return
-        self.neighbour.title = found.text if found else "No known crystal is close."
+        self.neighbour.title = found.text if found else "No training crystal is close."
         self.neighbour.show(found.structure if found else None)
 
     def _say_where(self) -> None:
