@@ -2,8 +2,8 @@
 
 | name | holds |
 |---|---|
-| `workbench/0001-SrTiO3/` | the run directory (`SampleRun`) of one press of Generate |
-| `workbench/0002-relaxed-SrTiO3/crystals.json` | crystals that no single recipe makes |
+| `workbench/0001-SrTiO3/run/` | one press of Generate: a whole `crystal_ldm.runs.SampleRun` |
+| `workbench/0002-Relaxed-SrTiO3/crystals.json` | crystals that no single recipe makes |
 | `…/request.json` | the request in words, and whether it is hidden |
 """
 
