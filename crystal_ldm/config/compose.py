@@ -108,8 +108,8 @@ def _quoted(override: str) -> str:
     if not equals or not value.strip() or value.strip()[0] in "'\"" or "${" in value:
         return override
     try:
-        parsed = OverridesParser.create().parse_override(override)
-        if not parsed.is_sweep_override() and not key.endswith(_PATH_KEYS):
+        OverridesParser.create().parse_override(override)
+        if not key.endswith(_PATH_KEYS):
             return override
     except HydraException:
         if not re.fullmatch(r"[+~]{0,2}[\w./@:-]+", key):
