@@ -44,7 +44,7 @@ class LightningTraining(pl.LightningModule):
         """Save configuration and data description beside the weights."""
         checkpoint["crystal_ldm"] = module_metadata(self.model)
 
-    def state_dict(self, *args: Any, **options: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **options: Any) -> dict[str, Any]:  # type: ignore[override]
         """Return the model's state."""
         return self.model.state_dict(*args, **options)
 
