@@ -2,8 +2,8 @@
 
 | name | holds |
 |---|---|
-| `workbench/0001-SrTiO3/` | a whole run directory (`crystal_ldm.runs.SampleRun`) of one press of Generate |
-| `workbench/0002-relaxed-SrTiO3/crystals.json` | crystals that no single recipe makes |
+| `workbench/0001-SrTiO3/run/` | one press of Generate: a whole `crystal_ldm.runs.SampleRun` |
+| `workbench/0002-Relaxed-SrTiO3/crystals.json` | crystals that no single recipe makes |
 | `…/request.json` | the request in words, and whether it is hidden |
 """
 
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_run
 
 from crystal_ldm.errors import CrystalLDMError, DataError
-from crystal_ldm.files.atomic import atomic_write_json, make_folder
+from crystal_ldm.files.writing import atomic_write_json, make_folder
 
 if TYPE_CHECKING:
     from crystal_ldm.crystals import CrystalBatch

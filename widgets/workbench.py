@@ -84,7 +84,7 @@ class Workbench(Panel):
             empty="There are no crystals yet. Say what they should be, and press Generate.",
         )
         known = self._seeker
-        self.judge = EvaluationBar(
+        self.evaluation = EvaluationBar(
             lambda: self.gallery.structures,
             lambda: self.gallery.structure,
             self.gallery.update_rows,
@@ -94,7 +94,7 @@ class Workbench(Panel):
         clear = button("Remove all", self.notice.guard(self.clear), css="cl-small")
         self.gallery.tools.children = (
             *self.gallery.tools.children,
-            self.judge.widget,
+            self.evaluation.widget,
             clear,
         )
         self.trajectory_job = Job()
@@ -110,9 +110,7 @@ class Workbench(Panel):
             5: self._make_files,
         }
         history = fold("History", self.history.widget)
-        side = column(
-            self.generate.widget, history, self.notice.widget, css="cl-side cl-card"
-        )
+        side = column(self.generate.widget, history, self.notice.widget, css="cl-side cl-card")
         main = column(self.tabs, css="cl-main")
         self.widget = ipw.Box([side, main])
         self.widget.add_class("cl-workbench")
@@ -165,9 +163,10 @@ class Workbench(Panel):
     def _show_again(self) -> None:
         """Show the run and all requests of the session that are not hidden."""
         entries = list(self._first)
-        for request in self.session.requests() if self.session else ():
-            if not request.hidden:
-                entries += self.notice.guard(self.session.entries)(request) or []
+        if self.session is not None:
+            read = self.notice.guard(self.session.entries)
+            for request in self.session.requests():
+                entries += [] if request.hidden else read(request) or []
         self.clear()
         self.add(entries)
 
@@ -195,9 +194,9 @@ class Workbench(Panel):
 
     def _make_trajectory(self) -> ipw.DOMWidget:
         self.player = TrajectoryPlayer(empty="Select a generated crystal to see its denoising.")
-        self._player_notice = Notice()
+        self.player_notice = Notice()
         self.trajectory_job.observe(self._on_trajectory, "state")
-        return column(self._player_notice.widget, self.player.widget)
+        return column(self.player_notice.widget, self.player.widget)
 
     def _make_compare(self) -> ipw.DOMWidget:
         self.compare = Compare(height=260)
@@ -243,12 +242,12 @@ class Workbench(Panel):
         seeker = self._seeker
         if seeker is not None:
 
-            def known() -> Structure | None:
+            def nearest() -> Structure | None:
                 structure = self.gallery.structure
                 found = None if structure is None else seeker(structure)
                 return None if found is None else found.structure
 
-            givers["Its nearest known crystal"] = known
+            givers["Its nearest training crystal"] = nearest
         return givers
 
     # -- keeping the parts in step -----------------------------------------------------------------
@@ -268,7 +267,15 @@ class Workbench(Panel):
                 self.compare.first_name = self.gallery.viewer.title
                 self.compare.first = None if made is None else made.structure
         elif name == "Code and files" and hasattr(self, "files"):
-            self.files.recipe = None if made is None else made.recipe
+            with self.files.hold_trait_notifications():
+                self.files.recipe = None if made is None else made.recipe
+                self.files.name = self._name_of(made)
+
+    def _name_of(self, entry: CrystalEntry | None) -> str:
+        """Return how the selected crystal is called in its recipe."""
+        if entry is None or entry.recipe is None:
+            return ""
+        return f"{self.gallery.viewer.title}, row {entry.row}, number {entry.number},"
 
     def _show_trajectory(self) -> None:
         made = self.current
@@ -284,12 +291,12 @@ class Workbench(Panel):
 
     def _on_trajectory(self, change: Any) -> None:
         if change.new == "running":
-            self._player_notice.say("The crystal is made again, and each step kept…")
+            self.player_notice.say("The crystal is made again, and each step kept…")
         elif change.new == "failed":
             self.player.set_trajectory([])
-            self._player_notice.say(self.trajectory_job.error, "warning")
+            self.player_notice.say(self.trajectory_job.error, "warning")
         elif change.new == "done":
-            self._player_notice.say("Each step shows the model's estimate of the finished crystal.")
+            self.player_notice.say("Each step shows the model's estimate of the finished crystal.")
         if change.new in ("failed", "done"):
             self._on_selected()  # another crystal may have been selected meanwhile
 

@@ -108,8 +108,8 @@ def _quoted(override: str) -> str:
     if not equals or not value.strip() or value.strip()[0] in "'\"" or "${" in value:
         return override
     try:
-        parsed = OverridesParser.create().parse_override(override)
-        if not parsed.is_sweep_override() and not key.endswith(_PATH_KEYS):
+        OverridesParser.create().parse_override(override)
+        if not key.endswith(_PATH_KEYS):
             return override
     except HydraException:
         if not re.fullmatch(r"[+~]{0,2}[\w./@:-]+", key):
@@ -160,7 +160,10 @@ def _compose_with(
             for part in key.split(".")[:-2]:
                 above = above.get(part, {}) if isinstance(above, dict) else {}
             # An argument of a class, or an item of an argument that is a mapping (conditions).
-            is_checked = isinstance(parent, dict) and ("_target_" in parent or "_target_" in above)
+            is_checked = isinstance(parent, dict) and (
+                "_target_" in parent
+                or ("_target_" in above and all(isinstance(v, dict) for v in parent.values()))
+            )
             if not (is_checked or (checked_outside and "." not in key)):
                 raise
             changes[index] = f"+{changes[index]}"

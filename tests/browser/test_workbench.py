@@ -246,7 +246,7 @@ def test_compare(seen: Visit) -> None:
     page.locator(ROWS).nth(0).click()
     tab(page, "Compare")
     compare = f"{BENCH} .cl-compare"
-    page.click(f"{BENCH} .cl-tab-bar button:has-text('Its nearest known crystal'):visible")
+    page.click(f"{BENCH} .cl-tab-bar button:has-text('Its nearest training crystal'):visible")
     expect(page.locator(compare)).to_contain_text("tructure", timeout=60_000)
     cif = perovskite().to(fmt="cif").encode()
     seen.drop(f"{BENCH} .cl-compare-tab .cl-drop", "my.cif", cif)
@@ -255,6 +255,25 @@ def test_compare(seen: Visit) -> None:
     page.wait_for_selector(f"{compare} .cl-plot .main-svg", timeout=30_000)
     page.wait_for_timeout(1500)
     seen.shot("compare", BENCH)
+
+
+@pytest.mark.parametrize("width", [1000, 1400, 1800])
+def test_nothing_is_clipped_and_generate_is_in_view(seen: Visit, width: int) -> None:
+    page = seen.page
+    tab(page, "Crystals")
+    page.set_viewport_size({"width": width, "height": 1000})
+    page.wait_for_timeout(1500)
+    page.locator(BENCH).evaluate("part => part.scrollIntoView()")
+    page.wait_for_timeout(500)
+    seen.shot(f"workbench_{width}")
+    inside = """([outer, inner]) => {
+      const [a, b] = [outer, inner].map((s) => document.querySelector(s).getBoundingClientRect());
+      return b.right <= a.right + 1 && b.left >= a.left - 1;
+    }"""
+    for part in (f"{BENCH} .lm-TabBar-tab:last-child", f"{GALLERY} .cl-table", f"{SIDE} .cl-form"):
+        assert page.evaluate(inside, [BENCH, part]), f"{part} is clipped at {width} px"
+    box = page.locator(f"{SIDE} .cl-generate").bounding_box()
+    assert box is not None and box["y"] + box["height"] < 1000, "Generate is out of view"
 
 
 def test_dark_theme_at_1000_px_and_keyboard(seen: Visit) -> None:

@@ -17,8 +17,12 @@ KINDS = {
     "bcc": ("Im-3m", Lattice.cubic(2.87), ["Fe"], [[0, 0, 0]]),
     "rock salt": ("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]),
     "zinc blende": ("F-43m", Lattice.cubic(5.41), ["Zn", "S"], [[0, 0, 0], [0.25, 0.25, 0.25]]),
-    "rutile": ("P4_2/mnm", Lattice.tetragonal(4.59, 2.96), ["Ti", "O"], [[0, 0, 0], [0.305, 0.305, 0]]),
-    "layered": ("P-3m1", Lattice.hexagonal(3.59, 5.74), ["Tm", "O"], [[0, 0, 0], [1 / 3, 2 / 3, 0.3]]),
+    "rutile": (
+        "P4_2/mnm", Lattice.tetragonal(4.59, 2.96), ["Ti", "O"], [[0, 0, 0], [0.305, 0.305, 0]],
+    ),
+    "layered": (
+        "P-3m1", Lattice.hexagonal(3.59, 5.74), ["Tm", "O"], [[0, 0, 0], [1 / 3, 2 / 3, 0.3]],
+    ),
 }  # fmt: skip
 
 

@@ -80,11 +80,11 @@ class TestFormulaBox:
     def test_without_a_formula_the_number_of_atoms_counts(self) -> None:
         box = FormulaBox("", elements=ELEMENTS, typical_atoms="2 to 20")
         assert "2 to 20" in box.notice.text and box.open_atoms == 20
-        box._atoms.value = 7
+        box.atoms.value = 7
         assert box.num_atoms == 7 and box.open_atoms == 7
-        assert box._units_row.layout.display == "none"
+        assert box.units_row.layout.display == "none"
         box.text = "SrO"
-        assert box._units_row.layout.display is None and box._atoms_row.layout.display == "none"
+        assert box.units_row.layout.display is None and box.atoms_row.layout.display == "none"
 
 
 class TestPeriodicTable:
@@ -95,19 +95,19 @@ class TestPeriodicTable:
 
     def test_marks_and_traits_follow_each_other(self) -> None:
         table = PeriodicTable(ELEMENTS)
-        table._grid.marks = {"Sr": "required", "F": "forbidden"}
+        table.grid.marks = {"Sr": "required", "F": "forbidden"}
         assert (table.required, table.forbidden) == (["Sr"], ["F"])
         table.required = []
-        assert table._grid.marks == {"F": "forbidden"}
+        assert table.grid.marks == {"F": "forbidden"}
         table.allow_all()
-        assert table._grid.marks == {} and table.rules() == {}
+        assert table.grid.marks == {} and table.rules() == {}
 
     def test_elements_outside_the_vocabulary_say_why(self) -> None:
         table = PeriodicTable(ELEMENTS)
-        assert "Xe" in table._grid.disabled and "Sr" not in table._grid.disabled
+        assert "Xe" in table.grid.disabled and "Sr" not in table.grid.disabled
         with pytest.raises(RequestError, match="'Xe' is not an element this model knows"):
             table.required = ["Xe"]
-        table._grid._handle_custom_msg({"refused": "the model was not trained on it."}, [])
+        table.grid._handle_custom_msg({"refused": "the model was not trained on it."}, [])
         assert table.notice.text == "the model was not trained on it."
 
     def test_many_forbidden_elements_are_said_as_few_allowed_ones(self) -> None:
@@ -128,23 +128,23 @@ class TestPeriodicTable:
 class TestScalarControl:
     def test_value_and_range_from_widgets(self) -> None:
         control = ScalarControl(GAP)
-        assert control.value is None and control._details.layout.display == "none"
-        control._mode.value = "value"
+        assert control.value is None and control.details.layout.display == "none"
+        control.mode.value = "value"
         assert control.value == 2.0
-        control._slider.value = 3.5
-        assert control.value == 3.5 and control._low.value == 3.5
-        control._mode.value = "range"
+        control.slider.value = 3.5
+        assert control.value == 3.5 and control.low.value == 3.5
+        control.mode.value = "range"
         assert control.value == (3.0, 4.0)
-        control._high.value = 5.0
-        assert control.value == (3.0, 5.0) and control._range.value == (3.0, 5.0)
-        control._mode.value = "any"
+        control.high.value = 5.0
+        assert control.value == (3.0, 5.0) and control.range.value == (3.0, 5.0)
+        control.mode.value = "any"
         assert control.value is None
 
     def test_a_set_value_is_kept_exactly(self) -> None:
         control = ScalarControl(GAP, 2.345678)
         assert control.value == 2.345678
         control.value = [1, 2.5]
-        assert control.value == (1.0, 2.5) and control._mode.value == "range"
+        assert control.value == (1.0, 2.5) and control.mode.value == "range"
 
     @pytest.mark.parametrize(
         ("value", "says"),
@@ -208,10 +208,10 @@ def test_custom_conditions_get_their_control_from_the_description() -> None:
     )
     kinds = [type(control) for control in controls.controls.values()]
     assert kinds == [ScalarControl, CategoryControl, ElementSetControl]
-    controls.controls["system"]._menu.value = "cubic"
-    controls.controls["chemistry"]._box.value = "Sr, O"
+    controls.controls["system"].menu.value = "cubic"
+    controls.controls["chemistry"].box.value = "Sr, O"
     assert controls.values == {"band_gap": 2.0, "system": "cubic", "chemistry": "Sr, O"}
-    controls.controls["chemistry"]._box.value = "Sr, Xx"
+    controls.controls["chemistry"].box.value = "Sr, Xx"
     assert "does not know Xx" in controls.problem
     controls.values = {}
     assert all(control.value is None for control in controls.controls.values())
@@ -322,6 +322,6 @@ def test_seed_is_renewed_or_reused() -> None:
     control = SeedControl(seed=5)
     assert control.use() == 5 and control.last == 5
     assert control.seed != 5
-    control._reuse.click()
+    control.reuse_button.click()
     assert control.seed == 5 and control.fresh is False
     assert control.use() == 5 and control.seed == 5

@@ -1,4 +1,4 @@
-"""The buttons that judge and relax, with the real judges."""
+"""The buttons that evaluate and relax, with the real predictors."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def bar(
 
 
 def press(bar: EvaluationBar, text: str) -> None:
-    next(b for b in bar._buttons if b.description == text).click()
-    assert all(b.disabled and "evaluated or relaxed" in b.tooltip for b in bar._buttons)
+    next(b for b in bar.buttons if b.description == text).click()
+    assert all(b.disabled and "evaluated or relaxed" in b.tooltip for b in bar.buttons)
     assert bar.job.wait(300)
     assert bar.job.state == "done", bar.job.error
-    assert not any(b.disabled for b in bar._buttons)
+    assert not any(b.disabled for b in bar.buttons)
 
 
-def test_judge_all_fills_the_table(bar: EvaluationBar, gallery: Gallery) -> None:
+def test_evaluate_all_fills_the_table(bar: EvaluationBar, gallery: Gallery) -> None:
     press(bar, "Evaluate all")
     assert [row["valid"] for row in gallery.rows] == [True, True, True]
     assert [row["unique"] for row in gallery.rows] == [True, False, True]
@@ -73,6 +73,6 @@ def test_nothing_selected_and_nothing_there_start_nothing(
     bar: EvaluationBar, gallery: Gallery
 ) -> None:
     gallery.clear()
-    for button in bar._buttons:
+    for button in bar.buttons:
         button.click()
     assert bar.job.state == "idle"

@@ -34,7 +34,7 @@ def test_vary_and_interpolate(tiny_ldm: Any) -> None:
     panel = VaryPanel(tiny_ldm, {"Selected crystal": lambda: selected[0]})
     made: list[CrystalEntry] = []
     panel.on_made(made.extend)
-    panel._buttons[0].click()
+    panel.buttons[0].click()
     assert panel.notice.text == "Choose a crystal for the start, or drop a file."
     panel.first.take("selection", selected[0])
     assert "none" in panel.first.notice.text
@@ -78,7 +78,7 @@ def test_grid(tiny_ldm: Any) -> None:
     assert grid.cells[1, 0].crystals[0].facts["target_band_gap"] == 3.0
     for scales, values, reason in (("a", "1", "numbers"), ("1", "1.5", "whole"), ("11", "1", "")):
         grid.along, grid.scales, grid.values = "seed", scales, values
-        grid._go.click()
+        grid.go.click()
         assert grid.job.wait(60)
         assert grid.notice.level == ("error" if reason else "info") and reason in grid.notice.text
 
@@ -103,7 +103,7 @@ def test_compare_says_whether_both_are_the_same(until: Callable[..., None]) -> N
     until(lambda: panel.verdict == "The compositions differ.")
     panel.second = None
     until(lambda: panel.verdict == "")
-    assert panel._viewers[1].widget.layout.display == "none"
+    assert panel.viewers[1].widget.layout.display == "none"
 
 
 def test_nearest_in_training_crystal(
@@ -126,7 +126,7 @@ def test_nearest_in_training_crystal(
     seek = NearestInTraining(Known())  # type: ignore[arg-type]
     assert seek.cached
     same = seek(perovskite(3.93))
-    assert same is not None and same.text.startswith("Known known-0: the same crystal")
+    assert same is not None and same.text.startswith("Training set, known-0: the same crystal")
     near = seek(perovskite(4.0, ("Ca", "Ti", "O")))
     assert near is not None and "closest composition" in near.text
     assert seek.find("known-3").formula == "Si2"
@@ -145,7 +145,7 @@ def test_nearest_in_training_crystal(
     gallery = Gallery([perovskite()], nearest=seek)
     until(lambda: gallery.neighbour.structure is not None)
     gallery.show_nearest = False
-    assert gallery.neighbour.widget not in gallery._views.children
+    assert gallery.neighbour.widget not in gallery.views.children
 
 
 LINES = [
@@ -159,7 +159,7 @@ def test_monitor_follows_a_run(tmp_path: Path, until: Callable[..., None]) -> No
     file = tmp_path / "metrics.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in LINES[:5]))
     monitor = TrainingMonitor(tmp_path)
-    assert monitor.step == 5 and "Step 5, 30 s of training" in monitor._said.value
+    assert monitor.step == 5 and "Step 5, 30 s of training" in monitor.status.value
     monitor.period = 0.1
     monitor.following = True
     with file.open("a") as more:
@@ -168,7 +168,7 @@ def test_monitor_follows_a_run(tmp_path: Path, until: Callable[..., None]) -> No
     monitor.following = False
     figure = pio.from_json(monitor.plot.spec)
     assert list(figure.data[1].y) == [0.3]
-    assert TrainingMonitor(tmp_path / "nothing")._said.value == "No step yet."
+    assert TrainingMonitor(tmp_path / "nothing").status.value == "No step yet."
 
 
 def test_monitor_of_a_training_shows_previews_and_stops() -> None:
@@ -176,16 +176,16 @@ def test_monitor_of_a_training_shows_previews_and_stops() -> None:
     for line in LINES:
         monitor.live(line)
         if line["step"] == 3:
-            assert monitor._halt.enabled
-            monitor._halt._on_message(None, {"press": True}, [])
-    assert monitor.stop_event.is_set() and not monitor._halt.enabled
+            assert monitor.halt.enabled
+            monitor.halt.on_message(None, {"press": True}, [])
+    assert monitor.stop_event.is_set() and not monitor.halt.enabled
     assert "saved" in monitor.notice.text
     assert monitor.viewer.structure == perovskite()
     assert monitor.viewer.title == "SrTiO3 at step 29"
     late = TrainingMonitor(preview=perovskite)
     late.live(LINES[0])
     assert late.viewer.structure is None and "soon" in late.viewer.title
-    late._preview_at -= 16
+    late.preview_at -= 16
     late.live(LINES[1])
     assert late.viewer.title == "SrTiO3 at step 2"
     late.live(LINES[2])

@@ -61,23 +61,33 @@ def test_a_dropped_cif_refills_the_form_with_its_seed(bench: Workbench) -> None:
     cif = next(archive.read(name) for name in archive.namelist() if name.endswith(".cif"))
     form = bench.generate.form
     form.formula.text, form.conditions.values = "NaCl", {}
-    bench.files.zone._on_message(None, {"name": "a.cif"}, [memoryview(cif)])
+    bench.files.zone.on_message(None, {"name": "a.cif"}, [memoryview(cif)])
     assert form.formula.text == "SrTiO3" and form.conditions.values == {"band_gap": 2.3}
     assert (form.seed.seed, form.seed.fresh, form.num_samples) == (0, False, 3)
     assert bench.files.notice.level == "good" and bench.generate.notice.text == ""
     other = {**read_recipe(cif), "model_hash": "0" * 64}
     bench.files.load("other.json", json.dumps(other).encode())
     assert "Another model made it" in bench.generate.notice.text
-    bench.files.zone._on_message(None, {"name": "b.cif"}, [b"data_x\n"])
+    bench.files.zone.on_message(None, {"name": "b.cif"}, [b"data_x\n"])
     assert bench.files.notice.level == "error" and "holds no recipe" in bench.files.notice.text
-    bench.files.zone._on_message(None, {"refused": "huge.cif is larger than 20 MB."}, [])
+    bench.files.zone.on_message(None, {"refused": "huge.cif is larger than 20 MB."}, [])
     assert bench.files.notice.text == "huge.cif is larger than 20 MB."
+
+
+def test_code_names_the_selected_crystal_and_is_copied(bench: Workbench) -> None:
+    bench.tabs.selected_index = 5
+    bench.selected = 2
+    python, shell = bench.files.copies.children
+    assert python.content.startswith("# SrTiO3")
+    assert "row 0, number 2, is among" in python.content.splitlines()[0]
+    compile(python.content, "shown", "exec")
+    assert shell.content.startswith("crystal-ldm run 04_sample ")
 
 
 def test_code_is_escaped(tiny_ldm: Any) -> None:
     recipe = tiny_ldm.sample(make_request("NaCl"), 1, **QUICK).recipe
     panel = FilesPanel(lambda: ([], []), {**recipe, "model": "<script>alert(1)</script>"})
-    assert "<script>" not in panel._code.value and "&lt;script&gt;" in panel._code.value
+    assert "<script>" not in panel.code.value and "&lt;script&gt;" in panel.code.value
 
 
 def test_save_button_sends_the_file_once_made() -> None:
@@ -95,8 +105,8 @@ def test_drop_zone_hands_over_bytes() -> None:
     files: list[tuple[str, bytes]] = []
     zone = DropZone()
     zone.on_files(lambda name, content: files.append((name, content)))
-    zone._on_message(None, {"name": "x.cif"}, [memoryview(b"abc")])
-    zone._on_message(None, {"name": "no buffer"}, [])
+    zone.on_message(None, {"name": "x.cif"}, [memoryview(b"abc")])
+    zone.on_message(None, {"name": "no buffer"}, [])
     assert files == [("x.cif", b"abc")]
 
 

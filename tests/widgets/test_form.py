@@ -190,12 +190,12 @@ def test_conditions_of_a_users_model_get_controls_and_reach_the_model(custom_ldm
     assert list(controls) == ["bulk_modulus", "system", "contains"]
     assert list(form.sampling.scales.scales) == ["composition", *controls]
     form.formula.text = "SrTiO3"
-    controls["bulk_modulus"]._mode.value = "value"
-    controls["bulk_modulus"]._low.value = 150.0
-    controls["system"]._menu.value = "cubic"
-    controls["contains"]._box.value = "Sr, U"
+    controls["bulk_modulus"].mode.value = "value"
+    controls["bulk_modulus"].low.value = 150.0
+    controls["system"].menu.value = "cubic"
+    controls["contains"].box.value = "Sr, U"
     assert form.problem.startswith("The model does not know U.")
-    controls["contains"]._box.value = "Sr, O"
+    controls["contains"].box.value = "Sr, O"
     form.sampling.scales.sliders["system"].value = 3.0
     assert form.problem == "" and len(form.sampling.scales.active) == 4
     asked = form.request().to_request()["conditions"]
@@ -285,6 +285,6 @@ def test_old_form_is_carried_over_to_another_model(
     panel.ldm = make_tiny_ldm(known_batch, seed=1)
     assert panel.form.formula.text == "SrTiO3" and panel.form.num_samples == 3
     assert panel.form.conditions.values == {"band_gap": 1.0}
-    panel._picker.load("no such model")
-    until(lambda: not panel._picker.job.busy)
-    assert panel._picker.notice.level == "error" and "no such model" in panel._picker.notice.text
+    panel.picker.load("no such model")
+    until(lambda: not panel.picker.job.busy)
+    assert panel.picker.notice.level == "error" and "no such model" in panel.picker.notice.text

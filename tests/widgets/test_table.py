@@ -137,7 +137,7 @@ def test_columns_of_an_evaluation_are_added(gallery: Gallery) -> None:
     coded = json.loads(gallery.plot.spec)["data"][0]["marker"]["color"]
     colours = np.frombuffer(base64.b64decode(coded["bdata"]), coded["dtype"])
     assert np.array_equal(colours, [5.0, np.nan, np.nan], equal_nan=True)
-    assert gallery._menus["colour"].value == "band_gap"
+    assert gallery.menus["colour"].value == "band_gap"
 
 
 def test_adding_and_clearing(gallery: Gallery) -> None:
@@ -157,7 +157,7 @@ def test_a_filtered_point_is_not_plotted(gallery: Gallery) -> None:
     gallery.filter = "density > 4"
     shown = pio.from_json(gallery.plot.spec).data[0]
     assert list(shown.customdata) == [1, 2]
-    assert gallery._where.value == "2 of 3"
+    assert gallery.position.value == "2 of 3"
 
 
 def test_rows_and_columns_hold_plain_values_only() -> None:

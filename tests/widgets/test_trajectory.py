@@ -25,20 +25,20 @@ def test_going_to_a_frame_changes_elements_cell_and_cursor(player: TrajectoryPla
     stage = player.viewer.stage
     before = stage.message
     player.frame = 0
-    assert player._play.value == player._slider.value == stage.frame == player._plot.place == 0
+    assert player.play.value == player.slider.value == stage.frame == player.plot.place == 0
     assert player.viewer.structure.composition.reduced_formula == "BaFeF3"
     assert stage.message["colours"] != before["colours"] and stage.message["sdf"] != before["sdf"]
-    assert player._plot.places == [1.0, 2.0, 3.0]
-    assert player._where.value == "step 1 of 3, noise 100 %"
+    assert player.plot.places == [1.0, 2.0, 3.0]
+    assert player.position.value == "step 1 of 3, noise 100 %"
 
 
 def test_the_browser_moves_by_itself_and_is_not_pulled_back(player: TrajectoryPlayer) -> None:
     stage = player.viewer.stage
-    player._slider.value = 0  # as it comes from the browser, which has drawn the frame already
+    player.slider.value = 0  # as it comes from the browser, which has drawn the frame already
     assert player.frame == 0
     assert player.structure.composition.reduced_formula == "BaFeF3"
-    assert player._where.value.startswith("step 1 of 3")
-    assert stage.frame == player._plot.place == player._play.value == 2
+    assert player.position.value.startswith("step 1 of 3")
+    assert stage.frame == player.plot.place == player.play.value == 2
 
 
 def test_crystals_that_are_no_denoising_go_to_the_browser_one_by_one() -> None:
@@ -46,9 +46,9 @@ def test_crystals_that_are_no_denoising_go_to_the_browser_one_by_one() -> None:
     player = TrajectoryPlayer(crystals, noun="crystal")
     stage = player.viewer.stage
     assert stage.frames == [] and "Fe" not in stage.message["sdf"]
-    player._slider.value = 0
+    player.slider.value = 0
     assert "Fe" in stage.message["sdf"] and stage.message["camera"] == "keep"
-    assert player._where.value == "crystal 1 of 2"
+    assert player.position.value == "crystal 1 of 2"
 
 
 def test_a_very_long_trajectory_goes_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +60,7 @@ def test_a_very_long_trajectory_goes_one_by_one(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_click_on_a_curve_goes_to_that_step(player: TrajectoryPlayer) -> None:
-    player._plot.clicked = {"x": 2, "count": 1}
+    player.plot.clicked = {"x": 2, "count": 1}
     assert player.frame == 1
 
 
@@ -70,7 +70,7 @@ def test_frames_outside_are_clipped(player: TrajectoryPlayer) -> None:
 
 
 def test_curves_are_volume_and_shortest_distance(player: TrajectoryPlayer) -> None:
-    curves = player._data.curves()
+    curves = player.steps.curves()
     assert curves["volume"] == pytest.approx([125.0, 91.125, 3.91**3])
     assert curves["shortest"] == pytest.approx([2.5, 2.25, 1.955])
 
@@ -78,10 +78,10 @@ def test_curves_are_volume_and_shortest_distance(player: TrajectoryPlayer) -> No
 def test_without_a_trajectory_it_says_so() -> None:
     player = TrajectoryPlayer([])
     assert player.num_frames == 0
-    assert player._empty.layout.display is None and player._body.layout.display == "none"
+    assert player.empty.layout.display is None and player.body.layout.display == "none"
     player.set_trajectory([rock_salt()])
     assert player.num_frames == 1
-    assert player._empty.layout.display == "none"
+    assert player.empty.layout.display == "none"
 
 
 def test_a_frame_takes_python_little_of_150_ms() -> None:
@@ -90,7 +90,7 @@ def test_a_frame_takes_python_little_of_150_ms() -> None:
     times = []
     for frame in range(15):
         started = time.perf_counter()
-        player._slider.value = frame
+        player.slider.value = frame
         times.append(time.perf_counter() - started)
     assert player.frame == 14
     assert sorted(times)[len(times) // 6] < 0.05, f"{sorted(times)} s"

@@ -42,7 +42,7 @@ def test_each_trait_redraws_and_keeps_the_camera() -> None:
 
 def test_toolbar_and_traits_are_linked() -> None:
     viewer = CrystalViewer(perovskite())
-    menu, *rest = viewer._toolbar.children
+    menu, *rest = viewer.toolbar.children
     menu.value = (2, 2, 1)
     assert viewer.supercell == (2, 2, 1)
     viewer.supercell = (1, 2, 3)
@@ -58,17 +58,17 @@ def test_crystal_nn_replaces_the_first_bonds_in_the_background() -> None:
     assert wanted != set(radius_bonds(structure))
     viewer = CrystalViewer(structure)
     until = time.monotonic() + 20
-    while set(viewer._bonds) != wanted and time.monotonic() < until:
+    while set(viewer.drawn_bonds) != wanted and time.monotonic() < until:
         time.sleep(0.02)
-    assert set(viewer._bonds) == wanted
+    assert set(viewer.drawn_bonds) == wanted
 
 
 def test_one_widget_is_reused() -> None:
     viewer = CrystalViewer(perovskite())
-    view = viewer.stage._view
+    view = viewer.stage.view
     viewer.show(copper())
     viewer.structure = rock_salt()
-    assert viewer.stage._view is view
+    assert viewer.stage.view is view
     assert viewer.stage.message["sdf"].count("Na ") > 0
 
 
@@ -88,7 +88,7 @@ def test_a_trajectory_lies_in_the_browser_as_a_whole() -> None:
     assert stage.frame == 0 and viewer.structure is frames[0]
     viewer.show_frame(1, drawn=True)
     assert stage.frame == 0, "the browser went there by itself; the kernel must not pull it back"
-    assert viewer.structure is frames[1] and "Ti" in viewer._legend.value
+    assert viewer.structure is frames[1] and "Ti" in viewer.legend.value
     viewer.labels = True
     assert {frame["camera"] for frame in stage.frames} == {"keep"} and stage.frame == 1
     assert stage.message["labels"][0] == "Sr"
@@ -98,18 +98,18 @@ def test_a_trajectory_lies_in_the_browser_as_a_whole() -> None:
 
 def test_no_view_of_nglview_is_made_before_the_browser_is_asked() -> None:
     viewer = CrystalViewer(perovskite())
-    (shown,) = viewer._box.children
+    (shown,) = viewer.box.children
     assert shown is viewer.stage and viewer.stage.status == "waiting"
-    assert viewer.stage.view_id == viewer.stage._view.model_id
+    assert viewer.stage.view_id == viewer.stage.view.model_id
 
 
 def test_none_empties_the_viewer() -> None:
     viewer = CrystalViewer(perovskite())
     viewer.show(None)
     assert viewer.scene is None
-    assert viewer._box.layout.visibility == "hidden"
+    assert viewer.box.layout.visibility == "hidden"
     viewer.show(copper())
-    assert viewer._box.layout.visibility == "visible"
+    assert viewer.box.layout.visibility == "visible"
 
 
 @pytest.mark.parametrize(
@@ -125,11 +125,11 @@ def test_fallback_says_why_and_shows_the_same_crystal(
     viewer.stage.status = status  # as the browser sets it
     assert viewer.renderer == renderer
     assert viewer.notice.level == "warning" and viewer.notice.text
-    shown = pio.from_json(viewer._plot.spec)
+    shown = pio.from_json(viewer.plot.spec)
     assert any(isinstance(trace, kind) for trace in shown.data)
-    before = viewer._plot.spec
+    before = viewer.plot.spec
     viewer.show(copper())
-    assert viewer._plot.spec != before
+    assert viewer.plot.spec != before
 
 
 def test_too_large_a_block_becomes_one_sentence() -> None:
@@ -142,7 +142,7 @@ def test_too_large_a_block_becomes_one_sentence() -> None:
 
 def test_user_text_is_escaped() -> None:
     viewer = CrystalViewer(perovskite(), title="<img src=x onerror=alert(1)>")
-    assert "<img" not in viewer._title.value and "&lt;img" in viewer._title.value
+    assert "<img" not in viewer.heading.value and "&lt;img" in viewer.heading.value
 
 
 def test_figures_hold_every_drawn_atom() -> None:

@@ -43,7 +43,7 @@ def test_lots_are_the_crystals_of_one_call(panel: GeneratePanel, tiny_ldm: Any) 
     assert (together.crystals.frac_coords - alone.crystals.frac_coords).abs().max() < 1e-4
     assert together.recipe["sampling"]["num_samples"] == 9
     assert (panel.made, panel.total) == (9, 9)
-    assert panel._said.text.startswith("9 crystals in ")
+    assert panel.status.text.startswith("9 crystals in ")
     assert panel.form.seed.last == 5 and panel.form.seed.seed != 5
 
 
@@ -53,13 +53,13 @@ def test_stop_keeps_what_is_finished(panel: GeneratePanel) -> None:
     panel.on_result(lambda _: panel.stop())
     panel.form.num_samples = 500
     panel.generate()
-    assert not panel._halt.disabled and panel._go.disabled
-    assert panel._go.tooltip == "Crystals are being made."
+    assert not panel.halt.disabled and panel.go.disabled
+    assert panel.go.tooltip == "Crystals are being made."
     assert panel.job.wait(60) and panel.job.state == "stopped"
     assert sum(map(len, lots)) == panel.made == 4
-    assert panel._said.text == "Stopped: 4 of 500 crystals were finished and are kept."
-    assert panel._halt.disabled and not panel._go.disabled
-    assert (panel._halt.tooltip, panel._go.tooltip) == ("Nothing is running.", "Make crystals")
+    assert panel.status.text == "Stopped: 4 of 500 crystals were finished and are kept."
+    assert panel.halt.disabled and not panel.go.disabled
+    assert (panel.halt.tooltip, panel.go.tooltip) == ("Nothing is running.", "Make crystals")
 
 
 def test_stop_works_in_the_middle_of_a_lot(panel: GeneratePanel) -> None:
@@ -74,11 +74,11 @@ def test_stop_works_in_the_middle_of_a_lot(panel: GeneratePanel) -> None:
 
 def test_an_error_is_one_sentence_and_the_panel_goes_on(panel: GeneratePanel) -> None:
     panel.form.formula.text = "UO2"
-    assert panel._go.disabled and "U is not among" in panel._go.tooltip
-    panel._go.click()
+    assert panel.go.disabled and "U is not among" in panel.go.tooltip
+    panel.go.click()
     assert panel.notice.level == "error" and "U is not among" in panel.notice.text
     panel.form.formula.text = "NaCl"
-    panel._go.click()
+    panel.go.click()
     assert panel.job.wait(60) and panel.job.state == "done" and panel.notice.text == ""
 
 
@@ -90,7 +90,7 @@ def test_an_error_in_the_thread_is_one_sentence(panel: GeneratePanel) -> None:
     panel.generate()
     assert panel.job.wait(60) and panel.job.state == "failed"
     assert panel.notice.text == "This did not work (OSError): No space left on device"
-    assert not panel._go.disabled
+    assert not panel.go.disabled
 
 
 # -- the workbench -------------------------------------------------------------------------------
@@ -152,13 +152,13 @@ def test_a_trajectory_leads_to_its_crystal(tiny_ldm: Any) -> None:
     player = TrajectoryPlayer(frames)
     player.set_trajectory(frames, final=made.structure)
     assert player.num_frames == 7 and player.structure is made.structure
-    assert player._where.value == "step 6 of 6, noise 0 %"
-    curves = player._data.curves()
+    assert player.position.value == "step 6 of 6, noise 0 %"
+    curves = player.steps.curves()
     assert set(curves) == {"volume", "shortest", "confidence", "noise"}
     assert all(0 <= v <= 1 for v in curves["confidence"][:-1])
     assert all(v > 0 for v in curves["noise"][:-1])
-    player._slider.value = 0
-    assert player._where.value.startswith("step 0 of 6, noise ")
+    player.slider.value = 0
+    assert player.position.value.startswith("step 0 of 6, noise ")
 
 
 def test_varied_crystals_have_no_denoising(tiny_ldm: Any, bench: Workbench) -> None:
@@ -167,7 +167,7 @@ def test_varied_crystals_have_no_denoising(tiny_ldm: Any, bench: Workbench) -> N
     assert bench.trajectory_job.wait(60)
     bench.selected = 3
     assert bench.trajectory_job.wait(60)
-    assert "no denoising to show" in bench._player_notice.text
+    assert "no denoising to show" in bench.player_notice.text
 
 
 def test_a_finished_run_is_shown(tiny_ldm: Any, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class DropZone(anywidget.AnyWidget):
         self._listeners: list[Callable[[str, bytes], None]] = []
         self._refused: list[Callable[[str], None]] = []
         self.add_class("cl-drop-widget")
-        self.on_msg(self._on_message)
+        self.on_msg(self.on_message)
 
     def on_files(self, action: Callable[[str, bytes], None]) -> None:
         """Call `action(name, content)` for each file."""
@@ -43,7 +43,7 @@ class DropZone(anywidget.AnyWidget):
         """Call `action(reason)` for each file that is too large."""
         self._refused.append(action)
 
-    def _on_message(self, _: Any, content: dict[str, Any], buffers: list[Any]) -> None:
+    def on_message(self, _: Any, content: dict[str, Any], buffers: list[Any]) -> None:
         if "refused" in content:
             for tell in self._refused:
                 tell(str(content["refused"]))

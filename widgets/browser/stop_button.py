@@ -33,9 +33,9 @@ class StopButton(anywidget.AnyWidget):
         super().__init__(**{"kernel": _kernel_id(), **traits})
         self._action = action
         self.add_class("cl-stop-kernel")
-        self.on_msg(self._on_message)
+        self.on_msg(self.on_message)
 
-    def _on_message(self, _: Any, content: dict[str, Any], __: Any) -> None:
+    def on_message(self, _: Any, content: dict[str, Any], __: Any) -> None:
         if content.get("press"):
             self._action()
 

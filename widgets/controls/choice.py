@@ -25,12 +25,12 @@ class CategoryControl(Panel):
         self._about = description
         options = list(description.get("options") or ())
         # A dropdown shows nothing for the value None, so its places are linked, not its values.
-        self._menu = ipw.Dropdown(options=["any", *(str(option) for option in options)], index=0)
-        self._menu.add_class("cl-fill")
-        self.widget = labelled(str(description.get("label") or description["name"]), self._menu)
+        self.menu = ipw.Dropdown(options=["any", *(str(option) for option in options)], index=0)
+        self.menu.add_class("cl-fill")
+        self.widget = labelled(str(description.get("label") or description["name"]), self.menu)
         tl.link(
             (self, "value"),
-            (self._menu, "index"),
+            (self.menu, "index"),
             transform=(
                 lambda option: 0 if option is None else options.index(option) + 1,
                 lambda index: options[index - 1] if index else None,
@@ -70,13 +70,13 @@ class ElementSetControl(Panel):
         super().__init__()
         self._elements = list(description.get("options") or elements)
         self.notice = Notice()
-        self._box = ipw.Text(placeholder="any, or Sr, Ti, O", continuous_update=True)
-        self._box.add_class("cl-fill")
+        self.box = ipw.Text(placeholder="any, or Sr, Ti, O", continuous_update=True)
+        self.box.add_class("cl-fill")
         self.widget = column(
-            labelled(str(description.get("label") or description["name"]), self._box),
+            labelled(str(description.get("label") or description["name"]), self.box),
             self.notice.widget,
         )
-        self._box.observe(self.notice.guard(self._read), "value")
+        self.box.observe(self.notice.guard(self._read), "value")
         self.observe(self.notice.guard(self._write), "value")
         self.value = value
 
@@ -100,8 +100,8 @@ class ElementSetControl(Panel):
         self.value = symbols
 
     def _write(self, change: Any) -> None:
-        if _symbols(self._box.value) != _symbols(change.new):
-            self._box.value = change.new or ""
+        if _symbols(self.box.value) != _symbols(change.new):
+            self.box.value = change.new or ""
 
 
 def _symbols(value: Iterable[str] | str | None) -> list[str]:

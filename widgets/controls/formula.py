@@ -62,24 +62,22 @@ class FormulaBox(Panel):
         self._box.add_class("cl-formula")
         self._units = ipw.BoundedIntText(value=1, min=1, max=max_atoms)
         self._units.add_class("cl-count")
-        self._atoms = ipw.BoundedIntText(value=0, min=0, max=max_atoms)
-        self._atoms.add_class("cl-count")
+        self.atoms = ipw.BoundedIntText(value=0, min=0, max=max_atoms)
+        self.atoms.add_class("cl-count")
         tl.link((self, "text"), (self._box, "value"))
         tl.link((self, "formula_units"), (self._units, "value"))
-        tl.link((self, "num_atoms"), (self._atoms, "value"))
-        self._units_row = labelled(
+        tl.link((self, "num_atoms"), (self.atoms, "value"))
+        self.units_row = labelled(
             "Formula units", self._units, tip="How many formula units one cell holds"
         )
-        self._atoms_row = labelled(
-            "Atoms in the cell", self._atoms, tip="0: as in the training set"
-        )
+        self.atoms_row = labelled("Atoms in the cell", self.atoms, tip="0: as in the training set")
         self.widget = column(
             labelled("Formula", self._box),
             self.notice.widget,
             self.known.widget,
             self.cells,
-            self._units_row,
-            self._atoms_row,
+            self.units_row,
+            self.atoms_row,
             css="cl-formula-box",
         )
         self.observe(lambda change: self._bound(change.new), "max_atoms")
@@ -96,12 +94,12 @@ class FormulaBox(Panel):
         self._read()
 
     def _bound(self, most: int) -> None:
-        self._units.max = self._atoms.max = most
+        self._units.max = self.atoms.max = most
 
     def _read(self, _: Any = None) -> None:
         given = bool(self.formulas)
-        self._units_row.layout.display = None if given else "none"
-        self._atoms_row.layout.display = "none" if given else None
+        self.units_row.layout.display = None if given else "none"
+        self.atoms_row.layout.display = "none" if given else None
         if given:
             self._read_formula()
         else:
@@ -189,11 +187,14 @@ class FormulaBox(Panel):
         self.known.say("" if cells is None else cells.sentence)
         pairs = [] if cells is None else zip(cells.units, cells.sizes, strict=False)
         self.cells.children = [
-            button(f"{size} atoms", partial(self.set_trait, "formula_units", units),
+            button(f"{size} atoms", partial(self._take_units, units),
                    tip=f"Formula units in the cell: {units}", css="cl-small")
             for units, size in pairs if size <= self.max_atoms
         ]  # fmt: skip
         self.cells.layout.display = None if self.cells.children else "none"
+
+    def _take_units(self, units: int) -> None:
+        self.formula_units = units
 
     def _refuse(self, reason: str) -> None:
         self.set_trait("problem", reason)

@@ -57,7 +57,7 @@ class PeriodicTable(Panel):
         super().__init__()
         elements = list(elements)
         self.notice = Notice()
-        self._grid = ElementGrid(cells=element_cells(), disabled=_unknown(elements), locked=locked)
+        self.grid = ElementGrid(cells=element_cells(), disabled=_unknown(elements), locked=locked)
         self._said = caption(HINT)
         guard = self.notice.guard
         tools = row(
@@ -70,14 +70,14 @@ class PeriodicTable(Panel):
             ),
             self._said,
         )
-        self.widget = column(self._grid, tools, self.notice.widget, css="cl-periodic-table")
-        self._grid.observe(guard(self._from_grid), "marks")
-        self._grid.on_msg(
+        self.widget = column(self.grid, tools, self.notice.widget, css="cl-periodic-table")
+        self.grid.observe(guard(self._from_grid), "marks")
+        self.grid.on_msg(
             guard(lambda _, content, __: self.notice.say(content.get("refused", ""), "warning"))
         )
         self.observe(guard(lambda _: self._to_grid()), ["required", "forbidden"])
         self.observe(guard(self._limit), "elements")
-        self.observe(lambda change: setattr(self._grid, "locked", change.new), "locked")
+        self.observe(lambda change: setattr(self.grid, "locked", change.new), "locked")
         self.elements = elements
         self.locked = locked
         self._to_grid()
@@ -85,7 +85,7 @@ class PeriodicTable(Panel):
     @property
     def usable(self) -> list[str]:
         """The symbols that can be chosen, by atomic number."""
-        disabled = self._grid.disabled
+        disabled = self.grid.disabled
         return [c["symbol"] for c in element_cells() if c["symbol"] not in disabled]
 
     def rules(self) -> dict[str, list[str]]:
@@ -137,7 +137,7 @@ class PeriodicTable(Panel):
         return list(proposal.value)
 
     def _limit(self, change: Any) -> None:
-        self._grid.disabled = _unknown(change.new)
+        self.grid.disabled = _unknown(change.new)
         usable = set(self.usable)
         with self.hold_trait_notifications():
             self.required = [s for s in self.required if s in usable]
@@ -151,7 +151,7 @@ class PeriodicTable(Panel):
         self.notice.clear()
 
     def _to_grid(self) -> None:
-        self._grid.marks = {
+        self.grid.marks = {
             **dict.fromkeys(self.forbidden, "forbidden"),
             **dict.fromkeys(self.required, "required"),
         }

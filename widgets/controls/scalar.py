@@ -42,24 +42,24 @@ class ScalarControl(Panel):
         low, high = self._limits()
         self.notice = Notice()
         self._busy = False
-        self._mode = ipw.ToggleButtons(
+        self.mode = ipw.ToggleButtons(
             options=[("Any", "any"), ("Value", "value"), ("Range", "range")], value="any"
         )
-        self._mode.add_class("cl-modes")
+        self.mode.add_class("cl-modes")
         # A power of ten, and ends on its multiples: a slider snaps values to its own grid.
         step = float(10.0 ** np.floor(np.log10((high - low) / 100)))
         self._digits = max(int(-np.floor(np.log10(step))), 0)
         low, high = float(np.floor(low / step) * step), float(np.ceil(high / step) * step)
-        self._slider = ipw.FloatSlider(
+        self.slider = ipw.FloatSlider(
             value=low, min=low, max=high, step=step, readout=False, layout=_wide()
         )
-        self._slider.add_class("cl-gap-slider")
-        self._range = ipw.FloatRangeSlider(
+        self.slider.add_class("cl-gap-slider")
+        self.range = ipw.FloatRangeSlider(
             value=(low, high), min=low, max=high, step=step, readout=False, layout=_wide()
         )
-        self._low = ipw.FloatText(low, step=step)
-        self._high = ipw.FloatText(high, step=step)
-        for box in (self._low, self._high):
+        self.low = ipw.FloatText(low, step=step)
+        self.high = ipw.FloatText(high, step=step)
+        for box in (self.low, self.high):
             box.add_class("cl-count")
         self._to = ipw.HTML("to")
         self._picture = ipw.HTML(layout=_wide())
@@ -67,16 +67,16 @@ class ScalarControl(Panel):
         title, tip = condition_title(description)
         name = ipw.HTML(f'<b title="{escape(tip)}">{escape(title)}</b>')
         unit = ipw.HTML(escape(self._unit))
-        self._numbers = row(self._low, self._to, self._high, unit)
-        self._details = column(self._picture, self._slider, self._range, self._numbers)
+        self._numbers = row(self.low, self._to, self.high, unit)
+        self.details = column(self._picture, self.slider, self.range, self._numbers)
         self.widget = column(
-            row(name, self._mode, css="cl-bar"), self._details, self.notice.widget, css="cl-scalar"
+            row(name, self.mode, css="cl-bar"), self.details, self.notice.widget, css="cl-scalar"
         )
         guard = self.notice.guard
-        self._mode.observe(guard(self._on_mode), "value")
-        self._slider.observe(guard(lambda c: self._from_slider((c.new,))), "value")
-        self._range.observe(guard(lambda c: self._from_slider(c.new)), "value")
-        for box in (self._low, self._high):
+        self.mode.observe(guard(self._on_mode), "value")
+        self.slider.observe(guard(lambda c: self._from_slider((c.new,))), "value")
+        self.range.observe(guard(lambda c: self._from_slider(c.new)), "value")
+        for box in (self.low, self.high):
             box.observe(guard(self._on_number), "value")
         self.observe(guard(lambda _: self._refresh()), "value")
         self.value = value
@@ -125,8 +125,8 @@ class ScalarControl(Panel):
             self.value = (max(round(old - 0.5, 2), low), min(round(old + 0.5, 2), high))
 
     def _on_number(self, _: Any) -> None:
-        low, high = self._low.value, self._high.value
-        self._from_person((low, high) if self._mode.value == "range" else low)
+        low, high = self.low.value, self.high.value
+        self._from_person((low, high) if self.mode.value == "range" else low)
 
     def _from_slider(self, ends: Sequence[float]) -> None:
         """Take what was slid; a browser's answer to a value beyond the slider's ends is none."""
@@ -134,10 +134,10 @@ class ScalarControl(Panel):
         value = self.value
         old = value if isinstance(value, tuple) else (value,)
         if None not in old and len(old) == len(new):
-            inside = [min(max(v, self._slider.min), self._slider.max) for v in old]
-            if np.allclose(inside, new, atol=0.5 * self._slider.step):
+            inside = [min(max(v, self.slider.min), self.slider.max) for v in old]
+            if np.allclose(inside, new, atol=0.5 * self.slider.step):
                 return
-        self._from_person(new if len(new) > 1 else new[0])
+        self._from_person((new[0], new[1]) if len(new) > 1 else new[0])
 
     def _from_person(self, value: Target) -> None:
         if not self._busy:
@@ -150,29 +150,29 @@ class ScalarControl(Panel):
         try:
             value = self.value
             mode = "any" if value is None else "range" if isinstance(value, tuple) else "value"
-            self._mode.value = mode
-            self._details.layout.display = "none" if mode == "any" else None
+            self.mode.value = mode
+            self.details.layout.display = "none" if mode == "any" else None
             for part, used in (
-                (self._slider, mode == "value"),
-                (self._range, mode == "range"),
-                (self._high, mode == "range"),
+                (self.slider, mode == "value"),
+                (self.range, mode == "range"),
+                (self.high, mode == "range"),
                 (self._to, mode == "range"),
             ):
                 part.layout.display = None if used else "none"
             if isinstance(value, tuple):
-                self._low.value, self._high.value = value
+                self.low.value, self.high.value = value
                 least, most = self._limits()
                 inner = tuple(min(max(v, least), most) for v in sorted(value))
-                self._range.value = inner
+                self.range.value = inner
             elif value is not None:
-                self._low.value = self._slider.value = value
-                self._low.value = value
-            self._judge(value)
+                self.low.value = self.slider.value = value
+                self.low.value = value
+            self._weigh(value)
             self._draw(value)
         finally:
             self._busy = False
 
-    def _judge(self, value: Target) -> None:
+    def _weigh(self, value: Target) -> None:
         low, high = self._limits()
         self.set_trait("problem", "")
         if value is None:

@@ -32,11 +32,13 @@ class SeedControl(Panel):
         fresh = ipw.Checkbox(description="new for each run", indent=False)
         fresh.add_class("cl-check")
         tl.link((self, "fresh"), (fresh, "value"))
-        self._reuse = button("Reuse last", self.reuse, tip="Nothing has run yet", css="cl-small")
-        self._reuse.disabled = True
+        self.reuse_button = button(
+            "Reuse last", self.reuse, tip="Nothing has run yet", css="cl-small"
+        )
+        self.reuse_button.disabled = True
         self.widget = column(
             labelled("Seed", box, button("New seed", self.renew, css="cl-small")),
-            row(self._reuse, fresh, css="cl-indented"),
+            row(self.reuse_button, fresh, css="cl-indented"),
         )
         self.seed = seed
 
@@ -54,8 +56,8 @@ class SeedControl(Panel):
         """Return the seed for a run that starts now, and prepare the next one."""
         used = self.seed
         self.set_trait("last", used)
-        self._reuse.disabled = False
-        self._reuse.tooltip = f"Take seed {used} again"
+        self.reuse_button.disabled = False
+        self.reuse_button.tooltip = f"Take seed {used} again"
         if self.fresh:
             self.renew()
         return used

@@ -83,9 +83,9 @@ class GridPanel(Panel):
         for name, control in (("along", along), ("num_samples", count), *texts.items()):
             tl.link((self, name), (control, "value"))
         guard = self.notice.guard
-        self._go = button("Fill the grid", guard(self.run), css="cl-fill-grid", icon="th")
-        self._halt = button("Stop", guard(self.job.stop), icon="stop")
-        disable(self._halt, "Nothing is running.")
+        self.go = button("Fill the grid", guard(self.run), css="cl-fill-grid", icon="th")
+        self.halt = button("Stop", guard(self.job.stop), icon="stop")
+        disable(self.halt, "Nothing is running.")
         self.plot = Plot(height=300, tools=False)
         self.plot.layout.display = "none"  # until there is something to show
         self.player = TrajectoryPlayer(
@@ -97,7 +97,7 @@ class GridPanel(Panel):
             ),
             labelled("Guidance scales", texts["scales"]),
             labelled("Against", along, texts["values"]),
-            row(labelled("In each cell", count), self._go, self._halt),
+            row(labelled("In each cell", count), self.go, self.halt),
             self.notice.widget,
             self.plot,
             self.player.widget,
@@ -148,7 +148,7 @@ class GridPanel(Panel):
                 if job.stop_event.is_set():
                     break
                 job.message = f"{done} of {len(plan)} cells are filled."
-                self.cells[place] = _judge(self.ldm.sample(request, count, **how))
+                self.cells[place] = _cell_of(self.ldm.sample(request, count, **how))
                 self._draw()
             every = [entry for cell in self.cells.values() for entry in cell.crystals]
             for action in self._actions:
@@ -189,8 +189,8 @@ class GridPanel(Panel):
             self.values = ", ".join(f"{low + (high - low) * k / 8:.3g}" for k in range(4))
 
     def _on_state(self, change: Any) -> None:
-        disable(self._go, "The grid is being filled." if self.job.busy else "")
-        disable(self._halt, "" if change.new == "running" else "Nothing is running.")
+        disable(self.go, "The grid is being filled." if self.job.busy else "")
+        disable(self.halt, "" if change.new == "running" else "Nothing is running.")
         if change.new == "failed":
             self.notice.say(self.job.error, "error")
         elif change.new == "stopped":
@@ -246,7 +246,7 @@ def grid_figure(
     return figure
 
 
-def _judge(result: Any) -> Cell:
+def _cell_of(result: Any) -> Cell:
     from crystal_ldm.crystals.cell import Cell as Crystal
     from crystal_ldm.crystals.distances import shortest_distance
     from crystal_ldm.evaluate.report.thresholds import Thresholds

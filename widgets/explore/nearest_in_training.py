@@ -1,4 +1,4 @@
-"""The nearest known crystal of a data set."""
+"""The nearest training crystal of a data set."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class NearestInTraining:
-    """Finds the nearest crystal of a data set's training part: `NearestInTraining("oqmd_icsd")`.
+    """Finds the nearest crystal of a data set's training set: `NearestInTraining("oqmd_icsd")`.
 
     The data set is opened at the first call (a few seconds), later calls take a fraction of one.
     """
@@ -37,7 +37,7 @@ class NearestInTraining:
 
     @property
     def reference(self) -> Reference:
-        """The known crystals."""
+        """The training crystals."""
         from crystal_ldm.data import load_dataset
         from crystal_ldm.evaluate.reference import Reference
 
@@ -49,7 +49,7 @@ class NearestInTraining:
             return self._reference
 
     def find(self, text: str) -> Structure:
-        """Return the known crystal with the id `text`, or the first with that reduced formula.
+        """Return the training crystal with the id `text`, or the first with that reduced formula.
 
         Raises:
             DataError: there is none, or `text` is neither.
@@ -62,10 +62,10 @@ class NearestInTraining:
         by_formula = (crystal for _, crystal in pairs if crystal.formula == wanted)
         for crystal in itertools.chain(by_id, by_formula):
             return crystal.to_structure()
-        raise DataError(f"No known crystal has the id or formula '{text}'.")
+        raise DataError(f"No training crystal has the id or formula '{text}'.")
 
     def __call__(self, structure: Structure) -> Neighbour | None:
-        """Return the nearest known crystal, and how it resembles `structure`."""
+        """Return the nearest training crystal, and how it resembles `structure`."""
         from crystal_ldm.crystals.cell import Cell
         from crystal_ldm.evaluate.description import comparison_form
         from crystal_ldm.evaluate.report.thresholds import Thresholds
@@ -85,7 +85,7 @@ class NearestInTraining:
             "same crystal": f"the same crystal, RMSE {found.rmse:.3f}",
             "same formula": "another structure of this formula",
         }.get(found.kind, f"closest composition: {crystal.formula}")
-        return Neighbour(crystal.to_structure(), f"Known {name}: {said}")
+        return Neighbour(crystal.to_structure(), f"Training set, {name}: {said}")
 
 
 def _reduced(formula: str) -> str:

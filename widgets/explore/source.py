@@ -1,4 +1,4 @@
-"""A crystal to start from: the selected one, a known one, or a dropped file."""
+"""A crystal to start from: the selected one, a training crystal, or a dropped file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CrystalSource(Panel):
     Args:
         label: what the crystal is for.
         givers: further places to take it from, by the text of their button.
-        find: finds a known crystal by its id or formula.
+        find: finds a training crystal by its id or formula.
 
     Traits:
         structure: the crystal, or None.
@@ -52,7 +52,7 @@ class CrystalSource(Panel):
         self.notice.say(f"{label}: none chosen yet.")
 
     def _make_finder(self, find: Find) -> list[ipw.DOMWidget]:
-        box = ipw.Text(placeholder="known crystal: formula or id")
+        box = ipw.Text(placeholder="training crystal: formula or id")
         box.add_class("cl-known")
 
         def look() -> None:

@@ -71,7 +71,7 @@ class VaryPanel(Panel):
         for control in counts.values():
             control.add_class("cl-count")
         guard = self.notice.guard
-        self._buttons = [
+        self.buttons = [
             button("Vary", guard(self.vary), css="cl-vary", icon="random"),
             button("Interpolate", guard(self.interpolate), css="cl-interpolate", icon="exchange"),
         ]
@@ -80,12 +80,12 @@ class VaryPanel(Panel):
             heading("Neighbours of a crystal"),
             self.first.widget,
             labelled("Strength", strength, tip=tip),
-            row(labelled("Neighbours", counts["num_samples"]), keep, self._buttons[0]),
+            row(labelled("Neighbours", counts["num_samples"]), keep, self.buttons[0]),
             self.seed.widget,
             heading("From one crystal to another"),
             caption("Both need as many atoms in the primitive cell; the start is chosen above."),
             self.second.widget,
-            row(labelled("Steps", counts["steps"]), self._buttons[1]),
+            row(labelled("Steps", counts["steps"]), self.buttons[1]),
             self.notice.widget,
             self.player.widget,
             css="cl-vary-panel",
@@ -136,7 +136,7 @@ class VaryPanel(Panel):
             action(entries)
 
     def _on_state(self, change: Any) -> None:
-        for press in self._buttons:
+        for press in self.buttons:
             disable(press, "Crystals are being made." if self.job.busy else "")
         if change.new == "running":
             self.notice.say("Working…")

@@ -45,11 +45,11 @@ class Compare(Panel):
     ) -> None:
         super().__init__()
         self.notice = Notice()
-        self._viewers = (CrystalViewer(height=height), CrystalViewer(height=height, toolbar=False))
+        self.viewers = (CrystalViewer(height=height), CrystalViewer(height=height, toolbar=False))
         self.plot = Plot(height=230)
         self._said = Notice()
         self.widget = column(
-            row(*(viewer.widget for viewer in self._viewers), css="cl-two"),
+            row(*(viewer.widget for viewer in self.viewers), css="cl-two"),
             self._said.widget,
             self.plot,
             self.notice.widget,
@@ -70,12 +70,14 @@ class Compare(Panel):
     def _show(self) -> None:
         crystals = (self.first, self.second)
         names = (self.first_name, self.second_name)
-        for viewer, crystal, name in zip(self._viewers, crystals, names, strict=True):
+        for viewer, crystal, name in zip(self.viewers, crystals, names, strict=True):
             viewer.widget.layout.display = None if crystal is not None else "none"
             viewer.title = name or (crystal.composition.reduced_formula if crystal else "")
             if viewer.structure is not crystal:
                 viewer.show(crystal)
-        self.plot.layout.display = None if any(crystal is not None for crystal in crystals) else "none"
+        self.plot.layout.display = (
+            None if any(crystal is not None for crystal in crystals) else "none"
+        )
         self._round += 1
         threading.Thread(
             target=self.notice.guard(self._compute), args=(self._round, *crystals), daemon=True
@@ -91,8 +93,8 @@ class Compare(Panel):
         if this_round != self._round:
             return
         names = {
-            "first": self._viewers[0].title or "first",
-            "second": self._viewers[1].title or "second",
+            "first": self.viewers[0].title or "first",
+            "second": self.viewers[1].title or "second",
         }
         self.plot.show(xrd_figure(patterns, names))
         self.set_trait("verdict", verdict)

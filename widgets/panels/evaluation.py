@@ -16,18 +16,20 @@ if TYPE_CHECKING:
     from crystal_ldm.evaluate.reference import Reference
 
 Results = Callable[[dict[int, dict[str, Any]]], Any]
-SHOWN = ("valid", "unique", "novel")
+RATES = ("valid", "unique", "novel")
 
 
 class EvaluationBar(Panel):
-    """Evaluates crystals in a job: `EvaluationBar(structures, selected, on_rows, on_made)`.
+    """Evaluates crystals in the background.
+
+    `EvaluationBar(structures, selected, on_rows, on_made)`.
 
     Args:
         structures: returns the crystals, in the gallery's order.
         selected: returns the crystal to relax, or None.
         on_rows: called with further columns by index.
         on_made: called with the relaxed crystal.
-        reference: returns the known crystals for novelty; None: novelty is left out.
+        reference: returns the training crystals for novelty; None: novelty is left out.
     """
 
     def __init__(
@@ -44,21 +46,21 @@ class EvaluationBar(Panel):
         self.job = Job()
         self.notice = Notice()
         guard = self.notice.guard
-        self._buttons = [
-            button("Evaluate all", guard(self.judge), css="cl-small cl-evaluate",
+        self.buttons = [
+            button("Evaluate all", guard(self.evaluate), css="cl-small cl-evaluate",
                    tip="Validity, uniqueness, novelty and a predicted band gap"),
             button("Relax selected", guard(self.relax), css="cl-small cl-relax",
                    tip="Relax with the CHGNet potential and compare with its convex hull"),
         ]  # fmt: skip
-        self.widget = column(row(*self._buttons), self.notice.widget, css="cl-evaluate-bar")
+        self.widget = column(row(*self.buttons), self.notice.widget, css="cl-evaluate-bar")
         self.job.observe(guard(self._on_state), "state")
         self.job.observe(lambda change: self.notice.say(change.new), "message")
 
-    def judge(self) -> None:
+    def evaluate(self) -> None:
         """Evaluate all crystals; their rows get further columns."""
         crystals = list(self._structures())
         if crystals:
-            self.job.start(lambda job: self._judge(job, crystals))
+            self.job.start(lambda job: self._evaluate(job, crystals))
 
     def relax(self) -> None:
         """Relax the selected crystal; the result is a further crystal."""
@@ -66,17 +68,17 @@ class EvaluationBar(Panel):
         if crystal is not None:
             self.job.start(lambda job: self._relax(job, crystal))
 
-    def _judge(self, job: Job, crystals: Sequence[Structure]) -> None:
+    def _evaluate(self, job: Job, crystals: Sequence[Structure]) -> None:
         from crystal_ldm.evaluate import evaluate
         from crystal_ldm.evaluate.band_gap import estimate_band_gaps
 
-        job.message = f"Judging {len(crystals)} crystals…"
+        job.message = f"Evaluating {len(crystals)} crystals…"
         known = self._reference() if self._reference is not None else None
         metrics = ["validity", "uniqueness", *(["novelty"] if known is not None else [])]
         table = evaluate(crystals, known, metrics=metrics, workers=1).table
-        columns = [name for name in SHOWN if name in table]
-        found = {i: {n: bool(table[n].iloc[i]) for n in columns} for i in range(len(crystals))}
-        self._on_rows(found)
+        columns = [name for name in RATES if name in table]
+        outcome = {i: {n: bool(table[n].iloc[i]) for n in columns} for i in range(len(crystals))}
+        self._on_rows(outcome)
         job.message = "Predicting band gaps…"
         gaps = estimate_band_gaps(list(crystals), "cgcnn", workers=1).gap
         self._on_rows({i: {"band_gap": float(gap)} for i, gap in enumerate(gaps)})
@@ -89,9 +91,9 @@ class EvaluationBar(Panel):
 
         job.message = "Relaxing with CHGNet; this takes some seconds…"
         with tempfile.TemporaryDirectory() as folder:
-            found = compute_stability([crystal], folder, workers=1)
-        line = found.table.iloc[0].to_dict()
-        relaxed = found.relaxed[0]
+            outcome = compute_stability([crystal], folder, workers=1)
+        line = outcome.table.iloc[0].to_dict()
+        relaxed = outcome.relaxed[0]
         if relaxed is None:
             raise EvaluationError(f"The crystal could not be relaxed: {line['error']}.")
         facts = {"e_above_hull": float(line["e_above_hull"])}
@@ -99,7 +101,7 @@ class EvaluationBar(Panel):
         job.message = f"Relaxed in {relaxed.steps} steps; it is the last row of the table."
 
     def _on_state(self, change: Any) -> None:
-        for press in self._buttons:
+        for press in self.buttons:
             disable(press, "Crystals are being evaluated or relaxed." if self.job.busy else "")
         if change.new == "failed":
             self.notice.say(self.job.error, "error")

@@ -7,7 +7,8 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, caption, column, escape, heading, labelled
+from crystal_ldm.widgets.base import Notice, Panel, caption, column, escape, heading, labelled, row
+from crystal_ldm.widgets.browser.copy_button import CopyButton
 from crystal_ldm.widgets.browser.drop_zone import DropZone
 from crystal_ldm.widgets.browser.save_button import SaveButton
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
@@ -24,18 +25,21 @@ class FilesPanel(Panel):
 
     Traits:
         recipe: the recipe whose code is shown; None: there is none yet.
+        name: what the crystal is called whose recipe it is.
         loaded: the last recipe that was dropped; read-only.
     """
 
     recipe: tl.TraitType[Any, Any] = tl.Dict(default_value=None, allow_none=True)
+    name = tl.Unicode("")
     loaded: tl.TraitType[Any, Any] = tl.Dict(default_value=None, allow_none=True, read_only=True)
 
     def __init__(self, crystals: Crystals, recipe: dict[str, Any] | None = None) -> None:
         super().__init__()
         self._crystals = crystals
         self.notice = Notice()
-        self._code = ipw.HTML()
-        self._code.add_class("cl-code")
+        self.code = ipw.HTML()
+        self.code.add_class("cl-code")
+        self.copies = row(*(CopyButton(text=f"Copy {what}") for what in ("Python", "shell")))
         self.save = SaveButton(self._make, text="Download all (zip)")
         self.save.observe(lambda change: self.notice.say(change.new, "error"), "error")
         self.zone = DropZone(
@@ -54,10 +58,11 @@ class FilesPanel(Panel):
             self.zone,
             self.notice.widget,
             heading("The same crystals from code"),
-            self._code,
+            self.copies,
+            self.code,
             css="cl-files",
         )
-        self.observe(self.notice.guard(lambda _: self._show()), "recipe")
+        self.observe(self.notice.guard(lambda _: self._show()), ["recipe", "name"])
         self.recipe = recipe
         self._show()
 
@@ -80,14 +85,17 @@ class FilesPanel(Panel):
         return f"{formulas.pop() if len(formulas) == 1 else 'crystals'}.zip", data
 
     def _show(self) -> None:
+        self.copies.layout.display = "none" if self.recipe is None else None
         if self.recipe is None:
-            self._code.value = '<span class="cl-caption">Choose a generated crystal first.</span>'
+            self.code.value = '<span class="cl-caption">Choose a generated crystal first.</span>'
             return
-        parts = (
-            ("Python", python_code(self.recipe)),
-            ("Shell", shell_line(self.recipe)),
-        )
-        self._code.value = "".join(
+        source = python_code(self.recipe)
+        if self.name:
+            source = f"# {self.name} is among these crystals\n{source}"
+        parts = (("Python", source), ("Shell", shell_line(self.recipe)))
+        for copy, (_, text) in zip(self.copies.children, parts, strict=True):
+            copy.content = text
+        self.code.value = "".join(
             f'<div class="cl-caption">{title}</div><pre tabindex="0">{escape(text)}</pre>'
             for title, text in parts
         )

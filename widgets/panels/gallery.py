@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Neighbour:
-    """A known crystal that resembles the selected one.
+    """A training crystal that resembles the selected one.
 
     Attributes:
-        structure: the known crystal.
+        structure: the training crystal.
         text: what is said of it, for example its id and the distance.
     """
 
@@ -53,7 +53,7 @@ class Gallery(Panel):
         count: number of crystals; read-only.
         x, y, colour: columns that the plot shows; colour may be empty.
         filter: see `widgets.browser.table.Table`.
-        show_nearest: the nearest known crystal is shown beside the selected one; needs `nearest`.
+        show_nearest: the nearest training crystal is shown beside it; needs `nearest`.
     """
 
     selected = tl.Int(None, allow_none=True)
@@ -87,8 +87,8 @@ class Gallery(Panel):
         self.tools = row(css="cl-tools")
         self.table = Table()
         self.plot = Plot(height=height)
-        self._where = caption("")
-        self._menus = {name: ipw.Dropdown(options=[("–", "")]) for name in ("x", "y", "colour")}
+        self.position = caption("")
+        self.menus = {name: ipw.Dropdown(options=[("–", "")]) for name in ("x", "y", "colour")}
         search = ipw.Text(placeholder="Filter: oxide name, density > 4, Pm-3m")
         search.add_class("cl-search")
         tl.link((self, "filter"), (search, "value"))
@@ -97,29 +97,29 @@ class Gallery(Panel):
         guard = self.notice.guard
         steps = row(
             button("‹", guard(lambda: self.step(-1)), tip="Previous", css="cl-small cl-square"),
-            self._where,
+            self.position,
             button("›", guard(lambda: self.step(1)), tip="Next", css="cl-small cl-square"),
         )
         axes = row(
             *(
-                labelled(t, self._menus[n])
+                labelled(t, self.menus[n])
                 for n, t in (("x", "x"), ("y", "y"), ("colour", "Colour"))
             ),
             css="cl-axes",
         )
         if nearest is not None:
-            toggle = ipw.ToggleButton(description="Nearest known crystal")
+            toggle = ipw.ToggleButton(description="Nearest training crystal")
             toggle.add_class("cl-small")
             tl.link((self, "show_nearest"), (toggle, "value"))
             self.tools.children = (toggle,)
         self._scatter = column(axes, self.plot, css="cl-scatter")
-        self._views = row(self.viewer.widget, self._scatter, css="cl-two")
+        self.views = row(self.viewer.widget, self._scatter, css="cl-two")
         self.empty = caption(empty)
         self._bar = row(steps, search, self.tools, css="cl-bar")
         self.widget = column(
-            self.empty, self._views, self._bar, self.table, self.notice.widget, css="cl-gallery"
+            self.empty, self.views, self._bar, self.table, self.notice.widget, css="cl-gallery"
         )
-        for name, menu in self._menus.items():
+        for name, menu in self.menus.items():
             menu.add_class("cl-small")
             menu.observe(guard(lambda change, name=name: self._on_axis(name, change.new)), "value")
         self.plot.observe(guard(self._on_click), "clicked")
@@ -201,10 +201,10 @@ class Gallery(Panel):
             self.table.rows = table_rows(self.rows, columns)
         self.set_trait("count", len(self.structures))
         self.empty.layout.display = "none" if self.structures else None
-        for part in (self._views, self._bar, self.table):
+        for part in (self.views, self._bar, self.table):
             part.layout.display = None if self.structures else "none"
         numeric = numeric_keys(self.rows, columns)
-        for name, menu in self._menus.items():
+        for name, menu in self.menus.items():
             options = [(column_info(k).label, k) for k in numeric]
             if name == "colour":
                 options.insert(0, ("none", ""))
@@ -221,7 +221,7 @@ class Gallery(Panel):
             setattr(self, name, value)
 
     def _on_axes(self, change: Any) -> None:
-        menu = self._menus[change.name]
+        menu = self.menus[change.name]
         if change.new in dict(menu.options).values():
             menu.value = change.new
         self._draw_plot()
@@ -246,12 +246,12 @@ class Gallery(Panel):
         parts = [self.viewer.widget, self._scatter]
         if self.neighbour is not None and self.show_nearest:
             parts.insert(1, self.neighbour.widget)
-        self._views.children = tuple(parts)
+        self.views.children = tuple(parts)
         self._seek(self.structure)
 
     def _seek(self, structure: Structure | None) -> None:
         if self.neighbour is not None and self.show_nearest:
-            self.neighbour.title = "Looking for the nearest known crystal…"
+            self.neighbour.title = "Looking for the nearest training crystal…"
             threading.Thread(
                 target=self.notice.guard(self._find_nearest), args=(structure,), daemon=True
             ).start()
@@ -262,7 +262,7 @@ class Gallery(Panel):
         found = None if structure is None else self._nearest(structure)
         if structure is not self.structure:
             return
-        self.neighbour.title = found.text if found else "No known crystal is close."
+        self.neighbour.title = found.text if found else "No training crystal is close."
         self.neighbour.show(found.structure if found else None)
 
     def _say_where(self) -> None:
@@ -270,7 +270,7 @@ class Gallery(Panel):
         text = f"{len(shown)} of {self.count}" if len(shown) < self.count else f"{self.count}"
         if self.selected in shown:
             text = f"{shown.index(self.selected) + 1} of {text}"
-        self._where.value = text
+        self.position.value = text
 
     def _draw_plot(self) -> None:
         with self._lock:

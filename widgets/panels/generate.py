@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
@@ -17,11 +16,12 @@ from crystal_ldm.widgets.jobs import Job, duration
 from crystal_ldm.widgets.panels.models import ModelPicker
 
 if TYPE_CHECKING:
+    from crystal_ldm.widgets.session import Session
+
     from crystal_ldm.crystals import CrystalBatch
     from crystal_ldm.ldm_module import LDMModule
     from crystal_ldm.runs import SampleRun
     from crystal_ldm.sampling import SampleResult
-    from crystal_ldm.widgets.session import Session
 
 FIRST = 4
 """Crystals made before all others, so that something is on screen soon."""
@@ -30,6 +30,19 @@ SECONDS = 2.0
 MOST = 256
 
 OnResult = Callable[["SampleResult"], Any]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A request that was checked: what is made, and where it is written."""
+
+    ldm: LDMModule
+    request: CrystalBatch | None
+    count: int
+    keywords: dict[str, Any]
+    places: list[tuple[int, int]]
+    most: int
+    run: SampleRun | None
 
 
 class GeneratePanel(Panel):
@@ -64,33 +77,33 @@ class GeneratePanel(Panel):
         self.notice = Notice()
         self._actions: list[OnResult] = []
         self._starts: list[Callable[[], Any]] = []
-        self._picker = ModelPicker(ldm)
+        self.picker = ModelPicker(ldm)
         self.form = RequestForm(ldm)
         self._place = column(self.form.widget, css="cl-form-place")
         guard = self.notice.guard
-        self._go = button("Generate", guard(self.generate), icon="play", css="cl-generate",
+        self.go = button("Generate", guard(self.generate), icon="play", css="cl-generate",
                           tip="Make crystals")  # fmt: skip
-        self._go.button_style = "primary"
-        self._halt = button("Stop", guard(self.stop), icon="stop", css="cl-stop",
+        self.go.button_style = "primary"
+        self.halt = button("Stop", guard(self.stop), icon="stop", css="cl-stop",
                             tip="End the run; finished crystals are kept")  # fmt: skip
-        disable(self._halt, "Nothing is running.")
+        disable(self.halt, "Nothing is running.")
         self._bar = ipw.FloatProgress(min=0, max=1, layout=ipw.Layout(width="100%", height="8px"))
         self._bar.add_class("cl-progress")
-        self._said = Notice()
+        self.status = Notice()
         self.widget = column(
             self._place,
-            row(self._go, self._halt),
+            row(self.go, self.halt),
             self._bar,
-            self._said.widget,
+            self.status.widget,
             self.notice.widget,
-            self._picker.widget,
+            self.picker.widget,
             css="cl-generate-panel",
         )
-        tl.link((self, "ldm"), (self._picker, "ldm"))
+        tl.link((self, "ldm"), (self.picker, "ldm"))
         self.observe(guard(lambda _: self._new_form()), "ldm")
         self.job.observe(guard(self._on_state), "state")
         self.job.observe(lambda change: setattr(self._bar, "value", change.new), "progress")
-        self.job.observe(lambda change: self._said.say(change.new), "message")
+        self.job.observe(lambda change: self.status.say(change.new), "message")
         self.form.observe(guard(lambda _: self._allow()), "problem")
         if request is not None or keywords is not None:
             plain = None if request is None else request.to_request()
@@ -140,7 +153,8 @@ class GeneratePanel(Panel):
             action()
         size = settings.compute.batch_size
         most = MOST if isinstance(size, str) else size
-        self.job.start(lambda job: self._work(job, ldm, request, count, keywords, places, most, run))
+        task = _Task(ldm, request, count, keywords, places, most, run)
+        self.job.start(lambda job: self._work(job, task))
 
     def stop(self) -> None:
         """End the run after the current step; finished crystals are kept."""
@@ -148,35 +162,21 @@ class GeneratePanel(Panel):
 
     # -- the work --------------------------------------------------------------------------------
 
-    def _work(
-        self,
-        job: Job,
-        ldm: LDMModule,
-        request: CrystalBatch | None,
-        count: int,
-        keywords: dict[str, Any],
-        places: list[tuple[int, int]],
-        most: int,
-        run: SampleRun | None,
-    ) -> None:
-        with run or nullcontext(), ThreadPoolExecutor(max_workers=1) as writer:
-            write = None if run is None else partial(writer.submit, run.files.add)
-            self._make(job, ldm, request, count, keywords, places, most, write)
+    def _work(self, job: Job, task: _Task) -> None:
+        if task.run is None:
+            self._make(job, task, None)
+            return
+        add = task.run.files.add
+        with task.run, ThreadPoolExecutor(max_workers=1) as writer:
+            self._make(job, task, lambda result: writer.submit(add, result))
 
     def _make(
-        self,
-        job: Job,
-        ldm: LDMModule,
-        request: CrystalBatch | None,
-        count: int,
-        keywords: dict[str, Any],
-        places: list[tuple[int, int]],
-        most: int,
-        write: Callable[[SampleResult], Future[Any]] | None,
+        self, job: Job, task: _Task, write: Callable[[SampleResult], Future[Any]] | None
     ) -> None:
         """Make the crystals in lots; one lot is written while the next is made."""
         from crystal_ldm.ldm_module.diffusion import SamplerStep, StopSampling
 
+        places, most = task.places, task.most
         total, started = len(places), time.monotonic()
         size = min(FIRST, most)
         written: Future[Any] | None = None
@@ -193,7 +193,9 @@ class GeneratePanel(Panel):
             begun = time.monotonic()
             # How the crystals are divided into lots changes none of them.
             wanted = _member(lot)
-            batches = ldm.iter_sample(request, count, callback=watch, wanted=wanted, **keywords)
+            batches = task.ldm.iter_sample(
+                task.request, task.count, callback=watch, wanted=wanted, **task.keywords
+            )
             for result in batches:
                 if written is not None:
                     written.result()
@@ -214,22 +216,22 @@ class GeneratePanel(Panel):
 
     def _on_state(self, change: Any) -> None:
         self._allow()
-        disable(self._halt, "" if change.new == "running" else "Nothing is running.")
+        disable(self.halt, "" if change.new == "running" else "Nothing is running.")
         self._bar.layout.visibility = "visible"
         self._bar.bar_style = {"failed": "danger", "stopped": "warning"}.get(change.new, "")
         if change.new == "running":
-            self._said.say("Starting…")
+            self.status.say("Starting…")
         elif change.new == "stopping":
-            self._said.say("Stopping after this step…")
+            self.status.say("Stopping after this step…")
         elif change.new == "stopped":
-            self._said.say(f"Stopped: {_count(self.made, self.total)} were finished and are kept.")
+            self.status.say(f"Stopped: {_count(self.made, self.total)} were finished and are kept.")
         elif change.new == "failed":
-            self._said.clear()
+            self.status.clear()
             self.notice.say(self.job.error, "error")
 
     def _allow(self) -> None:
         why = self.form.problem or ("Crystals are being made." if self.job.busy else "")
-        disable(self._go, why)
+        disable(self.go, why)
 
     def _new_form(self) -> None:
         old = self.form

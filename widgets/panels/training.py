@@ -63,15 +63,15 @@ class TrainingMonitor(Panel):
         self.stop_event = threading.Event()
         self._preview = preview
         self._between = 60 * preview_minutes
-        self._preview_at = time.monotonic() - self._between + min(self._between, FIRST)
+        self.preview_at = time.monotonic() - self._between + min(self._between, FIRST)
         self._max_steps = max_steps
         self._throttle = Throttle(5 * INTERVAL)
         self._lines: list[dict[str, float]] = []
         self.notice = Notice()
         self.plot = Plot(height=380, eager=True)
         self.plot.add_class("cl-training")
-        self._said = caption("No step yet.")
-        self._halt = StopButton(self.notice.guard(self.stop), text="Stop and save")
+        self.status = caption("No step yet.")
+        self.halt = StopButton(self.notice.guard(self.stop), text="Stop and save")
         parts: list[Any] = [self.plot]
         self.viewer: CrystalViewer | None = None
         if preview is not None:
@@ -79,7 +79,7 @@ class TrainingMonitor(Panel):
             self.viewer.title = "A crystal of this model is shown here soon."
             parts.append(self.viewer.widget)
         self.widget = column(
-            row(self._said, self._halt, css="cl-bar"),
+            row(self.status, self.halt, css="cl-bar"),
             row(*parts, css="cl-two"),
             self.notice.widget,
             css="cl-training-monitor",
@@ -92,17 +92,17 @@ class TrainingMonitor(Panel):
     def live(self, line: Mapping[str, float]) -> None:
         """Take one line of metrics; hand this to `fit` as `live`."""
         self._lines.append(dict(line))
-        self._halt.enabled = not self.stop_event.is_set()
+        self.halt.enabled = not self.stop_event.is_set()
         if self._throttle.ready():
             self._show()
-        if self._preview is not None and time.monotonic() - self._preview_at >= self._between:
-            self._preview_at = time.monotonic()
+        if self._preview is not None and time.monotonic() - self.preview_at >= self._between:
+            self.preview_at = time.monotonic()
             self.notice.guard(self._show_preview)()
 
     def stop(self) -> None:
         """End the training after the current step; `fit` saves what it has."""
         self.stop_event.set()
-        self._halt.enabled = False
+        self.halt.enabled = False
         self.notice.say("Stopping: the run is saved and can be continued.")
 
     def read(self) -> None:
@@ -128,7 +128,7 @@ class TrainingMonitor(Panel):
 
     def _show(self) -> None:
         if not self._lines:
-            self._said.value = "No step yet."
+            self.status.value = "No step yet."
             return
         last = self._lines[-1]
         self.plot.show(metrics_figure(self._lines))
@@ -140,7 +140,7 @@ class TrainingMonitor(Panel):
         if prior is not None:
             done, epochs = prior["composition_epoch"], prior["composition_epochs"]
             said += f" Composition model: epoch {done:,.0f} of {epochs:,.0f}."
-        self._said.value = said
+        self.status.value = said
 
     def _show_preview(self) -> None:
         if self.viewer is None or self._preview is None:

@@ -111,11 +111,11 @@ class NGLStage(anywidget.AnyWidget):
 
     def __init__(self, height: int = 380, **traits: Any) -> None:
         size = {"width": "100%", "height": f"{height}px"}
-        self._view = nglview.NGLWidget(**size)
-        self._view.layout = ipw.Layout(**size)
-        self._view.add_class("cl-ngl")
+        self.view = nglview.NGLWidget(**size)
+        self.view.layout = ipw.Layout(**size)
+        self.view.add_class("cl-ngl")
         layout = ipw.Layout(**size, overflow="hidden")
-        super().__init__(view_id=self._view.model_id, layout=layout, **traits)
+        super().__init__(view_id=self.view.model_id, layout=layout, **traits)
 
     def show(
         self, scene: Scene, labels: dict[int, str] | None = None, camera: str = "reset"
@@ -167,5 +167,5 @@ class NGLStage(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Close the widget's models; nglview's two threads remain."""
-        self._view.close()
+        self.view.close()
         super().close()

@@ -123,39 +123,39 @@ class TrajectoryPlayer(Panel):
         self._final: Structure | None = None
         self._noun = noun
         self._trajectory: Sequence[Any] = ()
-        self._data = TrajectorySteps([], [], [])
+        self.steps = TrajectorySteps([], [], [])
         self.notice = Notice()
         self.viewer = CrystalViewer(height=height)
-        self._plot = Plot(height=height + 40)
-        self._play = ipw.Play(min=0, max=0, interval=self.interval, show_repeat=True)
-        self._play.add_class("cl-play")
-        self._slider = ipw.IntSlider(
+        self.plot = Plot(height=height + 40)
+        self.play = ipw.Play(min=0, max=0, interval=self.interval, show_repeat=True)
+        self.play.add_class("cl-play")
+        self.slider = ipw.IntSlider(
             min=0, max=0, readout=False, layout=ipw.Layout(flex="1 1 120px", width="auto")
         )
-        self._slider.add_class("cl-scrub")
-        ipw.jslink((self._play, "value"), (self._slider, "value"))
+        self.slider.add_class("cl-scrub")
+        ipw.jslink((self.play, "value"), (self.slider, "value"))
         self._together = noun == "step"
         # One way only: what the kernel answers late must not pull the slider back.
-        ipw.jsdlink((self._slider, "value"), (self._plot, "place"))
+        ipw.jsdlink((self.slider, "value"), (self.plot, "place"))
         if self._together and self.viewer.stage is not None:
-            ipw.jsdlink((self._slider, "value"), (self.viewer.stage, "frame"))
-        self._where = caption("")
+            ipw.jsdlink((self.slider, "value"), (self.viewer.stage, "frame"))
+        self.position = caption("")
         self._which = ipw.BoundedIntText(value=1, min=1, max=1, description="Crystal")
         self._which.add_class("cl-number")
-        self._empty = caption(empty)
-        self._body = column(
-            row(self._which, self._play, self._slider, self._where, css="cl-bar"),
-            row(self.viewer.widget, self._plot, css="cl-two"),
+        self.empty = caption(empty)
+        self.body = column(
+            row(self._which, self.play, self.slider, self.position, css="cl-bar"),
+            row(self.viewer.widget, self.plot, css="cl-two"),
         )
-        self.widget = column(self._empty, self._body, self.notice.widget, css="cl-trajectory")
+        self.widget = column(self.empty, self.body, self.notice.widget, css="cl-trajectory")
         guard = self.notice.guard
         self._moved_there = False
-        self._slider.observe(guard(self._on_slider), "value")
+        self.slider.observe(guard(self._on_slider), "value")
         self._which.observe(guard(lambda change: setattr(self, "crystal", change.new - 1)), "value")
-        self._plot.observe(guard(self._on_click), "clicked")
+        self.plot.observe(guard(self._on_click), "clicked")
         self.observe(guard(lambda _: self._show_frame()), "frame")
         self.observe(guard(lambda _: self._load()), "crystal")
-        self.observe(lambda change: setattr(self._play, "interval", change.new), "interval")
+        self.observe(lambda change: setattr(self.play, "interval", change.new), "interval")
         self.set_trajectory(trajectory, crystal)
 
     def set_trajectory(
@@ -175,15 +175,15 @@ class TrajectoryPlayer(Panel):
         self.set_trait("num_crystals", count if self._trajectory else 0)
         self._which.max = max(self.num_crystals, 1)
         self._which.layout.display = None if self.num_crystals > 1 else "none"
-        self._empty.layout.display = "none" if self._trajectory else None
-        self._body.layout.display = None if self._trajectory else "none"
+        self.empty.layout.display = "none" if self._trajectory else None
+        self.body.layout.display = None if self._trajectory else "none"
         self.crystal = min(crystal, max(self.num_crystals - 1, 0))
         self._load()
 
     @property
     def structure(self) -> Structure | None:
         """The crystal of the frame shown."""
-        return self._data.structures[self.frame] if self._data.structures else None
+        return self.steps.structures[self.frame] if self.steps.structures else None
 
     @tl.validate("frame")
     def _within(self, proposal: Any) -> int:
@@ -194,19 +194,19 @@ class TrajectoryPlayer(Panel):
             self.set_trait("num_frames", 0)
             return
         if hasattr(self._trajectory[0], "crystals"):
-            self._data = TrajectorySteps.from_frames(self._trajectory, self.crystal, self._final)
+            self.steps = TrajectorySteps.from_frames(self._trajectory, self.crystal, self._final)
         else:
-            self._data = TrajectorySteps.from_structures(self._trajectory)
-        last = len(self._data.structures) - 1
+            self.steps = TrajectorySteps.from_structures(self._trajectory)
+        last = len(self.steps.structures) - 1
         self.set_trait("num_frames", last + 1)
         self._which.value = self.crystal + 1
         if self._in_browser:
-            self.viewer.show_frames(self._data.structures, last)
+            self.viewer.show_frames(self.steps.structures, last)
         else:
-            self.viewer.show(self._data.structures[last], refine=False)
-        self._play.max = self._slider.max = last
-        self._plot.show(curves_figure(self._data, self._noun))
-        self._plot.places = [float(step) for step in self._data.steps]
+            self.viewer.show(self.steps.structures[last], refine=False)
+        self.play.max = self.slider.max = last
+        self.plot.show(curves_figure(self.steps, self._noun))
+        self.plot.places = [float(step) for step in self.steps.steps]
         self.frame = last
         self._show_frame()
 
@@ -222,24 +222,24 @@ class TrajectoryPlayer(Panel):
             self._moved_there = False
 
     def _show_frame(self) -> None:
-        if not self._data.structures:
+        if not self.steps.structures:
             return
         index = self.frame
         if not self._moved_there:
-            self._slider.value = self._play.value = self._plot.place = index
+            self.slider.value = self.play.value = self.plot.place = index
         if self._in_browser:
             self.viewer.show_frame(index, drawn=self._moved_there)
         else:
-            self.viewer.show(self._data.structures[index], refine=False, keep_camera=True)
-        where = f"{self._noun} {self._data.steps[index]} of {self._data.steps[-1]}"
+            self.viewer.show(self.steps.structures[index], refine=False, keep_camera=True)
+        where = f"{self._noun} {self.steps.steps[index]} of {self.steps.steps[-1]}"
         if self._noun == "step":
-            where += f", noise {100 * self._data.noise_levels[index]:.0f} %"
-        self._where.value = where
+            where += f", noise {100 * self.steps.noise_levels[index]:.0f} %"
+        self.position.value = where
 
     def _on_click(self, change: Any) -> None:
         step = change.new.get("x")
         if step is not None:
-            steps = np.array(self._data.steps)
+            steps = np.array(self.steps.steps)
             self.frame = int(np.abs(steps - float(step)).argmin())
 
 

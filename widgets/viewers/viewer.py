@@ -68,26 +68,26 @@ class CrystalViewer(Panel):
         self._height = height
         self._lock = threading.RLock()
         self._camera = "reset"
-        self._bonds: list[Bond] = []
+        self.drawn_bonds: list[Bond] = []
         self._frames: list[Structure] = []
         self._frame = 0
         self._quiet = False
         self._towards = _STANDARD
-        self._plot: Plot | None = None
+        self.plot: Plot | None = None
         self.notice = Notice()
-        self._title = ipw.HTML()
-        self._title.add_class("cl-title")
-        self._legend = ipw.HTML()
-        self._legend.add_class("cl-legend")
-        self._box = ipw.VBox(layout=ipw.Layout(width="100%", height=f"{height + 4}px"))
-        self._box.add_class("cl-stage")
+        self.heading = ipw.HTML()
+        self.heading.add_class("cl-title")
+        self.legend = ipw.HTML()
+        self.legend.add_class("cl-legend")
+        self.box = ipw.VBox(layout=ipw.Layout(width="100%", height=f"{height + 4}px"))
+        self.box.add_class("cl-stage")
         self.stage = self._make_stage()
-        self._toolbar = self._make_toolbar()
-        self._toolbar.layout.display = None if toolbar else "none"
+        self.toolbar = self._make_toolbar()
+        self.toolbar.layout.display = None if toolbar else "none"
         self.widget = column(
-            row(self._title, self._toolbar, css="cl-bar"),
-            self._box,
-            row(self._legend),
+            row(self.heading, self.toolbar, css="cl-bar"),
+            self.box,
+            row(self.legend),
             self.notice.widget,
             css="cl-viewer",
         )
@@ -143,7 +143,7 @@ class CrystalViewer(Panel):
 
     def _take(self, structure: Structure | None) -> None:
         """Set the structure without drawing it."""
-        self._bonds = radius_bonds(structure) if structure is not None else []
+        self.drawn_bonds = radius_bonds(structure) if structure is not None else []
         self._quiet = True
         try:
             self.structure = structure
@@ -153,7 +153,7 @@ class CrystalViewer(Panel):
     @property
     def scene(self) -> Scene | None:
         """What is drawn now, or None."""
-        return None if self.structure is None else self._scene(self.structure, self._bonds)
+        return None if self.structure is None else self._scene(self.structure, self.drawn_bonds)
 
     def _scene(self, structure: Structure, bonds: list[Bond]) -> Scene:
         return build_scene(structure, bonds if self.bonds else [], self.supercell, self.images)
@@ -175,8 +175,8 @@ class CrystalViewer(Panel):
         name = self.structure.composition.reduced_formula if self.structure else "crystal"
         if self.renderer == "ngl":
             self.stage.download_png(f"{name}.png")
-        elif self._plot is not None:
-            self._plot.download_png(f"{name}.png")
+        elif self.plot is not None:
+            self.plot.download_png(f"{name}.png")
 
     # -- parts ---------------------------------------------------------------------------------
 
@@ -188,7 +188,7 @@ class CrystalViewer(Panel):
         except (ImportError, AttributeError, OSError):
             self._fall_back("no-package")
             return None
-        self._box.children = (stage,)
+        self.box.children = (stage,)
         stage.observe(self.notice.guard(lambda change: self._fall_back(change.new)), "status")
         return stage
 
@@ -229,20 +229,20 @@ class CrystalViewer(Panel):
     def _on_structure(self, change: Any) -> None:
         if not self._quiet:
             self._frames = []
-            self._bonds = radius_bonds(change.new) if change.new is not None else []
+            self.drawn_bonds = radius_bonds(change.new) if change.new is not None else []
             self._draw()
 
     def _refine(self, structure: Structure) -> None:
         bonds = crystal_bonds(structure)
         with self._lock:
-            if structure is self.structure and bonds != self._bonds:
-                self._bonds = bonds
+            if structure is self.structure and bonds != self.drawn_bonds:
+                self.drawn_bonds = bonds
                 self.notice.guard(self._draw)()
 
     def _draw(self, camera: str | None = None) -> None:
         with self._lock:
             scene = self.scene
-            for part in (self._box, self._toolbar):
+            for part in (self.box, self.toolbar):
                 part.layout.visibility = "visible" if scene is not None else "hidden"
             self._write_legend()
             if scene is None:
@@ -254,8 +254,8 @@ class CrystalViewer(Panel):
                 self.stage.show_frames(scenes, labels, self._frame, camera)
             elif self.renderer == "ngl":
                 self.stage.show(scene, self._labels(scene), camera)
-            elif self._plot is not None:
-                self._plot.show(self._figure(scene))
+            elif self.plot is not None:
+                self.plot.show(self._figure(scene))
             if self.notice.level == "error":
                 self.notice.clear()
 
@@ -285,13 +285,13 @@ class CrystalViewer(Panel):
             return
         # plotly's three-dimensional drawing needs WebGL as well.
         self.set_trait("renderer", "flat" if status == "no-webgl" else "plotly")
-        self._plot = Plot(height=self._height)
-        self._box.children = (self._plot,)
+        self.plot = Plot(height=self._height)
+        self.box.children = (self.plot,)
         self.notice.say(_WHY[status], "warning")
         self._draw()
 
     def _write_title(self) -> None:
-        self._title.value = f"<b>{escape(self.title)}</b>" if self.title else ""
+        self.heading.value = f"<b>{escape(self.title)}</b>" if self.title else ""
 
     def _write_legend(self) -> None:
-        self._legend.value = legend_html(self.structure)
+        self.legend.value = legend_html(self.structure)

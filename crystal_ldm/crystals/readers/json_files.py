@@ -176,7 +176,7 @@ def _read_structure(data: Any) -> tuple[Cell, tuple[str, ...]]:
     return Cell.from_arrays(np.array(numbers, dtype=np.int64), coords, lattice), notes
 
 
-_Arrays = tuple[NDArray[Any], NDArray[Any], list[str]]
+_Arrays = tuple[NDArray[np.float64], NDArray[np.float64], list[str]]
 
 
 def _pymatgen(data: Any) -> _Arrays:

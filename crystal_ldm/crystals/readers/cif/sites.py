@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +38,7 @@ class Site:
 
     label: str
     number: int
-    coords: NDArray[Any]
+    coords: NDArray[np.float64]
     decimals: int
     multiplicity: int | None = None
     symmetry_order: int | None = None
