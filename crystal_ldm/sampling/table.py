@@ -47,7 +47,7 @@ def _presets() -> Iterator[str]:
 def _starts_and_filters() -> Iterator[str]:
     for title, family in (("Starts", Start), ("Filters", Filter)):
         yield f"## {title}\n\n| | |\n|---|---|"
-        for kind in family.kinds().values():  # type: ignore[attr-defined]
+        for kind in family.kinds().values():
             yield f"| `{kind.__name__}` | {kind.summary()} |"
         yield ""
 

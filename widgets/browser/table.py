@@ -25,7 +25,7 @@ class Table(anywidget.AnyWidget):
     """Rows that can be sorted, filtered and selected, with mouse or arrow keys.
 
     Traits:
-        columns: list of {"key", "label", "unit", "tip", "digits"}; the cells of one row are in their order.
+        columns: list of {"key", "label", "unit", "tip", "digits"}, as cells of a row are.
         rows: list of lists of numbers, texts, True/False or None.
         order: indices of the rows shown, in order; follows from the next three.
         sort_by: key of the column to sort by; empty keeps the order of making.
