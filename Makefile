@@ -20,13 +20,14 @@ STRIP := "$(PY)" -m nbstripout --keep-id --extra-keys metadata.language_info
 OMP_NUM_THREADS ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 export OMP_NUM_THREADS
 
-.PHONY: help install demo lab test check strip bench clean
+.PHONY: help install demo lab test test-fast check strip bench clean
 
 help:
 	@echo "make install   everything into .venv/ (the other targets do this by themselves)"
 	@echo "make demo      crystals of SrTiO3 with a band gap of 2 eV, in runs/demo"
 	@echo "make lab       JupyterLab at notebooks/04_sample.ipynb (its options: LAB_ARGS=...)"
 	@echo "make test      all tests"
+	@echo "make test-fast those that take two minutes: no browser, no notebooks, no trainings"
 	@echo "make check     lint, format, types, layers, notebooks without outputs"
 	@echo "make strip     outputs out of the notebooks, before a commit"
 	@echo "make bench     speed: a table, runs/bench.json and runs/bench.html"
@@ -62,6 +63,10 @@ lab: $(STAMP)
 
 test: $(STAMP)
 	"$(PY)" -m pytest
+
+# The tests of single functions, in two minutes of two slow cores.
+test-fast: $(STAMP)
+	"$(PY)" -m pytest -m "not slow and not browser and not notebook and not fault"
 
 # Types and layers are checked in the layout of the wheel, where widgets lie inside the package.
 check: $(STAMP)

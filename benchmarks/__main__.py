@@ -11,7 +11,7 @@ import torch
 from benchmarks import growth, speed
 from benchmarks.machine import machine, peak_memory_mb
 from crystal_ldm.files import resolve_path
-from crystal_ldm.files.atomic import atomic_write_json
+from crystal_ldm.files.writing import atomic_write_json
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.pretrained import load_pretrained
 

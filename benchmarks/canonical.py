@@ -93,17 +93,21 @@ def real_crystals(source: Source, num: int, max_atoms: int, seed: int) -> list[C
 def steadiness(
     cells: Iterable[Cell], seed: int = 0, canonical: Canonical = canonical_arrays
 ) -> dict[str, float]:
-    """Return the share of other forms for each rewriting, and crystals made canonical a second of processor time."""
+    """Return shares of other forms by rewriting, and crystals made canonical per CPU second."""
     cells = list(cells)
     started = time.process_time()
     forms = [Cell(*canonical(*cell)) for cell in cells]
     row = {"crystals": float(len(cells)), "per s": len(cells) / (time.process_time() - started)}
     twice = [Cell(*canonical(*form)) for form in forms]
-    row["done twice"] = float(np.mean([not same_form(*p, 0.0) for p in zip(forms, twice)]))
+    row["done twice"] = float(
+        np.mean([not same_form(*p, 0.0) for p in zip(forms, twice, strict=True)])
+    )
     for name, (rewrite, size) in rewritings().items():
         rng = crystal_generator(seed, 1)
         others = [Cell(*canonical(*rewrite(cell, rng))) for cell in cells]
-        row[name] = float(np.mean([not same_form(*p, size) for p in zip(forms, others)]))
+        row[name] = float(
+            np.mean([not same_form(*p, size) for p in zip(forms, others, strict=True)])
+        )
     return row
 
 

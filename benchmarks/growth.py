@@ -1,9 +1,17 @@
-"""How cost grows: with the batch size, the number of atoms and the number of samples."""
+"""How cost grows: with the batch size, the number of atoms and the number of samples.
+
+`python -m benchmarks.growth 1x1000 1x10000 1000x1` carries out requests of FORMULASxSAMPLES into
+run directories, each in a fresh process on one thread, and prints a row for each.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -94,3 +102,75 @@ def _peak_memory(count: int, batch_size: int) -> float:
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=root
     )
     return float(done.stdout)
+
+
+_REQUEST = """
+import json, sys, threading, time
+from pathlib import Path
+from benchmarks.machine import peak_memory_mb
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.pretrained import load_model
+from crystal_ldm.runs.generate import generate
+
+formulas, samples, run = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+metals = "Li Na K Rb Cs Mg Ca Sr Ba Sc Y La Ti Zr Hf V Nb Ta Cr Mo W Mn Fe Co Ni Cu Zn Al Ga In"
+pairs = [(a, b) for a in metals.split() for b in metals.split() if a != b]
+anions = [(x, n) for n in (2, 3, 4) for x in "O S Se F Cl Br I N P As".split()]
+names = [f"{a}{b}{x}{n}" for x, n in anions for a, b in pairs][:formulas]
+request = CrystalBatch.from_formulas(names if formulas > 1 else ["NaCl"])
+ldm = load_model()
+first, started = [], time.perf_counter()
+
+
+def watch():
+    while not (run / "table.csv").is_file():
+        time.sleep(0.02)
+    first.append(time.perf_counter() - started)
+
+
+threading.Thread(target=watch, daemon=True).start()
+generate(ldm, request, run, samples, progress=False)
+seconds = time.perf_counter() - started
+size = sum(file.stat().st_size for file in run.rglob("*") if file.is_file())
+count = len(request) * samples
+print(json.dumps({
+    "formulas": len(request), "crystals": count, "first crystal, s": round(first[0], 1),
+    "crystals/s": round(count / seconds, 1), "peak memory, MB": round(peak_memory_mb()),
+    "kB each": round(size / count / 1024, 2),
+}))
+"""
+
+
+def request_growth(formulas: int, samples: int) -> Row:
+    """Carry out one request in a fresh process on one thread, and measure it.
+
+    Returns:
+        Time to the first crystal in the table, crystals per second over the whole run, peak memory
+        of the process, and bytes on disk for each crystal.
+    """
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    root = Path(__file__).resolve().parents[1]
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", _REQUEST, str(formulas), str(samples), f"{folder}/run"]
+        done = subprocess.run(
+            command, check=True, capture_output=True, text=True, cwd=root, env=environment
+        )
+    row: Row = json.loads(done.stdout.splitlines()[-1])
+    return row
+
+
+def main() -> None:
+    """Print a table of the requests on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("requests", nargs="+", metavar="FORMULASxSAMPLES")
+    header = False
+    for text in parser.parse_args().requests:
+        row = request_growth(*map(int, text.split("x")))
+        if not header:
+            print("| " + " | ".join(row) + " |", "|---" * len(row) + "|", sep="\n")
+            header = True
+        print("| " + " | ".join(str(value) for value in row.values()) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

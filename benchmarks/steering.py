@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pymatgen.core import Structure
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.data import load_dataset
@@ -27,8 +28,8 @@ from crystal_ldm.random import crystal_generator
 from crystal_ldm.training.experiment import load_experiment, train
 
 
-def write_table(path: Path, count: int, seed: int) -> np.ndarray:
-    """Write `count` crystals of at most 8 atoms with their densities; return these in g/cm³."""
+def write_table(path: Path, count: int, seed: int) -> list[Structure]:
+    """Write `count` crystals of at most 8 atoms with their densities in g/cm³; return them."""
     crystals = load_dataset("oqmd_icsd", progress=False)
     rows = [i for i in crystals.indices("train") if crystals.num_atoms[i] <= 8]
     chosen = crystal_generator(seed).choice(rows, count, replace=False)
@@ -38,14 +39,13 @@ def write_table(path: Path, count: int, seed: int) -> np.ndarray:
         writer.writerow(["material_id", "density", "cif"])
         for i, structure in zip(chosen, structures, strict=True):
             writer.writerow([crystals.ids[i], float(structure.density), structure.to(fmt="cif")])
-    return np.array([float(structure.density) for structure in structures])
+    return structures
 
 
-def densities(model: LDMModule, target: float | None, count: int, seed: int) -> np.ndarray:
-    """Return the densities in g/cm³ of `count` crystals of six atoms and open elements."""
+def sample(model: LDMModule, target: float | None, count: int, seed: int) -> list[Structure]:
+    """Return `count` crystals of six atoms and open elements; None: no density is asked for."""
     batch = CrystalBatch.from_num_atoms([6], density=[target])
-    made = model.sample(batch, count, seed=seed).to_structures()
-    return np.array([float(structure.density) for structure in made])
+    return model.sample(batch, count, seed=seed).to_structures()
 
 
 def main() -> None:
@@ -71,12 +71,18 @@ def main() -> None:
     started = time.monotonic()
     model = train(config, run_dir, init_from="oqmd_icsd", max_minutes=options.minutes)
     print(f"{len(taught)} crystals, {(time.monotonic() - started) / 60:.1f} minutes of training")
-    low, high = np.percentile(taught, [10, 90])
+    low, high = np.percentile([float(structure.density) for structure in taught], [10, 90])
+    formulas = {structure.composition.reduced_formula for structure in taught}
     for target in (None, float(low), float(high)):
-        values = densities(model, target, options.samples, options.seed)
+        made = sample(model, target, options.samples, options.seed)
+        values = np.array([float(structure.density) for structure in made])
         half = 1.96 * values.std(ddof=1) / len(values) ** 0.5
         asked = "not asked for" if target is None else f"target {target:.2f}"
-        print(f"{asked}: n {len(values)}, mean {values.mean():.2f} ± {half:.2f} g/cm³")
+        new = {structure.composition.reduced_formula for structure in made}
+        print(
+            f"{asked}: n {len(values)}, mean {values.mean():.2f} ± {half:.2f} g/cm³; "
+            f"{len(new)} formulas, {len(new & formulas)} of them taught"
+        )
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def crystal_generator(seed: int, *path: int) -> np.random.Generator:
 def torch_generator(seed: int, *path: int, device: torch.device | str = "cpu") -> torch.Generator:
     """Return a torch generator that depends on `seed` and `path` alone (for training).
 
-    On a card it draws other numbers than on a processor, without a wait for either.
+    On a GPU it draws other numbers than on a CPU, without a wait for either.
     """
     state = int(_sequence(seed, path).generate_state(1, np.uint32)[0])
     return torch.Generator(device).manual_seed(state)

@@ -34,7 +34,30 @@ settings.load_profile("quick")
 collect_ignore = ["test_runs.py", "reliability"] if os.name == "nt" else []
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+MARKS = {
+    "browser": "browser",
+    "notebooks": "notebook",
+    "test_packaging.py": "slow",
+    "nn/test_compile.py": "slow",
+    "reliability/test_bad_input.py": "fault",
+    "reliability/test_faults.py": "fault",
+    "reliability/test_security.py": "fault",
+    "training": "slow",
+    "training/test_training_faults.py": "fault",
+    "workflow/test_notebooks.py": "notebook",
+}
+"""The marker of the tests in a folder or file; the longest path that fits decides."""
 NOBODY = 65534
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by where they lie."""
+    for item in items:
+        path = item.path.relative_to(REPOSITORY / "tests")
+        places = [path, *path.parents]
+        marks = [MARKS[place.as_posix()] for place in places if place.as_posix() in MARKS]
+        if marks:
+            item.add_marker(marks[0])
 
 
 @pytest.fixture(scope="session")

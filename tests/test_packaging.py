@@ -151,12 +151,17 @@ def test_wheel_has_the_data_of_the_package_and_samples_alone(
             if file.suffix in (".py", ".js", ".css", ".ipynb"):
                 assert f"crystal_ldm/{file.relative_to(repository).as_posix()}" in names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"crystal_ldm"}
+    scripts = next(tmp_path.glob("site/*.dist-info/entry_points.txt")).read_text()
+    assert "crystal-ldm = crystal_ldm.workflow.command_line:main" in scripts
     code = """
 import crystal_ldm.config as c, crystal_ldm.widgets, crystal_ldm.notebooks
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.pretrained import load_model
 from crystal_ldm.runs.generate import generate
+from crystal_ldm.files import repo_root
+from crystal_ldm.workflow.lab import provide_notebooks
 generate(load_model(), CrystalBatch.from_formulas(["NaCl"]), "run", 2, sampling_steps=3)
+print(repo_root(), provide_notebooks(repo_root() / "workbench"))
 print(c.__file__, len(c.config_names()))
 """
     done = subprocess.run(
@@ -167,7 +172,9 @@ print(c.__file__, len(c.config_names()))
         text=True,
         check=True,
     )
-    file, count = done.stdout.split()[-2:]
+    root, first, file, count = done.stdout.split()[-4:]
+    assert root == str(tmp_path)  # and not the clone that this Python knows
+    assert first == str(tmp_path / "workbench" / "04_sample.ipynb") and Path(first).is_file()
     assert file == str(tmp_path / "site" / "crystal_ldm" / "config" / "__init__.py")
     assert int(count) == len(list((repository / "crystal_ldm" / "configs").rglob("*.yaml")))
     assert len(list((tmp_path / "run" / "cif").glob("*-NaCl.cif"))) == 2

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_run
 
 from crystal_ldm.errors import CrystalLDMError, DataError
-from crystal_ldm.files.atomic import atomic_write_json, make_folder
+from crystal_ldm.files.writing import atomic_write_json, make_folder
 
 if TYPE_CHECKING:
     from crystal_ldm.crystals import CrystalBatch

@@ -1,7 +1,7 @@
 """Configurations: Hydra YAML composed into plain, checked data.
 
 `load_config("oqmd_icsd/ldm_joint", ["training.batch_size=64"])` composes
-`configs/experiment/oqmd_icsd/ldm_joint.yaml` with what its defaults list names; `instantiate`
+`configs/experiment/ldm_joint.yaml` for a data set with what its defaults list names; `instantiate`
 builds objects from it. Nothing in a YAML file can run code: `_target_` names one of the listed
 classes, and arguments are values.
 """
@@ -46,8 +46,8 @@ def load_config(
 
     Args:
         name: a file under `config_dir` without its suffix, for example
-            `ldm_module/ldm_dng`; `oqmd_icsd/ldm_joint` is short for
-            `experiment/oqmd_icsd/ldm_joint`.
+            `ldm_module/ldm_dng`; `ldm_joint` is short for `experiment/ldm_joint`, and
+            `mp_20/ldm_joint` is that experiment with `data.dataset=mp_20`.
         overrides: Hydra overrides, for example `ldm_module.denoiser.depth=6`, or of a group of
             the defaults list, for example `ldm_module=ldm_small`. A key that no file gives, but
             that the class has, may be set in the same way.
@@ -59,8 +59,8 @@ def load_config(
             or YAML that cannot be read.
     """
     folder = Path(config_dir).resolve() if config_dir is not None else CONFIG_DIR
-    full_name = _find(name, folder)
-    changes = _checked_overrides(overrides)
+    full_name, dataset = _find(name, folder)
+    changes = [*([f"data.dataset={dataset}"] if dataset else []), *_checked_overrides(overrides)]
     with _hydra(folder):
         content = _compose_with(full_name, changes, folder, schema is not None)
     try:
@@ -70,12 +70,16 @@ def load_config(
     return content
 
 
-def _find(name: str, folder: Path) -> str:
+def _find(name: str, folder: Path) -> tuple[str, str]:
+    """Return a file's full name, and the data set that `name` puts before an experiment's."""
     names = config_names(folder)
     wanted = str(name).strip().removesuffix(".yaml")
     for candidate in (wanted, f"experiment/{wanted}"):
         if candidate in names:
-            return candidate
+            return candidate, ""
+    dataset, _, experiment = wanted.removeprefix("experiment/").rpartition("/")
+    if re.fullmatch(r"\w+", dataset) and f"experiment/{experiment}" in names:
+        return f"experiment/{experiment}", dataset
     short = [n.removeprefix("experiment/") for n in names]
     raise ConfigError(
         f"There is no configuration '{name}' in {folder}.{suggest(wanted, short + names)} "
@@ -138,7 +142,7 @@ def _hydra(folder: Path) -> Iterator[None]:
 def _compose_with(
     name: str, overrides: list[str], folder: Path, checked_outside: bool
 ) -> dict[str, Any]:
-    """Compose; a key that is absent is added where the check against a class will judge it."""
+    """Compose; a key that is absent is added where the check against a class comes later."""
     changes = list(overrides)
     while True:
         try:
@@ -152,12 +156,15 @@ def _compose_with(
             parent: Any = rest
             for part in key.split(".")[:-1]:
                 parent = parent.get(part) if isinstance(parent, dict) else None
-            above = rest
+            above: Any = rest
             for part in key.split(".")[:-2]:
                 above = above.get(part, {}) if isinstance(above, dict) else {}
             # An argument of a class, or an item of an argument that is a mapping (conditions).
-            judged = isinstance(parent, dict) and ("_target_" in parent or "_target_" in above)
-            if not (judged or (checked_outside and "." not in key)):
+            is_checked = isinstance(parent, dict) and (
+                "_target_" in parent
+                or ("_target_" in above and all(isinstance(v, dict) for v in parent.values()))
+            )
+            if not (is_checked or (checked_outside and "." not in key)):
                 raise
             changes[index] = f"+{changes[index]}"
 

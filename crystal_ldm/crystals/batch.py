@@ -8,12 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from crystal_ldm.crystals.canonical import canonical_arrays
+from crystal_ldm.crystals.element_rules import ElementRules
 from crystal_ldm.crystals.elements import symbols
-from crystal_ldm.crystals.formula import ElementRules
-from crystal_ldm.crystals.padding import Values, join, pad, reduced_formula, take, to_device
+from crystal_ldm.crystals.padding import (
+    Values,
+    chosen_rows,
+    join,
+    pad,
+    reduced_formula,
+    take,
+    to_device,
+)
 from crystal_ldm.errors import DataError
 
 if TYPE_CHECKING:
@@ -69,13 +78,16 @@ class CrystalBatch:
     def _sizes(self) -> list[int]:
         return self.num_atoms.tolist()
 
-    def __getitem__(self, index: int | slice | Sequence[int] | Tensor | np.ndarray) -> CrystalBatch:
-        """Return the chosen crystals as a batch of their own, padded to the largest of them."""
-        if isinstance(index, (int, np.integer)):
-            index = [int(index)]
-        rows = torch.arange(len(self))[
-            index if isinstance(index, slice) else torch.as_tensor(index, device="cpu")
-        ]
+    def __getitem__(
+        self, index: int | slice | Sequence[int] | Tensor | NDArray[Any]
+    ) -> CrystalBatch:
+        """Return the chosen crystals as a batch of their own, padded to the largest of them.
+
+        Raises:
+            DataError: for an index that is not a number, a slice, a list of numbers or a mask.
+            IndexError: for a number that the batch does not have.
+        """
+        rows = chosen_rows(index, len(self))
         here = rows.to(self.num_atoms.device)
         num_atoms = self.num_atoms[here]
         width = int(num_atoms.max()) if len(num_atoms) else 0
@@ -161,7 +173,8 @@ class CrystalBatch:
             try:
                 cell = cell_of(structure).checked()
             except DataError as error:
-                raise DataError(f"Structure {ids[i] if ids else i}: {error}") from None
+                name = ids[i] if ids and i < len(ids) else i
+                raise DataError(f"Structure {name}: {error}") from None
             arrays = (cell.lattice, cell.frac_coords, cell.numbers)
             cells.append(canonical_arrays(*arrays) if canonical else arrays)
         return cls.from_cells(cells, conditions, ids)
@@ -169,13 +182,16 @@ class CrystalBatch:
     @classmethod
     def from_cells(
         cls,
-        cells: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+        cells: Sequence[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]],
         conditions: Mapping[str, Any] | None = None,
         ids: Sequence[str] | None = None,
     ) -> CrystalBatch:
         """Make a batch of (lattice (3, 3) Å, coordinates (n, 3), atomic numbers (n,)) as given."""
         from crystal_ldm.crystals.request import condition_values
 
+        if ids is not None and (isinstance(ids, str) or len(ids) != len(cells)):
+            number = 1 if isinstance(ids, str) else len(ids)
+            raise DataError(f"There are {number} ids for {len(cells)} crystals; give one for each.")
         sizes = [len(numbers) for _, _, numbers in cells]
         width = max(sizes, default=0)
         numbers = np.zeros((len(cells), width), dtype=np.int64)
@@ -216,7 +232,7 @@ class CrystalBatch:
     @classmethod
     def from_formulas(
         cls,
-        formulas: Sequence[str] | str,
+        formulas: Sequence[str | Mapping[str, int]] | Mapping[str, int] | str,
         formula_units: Sequence[int] | int | None = None,
         *,
         required: Any = None,
@@ -227,11 +243,14 @@ class CrystalBatch:
         """Make requests for formulas such as `SrTiO3` or `Sr?O3` (`?`: one open atom).
 
         Args:
-            formulas: one formula a row.
+            formulas: one formula a row, as text or as a mapping such as `{"Na": 1, "Cl": 1}`.
             formula_units: formula units in a cell, one number a row or one for all (default 1).
             required, allowed, forbidden: element lists for open atoms, for all rows.
             conditions: targets by name, a value a row or one for all. None: not given; a pair
                 (low, high): a range.
+
+        Numbers may be Python's or those of numpy, pandas and torch. What a formula holds that a
+        crystal does not (an oxidation state, an isotope) is said in a warning.
 
         Raises:
             FormulaError: for a formula or an element list that cannot be read.

@@ -17,10 +17,11 @@ crystal as it is, whose numbers stay untouched.
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import spglib
+from numpy.typing import NDArray
 
 from crystal_ldm.crystals.elements import electronegativity_rank
 from crystal_ldm.errors import DataError
@@ -64,8 +65,8 @@ def check_structure(structure: Structure) -> None:
 
 
 def canonical_arrays(
-    lattice: np.ndarray, frac_coords: np.ndarray, numbers: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    lattice: NDArray[Any], frac_coords: NDArray[Any], numbers: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Return lattice (3, 3) in Å, fractional coordinates (n, 3) and atomic numbers (n,), canonical.
 
     The lattice comes back in the orientation of `standard_orientation`, right-handed.
@@ -92,19 +93,20 @@ def canonical_form(structure: Structure) -> Structure:
     return Structure(lattice, numbers.tolist(), coords)
 
 
-def standard_orientation(lattice: np.ndarray) -> np.ndarray:
+def standard_orientation(lattice: NDArray[Any]) -> NDArray[Any]:
     """Return the symmetric matrix with the same lengths and angles as `lattice` (row vectors, Å).
 
     It is the symmetric factor of the polar decomposition, the square root of the metric L Lᵀ: the
     orientation in which the lattice's logarithm is symmetric (see `crystals.lattice`).
     """
     values, vectors = np.linalg.eigh(lattice @ lattice.T)
-    return (vectors * np.sqrt(values)) @ vectors.T
+    root: NDArray[Any] = (vectors * np.sqrt(values)) @ vectors.T
+    return root
 
 
 def _primitive(
-    lattice: np.ndarray, coords: np.ndarray, numbers: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    lattice: NDArray[Any], coords: NDArray[Any], numbers: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     cell = spglib.standardize_cell(
         (lattice.tolist(), coords.tolist(), numbers.tolist()),
         to_primitive=True,
@@ -118,7 +120,7 @@ def _primitive(
     return np.array(cell[0]), np.array(cell[1]), np.array(cell[2])
 
 
-def _niggli(lattice: np.ndarray, coords: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _niggli(lattice: NDArray[Any], coords: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     first = _reducing(lattice)
     reduced = first @ lattice
     # The metric averaged over the lattice's near symmetries has them exactly, so that a strain far
@@ -129,7 +131,7 @@ def _niggli(lattice: np.ndarray, coords: np.ndarray) -> tuple[np.ndarray, np.nda
     return change @ lattice, coords @ np.linalg.inv(change)
 
 
-def _reducing(lattice: np.ndarray) -> np.ndarray:
+def _reducing(lattice: NDArray[Any]) -> NDArray[Any]:
     """Return the basis change (3, 3), whole numbers, whose cell is Niggli-reduced, right-handed."""
     reduced = spglib.niggli_reduce(lattice)
     change = np.eye(3) if reduced is None else np.rint(reduced @ np.linalg.inv(lattice))
@@ -139,7 +141,7 @@ def _reducing(lattice: np.ndarray) -> np.ndarray:
 _VECTORS = np.array([v for v in product((-1.0, 0.0, 1.0), repeat=3) if any(v)])
 
 
-def _automorphisms(lattice: np.ndarray, tolerance: float) -> np.ndarray:
+def _automorphisms(lattice: NDArray[Any], tolerance: float) -> NDArray[Any]:
     """Return the proper basis changes M (m, 3, 3) that leave the metric as it is, M G Mᵀ ≈ G.
 
     Those of a Niggli-reduced lattice have entries in {-1, 0, 1}.
@@ -154,12 +156,13 @@ def _automorphisms(lattice: np.ndarray, tolerance: float) -> np.ndarray:
     scale = np.sqrt(np.outer(diagonal, diagonal))
     drift = np.abs(changes @ metric @ changes.transpose(0, 2, 1) - metric) / scale
     proper = np.abs(np.linalg.det(changes) - 1) < 1e-6
-    return changes[proper & (drift.max(axis=(1, 2)) < tolerance)]
+    steady: NDArray[Any] = changes[proper & (drift.max(axis=(1, 2)) < tolerance)]
+    return steady
 
 
 def canonical_setting(
-    lattice: np.ndarray, coords: np.ndarray, numbers: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    lattice: NDArray[Any], coords: NDArray[Any], numbers: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Return lattice (3, 3), coordinates (n, 3) and order of atoms (n,) of a primitive, reduced
     cell: what is left to choose when other elements take the places of a canonical crystal's."""
     changes = _automorphisms(lattice, _METRIC_TOLERANCE)
@@ -187,7 +190,7 @@ def canonical_setting(
     return changes[best % len(changes)] @ lattice, chosen, order
 
 
-def _tie_break(settings: np.ndarray, code: np.ndarray, cells: np.ndarray) -> np.ndarray:
+def _tie_break(settings: NDArray[Any], code: NDArray[Any], cells: NDArray[Any]) -> NDArray[Any]:
     """Return a number for each of m settings (m, n, 3) alike on the grid; the smallest is chosen.
 
     It is a weighted sum, with weights in no simple proportion, of the cell's metric and of where
@@ -199,5 +202,5 @@ def _tie_break(settings: np.ndarray, code: np.ndarray, cells: np.ndarray) -> np.
     metric = cells @ cells.transpose(0, 2, 1)
     relative = metric[:, *_UPPER] / np.trace(metric[0])
     weights = 1 / (np.arange(inside.shape[1]) + np.sqrt(2))
-    score: np.ndarray = relative @ _METRIC_WEIGHTS + inside @ weights
+    score: NDArray[Any] = relative @ _METRIC_WEIGHTS + inside @ weights
     return score

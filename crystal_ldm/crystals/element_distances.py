@@ -21,7 +21,8 @@ def element_distances() -> NDArray[np.float64]:
     """
     features = np.array([_features(z) for z in range(MAX_Z + 1)])
     features = (features - features[1:].mean(axis=0)) / features[1:].std(axis=0)
-    return np.linalg.norm(features[:, None] - features[None], axis=-1)
+    distances: NDArray[np.float64] = np.linalg.norm(features[:, None] - features[None], axis=-1)
+    return distances
 
 
 @lru_cache(maxsize=1)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystal_ldm.errors import FormulaError, suggest
 
@@ -51,7 +53,7 @@ def element_set(names: Iterable[str] | str | None) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1)
-def electronegativity_rank() -> np.ndarray:
+def electronegativity_rank() -> NDArray[Any]:
     """Return, by atomic number, the position of each element in order of Pauling electronegativity.
 
     Elements without a value (He, Ne, Ar and some heavy ones) come last, by atomic number. Index 0

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import islice, product
+from typing import Any
 
-from crystal_ldm.crystals.elements import (
-    atomic_number,
-    electronegativity_rank,
-    element_set,
-    symbols,
-)
-from crystal_ldm.errors import FormulaError, suggest
+from crystal_ldm.crystals.elements import atomic_number, electronegativity_rank, symbols
+from crystal_ldm.errors import FormulaError
 
 MAX_FORMULA_ATOMS = 10_000
-_TOKEN = re.compile(r"(\?|[A-Z][a-z]?)|(\d+(?:\.\d+)?)|([()\[\]])|([\s·*_]+)|(.)")
-_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+_TOKEN = re.compile(
+    r"(?P<symbol>\?|[A-Z][a-z]?)"
+    r"|(?P<state>\((?:0|I{1,3}|IV|VI{0,3}|IX)\))"
+    r"|(?P<number>\d+(?:\.\d+)?)"
+    r"|(?P<open>[(\[])|(?P<close>[)\]])"
+    r"|(?P<dot>\s*[·*]\s*)|(?P<blank>\s+)|(?P<skip>_)|(?P<other>.)",
+    re.DOTALL,
+)
+_SAME_SIGNS = str.maketrans("₀₁₂₃₄₅₆₇₈₉•∙⋅×", "0123456789····")
+_CLOSES = {"(": ")", "[": "]"}
+_ISOTOPES = ("D", "T")
 
 
 @dataclass(frozen=True)
@@ -27,11 +33,13 @@ class ParsedFormula:
         text: what was typed.
         counts: atoms of each element in one formula unit, in order of electronegativity.
         num_open: open atoms (`?`) in one formula unit.
+        notes: what was read otherwise than typed, one sentence each.
     """
 
     text: str
     counts: dict[str, int]
     num_open: int
+    notes: tuple[str, ...] = ()
 
     @property
     def num_atoms(self) -> int:
@@ -45,128 +53,249 @@ class ParsedFormula:
         return known + [0] * self.num_open
 
 
-@dataclass(frozen=True)
-class ElementRules:
-    """What the open atoms of a request may become.
+def parse_formula(formula: str | Mapping[Any, Any]) -> ParsedFormula:
+    """Read a formula such as `SrTiO3`, `Ca(OH)2`, `CuSO4·5H2O` or `Sr?O3`.
 
-    Attributes:
-        required: elements that must be in the crystal.
-        allowed: the only elements that open atoms may become; empty: all that the model knows.
-        forbidden: elements that open atoms must not become.
-    """
-
-    required: tuple[str, ...] = ()
-    allowed: tuple[str, ...] = ()
-    forbidden: tuple[str, ...] = ()
-
-    @classmethod
-    def make(
-        cls,
-        required: Sequence[str] | str | None = None,
-        allowed: Sequence[str] | str | None = None,
-        forbidden: Sequence[str] | str | None = None,
-    ) -> ElementRules:
-        """Check the symbols and that no element is both wanted and forbidden.
-
-        Raises:
-            FormulaError: for an unknown symbol or contradicting lists.
-        """
-        rules = cls(element_set(required), element_set(allowed), element_set(forbidden))
-        both = sorted((set(rules.required) | set(rules.allowed)) & set(rules.forbidden))
-        if both:
-            raise FormulaError(
-                f"{', '.join(both)} cannot be both forbidden and required or allowed; "
-                "take it out of one of the lists."
-            )
-        outside = sorted(set(rules.required) - set(rules.allowed)) if rules.allowed else []
-        if outside:
-            raise FormulaError(
-                f"{', '.join(outside)} is required but not among the allowed elements; "
-                "add it to `allowed`."
-            )
-        return rules
-
-    def __bool__(self) -> bool:
-        return bool(self.required or self.allowed or self.forbidden)
-
-
-def parse_formula(text: str) -> ParsedFormula:
-    """Read a formula such as `SrTiO3`, `Ca(OH)2` or `Sr?O3`.
+    A number after `·`, `*` or a blank multiplies what follows, up to the next of them. Oxidation
+    states in Roman numerals, as in `Fe(II)O`, are left out, and D and T are H; `notes` says so.
+    A mapping of symbols to numbers of atoms is a formula, too.
 
     Raises:
         FormulaError: with one sentence that names the part that could not be read.
     """
-    if not isinstance(text, str):
-        raise FormulaError(f"A formula is text such as SrTiO3, not {text!r}.")
-    cleaned = text.strip().translate(_SUBSCRIPTS)
+    if isinstance(formula, Mapping):
+        formula = _from_mapping(formula)
+    if not isinstance(formula, str):
+        raise FormulaError(f"A formula is text such as SrTiO3, not {formula!r}.")
+    cleaned = formula.strip().translate(_SAME_SIGNS)
     if not cleaned:
         raise FormulaError("The formula is empty; type one such as SrTiO3.")
-    stack: list[dict[str, int]] = [{}]
-    last: dict[str, int] | None = None  # what a following number multiplies
-    for match in _TOKEN.finditer(cleaned):
-        symbol, number, bracket, space, other = match.groups()
-        if other:
-            raise FormulaError(_unreadable(cleaned, other))
-        if space:
-            continue
-        if symbol:
-            _merge(stack[-1], last)
-            last = {symbols()[_element(symbol, cleaned)]: 1}
-        elif number:
-            last = _multiply(last, number, cleaned)
-            _merge(stack[-1], last)
-            last = None
-        elif bracket in "([":
-            _merge(stack[-1], last)
-            last = None
-            stack.append({})
-        else:
-            _merge(stack[-1], last)
-            if len(stack) == 1:
-                raise FormulaError(f"'{cleaned}' closes a bracket that was not opened.")
-            last = stack.pop()
-    _merge(stack[-1], last)
-    if len(stack) > 1:
-        raise FormulaError(f"'{cleaned}' opens a bracket that is not closed.")
-    counts = stack[0]
+    reader = _Reader(cleaned)
+    counts = reader.read()
     if not counts:
         raise FormulaError(f"'{cleaned}' holds no element.")
     if sum(counts.values()) > MAX_FORMULA_ATOMS:
-        raise FormulaError(f"'{cleaned}' has more than {MAX_FORMULA_ATOMS} atoms.")
+        raise FormulaError(f"'{cleaned[:60]}' has more than {MAX_FORMULA_ATOMS} atoms.")
     num_open = counts.pop("?", 0)
     rank = electronegativity_rank()
     ordered = sorted(counts, key=lambda symbol: rank[atomic_number(symbol)])
-    return ParsedFormula(text, {symbol: counts[symbol] for symbol in ordered}, num_open)
+    return ParsedFormula(
+        formula, {symbol: counts[symbol] for symbol in ordered}, num_open, tuple(reader.notes)
+    )
+
+
+@dataclass
+class _Group:
+    """What stands between two brackets: finished parts, and the part that is being read."""
+
+    opener: str = ""
+    done: dict[str, int] = field(default_factory=dict)
+    part: dict[str, int] = field(default_factory=dict)
+    last: dict[str, int] | None = None  # what a following number multiplies
+    factor: str = "1"
+
+    @property
+    def part_begins(self) -> bool:
+        return not self.part and self.last is None
+
+    def end_unit(self) -> None:
+        _merge(self.part, self.last)
+        self.last = None
+
+
+class _Reader:
+    """One pass over the signs of a formula, with a stack of open brackets."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.notes: list[str] = []
+        self.stack = [_Group()]
+
+    def read(self) -> dict[str, int]:
+        tokens = [(m.lastgroup or "other", m.group()) for m in _TOKEN.finditer(self.text)]
+        tokens = [t for t in tokens if t[0] != "skip"]
+        kinds = ["start", *(kind for kind, _ in tokens), "end"]
+        for i, (kind, sign) in enumerate(tokens):
+            before, after = kinds[i], kinds[i + 2]
+            group = self.stack[-1]
+            if kind == "symbol":
+                group.end_unit()
+                group.last = {self._symbol(sign): 1}
+            elif kind == "state" and before == "symbol":
+                self._oxidation_state(tokens[i - 1][1] + sign, sign, after)
+            elif kind == "state":  # a group such as (I)
+                self._open("(")
+                for symbol in sign[1:-1]:
+                    self.stack[-1].end_unit()
+                    self.stack[-1].last = {self._symbol(symbol): 1}
+                self._close(")")
+            elif kind == "number":
+                self._number(sign, before, after)
+            elif kind == "open":
+                self._open(sign)
+            elif kind == "close":
+                self._close(sign)
+            elif kind in ("dot", "blank"):
+                self._end_part(group)
+            else:
+                raise FormulaError(_unreadable(self.text, sign))
+        if len(self.stack) > 1:
+            raise FormulaError(f"'{self.text}' opens a bracket that is not closed.")
+        return self._finished(self.stack[-1])
+
+    def _symbol(self, sign: str) -> str:
+        if sign in _ISOTOPES:
+            self._note("D and T are isotopes of hydrogen and are read as H.")
+            return "H"
+        try:
+            return symbols()[atomic_number(sign)]
+        except FormulaError as error:
+            better = _suggested(self.text)
+            raise FormulaError(
+                f"In '{self.text}': '{sign}' is not an element symbol.{better}"
+                if better
+                else f"In '{self.text}': {error}"
+            ) from None
+
+    def _note(self, sentence: str) -> None:
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
+    def _oxidation_state(self, sites: str, state: str, after: str) -> None:
+        if state in ("(I)", "(V)") and after == "number":
+            raise FormulaError(
+                f"In '{self.text}', {state} may be an oxidation state or an element; leave the "
+                "brackets away, or leave the oxidation state out."
+            )
+        self._note(f"The oxidation state of {sites} is not part of a formula and is left out.")
+
+    def _number(self, sign: str, before: str, after: str) -> None:
+        group = self.stack[-1]
+        if before in ("symbol", "close", "state"):
+            group.last = _multiply(group.last, sign, self.text)
+            group.end_unit()
+            return
+        several_parts = before != "start" or re.search(r"[·*\s]", self.text)
+        follows = after in ("symbol", "open") or (after == "blank" and before == "dot")
+        if before in ("start", "dot", "blank", "open") and several_parts and follows:
+            group.factor = sign
+            return
+        if before == "blank":
+            raise FormulaError(
+                f"In '{self.text}' the number {sign} stands alone; write it behind its element "
+                "(O3) or before the group that it multiplies (3H2O)."
+            )
+        raise FormulaError(f"'{self.text}' has the number {sign} without an element before it.")
+
+    def _open(self, sign: str) -> None:
+        self.stack[-1].end_unit()
+        self.stack.append(_Group(sign))
+
+    def _close(self, sign: str) -> None:
+        if len(self.stack) == 1:
+            raise FormulaError(f"'{self.text}' closes a bracket that was not opened.")
+        group = self.stack.pop()
+        if sign != _CLOSES[group.opener]:
+            raise FormulaError(
+                f"'{self.text}' closes '{group.opener}' with '{sign}'; use brackets in pairs."
+            )
+        inside = self._finished(group)
+        if not inside:
+            raise FormulaError(f"'{self.text}' has brackets with nothing in them.")
+        self.stack[-1].last = inside
+
+    def _end_part(self, group: _Group) -> None:
+        if group.part_begins:  # a factor waits for its part
+            return
+        group.end_unit()
+        _merge(group.done, _multiply(group.part, group.factor, self.text))
+        group.part, group.factor = {}, "1"
+
+    def _finished(self, group: _Group) -> dict[str, int]:
+        if group.part_begins and group.factor != "1":
+            raise FormulaError(
+                f"'{self.text}' has the number {group.factor} with nothing to multiply."
+            )
+        self._end_part(group)
+        return group.done
+
+
+def _from_mapping(counts: Mapping[Any, Any]) -> str:
+    """Return `{"Na": 1, "Cl": 1}` as text."""
+    parts = []
+    for key, count in counts.items():
+        symbol = str(getattr(key, "symbol", key)).strip()
+        if not re.fullmatch(r"\?|[A-Z][a-z]?", symbol):
+            raise FormulaError(f"'{symbol}' is not an element symbol.")
+        try:
+            number = float(count)
+        except (TypeError, ValueError):
+            raise FormulaError(f"The count of {symbol} is a number, not {count!r}.") from None
+        if isinstance(count, str) or not number.is_integer():
+            raise FormulaError(f"The count of {symbol} is a whole number, not {count!r}.")
+        parts.append(f"{symbol}{int(number)}")
+    return "".join(parts)
 
 
 def _unreadable(formula: str, character: str) -> str:
-    hint = f"'{character}' has no place in a formula"
-    if character.islower() or character.isalpha():
-        fixed = formula[0].upper() + formula[1:]
+    if character.isalpha():
+        better = _suggested(formula)
         hint = f"elements start with a capital letter ('{character}' does not)"
-        if fixed != formula:
-            return f"'{formula}' cannot be read: {hint}.{suggest(formula, [fixed])}"
-    return f"'{formula}' cannot be read: {hint}."
+        return f"'{formula}' cannot be read: {hint}.{better}"
+    return f"'{formula}' cannot be read: '{character}' has no place in a formula."
 
 
-def _element(symbol: str, formula: str) -> int:
+def _suggested(formula: str) -> str:
+    """Return `" Did you mean 'CaCl2'?"` for readable ways to write `formula` in capitals."""
+    pieces = re.split(r"([A-Za-z]+)", formula) if len(formula) <= 60 else []
+    ways = [_spelled(piece) if piece.isalpha() else [piece] for piece in pieces]
+    readable: list[str] = []
+    for way in islice(product(*ways), 20):
+        candidate = "".join(way)
+        # A spelling of known symbols fails for another reason only, such as a bracket.
+        if candidate != formula and _reads(candidate):
+            readable.append(f"'{candidate}'")
+    return f" Did you mean {' or '.join(readable[:2])}?" if readable else ""
+
+
+def _reads(formula: str) -> bool:
     try:
-        return atomic_number(symbol)
-    except FormulaError as error:
-        raise FormulaError(f"In '{formula}': {error}") from None
+        return bool(_Reader(formula).read())
+    except FormulaError:
+        return False
+
+
+def _spelled(letters: str) -> list[str]:
+    """Return up to three ways to spell letters in element symbols, those of few symbols first."""
+    known = set(symbols()[1:])
+    ways: list[list[list[str]]] = [[[]]]
+    for end in range(1, len(letters) + 1):
+        longer = [
+            [*way, symbol]
+            for size in (2, 1)
+            if end >= size and (symbol := letters[end - size : end].capitalize()) in known
+            for way in ways[end - size]
+        ]
+        ways.append(sorted(longer, key=lambda way: (len(way), _weight(way)))[:3])
+    return ["".join(way) for way in ways[-1]]
+
+
+def _weight(way: list[str]) -> int:
+    """Return the sum of atomic numbers: of two spellings, light elements are the likelier."""
+    return sum(map(atomic_number, way))
 
 
 def _multiply(group: dict[str, int] | None, number: str, formula: str) -> dict[str, int]:
     if group is None:
         raise FormulaError(f"'{formula}' has the number {number} without an element before it.")
     value = float(number)
-    if value != int(value):
+    if value > MAX_FORMULA_ATOMS or value == 0:
+        raise FormulaError(f"'{formula[:60]}' has the count {number[:60]}; counts are 1 to 10,000.")
+    if not value.is_integer():
         raise FormulaError(
             f"'{formula}' has the fraction {number}; crystals have whole numbers of atoms, "
             "so multiply the formula until all are whole."
         )
-    if not 1 <= value <= MAX_FORMULA_ATOMS:
-        raise FormulaError(f"'{formula}' has the count {number}; counts are 1 to 10,000.")
     return {symbol: n * int(value) for symbol, n in group.items()}
 
 

@@ -26,7 +26,8 @@ def lattice_to_log(lattices: Tensor) -> Tensor:
     log = (vectors * (0.5 * values.clamp_min(1e-12).log()).unsqueeze(-2)) @ vectors.transpose(
         -1, -2
     )
-    return log[..., _ROWS, _COLUMNS].to(lattices)
+    components: Tensor = log[..., _ROWS, _COLUMNS].to(lattices)
+    return components
 
 
 def log_to_lattice(voigt: Tensor) -> Tensor:
@@ -37,7 +38,8 @@ def log_to_lattice(voigt: Tensor) -> Tensor:
     matrix[..., _COLUMNS, _ROWS] = entries
     values, vectors = torch.linalg.eigh(torch.nan_to_num(matrix))
     lengths = values.clamp(-MAX_LOG_LENGTH, MAX_LOG_LENGTH).exp()
-    return ((vectors * lengths.unsqueeze(-2)) @ vectors.transpose(-1, -2)).to(voigt)
+    cells: Tensor = ((vectors * lengths.unsqueeze(-2)) @ vectors.transpose(-1, -2)).to(voigt)
+    return cells
 
 
 def _double(values: Tensor) -> Tensor:

@@ -7,9 +7,11 @@ hold multiples of 1/16, 1/3 and 1/5 exactly), a cell twelve; then LZMA halves th
 from __future__ import annotations
 
 import lzma
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.lattice import lattice_to_log, log_to_lattice
@@ -72,7 +74,7 @@ def unpack(packed: torch.Tensor) -> CrystalBatch:
     )
 
 
-def _halves(values: np.ndarray) -> list[np.ndarray]:
+def _halves(values: NDArray[Any]) -> list[NDArray[Any]]:
     """Return the low and the high bytes (6, M) of int16 (M, 6): the latter hardly vary."""
     bits = np.ascontiguousarray(values.T).view(np.uint16)
     return [(bits & 255).astype(np.uint8), (bits >> 8).astype(np.uint8)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,9 +11,45 @@ import torch
 from torch import Tensor
 
 from crystal_ldm.crystals.elements import electronegativity_rank, symbols
+from crystal_ldm.errors import DataError
 
 Values = Tensor | list[Any]
 """A condition's values, one a row: a float tensor (B,) or (B, 2), or a list."""
+
+
+def chosen_rows(index: Any, size: int) -> Tensor:
+    """Return the rows (n,) int64 of `size` that an index, a slice, a list or a mask chooses.
+
+    Raises:
+        DataError: if it is none of them.
+        IndexError: for a row that does not exist.
+    """
+    every = torch.arange(size)
+    if isinstance(index, slice):
+        try:
+            return every[index]
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{index!r} chooses no crystals ({error}).") from None
+    try:
+        chosen = torch.as_tensor(np.asarray(index) if not isinstance(index, Tensor) else index)
+    except (TypeError, ValueError, RuntimeError):
+        chosen = torch.tensor(math.nan)
+    chosen = chosen.cpu() if chosen.numel() else chosen.cpu().reshape(-1).long()
+    whole = not chosen.is_floating_point() and not chosen.is_complex()
+    mask = chosen.dtype == torch.bool
+    if not whole or chosen.ndim > 1 or (mask and chosen.shape != (size,)):
+        shown = f"{index!r}"
+        raise DataError(
+            f"A batch is indexed by a number, a slice, a list of numbers or a mask of {size} "
+            f"values, not {shown if len(shown) <= 60 else shown[:60] + '…'}."
+        )
+    if mask:
+        return every[chosen]
+    chosen = chosen.long().reshape(-1)
+    outside = chosen[(chosen < -size) | (chosen >= size)]
+    if len(outside):
+        raise IndexError(f"There is no crystal {int(outside[0])}; the batch has {size}.")
+    return every[chosen]
 
 
 def take(values: Any, rows: Tensor) -> Any:
@@ -23,7 +60,7 @@ def take(values: Any, rows: Tensor) -> Any:
 
 
 def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """Return a tensor on `device`; the way to a card does not wait for what the card is doing."""
+    """Return a tensor on `device`; the way to a GPU does not wait for what it is doing."""
     if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)

@@ -8,6 +8,7 @@ by machine learning: Kusaba et al., Comput. Mater. Sci. 211, 111496 (2022)).
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import permutations, product
 
@@ -118,10 +119,10 @@ def _composition(numbers: NDArray[np.int64]) -> tuple[tuple[int, ...], Counts]:
     return tuple(elements[order].tolist()), tuple(counts[order].tolist())
 
 
-def _ways(elements: tuple[int, ...], counts: Counts) -> product:
+def _ways(elements: tuple[int, ...], counts: Counts) -> Iterator[tuple[int, ...]]:
     """Return all orders of the elements in which the numbers of atoms stay what they are."""
     alike = [
         list(permutations(e for e, c in zip(elements, counts, strict=True) if c == number))
         for number in sorted(set(counts), reverse=True)
     ]
-    return (sum(way, ()) for way in product(*alike))  # type: ignore[return-value]
+    return (sum(way, ()) for way in product(*alike))

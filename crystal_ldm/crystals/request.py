@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from crystal_ldm.crystals.batch import CrystalBatch
+from crystal_ldm.crystals.element_rules import ElementRules
 from crystal_ldm.crystals.elements import atomic_number, symbols
-from crystal_ldm.crystals.formula import ElementRules, parse_formula
+from crystal_ldm.crystals.formula import parse_formula
 from crystal_ldm.crystals.padding import Values
-from crystal_ldm.errors import RequestError
+from crystal_ldm.errors import FormulaError, RequestError
 
 
 def request_from_formulas(
-    formulas: Sequence[str] | str,
+    formulas: Sequence[str | Mapping[str, int]] | Mapping[str, int] | str,
     formula_units: Sequence[int] | int | None,
     rules: ElementRules,
     conditions: Mapping[str, Any],
 ) -> CrystalBatch:
     """See `CrystalBatch.from_formulas`."""
-    texts = [formulas] if isinstance(formulas, str) else list(formulas)
+    try:
+        texts = [formulas] if isinstance(formulas, str | Mapping) else list(formulas)
+    except TypeError:
+        raise FormulaError(f"A formula is text such as SrTiO3, not {formulas!r}.") from None
     units = _whole_numbers(
         "formula_units", 1 if formula_units is None else formula_units, len(texts)
     )
     rows = []
-    for text, z in zip(texts, units, strict=True):
-        numbers = parse_formula(text).atomic_numbers
+    parsed = [parse_formula(text) for text in texts]
+    for note in dict.fromkeys(note for formula in parsed for note in formula.notes):
+        warnings.warn(note, stacklevel=3)
+    for formula, z in zip(parsed, units, strict=True):
+        numbers = formula.atomic_numbers
         # Atoms of one element stay together, as in the canonical order; open atoms (0) go last.
         rows.append([a for a in dict.fromkeys(numbers) for _ in range(numbers.count(a) * z)])
     return _request(rows, rules, conditions)
@@ -39,7 +48,8 @@ def request_from_num_atoms(
     num_atoms: Sequence[int] | int, rules: ElementRules, conditions: Mapping[str, Any]
 ) -> CrystalBatch:
     """See `CrystalBatch.from_num_atoms`."""
-    size = len(num_atoms) if hasattr(num_atoms, "__len__") else 1
+    num_atoms = _native(num_atoms)
+    size = len(num_atoms) if isinstance(num_atoms, list | tuple) else 1
     counts = _whole_numbers("num_atoms", num_atoms, size)
     return _request([[0] * n for n in counts], rules, conditions)
 
@@ -102,8 +112,7 @@ def condition_values(name: str, values: Any, size: int) -> Values:
     Raises:
         RequestError: if there are not `size` values, or a range is not (low, high).
     """
-    if isinstance(values, Tensor) or type(values).__module__ == "numpy":
-        values = values.tolist()
+    values = _native(values)
     if not isinstance(values, list | tuple) or (
         isinstance(values, tuple) and len(values) == 2 and all(_is_number(v) for v in values)
     ):
@@ -114,14 +123,28 @@ def condition_values(name: str, values: Any, size: int) -> Values:
             "or one for all."
         )
     if all(v is None or _is_number(v) for v in values):
-        return torch.tensor([math.nan if v is None else float(v) for v in values])
+        numbers = [math.nan if v is None else float(v) for v in values]
+        return torch.tensor(numbers, dtype=torch.float32)
     if all(v is None or _is_number(v) or _is_pair(v) for v in values):
-        return torch.tensor([_range(name, v) for v in values])
+        return torch.tensor([_range(name, v) for v in values], dtype=torch.float32)
     return list(values)
 
 
+def _native(value: Any) -> Any:
+    """Return numbers and arrays of numpy, pandas and torch as Python's own; None for pandas' NA."""
+    if isinstance(value, list | tuple | range):
+        values = [_native(v) for v in value]
+        return tuple(values) if isinstance(value, tuple) else values
+    if type(value).__name__ == "NAType":
+        return None
+    if not isinstance(value, type) and callable(getattr(value, "tolist", None)):
+        plain = value.tolist()
+        return _native(plain) if isinstance(plain, list) else plain
+    return value
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _is_pair(value: Any) -> bool:
@@ -134,8 +157,10 @@ def _range(name: str, value: Any) -> tuple[float, float]:
     if value is None:
         return math.nan, math.nan
     low, high = (value, value) if _is_number(value) else value
-    if low is None:
+    if low is None and high is None:
         return math.nan, math.nan
+    if low is None or high is None or math.isnan(low) != math.isnan(high):
+        raise RequestError(f"The range of '{name}' is two numbers, not ({low}, {high}).")
     if low > high:
         raise RequestError(f"The range of '{name}' is (low, high); {low} is above {high}.")
     return float(low), float(high)
@@ -151,9 +176,8 @@ def _plain(values: Values) -> list[Any]:
 
 
 def _whole_numbers(name: str, value: Any, size: int) -> list[int]:
-    if isinstance(value, Tensor) or type(value).__module__ == "numpy":
-        value = value.tolist()
-    values = list(value) if isinstance(value, list | tuple | range) else [value] * size
+    value = _native(value)
+    values = list(value) if isinstance(value, list | tuple) else [value] * size
     if len(values) != size:
         raise RequestError(
             f"'{name}' has {len(values)} values for {size} rows; give one for each row."

@@ -178,14 +178,14 @@ def _plan(
     progress: bool,
     labels: Labels,
 ) -> _Plan:
-    sound = Filters(max_atoms=max_atoms)
+    filters = Filters(max_atoms=max_atoms)
     if not isinstance(source, (str, Path)):
         if not isinstance(source, Iterable):
             raise DataError(
                 f"A data set is a name, a path or a list of structures, not {source!r}."
             )
         opened = open_structures(source, labels)
-        return _Plan(About(opened.name), sound, opened.fingerprint, opened.read)
+        return _Plan(About(opened.name), filters, opened.fingerprint, opened.read)
     if source == "oqmd_icsd":
         return _Plan(
             About("oqmd_icsd", DESCRIPTION, LICENCE, official_splits=False),
@@ -197,7 +197,7 @@ def _plan(
         known = CSV_DATASETS[source]
         folder = _named_folder(source, data_dir)
         opened = open_source(folder, labels, known.labels, known.split_files_only)
-        return _Plan(known.about, sound, opened.fingerprint, opened.read)
+        return _Plan(known.about, filters, opened.fingerprint, opened.read)
     path = Path(source) if data_dir is None else Path(data_dir) / source
     try:
         path = existing(path)
@@ -210,7 +210,7 @@ def _plan(
             "path of your data."
         ) from None
     opened = open_source(path, labels)
-    return _Plan(About(opened.name), sound, opened.fingerprint, opened.read)
+    return _Plan(About(opened.name), filters, opened.fingerprint, opened.read)
 
 
 def _named_folder(name: str, data_dir: str | Path | None) -> Path:

@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 from crystal_ldm.errors import RunError
-from crystal_ldm.files.atomic import open_file, write_error
+from crystal_ldm.files.writing import open_file, write_error
 
 LOCK_NAME = ".run.lock"
 

@@ -17,8 +17,8 @@ from types import TracebackType
 from typing import Any
 
 from crystal_ldm.errors import RunError
-from crystal_ldm.files.atomic import atomic_write_json, make_folder
 from crystal_ldm.files.locks import DirectoryLock
+from crystal_ldm.files.writing import atomic_write_json, make_folder
 
 PROJECT = "crystal-ldm"
 RUN_FILE = "run.json"

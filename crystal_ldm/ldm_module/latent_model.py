@@ -80,7 +80,6 @@ class LatentModel(TrainedModule):
         self.seed = seed
         self.config: dict[str, Any] = {}
         self.data_info: dict[str, Any] = {}
-        self.step_metrics: dict[str, Tensor] = {}
         self.source = "a model in memory"
         self._hash: str | None = None
         self.register_buffer("latent_mean", torch.zeros(vae.latent_dim))
@@ -269,9 +268,7 @@ class LatentModel(TrainedModule):
         self.load_state_dict(state)
 
     @classmethod
-    def load_from_checkpoint(  # type: ignore[override]
-        cls, checkpoint_path: str | Path, device: str = "cpu"
-    ) -> Self:
+    def load_from_checkpoint(cls, checkpoint_path: str | Path, device: str = "cpu") -> Self:
         """Load a Lightning `.ckpt` or a `.safetensors` file. No code in the file is executed.
 
         Raises:

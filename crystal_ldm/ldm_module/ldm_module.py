@@ -14,6 +14,7 @@ from crystal_ldm.ldm_module.diffusion import SamplerStep, diffusion_loss
 from crystal_ldm.ldm_module.latent_model import LatentModel
 from crystal_ldm.ldm_module.latents import LatentBatch
 from crystal_ldm.nn.average import update_average
+from crystal_ldm.nn.default_dtype import float32_default
 from crystal_ldm.random import normal, torch_generator
 
 if TYPE_CHECKING:
@@ -56,9 +57,10 @@ class LDMModule(LatentModel):
         loss = diffusion_loss(self.diffusion, output.float(), latents, t, noise, mask)
         return {"loss": loss.mean()}
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def after_step(self, step: int) -> None:
         """Update the averaged weights."""
-        update_average(self.ema, self.network, self.global_step)
+        super().after_step(step)
+        update_average(self.ema, self.network, step)
 
     def configure_optimizers(self) -> Any:
         """Return optimiser and schedule for Lightning."""
@@ -74,6 +76,7 @@ class LDMModule(LatentModel):
     # Sampling is the one hook upward: these methods hand the model to `crystal_ldm.sampling`, which
     # stands above `evaluate`, and are here since it is a model that one asks for crystals.
 
+    @float32_default()
     def sample(
         self,
         batch: CrystalBatch | None = None,

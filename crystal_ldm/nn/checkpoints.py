@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from crystal_ldm.errors import CheckpointError, CrystalLDMError
+from crystal_ldm.nn.default_dtype import float32_default
 from crystal_ldm.nn.device import resolve_device
 from crystal_ldm.nn.model_files import (
     build_within,
@@ -97,6 +98,7 @@ def module_metadata(module: Any) -> dict[str, Any]:
     return json.loads(json.dumps(data))
 
 
+@float32_default()
 def load_module(cls: type[M], checkpoint: Checkpoint, device: str = "cpu") -> M:
     """Build the module that a checkpoint describes and fill in its weights, ready to use.
 
@@ -148,7 +150,7 @@ def save_safetensors(module: Any, path: str | Path, half: bool = True) -> None:
     """
     from safetensors.torch import save
 
-    from crystal_ldm.files.atomic import atomic_write
+    from crystal_ldm.files.writing import atomic_write
 
     parameters = {name for name, _ in module.named_parameters()}
     full = getattr(module, "export_state", module.state_dict)()

@@ -15,7 +15,7 @@ from crystal_ldm.nn.linear import Linear
 def attention_mask(mask: Tensor | None) -> Tensor | None:
     """Return the key mask (B, 1, 1, N) for a padding mask (B, N), or None where nothing is padded.
 
-    Attention without a mask is faster, and bucketed batches rarely need one; a card would have to
+    Attention without a mask is faster, and bucketed batches rarely need one; a GPU would have to
     be waited for to know.
     """
     if mask is None or (mask.device.type == "cpu" and bool(mask.all())):
@@ -52,7 +52,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None) -> Tensor:
     """Scaled dot-product attention of q, k, v (B, heads, N, d); `key_mask` (B, 1, 1, N)."""
     if q.device.type != "cpu" or q.dtype != torch.bfloat16:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=key_mask)
-    # For the few atoms of a cell the fused kernel's bfloat16 version on a processor is up to eleven
+    # For the few atoms of a cell the fused kernel's bfloat16 version on a CPU is up to eleven
     # times slower, backward pass included, than these two products (benchmarks/README.md).
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     if key_mask is not None:

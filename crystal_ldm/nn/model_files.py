@@ -17,6 +17,7 @@ from crystal_ldm.config.numbers import Whole, sentence
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.errors import CheckpointError
 
+_SHIPPED = Path(__file__).absolute().parents[1] / "pretrained"
 MAX_BYTES = 8 * 2**30
 _MAX_METADATA_BYTES = 16 * 2**20
 _MAX_DEPTH = 50
@@ -151,10 +152,14 @@ def build_within(build: Callable[[], M], state: Mapping[str, Tensor], path: Path
 
     A configuration may ask for a million layers: they are refused at about the thousandth, since
     a file's module cannot have more weights than the file (twice: a network and its average).
+    Models that come with the package are built at once: PyTorch imports its compiler for the
+    rehearsal, which takes longer than all else until their first crystal.
 
     Raises:
         CheckpointError: the configuration means a larger module.
     """
+    if path.absolute().parent == _SHIPPED:
+        return build()
     tensors = 2 * len(state) + _SLACK_TENSORS
     numbers = 2 * sum(tensor.numel() for tensor in state.values()) + _SLACK_NUMBERS
 

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.errors import CheckpointError, DataError, RequestError, suggest
-from crystal_ldm.files.atomic import atomic_write_json
+from crystal_ldm.files.writing import atomic_write_json
 from crystal_ldm.recipe.files import MAX_BYTES, cif_text, recipe_text
 from crystal_ldm.recipe.format_1 import settings_of_format_1
 

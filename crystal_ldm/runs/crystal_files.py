@@ -15,7 +15,8 @@ import torch
 
 from crystal_ldm.crystals.writers import extxyz_frame, symmetrised_cif
 from crystal_ldm.errors import RunError
-from crystal_ldm.files.atomic import (
+from crystal_ldm.files.run_contents import CIFS, P1_CIFS, RAW_CELLS, TABLE
+from crystal_ldm.files.writing import (
     append_text,
     atomic_path,
     atomic_write,
@@ -23,7 +24,6 @@ from crystal_ldm.files.atomic import (
     make_folder,
     write_error,
 )
-from crystal_ldm.files.run_contents import CIFS, P1_CIFS, RAW_CELLS, TABLE
 from crystal_ldm.recipe import embed_recipe, recipe_hash
 from crystal_ldm.runs.places import Places
 from crystal_ldm.runs.table import line_of, read_table, table_text

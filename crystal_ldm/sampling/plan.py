@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch, ElementRules
@@ -35,18 +37,18 @@ class Draft:
     row: int
     number: int
     rules: ElementRules
-    known: np.ndarray
+    known: NDArray[Any]
     targets: dict[str, object]
     generator: np.random.Generator
     attempt: int = 0
-    asked: np.ndarray | None = None
+    asked: NDArray[Any] | None = None
 
     @property
     def missing(self) -> list[int]:
         """Atomic numbers of required elements that are not among the known ones."""
         return [z for z in map(atomic_number, self.rules.required) if z not in self.known]
 
-    def complete(self, atomic_numbers: np.ndarray) -> None:
+    def complete(self, atomic_numbers: NDArray[Any]) -> None:
         """Take drawn elements (n,), which hold at least the known ones, in the order given."""
         asked, left = np.zeros_like(atomic_numbers), list(self.known)
         for i, z in enumerate(atomic_numbers):
@@ -119,7 +121,7 @@ def _target(values: Values, row: int, generator: np.random.Generator) -> object:
     return float(values[row]) if isinstance(values, Tensor) else values[row]
 
 
-def _place_open_atoms(known: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def _place_open_atoms(known: NDArray[Any], generator: np.random.Generator) -> NDArray[Any]:
     open_atoms = int((known == 0).sum())
     if open_atoms in (0, len(known)):
         return known

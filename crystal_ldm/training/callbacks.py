@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 import torch
 
 from crystal_ldm.errors import RunError
-from crystal_ldm.files.atomic import atomic_path, atomic_write, write_error
+from crystal_ldm.files.writing import atomic_path, atomic_write, write_error
 from crystal_ldm.training.processes import any_process, sum_over_processes
 
 Live = Callable[[dict[str, float]], None]

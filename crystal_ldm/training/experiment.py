@@ -64,10 +64,6 @@ def load_experiment(
     Raises:
         ConfigError: for an unknown name, key or value, with a suggestion.
     """
-    name = str(name).strip().removesuffix(".yaml").removeprefix("experiment/")
-    prefix, _, rest = name.rpartition("/")
-    if prefix in DATASETS:
-        name, overrides = rest, [f"data.dataset={prefix}", *overrides]
     config = load_config(name, list(overrides), schema=Experiment)
     key = module_key(config)
     if seed is not None:

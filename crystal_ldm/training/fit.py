@@ -18,7 +18,7 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.errors import DataError
 from crystal_ldm.files import DirectoryLock
-from crystal_ldm.files.atomic import atomic_write_json, make_folder
+from crystal_ldm.files.writing import atomic_write_json, make_folder
 from crystal_ldm.ldm_module.composition_model.training import FEW_CRYSTALS
 from crystal_ldm.nn.checkpoints import Checkpoint, load_module, save_safetensors
 from crystal_ldm.nn.compile import compile_blocks
@@ -34,6 +34,7 @@ from crystal_ldm.training.callbacks import (
 from crystal_ldm.training.compositions import CompositionProgress
 from crystal_ldm.training.graphs import CudaGraphs
 from crystal_ldm.training.hardware import training_device, training_precision
+from crystal_ldm.training.lightning import LightningTraining
 from crystal_ldm.training.processes import ProcessShare
 from crystal_ldm.training.settings import FREEZE_BELOW, TrainingSettings
 from crystal_ldm.training.stream import StepStream
@@ -148,7 +149,9 @@ def fit(
             atomic_write_json(run_dir / "hardware.json", used)
             if progress:
                 print(f"training on {accelerator} in precision {precision}", flush=True)
-        trainer.fit(module, loader, ckpt_path=last if last.is_file() else None, weights_only=True)
+        ckpt_path = last if last.is_file() else None
+        trainer.fit(LightningTraining(module), loader, ckpt_path=ckpt_path, weights_only=True)
+        module.global_step = trainer.global_step
         if not trainer.is_global_zero:
             return module
         if compositions.finish(trainer) and trainer.world_size == 1:

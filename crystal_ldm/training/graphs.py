@@ -15,9 +15,9 @@ Shapes = tuple[torch.Size, ...]
 
 
 class CudaGraphs(pl.Callback):
-    """Give the card a step's loss and gradient as one graph.
+    """Give the GPU a step's loss and gradient as one graph.
 
-    Models of this size keep a card busy for a few microseconds an operation, less than a processor
+    Models of this size keep a GPU busy for a few microseconds an operation, less than a CPU
     takes to launch it. Each shape of batch is computed as ever when it is first met (which also
     compiles what `compile` asks for), captured the second time, and replayed from then on. Batches,
     random numbers and losses are those of steps without graphs, the latter to rounding.
@@ -32,12 +32,12 @@ class CudaGraphs(pl.Callback):
         """Take the place of the module's training step and backward pass.
 
         Raises:
-            ConfigError: unless it is trained on one CUDA card, each batch a step of its own and
+            ConfigError: unless it is trained on one CUDA GPU, each batch a step of its own and
                 its gradient not scaled.
         """
         if trainer.strategy.root_device.type != "cuda" or trainer.world_size > 1:
             raise ConfigError(
-                "training.cuda_graphs needs one CUDA card; here the model is trained on "
+                "training.cuda_graphs needs one CUDA GPU; here the model is trained on "
                 f"{trainer.world_size} x {trainer.strategy.root_device.type}. Leave it out."
             )
         if trainer.precision == "16-mixed" or trainer.accumulate_grad_batches != 1:
@@ -79,7 +79,7 @@ class CudaGraphs(pl.Callback):
             if step is None:
                 # The graphs run one after the other, so that they can share memory.
                 self.pool = self.pool or torch.cuda.graph_pool_handle()
-                step = CapturedStep(module, batch, self.pool)
+                step = CapturedStep(module.model, batch, self.pool)
         self.steps[shapes] = step
         return step
 
@@ -88,12 +88,12 @@ class CapturedStep:
     """Loss and gradient for batches of one shape, captured from `module.calculate_loss`.
 
     Args:
-        module: the model, on a CUDA card.
-        batch: a batch on the card; its memory is the graph's input from now on.
+        module: the model, on a CUDA GPU.
+        batch: a batch on the GPU; its memory is the graph's input from now on.
         pool: memory that graphs share.
 
     Raises:
-        ConfigError: if the step waits for the card, as a condition of the user's own may.
+        ConfigError: if the step waits for the GPU, as a condition of the user's own may.
     """
 
     def __init__(self, module: Any, batch: Any, pool: Any) -> None:
@@ -112,7 +112,7 @@ class CapturedStep:
         except RuntimeError as error:
             raise ConfigError(
                 "This model's training step cannot be captured as a CUDA graph "
-                f"({str(error).splitlines()[0][:120]}): something in it waits for the card. Leave "
+                f"({str(error).splitlines()[0][:120]}): something in it waits for the GPU. Leave "
                 "out training.cuda_graphs, or see that no condition reads values back."
             ) from error
         self.metrics = {name: value.detach() for name, value in parts.items()}

@@ -77,7 +77,7 @@ class LossValidation(Validation):
         parts: dict[str, float] = defaultdict(float)
         total = sum(len(batch) for batch in self.batches)
         for i, batch in enumerate(self.batches):
-            for name, value in module.validation_metrics(batch.to(module.device), i).items():
+            for name, value in module.model.validation_metrics(batch.to(module.device), i).items():
                 parts[f"val_{name}"] += float(value) * len(batch) / total
         return dict(parts), [-parts["val_loss"]]
 
@@ -98,7 +98,7 @@ class MatchValidation(Validation):
         """Return match and RMSE; the first process generates for all."""
         if not trainer.is_global_zero:
             return {}, []
-        match, rmse = predict(module, self.crystals)
+        match, rmse = predict(module.model, self.crystals)
         line = {"val_match": match} if rmse is None else {"val_match": match, "val_rmse": rmse}
         return line, [match, -(rmse or 0.0)]
 

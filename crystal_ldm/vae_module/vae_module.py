@@ -75,7 +75,6 @@ class VAEModule(TrainedModule):
         self.seed = seed
         self.config: dict[str, Any] = {}
         self.data_info: dict[str, Any] = {}
-        self.step_metrics: dict[str, Tensor] = {}
         self.register_buffer("lattice_mean", torch.zeros(6))
         self.register_buffer("lattice_std", torch.ones(6))
         self.lattice_mean: Tensor
@@ -277,9 +276,7 @@ class VAEModule(TrainedModule):
         return self.optimizer.build(self.parameters())
 
     @classmethod
-    def load_from_checkpoint(  # type: ignore[override]
-        cls, checkpoint_path: str | Path, device: str = "cpu"
-    ) -> VAEModule:
+    def load_from_checkpoint(cls, checkpoint_path: str | Path, device: str = "cpu") -> VAEModule:
         """Load a Lightning `.ckpt` or a `.safetensors` file. No code in the file is executed.
 
         Raises:

@@ -68,8 +68,9 @@ def permitted_parameters(path: Path | str) -> list[Parameter]:
     from crystal_ldm.workflow.sampling_parameters import sampling_parameters
 
     settings = {parameter.name: parameter for parameter in sampling_parameters()}
-    own = [replace(one, choices=settings[one.name].choices) if one.name in settings else one
-           for one in own]  # fmt: skip
+    # A parameter that is None says nothing of its type; the schema does.
+    own = [replace(one, kind=settings[one.name].kind, choices=settings[one.name].choices)
+           if one.name in settings else one for one in own]  # fmt: skip
     return [*own, *(one for name, one in settings.items() if name not in names)]
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from crystal_ldm.files import read_status, resolve_path
-from crystal_ldm.files.atomic import write_error
 from crystal_ldm.files.run_directory import new_run_path
+from crystal_ldm.files.writing import write_error
 from crystal_ldm.workflow.declared import parameter_names
 from crystal_ldm.workflow.html import put_report
 from crystal_ldm.workflow.kernel import WRITTEN_OUTSIDE

@@ -19,7 +19,7 @@ import psutil
 
 from crystal_ldm.errors import CrystalLDMError, RunError
 from crystal_ldm.files import DirectoryLock, repo_root
-from crystal_ldm.files.atomic import atomic_write_json, make_folder, write_error
+from crystal_ldm.files.writing import atomic_write_json, make_folder, write_error
 from crystal_ldm.workflow.execution import execute_notebook, kernel_environment
 from crystal_ldm.workflow.html import export_html
 from crystal_ldm.workflow.spec import Job

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from crystal_ldm.errors import RunError
 from crystal_ldm.files import repo_root
-from crystal_ldm.files.atomic import atomic_path, make_folder
 from crystal_ldm.files.run_directory import ROOT_VARIABLE
+from crystal_ldm.files.writing import atomic_path, make_folder
 from crystal_ldm.workflow.execution import kernel_environment
 from crystal_ldm.workflow.notebooks import installed_notebooks
 

@@ -63,12 +63,13 @@ def _has_parameters(name: str) -> bool:
 def _option(parameter: Parameter) -> click.Option:
     option = f"--{parameter.name.replace('_', '-')}"
     text = parameter.help
-    if parameter.default not in ("", "''"):
+    if parameter.default not in ("", "''", "None"):
         text += f" [default: {parameter.default}]"
     if parameter.kind == "flag":
         names = [f"{option}/--no-{option[2:]}", parameter.name]
         return click.Option(names, default=None, help=text, show_default=False)
-    kind, metavar = _TYPES[parameter.kind], parameter.kind.split()[-1].upper()
+    kind: click.ParamType = _TYPES[parameter.kind]
+    metavar: str | None = parameter.kind.split()[-1].upper()
     if parameter.choices:
         kind, metavar = click.Choice(parameter.choices), None
     return click.Option(

@@ -60,7 +60,7 @@ def test_every_threshold_is_an_argument(known_crystals):
         evaluate([crystal], min_distanse=1.0)
     with pytest.raises(EvaluationError, match="Did you mean 'novelty'"):
         evaluate([crystal], metrics=("noveltie",))
-    with pytest.raises(EvaluationError, match="oxidation_states must be one of .*mean 'smact14'"):
+    with pytest.raises(EvaluationError, match=r"oxidation_states must be one of .*mean 'smact14'"):
         evaluate([crystal], oxidation_states="smact15")
 
 

@@ -165,7 +165,7 @@ def test_results_are_kept_and_not_computed_twice(tmp_path):
         def _start(self):
             raise AssertionError("nothing is left to compute")
 
-    second, errors = relax_crystals(crystals, tmp_path, settings, NoExecutor(1))
+    second, errors = relax_crystals(crystals, tmp_path, settings, NoExecutor(Workers(1)))
     assert [file.stat().st_mtime_ns for file in files] == times
     assert errors == [None] * 3
     assert [r.energy for r in second] == [r.energy for r in first]

@@ -11,8 +11,8 @@ import pytest
 
 from crystal_ldm.errors import RunError
 from crystal_ldm.files import newest_runs, open_run, read_run, read_status, repo_root, resolve_path
-from crystal_ldm.files.atomic import atomic_path, atomic_write, atomic_write_json
 from crystal_ldm.files.locks import LOCK_NAME, DirectoryLock, claimed_by_living
+from crystal_ldm.files.writing import atomic_path, atomic_write, atomic_write_json
 
 RECIPE = {"formula": "SrTiO3", "seed": 0, "scales": {"band_gap": 2.0}, "range": (1, 2)}
 
@@ -267,7 +267,7 @@ def test_full_disk_keeps_the_old_file_and_leaves_no_part(tmp_path: Path) -> None
 def test_kill_while_writing_shows_the_old_file_or_the_new_one(tmp_path, python, until) -> None:
     path = tmp_path / "data"
     code = f"""
-        from crystal_ldm.files.atomic import atomic_write
+        from crystal_ldm.files.writing import atomic_write
         number = 0
         while True:
             atomic_write({str(path)!r}, bytes([number % 256]) * 300_000)

@@ -15,7 +15,7 @@ from crystal_ldm.ldm_module.composition_model import (
     CompositionTraining,
     draw_compositions,
 )
-from crystal_ldm.ldm_module.composition_model.choices import Sequences, State, counts_by_place
+from crystal_ldm.ldm_module.composition_model.sequences import Sequences, State, counts_by_place
 from crystal_ldm.ldm_module.composition_model.training import composition_loss
 from crystal_ldm.ldm_module.guidance import Pass
 from crystal_ldm.ldm_module.latents import LatentBatch

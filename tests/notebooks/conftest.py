@@ -141,14 +141,20 @@ def small_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def vae_words() -> Callable[..., list[str]]:
     """Return papermill's options for a tiny VAE."""
 
-    def words(small_csv: Path, seed: int = 0) -> list[str]:
+    def words(small_csv: Path, seed: int = 0, *changes: str) -> list[str]:
         parts = [
             f"vae_module.{part}.{size}"
             for part in ("encoder", "decoder")
             for size in ("hidden_size=32", "depth=1", "num_heads=4")
         ]
         overrides = [f"data.dataset={small_csv}", "data.max_atoms=6", "training.precision=32-true"]
-        return ["-y", f"overrides: {json.dumps(overrides + parts)}", "-p", "seed", str(seed)]
+        return [
+            "-y",
+            f"overrides: {json.dumps([*overrides, *parts, *changes])}",
+            "-p",
+            "seed",
+            str(seed),
+        ]
 
     return words
 

@@ -16,13 +16,14 @@ from pymatgen.core import Structure
 from crystal_ldm.pretrained import load_model
 from crystal_ldm.recipe import from_recipe
 from crystal_ldm.training import read_metrics
-from crystal_ldm.workflow.declared import parameter_names
+from crystal_ldm.workflow.declared import permitted_parameters
 from crystal_ldm.workflow.notebooks import find_notebook
 
 PARAMETERS = {
     "01_data": "dataset data_dir max_atoms run_dir",
-    "02_vae": "experiment data_dir overrides init_from max_minutes run_dir seed",
-    "03_ldm": "experiment data_dir vae_ckpt overrides init_from max_minutes run_dir seed",
+    "02_vae": "experiment dataset data_dir overrides init_from max_minutes run_dir seed",
+    "03_ldm": "experiment dataset data_dir conditions vae_ckpt overrides init_from max_minutes "
+    "run_dir seed",
     "04_sample": "ldm_ckpt formula formula_units num_atoms band_gap conditions required allowed "
     "forbidden preset cfg_scale cfg_interval sampler sampling_steps eta temperature start elements "
     "filters attempts num_samples seed batch_size precision trajectory run_dir",
@@ -50,15 +51,16 @@ def check_report(executed: Any, figures: int) -> None:
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters_come_first_and_are_documented_line_by_line(name: str) -> None:
     path = find_notebook(name)
-    assert set(PARAMETERS[name].split()) <= set(parameter_names(path))
+    assert set(PARAMETERS[name].split()) <= {one.name for one in permitted_parameters(path)}
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     assert len(notebook.cells) <= 15
     assert notebook.cells[0].cell_type == "markdown" and notebook.cells[0].source.startswith("# ")
     assert notebook.cells[1].metadata.tags == ["parameters"]
-    lines = notebook.cells[1].source.splitlines()
-    for line in (line for line in lines if line and not line.startswith("# ")):
-        assert re.match(r"\w+ = .+  # \w.+", line), line
+    for line in notebook.cells[1].source.splitlines():
+        if line and not line.startswith("#"):
+            assert re.match(r"\w+(: [\w |]+)? = .+  # \w.+", line), line
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
 
 
 def test_01_shows_data_and_names_what_was_rejected(
@@ -121,6 +123,45 @@ def test_03_from_a_trained_model_keeps_its_vae(
     assert all((a == b).all() for a, b in same)
 
 
+def test_the_same_seed_gives_the_same_training_however_it_is_interrupted(
+    papermill: Callable[..., Any], small_csv: Path, vae_words: Callable[..., Any]
+) -> None:
+    def losses(run: str) -> list[tuple[float, float]]:
+        lines = read_metrics(papermill.folder / run / "metrics.jsonl")
+        return [(line["step"], line["loss"]) for line in lines if "loss" in line]
+
+    words = vae_words(small_csv, 5, "vae_module.optimizer.max_steps=40", "training.log_every=8")
+    assert papermill("02_vae", "whole", *words, "-p", "max_minutes", "9").code == 0
+    for minutes in ("0.001", "0.03", "9"):
+        assert papermill("02_vae", "parts", *words, "-p", "max_minutes", minutes).code == 0
+    assert [step for step, _ in losses("whole")] == [8, 16, 24, 32, 40]
+    for (_, whole), (_, parts) in zip(losses("whole"), losses("parts"), strict=True):
+        assert parts == pytest.approx(whole, rel=1e-4)
+
+
+def test_03_adds_a_condition_to_a_trained_model(
+    papermill: Callable[..., Any], small_csv: Path, tmp_path: Path
+) -> None:
+    rows = small_csv.read_text(encoding="utf-8").replace("band_gap", "stiffness", 1)
+    own = tmp_path / "my data, (ü) = [1]#.csv"
+    own.write_text(rows, encoding="utf-8")
+    words = ["-r", "dataset", str(own), "-r", "init_from", "oqmd_icsd", "-r", "conditions",
+             "{stiffness: GPa}", "-p", "max_minutes", "0.2"]  # fmt: skip
+    done = papermill("03_ldm", "ldm-condition", *words)
+    check_report(done, figures=3)
+    assert "conditions: composition, band_gap, stiffness" in done.text
+    recipe = json.loads((done.run_dir / "run.json").read_text())["recipe"]
+    assert list(recipe["conditions"]) == ["composition", "band_gap", "stiffness"]
+    model, old = load_model(str(done.run_dir)), load_model()
+    assert list(model.conditions) == list(recipe["conditions"])
+    assert model.elements == old.elements and model.prior is not None
+    assert model.conditions["stiffness"].describe()["unit"] == "GPa"
+    assert papermill("03_ldm", "ldm-condition", *words).code == 0
+
+    refused = papermill("03_ldm", "ldm-refused", "-r", "data_dir", str(own))
+    assert refused.code != 0 and "write dataset=" in refused.sentence
+
+
 def test_04_and_05_make_crystals_and_judge_them(
     papermill: Callable[..., Any], small_csv: Path, tiny_ldm: Any
 ) -> None:
@@ -157,7 +198,7 @@ def test_04_and_05_make_crystals_and_judge_them(
     assert "6 of 6 crystals are there already" in same.text
     other = papermill("04_sample", "sample", *words, "-p", "cfg_scale", "1.0")
     assert other.code != 0 and other.sentence.startswith("RunError: ")
-    assert "cfg_scale was 2.0 and is now 1.0" in other.sentence
+    assert "guidance.scale was 2.0 and is now 1.0" in other.sentence
     assert (made.run_dir / "table.csv").read_bytes() == written
 
     judged = papermill(
@@ -174,9 +215,16 @@ def test_04_and_05_make_crystals_and_judge_them(
 def test_the_formula_inf_stays_a_formula_with_the_shipped_model(
     papermill: Callable[..., Any],
 ) -> None:
-    done = papermill("04_sample", "inf", "-r", "formula", "InF", "-p", "num_samples", "2")
+    done = papermill("04_sample", "inf", "-r", "formula", "InF", "-p", "num_samples", "2",
+                     "-p", "filters_min_distance_limit", "0.6")  # fmt: skip
     check_report(done, figures=3)
     assert [line["formula"] for line in table(done.run_dir)] == ["InF", "InF"]
+    assert from_recipe(done.run_dir / "recipe.json").recipe["sampling"]["filters"] == [
+        {"name": "min_distance", "limit": 0.6}
+    ]
+    number = papermill("04_sample", "number", "-p", "formula", "InF")
+    assert number.code != 0 and not number.run_dir.exists()
+    assert "formula arrived as inf and not as text: with papermill write -r" in number.sentence
 
 
 def test_what_a_user_gets_wrong_is_one_sentence(papermill: Callable[..., Any]) -> None:

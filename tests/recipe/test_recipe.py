@@ -219,3 +219,41 @@ def test_damaged_files_raise_documented_errors_only(data: st.DataObject) -> None
     except CrystalLDMError:
         return
     assert recipe["format"] in (1, 2) and isinstance(recipe["sampling"], dict)
+
+
+def mixed_request() -> CrystalBatch:
+    return CrystalBatch.from_formulas(
+        ["SrTiO3", "NaCl", "Na?", "Na2?"],
+        forbidden=["Sr"],
+        band_gap=[(1.0, 3.0), None, 2.0, (0.7, 1.0)],
+    )
+
+
+def test_a_cif_with_its_own_row_alone_makes_exactly_its_crystal(tiny_ldm: LDMModule) -> None:
+    """Random numbers depend on the row's number, and on whether other rows have ranges."""
+    whole = tiny_ldm.sample(mixed_request(), 3, sampling_steps=2, seed=5)
+    for i in (0, 4, 7, 11):
+        row, number = int(whole.row[i]), int(whole.number[i])
+        cif = embed_recipe(a_cif(), whole.recipe, row, number)
+        embedded = read_recipe(cif.encode())
+        assert len(embedded["request"]["atoms"]) == 1 and embedded["first_row"] == row
+        # As they were written before: the whole request in each CIF.
+        before = json.dumps({**whole.recipe, "row": row, "number": number}).encode()
+        for text in (cif.encode(), before):
+            again = from_recipe(text, tiny_ldm)
+            assert (int(again.row[0]), int(again.number[0])) == (row, number)
+            n = int(again.crystals.num_atoms[0])
+            numbers = whole.crystals.atomic_numbers[i, :n].tolist()
+            assert again.crystals.atomic_numbers[0].tolist() == numbers
+            assert torch.allclose(
+                again.crystals.frac_coords[0], whole.crystals.frac_coords[i, :n], atol=1e-4
+            )
+            assert torch.allclose(again.crystals.lattices[0], whole.crystals.lattices[i], atol=1e-4)
+        # What came of it can be embedded again.
+        twice = embed_recipe(a_cif(), again.recipe, row, number)
+        assert int(from_recipe(twice.encode(), tiny_ldm).row[0]) == row
+
+
+def test_a_cif_does_not_grow_with_the_request() -> None:
+    few, many = (len(embed_recipe(a_cif(), a_recipe(rows), rows - 1, 0)) for rows in (2, 2000))
+    assert many - few < 20

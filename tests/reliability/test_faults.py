@@ -73,7 +73,7 @@ SAMPLE = """
         resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
     request = CrystalBatch.from_formulas(["NaCl", "SrTiO3"])
     try:
-        generate(load_model({model!r}), request, {run!r}, {number}, batch_size=4, sampling_steps=2)
+        generate(load_model({model!r}), request, {run!r}, {number}, sampling_steps=2)
     except Exception as error:
         sys.exit(f"{{type(error).__name__}}: {{error}}")
 """
@@ -101,7 +101,7 @@ def test_sampling_killed_again_and_again(
         lost += sum(now.get(name) != content for name, content in kept.items())
         kept = now
     request = CrystalBatch.from_formulas(["NaCl", "SrTiO3"])
-    how: dict[str, Any] = {"batch_size": 4, "sampling_steps": 2, "progress": False}
+    how: dict[str, Any] = {"sampling_steps": 2, "progress": False}
     generate(load_model(model), request, run, number, **how)
     now = finished(run)
     lost += sum(now.get(name) != content for name, content in kept.items())
@@ -123,7 +123,7 @@ def test_sampling_onto_a_full_disk(
     kept = finished(run)
     assert 4 <= len(kept) < 120
     request = CrystalBatch.from_formulas(["NaCl", "SrTiO3"])
-    how: dict[str, Any] = {"batch_size": 4, "sampling_steps": 2, "progress": False}
+    how: dict[str, Any] = {"sampling_steps": 2, "progress": False}
     generate(load_model(model), request, run, 60, **how)
     now = finished(run)
     lost = sum(now.get(name) != content for name, content in kept.items())

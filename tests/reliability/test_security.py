@@ -111,7 +111,7 @@ def test_no_pickle_is_ever_opened(tmp_path: Path, record_property: Record) -> No
 
 
 CALLS = ["os.system", "builtins.eval", "subprocess.Popen", "posix.system", "torch.load",
-         "crystal_ldm.files.atomic.atomic_write", "LDMModule.__class__", "__import__"]  # fmt: skip
+         "crystal_ldm.files.writing.atomic_write", "LDMModule.__class__", "__import__"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -198,7 +198,7 @@ def test_a_full_disk_keeps_what_is_there(tiny_ldm: LDMModule, tmp_path: Path) ->
     code = f"""
 import resource, sys
 from pathlib import Path
-from crystal_ldm.files.atomic import append_text
+from crystal_ldm.files.writing import append_text
 size = (Path({str(tmp_path)!r}) / "crystals.extxyz").stat().st_size
 import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, size + 10))

@@ -186,7 +186,7 @@ def test_a_request_file(model: str, clone: Path, capsys: pytest.CaptureFixture[s
         "p1_cif must be true or false": {"num_samples": 3, "p1_cif": 1},
         "num_samples must be a whole number": {"num_samples": True},
         "'wanted' does not belong": {"num_samples": 1, "sampling": {"wanted": 1}},
-        "no option 'sed'. Did you mean 'seed'": {"num_samples": 1, "sampling": {"sed": 1}},
+        "no setting 'sed'. Did you mean 'seed'": {"num_samples": 1, "sampling": {"sed": 1}},
         "workers must be a whole number of at least 1": {"num_samples": 1, "workers": 0},
         "piece_size must be": {"num_samples": 1, "piece_size": 0},
         "no cluster 'slum'. Did you mean 'slurm'": {"num_samples": 1, "dask": {"cluster": "slum"}},

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +72,10 @@ def test_a_model_with_other_training_crystals_is_refused_where_they_are_used(
 
     shipped = crystal_ldm.load_pretrained("perov_5")
     request = CrystalBatch.from_formulas(["SrTiO3"])
-    how = {**HOW, "filters": ["NotInTraining"], "attempts": 0}
+    how = {**HOW, "filters": ["not_in_training"], "attempts": 0}
     used = generate(shipped, request, tmp_path / "used", 1, **how).path
     unused = generate(shipped, request, tmp_path / "unused", 1, **HOW).path
-    other = replace(shipped.known, hash="another")
-    monkeypatch.setattr(shipped, "known", other)
+    monkeypatch.setitem(shipped.known.__dict__, "hash", "another")
     with pytest.raises(RunError, match="known_hash was"):
         generate(shipped, request, used, 1, **how)
     generate(shipped, request, unused, 1, **HOW)
@@ -86,9 +84,10 @@ def test_a_model_with_other_training_crystals_is_refused_where_they_are_used(
 def test_one_process_does_not_write_a_run_twice_at_a_time(
     tiny_ldm: LDMModule, tmp_path: Path
 ) -> None:
-    with SampleRun.open(tmp_path / "run", tiny_ldm, salt(), 2) as run:
-        with pytest.raises(RunError, match="in use by this process"):
-            generate(tiny_ldm, salt(), run.path, 2, progress=False)
+    run = SampleRun.open(tmp_path / "run", tiny_ldm, salt(), 2)
+    with pytest.raises(RunError, match="in use by this process"):
+        generate(tiny_ldm, salt(), run.path, 2, progress=False)
+    run.close()
     assert len(generate(tiny_ldm, salt(), run.path, 2, progress=False).rows) == 2
 
 

@@ -18,11 +18,13 @@ import torch
 from crystal_ldm.data import CrystalDataset
 from crystal_ldm.errors import CheckpointError, ConfigError
 from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.nn.optimizer import Optimizer
 from crystal_ldm.random import crystal_generator
 from crystal_ldm.training import TrainingSettings, fit, read_metrics
 from crystal_ldm.training.experiment import build_module, load_experiment
 from crystal_ldm.training.fit import usable_parts
+from crystal_ldm.training.held_out import held_out_request
 from crystal_ldm.training.validation import predict
 from crystal_ldm.vae_module import VAEModule
 
@@ -222,3 +224,32 @@ def test_the_learning_rate_depends_on_the_step_alone() -> None:
     assert factors[0] == pytest.approx(0.1) and max(factors) == pytest.approx(1.0)
     assert factors[100] == factors[119] == pytest.approx(0.1)
     assert all(a >= b for a, b in itertools.pairwise(factors[10:]))
+
+
+def test_held_out_formulas_are_those_that_the_model_knows(
+    dataset: CrystalDataset, tmp_path: Path
+) -> None:
+    """The VAE of a large data set knows more elements than an LDM trained on a small one."""
+    vae = new_vae(1)
+    save_safetensors(vae, tmp_path / "vae.safetensors", half=False)
+    config = small_ldm(max_steps=2)
+    del config["prior"]
+    ldm = build_module(config, "ldm_module", vae_ckpt=tmp_path / "vae.safetensors")
+    ldm = fit(ldm, dataset, tmp_path / "ldm", SETTINGS)
+    assert set(ldm.elements) < set(ldm.vae.elements)
+    ldm.data_info["elements"] = [s for s in ldm.elements if s not in ("O", "Cl", "F")]
+    request = held_out_request(dataset, ldm)
+    assert request is not None and len(request) >= 1
+    made = ldm.sample(request, seed=0, sampling_steps=2, filters=[]).to_structures()
+    assert len(made) == len(request)
+    assert not {"O", "Cl", "F"} & {e.symbol for s in made for e in s.composition}
+
+
+def test_a_call_without_time_trains_a_step_and_leaves_the_rest_to_the_next(
+    trained_vae: Path, dataset: CrystalDataset, tmp_path: Path
+) -> None:
+    ldm = build_module(small_ldm(max_steps=40), "ldm_module", vae_ckpt=trained_vae)
+    fit(ldm, dataset, tmp_path, SETTINGS, max_minutes=0)
+    assert step_of(tmp_path) == 1 and (tmp_path / "model.safetensors").is_file()
+    lines = read_metrics(tmp_path / "metrics.jsonl")
+    assert not any("composition_loss" in line for line in lines)

@@ -12,6 +12,7 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.data import CrystalDataset
 from crystal_ldm.errors import ConfigError
 from crystal_ldm.ldm_module.diffusion import GaussianDiffusion
+from crystal_ldm.training import TrainingSettings
 from crystal_ldm.training.callbacks import read_metrics
 from crystal_ldm.training.fit import fit
 from crystal_ldm.training.graphs import tensors
@@ -30,7 +31,8 @@ def small_vae(steps: int) -> VAEModule:
 
 def test_without_a_card_graphs_are_refused(dataset: CrystalDataset, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cuda_graphs needs one CUDA card.*1 x cpu.*Leave it"):
-        fit(small_vae(4), dataset, tmp_path / "run", cuda_graphs=True, accelerator="cpu")
+        settings = TrainingSettings(cuda_graphs=True)
+        fit(small_vae(4), dataset, tmp_path / "run", settings, accelerator="cpu")
 
 
 def test_every_tensor_of_a_batch_is_an_input_of_its_graph(known_batch: CrystalBatch) -> None:
@@ -55,7 +57,8 @@ def test_graphs_change_neither_loss_nor_weights(dataset: CrystalDataset, tmp_pat
         vae = small_vae(30)
         vae.load_state_dict(start)
         run = tmp_path / str(graphs)
-        fit(vae, dataset, run, batch_size=16, log_every=1, progress=False, cuda_graphs=graphs)
+        settings = TrainingSettings(batch_size=16, log_every=1, cuda_graphs=graphs)
+        fit(vae, dataset, run, settings, progress=False)
         losses = [line["loss"] for line in read_metrics(run / "metrics.jsonl") if "loss" in line]
         runs.append((losses, torch.cat([p.detach().flatten().cpu() for p in vae.parameters()])))
     (plain, weights), (graphed, graphed_weights) = runs

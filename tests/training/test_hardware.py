@@ -9,7 +9,7 @@ import pytest
 
 from crystal_ldm.data import CrystalDataset
 from crystal_ldm.nn import device
-from crystal_ldm.training import fit
+from crystal_ldm.training import TrainingSettings, fit
 from tests.training.test_fit import new_vae
 
 
@@ -23,7 +23,7 @@ def test_a_training_names_the_precision_that_auto_stands_for(
     used: str,
 ) -> None:
     monkeypatch.setattr(device, "_cpu_bfloat16_is_fast", lambda: has_bfloat16)
-    fit(new_vae(2), dataset, tmp_path, batch_size=8, accelerator="cpu")
+    fit(new_vae(2), dataset, tmp_path, TrainingSettings(batch_size=8), accelerator="cpu")
     assert f"training on cpu in precision {used}" in capsys.readouterr().out
     written = json.loads((tmp_path / "hardware.json").read_text())
     assert written == {"device": "cpu", "precision": used}

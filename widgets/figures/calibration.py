@@ -24,8 +24,8 @@ def calibration_figure(
 ) -> go.Figure:
     """Return what came of each target: shares near it, of metals and of valid crystals.
 
-    Lines are guidance scales; the broken ones give them their meaning: what the judge says of real
-    crystals that have the property (ceiling), and of crystals that were asked for nothing.
+    Lines are guidance scales; the broken ones give them their meaning: what the predictor says of
+    real crystals that have the property (ceiling), and of crystals that were asked for nothing.
 
     Args:
         table: of `crystal_ldm.evaluate.calibration.calibrate_band_gap`.

@@ -17,7 +17,7 @@ def distribution_figure(
     """Return the distributions of a quantity in several sets, each with area 1.
 
     Args:
-        samples: values by the name of the set; the first is what is judged, others stand behind it.
+        samples: values by the name of the set; the first is evaluated, others stand behind it.
         quantity: what the values are.
         unit: their unit.
         bins: intervals over the common range.
@@ -80,7 +80,7 @@ def space_group_figure(symbols: Sequence[str | None], most: int = 20) -> go.Figu
 
 
 def agreement_figure(
-    distances: ArrayLike, agreement: ArrayLike, names: Sequence[str], sound: float = 0.5
+    distances: ArrayLike, agreement: ArrayLike, names: Sequence[str], shortest: float = 0.5
 ) -> go.Figure:
     """Return each crystal's shortest distance against its element agreement.
 
@@ -89,7 +89,7 @@ def agreement_figure(
         agreement: (n,) share of requested elements that the decoder would have chosen itself; NaN
             where nothing was requested (then drawn at 1).
         names: (n,) shown on hovering.
-        sound: Å; what is shorter is not physical.
+        shortest: Å; what is shorter is not physical.
     """
     share = np.nan_to_num(np.asarray(agreement, dtype=float), nan=1.0)
     figure = go.Figure(
@@ -99,10 +99,10 @@ def agreement_figure(
             hovertemplate="%{text}: %{x:.2f} Å, agreement %{y:.0%}<extra></extra>",
         )
     )  # fmt: skip
-    figure.add_vline(x=sound, line={"color": ORANGE, "dash": "dash"})
+    figure.add_vline(x=shortest, line={"color": ORANGE, "dash": "dash"})
     figure.add_annotation(
-        x=sound, y=0.02, yref="paper", yanchor="bottom", xanchor="left",
-        text=f" sound above {sound:g} Å",
+        x=shortest, y=0.02, yref="paper", yanchor="bottom", xanchor="left",
+        text=f" valid above {shortest:g} Å",
         showarrow=False, font={"color": ORANGE},
     )  # fmt: skip
     themed(figure, "Shortest distance and element agreement", "shortest distance (Å)", "agreement")
@@ -140,33 +140,33 @@ def rates_figure(
 def target_figure(
     targets: ArrayLike, found: ArrayLike, names: Sequence[str], quantity: str, unit: str
 ) -> go.Figure:
-    """Return what was asked for against what a judge finds.
+    """Return what was asked for against what a predictor finds.
 
     Args:
         targets: (n,) values asked for; NaN where none was.
-        found: (n,) values that the judge gives; NaN where it failed.
+        found: (n,) values that the predictor gives; NaN where it failed.
         names: (n,) shown on hovering.
         quantity, unit: what the values are.
     """
-    wanted, judged = np.asarray(targets, dtype=float), np.asarray(found, dtype=float)
-    known = np.isfinite(wanted) & np.isfinite(judged)
+    wanted, predicted = np.asarray(targets, dtype=float), np.asarray(found, dtype=float)
+    known = np.isfinite(wanted) & np.isfinite(predicted)
     figure = go.Figure()
     if known.any():
-        ends = [0.0, float(max(wanted[known].max(), judged[known].max())) * 1.05 + 0.05]
+        ends = [0.0, float(max(wanted[known].max(), predicted[known].max())) * 1.05 + 0.05]
         figure.add_trace(
             go.Scatter(x=ends, y=ends, mode="lines", line={"color": GREY, "dash": "dash"},
                        name="as asked", hoverinfo="skip")
         )  # fmt: skip
     figure.add_trace(
         go.Scatter(
-            x=wanted[known], y=judged[known], mode="markers", name="crystals",
+            x=wanted[known], y=predicted[known], mode="markers", name="crystals",
             text=[names[i] for i in np.flatnonzero(known)],
             marker={"size": 8, "color": BLUE, "opacity": 0.6},
-            hovertemplate="%{text}: asked %{x:.2f}, judged %{y:.2f}<extra></extra>",
+            hovertemplate="%{text}: asked %{x:.2f}, predicted %{y:.2f}<extra></extra>",
         )
     )  # fmt: skip
     return themed(
-        figure, f"{quantity}: asked for and judged", f"asked for ({unit})", f"judged ({unit})"
+        figure, f"{quantity}: asked for and predicted", f"asked for ({unit})", f"predicted ({unit})"
     )
 
 

@@ -23,7 +23,7 @@ def loss_figure(lines: Sequence[Mapping[str, float]], title: str = "Loss") -> go
     held_out = [line for line in lines if "val_loss" in line]
     figure = go.Figure()
     figure.add_trace(_curve(train, "loss", "training part", color=BLUE, width=2))
-    figure.add_trace(_curve(held_out, "val_loss", "choosing part", color=ORANGE, width=2))
+    figure.add_trace(_curve(held_out, "val_loss", "validation set", color=ORANGE, width=2))
     figure.data[1].mode = "lines+markers"
     matched = [line for line in lines if "val_match" in line]
     if held_out and not matched:
@@ -46,7 +46,7 @@ def loss_figure(lines: Sequence[Mapping[str, float]], title: str = "Loss") -> go
 
 
 def _add_match_rate(figure: go.Figure, lines: Sequence[Mapping[str, float]]) -> None:
-    curve = _curve(lines, "val_match", "match rate, choosing part", color=GREEN, width=2)
+    curve = _curve(lines, "val_match", "match rate, validation set", color=GREEN, width=2)
     curve.update(mode="lines+markers", yaxis="y2", hovertemplate="%{y:.1%}")
     best = max(lines, key=lambda line: (line["val_match"], -line.get("val_rmse", 0.0)))
     star = _star(best["step"], best["val_match"], "best: %{y:.1%} at step %{x:,}")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FIRST = 15.0
 """Seconds until the first preview; a short training should show one too."""
 CURVES = {
-    "loss": "Loss (dots: choosing part)",
+    "loss": "Loss (dots: validation set)",
     "learning_rate": "Learning rate",
     "gradient_norm": "Gradient norm",
     "crystals_per_second": "Crystals per second",
@@ -162,7 +162,7 @@ def metrics_figure(lines: Sequence[Mapping[str, float]]) -> go.Figure:
         place = {"row": k // 2 + 1, "col": k % 2 + 1}
         _add(figure, lines, name, "#1976d2", place, label)
         if name == "loss":
-            _add(figure, lines, "val_loss", "#e65100", place, "choosing part", "lines+markers")
+            _add(figure, lines, "val_loss", "#e65100", place, "validation set", "lines+markers")
             positive = all(line.get(key, 1) > 0 for line in lines for key in ("loss", "val_loss"))
             if positive:
                 figure.update_yaxes(type="log", **place)

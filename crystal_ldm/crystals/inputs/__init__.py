@@ -1,4 +1,4 @@
-"""Crystals to be judged, in any form."""
+"""Crystals to be evaluated, in any form."""
 
 from crystal_ldm.crystals.inputs.crystal_set import CrystalSet, from_objects
 from crystal_ldm.crystals.inputs.reading import read_crystals

@@ -1,4 +1,4 @@
-"""Reading the crystals to be judged, from whatever holds them.
+"""Reading the crystals to be evaluated, from whatever holds them.
 
 Nothing is dropped: an entry that cannot be used keeps its place, with the reason.
 """

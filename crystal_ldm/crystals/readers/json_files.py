@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.elements import atomic_number
@@ -175,7 +176,7 @@ def _read_structure(data: Any) -> tuple[Cell, tuple[str, ...]]:
     return Cell.from_arrays(np.array(numbers, dtype=np.int64), coords, lattice), notes
 
 
-_Arrays = tuple[np.ndarray, np.ndarray, list[str]]
+_Arrays = tuple[NDArray[np.float64], NDArray[np.float64], list[str]]
 
 
 def _pymatgen(data: Any) -> _Arrays:

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from crystal_ldm.files.tables import safe_cell
+
 
 @dataclass(frozen=True)
 class Rejection:
@@ -51,7 +53,8 @@ class Report:
         with Path(path).open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=["id", "where", "kind", "reason"])
             writer.writeheader()
-            writer.writerows(asdict(r) for r in self.rejected)
+            for rejected in self.rejected:
+                writer.writerow({n: safe_cell(value) for n, value in asdict(rejected).items()})
 
     def text(self, examples: int = 3) -> str:
         """Return counts by kind with up to `examples` entries of each, and the notes."""

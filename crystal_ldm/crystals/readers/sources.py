@@ -31,7 +31,8 @@ from crystal_ldm.files.run_contents import RAW_CELLS
 SUPPORTED = (
     "a folder of CIF or POSCAR files (with an optional property table), a csv or csv.gz file with "
     "a 'cif' column or a folder of them, an extxyz file, an ASE database (.db), a json or json.gz "
-    "list of structures, or a list of pymatgen structures"
+    "file of structures (pymatgen, Materials Project, JARVIS, Alexandria), a run directory, or a "
+    "list of pymatgen structures or ASE Atoms"
 )
 
 

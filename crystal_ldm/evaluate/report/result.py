@@ -12,7 +12,8 @@ import pandas as pd
 from crystal_ldm.errors import EvaluationError, RunError, suggest
 from crystal_ldm.evaluate.report.intervals import mean_interval, wilson
 from crystal_ldm.evaluate.report.thresholds import Thresholds
-from crystal_ldm.files.atomic import atomic_write
+from crystal_ldm.files.tables import safe_cell
+from crystal_ldm.files.writing import atomic_write
 
 _COLUMNS = ["value", "count", "n", "ci_low", "ci_high", "unit", "thresholds"]
 
@@ -74,7 +75,7 @@ class Evaluation:
         folder = Path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            atomic_write(folder / "evaluation.csv", self.table.to_csv(index=False))
+            atomic_write(folder / "evaluation.csv", self.table.map(safe_cell).to_csv(index=False))
             atomic_write(folder / "summary.csv", self.summary.to_csv())
             content = {"thresholds": self._settings(), "notes": self.notes}
             atomic_write(folder / "thresholds.json", json.dumps(content, indent=2) + "\n")

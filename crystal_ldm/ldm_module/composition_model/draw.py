@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crystal_ldm.ldm_module.composition_model.choices import (
+from crystal_ldm.ldm_module.composition_model.sequences import (
     PLACES,
     Sequences,
     State,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from crystal_ldm.ldm_module.composition_model.choices import PLACES, Sequences, State
+from crystal_ldm.ldm_module.composition_model.sequences import PLACES, Sequences, State
 from crystal_ldm.nn.layers import MLP, TransformerBlock
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class CompositionPrior(nn.Module):
         hidden_size, depth, num_heads, mlp_ratio: size of the transformer.
         dropout: share of values dropped in training, of the input and of each block's output.
         max_atoms: most atoms in a cell.
-        epochs: most passes over the training set; the best weights on the choosing part are kept.
+        epochs: most passes over the training set; the best weights on the validation set are kept.
         learning_rate: the largest one.
     """
 

@@ -113,7 +113,7 @@ class GaussianDiffusion:
     def alpha_bar(self, t: int | Tensor) -> Tensor:
         """Return alpha_bar at `t` as float64, of the shape of `t`; 1 at t = -1.
 
-        It is where `t` is if that is a CUDA card, which thus is not waited for; else on the CPU,
+        It is where `t` is if that is a CUDA GPU, which thus is not waited for; else on the CPU,
         since other cards have no float64.
         """
         if not isinstance(t, Tensor):

@@ -17,6 +17,7 @@ from crystal_ldm.sampling.schema import option
 from crystal_ldm.sampling.starts.base import NOWHERE, Latents, Origin, Start, timesteps_after
 
 if TYPE_CHECKING:
+    from crystal_ldm.crystals import prototypes
     from crystal_ldm.ldm_module import LDMModule
     from crystal_ldm.sampling.plan import Draft
     from crystal_ldm.sampling.settings import SamplingSettings
@@ -114,5 +115,5 @@ class _Prototypes(Origin):
             latent[order] = latent[: len(order)].clone()
         return Latents(latents, torch.tensor(rows), torch.tensor(turns))
 
-    def _nearest(self, draft: Draft) -> list:
+    def _nearest(self, draft: Draft) -> list[prototypes.Prototype]:
         return self._ldm.known.search.nearest(draft.known, self._count)

@@ -10,7 +10,7 @@ _OUTSIDE = re.compile(r"^\s*(?:[a-z][a-z0-9+.-]*:|//)", re.IGNORECASE)
 _INSIDE = re.compile(r"^\s*data:image/", re.IGNORECASE)
 _CSS_ADDRESS = re.compile(r"@import[^;]*;?|url\(\s*['\"]?(?!data:image/|#)[^)]*\)", re.IGNORECASE)
 _ADDRESSES = {"src", "href", "xlink:href"}
-# What reports are made of beside nh3's own list: tables' styles, folded code, matplotlib's drawings.
+# What reports have beside nh3's own list: tables' styles, folded code, matplotlib's drawings.
 _TAGS = {"style", "section", "main", "details", "summary", "svg", "g", "defs", "symbol", "use"}
 _TAGS |= {"path", "rect", "circle", "ellipse", "line", "polyline", "polygon", "text", "tspan"}
 _TAGS |= {"clipPath", "linearGradient", "radialGradient", "stop"}

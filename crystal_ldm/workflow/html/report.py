@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from crystal_ldm.errors import RunError
-from crystal_ldm.files.atomic import atomic_path, atomic_write, make_folder
+from crystal_ldm.files.writing import atomic_path, atomic_write, make_folder
 from crystal_ldm.workflow.html.clean import clean_html, without_addresses
 from crystal_ldm.workflow.kernel import executed_notebook
 from crystal_ldm.workflow.notebooks import read_notebook

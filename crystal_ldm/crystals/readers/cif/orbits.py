@@ -73,7 +73,7 @@ def _orbit(site: Site, ops: Operations, lattice: NDArray[np.float64]) -> NDArray
                 "give its coordinates with more digits."
             )
         kept.append(first)
-    return images[kept]
+    return np.asarray(images[kept], dtype=np.float64)
 
 
 def _check_places(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.crystals.readers.cif.block import Block, decimals, number
@@ -37,7 +38,7 @@ class Site:
 
     label: str
     number: int
-    coords: np.ndarray
+    coords: NDArray[np.float64]
     decimals: int
     multiplicity: int | None = None
     symmetry_order: int | None = None

@@ -1,0 +1,73 @@
+"""README and pages: what they show is what there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from crystal_ldm.sampling.table import settings_page
+
+
+def pages(repository: Path) -> list[Path]:
+    return [repository / "README.md", repository / "CONTRIBUTING.md", *repository.glob("docs/*.md")]
+
+
+def test_the_table_of_settings_is_that_of_the_schema(repository: Path) -> None:
+    assert (repository / "docs" / "settings.md").read_text() == settings_page(), (
+        "python -m crystal_ldm.sampling.table > docs/settings.md"
+    )
+
+
+def test_links_lead_somewhere(repository: Path) -> None:
+    checked = 0
+    for page in pages(repository):
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+                checked += 1
+    assert checked > 15
+
+
+def test_the_example_of_the_readme_runs(repository: Path) -> None:
+    text = (repository / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    code = re.sub(r"\b(16|100|5)\b(?=[,)])", "2", code)  # as many crystals as a test needs
+    assert "num_samples=2" in code
+    names: dict[str, object] = {}
+    exec(code, names)  # noqa: S102 - the README is ours
+    assert len(names["structures"]) == 4  # type: ignore[arg-type]
+
+
+def test_commands_of_the_pages_exist(repository: Path) -> None:
+    from click.testing import CliRunner
+
+    from crystal_ldm.workflow.command_line import main
+
+    listed = set(main.list_commands(None))  # type: ignore[arg-type]
+    used = {
+        word
+        for page in pages(repository)
+        for word in re.findall(r"crystal-ldm ([a-z]+)", page.read_text())
+    }
+    assert used and used <= listed
+    assert CliRunner().invoke(main, ["run", "04_sample", "--help"]).exit_code == 0
+
+
+@pytest.mark.parametrize("notebook", ["01_data", "03_ldm", "04_sample"])
+def test_options_of_the_pages_exist(repository: Path, notebook: str) -> None:
+    from click.testing import CliRunner
+
+    from crystal_ldm.workflow.command_line import main
+
+    known = CliRunner().invoke(main, ["run", notebook, "--help"]).output
+    shown = 0
+    for page in pages(repository):
+        for command in re.findall(
+            rf"crystal-ldm run {notebook}((?:[^`\n]|\\\n)*)", page.read_text()
+        ):
+            for name in re.findall(r"(?<= )--[a-z-]+", command):
+                assert name in known, f"{page.name}: {name}"
+                shown += 1
+    assert shown
