@@ -24,16 +24,16 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
 class Table(anywidget.AnyWidget):
     """Rows that can be sorted, filtered and selected, with mouse or arrow keys.
 
-        Traits:
-                columns: list of {"key", "label", "unit", "tip", "digits"}, in the order of a row's cells.
-                rows: list of lists of numbers, texts, True/False or None.
-            order: indices of the rows shown, in order; follows from the next three.
-            sort_by: key of the column to sort by; empty keeps the order of making.
-            descending: whether the largest come first; None values are last in any case.
-            filter: terms joined by commas: a text that some cell contains, or `gap > 1.5`.
-            problem: why a term of the filter finds nothing, one sentence; empty if it can. Read-only.
-            selected: index of the selected row, or None.
-            height: px.
+    Traits:
+            columns: list of {"key", "label", "unit", "tip", "digits"}, in the order of a row's cells.
+            rows: list of lists of numbers, texts, True/False or None.
+        order: indices of the rows shown, in order; follows from the next three.
+        sort_by: key of the column to sort by; empty keeps the order of making.
+        descending: whether the largest come first; None values are last in any case.
+        filter: terms joined by commas: a text that some cell contains, or `gap > 1.5`.
+        problem: why a term of the filter finds nothing, one sentence; empty if it can. Read-only.
+        selected: index of the selected row, or None.
+        height: px.
     """
 
     _esm = Path(__file__).with_name("table.js")
