@@ -25,8 +25,8 @@ class Table(anywidget.AnyWidget):
     """Rows that can be sorted, filtered and selected, with mouse or arrow keys.
 
     Traits:
-            columns: list of {"key", "label", "unit", "tip", "digits"}, in the order of a row's cells.
-            rows: list of lists of numbers, texts, True/False or None.
+        columns: list of {"key", "label", "unit", "tip", "digits"}, in the order of a row's cells.
+        rows: list of lists of numbers, texts, True/False or None.
         order: indices of the rows shown, in order; follows from the next three.
         sort_by: key of the column to sort by; empty keeps the order of making.
         descending: whether the largest come first; None values are last in any case.
