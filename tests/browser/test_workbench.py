@@ -274,8 +274,6 @@ def test_nothing_is_clipped_and_generate_is_in_view(seen: Visit, width: int) -> 
     parts = (".lm-TabBar-tab:last-child", ".cl-gallery .cl-table-box", ".cl-side .cl-form")
     for part in (f"{BENCH} {name}" for name in parts):
         assert page.evaluate(inside, [BENCH, part]), f"{part} is clipped at {width} px"
-    whole = "(labels) => labels.every((label) => label.scrollWidth <= label.clientWidth + 1)"
-    assert page.locator(f"{BENCH} .cl-tab-bar .lm-TabBar-tabLabel").evaluate_all(whole)
     box = page.locator(f"{SIDE} .cl-generate").bounding_box()
     assert box is not None and box["y"] + box["height"] < 1000, "Generate is out of view"
 
