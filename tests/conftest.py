@@ -39,6 +39,7 @@ MARKS = {
     "notebooks": "notebook",
     "test_packaging.py": "slow",
     "nn/test_compile.py": "slow",
+    "reliability/test_argument_types.py": "fault",
     "reliability/test_bad_input.py": "fault",
     "reliability/test_faults.py": "fault",
     "reliability/test_security.py": "fault",
