@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from crystal_ldm.config.numbers import short
 from crystal_ldm.crystals.batch import CrystalBatch
 from crystal_ldm.crystals.element_rules import ElementRules
 from crystal_ldm.crystals.elements import atomic_number, symbols
@@ -29,7 +30,7 @@ def request_from_formulas(
     try:
         texts = [formulas] if isinstance(formulas, str | Mapping) else list(formulas)
     except TypeError:
-        raise FormulaError(f"A formula is text such as SrTiO3, not {formulas!r}.") from None
+        raise FormulaError(f"A formula is text such as SrTiO3, not {short(formulas)}.") from None
     units = _whole_numbers(
         "formula_units", 1 if formula_units is None else formula_units, len(texts)
     )
@@ -184,7 +185,7 @@ def _whole_numbers(name: str, value: Any, size: int) -> list[int]:
         )
     for v in values:
         if not _is_number(v) or not 1 <= v <= 1000 or v != int(v):
-            raise RequestError(f"'{name}' must be whole numbers from 1 to 1000, not {v!r}.")
+            raise RequestError(f"'{name}' must be whole numbers from 1 to 1000, not {short(v)}.")
     return [int(v) for v in values]
 
 

@@ -53,10 +53,18 @@ class Checkpoint:
                 written by this project, has weights that are not finite, or is larger than any
                 model.
         """
-        path = Path(path).expanduser()
-        path = path / "model.safetensors" if path.is_dir() else path
-        if not path.is_file():
-            raise CheckpointError(f"There is no checkpoint {path}; check `ldm_ckpt` or `vae_ckpt`.")
+        try:
+            path = Path(path).expanduser()
+            path = path / "model.safetensors" if path.is_dir() else path
+            is_there = path.is_file()
+        except (OSError, RuntimeError, ValueError):  # no path that a file can have
+            is_there = False
+        if not is_there:
+            shown = str(path) if len(str(path)) < 200 else f"{str(path)[:200]}…"
+            raise CheckpointError(
+                f"There is no checkpoint {shown}; check `ldm_ckpt` or `vae_ckpt`."
+            )
+        path = Path(path)
         check_size(path)
         metadata, state = (
             _read_safetensors(path) if path.suffix == ".safetensors" else _read_ckpt(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import field_validator
 
-from crystal_ldm.config.numbers import Whole
+from crystal_ldm.config.numbers import Whole, short
 from crystal_ldm.errors import suggest
 from crystal_ldm.nn.device import PRECISIONS
 from crystal_ldm.sampling.schema import Settings, option
@@ -34,7 +34,7 @@ class Compute(Settings):
     def _size(cls, size: int | str) -> int | str:
         if size != "auto" and not (isinstance(size, int) and 1 <= size <= 1_000_000):
             raise ValueError(
-                f"batch_size must be 'auto' or a whole number from 1 to 1000000, not {size!r}."
+                f"batch_size must be 'auto' or a whole number from 1 to 1000000, not {short(size)}."
             )
         return size
 

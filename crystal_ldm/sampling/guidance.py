@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import field_validator
 
-from crystal_ldm.config.numbers import plain_number
+from crystal_ldm.config.numbers import plain_number, short
 from crystal_ldm.ldm_module.guidance import DEFAULT_SCALE
 from crystal_ldm.sampling.schema import Settings, option
 
@@ -40,7 +40,7 @@ class Guidance(Settings):
             value = plain_number(value)
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not number or not 0 <= value <= 100:
-                raise ValueError(f"cfg_scale must be a number from 0 to 100, not {value!r}.")
+                raise ValueError(f"cfg_scale must be a number from 0 to 100, not {short(value)}.")
             return float(value)
 
         if isinstance(scale, Mapping):
@@ -58,6 +58,6 @@ class Guidance(Settings):
             low, high = 1.0, 0.0
         if not 0 <= low <= high <= 1:
             raise ValueError(
-                f"cfg_interval must be two numbers 0 ≤ low ≤ high ≤ 1, not {interval!r}."
+                f"cfg_interval must be two numbers 0 ≤ low ≤ high ≤ 1, not {short(interval)}."
             )
         return low, high

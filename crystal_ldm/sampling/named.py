@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, ClassVar, Self
 
+from crystal_ldm.config.numbers import short
 from crystal_ldm.errors import RequestError, suggest
 from crystal_ldm.sampling.schema import Option, Settings
 
@@ -74,7 +75,7 @@ class Named(Settings):
                 return kind()
             return kind(**{next(iter(kind.model_fields), "value"): fields})
         names = ", ".join(k.__name__ for k in cls.kinds().values())
-        raise RequestError(f"Among {cls.family} there are {names}, and not {value!r}.")
+        raise RequestError(f"Among {cls.family} there are {names}, and not {short(value)}.")
 
     @classmethod
     def _of(cls, name: Any) -> type[Self]:

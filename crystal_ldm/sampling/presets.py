@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from crystal_ldm.config import CONFIG_DIR
+from crystal_ldm.config.numbers import short
 from crystal_ldm.errors import RequestError, suggest
 
 DEFAULT_PRESET = "explore"
@@ -51,7 +52,7 @@ def get_preset(name: Any) -> Preset:
     """
     if not isinstance(name, str) or name not in presets():
         raise RequestError(
-            f"There is no preset {name!r}.{suggest(str(name), presets())} "
+            f"There is no preset {short(name)}.{suggest(str(name), presets())} "
             f"The presets are {', '.join(presets())}."
         )
     return presets()[name]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from crystal_ldm.config.numbers import short
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
 
@@ -131,7 +132,7 @@ class SampleResult:
         from crystal_ldm.sampling.representatives import representatives
 
         if type(count) is not int or count < 1:
-            raise RequestError(f"count must be a whole number of at least 1, not {count!r}.")
+            raise RequestError(f"count must be a whole number of at least 1, not {short(count)}.")
         if not len(self):
             return self
         ordered, kept = self.in_order(), []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from crystal_ldm.config.numbers import short
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module.diffusion import StopSampling
@@ -142,7 +143,7 @@ def interpolate(
                 "Interpolation takes one crystal at each end: CrystalBatch.from_structures([...])."
             )
     if isinstance(steps, bool) or not isinstance(steps, int) or not 2 <= steps <= 10_000:
-        raise RequestError(f"Interpolation needs 2 to 10000 steps, not {steps!r}.")
+        raise RequestError(f"Interpolation needs 2 to 10000 steps, not {short(steps)}.")
     if int(first.num_atoms) != int(second.num_atoms):
         raise RequestError(
             f"Interpolation needs as many atoms at both ends; {first.formulas[0]} has "
@@ -165,6 +166,6 @@ def _count(num_samples: Any) -> int:
     number = plain_number(num_samples)
     if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= 10_000_000:
         raise RequestError(
-            f"num_samples must be a whole number from 1 to 10000000, not {num_samples!r}."
+            f"num_samples must be a whole number from 1 to 10000000, not {short(num_samples)}."
         )
     return number

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from crystal_ldm.config.numbers import short
 from crystal_ldm.errors import RequestError, suggest
 
 Level = Literal["basic", "advanced"]
@@ -190,4 +191,4 @@ def wrong_value(field: Option, value: Any) -> str:
     elif field.low is not None:
         what += f" of at least {field.low}{unit}"
     hint = suggest(value, field.choices) if isinstance(value, str) and field.choices else ""
-    return f"{field.path} must be {what}, not {value!r}.{hint}"
+    return f"{field.path} must be {what}, not {short(value)}.{hint}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from crystal_ldm.config.numbers import Whole, plain_number
+from crystal_ldm.config.numbers import Whole, plain_number, short
 from crystal_ldm.errors import RequestError, suggest
 from crystal_ldm.sampling.compute import Compute
 from crystal_ldm.sampling.elements import Elements
@@ -198,7 +198,7 @@ def _elements(value: Any, before: Elements) -> Elements:
         return value
     if isinstance(value, Mapping):
         return Elements(**{**before.to_dict(), **value})
-    raise RequestError(f"elements must be Elements(...), not {value!r}.")
+    raise RequestError(f"elements must be Elements(...), not {short(value)}.")
 
 
 def _filters(value: Any, before: tuple[Filter, ...]) -> tuple[Filter, ...]:
@@ -213,7 +213,7 @@ def _filters(value: Any, before: tuple[Filter, ...]) -> tuple[Filter, ...]:
     if isinstance(value, Filter | str | Mapping | type):
         value = [value]
     if not isinstance(value, Iterable):
-        raise RequestError(f"filters must be a list of filters, not {value!r}.")
+        raise RequestError(f"filters must be a list of filters, not {short(value)}.")
     return tuple(Filter.make(one) for one in value)
 
 
