@@ -117,7 +117,7 @@ def test_make_names_the_pythons_that_it_needs(repository: Path, tmp_path: Path) 
 
 
 def test_import_is_quick_and_light(tmp_path: Path) -> None:
-    code = "import sys, crystal_ldm, crystal_ldm.workflow.parameters, crystal_ldm.runs\n" + (
+    code = "import sys, crystal_ldm, crystal_ldm.workflow.parameters, crystal_ldm.files\n" + (
         "print([m for m in ('torch', 'pymatgen', 'pandas', 'plotly', 'papermill') "
         "if m in sys.modules])"
     )

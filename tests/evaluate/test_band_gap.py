@@ -86,7 +86,7 @@ def test_the_probability_that_makes_a_metal_is_an_argument(pool, known_crystals)
     # How far the predictor is off stands beside what it says.
     card = predictor_card()["test"]
     assert any(f"off by {card['mae']:.2f} eV" in note for note in whole.notes)
-    with pytest.raises(EvaluationError, match="between 0 and 1"):
+    with pytest.raises(EvaluationError, match="from 0 to 1"):
         evaluate(crystals, metal_probability=2)
 
 
