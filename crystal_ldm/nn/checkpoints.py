@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from crystal_ldm.errors import CheckpointError, CrystalLDMError
 from crystal_ldm.nn.default_dtype import float32_default
-from crystal_ldm.nn.device import resolve_device
+from crystal_ldm.nn.device_and_precision import resolve_device
 from crystal_ldm.nn.model_files import (
     build_within,
     check_metadata,

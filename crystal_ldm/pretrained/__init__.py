@@ -40,7 +40,7 @@ def load_pretrained(name: str = DEFAULT, device: str = "auto") -> LDMModule:
 
     Args:
         name: `oqmd_icsd` (the default) or another of `crystal_ldm.pretrained.available()`.
-        device: where to put it (see `crystal_ldm.nn.device.resolve_device`).
+        device: where to put it (see `crystal_ldm.nn.device_and_precision.resolve_device`).
 
     Raises:
         CheckpointError: if there is no such model, or its file is damaged.

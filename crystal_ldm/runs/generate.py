@@ -51,7 +51,7 @@ def make_request(
         if num_atoms:
             raise RequestError(
                 "Give a formula (with formula_units) or num_atoms, not both; a formula says how "
-                "many atoms there are."
+                "many atoms there are. To leave the formula out, make it empty: --formula ''."
             )
         return CrystalBatch.from_formulas(formula, formula_units, **rules, **given)
     if num_atoms:

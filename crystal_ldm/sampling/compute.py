@@ -6,7 +6,7 @@ from pydantic import field_validator
 
 from crystal_ldm.config.numbers import Whole, short
 from crystal_ldm.errors import suggest
-from crystal_ldm.nn.device import PRECISIONS
+from crystal_ldm.nn.device_and_precision import PRECISIONS
 from crystal_ldm.sampling.schema import Settings, option
 
 AUTO_BATCH_VALUES = 327_680

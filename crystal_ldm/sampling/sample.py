@@ -14,7 +14,7 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module.diffusion import StopSampling
 from crystal_ldm.ldm_module.guidance import scale_of_each
-from crystal_ldm.nn.device import resolve_device, sampling_precision
+from crystal_ldm.nn.device_and_precision import resolve_device, sampling_precision
 from crystal_ldm.recipe import make_recipe
 from crystal_ldm.sampling.batches import batches_of
 from crystal_ldm.sampling.checks import check_request

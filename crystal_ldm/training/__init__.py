@@ -1,8 +1,8 @@
 """Training with PyTorch Lightning."""
 
-from crystal_ldm.training.average import average_models
 from crystal_ldm.training.callbacks import read_metrics
 from crystal_ldm.training.fit import fit
+from crystal_ldm.training.mean_of_models import average_models
 from crystal_ldm.training.settings import TrainingSettings
 
 __all__ = ["TrainingSettings", "average_models", "fit", "read_metrics"]

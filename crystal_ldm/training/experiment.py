@@ -17,7 +17,7 @@ from crystal_ldm.files import resolve_path
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.checkpoints import Checkpoint, load_module
 from crystal_ldm.pretrained import available, model_file
-from crystal_ldm.training.conditions import read_conditions
+from crystal_ldm.training.condition_shorthand import read_conditions
 from crystal_ldm.training.settings import TrainingSettings
 from crystal_ldm.vae_module import VAEModule
 

@@ -33,8 +33,8 @@ from crystal_ldm.training.callbacks import (
 )
 from crystal_ldm.training.compositions import CompositionProgress
 from crystal_ldm.training.graphs import CudaGraphs
-from crystal_ldm.training.hardware import training_device, training_precision
 from crystal_ldm.training.lightning import LightningTraining
+from crystal_ldm.training.lightning_names import training_device, training_precision
 from crystal_ldm.training.processes import ProcessShare
 from crystal_ldm.training.settings import FREEZE_BELOW, TrainingSettings
 from crystal_ldm.training.stream import StepStream

@@ -96,12 +96,10 @@ def test_03_ldm_trains_and_makes_crystals(page: Visit, folder: Path, crystals: P
 
 
 def test_05_analysis_opens_a_run(page: Visit, folder: Path, crystals: Path) -> None:
-    from crystal_ldm.files import open_run
     from crystal_ldm.pretrained import load_model
     from crystal_ldm.runs.generate import generate, make_request
 
-    with open_run(folder / "sample", "04_sample", {}) as run:
-        generate(load_model(MODEL), make_request("SrTiO3"), run.path, 4, progress=False)
+    generate(load_model(MODEL), make_request("SrTiO3"), folder / "sample", 4, progress=False)
     given = {"reference": str(crystals), "judge": "", "workers": 1}
     runs, run_dir = [str(folder / "sample")], str(folder / "analysis")
     page.open(copy_notebook("05_analysis", runs=runs, run_dir=run_dir, **given))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_ldm.crystals.readers.cif.block import Block
-from crystal_ldm.crystals.readers.cif.settings import (
+from crystal_ldm.crystals.readers.cif.space_group_symbols import (
     Operations,
     Setting,
     hall_operations,

@@ -12,13 +12,13 @@ import torch
 from crystal_ldm import load_pretrained
 from crystal_ldm.errors import ConfigError, RequestError
 from crystal_ldm.nn import device as detection
-from crystal_ldm.nn.device import (
+from crystal_ldm.nn.device_and_precision import (
     available_devices,
     resolve_device,
     resolve_precision,
     sampling_precision,
 )
-from crystal_ldm.training.hardware import training_device, training_precision
+from crystal_ldm.training.lightning_names import training_device, training_precision
 
 CACHED = (detection._cpu_bfloat16_is_fast, detection._note_mps, detection._note_slow)
 
@@ -206,6 +206,9 @@ def test_kernels_without_bfloat16_make_it_float32(
     python: Callable[..., subprocess.Popen[str]],
 ) -> None:
     """oneDNN can be told to leave newer instructions alone, whatever the CPU has."""
-    code = "from crystal_ldm.nn.device import resolve_precision; print(resolve_precision('auto'))"
+    code = (
+        "from crystal_ldm.nn.device_and_precision import resolve_precision\n"
+        "print(resolve_precision('auto'))"
+    )
     output, errors = python(code, ONEDNN_MAX_CPU_ISA="AVX2").communicate(timeout=120)
     assert output.strip() == "float32", errors

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from crystal_ldm.errors import ConfigError, suggest
-from crystal_ldm.nn.device import resolve_device, resolve_precision
+from crystal_ldm.nn.device_and_precision import resolve_device, resolve_precision
 
 LIGHTNING = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 PRECISIONS = (
