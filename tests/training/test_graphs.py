@@ -30,7 +30,7 @@ def small_vae(steps: int) -> VAEModule:
 
 
 def test_without_a_card_graphs_are_refused(dataset: CrystalDataset, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"cuda_graphs needs one CUDA card.*1 x cpu.*Leave it"):
+    with pytest.raises(ConfigError, match=r"cuda_graphs needs one CUDA GPU.*1 x cpu.*Leave it"):
         settings = TrainingSettings(cuda_graphs=True)
         fit(small_vae(4), dataset, tmp_path / "run", settings, accelerator="cpu")
 
