@@ -19,7 +19,7 @@ import psutil
 
 from crystal_ldm.errors import CrystalLDMError, RunError
 from crystal_ldm.files import DirectoryLock, repo_root
-from crystal_ldm.files.writing import atomic_write_json, make_folder, write_error
+from crystal_ldm.files.writing import atomic_write_json, make_folder, open_file, write_error
 from crystal_ldm.workflow.execution import execute_notebook, kernel_environment
 from crystal_ldm.workflow.html import export_html
 from crystal_ldm.workflow.spec import Job
@@ -77,7 +77,8 @@ def run_job(
         environment.update(dict.fromkeys(_THREADS, str(threads)))
     command = [sys.executable, "-m", "crystal_ldm.workflow.job", directory]
     try:
-        with (path / LOG_FILE).open("ab") as log:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        with os.fdopen(open_file(path / LOG_FILE, flags), "ab") as log:
             process = subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )

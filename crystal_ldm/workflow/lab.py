@@ -19,7 +19,7 @@ FIRST = "04_sample.ipynb"
 
 
 def open_lab(folder: str = "", options: list[str] | None = None) -> int:
-    """Run JupyterLab until it is stopped; returns its exit code.
+    """Run JupyterLab until it is stopped, in the place of this process where systems have that.
 
     Args:
         folder: root of its file browser and of relative paths; empty: the clone, else the
@@ -31,17 +31,17 @@ def open_lab(folder: str = "", options: list[str] | None = None) -> int:
     """
     root = Path(folder).expanduser().resolve() if folder else repo_root()
     first = provide_notebooks(root).relative_to(root).as_posix()
-    words = [f"--ServerApp.root_dir={root}", f"--LabApp.default_url=/lab/tree/{first}"]
+    words = ["--ServerApp.ip=localhost", f"--ServerApp.root_dir={root}"]
+    words.append(f"--LabApp.default_url=/lab/tree/{first}")
     if hasattr(os, "getuid") and os.getuid() == 0:
         words.append("--allow-root")
     command = [sys.executable, "-m", "jupyterlab", *words, *(options or [])]
     environment = os.environ | kernel_environment() | {ROOT_VARIABLE: str(root)}
-    process = subprocess.Popen(command, cwd=root, env=environment)
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            pass  # JupyterLab got it as well, and asks or stops
+    if os.name == "nt":
+        return subprocess.run(command, cwd=root, env=environment, check=False).returncode
+    os.chdir(root)
+    # JupyterLab takes the place of this process: whoever stops the one stops the other.
+    os.execve(command[0], command, environment)
 
 
 def provide_notebooks(root: Path) -> Path:

@@ -18,10 +18,6 @@ from crystal_ldm.errors import EvaluationError
 from crystal_ldm.parallel import WorkerPool, Workers, open_executor
 
 
-def process_id(_):
-    return os.getpid()
-
-
 def test_outcomes_keep_the_order_of_the_items():
     with WorkerPool(Workers(2)) as pool:
         outcomes = pool.map(partial(pow, 2), range(100), chunk=7)
@@ -192,7 +188,9 @@ def test_dask_gives_the_same_answers():
         assert [outcome.index for outcome in outcomes] == [0, 1, 2]
         assert [outcome.error is None for outcome in outcomes] == [True, False, True]
         values = executor.map(abs, range(-200, 0))
-        process = psutil.Process(executor.map(process_id, [0])[0].value)
+        # Each worker process leads a session, whose number is its own.
+        process = psutil.Process(executor.map(os.getsid, [0])[0].value)
+        assert process.pid != os.getpid()
         assert [outcome.value for outcome in values] == list(range(200, 0, -1))
         executor.close()
         process.wait(timeout=20)

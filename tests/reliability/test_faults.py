@@ -115,7 +115,7 @@ def test_sampling_onto_a_full_disk(
     model: str, tmp_path: Path, python: Python, record_property: Record
 ) -> None:
     run = tmp_path / "run"
-    code = SAMPLE.format(model=model, run=str(run), number=60, limit=9000)
+    code = SAMPLE.format(model=model, run=str(run), number=60, limit=16_000)
     _, told = python(code).communicate()
     told = told.strip().splitlines()[-1]
     assert told.startswith("RunError:") and "could not be written" in told

@@ -94,7 +94,9 @@ def _add_rows(crystals: CrystalSet, folder: Path) -> None:
     table = read_table(tables[0]).frame
     if not {"id", "row", "number"} <= set(table.columns):
         return
-    known = {r["id"]: (int(r["row"]), int(r["number"])) for r in table.to_dict("records")}
+    rows = table.to_dict("records")
+    whole = (r for r in rows if f"{r['row']}{r['number']}".isdecimal() and r["row"] and r["number"])
+    known = {r["id"]: (int(r["row"]), int(r["number"])) for r in whole}
     if all(name in known for name in crystals.ids):
         crystals.rows = [known[name][0] for name in crystals.ids]
         crystals.numbers = [known[name][1] for name in crystals.ids]

@@ -73,7 +73,10 @@ def read_table(path: Path, known_ids: Iterable[str] = ()) -> Table:
         ) from error
     text = re.sub(r"^\s*sep=.\r?\n", "", text)  # a line that Excel reads
     separator = _separator(text)
-    first = next(csv.reader(io.StringIO(text[:100_000]), delimiter=separator), [])
+    try:
+        first = next(csv.reader(io.StringIO(text[:100_000]), delimiter=separator), [])
+    except csv.Error as error:
+        raise DataError(f"The table {path} is not a csv file ({error}).") from error
     headless = _is_data(first, set(known_ids))
     try:
         frame = pd.read_csv(
