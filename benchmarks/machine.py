@@ -34,7 +34,7 @@ def matmul_peak(dtype: torch.dtype, size: int = 2048) -> float:
 
 
 def machine() -> dict[str, Any]:
-    """Return processor, threads, and peak rates."""
+    """Return CPU, threads, and peak rates."""
     return {
         "processor": platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),

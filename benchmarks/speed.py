@@ -161,7 +161,7 @@ def data_loading() -> list[Row]:
     return [
         {"what": "open oqmd_icsd from its cache", "seconds": seconds},
         {
-            "what": "read the training part into memory",
+            "what": "read the training set into memory",
             "crystals/s": len(rows) / best_time(lambda: dataset.batch(rows), repeats=3),
         },
         {

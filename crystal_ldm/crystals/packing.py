@@ -1,4 +1,4 @@
-"""Crystals in few bytes: a model file carries those of its training part.
+"""Crystals in few bytes: a model file carries those of its training set.
 
 An atom takes four bytes (its atomic number, and coordinates in 240ths of the cell's axes, which
 hold multiples of 1/16, 1/3 and 1/5 exactly), a cell twelve; then LZMA halves them.

@@ -1,4 +1,4 @@
-"""Prototypes: known crystals of similar formulas, with the elements of another in their places.
+"""Prototypes: training crystals of similar formulas, with the elements of another in their places.
 
 That a compound often has the structure of its chemical relatives is the oldest way of predicting
 one (Hautier et al., Data Mined Ionic Substitutions, Inorg. Chem. 50, 656 (2011); prototype search
@@ -26,10 +26,10 @@ Cell = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Prototype:
-    """A known crystal that another formula may look like.
+    """A training crystal that another formula may look like.
 
     Attributes:
-        row: of the known crystals.
+        row: of the training crystals.
         distance: mean over atoms of the distance of the elements that are exchanged
             (`element_distances`).
         replaced: which atomic number takes the place of which.

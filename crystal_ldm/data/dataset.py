@@ -121,7 +121,7 @@ class CrystalDataset:
         return self.batch([index]).to_structures()[0]
 
     def indices(self, part: str) -> np.ndarray:
-        """Return the positions (m,) int64 of `train`, `val` (chooses) or `test` (is reported).
+        """Return the positions (m,) int64 of `train`, `val` (validation) or `test`.
 
         Raises:
             DataError: for another name.
@@ -147,7 +147,7 @@ class CrystalDataset:
         return {symbols()[z]: int(counts[z]) for z in range(1, MAX_Z + 1) if counts[z]}
 
     def vocabulary(self, min_formulas: int = 10) -> tuple[str, ...]:
-        """Return the elements in at least `min_formulas` formulas of the training part, by Z."""
+        """Return the elements in at least `min_formulas` formulas of the training set, by Z."""
         return tuple(s for s, n in self.element_counts("train").items() if n >= min_formulas)
 
     @property

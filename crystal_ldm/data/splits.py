@@ -59,8 +59,8 @@ def split_officially(
     """Return part codes (n,) uint8 from the file that each entry came from, and how it was done.
 
     With files for all three parts they are taken as they are. Without a test file, the validation
-    file is what is reported (`test`), and 5 % of the training file, by formula, choose (`val`).
-    Without a validation file the latter holds too. With a single file: `split_by_formula`.
+    file is the test set, and 5 % of the training file, by formula, are the validation set. Without
+    a validation file the latter holds too. With a single file: `split_by_formula`.
     """
     present = set(files) & set(PARTS)
     if None in files or "train" not in present or len(present) == 1:

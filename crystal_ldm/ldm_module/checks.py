@@ -30,14 +30,14 @@ def check_sizes(vae: VAEModule, denoiser: DiT, diffusion: GaussianDiffusion) -> 
 
 
 def check_prior(prior: CompositionPrior, network: ConditionedDenoiser, max_atoms: int) -> None:
-    """Raise `ConfigError` unless a prior goes with a denoiser's conditions and sizes."""
+    """Raise `ConfigError` unless a composition model fits a denoiser's conditions and sizes."""
     if network.composition is None:
         raise ConfigError(
-            "A prior draws compositions, which the denoiser has to know: add the condition "
+            "A composition model needs a denoiser that knows compositions: add the condition "
             "`composition: {_target_: Composition}`, or leave out `prior`."
         )
     if prior.max_atoms < max_atoms:
         raise ConfigError(
-            f"The prior's max_atoms is {prior.max_atoms}, fewer than the model's {max_atoms}: set "
-            f"ldm_module.prior.max_atoms={max_atoms}."
+            f"The composition model's max_atoms is {prior.max_atoms}, fewer than the model's "
+            f"{max_atoms}: set ldm_module.prior.max_atoms={max_atoms}."
         )

@@ -109,10 +109,10 @@ class GuidedDenoiser:
         return torch.einsum("p,pbnd->bnd", torch.tensor(weights, device=x.device), weighted)
 
     def _prepare(self, chosen: Sequence[Pass]) -> tuple[list[float], Embedded]:
-        atomic_numbers, encoded, given = self._request
+        atomic_numbers, encoded, condition_names = self._request
         tokens, vectors = [], []
         for one in chosen:
-            kept = set(given[: one.kept])
+            kept = set(condition_names[: one.kept])
             composition = self.network.composition
             with_elements = composition is not None and composition.name in kept
             known = atomic_numbers if with_elements else torch.zeros_like(atomic_numbers)

@@ -28,21 +28,24 @@ from crystal_ldm.vae_module.vocabulary import element_mask
 
 
 class LatentModel(TrainedModule):
-    """What an LDM is made of: a frozen VAE, a denoiser, conditions, a prior; see `LDMModule`.
+    """What an LDM is made of: a frozen VAE, a denoiser, conditions, a composition model.
+
+    See `LDMModule`.
 
     Holds the statistics of the training set and its crystals (`known`), and is what a checkpoint
     stores.
 
     Raises:
-        ConfigError: if the latents of VAE and denoiser differ in size, or the prior does not fit.
+        ConfigError: if the latents of VAE and denoiser differ in size, or the composition model
+            does not fit.
 
     Args:
         vae: the trained VAE. It is frozen and travels inside the checkpoint.
         denoiser: the network that is trained.
         diffusion: the process.
         conditions: by name, in the order in which guidance adds them.
-        prior: draws the elements of open atoms before their latents are made; None: the decoder
-            reads the elements from the latents.
+        prior: the composition model, which draws the elements of open atoms before their latents
+            are made; None: the decoder reads the elements from the latents.
         dropout: share of each block's output channels that a training step leaves out.
         ema_decay: decay of the exponential moving average of the weights, used for sampling.
         optimizer: learning rate and its schedule.
@@ -175,7 +178,7 @@ class LatentModel(TrainedModule):
         return self
 
     def set_prior(self, prior: CompositionPrior) -> None:
-        """Take an untrained prior of the compositions; `prepare` trains it.
+        """Take an untrained composition model; `prepare` trains it.
 
         Raises:
             ConfigError: if it does not go with the model's conditions and sizes.
@@ -187,7 +190,8 @@ class LatentModel(TrainedModule):
     def add_conditions(self, conditions: Mapping[str, Condition]) -> None:
         """Take further conditions, untrained: the model makes the crystals that it made before.
 
-        Denoiser and prior get embeddings that start at zero. `extend_data` looks up their values.
+        Denoiser and composition model get embeddings that start at zero. `extend_data` looks up
+        their values.
 
         Args:
             conditions: by name, each with an `adapter` of at least 1.
@@ -230,7 +234,7 @@ class LatentModel(TrainedModule):
     def composition_training(
         self, train: LatentBatch, held_out: LatentBatch
     ) -> CompositionTraining | None:
-        """Return the training of the composition prior; None without one."""
+        """Return the training of the composition model; None without one."""
         if self.prior is None:
             return None
         known = self.element_mask()

@@ -1,4 +1,4 @@
-"""`TrainingCrystals`: a model's memory of its training part."""
+"""`TrainingCrystals`: a model's memory of its training set."""
 
 from __future__ import annotations
 

@@ -66,13 +66,13 @@ def versions() -> dict[str, str]:
     """Return the versions of the packages that decide which crystals come out."""
     import crystal_ldm
 
-    found = {"crystal_ldm": crystal_ldm.__version__}
+    by_package = {"crystal_ldm": crystal_ldm.__version__}
     for name in ("torch", "numpy", "pymatgen"):
         try:
-            found[name] = metadata.version(name)
+            by_package[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "unknown"
-    return found
+            by_package[name] = "unknown"
+    return by_package
 
 
 def make_recipe(

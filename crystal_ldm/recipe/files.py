@@ -76,9 +76,9 @@ def _from_text(content: bytes, name: str) -> str:
         raise DataError(f"{name} is neither a recipe nor a CIF nor a zip archive.") from error
     if text.lstrip().startswith("{"):
         return text
-    found = _FIELD.search(text)
-    if found:
-        return _unpack(found[2], name) if found[1].strip() == _PACKED else found[2]
+    field = _FIELD.search(text)
+    if field:
+        return _unpack(field[2], name) if field[1].strip() == _PACKED else field[2]
     if TAG in text:
         raise DataError(f"The recipe in {name} is damaged or cut short.")
     raise DataError(

@@ -158,11 +158,11 @@ class CrystalFiles:
             return
         self._columns, rows, whole = read_table(table)
         ids = [name for name, _ in _frames(cells)]
-        there = set(ids)
+        ids_with_cells = set(ids)
         kept = {
             row["id"]: row
             for row in rows
-            if row["id"] in there and (self.folder / row["cif"]).is_file()
+            if row["id"] in ids_with_cells and (self.folder / row["cif"]).is_file()
         }
         if not whole or len(kept) != len(rows):
             atomic_write(table, table_text(kept.values(), self._columns) if self._columns else "")

@@ -41,7 +41,7 @@ def make_request(
     Raises:
         FormulaError, RequestError: for what cannot be read or does not go together.
     """
-    given = {n: v for n, v in (conditions or {}).items() if v is not None and v != ""}
+    targets = {n: v for n, v in (conditions or {}).items() if v is not None and v != ""}
     rules = {
         "required": required or None,
         "allowed": allowed or None,
@@ -53,10 +53,10 @@ def make_request(
                 "Give a formula (with formula_units) or num_atoms, not both; a formula says how "
                 "many atoms there are. To leave the formula out, make it empty: --formula ''."
             )
-        return CrystalBatch.from_formulas(formula, formula_units, **rules, **given)
+        return CrystalBatch.from_formulas(formula, formula_units, **rules, **targets)
     if num_atoms:
-        return CrystalBatch.from_num_atoms(num_atoms, **rules, **given)
-    if given or any(rules.values()):
+        return CrystalBatch.from_num_atoms(num_atoms, **rules, **targets)
+    if targets or any(rules.values()):
         raise RequestError(
             "Conditions and element lists need a formula or num_atoms: say how large the cells are."
         )

@@ -80,14 +80,14 @@ def read_table(path: Path) -> tuple[list[str], list[dict[str, str]], bool]:
     try:
         reader = csv.DictReader(io.StringIO(whole))
         columns = list(reader.fieldnames or [])
-        found = list(reader)
+        lines = list(reader)
     except csv.Error as error:
         raise _damaged(path, str(error)) from error
     missing = [name for name in COLUMNS if name not in columns]
     if columns and missing:
         raise _damaged(path, f"it has no column '{missing[0]}'")
-    rows = [row for row in found if _fits(row, columns)]
-    return columns, rows, whole == text and len(rows) == len(found)
+    rows = [row for row in lines if _fits(row, columns)]
+    return columns, rows, whole == text and len(rows) == len(lines)
 
 
 def _fits(row: dict[str, Any], columns: list[str]) -> bool:

@@ -177,15 +177,15 @@ class Denoising:
         solver, guidance = settings.solver, settings.guidance
         request, drafts = job.request, job.drafts
         width, dim = request.atomic_numbers.shape[1], ldm.vae.latent_dim
-        given = _given(ldm, request.atomic_numbers, job.encoded)
+        given_conditions = _given(ldm, request.atomic_numbers, job.encoded)
         model = GuidedDenoiser(
             ldm.sampler_network,
             request.atomic_numbers,
             job.encoded,
             request.num_atoms,
             request.mask,
-            given,
-            [job.scales[name] for name in given],
+            given_conditions,
+            [job.scales[name] for name in given_conditions],
         )
         last_timestep = max(ldm.diffusion.timesteps - 1, 1)
         low, high = guidance.interval
@@ -220,8 +220,8 @@ class Denoising:
 
 def _given(ldm: LDMModule, atomic_numbers: Tensor, encoded: dict[str, Tensor]) -> list[str]:
     """Return the conditions that at least one crystal of the batch gives, in guidance's order."""
-    given = given_names(encoded)
+    names = given_names(encoded)
     composition = ldm.sampler_network.composition
     if composition is not None and bool((atomic_numbers > 0).any()):
-        given.append(composition.name)
-    return [name for name in ldm.conditions if name in given]
+        names.append(composition.name)
+    return [name for name in ldm.conditions if name in names]

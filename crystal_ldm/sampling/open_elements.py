@@ -40,7 +40,7 @@ def draw_elements(
     Elements that are required count as given: they are always met.
 
     Args:
-        prior: the model of compositions.
+        prior: the composition model.
         drafts: with open atoms.
         request: the same as a batch.
         allowed: (B, 119) bool, what open atoms may become.
@@ -52,8 +52,8 @@ def draw_elements(
             which would draw the same again, at one of 1.
     """
     names = given_names(encoded)
-    given = request.atomic_numbers.cpu().clone()
-    for row, draft in zip(given, drafts, strict=True):
+    fixed = request.atomic_numbers.cpu().clone()
+    for row, draft in zip(fixed, drafts, strict=True):
         missing = torch.tensor(draft.missing, dtype=row.dtype)
         places = (row[: len(draft.known)] == 0).nonzero().flatten()
         row[places[: len(missing)]] = missing
@@ -61,7 +61,7 @@ def draw_elements(
     def draw(rows: Tensor, temperature: float) -> Tensor:
         return draw_compositions(
             prior,
-            given[rows],
+            fixed[rows],
             request.num_atoms.cpu()[rows],
             allowed.cpu()[rows],
             {name: values.cpu()[rows] for name, values in encoded.items()},
@@ -72,7 +72,7 @@ def draw_elements(
         )
 
     drawn = draw(torch.arange(len(drafts)), temperature)
-    rows = ((given == 0) & request.mask.cpu()).any(dim=1).nonzero().flatten()
+    rows = ((fixed == 0) & request.mask.cpu()).any(dim=1).nonzero().flatten()
     for _ in range(REDRAWS if unwanted is not None else 0):
         sizes = request.num_atoms.cpu()[rows].tolist()
         again = [

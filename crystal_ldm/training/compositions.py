@@ -1,4 +1,4 @@
-"""The composition prior's training, in its share of the time beside the denoiser's."""
+"""The composition model's training, in its share of the time beside the denoiser's."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from crystal_ldm.ldm_module.composition_model import CompositionTraining
 
 SHARE = 0.25
-"""Of the time of a call, until the prior is trained."""
+"""Of the time of a call, until the composition model is trained."""
 EVERY = 15.0
 """Seconds between two lines of metrics."""
 
 
 class CompositionProgress(pl.Callback):
-    """Train the prior between the denoiser's steps, and what is left of it after the last one.
+    """Train the composition model between the denoiser's steps, and on after the last one.
 
     So the first step of a training is not kept waiting, and a call that ends early has trained
     both. Both resume from the same checkpoint. Lines of metrics get `composition_epoch` and
     `composition_loss`, on the validation set in nats for each composition. Of several processes the
-    first one trains the prior.
+    first one trains the composition model.
 
     Args:
-        training: of the prior; None: there is none.
+        training: of the composition model; None: there is none.
         log: gets a line now and then.
         limit: of the call.
     """
@@ -55,7 +55,7 @@ class CompositionProgress(pl.Callback):
         self.started = time.monotonic()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Train until the prior has had its share."""
+        """Train until the composition model has had its share."""
         if trainer.is_global_zero:
             while self._is_due() and self.seconds < SHARE * (time.monotonic() - self.started):
                 self._step(trainer.global_step)
@@ -68,7 +68,7 @@ class CompositionProgress(pl.Callback):
         return left
 
     def give(self, model: Any) -> None:
-        """Give the trained prior to `model`, whose weights may be those of an earlier step."""
+        """Give the trained composition model to `model`, which may be of an earlier step."""
         if self.training is not None:
             model.prior.load_state_dict(self.training.prior.state_dict())
             model.data_info["prior_loss"] = self.training.loss

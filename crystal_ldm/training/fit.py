@@ -70,7 +70,8 @@ def fit(
     best on the validation set), `metrics.jsonl`, `hardware.json` (device and precision of the last
     call) and, after each call, `model.safetensors` (the best weights for use). Where `last.ckpt`
     exists the training goes on from there: batches, noise and learning rate are those of an
-    uninterrupted run. A composition prior is trained beside the denoiser (`CompositionProgress`).
+    uninterrupted run. A composition model is trained beside the denoiser
+    (`CompositionProgress`).
 
     Lightning trains on several CPUs, GPUs or machines, and under SLURM:
     `fit(..., accelerator="cpu", devices=2, strategy="ddp")`, or `accelerator="gpu", devices=4,
@@ -89,7 +90,7 @@ def fit(
         trainer_options: further arguments for Lightning's `Trainer`, e.g. `devices`, `strategy`.
 
     Raises:
-        ConfigError: if the module cannot be judged by matching; for an unknown precision; where
+        ConfigError: if the module cannot be validated by matching; for an unknown precision; where
             `cuda_graphs` cannot be had (see `CudaGraphs`).
         RequestError: if this machine does not have the accelerator.
         DataError: if too little of the data set can be used by the module.
@@ -201,7 +202,7 @@ class _QuietTrainer(pl.Trainer):
 def usable_parts(dataset: CrystalDataset, module: Any) -> tuple[CrystalBatch, CrystalBatch]:
     """Return the training and the validation set, of crystals that the module can represent.
 
-    Elements in fewer than 10 formulas of the training part are left out, unless the module already
+    Elements in fewer than 10 formulas of the training set are left out, unless the module already
     has its elements (from weights that it starts with).
 
     Raises:

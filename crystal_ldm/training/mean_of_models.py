@@ -15,8 +15,8 @@ def average_models(models: Sequence[str | Path], path: str | Path) -> None:
     """Write an LDM whose denoiser is the mean of those of `models` (Wortsman et al. 2022).
 
     Trainings that started from the same weights end in one valley of the loss, and its middle is
-    often better than either end. VAE, prior and what is known of the training set are those of the
-    last model.
+    often better than either end. VAE, composition model and training crystals are those of the last
+    model.
 
     Args:
         models: shipped names, `model.safetensors` files or checkpoints of LDMs.

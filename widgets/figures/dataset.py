@@ -86,6 +86,6 @@ def parts_figure(parts: Mapping[str, int]) -> go.Figure:
             hovertemplate="%{y}: %{x:,} crystals<extra></extra>",
         )
     )
-    figure = themed(figure, "Parts: trained on, chosen by, reported on", "crystals", height=230)
+    figure = themed(figure, "Training, validation and test set", "crystals", height=230)
     figure.update_yaxes(autorange="reversed")
     return figure

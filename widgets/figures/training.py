@@ -22,7 +22,7 @@ def loss_figure(lines: Sequence[Mapping[str, float]], title: str = "Loss") -> go
     train = [line for line in lines if "loss" in line]
     held_out = [line for line in lines if "val_loss" in line]
     figure = go.Figure()
-    figure.add_trace(_curve(train, "loss", "training part", color=BLUE, width=2))
+    figure.add_trace(_curve(train, "loss", "training set", color=BLUE, width=2))
     figure.add_trace(_curve(held_out, "val_loss", "validation set", color=ORANGE, width=2))
     figure.data[1].mode = "lines+markers"
     matched = [line for line in lines if "val_match" in line]

@@ -34,7 +34,7 @@ HYDROGEN = "Deuterium and tritium are read as hydrogen."
 NOT_PERIODIC = "It is not periodic in all three directions."
 
 PARTS = ("train", "val", "test")
-"""`val` chooses checkpoints, `test` is reported. In the cache a part is its position here."""
+"""Training, validation and test set. In the cache a part is its position here."""
 
 
 @dataclass

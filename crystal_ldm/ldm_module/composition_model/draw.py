@@ -52,7 +52,7 @@ def draw_compositions(
     crystal's elements do not depend on which others are drawn beside it.
 
     Args:
-        prior: the model; a copy is made unless it is `in_double_precision`.
+        prior: the composition model; a copy is made unless it is `in_double_precision`.
         atomic_numbers: (B, N), 0 where open; what is given stays, whatever is allowed.
         num_atoms: (B,).
         allowed: (B, 119) bool by atomic number, what open atoms may become; at least one element
@@ -65,7 +65,7 @@ def draw_compositions(
     """
     prior = in_double_precision(prior)
     atomic_numbers, num_atoms = atomic_numbers.cpu(), num_atoms.cpu()
-    given = counts_by_place(atomic_numbers)
+    given_counts = counts_by_place(atomic_numbers)
     by_place = mask_by_place(allowed.cpu())
     contexts = []
     for one in chosen_passes:
@@ -74,12 +74,14 @@ def draw_compositions(
             name: e.cpu().double() if name in kept else torch.full_like(e.cpu(), torch.nan).double()
             for name, e in encoded.items()
         }
-        contexts.append(prior.context(num_atoms, given, values))
+        contexts.append(prior.context(num_atoms, given_counts, values))
     weights = torch.tensor([one.weight for one in chosen_passes], dtype=torch.double)
 
     size = len(atomic_numbers)
     drawn = Sequences(*(torch.zeros(size, 1, dtype=torch.long) for _ in range(2)))
-    state = State(torch.zeros_like(num_atoms), num_atoms - given.sum(dim=1), given, by_place)
+    state = State(
+        torch.zeros_like(num_atoms), num_atoms - given_counts.sum(dim=1), given_counts, by_place
+    )
     states = [state]
     counts = torch.zeros(size, PLACES, dtype=torch.long)
     while bool((state.left > 0).any()):

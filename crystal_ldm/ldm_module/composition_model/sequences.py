@@ -61,10 +61,10 @@ class Sequences:
         order = (counts > 0).long().cumsum(dim=1) - 1
         rows, places = counts.nonzero(as_tuple=True)
         width = int(order.max()) + 1 if len(rows) else 1
-        made = cls(*(torch.zeros(len(counts), width, dtype=torch.long) for _ in range(2)))
-        made.places[rows, order[rows, places]] = places
-        made.counts[rows, order[rows, places]] = counts[rows, places]
-        return made
+        sequences = cls(*(torch.zeros(len(counts), width, dtype=torch.long) for _ in range(2)))
+        sequences.places[rows, order[rows, places]] = places
+        sequences.counts[rows, order[rows, places]] = counts[rows, places]
+        return sequences
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Training the composition prior: minutes, beside the denoiser's hours."""
+"""Training the composition model: minutes, beside the denoiser's hours."""
 
 from __future__ import annotations
 
@@ -36,14 +36,15 @@ GIVEN_NOTHING, GIVEN_ATOMS = 0.6, 0.8
 
 
 class CompositionTraining:
-    """Training of a prior in portions of a step; it can be stopped and resumed at any of them.
+    """Training of a composition model in portions of a step, after any of which it can be resumed.
 
     The weights that `prior` has by now are running means over some 200 steps, those of the epoch
     with the lowest loss on the validation set: a few thousand compositions are soon learned by
     heart. A validation set of few crystals decides nothing; then they are those of the last epoch.
 
     Args:
-        prior: with its conditions built. It is changed in place; on any device.
+        prior: the composition model, with its conditions built. It is changed in place; on any
+            device.
         train: crystals and their encoded conditions, NaN where missing.
         held_out: those of the validation set.
         known_elements: (119,) bool by atomic number, the model's vocabulary.
@@ -113,7 +114,7 @@ class CompositionTraining:
         self.rate.step()
         self.optimizer.zero_grad()
         self.step += 1
-        # From the first weights on, so that the mean begins where the prior did.
+        # From the first weights on, so that the mean begins where the composition model did.
         update_average(self.average, self.working, self.step + 1)
         if self.step % self.steps_in_epoch:
             return False
@@ -172,23 +173,23 @@ def composition_loss(
     given for some of the crystals.
     """
     counts = counts_by_place(crystals.atomic_numbers)
-    given = _some_given(counts, generator)
+    given_counts = _some_given(counts, generator)
     kept = leave_out(prior.properties, encoded, generator)
     target = Sequences.of(counts)
     before = Sequences(_shifted(target.places), _shifted(target.counts))
-    taken = (before.counts - given.gather(1, before.places)).cumsum(dim=1)
+    taken = (before.counts - given_counts.gather(1, before.places)).cumsum(dim=1)
     places = torch.arange(counts.shape[1])
     states = State(
         previous=before.places,
-        spare=(counts.sum(dim=1) - given.sum(dim=1)).unsqueeze(1) - taken,
-        given=given.unsqueeze(1) * (places > before.places.unsqueeze(-1)),
+        spare=(counts.sum(dim=1) - given_counts.sum(dim=1)).unsqueeze(1) - taken,
+        given=given_counts.unsqueeze(1) * (places > before.places.unsqueeze(-1)),
         allowed=by_place.expand(*before.places.shape, -1),
     )
     exists = target.places > 0
     # After a sequence's end the state means nothing; any values that exist will do.
     states.spare = states.spare.where(exists, 0)
     states.given = states.given * exists.unsqueeze(-1)
-    context = prior.context(crystals.num_atoms, given, kept)
+    context = prior.context(crystals.num_atoms, given_counts, kept)
     hidden = prior(before, states, context, generator if dropout else None)
     elements = prior.element_head(hidden).masked_fill(~states.element_choices(), -torch.inf)
     numbers = prior.count_logits(hidden, target.places)
@@ -212,5 +213,5 @@ def _some_given(counts: Tensor, generator: torch.Generator) -> Tensor:
     whole = counts * (draws < share)
     # A share of each element's atoms, rounded at random: some of a formula's atoms are open.
     part = (counts * share + draws).floor().long().clamp_max(counts)
-    given = torch.where(kind < GIVEN_ATOMS, part, whole)
-    return torch.where(kind < GIVEN_NOTHING, torch.zeros_like(given), given)
+    given_counts = torch.where(kind < GIVEN_ATOMS, part, whole)
+    return torch.where(kind < GIVEN_NOTHING, torch.zeros_like(given_counts), given_counts)

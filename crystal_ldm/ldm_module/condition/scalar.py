@@ -76,22 +76,22 @@ class ScalarCondition(Condition):
         """Take mean, spread, range and histogram of the training set."""
         if not isinstance(values, Tensor):
             raise DataError(f"The label '{self.label}' is not a number in every row.")
-        given = values[values.isfinite()].float()
-        if len(given) < 10:
-            raise DataError(f"The label '{self.label}' is given for {len(given)} crystals only.")
-        low, high = given.min(), given.max()
-        std = given.std().clamp_min(1e-6)
-        self.statistics.copy_(torch.stack([given.mean(), std, low, high]))
+        finite = values[values.isfinite()].float()
+        if len(finite) < 10:
+            raise DataError(f"The label '{self.label}' is given for {len(finite)} crystals only.")
+        low, high = finite.min(), finite.max()
+        std = finite.std().clamp_min(1e-6)
+        self.statistics.copy_(torch.stack([finite.mean(), std, low, high]))
         top = high if high > low else low + 1
         self.edges.copy_(torch.linspace(low.item(), top.item(), _BINS + 1))
-        self.counts.copy_(torch.histc(given, _BINS, low.item(), top.item()))
+        self.counts.copy_(torch.histc(finite, _BINS, low.item(), top.item()))
 
     def extend_data(self, values: Values) -> None:
         """Widen the range to that of a further training set."""
         if isinstance(values, Tensor) and bool(values.isfinite().any()):
-            given = values[values.isfinite()].float()
-            self.statistics[2] = torch.minimum(self.statistics[2], given.min())
-            self.statistics[3] = torch.maximum(self.statistics[3], given.max())
+            finite = values[values.isfinite()].float()
+            self.statistics[2] = torch.minimum(self.statistics[2], finite.min())
+            self.statistics[3] = torch.maximum(self.statistics[3], finite.max())
 
     def known(self, values: Values) -> Values:
         """Return values (B,) with NaN for those out of range."""

@@ -114,7 +114,7 @@ class GaussianDiffusion:
         """Return alpha_bar at `t` as float64, of the shape of `t`; 1 at t = -1.
 
         It is where `t` is if that is a CUDA GPU, which thus is not waited for; else on the CPU,
-        since other cards have no float64.
+        since other GPUs have no float64.
         """
         if not isinstance(t, Tensor):
             return self._alpha_bar[t]

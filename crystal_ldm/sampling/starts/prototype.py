@@ -1,4 +1,4 @@
-"""From known crystals of similar formulas, their elements exchanged."""
+"""From training crystals of similar formulas, their elements exchanged."""
 
 from __future__ import annotations
 
