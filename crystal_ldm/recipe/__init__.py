@@ -3,14 +3,13 @@
 from crystal_ldm.recipe.content import (
     check_recipe,
     embed_recipe,
-    from_recipe,
     make_recipe,
-    order_of_recipe,
     read_recipe,
     recipe_hash,
     versions,
     write_recipe,
 )
+from crystal_ldm.recipe.execution import from_recipe, order_of_recipe
 
 __all__ = [
     "check_recipe",

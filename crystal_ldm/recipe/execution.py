@@ -1,0 +1,111 @@
+"""The crystals of a recipe, made again."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crystal_ldm.errors import CheckpointError, RequestError
+from crystal_ldm.recipe.content import read_recipe, versions
+from crystal_ldm.recipe.format_1 import settings_of_format_1
+
+if TYPE_CHECKING:
+    from crystal_ldm.crystals import CrystalBatch
+    from crystal_ldm.ldm_module import LDMModule
+    from crystal_ldm.sampling.result import SampleResult
+    from crystal_ldm.sampling.sample import Order
+
+
+def from_recipe(file: Path | str | bytes, ldm: LDMModule | None = None) -> SampleResult:
+    """Make the crystals of a recipe again: all of a `recipe.json`, the one of a CIF.
+
+    Args:
+        file: see `read_recipe`.
+        ldm: the model; None: the one that the recipe names.
+
+    Raises:
+        DataError: see `read_recipe`.
+        CheckpointError: the model is not there, or not the one that made the crystals.
+        RequestError: `LDMModule.sample` does not know an argument, or refuses the request.
+    """
+    from crystal_ldm.sampling.result import SampleResult
+    from crystal_ldm.sampling.sample import iter_sample
+
+    recipe = read_recipe(file)
+    _warn_of_versions(recipe["versions"])
+    if ldm is None:
+        ldm = _load_model(recipe["model"])
+    if recipe.get("known_hash", ldm.known.hash) != ldm.known.hash:
+        raise CheckpointError(
+            f"The recipe uses the training crystals of the model '{recipe['model']}', and this one "
+            "has others: it would give other crystals. Pass the right one: "
+            "from_recipe(file, ldm=...)."
+        )
+    if ldm.model_hash != recipe["model_hash"]:
+        raise CheckpointError(
+            f"The recipe was made by the model '{recipe['model']}' with hash "
+            f"{recipe['model_hash'][:12]}, and this one has {ldm.model_hash[:12]}: it would give "
+            "other crystals. Pass the right one: from_recipe(file, ldm=...)."
+        )
+    order = order_of_recipe(recipe, ldm)
+    wanted = None
+    if "number" in recipe:
+        place = (recipe["row"], recipe["number"])
+        if place not in order.plan:
+            raise RequestError(
+                f"The recipe asks for no crystal in row {place[0]}, number {place[1]}."
+            )
+        wanted = [place]
+    return SampleResult.of_batches(list(iter_sample(order, wanted=wanted)))
+
+
+def order_of_recipe(recipe: Mapping[str, Any], ldm: LDMModule) -> Order:
+    """Return the checked request that a recipe describes, to be carried out by `iter_sample`.
+
+    Raises:
+        RequestError: `LDMModule.sample` does not know an argument, or refuses the request.
+    """
+    from crystal_ldm.crystals import CrystalBatch
+    from crystal_ldm.sampling.sample import place_order
+
+    num_samples, sampling = _checked_sampling(recipe)
+    request = recipe["request"]
+    batch: CrystalBatch | None = None if request is None else CrystalBatch.from_request(request)
+    return place_order(ldm, batch, num_samples, sampling, recipe.get("first_row", 0))
+
+
+def _load_model(model: str) -> LDMModule:
+    from crystal_ldm.files import resolve_path
+    from crystal_ldm.ldm_module import LDMModule
+    from crystal_ldm.pretrained import load_pretrained
+
+    path = resolve_path(model)
+    return LDMModule.load_from_checkpoint(path) if path.is_file() else load_pretrained(model)
+
+
+def _checked_sampling(recipe: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Return num_samples and the keyword arguments of `sample`, all of them checked.
+
+    What the computing is done on is left to the machine at hand, but for the precision.
+    """
+    from crystal_ldm.sampling.settings import SamplingSettings
+
+    sampling = dict(recipe["sampling"])
+    num_samples = sampling.pop("num_samples", 1)
+    if isinstance(num_samples, bool) or not isinstance(num_samples, int):
+        raise RequestError(f"num_samples should be a whole number and is {num_samples!r}.")
+    if recipe["format"] == 1:
+        return num_samples, settings_of_format_1(sampling)
+    return num_samples, SamplingSettings.from_dict(sampling).keywords()
+
+
+def _warn_of_versions(made_with: Mapping[str, Any]) -> None:
+    here = versions()
+    other = [f"{k} {v} (here {here[k]})" for k, v in made_with.items() if here.get(k, v) != v]
+    if other:
+        warnings.warn(
+            f"The recipe was made with {', '.join(other)}: the crystals may differ slightly.",
+            stacklevel=3,
+        )
