@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
     from crystal_ldm.sampling import SampleResult
 
-TABS = ("Crystals", "Trajectory", "Compare", "Vary", "Grid", "Code and files")
+TABS = ("Crystals", "Trajectory", "Compare", "Vary", "Grid", "Export")
 
 
 class Workbench(Panel):
@@ -266,7 +266,7 @@ class Workbench(Panel):
             with self.compare.hold_trait_notifications():
                 self.compare.first_name = self.gallery.viewer.title
                 self.compare.first = None if made is None else made.structure
-        elif name == "Code and files" and hasattr(self, "files"):
+        elif name == "Export" and hasattr(self, "files"):
             with self.files.hold_trait_notifications():
                 self.files.recipe = None if made is None else made.recipe
                 self.files.name = self._name_of(made)

@@ -178,7 +178,7 @@ def test_stop_keeps_the_finished_crystals(seen: Visit) -> None:
 
 def test_download_and_drop_a_cif(seen: Visit, tmp_path: Path) -> None:
     page = seen.page
-    tab(page, "Code and files")
+    tab(page, "Export")
     with page.expect_download(timeout=90_000) as waiting:
         page.click(f"{BENCH} .cl-files .cl-save button")
     assert waiting.value.suggested_filename == "crystals.zip"

@@ -11,7 +11,7 @@ import torch
 
 from crystal_ldm import load_pretrained
 from crystal_ldm.errors import ConfigError, RequestError
-from crystal_ldm.nn import device as detection
+from crystal_ldm.nn import device_and_precision as detection
 from crystal_ldm.nn.device_and_precision import (
     available_devices,
     resolve_device,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from crystal_ldm.data import CrystalDataset
-from crystal_ldm.nn import device
+from crystal_ldm.nn import device_and_precision as device
 from crystal_ldm.training import TrainingSettings, fit
 from tests.training.test_fit import new_vae
 
