@@ -27,6 +27,7 @@ FAULTS = {
         "tests/files/test_run_directory.py::test_kill_while_writing_shows_the_old_file_or_the_new_one",
     ],
     "a worker dies": [
+        "tests/parallel/test_workers.py::test_no_process_outlives_its_parent",
         "tests/workflow/test_sweep.py::test_a_dask_worker_that_dies_loses_nothing",
         "tests/workflow/test_sweep.py::test_failures_stay_alone_and_a_second_call_repeats_only_them",
         "tests/parallel/test_workers.py::test_a_crash_costs_one_row",
@@ -51,6 +52,9 @@ FAULTS = {
         "tests/data/test_storage.py::test_a_read_only_cache_can_be_read_and_says_that_it_cannot_be_written",
     ],
     "two processes": [
+        "tests/runs/test_two_writers.py::test_a_second_request_in_a_directory_is_refused",
+        "tests/runs/test_two_writers.py::test_one_process_does_not_write_a_run_twice_at_a_time",
+        "tests/runs/test_two_writers.py::test_two_processes_make_one_whole_run",
         "tests/training/test_training_faults.py::test_a_second_process_is_told_who_trains_there",
         "tests/reliability/test_faults.py::test_a_split_request_in_a_run_in_use",
         "tests/files/test_run_directory.py::test_second_process_is_told_who_is_at_work",
@@ -79,6 +83,11 @@ BAD_INPUT = [
     "tests/workflow/test_parameters.py::test_any_value_raises_documented_errors_only",
 ]
 SECURITY = [
+    "tests/runs/test_two_writers.py::test_no_file_of_a_run_is_written_through_a_link",
+    "tests/runs/test_two_writers.py::test_no_cif_is_written_into_a_linked_folder",
+    "tests/runs/test_two_writers.py::test_a_lock_that_is_a_pipe_holds_nobody_up",
+    "tests/files/test_tables.py",
+    "tests/nn/test_model_files.py",
     "tests/reliability/test_security.py",
     "tests/workflow/test_html.py::test_nothing_in_an_output_runs_or_calls_home",
     "tests/workflow/test_spec.py::test_yaml_that_is_not_plain_data_is_refused",
