@@ -1,4 +1,4 @@
-"""Reliability, measured: the table in the README by one command.
+"""Reliability, measured: the table of docs/reliability.md by one command.
 
     python -m benchmarks.reliability                 # everything; some 15 minutes on two idle cores
     python -m benchmarks.reliability tests --quick   # the tests alone, as `make test` runs them
@@ -146,7 +146,7 @@ def measure_throughput() -> dict[str, Any]:
 
 
 def table(found: dict[str, Any]) -> str:
-    """Return the numbers as the README's Markdown table."""
+    """Return the numbers as the Markdown table of docs/reliability.md."""
     lines = ["| | |", "|---|---|"]
     if "faults" in found:
         faults = found["faults"]

@@ -79,10 +79,14 @@ def order_of_recipe(recipe: Mapping[str, Any], ldm: LDMModule) -> Order:
 def _load_model(model: str) -> LDMModule:
     from crystal_ldm.files import resolve_path
     from crystal_ldm.ldm_module import LDMModule
-    from crystal_ldm.pretrained import load_pretrained
+    from crystal_ldm.pretrained import available, load_pretrained
 
-    path = resolve_path(model)
-    return LDMModule.load_from_checkpoint(path) if path.is_file() else load_pretrained(model)
+    try:
+        path = resolve_path(model)
+        is_file = model not in available() and path.exists()  # or a run directory
+    except (OSError, ValueError):  # no path that a file can have
+        is_file = False
+    return LDMModule.load_from_checkpoint(path) if is_file else load_pretrained(model)
 
 
 def _checked_sampling(recipe: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
