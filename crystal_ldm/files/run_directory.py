@@ -48,7 +48,15 @@ def repo_root(start: Path | str | None = None) -> Path:
 
 def resolve_path(path: Path | str) -> Path:
     """Return `path` as an absolute one; a relative one is relative to `repo_root()`."""
-    return repo_root() / Path(str(path)).expanduser()
+    return repo_root() / in_home(path)
+
+
+def in_home(path: Path | str) -> Path:
+    """Return `path` with `~` as the home folder; as it is where there is no such user or folder."""
+    try:
+        return Path(str(path)).expanduser()
+    except RuntimeError:
+        return Path(str(path))
 
 
 @dataclass

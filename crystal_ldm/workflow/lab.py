@@ -10,7 +10,7 @@ from pathlib import Path
 
 from crystal_ldm.errors import RunError
 from crystal_ldm.files import repo_root
-from crystal_ldm.files.run_directory import ROOT_VARIABLE
+from crystal_ldm.files.run_directory import ROOT_VARIABLE, in_home
 from crystal_ldm.files.writing import atomic_path, make_folder
 from crystal_ldm.workflow.execution import kernel_environment
 from crystal_ldm.workflow.notebooks import installed_notebooks
@@ -29,7 +29,7 @@ def open_lab(folder: str = "", options: list[str] | None = None) -> int:
     Raises:
         RunError: the folder cannot be made, or notebooks cannot be copied into it.
     """
-    root = Path(folder).expanduser().resolve() if folder else repo_root()
+    root = in_home(folder).resolve() if folder else repo_root()
     first = provide_notebooks(root).relative_to(root).as_posix()
     words = ["--ServerApp.ip=localhost", f"--ServerApp.root_dir={root}"]
     words.append(f"--LabApp.default_url=/lab/tree/{first}")

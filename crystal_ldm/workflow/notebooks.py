@@ -9,6 +9,7 @@ from typing import Any
 
 from crystal_ldm.errors import RunError, suggest
 from crystal_ldm.files import repo_root
+from crystal_ldm.files.run_directory import in_home
 
 MAX_BYTES = 512 * 2**20
 
@@ -36,7 +37,7 @@ def find_notebook(name: str | Path) -> Path:
     text, root = str(name), repo_root()
     own = (root / "notebooks" / f"{text}.ipynb", root / f"{text}.ipynb", root / text)
     installed = (path for path in installed_notebooks() if path.stem == text)
-    for path in (*own, Path(text).expanduser(), *installed):
+    for path in (*own, in_home(text), *installed):
         if path.is_file() and path.suffix == ".ipynb":
             return path
     names = notebook_names()

@@ -13,7 +13,7 @@ from crystal_ldm.crystals.canonical import canonical_arrays
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.distances import shortest_distance, shortest_distances
 from crystal_ldm.crystals.lattice import lattice_to_log, log_to_lattice, scale_by_atoms
-from crystal_ldm.errors import DataError, RequestError
+from crystal_ldm.errors import CrystalLDMError, DataError, RequestError
 
 
 def rewritten(structure: Structure, seed: int) -> Structure:
@@ -145,3 +145,24 @@ def test_wrong_numbers_of_values_are_refused() -> None:
         CrystalBatch.from_formulas(["NaCl"], band_gap=[(3.0, 1.0)])
     with pytest.raises(DataError, match="requests"):
         CrystalBatch.from_formulas(["NaCl"]).to_structures()
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"band_gap": (float("nan"), 2)}, "band_gap"),
+        ({"band_gap": (3, 2)}, "range of 'band_gap'"),
+        ({"band_gap": [1.0, 2.0]}, "2 values for 1 rows"),
+    ],
+)
+def test_targets_that_make_no_sense_are_one_sentence(more: dict, sentence: str) -> None:
+    with pytest.raises(CrystalLDMError, match=sentence) as caught:
+        CrystalBatch.from_formulas(["NaCl"], **more)
+    assert "\n" not in str(caught.value)
+
+
+def test_as_many_ids_as_crystals() -> None:
+    salt = Structure(Lattice.cubic(3.9), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    assert CrystalBatch.from_structures([salt], ids=["a"]).ids == ["a"]
+    with pytest.raises(CrystalLDMError, match="2 ids for 1 crystals"):
+        CrystalBatch.from_structures([salt], ids=["a", "b"])

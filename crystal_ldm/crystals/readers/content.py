@@ -6,6 +6,7 @@ import zlib
 from pathlib import Path
 
 from crystal_ldm.errors import DataError
+from crystal_ldm.files.run_directory import in_home
 
 MAX_STRUCTURE_BYTES = 64 * 2**20
 """Largest file of one crystal."""
@@ -23,7 +24,7 @@ def existing(path: str | Path) -> Path:
     """
     shown = shortened(path)
     try:
-        found = Path(path).expanduser()
+        found = in_home(path)
         if found.exists():
             return found
     except (OSError, ValueError, RuntimeError) as error:
