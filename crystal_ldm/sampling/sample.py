@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from crystal_ldm.config.numbers import short
+from crystal_ldm.config.numbers import plain_number, short
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module.diffusion import StopSampling
@@ -19,7 +19,7 @@ from crystal_ldm.recipe import make_recipe
 from crystal_ldm.sampling.batches import batches_of
 from crystal_ldm.sampling.checks import check_request
 from crystal_ldm.sampling.denoising import Callback, Denoising
-from crystal_ldm.sampling.plan import Draft, Plan
+from crystal_ldm.sampling.plan import Plan
 from crystal_ldm.sampling.rejection import make_until_passed
 from crystal_ldm.sampling.result import SampleResult
 from crystal_ldm.sampling.settings import SamplingSettings
@@ -116,9 +116,6 @@ def iter_sample(
     ldm, plan, settings = order.ldm, order.plan, order.settings
     denoising = Denoising(ldm, settings, order.origin, order.recipe, callback, order.precision)
 
-    def make(drafts: list[Draft]) -> SampleResult:
-        return denoising.make(drafts)
-
     places: Iterable[tuple[int, int]] = plan.places()
     if callable(wanted):
         places = (place for place in places if wanted(*place))
@@ -126,7 +123,7 @@ def iter_sample(
         places = wanted
     for drafts in batches_of(ldm, plan, places, settings, order.origin):
         try:
-            yield make_until_passed(make, drafts, plan, settings, ldm.prior is not None)
+            yield make_until_passed(denoising.make, drafts, plan, settings, ldm.prior is not None)
         except StopSampling:
             return
 
@@ -161,8 +158,6 @@ def interpolate(
 
 
 def _count(num_samples: Any) -> int:
-    from crystal_ldm.config.numbers import plain_number
-
     number = plain_number(num_samples)
     if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= 10_000_000:
         raise RequestError(

@@ -1,7 +1,7 @@
 """Kills, full disks and missing rights in sampling, evaluation and sweeps.
 
 Further faults: `tests/test_runs.py` (run directories), `tests/training` (training),
-`tests/pipeline` (sweeps, split requests), `tests/data/test_storage.py` (caches).
+`tests/workflow` (sweeps), `tests/runs` (split requests), `tests/data/test_storage.py` (caches).
 """
 
 from __future__ import annotations
