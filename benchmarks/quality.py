@@ -9,6 +9,8 @@ On held-out crystals (--part, default test):
         --unseen oqmd_icsd
     python -m benchmarks.quality steps --dataset oqmd_icsd --num 500
     python -m benchmarks.quality predictors --dataset oqmd_icsd
+    python -m benchmarks.quality space_groups --dataset oqmd_icsd
+    python -m benchmarks.quality likely_groups --dataset oqmd_icsd --k 20
 
 On generated crystals:
     python -m benchmarks.quality denovo --num 2000
@@ -43,6 +45,7 @@ from benchmarks.quality_commands.model import (
     tolerance,
 )
 from benchmarks.quality_commands.shared import Row, load_model
+from benchmarks.quality_commands.space_groups import likely_groups, space_groups
 from benchmarks.quality_commands.stability import stability
 from crystal_ldm.evaluate.calibration.models import SCALES, STEPS, TARGETS_EV
 from crystal_ldm.sampling.arguments import add_arguments
@@ -62,6 +65,8 @@ COMMANDS: dict[str, Callable[[Any, argparse.Namespace], list[Row]]] = {
         evaluation,
         identity,
         stability,
+        space_groups,
+        likely_groups,
     )
 }
 

@@ -25,6 +25,7 @@ TARGETS: dict[str, str] = {
     "GaussianDiffusion": "crystal_ldm.ldm_module.diffusion.GaussianDiffusion",
     "Composition": "crystal_ldm.ldm_module.condition.Composition",
     "ScalarCondition": "crystal_ldm.ldm_module.condition.ScalarCondition",
+    "SpaceGroupCondition": "crystal_ldm.ldm_module.condition.SpaceGroupCondition",
     "CategoryCondition": "crystal_ldm.ldm_module.condition.CategoryCondition",
     "CompositionPrior": "crystal_ldm.ldm_module.composition_model.CompositionPrior",
     "ElementSetCondition": "crystal_ldm.ldm_module.condition.ElementSetCondition",

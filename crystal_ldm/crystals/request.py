@@ -17,6 +17,7 @@ from crystal_ldm.crystals.element_rules import ElementRules
 from crystal_ldm.crystals.elements import atomic_number, symbols
 from crystal_ldm.crystals.formula import parse_formula
 from crystal_ldm.crystals.padding import Values
+from crystal_ldm.crystals.space_groups import SPACE_GROUP
 from crystal_ldm.errors import FormulaError, RequestError
 
 
@@ -108,7 +109,8 @@ def _add_crystals(batch: CrystalBatch, crystals: Mapping[str, Any]) -> None:
 def condition_values(name: str, values: Any, size: int) -> Values:
     """Return a condition's values, one a row, as a float tensor (B,) or (B, 2), or a list.
 
-    Numbers become a tensor with NaN for None; pairs of numbers become ranges; all else a list.
+    Numbers become a tensor with NaN for None; pairs of numbers become ranges, but for space groups,
+    which have no order; all else a list.
 
     Raises:
         RequestError: if there are not `size` values, or a range is not (low, high).
@@ -126,7 +128,7 @@ def condition_values(name: str, values: Any, size: int) -> Values:
     if all(v is None or _is_number(v) for v in values):
         numbers = [math.nan if v is None else float(v) for v in values]
         return torch.tensor(numbers, dtype=torch.float32)
-    if all(v is None or _is_number(v) or _is_pair(v) for v in values):
+    if name != SPACE_GROUP and all(v is None or _is_number(v) or _is_pair(v) for v in values):
         return torch.tensor([_range(name, v) for v in values], dtype=torch.float32)
     return list(values)
 

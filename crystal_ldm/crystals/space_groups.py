@@ -1,11 +1,120 @@
-"""Space groups at stated tolerances (spglib, Togo & Tanaka 2018)."""
+"""Space groups: their names, and those of crystals at stated tolerances.
+
+Both come from spglib (Togo & Tanaka 2018).
+"""
 
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
+from crystal_ldm.config.numbers import plain_number, short
 from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.errors import RequestError, suggest
+
+if TYPE_CHECKING:
+    from crystal_ldm.crystals.batch import CrystalBatch
+
+SPACE_GROUP = "space_group"
+"""Name of the condition."""
+NUM_GROUPS = 230
+CRYSTAL_SYSTEMS = {
+    "triclinic": (1, 2),
+    "monoclinic": (3, 15),
+    "orthorhombic": (16, 74),
+    "tetragonal": (75, 142),
+    "trigonal": (143, 167),
+    "hexagonal": (168, 194),
+    "cubic": (195, 230),
+}
+"""First and last group of each crystal system (International Tables for Crystallography A)."""
+
+
+@cache
+def group_types() -> tuple[Any, ...]:
+    """Return spglib's description of each group in its first setting, by number from 1."""
+    import spglib
+
+    types: dict[int, Any] = {}
+    for hall_number in range(1, 531):
+        kind: Any = spglib.get_spacegroup_type(hall_number)
+        types.setdefault(kind.number, kind)
+    return tuple(types[number] for number in range(1, NUM_GROUPS + 1))
+
+
+def group_symbol(number: int) -> str:
+    """Return the short Hermann–Mauguin symbol of a group, such as `Fd-3m`."""
+    return str(group_types()[number - 1].international_short)
+
+
+def crystal_system(number: int) -> str:
+    """Return the crystal system of a group."""
+    return next(n for n, (low, high) in CRYSTAL_SYSTEMS.items() if low <= number <= high)
+
+
+def group_number(value: object) -> int | None:
+    """Return the number of a group given by number or symbol; None for None and NaN.
+
+    Raises:
+        RequestError: for something else.
+    """
+    if value is None or value != value:
+        return None
+    text = str(plain_number(value)).removesuffix(".0")
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= NUM_GROUPS and value is not True:
+        return int(text)
+    number = _by_symbol().get(_plain_symbol(text)) if isinstance(value, str) else None
+    if number is None:
+        hint = suggest(text, [group_symbol(n) for n in range(1, NUM_GROUPS + 1)])
+        raise RequestError(
+            f"There is no space group {short(value)}: give a number from 1 to {NUM_GROUPS} or a "
+            f"symbol such as 'Fm-3m'.{hint}"
+        )
+    return number
+
+
+def group_numbers(value: object) -> list[int]:
+    """Return the groups that a request means: a group, a crystal system, or a list of either.
+
+    Raises:
+        RequestError: for something else, and for an empty list.
+    """
+    if isinstance(value, str) and value.strip().lower() in CRYSTAL_SYSTEMS:
+        low, high = CRYSTAL_SYSTEMS[value.strip().lower()]
+        return list(range(low, high + 1))
+    if isinstance(value, list | tuple | set | frozenset | range):
+        numbers = sorted({number for one in value for number in group_numbers(one)})
+        if not numbers:
+            raise RequestError("The list of space groups is empty: name at least one.")
+        return numbers
+    number = group_number(value)
+    return [] if number is None else [number]
+
+
+@cache
+def group_traits() -> tuple[tuple[float, ...], ...]:
+    """Return (230, T) flags of what groups share: crystal system, point group, centring."""
+    types = group_types()
+    systems = [crystal_system(number) for number in range(1, NUM_GROUPS + 1)]
+    points = [kind.pointgroup_international for kind in types]
+    centrings = [kind.international_short[0] for kind in types]
+    columns = [
+        (trait, value) for trait in (systems, points, centrings) for value in sorted(set(trait))
+    ]
+    rows = range(NUM_GROUPS)
+    return tuple(tuple(float(trait[row] == value) for trait, value in columns) for row in rows)
+
+
+@cache
+def _by_symbol() -> dict[str, int]:
+    return {_plain_symbol(group_symbol(n)): n for n in range(NUM_GROUPS, 0, -1)}
+
+
+def _plain_symbol(symbol: str) -> str:
+    """Return a symbol without what is written in several ways: blanks, underscores, case, bars."""
+    plain = symbol.strip().lower().replace("\u2212", "-").replace("\u0305", "")
+    return "".join(c for c in plain if c not in " _{}$\\")
 
 
 def space_group(crystal: Cell, symprec: float, angle_tolerance: float = 5.0) -> int | None:
@@ -35,3 +144,14 @@ def space_group(crystal: Cell, symprec: float, angle_tolerance: float = 5.0) -> 
 def space_group_column(symprec: float) -> str:
     """Return the name of the table's column for a tolerance."""
     return f"space_group@{symprec:g}"
+
+
+def space_groups_of(crystals: CrystalBatch, symprec: float) -> list[int | None]:
+    """Return the space group of each crystal, None where spglib finds none."""
+    assert crystals.frac_coords is not None and crystals.lattices is not None
+    numbers, coords = crystals.atomic_numbers.cpu().numpy(), crystals.frac_coords.cpu().numpy()
+    lattices, groups = crystals.lattices.cpu().numpy(), []
+    for row, size in enumerate(crystals.num_atoms.tolist()):
+        cell = Cell.from_arrays(numbers[row, :size], coords[row, :size], lattices[row])
+        groups.append(space_group(cell, symprec))
+    return groups

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.ldm_module.condition import Composition, Condition
-from crystal_ldm.ldm_module.condition.base import label_values, leave_out
+from crystal_ldm.ldm_module.condition.base import leave_out, values_of
 from crystal_ldm.ldm_module.denoisers import DiT
 
 Embedded = tuple[Tensor, Tensor | None] | tuple[Tensor, Tensor | None, Tensor]
@@ -62,14 +62,15 @@ class ConditionedDenoiser(nn.Module):
         """
         for name, condition in self.properties.items():
             if names is None or name in names:
-                condition.set_data(label_values(condition.label or "", crystals.conditions))
+                condition.set_data(values_of(condition, crystals))
 
     def extend_data(self, crystals: CrystalBatch, new: Collection[str] = ()) -> None:
         """Let each condition see the values of a further training set; `new` ones see the first."""
         self.set_data(crystals, new)
         for name, condition in self.properties.items():
             if name not in new:
-                condition.extend_data(crystals.conditions.get(condition.label or "", []))
+                values = condition.values_of(crystals)
+                condition.extend_data([] if values is None else values)
 
     def encode(self, crystals: CrystalBatch, labels: bool = False) -> dict[str, Tensor]:
         """Return encoded values (B, F) of the conditions on the whole crystal; missing ones null.
@@ -79,8 +80,7 @@ class ConditionedDenoiser(nn.Module):
         """
         encoded = {}
         for name, condition in self.properties.items():
-            key = condition.label if labels else name
-            values = crystals.conditions.get(key or name)
+            values = condition.values_of(crystals) if labels else crystals.conditions.get(name)
             if values is None:
                 encoded[name] = condition.null_encoding(len(crystals))
             else:

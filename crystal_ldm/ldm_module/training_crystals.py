@@ -15,6 +15,7 @@ from crystal_ldm.crystals import MAX_Z, CrystalBatch
 from crystal_ldm.crystals.lattice import lattice_to_log
 from crystal_ldm.crystals.packing import pack, unpack
 from crystal_ldm.crystals.prototypes import PrototypeSearch
+from crystal_ldm.crystals.space_groups import space_groups_of
 
 _NO_CRYSTALS = CrystalBatch(
     torch.zeros(0, 0, dtype=torch.long),
@@ -23,6 +24,7 @@ _NO_CRYSTALS = CrystalBatch(
     torch.zeros(0, 3, 3),
 )
 _ENERGIES = ("formation_energy_per_atom", "e_above_hull")
+GROUP_TOLERANCE = 0.1  # Å, as the Materials Project has it
 _SAME_COORDS = 0.04
 _SAME_CELL = 0.08  # strain: GGA cells of two databases differ by less
 
@@ -86,6 +88,17 @@ class TrainingCrystals(nn.Module):
         """Return for each cell (B, N; 0: padded) the `crystals` with its reduced formula."""
         return [self._rows.get(key, []) for key in _compositions(atomic_numbers)]
 
+    def space_group(self, row: int) -> int | None:
+        """Return the space group of one of the `crystals`, which spglib finds within 0.1 Å."""
+        if row not in self._groups:
+            crystal = self.crystals[torch.tensor([row])]
+            (self._groups[row],) = space_groups_of(crystal, GROUP_TOLERANCE)
+        return self._groups[row]
+
+    @cached_property
+    def _groups(self) -> dict[int, int | None]:
+        return {}
+
     @cached_property
     def search(self) -> PrototypeSearch:
         """The search for prototypes among the crystals."""
@@ -100,7 +113,7 @@ class TrainingCrystals(nn.Module):
 
     def _keep(self, packed: Tensor) -> None:
         self.packed = packed.to(self.packed.device)
-        for name in ("crystals", "formulas", "search", "_rows"):
+        for name in ("crystals", "formulas", "search", "_rows", "_groups"):
             self.__dict__.pop(name, None)
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:

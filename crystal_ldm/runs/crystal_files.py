@@ -6,6 +6,7 @@ is on disk: a process that is killed, or a power cut, costs at most one portion.
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from crystal_ldm.crystals.symmetrise import STRICT
 from crystal_ldm.crystals.writers import extxyz_frame, symmetrised_cif
 from crystal_ldm.errors import RunError
 from crystal_ldm.files.run_contents import CIFS, P1_CIFS, RAW_CELLS, TABLE
@@ -95,7 +97,11 @@ class CrystalFiles:
         assert self.recipe is not None
         lines, frames, files = [], [], []
         for i, structure in enumerate(result.to_structures()):
-            cif, space_group = symmetrised_cif(structure, self.symprec)
+            # A crystal that was moved onto a group has it exactly; at a wider tolerance it may have
+            # a higher one.
+            exact = not math.isnan(float(result.displacement[i]))
+            symprec = min(STRICT, self.symprec) if exact else self.symprec
+            cif, space_group = symmetrised_cif(structure, symprec)
             line = line_of(result, i, structure, space_group)
             texts = {CIFS: cif}
             if self.p1_cif:

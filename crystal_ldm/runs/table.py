@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.crystals.distances import min_distance
+from crystal_ldm.crystals.space_groups import SPACE_GROUP
 from crystal_ldm.errors import RunError
 from crystal_ldm.files.run_contents import CIFS, RECIPE
 from crystal_ldm.files.tables import safe_cell
@@ -32,7 +33,8 @@ def crystal_name(structure: Structure, row: int, number: int) -> str:
 def line_of(result: SampleResult, i: int, structure: Structure, space_group: str) -> dict[str, Any]:
     """Return the line of the i-th crystal of a result.
 
-    Density in g/cm³, shortest distance in Å, volume in Å³ an atom.
+    Density in g/cm³, shortest distance in Å, volume in Å³ an atom; where a space group was asked
+    for, the largest displacement of an atom on the way to it, Å.
     """
     row, number = int(result.row[i]), int(result.number[i])
     name = crystal_name(structure, row, number)
@@ -53,6 +55,8 @@ def line_of(result: SampleResult, i: int, structure: Structure, space_group: str
     }
     for condition, values in result.crystals.conditions.items():
         value = values[i]
+        if condition == SPACE_GROUP:
+            line["displacement"] = round(float(result.displacement[i]), 4)
         line[f"target_{condition}"] = value if isinstance(value, str) else _plain(value)
     return line
 

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch, ElementRules
 from crystal_ldm.crystals.elements import symbols
+from crystal_ldm.crystals.space_groups import SPACE_GROUP
 from crystal_ldm.errors import RequestError, suggest
+from crystal_ldm.sampling.space_groups import check_groups
 from crystal_ldm.vae_module.vocabulary import check_atoms
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ def check_request(ldm: LDMModule, request: CrystalBatch | None) -> None:
                 f"This model has no condition '{name}'.{suggest(name, known)} "
                 f"Its conditions are: {', '.join(known) or 'none'}."
             )
+        if name == SPACE_GROUP:
+            values = check_groups(values)
         columns = [values]
         if isinstance(values, Tensor) and values.ndim == 2:
             columns = [values[:, 0], values[:, 1]]

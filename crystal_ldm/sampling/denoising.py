@@ -23,6 +23,7 @@ from crystal_ldm.sampling.plan import Draft, allowed_elements, noise_for, stack_
 from crystal_ldm.sampling.rejection import passed_filters
 from crystal_ldm.sampling.result import SampleResult, TrajectoryFrame
 from crystal_ldm.sampling.settings import SamplingSettings
+from crystal_ldm.sampling.space_groups import groups_of, symmetrised
 from crystal_ldm.sampling.starts import Origin
 
 if TYPE_CHECKING:
@@ -153,7 +154,8 @@ class Denoising:
 
         latents = self._denoise(job, report)
         crystals, agreement = decode_latents(ldm, latents, job.request, job.allowed)
-        crystals = crystals.to("cpu")
+        groups = groups_of(job.drafts, settings.filters)
+        crystals, displacement = symmetrised(crystals.to("cpu"), groups)
         crystals.conditions = job.request.to("cpu").conditions
         drafts, has_training_set = job.drafts, not ldm.known.empty
         same_formula = ldm.known.rows_of(crystals.atomic_numbers)
@@ -167,6 +169,7 @@ class Denoising:
             attempts=torch.ones(len(drafts), dtype=torch.long),
             imposed=torch.zeros(len(drafts), dtype=torch.bool),
             new_formula=torch.tensor([has_training_set and not rows for rows in same_formula]),
+            displacement=displacement,
             passed=passed_filters(ldm, settings.filters, crystals),
             trajectory=frames if settings.trajectory else None,
         )

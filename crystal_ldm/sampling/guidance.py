@@ -33,6 +33,12 @@ class Guidance(Settings):
         keyword="cfg_interval",
     )
 
+    likely_groups: bool = option(
+        False,
+        "Whether the crystals of a formula take its likely space groups in turn, where none is "
+        "asked for",
+    )
+
     @field_validator("scale", mode="before")
     @classmethod
     def _scales(cls, scale: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from crystal_ldm.crystals import CrystalBatch, ElementRules
 from crystal_ldm.crystals.elements import atomic_number
 from crystal_ldm.crystals.padding import Values
 from crystal_ldm.random import crystal_generator
+
+if TYPE_CHECKING:
+    from crystal_ldm.sampling.space_groups import GroupChoice
 
 
 @dataclass
@@ -32,6 +35,7 @@ class Draft:
         targets: a value for each condition on the whole crystal.
         generator: the source of its noise.
         attempt: how often it was made before.
+        turn: its number among the row's crystals with the same space group.
     """
 
     row: int
@@ -41,6 +45,7 @@ class Draft:
     targets: dict[str, object]
     generator: np.random.Generator
     attempt: int = 0
+    turn: int = 0
     asked: NDArray[Any] | None = None
 
     @property
@@ -69,6 +74,7 @@ class Plan:
         seed: of all random numbers.
         atom_counts: for de novo, how often each number of atoms occurs.
         first_row: number of the first row, where the rows are part of a larger request.
+        groups: settles on one space group, where several were asked for.
     """
 
     request: CrystalBatch | None
@@ -77,6 +83,7 @@ class Plan:
     seed: int
     atom_counts: Sequence[int] = field(default_factory=list)
     first_row: int = 0
+    groups: GroupChoice | None = None
 
     def places(self) -> Iterator[tuple[int, int]]:
         """Yield (row, number) of each crystal."""
@@ -101,7 +108,9 @@ class Plan:
         if self.request is None:
             weights = np.asarray(self.atom_counts, dtype=float)
             size = int(generator.choice(len(weights), p=weights / weights.sum()))
-            return Draft(row, number, ElementRules(), np.zeros(size, int), {}, generator, attempt)
+            return Draft(
+                row, number, ElementRules(), np.zeros(size, int), {}, generator, attempt, number
+            )
         i = row - self.first_row
         size = int(self.request.num_atoms[i])
         known = self.request.atomic_numbers[i, :size].numpy()
@@ -110,7 +119,10 @@ class Plan:
         }
         rules = self._rules[i]
         known = _place_open_atoms(known, generator)
-        return Draft(row, number, rules, known, targets, generator, attempt)
+        draft = Draft(row, number, rules, known, targets, generator, attempt, number)
+        if self.groups is not None:
+            self.groups.settle(draft)
+        return draft
 
 
 def _target(values: Values, row: int, generator: np.random.Generator) -> object:

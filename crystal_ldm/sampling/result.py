@@ -61,6 +61,8 @@ class SampleResult:
         imposed: (M,) bool, whether required elements had to be imposed in the end.
         new_formula: (M,) bool, whether the model's training set has no crystal of the formula;
             False for all if the model does not say what it was trained on.
+        displacement: (M,), Å, how far the atom went that went farthest when the crystal was moved
+            onto the space group that was asked for; NaN where none was, or it could not be.
         passed: for each filter by name, in its order, (M,) bool, whether the crystal passes it;
             True where it did not look (`Filter.after_others`).
         trajectory: one frame a step, if asked for.
@@ -75,6 +77,7 @@ class SampleResult:
     attempts: Tensor
     imposed: Tensor
     new_formula: Tensor
+    displacement: Tensor
     passed: dict[str, Tensor]
     trajectory: list[TrajectoryFrame] | None = None
 
@@ -114,6 +117,7 @@ class SampleResult:
             attempts=self.attempts[rows],
             imposed=self.imposed[rows],
             new_formula=self.new_formula[rows],
+            displacement=self.displacement[rows],
             passed={name: right[rows] for name, right in self.passed.items()},
             trajectory=None if frames is None else [frame[rows] for frame in frames],
         )
@@ -180,6 +184,7 @@ class SampleResult:
             attempts=torch.cat([r.attempts for r in results]),
             imposed=torch.cat([r.imposed for r in results]),
             new_formula=torch.cat([r.new_formula for r in results]),
+            displacement=torch.cat([r.displacement for r in results]),
             passed={n: torch.cat([r.passed[n] for r in results]) for n in first.passed},
             trajectory=trajectory,
         )

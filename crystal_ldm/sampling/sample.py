@@ -23,6 +23,7 @@ from crystal_ldm.sampling.plan import Plan
 from crystal_ldm.sampling.rejection import make_until_passed
 from crystal_ldm.sampling.result import SampleResult
 from crystal_ldm.sampling.settings import SamplingSettings
+from crystal_ldm.sampling.space_groups import group_choice
 from crystal_ldm.sampling.starts import Origin
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def place_order(
     origin = settings.start.origin(ldm, crystals, num_samples, settings)
     plan = Plan(request, num_samples, settings.offset, settings.seed, ldm.num_atoms_histogram)
     plan.first_row = origin.first_row = first_row
+    plan.groups = group_choice(ldm, request, settings.guidance.likely_groups)
     if settings.compute.device != "auto":
         ldm.to(resolve_device(settings.compute.device))
     precision = sampling_precision(settings.compute.precision, ldm.device)
@@ -103,7 +105,7 @@ def place_order(
         request=None if asked is None else asked.to_request(),
         sampling={"num_samples": num_samples, **used.to_dict()},
         data_hash=ldm.data_info.get("content_hash", ""),
-        known_hash=ldm.known.hash if settings.uses_training_set() else "",
+        known_hash=ldm.known.hash if settings.uses_training_set() or plan.groups else "",
         first_row=first_row,
     )
     return Order(ldm, plan, settings, origin, recipe, precision)

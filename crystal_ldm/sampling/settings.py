@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from crystal_ldm.config.numbers import Whole, plain_number, short
+from crystal_ldm.crystals.space_groups import SPACE_GROUP
 from crystal_ldm.errors import RequestError, suggest
 from crystal_ldm.sampling.compute import Compute
 from crystal_ldm.sampling.elements import Elements
-from crystal_ldm.sampling.filters import Filter
+from crystal_ldm.sampling.filters import Filter, HasSpaceGroup
 from crystal_ldm.sampling.guidance import Guidance
 from crystal_ldm.sampling.presets import DEFAULT_PRESET, get_preset, presets
 from crystal_ldm.sampling.schema import Option, Settings, option
@@ -166,6 +167,9 @@ class SamplingSettings(Settings):
                 kept.append(one)
             except RequestError as error:
                 without("filters", error)
+        asked_group = request is not None and SPACE_GROUP in request.conditions
+        if asked_group and "filters" not in asked and SPACE_GROUP in ldm.conditions:
+            kept.append(HasSpaceGroup())  # a space group that is asked for is met
         values["filters"] = tuple(kept)
         used = self.elements.about_training_set
         refusal = _not_drawn(ldm, request, self.start, used)

@@ -4,6 +4,7 @@ from crystal_ldm.ldm_module.condition.base import Condition
 from crystal_ldm.ldm_module.condition.composition import Composition
 from crystal_ldm.ldm_module.condition.scalar import ScalarCondition
 from crystal_ldm.ldm_module.condition.sets import CategoryCondition, ElementSetCondition
+from crystal_ldm.ldm_module.condition.space_group import SpaceGroupCondition
 
 __all__ = [
     "CategoryCondition",
@@ -11,4 +12,5 @@ __all__ = [
     "Condition",
     "ElementSetCondition",
     "ScalarCondition",
+    "SpaceGroupCondition",
 ]

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.padding import Values
 from crystal_ldm.errors import DataError, suggest
 from crystal_ldm.random import uniform
@@ -69,6 +70,10 @@ class Condition(nn.Module, ABC):
     def build_layers(self, hidden_size: int) -> None:
         """Make the layers of `embed`."""
 
+    def values_of(self, crystals: CrystalBatch) -> Values | None:
+        """Return the values of a data set's crystals; None: it does not have the label."""
+        return crystals.conditions.get(self.label or self.name)
+
     @abstractmethod
     def set_data(self, values: Values) -> None:
         """Note what the training set's values are like.
@@ -112,10 +117,13 @@ class Condition(nn.Module, ABC):
         """
         missing = encoded.isnan().any(dim=1)
         known = self.embed(torch.where(missing.unsqueeze(1), torch.zeros_like(encoded), encoded))
-        if self.adapter_layers is not None:
-            known = self.adapter_layers(known)
+        known = self.act(known)
         null = F.pad(self.null, (0, known.shape[1] - len(self.null)))
         return torch.where(missing.unsqueeze(1), null.to(known.dtype), known)
+
+    def act(self, embedding: Tensor) -> Tensor:
+        """Return what the network gets of an embedding (B, H): (B, H) or (B, H + M)."""
+        return embedding if self.adapter_layers is None else self.adapter_layers(embedding)
 
     def describe(self) -> dict[str, Any]:
         """Return what a control for the condition has to know."""
@@ -162,15 +170,17 @@ def leave_out(
     return kept
 
 
-def label_values(label: str, conditions: dict[str, Values]) -> Values:
-    """Return the values of a data set's label.
+def values_of(condition: Condition, crystals: CrystalBatch) -> Values:
+    """Return a condition's values of a data set's crystals.
 
     Raises:
-        DataError: if the data set does not have it.
+        DataError: if the data set does not have its label.
     """
-    if label not in conditions:
+    values = condition.values_of(crystals)
+    if values is None:
+        label, labels = condition.label or condition.name, crystals.conditions
         raise DataError(
-            f"The data set has no label '{label}'.{suggest(label, conditions)} "
-            f"It has: {', '.join(conditions) or 'none'}."
+            f"The data set has no label '{label}'.{suggest(label, labels)} "
+            f"It has: {', '.join(labels) or 'none'}."
         )
-    return conditions[label]
+    return values

@@ -25,7 +25,9 @@ class ScalarCondition(Condition):
 
     Args:
         label, unit, description, dropout, adapter: see `Condition`.
-        minimum, maximum: bounds that hold whatever the training set has.
+        minimum, maximum: bounds that hold whatever the training set has; labels beyond them count
+            as the bound, as a compound below the convex hull of the others counts as on it.
+        mlp_size: width of the hidden layer of the embedding; None: the embedding's own.
     """
 
     kind = "scalar"
@@ -39,16 +41,18 @@ class ScalarCondition(Condition):
         minimum: float | None = None,
         maximum: float | None = None,
         adapter: int = 0,
+        mlp_size: int | None = None,
     ) -> None:
         super().__init__(label, unit, description, dropout, adapter)
         self.minimum = minimum
         self.maximum = maximum
+        self.mlp_size = mlp_size
 
     def build_layers(self, hidden_size: int) -> None:
         """Make layers, and buffers for what the training set is like."""
-        features = 2 * _FREQUENCIES + 2
+        features, width = 2 * _FREQUENCIES + 2, self.mlp_size or hidden_size
         self.mlp = nn.Sequential(
-            nn.Linear(features, hidden_size), nn.SiLU(), nn.Linear(hidden_size, hidden_size)
+            nn.Linear(features, width), nn.SiLU(), nn.Linear(width, hidden_size)
         )
         self.register_buffer("statistics", torch.tensor([0.0, 1.0, -math.inf, math.inf]))
         self.register_buffer("edges", torch.linspace(0.0, 1.0, _BINS + 1))
@@ -76,7 +80,7 @@ class ScalarCondition(Condition):
         """Take mean, spread, range and histogram of the training set."""
         if not isinstance(values, Tensor):
             raise DataError(f"The label '{self.label}' is not a number in every row.")
-        finite = values[values.isfinite()].float()
+        finite = self._within(values[values.isfinite()].float())
         if len(finite) < 10:
             raise DataError(f"The label '{self.label}' is given for {len(finite)} crystals only.")
         low, high = finite.min(), finite.max()
@@ -89,7 +93,7 @@ class ScalarCondition(Condition):
     def extend_data(self, values: Values) -> None:
         """Widen the range to that of a further training set."""
         if isinstance(values, Tensor) and bool(values.isfinite().any()):
-            finite = values[values.isfinite()].float()
+            finite = self._within(values[values.isfinite()].float())
             self.statistics[2] = torch.minimum(self.statistics[2], finite.min())
             self.statistics[3] = torch.maximum(self.statistics[3], finite.max())
 
@@ -98,7 +102,13 @@ class ScalarCondition(Condition):
         if not isinstance(values, Tensor):
             return values
         low, high = self.bounds
-        return values.float().where((values >= low - 1e-4) & (values <= high + 1e-4), torch.nan)
+        values = self._within(values.float())
+        return values.where((values >= low - 1e-4) & (values <= high + 1e-4), torch.nan)
+
+    def _within(self, values: Tensor) -> Tensor:
+        if self.minimum is None and self.maximum is None:
+            return values
+        return values.clamp(self.minimum, self.maximum)
 
     def encode(self, values: Values) -> Tensor:
         """Return values (B, 1). Each must be a number within `bounds`, or NaN."""

@@ -9,17 +9,20 @@ from torch import Tensor
 
 from crystal_ldm.config.numbers import Number, Whole
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.space_groups import SPACE_GROUP, space_group
+from crystal_ldm.crystals.symmetrise import STRICT
 from crystal_ldm.sampling.filters.base import Filter
 from crystal_ldm.sampling.schema import option
 
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
 
-SPACE_GROUP = "space_group"
-
 
 class HasSpaceGroup(Filter):
-    """The crystal has this space group, by spglib within a tolerance."""
+    """The crystal has this space group, by spglib within a tolerance.
+
+    Before, it is moved onto the group if it is near (`crystals.symmetrise`).
+    """
 
     number: Whole | None = option(
         None,
@@ -28,13 +31,12 @@ class HasSpaceGroup(Filter):
         high=230,
     )
     symprec: Number = option(
-        0.1, "How far atoms may be from symmetric places", unit="Å", low=1e-5, high=1
+        STRICT, "How far atoms may be from symmetric places", unit="Å", low=1e-5, high=1
     )
 
     def passes(self, ldm: LDMModule, crystals: CrystalBatch) -> Tensor:
         """Return (B,) bool; a crystal for which no group was asked for passes."""
         from crystal_ldm.crystals.inputs import read_crystals
-        from crystal_ldm.crystals.space_groups import space_group
 
         right = torch.ones(len(crystals), dtype=torch.bool)
         targets = crystals.conditions.get(SPACE_GROUP)

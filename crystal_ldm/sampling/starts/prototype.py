@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from crystal_ldm.config.numbers import Number, Whole
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import electronegativity_rank
+from crystal_ldm.crystals.space_groups import SPACE_GROUP, group_number
 from crystal_ldm.errors import RequestError
 from crystal_ldm.sampling.schema import option
 from crystal_ldm.sampling.starts.base import NOWHERE, Latents, Origin, Start, timesteps_after
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
     from crystal_ldm.sampling.plan import Draft
     from crystal_ldm.sampling.settings import SamplingSettings
+
+
+SEARCHED = 500
+"""Prototypes among which those of a space group are looked for."""
 
 
 class Prototype(Start):
@@ -91,7 +97,7 @@ class _Prototypes(Origin):
         self._ldm, self._start, self._count = ldm, start, count
 
     def starts_elsewhere(self, draft: Draft) -> bool:
-        if self._start.rank(draft.number, 0, self._count) is None:
+        if self._start.rank(draft.turn, 0, self._count) is None:
             return False
         # Asked for as when it is made: the search remembers its answers.
         return bool((draft.known == 0).any()) or bool(self._nearest(draft))
@@ -100,7 +106,7 @@ class _Prototypes(Origin):
         search = self._ldm.known.search
         cells, rows, turns = [], [], []
         for row, draft in enumerate(drafts):
-            rank = self._start.rank(draft.number, draft.attempt, self._count)
+            rank = self._start.rank(draft.turn, draft.attempt, self._count)
             prototypes = [] if rank is None else self._nearest(draft)
             if prototypes:
                 cells.append(search.cell(prototypes[(rank or 0) % len(prototypes)]))
@@ -116,4 +122,10 @@ class _Prototypes(Origin):
         return Latents(latents, torch.tensor(rows), torch.tensor(turns))
 
     def _nearest(self, draft: Draft) -> list[prototypes.Prototype]:
-        return self._ldm.known.search.nearest(draft.known, self._count)
+        """Return the nearest prototypes, of the space group that is asked for if one is."""
+        known, group = self._ldm.known, group_number(draft.targets.get(SPACE_GROUP))
+        if group is None:
+            return known.search.nearest(draft.known, self._count)
+        nearest = known.search.nearest(draft.known, SEARCHED)
+        right = (one for one in nearest if known.space_group(one.row) == group)
+        return list(islice(right, self._count))

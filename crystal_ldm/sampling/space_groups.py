@@ -1,0 +1,194 @@
+"""Space groups of a request: which are likely, which each crystal gets, and that it has it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.padding import Values
+from crystal_ldm.crystals.space_groups import (
+    NUM_GROUPS,
+    SPACE_GROUP,
+    group_number,
+    group_numbers,
+)
+from crystal_ldm.crystals.symmetrise import onto_space_group
+from crystal_ldm.errors import DataError
+
+if TYPE_CHECKING:
+    from crystal_ldm.ldm_module import LDMModule
+    from crystal_ldm.sampling.plan import Draft
+
+LIKELY = "likely"
+"""What a request gives as space group for those that are likely for its formula."""
+_NEIGHBOURS = 200
+_WIDTH = 0.2
+_BACKGROUND = 0.3
+"""How the density of neighbours is estimated; chosen by its logarithm on the validation set of
+`mp_20` (`benchmarks.quality space-groups`)."""
+
+
+class LikelyGroups:
+    """p(space group | composition) of a model, by a kernel density over its training crystals.
+
+    The space groups of the formula's prototypes count exp(−distance / 0.2) each, its own known
+    crystals 1, and the groups of the whole training set a little, so that none is impossible.
+    Kernel estimates are due to Rosenblatt (Ann. Math. Stat. 27, 832 (1956)).
+    """
+
+    def __init__(self, ldm: LDMModule) -> None:
+        self._known = ldm.known
+        condition = ldm.conditions.get(SPACE_GROUP)
+        counts = getattr(condition, "counts", None)
+        frequency = np.ones(NUM_GROUPS) if counts is None else counts.cpu().double().numpy() + 1e-3
+        self._frequency: NDArray[np.float64] = frequency / frequency.sum()
+        self._turns: dict[bytes, _Turns] = {}
+
+    def probabilities(self, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return (230,) probabilities for the atomic numbers (n,) of a cell, 0 where open."""
+        density = _BACKGROUND * self._frequency
+        if len(numbers) and not (numbers == 0).any() and not self._known.empty:
+            for row in self._known.rows_of(torch.from_numpy(numbers)[None])[0]:
+                density = density + self._at(row, 1.0)
+            for prototype in self._known.search.nearest(numbers, _NEIGHBOURS):
+                weight = float(np.exp(-prototype.distance / _WIDTH))
+                density = density + self._at(prototype.row, weight)
+        probabilities: NDArray[np.float64] = density / density.sum()
+        return probabilities
+
+    def _at(self, row: int, weight: float) -> NDArray[np.float64]:
+        density = np.zeros(NUM_GROUPS)
+        if (group := self._known.space_group(row)) is not None:
+            density[group - 1] = weight
+        return density
+
+    def turn(
+        self, numbers: NDArray[np.int64], number: int, among: Sequence[int] = ()
+    ) -> tuple[int, int]:
+        """Return the group whose turn it is, and how often it had its turn before.
+
+        Likely groups come first and more often: the turns are shared out in proportion to the
+        square root of the probabilities, as seats are to votes (D'Hondt's method), since a group
+        that is left out costs more than one with a crystal less.
+
+        Args:
+            numbers: (n,) atomic numbers of a cell, 0 where open.
+            number: of the crystal among those of its row.
+            among: the groups that may have turns; empty: all.
+        """
+        key = np.sort(numbers).tobytes() + bytes(among)
+        if key not in self._turns:
+            probability = np.sqrt(self.probabilities(numbers))
+            if among:
+                kept = np.array(among) - 1
+                only = np.zeros(NUM_GROUPS)
+                only[kept] = probability[kept]
+                probability = only
+            self._turns[key] = _Turns(probability)
+        return self._turns[key][number]
+
+
+class _Turns:
+    """Turns in proportion to votes, as far as they were asked for."""
+
+    def __init__(self, votes: NDArray[np.float64]) -> None:
+        self._votes = votes
+        self._had = np.zeros(len(votes), dtype=np.int64)
+        self._sequence: list[tuple[int, int]] = []
+
+    def __getitem__(self, number: int) -> tuple[int, int]:
+        while len(self._sequence) <= number:
+            seat = int((self._votes / (self._had + 1)).argmax())
+            self._sequence.append((seat + 1, int(self._had[seat])))
+            self._had[seat] += 1
+        return self._sequence[number]
+
+
+class GroupChoice:
+    """Settles on one space group for each crystal that several were asked for, or none.
+
+    Args:
+        ldm: a model with the condition `space_group`.
+        likely: whether crystals that none was asked for take the likely ones, too.
+    """
+
+    def __init__(self, ldm: LDMModule, likely: bool) -> None:
+        self._groups = LikelyGroups(ldm)
+        self._likely = likely
+
+    def settle(self, draft: Draft) -> None:
+        """Set a draft's target, and its turn among the row's crystals with the same target."""
+        asked: Any = draft.targets.get(SPACE_GROUP)
+        if asked is None or asked != asked:
+            if not self._likely or bool((draft.known == 0).any()):
+                draft.targets[SPACE_GROUP] = math.nan
+                return
+            asked = LIKELY
+        among = () if asked == LIKELY else group_numbers(asked)
+        group = among[0] if len(among) == 1 else None
+        if group is None:
+            group, draft.turn = self._groups.turn(draft.known, draft.number, among)
+        draft.targets[SPACE_GROUP] = float(group)
+
+
+def group_choice(ldm: LDMModule, request: CrystalBatch | None, likely: bool) -> GroupChoice | None:
+    """Return what settles on space groups; None if there is nothing to settle."""
+    if request is None or SPACE_GROUP not in ldm.conditions:
+        return None
+    return GroupChoice(ldm, likely) if likely or SPACE_GROUP in request.conditions else None
+
+
+def check_groups(values: Values) -> Values:
+    """Return values of a request as groups alone, one of those that each row names.
+
+    Raises:
+        RequestError: if a row names something else.
+    """
+    rows = values.tolist() if isinstance(values, Tensor) else list(values)
+    return [None if row == LIKELY else next(iter(group_numbers(row)), None) for row in rows]
+
+
+def groups_of(drafts: Sequence[Draft], filters: Sequence[Any]) -> list[int | None]:
+    """Return for each crystal the group that it was asked for, by the request or by a filter."""
+    numbers = [number for one in filters if (number := getattr(one, "number", None)) is not None]
+    default = numbers[0] if numbers else None
+    return [group_number(draft.targets.get(SPACE_GROUP)) or default for draft in drafts]
+
+
+def symmetrised(
+    crystals: CrystalBatch, groups: Sequence[int | None]
+) -> tuple[CrystalBatch, Tensor]:
+    """Return crystals (on the CPU), moved onto their groups where they can be.
+
+    Returns:
+        The crystals, and (B,) the largest displacement of an atom, Å; NaN where none was moved.
+    """
+    displacement = torch.full((len(crystals),), torch.nan)
+    if all(group is None for group in groups):
+        return crystals, displacement
+    assert crystals.frac_coords is not None and crystals.lattices is not None
+    coords, lattices = crystals.frac_coords.clone(), crystals.lattices.clone()
+    for row, group in enumerate(groups):
+        if group is None:
+            continue
+        size = int(crystals.num_atoms[row])
+        numbers = crystals.atomic_numbers[row, :size].numpy()
+        try:
+            cell = Cell.from_arrays(numbers, coords[row, :size].numpy(), lattices[row].numpy())
+        except DataError:  # numbers that are not finite: such a crystal fails its filters
+            continue
+        if (moved := onto_space_group(cell, group)) is not None:
+            onto, displacement[row] = moved
+            coords[row, :size] = torch.as_tensor(np.asarray(onto.frac_coords)).to(coords) % 1.0
+            lattices[row] = torch.as_tensor(np.asarray(onto.lattice)).to(lattices)
+    moved_crystals = crystals[torch.arange(len(crystals))]
+    moved_crystals.frac_coords, moved_crystals.lattices = coords, lattices
+    return moved_crystals, displacement
