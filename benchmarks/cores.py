@@ -58,14 +58,12 @@ def sampling(ldm: LDMModule, precision: str, count: int = 128) -> Work:
     return lambda: len(ldm.sample(request, count, **options))
 
 
-def works(precision: str) -> dict[str, Work]:
-    """Return what is timed, by its name."""
-    return {
-        "train ldm_small": training_step("ldm_small", precision),
-        "train ldm_dng": training_step("ldm_dng", precision),
-        "sample the shipped model": sampling(load_pretrained(), precision),
-        "sample ldm_dng": sampling(new_ldm("ldm_dng").eval(), precision),
-    }
+WORKS: dict[str, Callable[[str], Work]] = {
+    "train ldm_small": lambda precision: training_step("ldm_small", precision),
+    "train ldm_dng": lambda precision: training_step("ldm_dng", precision),
+    "sample the shipped model": lambda precision: sampling(load_pretrained(), precision),
+    "sample ldm_dng": lambda precision: sampling(new_ldm("ldm_dng").eval(), precision),
+}
 
 
 def rate(work: Work, clock: Callable[[], float]) -> float:
@@ -77,8 +75,8 @@ def rate(work: Work, clock: Callable[[], float]) -> float:
 def on_this_cpu(work: Work) -> Work:
     """Return `work` in bfloat16 as a CPU of the shown kind does it.
 
-    With AVX2 alone PyTorch multiplies bfloat16 by its own kernel. oneDNN, which asks the CPU and not
-    `ATEN_CPU_CAPABILITY`, would still take its own here.
+    With AVX2 alone PyTorch multiplies bfloat16 by its own kernel. oneDNN, which asks the CPU and
+    not `ATEN_CPU_CAPABILITY`, would still take its own here.
     """
 
     def run() -> int:
@@ -101,7 +99,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--precision", action="store_true", help="float32 against bfloat16")
     parser.add_argument("--repeats", type=int, default=4)
+    parser.add_argument("--only", choices=list(WORKS), help="one of the measurements")
     options = parser.parse_args()
+    names = [options.only] if options.only else list(WORKS)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
     def with_threads(work: Work, threads: int | None) -> Callable[[], float]:
@@ -122,8 +122,8 @@ def main() -> None:
             "|---|---|---|---|",
             sep="\n",
         )
-        both = zip(works("float32").items(), works("bfloat16").values(), strict=True)
-        for (name, single), half in both:
+        for name in names:
+            single, half = (WORKS[name](precision) for precision in ("float32", "bfloat16"))
             a, b = best_of_both(
                 partial(rate, single, time.process_time),
                 partial(rate, on_this_cpu(half), time.process_time),
@@ -135,7 +135,8 @@ def main() -> None:
         "\n| crystals/s | precision | one thread | all | ratio |", "|---|---|---|---|---|", sep="\n"
     )
     for precision in ("float32", "bfloat16"):
-        for name, work in works(precision).items():
+        for name in names:
+            work = WORKS[name](precision)
             one, all_ = best_of_both(
                 with_threads(work, 1), with_threads(work, cores), options.repeats
             )

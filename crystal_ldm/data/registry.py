@@ -32,7 +32,7 @@ from crystal_ldm.parallel import AnyWorkers
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-PREPARATION = 2
+PREPARATION = 3
 """Raised when preparation changes, so that older cache files are built again."""
 
 
@@ -137,8 +137,8 @@ def load_dataset(
             `DataError`, and the next one goes on from there, as after an interrupt.
 
     Raises:
-        DataError: if there is no such data set, nothing in it can be used, it cannot be fetched, the
-            cache cannot be written, or the time is over.
+        DataError: if there is no such data set, nothing in it can be used, it cannot be fetched,
+            the cache cannot be written, or the time is over.
     """
     if isinstance(labels, str):
         raise DataError(f"labels must be a list or a dict of columns, for example ['{labels}'].")

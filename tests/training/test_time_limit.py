@@ -120,7 +120,7 @@ def test_training_ends_in_the_middle_of_reading(folder: Path, limit: dict) -> No
 def test_a_match_validation_without_time_is_made_by_the_next_call(
     trained_vae: Path, dataset: CrystalDataset, tmp_path: Path
 ) -> None:
-    """Stopped while it generates, it is made up for; weights and scores are those of a whole run."""
+    """Stopped while it generates, it is made up for; the end is that of a whole run."""
     config = small_ldm(max_steps=8)
     del config["prior"]
     settings = replace(SETTINGS, choose_by="match", match_every=4, match_crystals=6)
