@@ -1,7 +1,8 @@
 """How cost grows: with the batch size, the number of atoms and the number of samples.
 
 `python -m benchmarks.growth 1x1000 1x10000 1000x1` carries out requests of FORMULASxSAMPLES into
-run directories, each in a fresh process on one thread, and prints a row for each.
+run directories, each in a fresh process on one thread, and prints a row for each. Rates by CPU time
+do not depend on what else the machine does.
 """
 
 from __future__ import annotations
@@ -113,45 +114,48 @@ from crystal_ldm.pretrained import load_model
 from crystal_ldm.runs.generate import generate
 
 formulas, samples, run = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+options = {"sampling_steps": int(sys.argv[4])} if sys.argv[4] else {}
 metals = "Li Na K Rb Cs Mg Ca Sr Ba Sc Y La Ti Zr Hf V Nb Ta Cr Mo W Mn Fe Co Ni Cu Zn Al Ga In"
 pairs = [(a, b) for a in metals.split() for b in metals.split() if a != b]
 anions = [(x, n) for n in (2, 3, 4) for x in "O S Se F Cl Br I N P As".split()]
 names = [f"{a}{b}{x}{n}" for x, n in anions for a, b in pairs][:formulas]
 request = CrystalBatch.from_formulas(names if formulas > 1 else ["NaCl"])
 ldm = load_model()
-first, started = [], time.perf_counter()
+first, started, cpu = [], time.perf_counter(), time.process_time()
 
 
 def watch():
     while not (run / "table.csv").is_file():
         time.sleep(0.02)
-    first.append(time.perf_counter() - started)
+    first.append((time.perf_counter() - started, time.process_time() - cpu))
 
 
 threading.Thread(target=watch, daemon=True).start()
-generate(ldm, request, run, samples, progress=False)
-seconds = time.perf_counter() - started
+generate(ldm, request, run, samples, progress=False, **options)
+seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
 size = sum(file.stat().st_size for file in run.rglob("*") if file.is_file())
 count = len(request) * samples
 print(json.dumps({
-    "formulas": len(request), "crystals": count, "first crystal, s": round(first[0], 1),
-    "crystals/s": round(count / seconds, 1), "peak memory, MB": round(peak_memory_mb()),
+    "formulas": len(request), "crystals": count, "first crystal, s": round(first[0][0], 1),
+    "CPU s": round(first[0][1], 1), "crystals/s": round(count / seconds, 1),
+    "per CPU s": round(count / cpu_seconds, 1), "peak memory, MB": round(peak_memory_mb()),
     "kB each": round(size / count / 1024, 2),
 }))
 """
 
 
-def request_growth(formulas: int, samples: int) -> Row:
+def request_growth(formulas: int, samples: int, steps: int | None = None) -> Row:
     """Carry out one request in a fresh process on one thread, and measure it.
 
     Returns:
-        Time to the first crystal in the table, crystals per second over the whole run, peak memory
-        of the process, and bytes on disk for each crystal.
+        Time to the first crystal in the table, crystals per second over the whole run, both also by
+        the CPU's time, peak memory of the process, and bytes on disk for each crystal.
     """
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     root = Path(__file__).resolve().parents[1]
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-c", _REQUEST, str(formulas), str(samples), f"{folder}/run"]
+        arguments = [str(formulas), str(samples), f"{folder}/run", str(steps or "")]
+        command = [sys.executable, "-c", _REQUEST, *arguments]
         done = subprocess.run(
             command, check=True, capture_output=True, text=True, cwd=root, env=environment
         )
@@ -163,9 +167,11 @@ def main() -> None:
     """Print a table of the requests on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("requests", nargs="+", metavar="FORMULASxSAMPLES")
+    parser.add_argument("--steps", type=int, help="of sampling; the default is the preset's")
+    options = parser.parse_args()
     header = False
-    for text in parser.parse_args().requests:
-        row = request_growth(*map(int, text.split("x")))
+    for text in options.requests:
+        row = request_growth(*map(int, text.split("x")), steps=options.steps)
         if not header:
             print("| " + " | ".join(row) + " |", "|---" * len(row) + "|", sep="\n")
             header = True

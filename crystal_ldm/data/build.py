@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from crystal_ldm.crystals.readers.csv_files import make_ids_unique
 from crystal_ldm.crystals.readers.entries import Entry, LabelValue, Source, summarised
 from crystal_ldm.crystals.readers.report import Rejection, Report
 from crystal_ldm.data.cleaning import Filters, Prepared, find_duplicates, prepare_entries
+from crystal_ldm.data.partial import PartialReading
 from crystal_ldm.data.splits import formula_key, split_by_formula, split_officially
 from crystal_ldm.data.storage import LABEL_PREFIX, StoredDataset
 from crystal_ldm.errors import DataError
@@ -47,18 +49,30 @@ def build_dataset(
     filters: Filters,
     workers: AnyWorkers = None,
     progress: bool = True,
+    reading: PartialReading | None = None,
 ) -> StoredDataset:
     """Clean the entries of `source` and return them ready to be written.
 
+    Args:
+        source: the entries.
+        about: what is said of the data set.
+        filters: limits.
+        workers, progress: see `map_items`.
+        reading: what is done already, and when to stop.
+
     Raises:
-        DataError: if no entry can be used.
+        DataError: if no entry can be used, or the reading has to stop.
     """
+    reading = reading or PartialReading()
     found = len(source.entries)
     make_ids_unique(source)
-    kept, rejected = prepare_entries(source.entries, filters, workers, progress)
+    kept, rejected = prepare_entries(
+        source.entries, filters, workers, progress,
+        reading.prepared, partial(reading.check, f"Preparing the crystals of {about.name}"),
+    )  # fmt: skip
     formulas = _formulas([prepared.cell for _, prepared in kept])
     if filters.unique:
-        kept, formulas, duplicates = _unique(kept, formulas, workers, progress)
+        kept, formulas, duplicates = _unique(kept, formulas, workers, progress, reading)
         rejected += duplicates
     if not kept:
         reason = f" The first: {rejected[0].id}: {rejected[0].reason}" if rejected else ""
@@ -95,11 +109,14 @@ def _formulas(cells: Sequence[Cell]) -> list[str]:
 
 
 def _unique(
-    kept: Kept, formulas: list[str], workers: AnyWorkers, progress: bool
+    kept: Kept, formulas: list[str], workers: AnyWorkers, progress: bool, reading: PartialReading
 ) -> tuple[Kept, list[str], list[Rejection]]:
     cells = [prepared.cell for _, prepared in kept]
     energies = [entry.energy for entry, _ in kept]
-    duplicates = find_duplicates(cells, formulas, energies, workers, progress)
+    duplicates = find_duplicates(
+        cells, formulas, energies, workers, progress,
+        reading.compared, partial(reading.check, "Comparing the crystals of each formula"),
+    )  # fmt: skip
     rejected = [
         Rejection(
             kept[i][0].id,

@@ -24,6 +24,7 @@ from crystal_ldm.data.oqmd import (
     oqmd_filters,
     read_oqmd,
 )
+from crystal_ldm.data.partial import partial_reading
 from crystal_ldm.data.storage import FORMAT, write_dataset
 from crystal_ldm.errors import DataError, suggest
 from crystal_ldm.parallel import AnyWorkers
@@ -31,7 +32,7 @@ from crystal_ldm.parallel import AnyWorkers
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-PREPARATION = 2
+PREPARATION = 3
 """Raised when preparation changes, so that older cache files are built again."""
 
 
@@ -116,6 +117,7 @@ def load_dataset(
     progress: bool = True,
     workers: AnyWorkers = None,
     labels: Sequence[str] | Mapping[str, str] | None = None,
+    over: Callable[[], bool] | None = None,
 ) -> CrystalDataset:
     """Return a data set; the first call prepares it and keeps the result in the cache.
 
@@ -131,10 +133,12 @@ def load_dataset(
         progress: whether to print a progress bar and the summary.
         workers: processes for the preparation (see `open_executor`); None: one for each core.
         labels: columns to use as labels, as a list or a dict column -> label; None: all.
+        over: asked again and again during the preparation; once it is true, the call ends with a
+            `DataError`, and the next one goes on from there, as after an interrupt.
 
     Raises:
-        DataError: if there is no such data set, nothing in it can be used, it cannot be fetched, or
-            the cache cannot be written.
+        DataError: if there is no such data set, nothing in it can be used, it cannot be fetched,
+            the cache cannot be written, or the time is over.
     """
     if isinstance(labels, str):
         raise DataError(f"labels must be a list or a dict of columns, for example ['{labels}'].")
@@ -148,8 +152,11 @@ def load_dataset(
             # Another process may have built it while this one waited.
             dataset = None if rebuild else _open(path, tell=True)
             if dataset is None:
-                stored = build_dataset(plan.read(), plan.about, plan.filters, workers, progress)
-                write_dataset(path, stored)
+                with partial_reading(path, over) as reading:
+                    stored = build_dataset(
+                        plan.read(), plan.about, plan.filters, workers, progress, reading
+                    )
+                    write_dataset(path, stored)
                 dataset = CrystalDataset.open(path)
     if progress:
         print(dataset.summary, flush=True)

@@ -20,6 +20,7 @@ def map_items(
     timeout: float,
     progress: bool = True,
     label: str = "",
+    on_outcome: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
     """Return the outcome of each item; short lists are worked on in this process.
 
@@ -33,6 +34,7 @@ def map_items(
         timeout: longest time for one item, s.
         progress: whether to show a bar.
         label: what the bar says.
+        on_outcome: called with each outcome as it comes; what it raises ends the work.
     """
     settings = as_workers(workers, Workers(timeout=timeout, memory_gb=16))
     if len(items) < _FEW or settings.count == 1:
@@ -41,7 +43,14 @@ def map_items(
         workers = settings
     chunk = 1 + min(63, len(items) // 1000)
     with open_executor(workers) as executor, Reporter(progress).stage(label, len(items)) as advance:
-        outcomes = executor.map(function, items, timeout=timeout, chunk=chunk, progress=advance)
+        outcomes = []
+        for outcome in executor.imap(
+            function, items, timeout=timeout, chunk=chunk, progress=advance
+        ):
+            outcomes.append(outcome)
+            if on_outcome is not None:
+                on_outcome(outcome)
+        outcomes.sort(key=lambda outcome: outcome.index)
         died = [outcome.index for outcome in outcomes if str(outcome.error).startswith("Crash")]
         again = executor.map(function, [items[i] for i in died], timeout=timeout, chunk=1)
         for i, outcome in zip(died, again, strict=True):

@@ -63,6 +63,41 @@ def make_request(
     return None
 
 
+def request_in_words(ldm: LDMModule, request: CrystalBatch | None) -> str:
+    """Return what a request asks of a model, in one line."""
+    if request is None:
+        return "elements and sizes left open"
+    sizes = request.num_atoms.tolist()
+    cells = [
+        f"{'any elements' if formula.strip('?') == '' else formula} ({n} atoms)"
+        for formula, n in zip(request.formulas, sizes, strict=True)
+    ]
+    plain = request.to_request()
+    parts = [_shortened(list(dict.fromkeys(cells)))]
+    for name, values in plain["conditions"].items():
+        known = ldm.conditions.get(name)
+        unit = getattr(known, "unit", "")
+        texts = [_target(value) for value in values if value is not None]
+        if texts:
+            parts.append(f"{name} {_shortened(list(dict.fromkeys(texts)))} {unit}".strip())
+    for rule in ("required", "allowed", "forbidden"):
+        lists = [" ".join(rules[rule]) for rules in plain["element_rules"] if rules[rule]]
+        if lists:
+            parts.append(f"{rule}: {_shortened(list(dict.fromkeys(lists)))}")
+    return "; ".join(parts)
+
+
+def _target(value: Any) -> str:
+    if isinstance(value, list):
+        return " to ".join(f"{v:.6g}" for v in value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _shortened(texts: list[str], most: int = 8) -> str:
+    more = f" and {len(texts) - most:,} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more
+
+
 def generate(
     ldm: LDMModule,
     request: CrystalBatch | None,

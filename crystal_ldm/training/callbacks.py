@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -18,6 +16,7 @@ import torch
 from crystal_ldm.errors import RunError
 from crystal_ldm.files.writing import atomic_path, atomic_write, open_file, write_error
 from crystal_ldm.training.processes import any_process, sum_over_processes
+from crystal_ldm.training.time_limit import TimeLimit
 
 Live = Callable[[dict[str, float]], None]
 
@@ -69,20 +68,6 @@ class RegularCheckpoint(pl.Callback):
         self.saved_at = time.monotonic()
 
 
-class TimeLimit:
-    """When a call has to end: `max_minutes` from now, or when `stop` is set."""
-
-    def __init__(self, max_minutes: float | None, stop: threading.Event | None) -> None:
-        self.deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
-        self.stop = stop
-
-    @property
-    def over(self) -> bool:
-        """Whether the call has to end now."""
-        asked = self.stop is not None and self.stop.is_set()
-        return asked or time.monotonic() > self.deadline
-
-
 class StopWhenAsked(pl.Callback):
     """End the training when its time is over."""
 
@@ -91,7 +76,7 @@ class StopWhenAsked(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Check clock and event."""
-        if any_process(trainer, self.limit.over):
+        if any_process(trainer, self.limit.over()):
             trainer.should_stop = True
 
 

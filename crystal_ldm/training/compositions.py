@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 
-from crystal_ldm.training.callbacks import MetricsLog, TimeLimit
+from crystal_ldm.training.callbacks import MetricsLog
+from crystal_ldm.training.time_limit import TimeLimit
 
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module.composition_model import CompositionTraining
@@ -74,7 +75,7 @@ class CompositionProgress(pl.Callback):
             model.data_info["prior_loss"] = self.training.loss
 
     def _is_due(self) -> bool:
-        return self.training is not None and not self.training.finished and not self.limit.over
+        return self.training is not None and not self.training.finished and not self.limit.over()
 
     def _step(self, global_step: int) -> None:
         assert self.training is not None

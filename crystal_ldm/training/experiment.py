@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from crystal_ldm.nn.checkpoints import Checkpoint, load_module
 from crystal_ldm.pretrained import available, model_file
 from crystal_ldm.training.condition_shorthand import read_conditions
 from crystal_ldm.training.settings import TrainingSettings
+from crystal_ldm.training.time_limit import TimeLimit
 from crystal_ldm.vae_module import VAEModule
 
 ADAPTER = 32
@@ -97,6 +99,7 @@ def train(
     vae_ckpt: str | Path | None = None,
     init_from: str | Path | None = None,
     max_minutes: float | None = None,
+    stop: threading.Event | None = None,
     **options: Any,
 ) -> Any:
     """Train what `config` (see `load_experiment`) describes and return it with the best weights.
@@ -107,22 +110,25 @@ def train(
         data_dir: folder of the data set's files, where it needs one.
         vae_ckpt: for an LDM, the trained VAE; empty with `init_from`: that model's.
         init_from: a model of the same kind whose weights to start with.
-        max_minutes: time budget of this call.
-        options: further arguments of `fit`, e.g. `stop` and `live`.
+        max_minutes: time budget of this call, the reading of the data included.
+        stop: an event that ends the call when it is set.
+        options: further arguments of `fit`, e.g. `live`.
 
     Raises:
         ConfigError: if an LDM is given no VAE.
+        DataError: if the data cannot be read, or not in this time; then the next call goes on.
     """
     from crystal_ldm.training.fit import fit
 
     started = time.monotonic()
     key = module_key(config)
-    dataset = load_data(config, data_dir or "")
+    dataset = load_data(config, data_dir or "", max_minutes=max_minutes, stop=stop)
     module = build_module(config[key], key, vae_ckpt, init_from)
     if max_minutes is not None:
         max_minutes -= (time.monotonic() - started) / 60
     settings = TrainingSettings(**config.get("training", {}))
-    return fit(module, dataset, run_dir, settings, max_minutes=max_minutes, **options)
+    limits: dict[str, Any] = {"max_minutes": max_minutes, "stop": stop}
+    return fit(module, dataset, run_dir, settings, **limits, **options)
 
 
 def default_experiment(
@@ -142,28 +148,38 @@ def default_experiment(
     return "ldm_composition" if conditions else "ldm_joint"
 
 
-def load_data(config: Mapping[str, Any], data_dir: str | Path = "") -> CrystalDataset:
+def load_data(
+    config: Mapping[str, Any],
+    data_dir: str | Path = "",
+    *,
+    max_minutes: float | None = None,
+    stop: threading.Event | None = None,
+) -> CrystalDataset:
     """Return the data set that an experiment trains on.
 
     Args:
         config: the experiment.
         data_dir: folder with the files of a public data set that is not fetched by itself.
+        max_minutes: longest time for crystals that are not in the cache yet.
+        stop: an event that ends the reading when it is set.
 
     Raises:
         ConfigError: if `data_dir` is given for a data set that reads nothing from it.
-        DataError: if the data cannot be read.
+        DataError: if the data cannot be read, or not in this time; then the next call goes on.
     """
+    limit = TimeLimit(max_minutes, stop)
     source, max_atoms = str(config["data"]["dataset"]), config["data"].get("max_atoms", 20)
     if source in DATASETS and source != "oqmd_icsd":
         folder = resolve_path(data_dir) if data_dir else None
-        return load_dataset(source, folder, max_atoms=max_atoms)
+        return load_dataset(source, folder, max_atoms=max_atoms, over=limit.over)
     if data_dir:
         reason = "is fetched by itself" if source in DATASETS else "is a path"
         raise ConfigError(
             f"data_dir '{data_dir}' would not be used: the data set '{source}' {reason}. To train "
             f"on what lies there write dataset={data_dir}; else leave data_dir empty."
         )
-    return load_dataset(source if source in DATASETS else resolve_path(source), max_atoms=max_atoms)
+    where = source if source in DATASETS else resolve_path(source)
+    return load_dataset(where, max_atoms=max_atoms, over=limit.over)
 
 
 def build_module(

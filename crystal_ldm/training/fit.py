@@ -28,7 +28,6 @@ from crystal_ldm.training.callbacks import (
     MetricsLog,
     RegularCheckpoint,
     StopWhenAsked,
-    TimeLimit,
     save_atomically,
 )
 from crystal_ldm.training.compositions import CompositionProgress
@@ -38,6 +37,7 @@ from crystal_ldm.training.lightning_names import training_device, training_preci
 from crystal_ldm.training.processes import ProcessShare
 from crystal_ldm.training.settings import FREEZE_BELOW, TrainingSettings
 from crystal_ldm.training.stream import StepStream
+from crystal_ldm.training.time_limit import TimeLimit
 from crystal_ldm.training.validation import (
     LossValidation,
     MatchValidation,
@@ -122,11 +122,12 @@ def fit(
     )
     stream = StepStream(items, train.num_atoms.numpy(), settings.batch_size, module.seed)
     compositions = CompositionProgress(module.composition_training(items, held_out), log, limit)
+    validations = _validations(settings, val, held_out, log, best_path, limit)
     trainer = _QuietTrainer(
         max_steps=module.optimizer.max_steps,
         callbacks=[
             log,
-            *_validations(settings, val, held_out, log, best_path),
+            *validations,
             compositions,
             StopWhenAsked(limit),
             RegularCheckpoint(last, settings.checkpoint_minutes),
@@ -151,11 +152,14 @@ def fit(
             if progress:
                 print(f"training on {accelerator} in precision {precision}", flush=True)
         ckpt_path = last if last.is_file() else None
-        trainer.fit(LightningTraining(module), loader, ckpt_path=ckpt_path, weights_only=True)
+        training = LightningTraining(module)
+        trainer.fit(training, loader, ckpt_path=ckpt_path, weights_only=True)
         module.global_step = trainer.global_step
+        caught_up = [validation.catch_up(trainer, training) for validation in validations]
         if not trainer.is_global_zero:
             return module
-        if compositions.finish(trainer) and trainer.world_size == 1:
+        finished = compositions.finish(trainer)
+        if (finished or any(caught_up)) and trainer.world_size == 1:
             save_atomically(trainer, last)
         source = best_path if best_path.is_file() else last
         best = load_module(type(module), Checkpoint.read(source))
@@ -165,7 +169,12 @@ def fit(
 
 
 def _validations(
-    settings: TrainingSettings, val: CrystalBatch, held_out: Any, log: MetricsLog, best: Path
+    settings: TrainingSettings,
+    val: CrystalBatch,
+    held_out: Any,
+    log: MetricsLog,
+    best: Path,
+    limit: TimeLimit,
 ) -> list[Validation]:
     """Return what measures the model in training; one of them chooses the weights."""
     by_match = settings.choose_by == "match"
@@ -177,7 +186,7 @@ def _validations(
     if by_match:
         rows = crystal_generator(0).permutation(len(val))[: settings.match_crystals]
         crystals = val[torch.as_tensor(np.sort(rows))]
-        validations.append(MatchValidation(crystals, settings.match_every, log, best))
+        validations.append(MatchValidation(crystals, limit, settings.match_every, log, best))
     return validations
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,14 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import ConfigError
 from crystal_ldm.training.callbacks import MetricsLog, save_atomically
 from crystal_ldm.training.processes import any_process
+from crystal_ldm.training.time_limit import TimeLimit, TimeOver
 
 
 class Validation(pl.Callback):
     """Every `every` steps, measure the model; keep the weights of the highest score in `best`.
 
-    The noise is the same each time, so that two checkpoints are compared on the same ground.
+    The noise is the same each time, so that two checkpoints are compared on the same ground. A
+    measurement for which the call has no time left is made at the start of the next one.
 
     Args:
         every: steps between two measurements; the last step is measured, too.
@@ -34,6 +36,7 @@ class Validation(pl.Callback):
         self.metrics_log = log
         self.best_path = best
         self.best = [-math.inf]
+        self.owed = False
 
     @abstractmethod
     def measure(self, trainer: pl.Trainer, module: Any) -> tuple[dict[str, float], list[float]]:
@@ -44,21 +47,41 @@ class Validation(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs to know."""
-        return {"best": self.best}
+        return {"best": self.best, "owed": self.owed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the best score of the run so far."""
         self.best = list(state_dict.get("best", self.best))
+        self.owed = bool(state_dict.get("owed", False))
+
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+        """Make up for what the call before had no time for."""
+        self.catch_up(trainer, module)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
         """Validate when it is time."""
-        if trainer.global_step % self.every and trainer.global_step != trainer.max_steps:
-            return
+        if trainer.global_step % self.every == 0 or trainer.global_step == trainer.max_steps:
+            self._validate(trainer, module)
+
+    def catch_up(self, trainer: pl.Trainer, module: Any) -> bool:
+        """Make the measurement that is owed, if there is one; return whether it was made."""
+        if self.owed:
+            self._validate(trainer, module)
+            return not self.owed
+        return False
+
+    def _validate(self, trainer: pl.Trainer, module: Any) -> None:
         module.eval()
-        with torch.no_grad():
-            line, score = self.measure(trainer, module)
+        line, score = {}, []
+        try:
+            with torch.no_grad():
+                line, score = self.measure(trainer, module)
+            self.owed = False
+        except TimeOver:
+            self.owed = True
         module.train()
-        self.metrics_log.write({"step": trainer.global_step, **line})
+        if line:
+            self.metrics_log.write({"step": trainer.global_step, **line})
         better = trainer.is_global_zero and score > self.best
         if self.best_path is not None and any_process(trainer, better):
             self.best = score
@@ -88,28 +111,37 @@ class MatchValidation(Validation):
     A denoiser's loss and its crystals need not improve together (`benchmarks/model_log.md` has
     cases). Lines of metrics have `val_match`, the share that StructureMatcher finds equal to the
     held-out crystal (ltol 0.3, stol 0.5, angle_tol 10), and `val_rmse`, in (volume / atom)^(1/3).
+    As it takes minutes, it ends when the call's time does.
     """
 
-    def __init__(self, crystals: CrystalBatch, *arguments: Any, **keywords: Any) -> None:
+    def __init__(
+        self, crystals: CrystalBatch, limit: TimeLimit, *arguments: Any, **keywords: Any
+    ) -> None:
         super().__init__(*arguments, **keywords)
         self.crystals = crystals
+        self.limit = limit
 
     def measure(self, trainer: pl.Trainer, module: Any) -> tuple[dict[str, float], list[float]]:
         """Return match and RMSE; the first process generates for all."""
         if not trainer.is_global_zero:
             return {}, []
-        match, rmse = predict(module.model, self.crystals)
+        match, rmse = predict(module.model, self.crystals, self.limit.check)
         line = {"val_match": match} if rmse is None else {"val_match": match, "val_rmse": rmse}
         return line, [match, -(rmse or 0.0)]
 
 
-def predict(module: Any, crystals: CrystalBatch) -> tuple[float, float | None]:
-    """Return match rate and mean RMSE of one crystal for each formula; None if none matches."""
+def predict(
+    module: Any, crystals: CrystalBatch, check: Callable[[object], None] | None = None
+) -> tuple[float, float | None]:
+    """Return match rate and mean RMSE of one crystal for each formula; None if none matches.
+
+    `check` is called again and again, and ends it by raising.
+    """
     from crystal_ldm.evaluate import match_pairs
 
     request = CrystalBatch(crystals.atomic_numbers, crystals.num_atoms)
-    predicted = module.sample(request, seed=module.seed, filters=[]).to_structures()
-    matches = match_pairs(predicted, crystals.to_structures(), workers=1)
+    made = module.sample(request, seed=module.seed, filters=[], callback=check)
+    matches = match_pairs(made.to_structures(), crystals.to_structures(), workers=1, progress=check)
     return matches.match_rate, matches.mean_rmse if matches.matched.any() else None
 
 

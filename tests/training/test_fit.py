@@ -22,28 +22,11 @@ from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.nn.optimizer import Optimizer
 from crystal_ldm.random import crystal_generator
 from crystal_ldm.training import TrainingSettings, fit, read_metrics
-from crystal_ldm.training.experiment import build_module, load_experiment
+from crystal_ldm.training.experiment import build_module
 from crystal_ldm.training.fit import usable_parts
 from crystal_ldm.training.held_out import held_out_request
 from crystal_ldm.training.validation import predict
-from crystal_ldm.vae_module import VAEModule
-
-SETTINGS = TrainingSettings(batch_size=32, log_every=5, validate_every=10, precision="float32")
-SIZE = {"hidden_size": 32, "depth": 1, "num_heads": 2}
-
-
-def vae_config(max_steps: int) -> dict:
-    return {
-        "_target_": "VAEModule",
-        "encoder": {"_target_": "Encoder", **SIZE},
-        "decoder": {"_target_": "Decoder", **SIZE},
-        "optimizer": {"_target_": "Optimizer", "max_steps": max_steps, "warmup_steps": 5},
-    }
-
-
-def new_vae(max_steps: int) -> VAEModule:
-    vae: VAEModule = build_module(vae_config(max_steps), "vae_module")
-    return vae
+from tests.training.conftest import SETTINGS, new_vae, small_ldm, vae_config
 
 
 class StopAfter(threading.Event):
@@ -103,10 +86,8 @@ def test_a_killed_run_goes_on(
 ) -> None:
     run = tmp_path / "run"
     code = f"""
-        import sys
         from dataclasses import replace
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
-        from test_fit import SETTINGS, new_vae
+        from tests.training.conftest import SETTINGS, new_vae
         from crystal_ldm.data import CrystalDataset
         from crystal_ldm.training import fit
         fit(new_vae(100000), CrystalDataset.open({str(dataset.path)!r}), {str(run)!r},
@@ -125,20 +106,6 @@ def test_a_killed_run_goes_on(
     steps = [s for s, _ in curve(run)]
     assert steps == sorted(set(steps)) and steps[-1] > before
     assert not list(run.glob(".*ckpt*"))
-
-
-@pytest.fixture(scope="module")
-def trained_vae(dataset: CrystalDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = tmp_path_factory.mktemp("vae")
-    fit(new_vae(40), dataset, run, SETTINGS)
-    return run
-
-
-def small_ldm(max_steps: int, experiment: str = "oqmd_icsd/ldm_joint") -> dict:
-    overrides = [f"ldm_module.denoiser.{k}={v}" for k, v in SIZE.items()]
-    overrides += [f"ldm_module.optimizer.max_steps={max_steps}"]
-    overrides += ["ldm_module.optimizer.warmup_steps=5"]
-    return load_experiment(experiment, overrides, seed=3)["ldm_module"]
 
 
 def test_an_ldm_learns_and_starts_from_weights(

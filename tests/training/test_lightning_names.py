@@ -10,7 +10,7 @@ import pytest
 from crystal_ldm.data import CrystalDataset
 from crystal_ldm.nn import device_and_precision as device
 from crystal_ldm.training import TrainingSettings, fit
-from tests.training.test_fit import new_vae
+from tests.training.conftest import new_vae
 
 
 @pytest.mark.parametrize(("has_bfloat16", "used"), [(True, "bf16-mixed"), (False, "32-true")])

@@ -122,8 +122,10 @@ def _extxyz_frames(path: Path) -> Iterator[_Frame]:
         # ASE's parser raises whatever its input provokes.
         except Exception as error:
             what = str(error).strip() or type(error).__name__
+            if isinstance(error, KeyError):  # of its table of symbols
+                what = f"{what} is not a chemical element"
             reason = f"The frame cannot be read ({type(error).__name__}: {what})."
-            if start >= len(lines):
+            if start >= len(lines) and not isinstance(error, KeyError):
                 reason = f"The file cannot be read from here on ({what}); it may be cut short."
             yield name, {}, Problem("unreadable", reason), ()
             continue

@@ -68,7 +68,7 @@ def read_text(path: Path, limit: int | None = None) -> str:
 
 
 def decode(raw: bytes) -> str:
-    """Return text in UTF-8, UTF-16 (by its byte order mark or zeros) or else Latin-1.
+    """Return text in UTF-8, UTF-16 (by its byte order mark or zeros), Windows-1252 or Latin-1.
 
     Raises:
         DataError: if it is no text.
@@ -87,6 +87,10 @@ def decode(raw: bytes) -> str:
         raise DataError("The file is not text.")
     try:
         return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        pass
+    try:
+        return raw.decode("cp1252")  # Latin-1 with quotes and dashes in place of control characters
     except UnicodeDecodeError:
         return raw.decode("latin-1")
 

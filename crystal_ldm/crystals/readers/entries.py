@@ -9,7 +9,8 @@ from pathlib import Path
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.cif import read_cif
 from crystal_ldm.crystals.readers.content import MAX_STRUCTURE_BYTES, read_text
-from crystal_ldm.errors import DataError
+from crystal_ldm.crystals.readers.poscar import poscar_problem
+from crystal_ldm.errors import DataError, describe_error
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def read_payload(payload: Payload) -> tuple[Cell, list[str]]:
     if isinstance(payload, str):
         return read_cif(payload)
     text = read_text(payload, MAX_STRUCTURE_BYTES)
-    return read_structure_text(text, is_cif=".cif" in payload.name.lower())
+    return read_structure_text(text, is_cif="cif" in "".join(payload.suffixes).lower())
 
 
 def read_structure_text(text: str, is_cif: bool) -> tuple[Cell, list[str]]:
@@ -127,9 +128,8 @@ def _read_poscar(text: str) -> tuple[Cell, list[str]]:
             structure = Poscar.from_str(text, read_velocities=False).structure
         # pymatgen's parser raises whatever its input provokes, assertions and index errors too.
         except Exception as error:
-            raise DataError(
-                f"The POSCAR cannot be parsed ({type(error).__name__}: {error})."
-            ) from error
+            reason = poscar_problem(text) or describe_error(error)
+            raise DataError(f"The POSCAR cannot be parsed ({reason}).") from error
     if any("cannot be determined" in str(w.message) for w in caught):
         raise DataError("The POSCAR does not name its elements (VASP 4 format); add that line.")
     cell = Cell.from_structure(structure)

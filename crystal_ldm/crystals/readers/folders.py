@@ -9,7 +9,7 @@ from crystal_ldm.crystals.readers.entries import Entry, LabelValue, Source
 from crystal_ldm.crystals.readers.tables import Labels, id_column, read_labels, read_table
 from crystal_ldm.errors import DataError
 
-_SUFFIXES = (".cif", ".cif.gz", ".vasp", ".poscar")
+_SUFFIXES = (".cif", ".cif.gz", ".mcif", ".mmcif", ".vasp", ".poscar", "_poscar", "_contcar")
 _PREFIXES = ("POSCAR", "CONTCAR")
 _OTHERS = (".extxyz", ".xyz", ".db", ".json", ".json.gz")
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from crystal_ldm.crystals.readers.content import read_text
 from crystal_ldm.crystals.readers.entries import LabelValue
+from crystal_ldm.crystals.readers.numbers import number, plain_numbers, with_units
 from crystal_ldm.crystals.readers.units import UNITS, meaning_of
 from crystal_ldm.errors import DataError, suggest
 
@@ -28,8 +29,23 @@ ID_COLUMNS = (
     "material_id", "id", "entry_id", "mat_id", "jid", "cif_id", "file", "filename", "name",
 )  # fmt: skip
 _NEVER_LABELS = {"cif", "formula", "pretty_formula", "full_formula", "reduced_formula", "structure"}
-_ABSENT = {"", "nan", "none", "null", "na", "n/a", "inf", "-inf", "+inf"}
-_SEPARATORS = (",", ";", "\t")
+_ABSENT = {
+    "",
+    "nan",
+    "none",
+    "null",
+    "na",
+    "n/a",
+    "n.a.",
+    "inf",
+    "-inf",
+    "+inf",
+    "-",
+    "--",
+    "–",
+    "?",
+}
+_SEPARATORS = (",", ";", "\t", "|")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
 
 
@@ -49,7 +65,7 @@ class Table:
 
 
 def read_table(path: Path, known_ids: Iterable[str] = ()) -> Table:
-    """Return a csv or csv.gz file, columns apart by comma, semicolon or tab.
+    """Return a csv or csv.gz file, columns apart by comma, semicolon, tab or a bar.
 
     Cells are text, so that the formula `NaN` and the id `001` survive. Where the columns are not
     apart by commas, a comma within a number is a decimal one.
@@ -71,7 +87,7 @@ def read_table(path: Path, known_ids: Iterable[str] = ()) -> Table:
         raise DataError(
             f"The table {path} cannot be read: {str(error).rstrip('.')}{hint}."
         ) from error
-    text = re.sub(r"^\s*sep=.\r?\n", "", text)  # a line that Excel reads
+    text = _without_comments(re.sub(r"^\s*sep=.\r?\n", "", text))  # a line that Excel reads
     separator = _separator(text)
     try:
         first = next(csv.reader(io.StringIO(text[:100_000]), delimiter=separator), [])
@@ -104,6 +120,19 @@ def read_table(path: Path, known_ids: Iterable[str] = ()) -> Table:
     return Table(frame, headless, notes)
 
 
+def _without_comments(text: str) -> str:
+    """Leave out lines before the header that begin with `#`, unless the header itself does."""
+    lines = text.lstrip().split("\n")
+    count = next((i for i, line in enumerate(lines) if not line.startswith("#")), 0)
+    if count == 0:
+        return text
+    last = lines[count - 1].lstrip("# ")
+    cells = {cell.strip().lower() for cell in last.split(_separator(last))}
+    if len(cells) > 1 and not cells.isdisjoint(("cif", *ID_COLUMNS)):
+        return "\n".join([last, *lines[count:]])
+    return "\n".join(lines[count:])
+
+
 def _separator(text: str) -> str:
     """Return what stands between the columns: what the first line has most of outside quotes."""
     line = re.sub(r'"[^"]*"', "", text.lstrip().partition("\n")[0])
@@ -116,7 +145,7 @@ def _is_data(first: Sequence[str], known_ids: set[str]) -> bool:
     name = first[0].strip()
     if name in known_ids or name.split(".")[0] in known_ids:
         return True
-    return len(first) > 1 and all(_number(cell.strip()) is not None for cell in first[1:])
+    return len(first) > 1 and all(number(cell.strip()) is not None for cell in first[1:])
 
 
 def _point_decimals(frame: pd.DataFrame) -> bool:
@@ -248,7 +277,11 @@ def _values(
 ) -> list[LabelValue]:
     texts = ["" if v is None else str(v).strip() for v in raw]
     given = [i for i, text in enumerate(texts) if text.lower() not in _ABSENT]
-    numbers = {i: number for i in given if (number := _number(texts[i])) is not None}
+    texts = plain_numbers(texts, column, where, notes)
+    numbers = {i: value for i in given if (value := number(texts[i])) is not None}
+    if len(numbers) < len(given):
+        rest = [i for i in given if i not in numbers]
+        numbers |= with_units(rest, texts, column, name, where, notes)
     if name not in UNITS and len(numbers) <= len(given) / 2 and given:
         chosen = set(given)
         return [text if i in chosen else None for i, text in enumerate(texts)]
@@ -264,14 +297,3 @@ def _values(
         for i in negative:
             del numbers[i]
     return [numbers.get(i, math.nan) for i in range(len(texts))]
-
-
-def _number(text: str) -> float | None:
-    # float() would also take 'nan', 'inf' and 'infinity', which are chemical formulas or no labels.
-    if not any(c.isdigit() for c in text):
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None

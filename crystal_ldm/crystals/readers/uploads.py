@@ -10,7 +10,18 @@ from crystal_ldm.crystals.readers.entries import read_payload
 from crystal_ldm.crystals.readers.sources import open_source
 from crystal_ldm.errors import DataError
 
-_SUFFIXES = (".cif.gz", ".cif", ".extxyz", ".xyz", ".json.gz", ".json", ".csv", ".csv.gz", ".db")
+_SUFFIXES = (
+    ".cif.gz",
+    ".cif",
+    ".extxyz",
+    ".xyz",
+    ".json.gz",
+    ".json",
+    ".csv",
+    ".csv.gz",
+    ".tsv",
+    ".db",
+)
 
 
 def read_upload(name: str, content: bytes) -> Cell:
@@ -27,7 +38,10 @@ def read_upload(name: str, content: bytes) -> Cell:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"upload{suffix}"
         path.write_bytes(content)
-        entries = open_source(path).read().entries
+        try:
+            entries = open_source(path).read().entries
+        except DataError as error:
+            raise DataError(str(error).replace(str(path), name)) from error
         if len(entries) != 1:
             raise DataError(f"The file holds {len(entries)} crystals; drop one that holds one.")
         return read_payload(entries[0].payload)[0].checked()

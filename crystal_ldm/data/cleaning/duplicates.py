@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.errors import DataError
-from crystal_ldm.parallel import AnyWorkers
+from crystal_ldm.parallel import AnyWorkers, Outcome
 from crystal_ldm.parallel.mapping import map_items
 
 
@@ -18,6 +18,8 @@ def find_duplicates(
     energies: Sequence[float],
     workers: AnyWorkers = None,
     progress: bool = True,
+    done: dict[int, dict[int, int]] | None = None,
+    check: Callable[[int, int], None] | None = None,
 ) -> dict[int, int]:
     """Return, for each duplicate, the position of the entry that stays in its place.
 
@@ -30,6 +32,10 @@ def find_duplicates(
         formulas: their reduced formulas.
         energies: eV/atom; NaN where unknown.
         workers, progress: as in `map_items`.
+        done: duplicates of a group by its first position that are known already; new ones are
+            added.
+        check: called with the number of groups that are done and of all; what it raises ends the
+            work.
     """
     groups: dict[str, list[int]] = defaultdict(list)
     for i, formula in enumerate(formulas):
@@ -41,17 +47,27 @@ def find_duplicates(
             several.append((members, [cells[i] for i in members]))
     # The largest groups first, so that no process is left alone with one of them at the end.
     several.sort(key=lambda group: -len(group[0]))
+    results = {} if done is None else done
+    todo = [group for group in several if group[0][0] not in results]
+
+    def keep(outcome: Outcome) -> None:
+        if outcome.error is None:
+            results[todo[outcome.index][0][0]] = outcome.value
+        if check is not None:
+            check(len(results), len(several))
+
     outcomes = map_items(
-        duplicates_in_group, several, workers=workers, timeout=math.inf, progress=progress,
-        label="Comparing crystals",
+        duplicates_in_group, todo, workers=workers, timeout=math.inf, progress=progress,
+        label="Comparing crystals", on_outcome=keep,
     )  # fmt: skip
-    for (members, _), outcome in zip(several, outcomes, strict=True):
+    for (members, _), outcome in zip(todo, outcomes, strict=True):
+        results[members[0]] = outcome.value
         if outcome.error is not None:
             raise DataError(
                 f"The {len(members)} crystals of {formulas[members[0]]} could not be compared "
                 f"({outcome.error}). Free some memory, or keep duplicates out of the data."
             )
-    return {i: j for outcome in outcomes for i, j in outcome.value.items()}
+    return {i: j for group in results.values() for i, j in group.items()}
 
 
 def duplicates_in_group(group: tuple[list[int], list[Cell]]) -> dict[int, int]:

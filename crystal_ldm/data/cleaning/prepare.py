@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from crystal_ldm.crystals.readers.entries import (
 from crystal_ldm.crystals.readers.report import Rejection
 from crystal_ldm.data.cleaning.filters import Filters
 from crystal_ldm.errors import DataError
-from crystal_ldm.parallel import AnyWorkers
+from crystal_ldm.parallel import AnyWorkers, Outcome
 from crystal_ldm.parallel.mapping import map_items
 
 # spglib reports on standard error each time it tries again with another tolerance.
@@ -42,21 +42,48 @@ class Prepared(NamedTuple):
 
 
 def prepare_entries(
-    entries: Sequence[Entry], filters: Filters, workers: AnyWorkers = None, progress: bool = True
+    entries: Sequence[Entry],
+    filters: Filters,
+    workers: AnyWorkers = None,
+    progress: bool = True,
+    done: dict[int, Prepared | tuple[str, str]] | None = None,
+    check: Callable[[int, int], None] | None = None,
 ) -> tuple[list[tuple[Entry, Prepared]], list[Rejection]]:
-    """Return the entries that pass `filters`, with their cells, and the others with reasons."""
-    payloads = [entry.payload for entry in entries]
+    """Return the entries that pass `filters`, with their cells, and the others with reasons.
+
+    Args:
+        entries: what was read.
+        filters: limits.
+        workers, progress: see `map_items`.
+        done: results of `prepare` by position that are there already; new ones are added.
+        check: called with the number of results and of entries; what it raises ends the work.
+    """
+    results = {} if done is None else done
+    todo = [i for i in range(len(entries)) if i not in results]
+    failed: dict[int, str] = {}
+
+    def keep(outcome: Outcome) -> None:
+        if outcome.error is None:
+            results[todo[outcome.index]] = outcome.value
+        if check is not None:
+            check(len(results), len(entries))
+
     outcomes = map_items(
-        partial(prepare, filters=filters), payloads, workers=workers, timeout=_TIMEOUT_S,
-        progress=progress, label="Preparing crystals",
+        partial(prepare, filters=filters), [entries[i].payload for i in todo], workers=workers,
+        timeout=_TIMEOUT_S, progress=progress, label="Preparing crystals", on_outcome=keep,
     )  # fmt: skip
+    for i, outcome in zip(todo, outcomes, strict=True):
+        if outcome.error is not None:
+            failed[i] = outcome.error
+        else:
+            results[i] = outcome.value  # also where only the second attempt had one
     kept: list[tuple[Entry, Prepared]] = []
     rejected: list[Rejection] = []
-    for entry, outcome in zip(entries, outcomes, strict=True):
-        result = outcome.value
+    for i, entry in enumerate(entries):
+        result = results.get(i)
         reason: tuple[str, str] | None
-        if outcome.error is not None:
-            reason = "unreadable", f"It cannot be brought to canonical form ({outcome.error})."
+        if result is None:
+            reason = "unreadable", f"It cannot be brought to canonical form ({failed[i]})."
         elif isinstance(result, Prepared):
             reason = filters.reason(entry.labels, result.volume, result.distance)
             if reason is None:

@@ -12,7 +12,7 @@ from gemmi import cif
 from crystal_ldm.errors import DataError
 
 _ABSENT = ("", ".", "?")
-_NUMBER = re.compile(r"([-+]?)(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?(\(\d*\))?")
+_NUMBER = re.compile(r"([-+]?)(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?(\s*\(\d*\))?")
 _HEADER = re.compile(r"^[ \t]*data_", re.IGNORECASE | re.MULTILINE)
 # A value of several words without quotes, as some programs write it: `_tag P 1 21/c 1`.
 _UNQUOTED = re.compile(

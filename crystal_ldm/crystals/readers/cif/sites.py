@@ -79,7 +79,9 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
     heavy: set[str] = set()
     for i in range(count):
         type_ = types[i] if types else ""
-        label = (labels[i] if labels else "") or type_ or f"atom {i + 1}"
+        if not type_ and not (labels and labels[i]):
+            raise DataError(f"The CIF does not say which element its atom number {i + 1} is.")
+        label = (labels[i] if labels else "") or type_
         occupancy = occupancies[i] if occupancies else ""
         share = number(occupancy, f"the occupancy of {label}") if occupancy else 1.0
         if share == 0:

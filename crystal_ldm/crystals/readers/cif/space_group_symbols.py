@@ -15,6 +15,9 @@ _QUALIFIER = re.compile(
     r"\s*(?::\s*([12HRhrSZ])|\(?\s*origin\s*(?:choice|setting)?\s*([12])\s*\)?|\bO([12])"
     r"|(?<=[\da-z\s])([ZSHR]))\s*$"
 )
+# The subscript of a screw axis, as SHELX and journals write it: 2(1), 4~2~, 6sub3, 4_{2}.
+_SCREW = re.compile(r"([2346])(?:\(([1-5])\)|~([1-5])~|sub([1-5])|_?\{([1-5])\})")
+_BAR_BEHIND = re.compile(r"([1346])-(?=[\s_/]|$)")  # 4- for the axis that is written -4
 _QUALIFIERS = {"S": "1", "Z": "2", "h": "H", "r": "R"}
 
 
@@ -82,7 +85,9 @@ def settings_of_name(name: str) -> tuple[Setting, ...]:
 
     A symbol without an origin choice means both, one of a rhombohedral group both axes.
     """
-    text = name.strip().replace("_", " " if " " in name.strip() else "").strip()
+    text = _SCREW.sub(_screw_axis, name.strip())
+    text = _BAR_BEHIND.sub(r"-\1", text)
+    text = text.replace("_", " " if " " in text else "").strip()
     # The number behind the symbol: (225), (No. 225), #225.
     text = re.sub(r"\s*(\((no\.?\s*)?#?\d+\)|#\s*\d+)$", "", text, flags=re.IGNORECASE)
     choice = ""
@@ -96,6 +101,13 @@ def settings_of_name(name: str) -> tuple[Setting, ...]:
         settings = _by_name().get(_key(known.hm), ())
     chosen = tuple(s for s in settings if s.choice == choice)
     return chosen if choice and chosen else settings
+
+
+def _screw_axis(match: re.Match[str]) -> str:
+    axis, *subscripts = match.groups()
+    subscript = next(text for text in subscripts if text)
+    # 2(3) is no screw axis: there the number of the space group stands behind its symbol.
+    return axis + subscript if subscript < axis else match.group()
 
 
 def _key(symbol: str) -> str:

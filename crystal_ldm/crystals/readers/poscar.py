@@ -1,0 +1,60 @@
+"""Why a POSCAR cannot be parsed, in words; pymatgen parses it."""
+
+from __future__ import annotations
+
+import re
+
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_FORTRAN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[dD][-+]?\d+")
+
+
+def poscar_problem(text: str) -> str:
+    """Return what is wrong with a POSCAR that a parser has refused; "" if nothing is seen."""
+    lines = text.splitlines()
+    if len(lines) < 8:
+        return "it has fewer than eight lines: it is cut short"
+    scale = lines[1].split()
+    if len(scale) != 1:
+        return f"line 2 must be one scale factor, not '{lines[1].strip()[:40]}'"
+    for i in (1, 2, 3, 4):
+        if problem := _numbers(lines[i], i, 1 if i == 1 else 3):
+            return problem
+    counts = next((i for i in (5, 6) if _are_counts(lines[i])), None)
+    if counts is None:
+        return "neither line 6 nor line 7 says how many atoms of each element there are"
+    if counts == 5 and re.fullmatch(r"\s*[A-Z][a-z]?(\s+[A-Z][a-z]?)*\s*", lines[6]):
+        return "the line of elements must stand before that of their numbers"
+    total = sum(int(word) for word in lines[counts].split("!")[0].split() if word.isdecimal())
+    start = counts + 1
+    if start < len(lines) and lines[start].strip()[:1] in ("S", "s"):
+        start += 1
+    if start >= len(lines) or lines[start].strip()[:1].lower() not in ("d", "c", "k"):
+        return f"line {start + 1} must say Direct or Cartesian"
+    for k in range(total):
+        i = start + 1 + k
+        if i >= len(lines) or not lines[i].strip():
+            return f"it lists {k} of {total} atoms: it is cut short"
+        if problem := _numbers(lines[i], i, 3):
+            return problem
+    return ""
+
+
+def _are_counts(line: str) -> bool:
+    words = line.split("!")[0].split()
+    return bool(words) and all(word.isdecimal() for word in words)
+
+
+def _numbers(line: str, i: int, count: int) -> str:
+    words = line.split()[:count]
+    if len(words) < count:
+        return f"line {i + 1} must have {count} numbers"
+    for word in words:
+        if _NUMBER.fullmatch(word):
+            continue
+        reason = "is not a number"
+        if re.fullmatch(r"[-+]?\d*,\d+", word):
+            reason = "has a decimal comma; write a point"
+        elif _FORTRAN.fullmatch(word):
+            reason = "has Fortran's exponent; write e in place of d"
+        return f"'{word[:40]}' in line {i + 1} {reason}"
+    return ""
