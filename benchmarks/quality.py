@@ -9,6 +9,7 @@ On held-out crystals (--part, default test):
         --unseen oqmd_icsd
     python -m benchmarks.quality steps --dataset oqmd_icsd --num 500
     python -m benchmarks.quality predictors --dataset oqmd_icsd
+    python -m benchmarks.quality host --dataset oqmd_icsd --num 200
 
 On generated crystals:
     python -m benchmarks.quality denovo --num 2000
@@ -34,6 +35,7 @@ from typing import Any
 
 from benchmarks.quality_commands.calibration import agreement, calibration, predictors
 from benchmarks.quality_commands.evaluation import evaluation, identity
+from benchmarks.quality_commands.host import host
 from benchmarks.quality_commands.model import (
     denovo,
     formula,
@@ -62,6 +64,7 @@ COMMANDS: dict[str, Callable[[Any, argparse.Namespace], list[Row]]] = {
         evaluation,
         identity,
         stability,
+        host,
     )
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -44,6 +44,12 @@ class TrajectoryFrame:
         level, rms = self.noise_level[rows], self.predicted_noise_rms[rows]
         return TrajectoryFrame(self.step, self.num_steps, level, crystals, confidence, rms)
 
+    def reordered(self, crystals: CrystalBatch, order: Tensor) -> TrajectoryFrame:
+        """Return the frame with its crystals written otherwise; `order` (M, N): which atom each
+        one was."""
+        confidence = self.element_confidence.gather(1, order)
+        return replace(self, crystals=crystals, element_confidence=confidence)
+
 
 @dataclass
 class SampleResult:
@@ -62,7 +68,9 @@ class SampleResult:
         new_formula: (M,) bool, whether the model's training set has no crystal of the formula;
             False for all if the model does not say what it was trained on.
         passed: for each filter by name, in its order, (M,) bool, whether the crystal passes it;
-            True where it did not look (`Filter.after_others`).
+            True where it did not look (`Filter.after_others`). A start's own test stands first.
+        displacement: (M,), Å, how far the model had kept atoms of a host from their places, at
+            most, before they were put there (see `Host`); NaN without a host.
         trajectory: one frame a step, if asked for.
     """
 
@@ -76,6 +84,7 @@ class SampleResult:
     imposed: Tensor
     new_formula: Tensor
     passed: dict[str, Tensor]
+    displacement: Tensor
     trajectory: list[TrajectoryFrame] | None = None
 
     def __len__(self) -> int:
@@ -115,6 +124,7 @@ class SampleResult:
             imposed=self.imposed[rows],
             new_formula=self.new_formula[rows],
             passed={name: right[rows] for name, right in self.passed.items()},
+            displacement=self.displacement[rows],
             trajectory=None if frames is None else [frame[rows] for frame in frames],
         )
 
@@ -181,6 +191,7 @@ class SampleResult:
             imposed=torch.cat([r.imposed for r in results]),
             new_formula=torch.cat([r.new_formula for r in results]),
             passed={n: torch.cat([r.passed[n] for r in results]) for n in first.passed},
+            displacement=torch.cat([r.displacement for r in results]),
             trajectory=trajectory,
         )
 
