@@ -11,6 +11,7 @@ On held-out crystals (--part, default test):
     python -m benchmarks.quality predictors --dataset oqmd_icsd
     python -m benchmarks.quality space_groups --dataset oqmd_icsd
     python -m benchmarks.quality likely_groups --dataset oqmd_icsd --k 20
+    python -m benchmarks.quality host --dataset oqmd_icsd --num 200
 
 On generated crystals:
     python -m benchmarks.quality denovo --num 2000
@@ -36,6 +37,7 @@ from typing import Any
 
 from benchmarks.quality_commands.calibration import agreement, calibration, predictors
 from benchmarks.quality_commands.evaluation import evaluation, identity
+from benchmarks.quality_commands.host import host
 from benchmarks.quality_commands.model import (
     denovo,
     formula,
@@ -67,6 +69,7 @@ COMMANDS: dict[str, Callable[[Any, argparse.Namespace], list[Row]]] = {
         stability,
         space_groups,
         likely_groups,
+        host,
     )
 }
 

@@ -160,6 +160,18 @@ def _automorphisms(lattice: NDArray[Any], tolerance: float) -> NDArray[Any]:
     return steady
 
 
+def reduced_settings(lattice: NDArray[Any], tolerance: float = _METRIC_TOLERANCE) -> NDArray[Any]:
+    """Return the basis changes (m, 3, 3), whole numbers, from a primitive lattice (row vectors, Å)
+    to its reduced settings: the canonical form of a crystal with this lattice has one of them.
+
+    `tolerance` is how much their metrics may differ, relative to the largest component.
+    """
+    reduced, _ = _niggli(lattice, np.zeros((0, 3)))
+    change = np.rint(reduced @ np.linalg.inv(lattice))
+    settings: NDArray[Any] = _automorphisms(reduced, tolerance) @ change
+    return settings
+
+
 def canonical_setting(
     lattice: NDArray[Any], coords: NDArray[Any], numbers: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:

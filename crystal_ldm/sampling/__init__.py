@@ -20,7 +20,7 @@ from crystal_ldm.sampling.result import SampleResult, TrajectoryFrame
 from crystal_ldm.sampling.schema import Option, Settings, option
 from crystal_ldm.sampling.settings import SamplingSettings, keyword_call, options
 from crystal_ldm.sampling.solver import Solver
-from crystal_ldm.sampling.starts import Crystal, Noise, Prototype, Start
+from crystal_ldm.sampling.starts import Crystal, Host, Noise, Prototype, Start
 
 __all__ = [
     "DEFAULT_PRESET",
@@ -31,6 +31,7 @@ __all__ = [
     "Filter",
     "Guidance",
     "HasSpaceGroup",
+    "Host",
     "MinDistance",
     "Noise",
     "NotInTraining",

@@ -148,7 +148,9 @@ class Denoising:
 
         def report(step: SamplerStep) -> None:
             if settings.trajectory:
-                frames.append(decode_step(ldm, job.request, job.asked, job.allowed, step))
+                frame = decode_step(ldm, job.request, job.asked, job.allowed, step)
+                placed = self.origin.place(job.drafts, frame.crystals)
+                frames.append(frame.reordered(placed.final, placed.order))
             if self.callback is not None:
                 self.callback(step)
 
@@ -159,8 +161,10 @@ class Denoising:
         crystals.conditions = job.request.to("cpu").conditions
         drafts, has_training_set = job.drafts, not ldm.known.empty
         same_formula = ldm.known.rows_of(crystals.atomic_numbers)
+        placed = self.origin.place(drafts, crystals)
+        held = ~placed.displacement.isnan()
         return SampleResult(
-            crystals=crystals,
+            crystals=placed.final,
             row=torch.tensor([draft.row for draft in drafts]),
             number=torch.tensor([draft.number for draft in drafts]),
             seed=settings.seed,
@@ -169,8 +173,8 @@ class Denoising:
             attempts=torch.ones(len(drafts), dtype=torch.long),
             imposed=torch.zeros(len(drafts), dtype=torch.bool),
             new_formula=torch.tensor([has_training_set and not rows for rows in same_formula]),
-            displacement=displacement,
-            passed=passed_filters(ldm, settings.filters, crystals),
+            passed=placed.passed | passed_filters(ldm, settings.filters, placed.crystals),
+            displacement=torch.where(held, placed.displacement, displacement),
             trajectory=frames if settings.trajectory else None,
         )
 
@@ -194,11 +198,20 @@ class Denoising:
         low, high = guidance.interval
         bfloat16 = self.precision == "bfloat16"
 
+        timesteps = ldm.diffusion.sampling_timesteps(solver.steps)
+        if job.start is not None:
+            timesteps = self.origin.timesteps
+
         def denoise(x: Tensor, t: int) -> ModelPrediction:
             guided = low <= t / last_timestep <= high
             with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16):
                 output = model(x, t, guided)
-            return ldm.diffusion.predict(output.float(), x, t)
+            prediction = ldm.diffusion.predict(output.float(), x, t)
+            last = t == timesteps[-1]
+            x0 = self.origin.hold(drafts, request, job.allowed, prediction.x0, last)
+            if x0 is prediction.x0:
+                return prediction
+            return ldm.diffusion.with_x0(prediction, x0, x, t)
 
         # Without noise a crystal that has to be made again would come out as it was, unless there
         # is another place to start from.
@@ -210,9 +223,7 @@ class Denoising:
             return (temperature[:, None, None] * noise_for(drafts, width, dim)).to(x)
 
         x = noise(torch.zeros((), device=request.num_atoms.device))
-        timesteps = ldm.diffusion.sampling_timesteps(solver.steps)
         if job.start is not None:
-            timesteps = self.origin.timesteps
             x = ldm.diffusion.q_sample(job.start.to(x), timesteps[0], x)
         run = get_sampler(solver.name)
         with compiled(ldm.sampler_network, settings.compute.compile):

@@ -59,7 +59,8 @@ def make_until_passed(
         has_composition_model: whether required elements are met by themselves.
     """
     result = make(drafts)
-    enough = 2 ** (1 + len(settings.filters)) - 1
+    result.attempts = result.attempts.clone()  # made in inference mode, it could not be written to
+    enough = 2 ** (1 + len(result.passed)) - 1
     for attempt in range(1, settings.attempts + 1):
         merits = _merits(drafts, result, settings)
         wrong = (merits % (enough + 1) < enough).nonzero().flatten()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -44,6 +44,12 @@ class TrajectoryFrame:
         level, rms = self.noise_level[rows], self.predicted_noise_rms[rows]
         return TrajectoryFrame(self.step, self.num_steps, level, crystals, confidence, rms)
 
+    def reordered(self, crystals: CrystalBatch, order: Tensor) -> TrajectoryFrame:
+        """Return the frame with its crystals written otherwise; `order` (M, N): which atom each
+        one was."""
+        confidence = self.element_confidence.gather(1, order)
+        return replace(self, crystals=crystals, element_confidence=confidence)
+
 
 @dataclass
 class SampleResult:
@@ -61,10 +67,11 @@ class SampleResult:
         imposed: (M,) bool, whether required elements had to be imposed in the end.
         new_formula: (M,) bool, whether the model's training set has no crystal of the formula;
             False for all if the model does not say what it was trained on.
-        displacement: (M,), Å, how far the atom went that went farthest when the crystal was moved
-            onto the space group that was asked for; NaN where none was, or it could not be.
+        displacement: (M,), Å, how far the atom went that went farthest, when the crystal was moved
+            onto the space group that was asked for, or kept atoms of a host to their places (see
+            `Host`); NaN where there was neither, or the group was out of reach.
         passed: for each filter by name, in its order, (M,) bool, whether the crystal passes it;
-            True where it did not look (`Filter.after_others`).
+            True where it did not look (`Filter.after_others`). A start's own test stands first.
         trajectory: one frame a step, if asked for.
     """
 

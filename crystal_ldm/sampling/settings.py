@@ -229,7 +229,7 @@ def _not_drawn(
     ldm: LDMModule, request: CrystalBatch | None, start: Start, fields: list[str]
 ) -> RequestError | None:
     """Return why no elements are drawn that settings could be about; None if they are."""
-    if start.takes_crystals:
+    if not start.draws_elements:
         why = "the elements of crystals that are given are not drawn anew"
     elif request is not None and not bool(((request.atomic_numbers == 0) & request.mask).any()):
         why = f"{', '.join(request.formulas[:3])} leaves no atom open; write `?` for those that may"

@@ -201,6 +201,13 @@ class GaussianDiffusion:
             noise = (x_t - signal * x0) / sigma
         return ModelPrediction(x0, noise, fraction)
 
+    def with_x0(
+        self, prediction: ModelPrediction, x0: Tensor, x_t: Tensor, t: int | Tensor
+    ) -> ModelPrediction:
+        """Return a prediction with another clean sample, and the noise that belongs to it."""
+        signal, sigma = self._signal_and_noise(t, x_t)
+        return ModelPrediction(x0, (x_t - signal * x0) / sigma, prediction.variance_fraction)
+
     def reverse_log_variance(
         self, t: int | Tensor, s: int | Tensor, variance_fraction: Tensor | None = None
     ) -> Tensor:

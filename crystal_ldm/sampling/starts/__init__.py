@@ -1,8 +1,9 @@
-"""Where the denoising starts: from noise, from a prototype, or from a crystal."""
+"""Where the denoising starts: from noise, a prototype, a crystal, or around a crystal's atoms."""
 
 from crystal_ldm.sampling.starts.base import Origin, Start
 from crystal_ldm.sampling.starts.crystal import Crystal
+from crystal_ldm.sampling.starts.host import Host
 from crystal_ldm.sampling.starts.noise import Noise
 from crystal_ldm.sampling.starts.prototype import Prototype
 
-__all__ = ["Crystal", "Noise", "Origin", "Prototype", "Start"]
+__all__ = ["Crystal", "Host", "Noise", "Origin", "Prototype", "Start"]

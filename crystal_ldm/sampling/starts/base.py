@@ -39,6 +39,25 @@ class Latents:
 NOWHERE = Latents(torch.zeros(0, 0, 0), *(torch.zeros(0, dtype=torch.long) for _ in range(2)))
 
 
+@dataclass(frozen=True)
+class Placed:
+    """Decoded crystals, as they are handed out.
+
+    Attributes:
+        crystals: B of them, in the canonical form that the model makes.
+        final: the same crystals in the cell, origin and order of atoms that the result has.
+        order: (B, N) which atom of `crystals` each one of `final` is.
+        displacement: (B,) Å, by how much kept atoms had to be moved; NaN where none are kept.
+        passed: tests of the start itself, by name, (B,) bool.
+    """
+
+    crystals: CrystalBatch
+    final: CrystalBatch
+    order: Tensor
+    displacement: Tensor
+    passed: dict[str, Tensor]
+
+
 class Origin:
     """A start that knows its model and request; this one is noise.
 
@@ -65,6 +84,25 @@ class Origin:
         """Return where the crystals of a batch start, whose elements are drawn by now."""
         return NOWHERE
 
+    def hold(
+        self, drafts: Sequence[Draft], atoms: CrystalBatch, allowed: Tensor, x0: Tensor, last: bool
+    ) -> Tensor:
+        """Return the model's estimate of the clean latents with what is known of the crystals.
+
+        Args:
+            drafts: of a batch.
+            atoms: their elements, 0 where open.
+            allowed: (B, 119) bool, what open atoms may become.
+            x0: (B, N, D), standardised.
+            last: whether this estimate is the result.
+        """
+        return x0
+
+    def place(self, drafts: Sequence[Draft], crystals: CrystalBatch) -> Placed:
+        """Return decoded crystals, on the CPU, as they are handed out."""
+        order = torch.arange(crystals.atomic_numbers.shape[1]).repeat(len(crystals), 1)
+        return Placed(crystals, crystals, order, torch.full((len(crystals),), torch.nan), {})
+
 
 class Start(Named):
     """Where the denoising starts. A start of one's own is a subclass with `origin`."""
@@ -74,6 +112,8 @@ class Start(Named):
     """Whether it depends on the crystals that the model was trained on."""
     takes_crystals: ClassVar[bool] = False
     """Whether the rows of a request are crystals with coordinates."""
+    draws_elements: ClassVar[bool] = True
+    """Whether the composition model draws elements that are left open."""
 
     def check(self, ldm: LDMModule) -> None:
         """Raise `RequestError` if a model cannot start so."""

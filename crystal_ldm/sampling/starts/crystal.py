@@ -28,6 +28,7 @@ class Crystal(Start):
     """
 
     takes_crystals = True
+    draws_elements = False
 
     strength: Number = option(
         0.5,
