@@ -46,7 +46,7 @@ class HostPanel(Panel):
 
     ldm = tl.Any()
     kept = tl.List(tl.Int())
-    replaced = tl.Dict(key_trait=tl.Int(), value_trait=tl.Unicode())
+    replaced: tl.Dict[int, str] = tl.Dict(key_trait=tl.Int(), value_trait=tl.Unicode())
     rest = tl.Unicode("")
     cell = tl.Enum(["held", "free"], default_value="held")
     num_samples = tl.Int(8, min=1, max=200)
