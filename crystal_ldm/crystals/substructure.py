@@ -95,14 +95,9 @@ class Substructure:
 
     def _strains(self, settings: NDArray[Any], lattice: NDArray[Any]) -> NDArray[Any]:
         deformation = np.linalg.inv(settings @ self.lattice) @ lattice
-<<<<<<< HEAD
-        strains: NDArray[Any] = np.abs(np.linalg.svd(deformation, compute_uv=False) - 1).max(axis=1)
-        return strains
-=======
         strains: NDArray[Any] = np.abs(np.linalg.svd(deformation, compute_uv=False) - 1)
         largest: NDArray[Any] = strains.max(axis=1)
         return largest
->>>>>>> main
 
     def fit(
         self,

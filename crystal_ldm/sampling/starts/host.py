@@ -74,20 +74,12 @@ class Host(Start):
     )
     rest: str | None = option(
         None,
-<<<<<<< HEAD
-        "Formula of all other atoms, such as Li2; `?`: any element; none: what the host has there",
-=======
         "Formula of all other atoms, such as Li2, with `?` for any element; none: as in the host",
->>>>>>> main
         level="basic",
     )
     cell: str = option(
         "held",
-<<<<<<< HEAD
-        "Held: the host's cell; free: the model's in the last step, atoms at the host's fractions",
-=======
         "Whether the cell is the host's (held), or the model's own in the last step (free)",
->>>>>>> main
         level="basic",
         choices=("held", "free"),
     )
