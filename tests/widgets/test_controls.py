@@ -242,7 +242,8 @@ class TestSamplingControls:
         controls = SamplingControls()
         elsewhere = ("preset", "seed", "trajectory")
         for option in options():
-            if option.path not in elsewhere and not option.path.startswith("start.crystal"):
+            from_crystals = option.path.startswith(("start.crystal", "start.host"))
+            if option.path not in elsewhere and not from_crystals:
                 control = controls.field(option.path)
                 assert hasattr(control, "value"), option.path
 
