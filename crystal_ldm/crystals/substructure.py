@@ -96,7 +96,8 @@ class Substructure:
     def _strains(self, settings: NDArray[Any], lattice: NDArray[Any]) -> NDArray[Any]:
         deformation = np.linalg.inv(settings @ self.lattice) @ lattice
         strains: NDArray[Any] = np.abs(np.linalg.svd(deformation, compute_uv=False) - 1)
-        return strains.max(axis=1)
+        largest: NDArray[Any] = strains.max(axis=1)
+        return largest
 
     def fit(
         self,

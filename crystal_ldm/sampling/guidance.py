@@ -35,8 +35,7 @@ class Guidance(Settings):
 
     likely_groups: bool = option(
         False,
-        "Whether the crystals of a formula take its likely space groups in turn, where none is "
-        "asked for",
+        "Whether a formula's crystals take its likely space groups in turn, if none is asked for",
     )
 
     @field_validator("scale", mode="before")

@@ -72,7 +72,8 @@ class Validation(pl.Callback):
 
     def _validate(self, trainer: pl.Trainer, module: Any) -> None:
         module.eval()
-        line, score = {}, []
+        line: dict[str, float] = {}
+        score: list[float] = []
         try:
             with torch.no_grad():
                 line, score = self.measure(trainer, module)

@@ -73,14 +73,12 @@ class Host(Start):
     )
     rest: str | None = option(
         None,
-        "Formula of all other atoms in the cell, such as Li2, with `?` for any element; none: what "
-        "the host has there",
+        "Formula of all other atoms, such as Li2, with `?` for any element; none: as in the host",
         level="basic",
     )
     cell: str = option(
         "held",
-        "Whether the cell is the host's (held), or the model's in the last step (free), with the "
-        "host's fractional coordinates",
+        "Whether the cell is the host's (held), or the model's own in the last step (free)",
         level="basic",
         choices=("held", "free"),
     )
