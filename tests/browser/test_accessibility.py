@@ -60,9 +60,12 @@ def choose_tab(page: Page, name: str) -> None:
 def test_from_the_preset_to_a_download_with_the_keyboard_alone(seen: Visit) -> None:
     page = seen.page
     page.locator(BENCH).scroll_into_view_if_needed()
-    page.focus(f"{SIDE} .cl-preset")
-    page.keyboard.press("ArrowRight")
-    page.keyboard.press("ArrowLeft")
+    page.focus(f"{SIDE} .cl-presets button:has-text('Discover')")
+    page.keyboard.press("Enter")
+    expect(page.locator(f"{SIDE} .cl-presets .mod-active")).to_have_text("Discover")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator(f"{SIDE} .cl-presets .mod-active")).to_have_text("Explore")
     tab_to(page, f"{SIDE} .cl-formula")
     page.keyboard.press("Control+a")
     page.keyboard.type("NaCl")
@@ -75,7 +78,6 @@ def test_from_the_preset_to_a_download_with_the_keyboard_alone(seen: Visit) -> N
     expect(page.locator(ROWS)).to_have_count(5, timeout=120_000)
 
     tab_to(page, f"{BENCH} .cl-gallery .cl-table")
-    page.focus(f"{BENCH} .cl-gallery .cl-table")
     page.keyboard.press("End")
     expect(page.locator(ROWS).last).to_have_attribute("aria-selected", "true")
     expect(page.locator(f"{BENCH} .cl-gallery .cl-bar").first).to_contain_text("NaCl")
