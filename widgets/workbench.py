@@ -339,7 +339,7 @@ class Workbench(Panel):
         form = self.generate.form
         note = form.fill_recipe(recipe)
         form.seed.fresh = False
-        if recipe["model_hash"] != self.generate.ldm.model_hash:
+        if recipe["model_hash"] not in self.generate.ldm.hashes:
             note = f"Another model made it ({recipe['model']}): this one gives other crystals."
         self.generate.notice.say(note, "warning")
 
