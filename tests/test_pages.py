@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import indent
+from typing import Any
 
 import pytest
 import yaml
@@ -35,6 +36,25 @@ WITH_PYTHON = [
     "docs/start.md", "docs/clusters.md", "docs/how_to/again.md", "docs/how_to/filter.md",
     "docs/how_to/ranges.md", "docs/how_to/relax.md",
 ]  # fmt: skip
+
+
+def test_the_examples_of_the_page_on_host_structures_run(repository: Path) -> None:
+    text = (repository / "docs" / "host_structures.md").read_text()
+    names: dict[str, Any] = {}
+    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(code, names)  # noqa: S102 - the page is ours
+    doped, cell = names["doped"], names["cell"]
+    assert {"Sr2TaTiO6", "Sr2MgTiO6", "Sr2ScTiO6"} <= set(doped.crystals.formulas)
+    assert "SrTiO3" not in doped.crystals.formulas
+    for crystal in doped.to_structures():
+        apart = crystal.frac_coords - cell.frac_coords
+        assert abs(apart - apart.round()).max() < 1e-6
+        assert [i for i in range(10) if crystal[i].specie != cell[i].specie] == [2]
+    assert names["intercalated"].passed["host"].all()
+    for crystal in names["intercalated"].to_structures():
+        assert crystal[-1].specie.symbol == "Li" and 5.8 < crystal.lattice.c < 6.4
+        place = crystal[-1].frac_coords - [0, 0, 0.5]
+        assert abs(place - place.round()).max() < 0.05
 
 
 def test_the_table_of_settings_is_that_of_the_schema(repository: Path) -> None:
@@ -71,7 +91,8 @@ def test_the_example_of_the_readme_runs(repository: Path) -> None:
 
 def test_pages_with_python_are_those_that_are_run(repository: Path) -> None:
     with_python = {page for page in pages(repository) if code_of(page, "python")}
-    tested = {repository / name for name in [*WITH_PYTHON, "README.md"]}
+    others = ["README.md", "docs/host_structures.md"]  # whose results are looked at, too
+    tested = {repository / name for name in [*WITH_PYTHON, *others]}
     assert with_python == tested
 
 
