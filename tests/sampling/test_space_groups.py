@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from pymatgen.core import Structure
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.orbit_prototypes import orbit_prototypes
 from crystal_ldm.crystals.space_groups import (
     group_number,
     group_numbers,
@@ -17,10 +22,13 @@ from crystal_ldm.crystals.space_groups import (
     space_groups_of,
 )
 from crystal_ldm.crystals.symmetrise import STRICT, onto_space_group
+from crystal_ldm.crystals.writers import symmetrised_cif
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.ldm_module.condition import SpaceGroupCondition
+from crystal_ldm.ldm_module.training_crystals import TrainingCrystals
 from crystal_ldm.pretrained import load_pretrained
+from crystal_ldm.recipe import from_recipe
 from crystal_ldm.sampling import HasSpaceGroup
 from crystal_ldm.sampling.space_groups import LikelyGroups
 
@@ -137,3 +145,94 @@ def test_a_space_group_of_a_filter_is_met_exactly(shipped: LDMModule) -> None:
     assert met == out.passed["has_space_group"].tolist()
     assert sum(met) >= 6
     assert (out.displacement[torch.tensor(met)] < 0.5).all()
+
+
+def test_a_space_group_that_is_asked_for_is_met_and_reported(shipped: LDMModule) -> None:
+    batch = CrystalBatch.from_formulas(
+        ["SrTiO3", "ZnO"], formula_units=[1, 2], space_group=["Pm-3m", 186]
+    )
+    out = shipped.sample(batch, 4, seed=2)
+    asked = [221.0] * 4 + [186.0] * 4
+    assert out.crystals.conditions["space_group"].tolist() == asked
+    met = [float(group or 0) == a for group, a in zip(_strict(out.crystals), asked, strict=True)]
+    assert met == out.passed["has_space_group"].tolist()
+    assert all(met)
+    assert not out.displacement.isnan().any()
+    for structure, group in zip(out.to_structures(), asked, strict=True):
+        cif, symbol = symmetrised_cif(structure, STRICT)
+        assert group_number(symbol) == group
+        back = Cell.from_structure(Structure.from_str(cif, fmt="cif"))
+        assert space_group(back, STRICT) == group
+
+
+def test_a_list_of_groups_takes_turns_whatever_the_batch_size(shipped: LDMModule) -> None:
+    batch = CrystalBatch.from_formulas(["TiO2"], formula_units=[2], space_group="tetragonal")
+    out = shipped.sample(batch, 6, seed=1, attempts=0)
+    groups = out.crystals.conditions["space_group"].tolist()
+    assert all(75 <= group <= 142 for group in groups)
+    assert len(set(groups)) > 1
+    again = shipped.sample(batch, 6, seed=1, attempts=0, batch_size=1)
+    assert again.crystals.conditions["space_group"].tolist() == groups
+    assert torch.allclose(again.crystals.lattices, out.crystals.lattices, atol=1e-4)
+
+
+def test_likely_groups_need_no_request(shipped: LDMModule) -> None:
+    batch = CrystalBatch.from_formulas(["MgO"], formula_units=[1])
+    out = shipped.sample(batch, 5, preset="predict", likely_groups=True)
+    assert out.crystals.conditions["space_group"][0] == 225
+    likely = CrystalBatch.from_formulas(["MgO"], formula_units=[1], space_group="likely")
+    same = shipped.sample(likely, 5, preset="predict", filters=[])
+    assert same.crystals.conditions["space_group"].tolist() == (
+        out.crystals.conditions["space_group"].tolist()
+    )
+
+
+def test_recipes_with_groups_make_the_same_crystal(shipped: LDMModule, tmp_path: Path) -> None:
+    batch = CrystalBatch.from_formulas(["CaF2"], formula_units=[1], space_group=[["cubic", 12]])
+    out = shipped.sample(batch, 3, seed=4)
+    file = tmp_path / "recipe.json"
+    file.write_text(json.dumps(out.recipe))
+    again = from_recipe(file, ldm=shipped)
+    assert torch.equal(again.crystals.lattices, out.crystals.lattices)
+
+
+def test_hull_distances_steer_and_are_bounded(shipped: LDMModule) -> None:
+    about = shipped.conditions["e_above_hull"].describe()
+    assert (about["min"], about["max"], about["unit"]) == (0, 1, "eV/atom")
+    with pytest.raises(RequestError, match="eV/atom"):
+        shipped.sample(CrystalBatch.from_num_atoms([5], e_above_hull=[-1.0]))
+
+
+def test_orbits_take_the_elements_of_another_formula() -> None:
+    rock_salt_cell = rock_salt()
+    crystals = CrystalBatch.from_cells(
+        [(rock_salt_cell.lattice, rock_salt_cell.frac_coords, rock_salt_cell.numbers)]
+    )
+    (prototype,) = orbit_prototypes(crystals, [0], np.array([12, 8]), 0.1)
+    assert sorted(prototype.elements) == [8, 12]
+    assert prototype.elements[crystals.atomic_numbers[0].tolist().index(17)] == 8
+    assert orbit_prototypes(crystals, [0], np.array([12, 8]), 1e-9) != []
+    # One orbit of two atoms cannot hold two elements.
+    diamond = CrystalBatch.from_cells(
+        [(rock_salt_cell.lattice, np.array([[0, 0, 0], [0.25, 0.25, 0.25]]), np.array([6, 6]))]
+    )
+    assert orbit_prototypes(diamond, [0], np.array([12, 8]), 0.1) == []
+
+
+def test_groups_of_training_crystals_travel_with_them(known_batch: CrystalBatch) -> None:
+    crystals = TrainingCrystals()
+    crystals.add(known_batch)
+    groups = [crystals.space_group(row) for row in range(len(known_batch))]
+    crystals.keep_space_groups()
+    loaded = TrainingCrystals()
+    loaded.load_state_dict(crystals.state_dict())
+    assert loaded._groups == dict(enumerate(groups))
+    assert loaded.hash == crystals.hash
+    old = {name: t for name, t in crystals.state_dict().items() if name != "packed_groups"}
+    loaded.load_state_dict(old)
+    assert [loaded.space_group(row) for row in range(len(known_batch))] == groups
+    assert 225 in groups
+
+
+def _strict(crystals: CrystalBatch) -> list[int | None]:
+    return space_groups_of(crystals, STRICT)
