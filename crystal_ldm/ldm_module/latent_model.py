@@ -201,14 +201,14 @@ class LatentModel(TrainedModule):
         their values.
 
         Args:
-            conditions: by name, each with an `adapter` of at least 1.
+            conditions: by name, each with an `adapter` of at least 1 unless it starts at zero.
 
         Raises:
             ConfigError: if one has no adapter.
         """
         self._hash_before = self.model_hash
         for name, condition in conditions.items():
-            if condition.adapter < 1:
+            if condition.adapter < 1 and not condition.starts_at_zero:
                 raise ConfigError(
                     f"The condition '{name}' is added to a trained model: give it an adapter, for "
                     "example `adapter: 32`."

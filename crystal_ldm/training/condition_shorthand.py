@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from crystal_ldm.crystals.space_groups import SPACE_GROUP
 from crystal_ldm.errors import ConfigError
 
 EXAMPLE = "{bulk_modulus: {label: k_vrh, unit: GPa}}"
@@ -17,7 +18,7 @@ def read_conditions(conditions: Mapping[str, Any] | None) -> dict[str, dict[str,
         conditions: by name: a mapping as in an experiment's YAML, of which `_target_` may be left
             out (`{bulk_modulus: {label: k_vrh, unit: GPa}}` is a number, `{system: {options:
             [cubic, hexagonal]}}` a category), or the unit alone of a number whose label has the
-            condition's name (`{k_vrh: GPa}`).
+            condition's name (`{k_vrh: GPa}`). `{space_group: }` needs no label: spglib finds it.
 
     Raises:
         ConfigError: for something else.
@@ -37,5 +38,7 @@ def read_conditions(conditions: Mapping[str, Any] | None) -> dict[str, dict[str,
                 f"and is {value!r}."
             )
         kind = "CategoryCondition" if "options" in value else "ScalarCondition"
+        if name == SPACE_GROUP and "options" not in value:
+            kind = "SpaceGroupCondition"
         configs[str(name)] = {"_target_": kind, **value}
     return configs

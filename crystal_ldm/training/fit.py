@@ -224,7 +224,7 @@ def usable_parts(dataset: CrystalDataset, module: Any) -> tuple[CrystalBatch, Cr
     for name in ("train", "val"):
         part = dataset.batch(dataset.indices(name))
         usable = representable(part, tuple(elements), module.max_atoms)
-        parts.append(part[usable.nonzero().flatten()])
+        parts.append(_labelled(part[usable.nonzero().flatten()], module))
     if len(parts[0]) < 20 or len(parts[1]) < 1:
         counts = f"Only {len(parts[0])} training and {len(parts[1])} validation crystals"
         size = f"of '{dataset.name}' have at most {module.max_atoms} atoms"
@@ -241,6 +241,17 @@ def usable_parts(dataset: CrystalDataset, module: Any) -> tuple[CrystalBatch, Cr
     generator = np.random.Generator(np.random.PCG64(0))
     rows = generator.permutation(len(parts[1]))[:MAX_VALIDATION_CRYSTALS]
     return parts[0], parts[1][torch.as_tensor(np.sort(rows))]
+
+
+def _labelled(part: CrystalBatch, module: Any) -> CrystalBatch:
+    """Return crystals with the labels that a condition finds by itself, looked for once."""
+    network = getattr(module, "network", None)
+    for condition in getattr(network, "properties", {}).values():
+        if condition.label not in part.conditions:
+            values = condition.values_of(part)
+            if values is not None:
+                part.conditions[condition.label] = values
+    return part
 
 
 def data_info(dataset: CrystalDataset, train: CrystalBatch) -> dict[str, Any]:

@@ -30,6 +30,8 @@ class Condition(nn.Module, ABC):
     """
 
     kind: str
+    starts_at_zero = False
+    """Whether its untrained embedding is zero, so that it can be added without an adapter."""
     name: str = ""
 
     def __init__(

@@ -35,6 +35,7 @@ class SpaceGroupCondition(Condition):
     """
 
     kind = "space_group"
+    starts_at_zero = True
 
     def __init__(
         self,
