@@ -56,7 +56,7 @@ def test_commands_of_the_pages_exist(repository: Path) -> None:
     assert CliRunner().invoke(main, ["run", "04_sample", "--help"]).exit_code == 0
 
 
-@pytest.mark.parametrize("notebook", ["01_data", "03_ldm", "04_sample"])
+@pytest.mark.parametrize("notebook", ["01_data", "03_ldm", "04_sample", "06_discover"])
 def test_options_of_the_pages_exist(repository: Path, notebook: str) -> None:
     from click.testing import CliRunner
 
