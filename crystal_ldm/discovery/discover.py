@@ -10,8 +10,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, reduced_cell
@@ -235,8 +233,10 @@ class _Search:
         failed = [""] * len(lines)
         for one in run.order.settings.filters:
             left = [i for i, name in enumerate(failed) if not name]
-            right = one.passes(self.ldm, crystals[torch.tensor(left)]) if left else []
-            for i, passes in zip(left, right, strict=True):
+            if not left:
+                break
+            right = one.passes(self.ldm, crystals[left])
+            for i, passes in zip(left, right.tolist(), strict=True):
                 failed[i] = "" if passes else one.kind
         atomic_write_json(file, dict(zip(ids, failed, strict=True)))
         return failed

@@ -171,8 +171,8 @@ def _line(candidate: Candidate) -> dict[str, Any]:
         "id": candidate.id,
         "formula": candidate.made.formula,
         "num_atoms": len(candidate.made),
-        "e_above_hull_chgnet": _rounded(first and first.e_above_hull),
-        "e_above_hull_sevennet": _rounded(candidate.second and candidate.second.e_above_hull),
+        "e_above_hull_chgnet": _distance(candidate.first),
+        "e_above_hull_sevennet": _distance(candidate.second),
         "band_gap": _rounded(candidate.band_gap),
         "space_group": "" if group is None else group_symbol(group),
         "space_group_number": "" if group is None else group,
@@ -186,6 +186,10 @@ def _line(candidate: Candidate) -> dict[str, Any]:
 
 
 _EMPTY = Candidate("", Cell.from_arrays([1], [[0, 0, 0]], [[1, 0, 0], [0, 1, 0], [0, 0, 1]]))
+
+
+def _distance(found: HullDistance | None) -> float | str:
+    return "" if found is None else _rounded(found.e_above_hull)
 
 
 def _rounded(value: float | None) -> float | str:

@@ -103,9 +103,9 @@ class SecondOpinion:
             results, errors = relax_crystals(
                 [cell for _, cell in some], self.folder, self._how(), self.executor
             )
-            for (key, _), result, error in zip(some, results, errors, strict=True):
+            for (key, _), result, reason in zip(some, results, errors, strict=True):
                 if result is None:
-                    self._note(f"A reference has no energy by {POTENTIAL}: {error}.")
+                    self._note(f"A reference has no energy by {POTENTIAL}: {reason}.")
                     return None
                 energies[key] = result.energy
         if waiting:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 from crystal_ldm.widgets.figures.theme import BLUE, SERIES, themed
@@ -33,9 +33,10 @@ def phase_diagram_figure(diagram: PhaseDiagram, title: str = "") -> go.Figure:
     """Return a phase diagram of two to four elements, with what lies up to 0.2 eV/atom above it."""
     from pymatgen.analysis.phase_diagram import PDPlotter
 
-    drawn = PDPlotter(diagram, show_unstable=0.2, backend="plotly").get_plot()
+    drawn: Any = PDPlotter(diagram, show_unstable=0.2, backend="plotly").get_plot()
     drawn.update_layout(title=title, height=560, margin={"l": 90, "r": 40, "t": 110, "b": 80})
-    return drawn
+    figure: go.Figure = drawn
+    return figure
 
 
 def powder_figure(patterns: Mapping[str, Pattern], title: str = "") -> go.Figure:
