@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, reduced_cell
-from crystal_ldm.crystals.space_groups import space_group
 from crystal_ldm.discovery.goal import ROUND, Goal
-from crystal_ldm.discovery.novelty import Novelty, novelty_of
-from crystal_ldm.discovery.ranking import STAGES, SYMPREC, Candidate, Discovery
+from crystal_ldm.discovery.judging import Judge
+from crystal_ldm.discovery.making import make_round
+from crystal_ldm.discovery.ranking import STAGES, Candidate, Discovery
 from crystal_ldm.discovery.second_opinion import SecondOpinion, why_not
 from crystal_ldm.errors import EvaluationError, RequestError, suggest
-from crystal_ldm.evaluate.band_gap import PREDICTORS, estimate_band_gaps, predictor_note
+from crystal_ldm.evaluate.band_gap import PREDICTORS, predictor_note
 from crystal_ldm.evaluate.stability.hull import ReferenceHull
 from crystal_ldm.evaluate.stability.reference import ReferenceEnergies
 from crystal_ldm.evaluate.stability.relaxation import (
@@ -29,11 +26,9 @@ from crystal_ldm.evaluate.stability.relaxation import (
 )
 from crystal_ldm.evaluate.uniqueness import find_duplicates
 from crystal_ldm.files import Run, open_run
-from crystal_ldm.files.writing import atomic_write_json, make_folder
+from crystal_ldm.files.writing import make_folder
 from crystal_ldm.parallel import AnyWorkers, Executor, Workers, open_executor
 from crystal_ldm.parallel.executor import default_workers
-from crystal_ldm.runs.generate import generate
-from crystal_ldm.runs.sample_run import SampleRun, read_crystals_of
 from crystal_ldm.sampling import SamplingSettings
 
 if TYPE_CHECKING:
@@ -43,7 +38,9 @@ NOTEBOOK = "06_discover"
 FIRST_SHARE = 0.75
 """Share of the time after which no further round begins: the rest is the second potential's."""
 
-MADE, FILTERED, UNIQUE, RELAXED, STILL_UNIQUE, KEPT = STAGES
+_LONGEST_SHARE, _SHORTEST_S = 0.25, 60.0  # of the time, for one crystal; but so many seconds
+WAITS = "the time was up before it was relaxed"
+_, FILTERED, UNIQUE, RELAXED, STILL_UNIQUE, _ = STAGES
 
 
 def discover(
@@ -101,6 +98,8 @@ def discover(
             f"{suggest(predictor, PREDICTORS)}"
         )
     relaxation = relaxation or RelaxationSettings()
+    longest = max(_SHORTEST_S, _LONGEST_SHARE * 60 * max_minutes)
+    relaxation = replace(relaxation, timeout=min(relaxation.timeout, longest))
     keywords = {"preset": "discover", **sampling, "seed": seed}
     given = keywords.pop("filters", None)
     if given is not None and not isinstance(given, Mapping):
@@ -138,12 +137,13 @@ class _Search:
         say: Callable[[str], None] | None,
     ) -> None:
         self.ldm, self.goal, self.run, self.executor = ldm, goal, run, executor
-        self.relaxation, self.predictor, self.keywords = relaxation, predictor, keywords
+        self.relaxation, self.keywords = relaxation, keywords
         self.say = say or (lambda text: None)
         self.hull = ReferenceHull(ReferenceEnergies.shipped(relaxation.potential))
         self.found = Discovery(run.path, self.hull)
         self.kept_relaxed = run.path / "relaxed"
-        self.judged = make_folder(run.path / "judged")
+        folder = make_folder(run.path / "judged")
+        self.judge = Judge(ldm, goal, folder, predictor, relaxation, executor)
         self.deadline = math.inf
         if predictor:
             self.found.notes.append(predictor_note(predictor))
@@ -173,7 +173,7 @@ class _Search:
             counts = ", ".join(f"{count} {name}" for name, count in self.found.funnel().items())
             self.say(f"round {number + 1} of at most {rounds}: {counts}")
             self.run.progress(len(self.found.candidates), num_candidates, counts)
-        if any(c.stage == UNIQUE and not c.reason for c in self.found.candidates):
+        if any(c.reason == WAITS for c in self.found.candidates):
             self.found.complete = False
         if second_opinions and not reason:
             self._ask_second(second_opinions)
@@ -185,61 +185,13 @@ class _Search:
         self.found.write()
 
     def _round(self, number: int, size: int, end: float) -> None:
-        new = list(self._made(number))[:size]
+        new = make_round(self.ldm, self.goal, number, self.run.path, self.keywords)[:size]
         before = self.found.candidates
         self._drop_duplicates(before, new, FILTERED, UNIQUE)
         self.found.candidates = [*before, *new]
         relaxed = self._relax([c for c in new if c.stage == UNIQUE], end)
         self._drop_duplicates(before, relaxed, RELAXED, STILL_UNIQUE)
-        self._judge([c for c in relaxed if c.stage == STILL_UNIQUE])
-
-    def _made(self, number: int) -> Iterator[Candidate]:
-        """Yield the candidates of a round, with whether they passed the filters."""
-        request, per_row, offset = self.goal.request(self.ldm, number, self.keywords["seed"])
-        folder = self.run.path / "rounds" / f"{number:04d}"
-        run = generate(
-            self.ldm, request, folder, per_row, progress=False, offset=offset, **self.keywords
-        )
-        pairs = [(line, Cell.from_structure(s)) for line, s in read_crystals_of(folder)]
-        pairs.sort(key=lambda pair: (int(pair[0]["row"]), int(pair[0]["number"])))
-        passed = self._passed(run, [line for line, _ in pairs], [cell for _, cell in pairs])
-        for (line, cell), failed in zip(pairs, passed, strict=True):
-            candidate = Candidate(line["id"], cell)
-            if failed:
-                candidate.reason = f"filter {failed}"
-            else:
-                candidate.stage = FILTERED
-            yield candidate
-
-    def _passed(self, run: SampleRun, lines: list[dict[str, str]], cells: list[Cell]) -> list[str]:
-        """Return the name of the first filter that each crystal fails, kept for the next call."""
-        file = run.path / "filtered.json"
-        ids = [line["id"] for line in lines]
-        try:
-            known: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
-            return [known[name] for name in ids]
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-        targets = {
-            name.removeprefix("target_"): [
-                float(line[name]) if line[name] else None for line in lines
-            ]
-            for name in lines[0]
-            if name.startswith("target_")
-        }
-        crystals = CrystalBatch.from_structures(
-            [cell.to_structure() for cell in cells], targets, canonical=False
-        )
-        failed = [""] * len(lines)
-        for one in run.order.settings.filters:
-            left = [i for i, name in enumerate(failed) if not name]
-            if not left:
-                break
-            right = one.passes(self.ldm, crystals[left])
-            for i, passes in zip(left, right.tolist(), strict=True):
-                failed[i] = "" if passes else one.kind
-        atomic_write_json(file, dict(zip(ids, failed, strict=True)))
-        return failed
+        self.judge([c for c in relaxed if c.stage == STILL_UNIQUE])
 
     def _drop_duplicates(
         self, before: list[Candidate], new: list[Candidate], stage: str, next_stage: str
@@ -252,7 +204,7 @@ class _Search:
             return
         formulas = {c.made.formula_key for c in later}
         compared = [c for c in earlier if c.made.formula_key in formulas] + later
-        cells = [c.made if next_stage == UNIQUE else _crystal(c) for c in compared]
+        cells = [c.made if next_stage == UNIQUE else c.crystal for c in compared]
         reduced = [outcome.value for outcome in self.executor.map(reduced_cell, cells)]
         same = find_duplicates(reduced, SAME_CRYSTAL, self.executor)
         for candidate, duplicate in zip(later, same[-len(later) :], strict=True):
@@ -276,6 +228,8 @@ class _Search:
         while waiting:
             some, waiting = waiting[:step], waiting[step:]
             if any(map(waits, some)) and time.monotonic() > end and relaxed:
+                for candidate in [*some, *waiting]:
+                    candidate.reason = WAITS
                 break
             results, errors = relax_crystals(
                 [c.made for c in some], self.kept_relaxed, self.relaxation, self.executor
@@ -289,66 +243,12 @@ class _Search:
                 relaxed.append(candidate)
         return [c for c in candidates if c.stage == RELAXED]
 
-    def _judge(self, candidates: list[Candidate]) -> None:
-        """Predict gaps, find space groups and kinds of novelty, and keep what is as asked for."""
-        new = [c for c in candidates if not self._read_judgement(c)]
-        cells = [_crystal(c) for c in new]
-        if new and self.predictor:
-            gaps = estimate_band_gaps(cells, self.predictor, workers=self.executor).gap.tolist()
-            for candidate, gap in zip(new, gaps, strict=True):
-                candidate.band_gap = gap
-        kinds = novelty_of(cells, self.ldm.known, self.executor) if new else []
-        for candidate, cell, novelty in zip(new, cells, kinds, strict=True):
-            candidate.novelty = novelty
-            candidate.space_group = space_group(cell, SYMPREC)
-            gap = candidate.band_gap
-            content = {
-                "band_gap": gap if math.isfinite(gap) else None,
-                "space_group": candidate.space_group,
-                "novelty": asdict(novelty),
-            }
-            atomic_write_json(self._judgement(candidate), content)
-        for candidate in candidates:
-            candidate.reason = self._missed(candidate)
-            if not candidate.reason:
-                candidate.stage = KEPT
-
-    def _missed(self, candidate: Candidate) -> str:
-        """Return what a relaxed crystal misses of the goal; empty: nothing."""
-        assert candidate.first is not None
-        distance, limit = candidate.first.e_above_hull, self.goal.max_hull_distance
-        if not math.isfinite(distance):
-            return f"hull distance {candidate.first.error}"
-        if distance > limit:
-            return f"{distance:.3f} eV/atom above the hull"
-        if candidate.novelty.kind == "known":
-            return f"it relaxed into a known crystal, {candidate.novelty.of}"
-        if not self.goal.has_gap(candidate.band_gap):
-            return f"predicted band gap {candidate.band_gap:.2f} eV"
-        if self.goal.space_group not in (None, candidate.space_group):
-            return f"space group {candidate.space_group}"
-        return ""
-
-    def _judgement(self, candidate: Candidate) -> Path:
-        return self.judged / f"{content_key(_crystal(candidate), self.relaxation)}.json"
-
-    def _read_judgement(self, candidate: Candidate) -> bool:
-        try:
-            content = json.loads(self._judgement(candidate).read_text(encoding="utf-8"))
-            gap = content["band_gap"]
-            candidate.band_gap = math.nan if gap is None else float(gap)
-            candidate.space_group = content["space_group"]
-            candidate.novelty = Novelty(**content["novelty"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
-        return True
-
     def _ask_second(self, count: int) -> None:
         """Ask the second potential about the best, one system after the other."""
         best = self.found.kept[:count]
         opinion = SecondOpinion(self.hull, self.kept_relaxed, self.relaxation, self.executor)
         for candidate in best:
-            (candidate.second,) = opinion.distances([_crystal(candidate)], self._in_time)
+            (candidate.second,) = opinion.distances([candidate.crystal], self._in_time)
             self.found.write()
         done = sum(c.second is not None for c in best)
         self.say(f"second potential: asked about {done} of the best {len(best)}")
@@ -361,8 +261,3 @@ class _Search:
 
     def _in_time(self) -> bool:
         return time.monotonic() < self.deadline
-
-
-def _crystal(candidate: Candidate) -> Cell:
-    assert candidate.relaxed is not None
-    return candidate.relaxed.crystal

@@ -62,6 +62,12 @@ class Candidate:
     novelty: Novelty = field(default_factory=Novelty)
 
     @property
+    def crystal(self) -> Cell:
+        """The relaxed crystal, for those that came so far."""
+        assert self.relaxed is not None
+        return self.relaxed.crystal
+
+    @property
     def best_key(self) -> tuple[bool, float]:
         """What the list is sorted by: those with two opinions first, each by its worse one."""
         distances = [d.e_above_hull for d in (self.first, self.second) if d is not None]
@@ -206,12 +212,11 @@ def _csv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
 
 def _write_crystal(path: Path, candidate: Candidate) -> None:
     """Write CIF and powder pattern of a relaxed crystal, unless both are there."""
-    assert candidate.relaxed is not None
     cif = make_folder(path / CIFS) / f"{candidate.id}.cif"
     pattern = make_folder(path / PATTERNS) / f"{candidate.id}.csv"
     if cif.is_file() and pattern.is_file():
         return
-    structure = candidate.relaxed.crystal.to_structure()
+    structure = candidate.crystal.to_structure()
     atomic_write(cif, symmetrised_cif(structure, SYMPREC)[0], flush=False)
     angles, intensities = xrd_pattern(structure)
     lines = [f"{a:.3f},{i:.2f}\n" for a, i in zip(angles, intensities, strict=True)]

@@ -209,3 +209,32 @@ def test_two_opinions_stand_first_each_by_its_worse_one(tmp_path: Path) -> None:
     ]
     assert [one.id for one in found.kept] == ["both", "split", "alone"]
     assert [row["rank"] for row in found.rows()] == [1, 2, 3]
+
+
+def test_a_search_that_is_killed_loses_nothing_that_was_relaxed(
+    ldm: Any, tmp_path: Path, python: Any, until: Any
+) -> None:
+    folder = tmp_path / "run"
+    killed = python(
+        f"""
+        from crystal_ldm.discovery import Goal, discover
+        from crystal_ldm.evaluate.stability import RelaxationSettings
+        from crystal_ldm.parallel import Workers
+        from crystal_ldm.pretrained import load_pretrained
+
+        goal = Goal.make(formula="K?", max_hull_distance=3.0)
+        discover(
+            load_pretrained(), goal, {str(folder)!r}, num_candidates=6, predictor="own",
+            second_opinions=0, relaxation=RelaxationSettings(fmax=0.5, max_steps=5),
+            workers=Workers(here=True),
+        )
+        """
+    )
+    until(lambda: len(list(folder.glob("relaxed/[!.]*.json"))) >= 2, 240)
+    killed.kill()
+    killed.wait()
+    before = {f: f.stat().st_mtime_ns for f in folder.glob("relaxed/[!.]*.json")}
+    found = search(ldm, folder, Goal.make(formula="K?", max_hull_distance=3.0))
+    whole = search(ldm, tmp_path / "whole", Goal.make(formula="K?", max_hull_distance=3.0))
+    assert all(file.stat().st_mtime_ns == time for file, time in before.items())
+    assert found.complete and found.rows() == whole.rows()
