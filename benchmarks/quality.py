@@ -20,6 +20,8 @@ On generated crystals:
     python -m benchmarks.quality agreement --num 200 --scales 0 1 2 4 --step-counts 5 10 20
     python -m benchmarks.quality evaluation --num 2000 --k 4 --check 200
     python -m benchmarks.quality stability --num 100 --workers 2
+    python -m benchmarks.quality discover --num 200 --workers 2
+    python -m benchmarks.quality lemat --num 2500
 
 On the data set itself, which no model has part in:
     python -m benchmarks.quality identity --part train --num 20000 --check 500
@@ -36,6 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality_commands.calibration import agreement, calibration, predictors
+from benchmarks.quality_commands.discovery import discover, lemat
 from benchmarks.quality_commands.evaluation import evaluation, identity
 from benchmarks.quality_commands.host import host
 from benchmarks.quality_commands.model import (
@@ -67,6 +70,8 @@ COMMANDS: dict[str, Callable[[Any, argparse.Namespace], list[Row]]] = {
         evaluation,
         identity,
         stability,
+        discover,
+        lemat,
         space_groups,
         likely_groups,
         host,

@@ -140,7 +140,7 @@ class _Search:
         self.relaxation, self.keywords = relaxation, keywords
         self.say = say or (lambda text: None)
         self.hull = ReferenceHull(ReferenceEnergies.shipped(relaxation.potential))
-        self.found = Discovery(run.path, self.hull)
+        self.found = Discovery(run.path, self.hull, goal.max_hull_distance)
         self.kept_relaxed = run.path / "relaxed"
         folder = make_folder(run.path / "judged")
         self.judge = Judge(ldm, goal, folder, predictor, relaxation, executor)

@@ -67,13 +67,6 @@ class Candidate:
         assert self.relaxed is not None
         return self.relaxed.crystal
 
-    @property
-    def best_key(self) -> tuple[bool, float]:
-        """What the list is sorted by: those with two opinions first, each by its worse one."""
-        distances = [d.e_above_hull for d in (self.first, self.second) if d is not None]
-        known = [d for d in distances if math.isfinite(d)]
-        return len(known) < 2, max(known, default=math.inf)
-
 
 @dataclass
 class Discovery:
@@ -82,6 +75,7 @@ class Discovery:
     Attributes:
         path: the run directory.
         hull: the references of the first potential.
+        max_hull_distance: what was looked for, eV/atom.
         candidates: all that were looked at, in the order in which they were made.
         notes: what a reader of the list must know.
         complete: whether as many were looked at as were asked for; else run the same again.
@@ -89,6 +83,7 @@ class Discovery:
 
     path: Path
     hull: ReferenceHull
+    max_hull_distance: float
     candidates: list[Candidate] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     complete: bool = False
@@ -96,7 +91,8 @@ class Discovery:
     @property
     def kept(self) -> list[Candidate]:
         """Those that are as asked for, the best first."""
-        return sorted((c for c in self.candidates if c.stage == STAGES[-1]), key=_rank)
+        kept = [c for c in self.candidates if c.stage == STAGES[-1]]
+        return sorted(kept, key=lambda candidate: _rank(candidate, self.max_hull_distance))
 
     def funnel(self) -> dict[str, int]:
         """Return how many came through each stage."""
@@ -157,8 +153,14 @@ class Discovery:
         atomic_write(self.path / FUNNEL, _csv(counts, ["stage", "count"]))
 
 
-def _rank(candidate: Candidate) -> tuple[bool, float, str]:
-    return (*candidate.best_key, candidate.id)
+def _rank(candidate: Candidate, limit: float) -> tuple[int, float, str]:
+    """Return what the list is sorted by: first those that two potentials agree on, then those that
+    one was asked about, last those that the second puts above the limit; each by its worse one."""
+    opinions = [d.e_above_hull for d in (candidate.first, candidate.second) if d is not None]
+    known = [distance for distance in opinions if math.isfinite(distance)]
+    worse = max(known, default=math.inf)
+    group = 1 if len(known) < 2 else 0 if worse <= limit else 2
+    return group, worse, candidate.id
 
 
 def _is_sun(candidate: Candidate, potential: str, limit: float) -> bool:

@@ -191,7 +191,9 @@ def test_training_crystals_of_the_shipped_model_are_known(ldm: Any) -> None:
     assert [one.of for one in kinds] == [cell.formula for cell in cells]
 
 
-def test_two_opinions_stand_first_each_by_its_worse_one(tmp_path: Path) -> None:
+def test_what_two_potentials_agree_on_stands_first(
+    tmp_path: Path,
+) -> None:
     cell = Cell.from_structure(rocksalt("Na", "Cl", 5.64))
 
     def candidate(name: str, first: float, second: float | None) -> Candidate:
@@ -201,13 +203,13 @@ def test_two_opinions_stand_first_each_by_its_worse_one(tmp_path: Path) -> None:
         return made
 
     hull = ReferenceHull(ReferenceEnergies.shipped())
-    found = Discovery(tmp_path, hull)
+    found = Discovery(tmp_path, hull, 0.1)
     found.candidates = [
         candidate("alone", -0.2, None),
         candidate("split", -0.1, 0.3),
         candidate("both", 0.05, 0.02),
     ]
-    assert [one.id for one in found.kept] == ["both", "split", "alone"]
+    assert [one.id for one in found.kept] == ["both", "alone", "split"]
     assert [row["rank"] for row in found.rows()] == [1, 2, 3]
 
 
@@ -238,3 +240,16 @@ def test_a_search_that_is_killed_loses_nothing_that_was_relaxed(
     whole = search(ldm, tmp_path / "whole", Goal.make(formula="K?", max_hull_distance=3.0))
     assert all(file.stat().st_mtime_ns == time for file, time in before.items())
     assert found.complete and found.rows() == whole.rows()
+
+
+def test_crystals_are_written_as_other_benchmarks_read_them(ldm: Any, tmp_path: Path) -> None:
+    from benchmarks.quality import COMMANDS, parse
+
+    words = ["lemat", "--num", "3", "--run-dir", str(tmp_path / "run"), "--preset", "discover"]
+    (row,) = COMMANDS["lemat"](ldm, parse(words))
+    with Path(row["csv"]).open(newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    structures = [Structure.from_dict(json.loads(line["structure"])) for line in lines]
+    assert len(structures) == row["crystals"] == 3
+    for line, structure in zip(lines, structures, strict=True):
+        assert line["material_id"].endswith(structure.composition.reduced_formula)
