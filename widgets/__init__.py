@@ -24,6 +24,7 @@ _WHERE = {
     "FilesPanel": "crystal_ldm.widgets.panels.files",
     "TrainingMonitor": "crystal_ldm.widgets.panels.training",
     "VaryPanel": "crystal_ldm.widgets.explore.vary",
+    "HostPanel": "crystal_ldm.widgets.explore.host",
     "GridPanel": "crystal_ldm.widgets.explore.grid",
     "LatentMap": "crystal_ldm.widgets.explore.latent_map",
     "NearestInTraining": "crystal_ldm.widgets.explore.nearest_in_training",

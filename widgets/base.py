@@ -118,7 +118,9 @@ class Panel(tl.HasTraits):
 
 def framed(*children: ipw.DOMWidget) -> ipw.VBox:
     """Return `children` one below the other with the style sheet applied."""
-    box = ipw.VBox([style_sheet(), *children], layout=ipw.Layout(width="100%"))
+    from crystal_ldm.widgets.browser.names import Names
+
+    box = ipw.VBox([style_sheet(), Names(), *children], layout=ipw.Layout(width="100%"))
     box.add_class("cl-root")
     return box
 

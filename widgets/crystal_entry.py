@@ -46,6 +46,8 @@ def from_result(result: SampleResult, origin: str = "generated") -> list[Crystal
     entries = []
     for i, structure in enumerate(result.to_structures()):
         facts: dict[str, Any] = {"element_agreement": float(result.element_agreement[i])}
+        if bool(result.displacement[i].isfinite()):
+            facts["displacement"] = float(result.displacement[i])
         for name, values in result.crystals.conditions.items():
             facts[f"target_{name}"] = _target(values[i])
         if not all(bool(passed[i]) for passed in result.passed.values()):
@@ -72,7 +74,7 @@ def from_run(run_dir: str | Path) -> list[CrystalEntry]:
         facts = {
             key: _number(value)
             for key, value in line.items()
-            if key.startswith("target_") or key in ("element_agreement", "seed")
+            if key.startswith("target_") or key in ("element_agreement", "displacement", "seed")
         }
         place = (int(line["row"]), int(line["number"]))
         entries.append(CrystalEntry(structure, "generated", recipe, *place, facts))

@@ -12,6 +12,7 @@ import traitlets as tl
 from crystal_ldm.widgets.base import Notice, Panel, button, column, fold
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result, from_run, trajectory_of
 from crystal_ldm.widgets.explore.grid import GridPanel
+from crystal_ldm.widgets.explore.host import HostPanel
 from crystal_ldm.widgets.explore.nearest_in_training import nearest_in_training
 from crystal_ldm.widgets.explore.source import CrystalSource
 from crystal_ldm.widgets.explore.vary import VaryPanel
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
     from crystal_ldm.sampling import SampleResult
 
-TABS = ("Crystals", "Trajectory", "Compare", "Vary", "Grid", "Export")
+TABS = ("Crystals", "Trajectory", "Compare", "Vary", "Host", "Grid", "Export")
 
 
 class Workbench(Panel):
@@ -106,8 +107,9 @@ class Workbench(Panel):
             1: self._make_trajectory,
             2: self._make_compare,
             3: self._make_vary,
-            4: self._make_grid,
-            5: self._make_files,
+            4: self._make_host,
+            5: self._make_grid,
+            6: self._make_files,
         }
         history = fold("History", self.history.widget)
         side = column(self.generate.widget, history, self.notice.widget, css="cl-side cl-card")
@@ -217,6 +219,11 @@ class Workbench(Panel):
         self.vary.on_made(lambda entries: self._keep(entries[0].origin.capitalize(), entries))
         return self.vary.widget
 
+    def _make_host(self) -> ipw.DOMWidget:
+        self.host = HostPanel(self.generate.ldm, self._givers(), self._find)
+        self.host.on_made(lambda entries: self._keep("Around a host", entries))
+        return self.host.widget
+
     def _make_grid(self) -> ipw.DOMWidget:
         self.grid = GridPanel(self.generate.ldm, lambda: self.generate.form)
         if self.session is not None:
@@ -304,8 +311,10 @@ class Workbench(Panel):
         ldm = self.generate.ldm
         if hasattr(self, "vary"):
             self.vary.ldm = ldm
+        if hasattr(self, "host"):
+            self.host.ldm = ldm
         if hasattr(self, "grid"):
-            self.tabs.children[4].children = (self._make_grid(),)
+            self.tabs.children[TABS.index("Grid")].children = (self._make_grid(),)
 
     def _fill(
         self,
@@ -330,7 +339,7 @@ class Workbench(Panel):
         form = self.generate.form
         note = form.fill_recipe(recipe)
         form.seed.fresh = False
-        if recipe["model_hash"] != self.generate.ldm.model_hash:
+        if recipe["model_hash"] not in self.generate.ldm.hashes:
             note = f"Another model made it ({recipe['model']}): this one gives other crystals."
         self.generate.notice.say(note, "warning")
 

@@ -75,11 +75,14 @@ def group_number(value: object) -> int | None:
 
 
 def group_numbers(value: object) -> list[int]:
-    """Return the groups that a request means: a group, a crystal system, or a list of either.
+    """Return the groups that a request means: a group, a crystal system, or several of them, in a
+    list or a text with commas.
 
     Raises:
         RequestError: for something else, and for an empty list.
     """
+    if isinstance(value, str) and "," in value:
+        value = [word.strip() for word in value.split(",") if word.strip()]
     if isinstance(value, str) and value.strip().lower() in CRYSTAL_SYSTEMS:
         low, high = CRYSTAL_SYSTEMS[value.strip().lower()]
         return list(range(low, high + 1))

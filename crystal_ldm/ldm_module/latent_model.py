@@ -77,6 +77,7 @@ class LatentModel(TrainedModule):
         self.ema_decay = ema_decay
         self.ema = running_average(self.network, ema_decay)
         self.added: tuple[str, ...] = ()
+        self._hash_before = ""
         self.diffusion = diffusion
         self.dropout = dropout
         self.optimizer = optimizer or Optimizer()
@@ -126,6 +127,12 @@ class LatentModel(TrainedModule):
             state = self.export_state().items()
             self._hash = state_hash({n: t for n, t in state if not n.startswith("known.")})
         return self._hash
+
+    @property
+    def hashes(self) -> tuple[str, ...]:
+        """`model_hash`, and those of the models that it was before conditions were added to it with
+        all other weights frozen: it makes their crystals."""
+        return (self.model_hash, *self.data_info.get("earlier_hashes", ()))
 
     # What the training set is like
 
@@ -199,6 +206,7 @@ class LatentModel(TrainedModule):
         Raises:
             ConfigError: if one has no adapter.
         """
+        self._hash_before = self.model_hash
         for name, condition in conditions.items():
             if condition.adapter < 1:
                 raise ConfigError(
@@ -222,6 +230,8 @@ class LatentModel(TrainedModule):
         """
         if not self.added:
             return
+        earlier = [self._hash_before, *self.data_info.get("earlier_hashes", ())]
+        self.data_info = {**self.data_info, "earlier_hashes": list(dict.fromkeys(earlier))}
         self.network.requires_grad_(False)
         for name in self.added:
             condition = self.network.properties[name].requires_grad_(True)

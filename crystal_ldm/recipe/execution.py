@@ -43,7 +43,7 @@ def from_recipe(file: Path | str | bytes, ldm: LDMModule | None = None) -> Sampl
             "has others: it would give other crystals. Pass the right one: "
             "from_recipe(file, ldm=...)."
         )
-    if ldm.model_hash != recipe["model_hash"]:
+    if recipe["model_hash"] not in ldm.hashes:
         raise CheckpointError(
             f"The recipe was made by the model '{recipe['model']}' with hash "
             f"{recipe['model_hash'][:12]}, and this one has {ldm.model_hash[:12]}: it would give "

@@ -53,6 +53,8 @@ def line_of(result: SampleResult, i: int, structure: Structure, space_group: str
         "recipe": RECIPE,
         "cif": f"{CIFS}/{name}.cif",
     }
+    if bool(result.displacement[i].isfinite()):
+        line["displacement"] = round(float(result.displacement[i]), 4)
     for condition, values in result.crystals.conditions.items():
         value = values[i]
         if condition == SPACE_GROUP:

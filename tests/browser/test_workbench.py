@@ -223,6 +223,26 @@ def test_vary_and_interpolate(seen: Visit) -> None:
     seen.shot("interpolated", BENCH)
 
 
+def test_atoms_of_a_dropped_host_stay(seen: Visit) -> None:
+    page = seen.page
+    tab(page, "Host")
+    host = f"{BENCH} .cl-host-panel"
+    seen.drop(f"{host} .cl-drop", "host.cif", perovskite().to(fmt="cif").encode())
+    expect(page.locator(f"{host} .cl-good").first).to_contain_text("Host: SrTiO3, 5 atoms")
+    expect(page.locator(f"{host} .cl-atoms input[type=checkbox]")).to_have_count(5)
+    page.click(f"{host} .cl-around")
+    expect(page.locator(f"{host} .cl-error")).to_contain_text("stay as they are")
+    fill(page, f"{host} .cl-atoms input[type=text] >> nth=1", "Zr")
+    page.uncheck(f"{host} .cl-atoms input[type=checkbox] >> nth=4")
+    expect(page.locator(f"{host} .cl-atoms input[type=text] >> nth=4")).to_be_disabled()
+    page.click(f"{host} .cl-around")
+    expect(page.locator(host)).to_contain_text("8 crystals are below", timeout=60_000)
+    page.wait_for_selector(f"{host} .cl-ngl[data-ticket]", timeout=20_000)
+    page.wait_for_timeout(600)
+    assert set(seen.atoms(host)) == {"SR", "ZR", "O"}
+    seen.shot("host", BENCH)
+
+
 def test_grid(seen: Visit) -> None:
     page = seen.page
     tab(page, "Grid")

@@ -17,6 +17,7 @@ from crystal_ldm.widgets.controls.choice import CategoryControl, ElementSetContr
 from crystal_ldm.widgets.controls.conditions import ConditionControls
 from crystal_ldm.widgets.controls.periodic_table import element_cells
 from crystal_ldm.widgets.controls.scalar import histogram_svg
+from crystal_ldm.widgets.controls.space_group import SpaceGroupControl
 
 from crystal_ldm.errors import RequestError
 from crystal_ldm.sampling import (
@@ -241,7 +242,8 @@ class TestSamplingControls:
         controls = SamplingControls()
         elsewhere = ("preset", "seed", "trajectory")
         for option in options():
-            if option.path not in elsewhere and not option.path.startswith("start.crystal"):
+            from_crystals = option.path.startswith(("start.crystal", "start.host"))
+            if option.path not in elsewhere and not from_crystals:
                 control = controls.field(option.path)
                 assert hasattr(control, "value"), option.path
 
@@ -325,3 +327,26 @@ def test_seed_is_renewed_or_reused() -> None:
     control.reuse_button.click()
     assert control.seed == 5 and control.fresh is False
     assert control.use() == 5 and control.seed == 5
+
+
+def test_a_space_group_is_typed_or_chosen() -> None:
+    control = SpaceGroupControl({"name": "space_group", "kind": "space_group", "label": None})
+    for text, value in (
+        ("221", 221),
+        ("221 Pm-3m", 221),
+        ("Pnma", "Pnma"),
+        ("cubic", "cubic"),
+        ("62, 225", "62, 225"),
+        ("likely", "likely"),
+        ("", None),
+    ):
+        control.box.value = text
+        assert (control.value, control.problem) == (value, ""), text
+    control.box.value = "Pm3x"
+    assert "no space group" in control.problem
+    assert control.value is None
+    control.value = 225
+    assert control.box.value == "225 Fm-3m"
+    assert control.problem == ""
+    with pytest.raises(RequestError):
+        control.value = 231

@@ -13,6 +13,7 @@ from crystal_ldm.widgets import (
     Compare,
     GeneratePanel,
     GridPanel,
+    HostPanel,
     LatentMap,
     NearestInTraining,
     TrainingMonitor,
@@ -20,9 +21,11 @@ from crystal_ldm.widgets import (
 )
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.explore.source import CrystalSource
+from crystal_ldm.widgets.export.code import python_code
 from pymatgen.core import Structure
 
 from crystal_ldm.errors import DataError
+from crystal_ldm.recipe import from_recipe
 from crystal_ldm.runs.generate import make_request
 from tests.widgets.crystals import perovskite, rock_salt
 
@@ -54,6 +57,43 @@ def test_vary_and_interpolate(tiny_ldm: Any) -> None:
     panel.interpolate()
     assert panel.job.wait(60) and panel.job.state == "done"
     assert panel.player.num_frames == 4 and len(made) == 7
+
+
+def test_atoms_of_a_host_stay(tiny_ldm: Any) -> None:
+    panel = HostPanel(tiny_ldm)
+    made: list[CrystalEntry] = []
+    panel.on_made(made.extend)
+    panel.go.click()
+    assert panel.notice.text == "Choose a crystal for the host, or drop a file."
+    host = perovskite(4.0)
+    panel.source.read("host.cif", host.to(fmt="cif").encode())
+    host = panel.source.structure
+    assert panel.kept == [0, 1, 2, 3, 4] and panel.boxes[1].description.startswith("1  Ti  (0.500")
+    panel.go.click()
+    assert "stay as they are" in panel.notice.text and panel.notice.level == "error"
+    panel.boxes[4].value = False
+    panel.elements[1].value = "Fe"
+    assert panel.kept == [0, 1, 2, 3] and panel.replaced == {1: "Fe"}
+    assert panel.elements[4].disabled
+    panel.rest, panel.num_samples = "S", 3
+    panel.go.click()
+    assert panel.job.wait(60) and panel.job.state == "done", panel.job.error
+    assert panel.player.num_frames == len(made) == 3
+    for entry in made:
+        assert [site.specie.symbol for site in entry.structure] == ["Sr", "Fe", "O", "O", "S"]
+        apart = entry.structure.frac_coords[:4] - host.frac_coords[:4]
+        assert abs(apart - apart.round()).max() < 1e-6
+        assert entry.facts["displacement"] > 0 and entry.facts["failed"] == "host"
+    recipe = {**made[1].recipe, "row": 0, "number": 1}
+    assert "start=Host(keep=(0, 1, 2, 3), replace={1: 'Fe'}, rest='S')" in python_code(recipe)
+    (again,) = from_recipe(json.dumps(recipe).encode(), tiny_ldm).to_structures()
+    assert abs(again.frac_coords - made[1].structure.frac_coords).max() < 1e-3
+    panel.kept, panel.replaced = [0, 2], {0: "?"}
+    assert [box.value for box in panel.boxes] == [True, False, True, False, False]
+    assert panel.elements[0].value == "?" and panel.elements[1].value == "Ti"
+    panel.elements[0].value = "Xx"
+    panel.go.click()
+    assert "'Xx' is not an element symbol" in panel.notice.text
 
 
 def test_grid(tiny_ldm: Any) -> None:

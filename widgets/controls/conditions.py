@@ -9,8 +9,9 @@ import traitlets as tl
 from crystal_ldm.widgets.base import Panel, caption, column
 from crystal_ldm.widgets.controls.choice import CategoryControl, ElementSetControl
 from crystal_ldm.widgets.controls.scalar import ScalarControl
+from crystal_ldm.widgets.controls.space_group import SpaceGroupControl
 
-Control = ScalarControl | CategoryControl | ElementSetControl
+Control = ScalarControl | CategoryControl | ElementSetControl | SpaceGroupControl
 
 
 class ConditionControls(Panel):
@@ -43,6 +44,8 @@ class ConditionControls(Panel):
                 self.controls[name] = CategoryControl(about)
             elif about["kind"] == "element_set":
                 self.controls[name] = ElementSetControl(about, elements=elements)
+            elif about["kind"] == "space_group":
+                self.controls[name] = SpaceGroupControl(about)
         for control in self.controls.values():
             control.observe(self._collect, ["value", "problem"])
         parts = [control.widget for control in self.controls.values()]

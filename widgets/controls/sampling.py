@@ -213,8 +213,8 @@ class SamplingControls(Panel):
 
         if settings.start.takes_crystals:
             raise RequestError(
-                "These settings start from a crystal that was given. Vary makes such crystals, or "
-                "the code of the recipe."
+                "These settings start from a crystal that was given. Vary and Host make such "
+                "crystals, or the code of the recipe."
             )
         self._quiet = True
         try:

@@ -51,6 +51,9 @@ COLUMNS: dict[str, Column] = {
     "element_agreement": Column(
         "Agreement", "Share of atoms whose element the decoder chose itself", "", 2
     ),
+    "displacement": Column(
+        "Moved", "How far the model had the host's atoms from their places, at most", "Å", 3
+    ),
     "strength": Column("Strength", "How far back towards noise a crystal was varied", "", 2),
     "origin": Column("Origin", "Generated, varied, interpolated, relaxed or loaded"),
 }

