@@ -13,7 +13,11 @@ from crystal_ldm.errors import DataError
 from crystal_ldm.evaluate.stability.hull import HullDistance, ReferenceHull
 from crystal_ldm.evaluate.stability.potential import potential
 from crystal_ldm.evaluate.stability.reference import ReferenceEnergies, elemental_structure
-from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings, relax_crystals
+from crystal_ldm.evaluate.stability.relaxation import (
+    RelaxationSettings,
+    content_key,
+    relax_crystals,
+)
 from crystal_ldm.parallel import Executor
 
 POTENTIAL = "sevennet"
@@ -65,11 +69,11 @@ class SecondOpinion:
         found: list[HullDistance | None] = []
         for crystal in crystals:
             elements = frozenset(z for z, _ in crystal.formula_key)
-            if elements not in self._systems and in_time():
+            if elements not in self._systems:
                 self._systems[elements] = self._own_hull(elements, in_time)
             hull = self._systems.get(elements)
             relaxed = None
-            if hull is not None and in_time():
+            if hull is not None and (in_time() or self._is_kept(crystal)):
                 (relaxed,), (error,) = relax_crystals(
                     [crystal], self.folder, self._how(), self.executor
                 )
@@ -80,6 +84,9 @@ class SecondOpinion:
             else:
                 found.append(hull.distance(crystal.formula_key, relaxed.energy))
         return found
+
+    def _is_kept(self, crystal: Cell) -> bool:
+        return (self.folder / f"{content_key(crystal, self._how())}.json").is_file()
 
     def _how(self) -> RelaxationSettings:
         return RelaxationSettings(
@@ -98,8 +105,10 @@ class SecondOpinion:
             return None
         energies: dict[FormulaKey, float] = {}
         waiting = list(cells.items())
-        while waiting and in_time():
+        while waiting:
             some, waiting = waiting[:8], waiting[8:]
+            if not in_time() and not all(self._is_kept(cell) for _, cell in some):
+                return None
             results, errors = relax_crystals(
                 [cell for _, cell in some], self.folder, self._how(), self.executor
             )
@@ -108,8 +117,6 @@ class SecondOpinion:
                     self._note(f"A reference has no energy by {POTENTIAL}: {reason}.")
                     return None
                 energies[key] = result.energy
-        if waiting:
-            return None
         ids = {key: self.hull.energies.ids.get(key, "") for key in energies}
         return ReferenceHull(ReferenceEnergies(energies, ids, potential(POTENTIAL).name))
 

@@ -17,6 +17,7 @@ from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.discovery import Discovery, Goal, Novelty, discover
 from crystal_ldm.discovery.novelty import novelty_of
 from crystal_ldm.discovery.ranking import STAGES, Candidate
+from crystal_ldm.discovery.second_opinion import SecondOpinion, why_not
 from crystal_ldm.errors import EvaluationError, FormulaError, RequestError, RunError
 from crystal_ldm.evaluate.stability import ReferenceHull, RelaxationSettings
 from crystal_ldm.evaluate.stability.hull import HullDistance
@@ -253,3 +254,21 @@ def test_crystals_are_written_as_other_benchmarks_read_them(ldm: Any, tmp_path: 
     assert len(structures) == row["crystals"] == 3
     for line, structure in zip(lines, structures, strict=True):
         assert line["material_id"].endswith(structure.composition.reduced_formula)
+
+
+def test_a_second_opinion_waits_for_all_phases_and_takes_kept_ones_at_any_time(
+    tmp_path: Path,
+) -> None:
+    hull = ReferenceHull(ReferenceEnergies.shipped())
+    cell = Cell.from_structure(rocksalt("Na", "Cl", 5.64).get_primitive_structure())
+    with open_executor(HERE) as executor:
+        late = SecondOpinion(hull, tmp_path, QUICK, executor)
+        assert late.distances([cell], in_time=lambda: False) == [None] and not late.notes
+        if why_not():
+            assert "pip install 'crystal-ldm[sevenn]'" in why_not()
+            return
+        (asked,) = SecondOpinion(hull, tmp_path, QUICK, executor).distances([cell])
+        assert asked is not None and abs(asked.e_above_hull) < 0.05  # it is the reference itself
+        again = SecondOpinion(hull, tmp_path, QUICK, executor)
+        (kept,) = again.distances([cell], in_time=lambda: False)
+    assert kept == asked
