@@ -39,6 +39,7 @@ MARKS = {
     "discovery": "slow",
     "notebooks": "notebook",
     "test_packaging.py": "slow",
+    "test_site.py": "slow",
     "nn/test_compile.py": "slow",
     "reliability/test_argument_types.py": "fault",
     "reliability/test_bad_input.py": "fault",

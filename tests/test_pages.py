@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pytest
+import yaml
 
 
 def pages(repository: Path) -> list[Path]:
-    return [repository / "README.md", repository / "CONTRIBUTING.md", *repository.glob("docs/*.md")]
+    return [
+        repository / "README.md",
+        repository / "CONTRIBUTING.md",
+        *sorted((repository / "docs").rglob("*.md")),
+    ]
+
+
+def code_of(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+SMALLER = {  # as many crystals, and as near a cluster, as a test needs
+    r"\b(16|100|8|5|50_000)\b(?=[,)])": "2",
+    r'\{"cluster": "slurm".*?\}\}': '{"cluster": "local"}',
+    r"workers=\d+": "workers=1",
+    r"num_candidates=\d+, max_minutes=\d+": "num_candidates=2, max_minutes=0.01",
+}
+WITH_PYTHON = [
+    "docs/start.md", "docs/clusters.md", "docs/how_to/again.md", "docs/how_to/filter.md",
+    "docs/how_to/ranges.md", "docs/how_to/relax.md", "docs/discovery.md",
+]  # fmt: skip
 
 
 def test_the_examples_of_the_page_on_host_structures_run(repository: Path) -> None:
@@ -41,11 +65,16 @@ def test_the_table_of_settings_is_that_of_the_schema(repository: Path) -> None:
     assert (repository / "docs" / "settings.md").read_text() == page.stdout, " ".join(command[1:])
 
 
+def is_made_for_the_site(target: Path) -> bool:
+    """Return whether a page of the site is there as a notebook."""
+    return target.parent.name == "tutorials" and target.with_suffix(".ipynb").exists()
+
+
 def test_links_lead_somewhere(repository: Path) -> None:
     checked = 0
     for page in pages(repository):
-        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
-            if "://" not in target:
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
+            if "://" not in target and not is_made_for_the_site(page.parent / target):
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
                 checked += 1
     assert checked > 15
@@ -61,6 +90,51 @@ def test_the_example_of_the_readme_runs(repository: Path) -> None:
     assert len(names["structures"]) == 4  # type: ignore[arg-type]
 
 
+def test_pages_with_python_are_those_that_are_run(repository: Path) -> None:
+    with_python = {page for page in pages(repository) if code_of(page, "python")}
+    others = ["README.md", "docs/host_structures.md"]  # whose results are looked at, too
+    tested = {repository / name for name in [*WITH_PYTHON, *others]}
+    assert with_python == tested
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", WITH_PYTHON)
+def test_the_python_of_a_page_runs(
+    repository: Path, tmp_path: Path, python: Callable[..., subprocess.Popen[str]], page: str
+) -> None:
+    code = "\n".join(code_of(repository / page, "python"))
+    for pattern, other in SMALLER.items():
+        code = re.sub(pattern, other, code)
+    (tmp_path / "page.py").write_text(f"if __name__ == '__main__':\n{indent(code, '    ')}")
+    start = "import runpy; runpy.run_path('page.py', run_name='__main__')"
+    process = python(start, CRYSTAL_LDM_ROOT=str(tmp_path.resolve()))
+    _, said = process.communicate(timeout=500)
+    assert process.returncode == 0, said[-3000:]
+
+
+def test_sweeps_of_the_pages_are_read(repository: Path) -> None:
+    from crystal_ldm.workflow import read_sweep
+
+    read = 0
+    for page in pages(repository):
+        for text in code_of(page, "yaml"):
+            content = yaml.safe_load(text)
+            if "notebook" in content:
+                assert read_sweep(content).jobs
+                read += 1
+    assert read
+
+
+def test_targets_and_modules_of_the_pages_exist(repository: Path) -> None:
+    targets = re.findall(r"^([a-z-]+):", (repository / "Makefile").read_text(), re.MULTILINE)
+    for page in pages(repository):
+        text = page.read_text(encoding="utf-8")
+        for target in re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE):
+            assert target in targets, f"{page.name}: make {target}"
+        for module in re.findall(r"python -m ((?:crystal_ldm|benchmarks)[\w.]*)", text):
+            assert importlib.util.find_spec(module.rstrip(".")), f"{page.name}: {module}"
+
+
 def test_commands_of_the_pages_exist(repository: Path) -> None:
     from click.testing import CliRunner
 
@@ -70,13 +144,16 @@ def test_commands_of_the_pages_exist(repository: Path) -> None:
     used = {
         word
         for page in pages(repository)
-        for word in re.findall(r"crystal-ldm ([a-z]+)", page.read_text())
+        for word in re.findall(r"(?m)(?:^|`|bin/)crystal-ldm ([a-z]+)", page.read_text())
     }
     assert used and used <= listed
     assert CliRunner().invoke(main, ["run", "04_sample", "--help"]).exit_code == 0
 
 
-@pytest.mark.parametrize("notebook", ["01_data", "03_ldm", "04_sample", "06_discover"])
+NOTEBOOKS = ["01_data", "03_ldm", "04_sample", "05_analysis", "06_discover"]
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_options_of_the_pages_exist(repository: Path, notebook: str) -> None:
     from click.testing import CliRunner
 

@@ -34,7 +34,7 @@ def test_what_is_shipped_is_small_and_described() -> None:
 def test_the_model_knows_what_it_can_do(ldm: LDMModule) -> None:
     assert {"Sr", "Ti", "O", "Si", "Fe", "Cu", "Pb"} <= set(ldm.elements)
     assert ldm.max_atoms == 20
-    assert list(ldm.conditions) == ["composition", "band_gap"]
+    assert list(ldm.conditions) == ["composition", "band_gap", "space_group", "e_above_hull"]
     gap = ldm.conditions["band_gap"].describe()
     assert gap["unit"] == "eV" and gap["min"] == 0 and gap["max"] > 5
     assert len(ldm.data_info["content_hash"]) == 64

@@ -1,4 +1,4 @@
-"""The documentation site: it builds without a warning, asks nobody outside, and its notebooks run."""
+"""The documentation site builds without a warning and asks nobody outside; its notebooks run."""
 
 from __future__ import annotations
 
@@ -125,7 +125,6 @@ def test_the_reference_describes_public_names(site: Path) -> None:
     assert "num_samples" in models and "RequestError" in models
 
 
-@pytest.mark.notebook
 @pytest.mark.parametrize("name", TUTORIALS)
 def test_tutorials_run(repository: Path, hooks: ModuleType, name: str) -> None:
     notebook = hooks.executed(repository / "docs" / "tutorials" / f"{name}.ipynb")

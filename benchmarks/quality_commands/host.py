@@ -26,7 +26,8 @@ def host(model: LDMModule, options: argparse.Namespace) -> list[Row]:
     groups = _hosts(batch, options.seed)
     truth = CrystalBatch.cat([crystals for _, crystals in groups])
     how = sampling(options)
-    table = [_row("from noise", model.sample(request_of(truth), 1, **how), truth, options)]
+    # In the canonical order, which a request for elements has.
+    table = [_row("from noise", model.sample(request_of(batch), 1, **how), batch, options)]
     for cell in ("held", "free"):
         for attempts in (0, how.get("attempts", 5)):
             parts = [

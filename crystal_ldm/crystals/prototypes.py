@@ -33,11 +33,13 @@ class Prototype:
         distance: mean over atoms of the distance of the elements that are exchanged
             (`element_distances`).
         replaced: which atomic number takes the place of which.
+        elements: atomic numbers of the atoms, where `replaced` does not say them all.
     """
 
     row: int
     distance: float
     replaced: dict[int, int]
+    elements: tuple[int, ...] = ()
 
 
 class PrototypeSearch:
@@ -103,7 +105,7 @@ class PrototypeSearch:
         assert self.crystals.frac_coords is not None and self.crystals.lattices is not None
         size = int(self.crystals.num_atoms[prototype.row])
         old = self.crystals.atomic_numbers[prototype.row, :size].numpy()
-        new = np.array([prototype.replaced[z] for z in old.tolist()])
+        new = np.array(prototype.elements or [prototype.replaced[z] for z in old.tolist()])
         volumes = atomic_radii() ** 3
         scale = (volumes[new].sum() / volumes[old].sum()) ** (1 / 3)
         lattice = self.crystals.lattices[prototype.row].double().numpy() * scale

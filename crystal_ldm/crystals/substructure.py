@@ -84,9 +84,9 @@ class Substructure:
         """Return an estimate's lattice (3, 3) with the host's choice of lattice vectors, turned so
         that it differs from the host's by a strain and no rotation."""
         vectors = np.linalg.inv(fit.change) @ lattice
-        # The deformation F of the host is U·S·V; without its rotation U·V it is Vᵀ·S·V.
-        _, stretch, axes = np.linalg.svd(np.linalg.inv(self.lattice) @ vectors)
-        strained: NDArray[Any] = self.lattice @ (axes.T * stretch) @ axes
+        # The deformation F = U·S·Vᵀ is the strain U·S·Uᵀ, then the rotation U·Vᵀ.
+        axes, stretch, _ = np.linalg.svd(np.linalg.inv(self.lattice) @ vectors)
+        strained: NDArray[Any] = self.lattice @ (axes * stretch) @ axes.T
         return strained
 
     def strain(self, fit: Fit, lattice: NDArray[Any]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -34,15 +35,19 @@ class TrainingCrystals(nn.Module):
 
     Attributes:
         packed: uint8 (L,).
+        packed_groups: uint8 (K,), the space groups of the crystals, 0 for none, as compressed
+            bytes; empty: they are looked for where they are needed.
         complete: whether all crystals that the model was trained on are among them: not so for a
             file that was written before they were kept.
     """
 
     packed: Tensor
+    packed_groups: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("packed", torch.zeros(0, dtype=torch.uint8))
+        self.register_buffer("packed_groups", torch.zeros(0, dtype=torch.uint8))
         self.complete = True
 
     def add(self, crystals: CrystalBatch) -> None:
@@ -95,9 +100,25 @@ class TrainingCrystals(nn.Module):
             (self._groups[row],) = space_groups_of(crystal, GROUP_TOLERANCE)
         return self._groups[row]
 
+    def with_space_group(self, group: int, num_atoms: int) -> list[int]:
+        """Return the `crystals` of a space group that have so many atoms in their cell."""
+        rows = (self.crystals.num_atoms == num_atoms).nonzero().flatten().tolist()
+        return [row for row in rows if self.space_group(row) == group]
+
+    def keep_space_groups(self) -> None:
+        """Find the space groups of all crystals, some 4 ms each, and keep them in the file."""
+        groups = [self.space_group(row) or 0 for row in range(len(self.crystals))]
+        packed = lzma.compress(bytes(groups), preset=9 | lzma.PRESET_EXTREME)
+        array = np.frombuffer(packed, dtype=np.uint8).copy()
+        self.packed_groups = torch.from_numpy(array).to(self.packed.device)
+
     @cached_property
     def _groups(self) -> dict[int, int | None]:
-        return {}
+        try:
+            kept = lzma.decompress(self.packed_groups.cpu().numpy().tobytes())
+        except lzma.LZMAError:  # there are none
+            return {}
+        return {row: group or None for row, group in enumerate(kept)}
 
     @cached_property
     def search(self) -> PrototypeSearch:
@@ -113,6 +134,7 @@ class TrainingCrystals(nn.Module):
 
     def _keep(self, packed: Tensor) -> None:
         self.packed = packed.to(self.packed.device)
+        self.packed_groups = torch.zeros(0, dtype=torch.uint8, device=packed.device)
         for name in ("crystals", "formulas", "search", "_rows", "_groups"):
             self.__dict__.pop(name, None)
 
@@ -126,6 +148,9 @@ class TrainingCrystals(nn.Module):
         packed = state_dict.get(f"{prefix}packed")
         self.complete = packed is not None
         self._keep(torch.zeros(0, dtype=torch.uint8) if packed is None else packed)
+        groups = state_dict.get(f"{prefix}packed_groups")
+        if groups is not None:
+            self.packed_groups = groups.to(self.packed.device)
         try:
             _ = self.crystals
         except ValueError as error:

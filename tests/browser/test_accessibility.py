@@ -16,7 +16,7 @@ from tests.browser.driver import MODEL, Visit, copy_notebook, keep
 BENCH = ".cl-workbench"
 SIDE = f"{BENCH} .cl-side"
 ROWS = f"{BENCH} .cl-gallery .cl-table tbody tr[data-index]"
-TABS = ("Crystals", "Trajectory", "Compare", "Vary", "Grid", "Export")
+TABS = ("Crystals", "Trajectory", "Compare", "Vary", "Host", "Grid", "Export")
 WORST = ("serious", "critical")
 
 

@@ -5,15 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.sampling.starts.base import Origin, Start
+from crystal_ldm.crystals.space_groups import SPACE_GROUP
+from crystal_ldm.sampling.starts.base import Origin, Start, timesteps_after
+from crystal_ldm.sampling.starts.prototype import Prototype, Prototypes
 
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
     from crystal_ldm.sampling.settings import SamplingSettings
 
 
+FROM_ATTEMPT, STRENGTH, TURNS = 2, 0.1, 20
+
+
 class Noise(Start):
-    """From noise alone: the most varied crystals."""
+    """From noise alone: the most varied crystals.
+
+    Where a space group is asked for, a crystal that missed it from noise twice starts from a
+    prototype that has it.
+    """
 
     def origin(
         self,
@@ -23,4 +32,10 @@ class Noise(Start):
         settings: SamplingSettings,
     ) -> Origin:
         """See `Start.origin`."""
-        return Origin()
+        asked = crystals is not None and SPACE_GROUP in crystals.conditions
+        if not asked or SPACE_GROUP not in ldm.conditions or ldm.known.empty:
+            return Origin()
+        prototype = Prototype(strength=STRENGTH)
+        steps = settings.solver.steps
+        timesteps = timesteps_after(ldm, steps, prototype.strength, "Noise")
+        return Prototypes(ldm, prototype, TURNS, timesteps, from_attempt=FROM_ATTEMPT)

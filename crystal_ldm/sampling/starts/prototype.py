@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +12,10 @@ import torch
 from crystal_ldm.config.numbers import Number, Whole
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import electronegativity_rank
+from crystal_ldm.crystals.orbit_prototypes import orbit_prototypes
 from crystal_ldm.crystals.space_groups import SPACE_GROUP, group_number
 from crystal_ldm.errors import RequestError
+from crystal_ldm.ldm_module.training_crystals import GROUP_TOLERANCE
 from crystal_ldm.sampling.schema import option
 from crystal_ldm.sampling.starts.base import NOWHERE, Latents, Origin, Start, timesteps_after
 
@@ -86,18 +87,28 @@ class Prototype(Start):
         """See `Start.origin`."""
         count = self.count or min(max(num_samples, 1), 1000)
         timesteps = timesteps_after(ldm, settings.solver.steps, self.strength, "Prototype")
-        return _Prototypes(ldm, self, count, timesteps)
+        return Prototypes(ldm, self, count, timesteps)
 
 
-class _Prototypes(Origin):
+class Prototypes(Origin):
+    """From prototypes; of a space group, where one is asked for."""
+
     def __init__(
-        self, ldm: LDMModule, start: Prototype, count: int, timesteps: Sequence[int]
+        self,
+        ldm: LDMModule,
+        start: Prototype,
+        count: int,
+        timesteps: Sequence[int],
+        from_attempt: int = 0,
     ) -> None:
+        """`from_attempt`: the first attempt at a crystal that starts from a prototype."""
         super().__init__(timesteps)
         self._ldm, self._start, self._count = ldm, start, count
+        self._from_attempt = from_attempt
+        self._of_group: dict[tuple[bytes, int], list[prototypes.Prototype]] = {}
 
     def starts_elsewhere(self, draft: Draft) -> bool:
-        if self._start.rank(draft.turn, 0, self._count) is None:
+        if self._from_attempt or self._start.rank(draft.turn, 0, self._count) is None:
             return False
         # Asked for as when it is made: the search remembers its answers.
         return bool((draft.known == 0).any()) or bool(self._nearest(draft))
@@ -106,12 +117,13 @@ class _Prototypes(Origin):
         search = self._ldm.known.search
         cells, rows, turns = [], [], []
         for row, draft in enumerate(drafts):
-            rank = self._start.rank(draft.turn, draft.attempt, self._count)
-            prototypes = [] if rank is None else self._nearest(draft)
+            attempt = draft.attempt - self._from_attempt
+            rank = self._start.rank(draft.turn, attempt, self._count)
+            prototypes = [] if rank is None or attempt < 0 else self._nearest(draft)
             if prototypes:
                 cells.append(search.cell(prototypes[(rank or 0) % len(prototypes)]))
                 rows.append(row)
-                turns.append(len(prototypes))
+                turns.append(self._from_attempt + len(prototypes))
         if not cells:
             return NOWHERE
         latents = self._ldm.training_latents(CrystalBatch.from_cells(cells))
@@ -125,7 +137,14 @@ class _Prototypes(Origin):
         """Return the nearest prototypes, of the space group that is asked for if one is."""
         known, group = self._ldm.known, group_number(draft.targets.get(SPACE_GROUP))
         if group is None:
-            return known.search.nearest(draft.known, self._count)
-        nearest = known.search.nearest(draft.known, SEARCHED)
-        right = (one for one in nearest if known.space_group(one.row) == group)
-        return list(islice(right, self._count))
+            plain = not self._from_attempt
+            return known.search.nearest(draft.known, self._count) if plain else []
+        key = np.sort(draft.known).tobytes(), group
+        if key not in self._of_group:
+            nearest = known.search.nearest(draft.known, SEARCHED)
+            right = [one for one in nearest if known.space_group(one.row) == group]
+            if not right and not (draft.known == 0).any():
+                rows = known.with_space_group(group, len(draft.known))
+                right = orbit_prototypes(known.crystals, rows, draft.known, GROUP_TOLERANCE)
+            self._of_group[key] = right
+        return self._of_group[key][: self._count]
