@@ -21,6 +21,8 @@ On generated crystals:
     python -m benchmarks.quality evaluation --num 2000 --k 4 --check 200
     python -m benchmarks.quality stability --num 100 --workers 2
     python -m benchmarks.quality hull --num 200
+    python -m benchmarks.quality discover --num 200 --workers 2
+    python -m benchmarks.quality lemat --num 2500
 
 On the data set itself, which no model has part in:
     python -m benchmarks.quality identity --part train --num 20000 --check 500
@@ -37,6 +39,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality_commands.calibration import agreement, calibration, predictors
+from benchmarks.quality_commands.discovery import discover, lemat
 from benchmarks.quality_commands.evaluation import evaluation, identity
 from benchmarks.quality_commands.host import host
 from benchmarks.quality_commands.hull import hull
@@ -70,6 +73,8 @@ COMMANDS: dict[str, Callable[[Any, argparse.Namespace], list[Row]]] = {
         identity,
         stability,
         hull,
+        discover,
+        lemat,
         space_groups,
         likely_groups,
         host,

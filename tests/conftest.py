@@ -36,6 +36,7 @@ collect_ignore = ["test_runs.py", "reliability"] if os.name == "nt" else []
 REPOSITORY = Path(__file__).resolve().parents[1]
 MARKS = {
     "browser": "browser",
+    "discovery": "slow",
     "notebooks": "notebook",
     "test_packaging.py": "slow",
     "test_site.py": "slow",

@@ -31,10 +31,11 @@ SMALLER = {  # as many crystals, and as near a cluster, as a test needs
     r"\b(16|100|8|5|50_000)\b(?=[,)])": "2",
     r'\{"cluster": "slurm".*?\}\}': '{"cluster": "local"}',
     r"workers=\d+": "workers=1",
+    r"num_candidates=\d+, max_minutes=\d+": "num_candidates=2, max_minutes=0.01",
 }
 WITH_PYTHON = [
     "docs/start.md", "docs/clusters.md", "docs/how_to/again.md", "docs/how_to/filter.md",
-    "docs/how_to/ranges.md", "docs/how_to/relax.md",
+    "docs/how_to/ranges.md", "docs/how_to/relax.md", "docs/discovery.md",
 ]  # fmt: skip
 
 
@@ -149,7 +150,10 @@ def test_commands_of_the_pages_exist(repository: Path) -> None:
     assert CliRunner().invoke(main, ["run", "04_sample", "--help"]).exit_code == 0
 
 
-@pytest.mark.parametrize("notebook", ["01_data", "03_ldm", "04_sample", "05_analysis"])
+NOTEBOOKS = ["01_data", "03_ldm", "04_sample", "05_analysis", "06_discover"]
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
 def test_options_of_the_pages_exist(repository: Path, notebook: str) -> None:
     from click.testing import CliRunner
 

@@ -1,4 +1,4 @@
-"""All five notebooks through papermill, one after the other, as in a first session."""
+"""All six notebooks through papermill, one after the other, as in a first session."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ PARAMETERS = {
     "filters attempts num_samples seed batch_size precision trajectory run_dir",
     "05_analysis": "runs reference judge relax ldm_ckpt calibration targets scales steps "
     "workers run_dir",
+    "06_discover": "ldm_ckpt system formula forbidden band_gap max_hull_distance space_group "
+    "num_candidates max_minutes second_opinions judge fmax max_steps workers dask seed run_dir "
+    "preset",
 }
 
 
@@ -225,6 +228,24 @@ def test_the_formula_inf_stays_a_formula_with_the_shipped_model(
     number = papermill("04_sample", "number", "-p", "formula", "InF")
     assert number.code != 0 and not number.run_dir.exists()
     assert "formula arrived as inf and not as text: with papermill write -r" in number.sentence
+
+
+def test_06_finds_compounds_and_reports_them(papermill: Callable[..., Any]) -> None:
+    words = ["-r", "formula", "Na?", "-p", "num_candidates", "4", "-p", "max_steps", "5",
+             "-p", "fmax", "0.5", "-p", "max_hull_distance", "3.0", "-p", "second_opinions", "0",
+             "-p", "workers", "1", "-p", "filters_min_distance_limit", "1.0"]  # fmt: skip
+    done = papermill("06_discover", "discover", *words)
+    check_report(done, figures=4)
+    assert "4 made" in done.text
+    lines = table(done.run_dir)
+    assert [int(line["rank"]) for line in lines] == list(range(1, len(lines) + 1)) and lines
+    assert all((done.run_dir / line["cif"]).is_file() for line in lines)
+
+    refused = papermill(
+        "06_discover", "discover-both", "-r", "formula", "Na?", "-r", "system", "Na-Cl"
+    )
+    assert refused.code != 0 and not refused.run_dir.exists()
+    assert refused.sentence.startswith("RequestError: Give a chemical system such as Li-Fe-O or")
 
 
 def test_what_a_user_gets_wrong_is_one_sentence(papermill: Callable[..., Any]) -> None:

@@ -17,7 +17,7 @@ from crystal_ldm.files import repo_root
 from crystal_ldm.files.run_directory import ROOT_VARIABLE
 from crystal_ldm.workflow.lab import provide_notebooks
 
-NAMES = ["01_data", "02_vae", "03_ldm", "04_sample", "05_analysis"]
+NAMES = ["01_data", "02_vae", "03_ldm", "04_sample", "05_analysis", "06_discover"]
 
 
 def test_notebooks_are_copied_and_never_over_files_of_the_user(tmp_path: Path) -> None:

@@ -17,6 +17,11 @@ from crystal_ldm.widgets.figures.comparison import (
 )
 from crystal_ldm.widgets.figures.crystals import crystal_grid
 from crystal_ldm.widgets.figures.dataset import atoms_figure, parts_figure, values_figure
+from crystal_ldm.widgets.figures.discovery import (
+    funnel_figure,
+    phase_diagram_figure,
+    powder_figure,
+)
 from crystal_ldm.widgets.figures.elements import element_figure
 from crystal_ldm.widgets.figures.latent import latent_figure, tolerance_figure
 from crystal_ldm.widgets.figures.theme import use_offline_renderer
@@ -30,10 +35,13 @@ __all__ = [
     "crystal_grid",
     "distribution_figure",
     "element_figure",
+    "funnel_figure",
     "guidance_figure",
     "latent_figure",
     "loss_figure",
     "parts_figure",
+    "phase_diagram_figure",
+    "powder_figure",
     "rates_figure",
     "space_group_figure",
     "target_figure",

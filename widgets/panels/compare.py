@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import traitlets as tl
@@ -11,11 +10,12 @@ from crystal_ldm.widgets.base import Notice, Panel, column, escape, row
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 
+from crystal_ldm.crystals.powder import xrd_pattern
+
 if TYPE_CHECKING:
     import plotly.graph_objects as go
     from pymatgen.core import Structure
 
-RADIATION = "CuKa"
 COLOURS = ("#1976d2", "#e65100")
 
 
@@ -99,16 +99,6 @@ class Compare(Panel):
         self.plot.show(xrd_figure(patterns, names))
         self.set_trait("verdict", verdict)
         self._said.say(verdict)
-
-
-def xrd_pattern(structure: Structure) -> tuple[list[float], list[float]]:
-    """Return angles 2θ in degrees (5 to 90) and intensities of a powder pattern, strongest 100."""
-    from pymatgen.analysis.diffraction.xrd import XRDCalculator
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pattern = XRDCalculator(RADIATION).get_pattern(structure, two_theta_range=(5, 90))
-    return [float(v) for v in pattern.x], [float(v) for v in pattern.y]
 
 
 def same_structure(first: Structure, second: Structure) -> str:

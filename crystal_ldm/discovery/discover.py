@@ -1,0 +1,263 @@
+"""Rounds of candidates through every stage, within a budget of time and of candidates."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, reduced_cell
+from crystal_ldm.discovery.goal import ROUND, Goal
+from crystal_ldm.discovery.judging import Judge
+from crystal_ldm.discovery.making import make_round
+from crystal_ldm.discovery.ranking import STAGES, Candidate, Discovery
+from crystal_ldm.discovery.second_opinion import SecondOpinion, why_not
+from crystal_ldm.errors import EvaluationError, RequestError, suggest
+from crystal_ldm.evaluate.band_gap import PREDICTORS, predictor_note
+from crystal_ldm.evaluate.stability.hull import ReferenceHull
+from crystal_ldm.evaluate.stability.reference import ReferenceEnergies
+from crystal_ldm.evaluate.stability.relaxation import (
+    RelaxationSettings,
+    content_key,
+    relax_crystals,
+)
+from crystal_ldm.evaluate.uniqueness import find_duplicates
+from crystal_ldm.files import Run, open_run
+from crystal_ldm.files.writing import make_folder
+from crystal_ldm.parallel import AnyWorkers, Executor, Workers, open_executor
+from crystal_ldm.parallel.executor import default_workers
+from crystal_ldm.sampling import SamplingSettings
+
+if TYPE_CHECKING:
+    from crystal_ldm.ldm_module import LDMModule
+
+NOTEBOOK = "06_discover"
+FIRST_SHARE = 0.75
+"""Share of the time after which no further round begins: the rest is the second potential's."""
+
+_LONGEST_SHARE, _SHORTEST_S = 0.25, 60.0  # of the time, for one crystal; but so many seconds
+WAITS = "the time was up before it was relaxed"
+_, FILTERED, UNIQUE, RELAXED, STILL_UNIQUE, _ = STAGES
+
+
+def discover(
+    ldm: LDMModule,
+    goal: Goal,
+    run_dir: str | Path = "",
+    *,
+    num_candidates: int = 200,
+    max_minutes: float = 10.0,
+    predictor: str = "cgcnn",
+    second_opinions: int = 10,
+    relaxation: RelaxationSettings | None = None,
+    seed: int = 0,
+    workers: AnyWorkers = None,
+    say: Callable[[str], None] | None = print,
+    **sampling: Any,
+) -> Discovery:
+    """Look for new compounds, and leave a ranked list with everything that supports it.
+
+    The list is written after each round of 16 candidates. A call that ended, by its budget or by
+    force, is continued by the same call: crystals, relaxations and judgements are kept one by one.
+
+    Args:
+        ldm: the model.
+        goal: what is looked for.
+        run_dir: the directory, relative to the repository's root; empty: a new one in `runs/`.
+        num_candidates: how many are made; a later call may ask for more.
+        max_minutes: of this call; what is being relaxed then is finished.
+        predictor: who estimates band gaps (`evaluate.band_gap.PREDICTORS`); empty: nobody.
+        second_opinions: how many of the best the second potential is asked about; 0: none.
+        relaxation: how crystals are relaxed, by CHGNet as a rule; None: the defaults.
+        seed: of all random numbers.
+        workers: see `open_executor`; a `Workers(client=...)` relaxes on Dask.
+        say: called with a sentence after each stage; None: silence.
+        sampling: other keywords of `LDMModule.sample`; the preset is `discover`.
+
+    Returns:
+        What was found; `rows()` is the list.
+
+    Raises:
+        RequestError: for what the model was not trained for, or a budget that is none.
+        RunError: the directory holds another search, is in use or cannot be written.
+        EvaluationError: there is no such predictor or potential.
+    """
+    if num_candidates < 1 or not max_minutes > 0 or second_opinions < 0:
+        raise RequestError(
+            "A search needs at least one candidate and some time, and no fewer than 0 second "
+            f"opinions, not {num_candidates}, {max_minutes} minutes and {second_opinions}."
+        )
+    if goal.band_gap is not None and not predictor:
+        raise RequestError("A target band gap needs a predictor that checks it: name one.")
+    if predictor and predictor not in PREDICTORS:
+        raise EvaluationError(
+            f"There is no band gap predictor '{predictor}'; there are {', '.join(PREDICTORS)}."
+            f"{suggest(predictor, PREDICTORS)}"
+        )
+    relaxation = relaxation or RelaxationSettings()
+    longest = max(_SHORTEST_S, _LONGEST_SHARE * 60 * max_minutes)
+    relaxation = replace(relaxation, timeout=min(relaxation.timeout, longest))
+    keywords = {"preset": "discover", **sampling, "seed": seed}
+    given = keywords.pop("filters", None)
+    if given is not None and not isinstance(given, Mapping):
+        raise RequestError("Filters of a search are a mapping that changes those of the preset.")
+    keywords["filters"] = {**goal.filters(ldm), **(given or {})}
+    settings = SamplingSettings.make(keywords).to_dict()
+    identity = {
+        "model_hash": ldm.model_hash,
+        "goal": goal.to_dict(),
+        "seed": seed,
+        "predictor": predictor,
+        "sampling": {k: v for k, v in settings.items() if k not in ("compute", "preset")},
+        "relaxation": {k: v for k, v in asdict(relaxation).items() if k != "timeout"},
+    }
+    run = open_run(str(run_dir), NOTEBOOK, identity)
+    with run, open_executor(workers, Workers(memory_gb=6)) as executor:
+        search = _Search(ldm, goal, run, executor, relaxation, predictor, keywords, say)
+        search.deadline = time.monotonic() + 60 * max_minutes
+        search.carry_out(num_candidates, 60 * max_minutes, second_opinions)
+    return search.found
+
+
+class _Search:
+    """One call of `discover`."""
+
+    def __init__(
+        self,
+        ldm: LDMModule,
+        goal: Goal,
+        run: Run,
+        executor: Executor,
+        relaxation: RelaxationSettings,
+        predictor: str,
+        keywords: dict[str, Any],
+        say: Callable[[str], None] | None,
+    ) -> None:
+        self.ldm, self.goal, self.run, self.executor = ldm, goal, run, executor
+        self.relaxation, self.keywords = relaxation, keywords
+        self.say = say or (lambda text: None)
+        self.hull = ReferenceHull(ReferenceEnergies.shipped(relaxation.potential))
+        self.found = Discovery(run.path, self.hull, goal.max_hull_distance)
+        self.kept_relaxed = run.path / "relaxed"
+        folder = make_folder(run.path / "judged")
+        self.judge = Judge(ldm, goal, folder, predictor, relaxation, executor)
+        self.deadline = math.inf
+        if predictor:
+            self.found.notes.append(predictor_note(predictor))
+        if goal.band_gap is not None and "band_gap" not in ldm.conditions:
+            self.found.notes.append(
+                "The model has no condition 'band_gap': crystals are made without that target and "
+                "are kept only if the predictor finds the gap."
+            )
+
+    def carry_out(self, num_candidates: int, seconds: float, second_opinions: int) -> None:
+        """Go through the rounds, then ask the second potential; write the list after each step."""
+        reason = why_not() if second_opinions else ""
+        rounds_end = self.deadline
+        if second_opinions and not reason:
+            rounds_end -= (1 - FIRST_SHARE) * seconds
+        if reason:
+            self.found.notes.append(reason)
+        rounds = math.ceil(num_candidates / ROUND)
+        self.found.complete = True
+        for number in range(rounds):
+            if number and time.monotonic() > rounds_end:
+                self.found.complete = False
+                break
+            size = min(ROUND, num_candidates - number * ROUND)
+            self._round(number, size, rounds_end)
+            self.found.write()
+            counts = ", ".join(f"{count} {name}" for name, count in self.found.funnel().items())
+            self.say(f"round {number + 1} of at most {rounds}: {counts}")
+            self.run.progress(len(self.found.candidates), num_candidates, counts)
+        if any(c.reason == WAITS for c in self.found.candidates):
+            self.found.complete = False
+        if second_opinions and not reason:
+            self._ask_second(second_opinions)
+        if not self.found.complete:
+            self.found.notes.append(
+                f"The time was up after {len(self.found.candidates)} of {num_candidates} "
+                "candidates: run the same again to go on."
+            )
+        self.found.write()
+
+    def _round(self, number: int, size: int, end: float) -> None:
+        new = make_round(self.ldm, self.goal, number, self.run.path, self.keywords)[:size]
+        before = self.found.candidates
+        self._drop_duplicates(before, new, FILTERED, UNIQUE)
+        self.found.candidates = [*before, *new]
+        relaxed = self._relax([c for c in new if c.stage == UNIQUE], end)
+        self._drop_duplicates(before, relaxed, RELAXED, STILL_UNIQUE)
+        self.judge([c for c in relaxed if c.stage == STILL_UNIQUE])
+
+    def _drop_duplicates(
+        self, before: list[Candidate], new: list[Candidate], stage: str, next_stage: str
+    ) -> None:
+        """Let those of a stage on to the next that are like no other there."""
+        place = STAGES.index(next_stage)
+        earlier = [c for c in before if STAGES.index(c.stage) >= place]
+        later = [c for c in new if c.stage == stage]
+        if not later:
+            return
+        formulas = {c.made.formula_key for c in later}
+        compared = [c for c in earlier if c.made.formula_key in formulas] + later
+        cells = [c.made if next_stage == UNIQUE else c.crystal for c in compared]
+        reduced = [outcome.value for outcome in self.executor.map(reduced_cell, cells)]
+        same = find_duplicates(reduced, SAME_CRYSTAL, self.executor)
+        for candidate, duplicate in zip(later, same[-len(later) :], strict=True):
+            if duplicate.unique:
+                candidate.stage = next_stage
+            elif duplicate.of is not None:
+                candidate.reason = f"the same as {compared[duplicate.of].id}"
+            else:
+                candidate.reason = f"it could not be compared: {duplicate.error}"
+
+    def _relax(self, candidates: list[Candidate], end: float) -> list[Candidate]:
+        """Relax candidates while there is time; what was relaxed before takes none."""
+
+        def waits(candidate: Candidate) -> bool:
+            name = f"{content_key(candidate.made, self.relaxation)}.json"
+            return not (self.kept_relaxed / name).is_file()
+
+        waiting = sorted(candidates, key=waits)
+        relaxed: list[Candidate] = []
+        step = 2 * (self.executor.workers.count or default_workers())
+        while waiting:
+            some, waiting = waiting[:step], waiting[step:]
+            if any(map(waits, some)) and time.monotonic() > end and relaxed:
+                for candidate in [*some, *waiting]:
+                    candidate.reason = WAITS
+                break
+            results, errors = relax_crystals(
+                [c.made for c in some], self.kept_relaxed, self.relaxation, self.executor
+            )
+            for candidate, result, error in zip(some, results, errors, strict=True):
+                if result is None:
+                    candidate.reason = f"not relaxed: {error}"
+                    continue
+                candidate.relaxed, candidate.stage = result, RELAXED
+                candidate.first = self.hull.distance(result.crystal.formula_key, result.energy)
+                relaxed.append(candidate)
+        return [c for c in candidates if c.stage == RELAXED]
+
+    def _ask_second(self, count: int) -> None:
+        """Ask the second potential about the best, one system after the other."""
+        best = self.found.kept[:count]
+        opinion = SecondOpinion(self.hull, self.kept_relaxed, self.relaxation, self.executor)
+        for candidate in best:
+            (candidate.second,) = opinion.distances([candidate.crystal], self._in_time)
+            self.found.write()
+        done = sum(c.second is not None for c in best)
+        self.say(f"second potential: asked about {done} of the best {len(best)}")
+        self.found.notes += opinion.notes
+        if done < len(best) and not opinion.notes:
+            self.found.notes.append(
+                f"There was no time for the second potential on {len(best) - done} of the best "
+                f"{len(best)}: run the same again to go on."
+            )
+
+    def _in_time(self) -> bool:
+        return time.monotonic() < self.deadline

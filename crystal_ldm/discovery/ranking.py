@@ -1,0 +1,225 @@
+"""Candidates, how far each came, and the ranked list of those that came through."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.powder import xrd_pattern
+from crystal_ldm.crystals.space_groups import group_symbol
+from crystal_ldm.crystals.writers import symmetrised_cif
+from crystal_ldm.discovery.novelty import Novelty
+from crystal_ldm.evaluate.report.intervals import wilson
+from crystal_ldm.evaluate.stability.hull import HullDistance, ReferenceHull
+from crystal_ldm.evaluate.stability.relaxation import Relaxed
+from crystal_ldm.files.run_contents import CIFS, TABLE
+from crystal_ldm.files.tables import safe_cell
+from crystal_ldm.files.writing import atomic_write, make_folder
+
+if TYPE_CHECKING:
+    from pymatgen.analysis.phase_diagram import PhaseDiagram
+
+CANDIDATES, FUNNEL, PATTERNS = "candidates.csv", "funnel.csv", "xrd"
+SYMPREC = 0.1
+"""Tolerance of the space groups of relaxed crystals, Å."""
+
+STAGES = ("made", "filtered", "unique", "relaxed", "unique after relaxation", "kept")
+"""What the counts are of: all candidates; those that passed the filters; that are like no earlier
+one; that were relaxed; that are still like no other; that are as asked for."""
+
+
+@dataclass(eq=False)
+class Candidate:
+    """A crystal that was made.
+
+    Attributes:
+        id: round and name.
+        made: as it was made.
+        stage: the last of `STAGES` that it came through.
+        reason: why it came no further; empty: it was kept.
+        relaxed: by the first potential.
+        first, second: distance to the hull by the first and by the second potential.
+        band_gap: predicted for the relaxed crystal, eV; nan: not asked for, or it failed.
+        space_group: of the relaxed crystal within `SYMPREC`.
+        novelty: what kind of new the relaxed crystal is.
+    """
+
+    id: str
+    made: Cell
+    stage: str = STAGES[0]
+    reason: str = ""
+    relaxed: Relaxed | None = None
+    first: HullDistance | None = None
+    second: HullDistance | None = None
+    band_gap: float = math.nan
+    space_group: int | None = None
+    novelty: Novelty = field(default_factory=Novelty)
+
+    @property
+    def crystal(self) -> Cell:
+        """The relaxed crystal, for those that came so far."""
+        assert self.relaxed is not None
+        return self.relaxed.crystal
+
+
+@dataclass
+class Discovery:
+    """What was found.
+
+    Attributes:
+        path: the run directory.
+        hull: the references of the first potential.
+        max_hull_distance: what was looked for, eV/atom.
+        candidates: all that were looked at, in the order in which they were made.
+        notes: what a reader of the list must know.
+        complete: whether as many were looked at as were asked for; else run the same again.
+    """
+
+    path: Path
+    hull: ReferenceHull
+    max_hull_distance: float
+    candidates: list[Candidate] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    complete: bool = False
+
+    @property
+    def kept(self) -> list[Candidate]:
+        """Those that are as asked for, the best first."""
+        kept = [c for c in self.candidates if c.stage == STAGES[-1]]
+        return sorted(kept, key=lambda candidate: _rank(candidate, self.max_hull_distance))
+
+    def funnel(self) -> dict[str, int]:
+        """Return how many came through each stage."""
+        places = [STAGES.index(c.stage) for c in self.candidates]
+        return {name: sum(p >= i for p in places) for i, name in enumerate(STAGES)}
+
+    def rates(self, thresholds: Sequence[float] = (0.0, 0.1)) -> list[dict[str, Any]]:
+        """Return shares of the relaxed crystals that are unique, new and near the hull.
+
+        New is each kind but "known"; by both potentials, of those that both were asked about.
+        Intervals are Wilson's, 95 %.
+        """
+        relaxed = [c for c in self.candidates if c.relaxed is not None]
+        asked = [c for c in relaxed if c.second is not None]
+        rows = []
+        for limit in thresholds:
+            for name, group in (("first", relaxed), ("second", asked), ("both", asked)):
+                count = sum(_is_sun(c, name, limit) for c in group)
+                low, high = wilson(count, len(group))
+                rows.append(
+                    {"potential": name, "e_above_hull <=": limit, "count": count,
+                     "n": len(group), "value": count / len(group) if group else math.nan,
+                     "ci_low": low, "ci_high": high}
+                )  # fmt: skip
+        return rows
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the ranked list, a line for each kept crystal."""
+        return [{"rank": i + 1, **_line(c)} for i, c in enumerate(self.kept)]
+
+    def phase_diagram(self) -> PhaseDiagram | None:
+        """Return the phases of the best crystal's elements with all finds among them, by the first
+        potential; None without a find, and where it has not two to four elements."""
+        system = {z for z, _ in self.kept[0].made.formula_key} if self.kept else set()
+        if not 2 <= len(system) <= 4:
+            return None
+        finds = [
+            (f"{i + 1}. {c.made.formula}", c.made.formula_key, c.relaxed.energy)
+            for i, c in enumerate(self.kept)
+            if c.relaxed is not None
+        ]
+        return self.hull.diagram_with(frozenset(system), finds)
+
+    def write(self) -> None:
+        """Write list, counts, CIFs and powder patterns, each file whole or not at all.
+
+        Raises:
+            RunError: they cannot be written.
+        """
+        for candidate in self.candidates:
+            if candidate.relaxed is not None and candidate.stage in STAGES[4:]:
+                _write_crystal(self.path, candidate)
+        columns = ["rank", *_line(_EMPTY)]
+        atomic_write(self.path / TABLE, _csv(self.rows(), columns))
+        lines = [{**_line(c), "came_to": c.stage, "reason": c.reason} for c in self.candidates]
+        atomic_write(self.path / CANDIDATES, _csv(lines, [*columns[1:], "came_to", "reason"]))
+        counts = [{"stage": name, "count": count} for name, count in self.funnel().items()]
+        atomic_write(self.path / FUNNEL, _csv(counts, ["stage", "count"]))
+
+
+def _rank(candidate: Candidate, limit: float) -> tuple[int, float, str]:
+    """Return what the list is sorted by: first those that two potentials agree on, then those that
+    one was asked about, last those that the second puts above the limit; each by its worse one."""
+    opinions = [d.e_above_hull for d in (candidate.first, candidate.second) if d is not None]
+    known = [distance for distance in opinions if math.isfinite(distance)]
+    worse = max(known, default=math.inf)
+    group = 1 if len(known) < 2 else 0 if worse <= limit else 2
+    return group, worse, candidate.id
+
+
+def _is_sun(candidate: Candidate, potential: str, limit: float) -> bool:
+    distances = {"first": [candidate.first], "second": [candidate.second]}
+    both = [candidate.first, candidate.second]
+    near = all(d is not None and d.e_above_hull <= limit for d in distances.get(potential, both))
+    unique = candidate.stage in STAGES[4:]
+    return near and unique and candidate.novelty.kind not in ("", "known")
+
+
+def _line(candidate: Candidate) -> dict[str, Any]:
+    """Return what the tables say of a candidate: distances in eV/atom, gaps in eV."""
+    listed = candidate.stage in STAGES[4:]
+    first, group = candidate.first, candidate.space_group
+    return {
+        "id": candidate.id,
+        "formula": candidate.made.formula,
+        "num_atoms": len(candidate.made),
+        "e_above_hull_chgnet": _distance(candidate.first),
+        "e_above_hull_sevennet": _distance(candidate.second),
+        "band_gap": _rounded(candidate.band_gap),
+        "space_group": "" if group is None else group_symbol(group),
+        "space_group_number": "" if group is None else group,
+        "novelty": candidate.novelty.kind,
+        "known_crystal": candidate.novelty.of,
+        "prototype": candidate.novelty.prototype,
+        "decomposes_to": " + ".join(first.products) if first else "",
+        "cif": f"{CIFS}/{candidate.id}.cif" if listed else "",
+        "xrd": f"{PATTERNS}/{candidate.id}.csv" if listed else "",
+    }
+
+
+_EMPTY = Candidate("", Cell.from_arrays([1], [[0, 0, 0]], [[1, 0, 0], [0, 1, 0], [0, 0, 1]]))
+
+
+def _distance(found: HullDistance | None) -> float | str:
+    return "" if found is None else _rounded(found.e_above_hull)
+
+
+def _rounded(value: float | None) -> float | str:
+    return "" if value is None or not math.isfinite(value) else round(float(value), 4)
+
+
+def _csv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: safe_cell(value) for key, value in row.items()} for row in rows)
+    return buffer.getvalue()
+
+
+def _write_crystal(path: Path, candidate: Candidate) -> None:
+    """Write CIF and powder pattern of a relaxed crystal, unless both are there."""
+    cif = make_folder(path / CIFS) / f"{candidate.id}.cif"
+    pattern = make_folder(path / PATTERNS) / f"{candidate.id}.csv"
+    if cif.is_file() and pattern.is_file():
+        return
+    structure = candidate.crystal.to_structure()
+    atomic_write(cif, symmetrised_cif(structure, SYMPREC)[0], flush=False)
+    angles, intensities = xrd_pattern(structure)
+    lines = [f"{a:.3f},{i:.2f}\n" for a, i in zip(angles, intensities, strict=True)]
+    atomic_write(pattern, "".join(["two_theta,intensity\n", *lines]), flush=False)

@@ -1,0 +1,274 @@
+"""Searches for compounds: real candidates, relaxed in a few steps, stopped and continued."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymatgen.core import Lattice, Structure
+
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.discovery import Discovery, Goal, Novelty, discover
+from crystal_ldm.discovery.novelty import novelty_of
+from crystal_ldm.discovery.ranking import STAGES, Candidate
+from crystal_ldm.discovery.second_opinion import SecondOpinion, why_not
+from crystal_ldm.errors import EvaluationError, FormulaError, RequestError, RunError
+from crystal_ldm.evaluate.stability import ReferenceHull, RelaxationSettings
+from crystal_ldm.evaluate.stability.hull import HullDistance
+from crystal_ldm.evaluate.stability.reference import ReferenceEnergies
+from crystal_ldm.ldm_module.training_crystals import TrainingCrystals
+from crystal_ldm.parallel import Workers, open_executor
+from crystal_ldm.pretrained import load_pretrained
+
+QUICK = RelaxationSettings(fmax=0.5, max_steps=5)
+HERE = Workers(here=True)
+
+
+@pytest.fixture(scope="module")
+def ldm() -> Any:
+    return load_pretrained()
+
+
+def search(ldm: Any, folder: Path, goal: Goal, **changes: Any) -> Discovery:
+    how: dict[str, Any] = {
+        "num_candidates": 6, "max_minutes": 5, "predictor": "own", "second_opinions": 0,
+        "relaxation": QUICK, "workers": HERE, "say": None,
+    }  # fmt: skip
+    return discover(ldm, goal, folder, **{**how, **changes})
+
+
+def contents(folder: Path, pattern: str) -> dict[str, bytes]:
+    return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.glob(pattern))}
+
+
+def rocksalt(first: str, second: str, length: float) -> Structure:
+    sites = [[0, 0, 0], [0.5] * 3]
+    return Structure.from_spacegroup("Fm-3m", Lattice.cubic(length), [first, second], sites)
+
+
+def test_a_search_leaves_a_ranked_list_and_goes_on_where_it_was(ldm: Any, tmp_path: Path) -> None:
+    goal = Goal.make(formula="Na?", max_hull_distance=3.0, forbidden=["U"])
+    found = search(ldm, tmp_path, goal)
+    counts = list(found.funnel().values())
+    assert counts[0] == 6 and counts == sorted(counts, reverse=True) and found.complete
+    rows = list(csv.DictReader((tmp_path / "table.csv").open(encoding="utf-8")))
+    assert len(rows) == counts[-1] > 0
+    distances = [float(row["e_above_hull_chgnet"]) for row in rows]
+    assert distances == sorted(distances) and distances[-1] <= 3.0
+    for row in rows:
+        structure = Structure.from_file(tmp_path / row["cif"])
+        assert structure.composition.reduced_formula == row["formula"]
+        assert "Na" in structure.symbol_set and "U" not in structure.symbol_set
+        assert row["novelty"] in ("elements exchanged", "known prototype", "new")
+        assert row["decomposes_to"] and float(row["band_gap"]) >= 0
+        lines = (tmp_path / row["xrd"]).read_text().splitlines()
+        assert max(float(line.split(",")[1]) for line in lines[1:]) == 100
+    everything = list(csv.DictReader((tmp_path / "candidates.csv").open(encoding="utf-8")))
+    assert [row["came_to"] for row in everything].count("kept") == len(rows)
+    assert all(row["reason"] for row in everything if row["came_to"] != "kept")
+    funnel = list(csv.DictReader((tmp_path / "funnel.csv").open(encoding="utf-8")))
+    assert [int(row["count"]) for row in funnel] == counts
+
+    # What is there is not done again; what a kill took away is done again, to the same result.
+    table = (tmp_path / "table.csv").read_bytes()
+    relaxed = sorted((tmp_path / "relaxed").glob("[!.]*.json"))
+    before = {file: file.stat().st_mtime_ns for file in relaxed}
+    relaxed[0].unlink()
+    next((tmp_path / "judged").glob("*.json")).unlink()
+    (tmp_path / "table.csv").unlink()
+    again = search(ldm, tmp_path, goal)
+    assert again.funnel() == found.funnel() and (tmp_path / "table.csv").read_bytes() == table
+    assert all(file.stat().st_mtime_ns == before[file] for file in relaxed[1:])
+    assert relaxed[0].is_file()
+
+    # More candidates continue the same run; another goal is refused.
+    crystals = contents(tmp_path, "rounds/*/cif/*.cif")
+    more = search(ldm, tmp_path, goal, num_candidates=8)
+    assert more.funnel()["made"] == 8
+    assert [c.id for c in more.candidates[:6]] == [c.id for c in found.candidates]
+    assert contents(tmp_path, "rounds/*/cif/*.cif") == crystals
+    with pytest.raises(RunError, match=r"formula was \"Na\?\" and is now \"K\?\""):
+        search(ldm, tmp_path, Goal.make(formula="K?", max_hull_distance=3.0, forbidden=["U"]))
+
+
+def test_a_search_without_time_leaves_what_it_has_and_says_so(ldm: Any, tmp_path: Path) -> None:
+    goal = Goal.make(system="Na-Cl", max_hull_distance=3.0)
+    found = search(ldm, tmp_path, goal, num_candidates=40, max_minutes=1e-6, predictor="")
+    assert not found.complete and "run the same again" in found.notes[-1]
+    assert 0 < found.funnel()["made"] < 40
+    assert (tmp_path / "table.csv").is_file()
+    for candidate in found.candidates:
+        assert candidate.made.to_structure().symbol_set == ("Cl", "Na")
+        assert math.isnan(candidate.band_gap)
+    status = json.loads((tmp_path / "status.json").read_text())
+    assert status["state"] == "finished"
+
+
+def test_targets_are_met_by_all_that_is_kept(ldm: Any, tmp_path: Path) -> None:
+    goal = Goal.make(formula="Na?", band_gap=[2.0, 9.0], space_group="Fm-3m", max_hull_distance=3)
+    found = search(ldm, tmp_path, goal, num_candidates=4)
+    assert found.funnel()["made"] == 4
+    for candidate in found.kept:
+        assert 2.0 <= candidate.band_gap <= 9.0 and candidate.space_group == 225
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "text"),
+    [
+        ({}, RequestError, "one of them"),
+        ({"system": "Li-O", "formula": "LiO"}, RequestError, "one of them"),
+        ({"system": "Li-Xx"}, FormulaError, "Xx"),
+        ({"formula": "sr?o3"}, FormulaError, "cannot be read"),
+        ({"formula": "LiO", "band_gap": [3, 1]}, RequestError, "low, high"),
+        ({"formula": "LiO", "max_hull_distance": -1}, RequestError, "0 or more"),
+        ({"formula": "LiO", "space_group": 231}, RequestError, "231"),
+    ],
+)
+def test_a_goal_that_is_none_is_refused(words: Any, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        Goal.make(**words)
+
+
+def test_budgets_and_predictors_that_are_none_are_refused(ldm: Any, tmp_path: Path) -> None:
+    goal = Goal.make(system="Na-Cl")
+    for changes in ({"num_candidates": 0}, {"max_minutes": 0}, {"second_opinions": -1}):
+        with pytest.raises(RequestError, match="at least one candidate"):
+            search(ldm, tmp_path / "run", goal, **changes)
+    with pytest.raises(EvaluationError, match="Did you mean 'cgcnn'"):
+        search(ldm, tmp_path / "run", goal, predictor="cgcn")
+    with pytest.raises(RequestError, match="needs a predictor"):
+        search(ldm, tmp_path / "run", Goal.make(system="Na-Cl", band_gap=2.0), predictor="")
+    assert not os.listdir(tmp_path)
+
+
+def test_rounds_of_a_formula_go_through_all_sizes_of_cells(ldm: Any) -> None:
+    goal = Goal.make(formula="Sr?O3")
+    sizes = [goal.request(ldm, number, 0)[0].num_atoms.tolist() for number in range(5)]
+    assert sizes == [[5], [10], [15], [20], [5]]
+    places = [goal.request(ldm, number, 0)[1:] for number in range(3)]
+    assert places == [(16, 0), (16, 16), (16, 32)]
+    system = Goal.make(system="Li-Fe-O")
+    first, again = (system.request(ldm, 3, 7)[0] for _ in range(2))
+    assert first.num_atoms.tolist() == again.num_atoms.tolist() and len(first) == 16
+    assert min(first.num_atoms.tolist()) >= 3
+
+
+def test_kinds_of_novelty(ldm: Any) -> None:
+    """A training crystal, the same with its elements exchanged, a type by name, and noise."""
+    halite = TrainingCrystals()
+    halite.add(CrystalBatch.from_structures([rocksalt("Na", "Cl", 5.64).get_primitive_structure()]))
+    sphalerite = Structure.from_spacegroup(
+        "F-43m", Lattice.cubic(5.4), ["Zn", "S"], [[0, 0, 0], [0.25] * 3]
+    )
+    noise = Structure(
+        Lattice.from_parameters(4.1, 5.2, 6.3, 81, 95, 103),
+        ["Na", "Cl", "Cl", "Cl"],
+        [[0.1, 0.2, 0.3], [0.6, 0.7, 0.8], [0.15, 0.65, 0.45], [0.55, 0.25, 0.9]],
+    )
+    crystals = [rocksalt("Na", "Cl", 5.7), rocksalt("K", "Br", 6.6), sphalerite, noise]
+    cells = [Cell.from_structure(structure) for structure in crystals]
+    with open_executor(HERE) as executor:
+        known, exchanged, prototype, new = novelty_of(cells, halite, executor)
+        empty = novelty_of(cells[:1], TrainingCrystals(), executor)[0]
+    assert (known.kind, known.of) == ("known", "NaCl")
+    assert (exchanged.kind, exchanged.of) == ("elements exchanged", "NaCl (Na → K, Cl → Br)")
+    assert "Halite" in exchanged.prototype and "AB_cF8_225_a_b" in exchanged.prototype
+    assert prototype.kind == "known prototype" and "cF8_216" in prototype.prototype
+    assert (new.kind, new.of, new.prototype) == ("new", "", "")
+    assert empty.kind == "known prototype" and "Halite" in empty.prototype
+
+
+def test_training_crystals_of_the_shipped_model_are_known(ldm: Any) -> None:
+    cells = [Cell.from_structure(s) for s in ldm.known.crystals[[10, 5000]].to_structures()]
+    with open_executor(HERE) as executor:
+        kinds = novelty_of(cells, ldm.known, executor)
+    assert [one.kind for one in kinds] == ["known", "known"]
+    assert [one.of for one in kinds] == [cell.formula for cell in cells]
+
+
+def test_what_two_potentials_agree_on_stands_first(
+    tmp_path: Path,
+) -> None:
+    cell = Cell.from_structure(rocksalt("Na", "Cl", 5.64))
+
+    def candidate(name: str, first: float, second: float | None) -> Candidate:
+        made = Candidate(name, cell, STAGES[-1], novelty=Novelty("new"))
+        made.first = HullDistance(first, {})
+        made.second = None if second is None else HullDistance(second, {})
+        return made
+
+    hull = ReferenceHull(ReferenceEnergies.shipped())
+    found = Discovery(tmp_path, hull, 0.1)
+    found.candidates = [
+        candidate("alone", -0.2, None),
+        candidate("split", -0.1, 0.3),
+        candidate("both", 0.05, 0.02),
+    ]
+    assert [one.id for one in found.kept] == ["both", "alone", "split"]
+    assert [row["rank"] for row in found.rows()] == [1, 2, 3]
+
+
+def test_a_search_that_is_killed_loses_nothing_that_was_relaxed(
+    ldm: Any, tmp_path: Path, python: Any, until: Any
+) -> None:
+    folder = tmp_path / "run"
+    killed = python(
+        f"""
+        from crystal_ldm.discovery import Goal, discover
+        from crystal_ldm.evaluate.stability import RelaxationSettings
+        from crystal_ldm.parallel import Workers
+        from crystal_ldm.pretrained import load_pretrained
+
+        goal = Goal.make(formula="K?", max_hull_distance=3.0)
+        discover(
+            load_pretrained(), goal, {str(folder)!r}, num_candidates=6, predictor="own",
+            second_opinions=0, relaxation=RelaxationSettings(fmax=0.5, max_steps=5),
+            workers=Workers(here=True),
+        )
+        """
+    )
+    until(lambda: len(list(folder.glob("relaxed/[!.]*.json"))) >= 2, 240)
+    killed.kill()
+    killed.wait()
+    before = {f: f.stat().st_mtime_ns for f in folder.glob("relaxed/[!.]*.json")}
+    found = search(ldm, folder, Goal.make(formula="K?", max_hull_distance=3.0))
+    whole = search(ldm, tmp_path / "whole", Goal.make(formula="K?", max_hull_distance=3.0))
+    assert all(file.stat().st_mtime_ns == time for file, time in before.items())
+    assert found.complete and found.rows() == whole.rows()
+
+
+def test_crystals_are_written_as_other_benchmarks_read_them(ldm: Any, tmp_path: Path) -> None:
+    from benchmarks.quality import COMMANDS, parse
+
+    words = ["lemat", "--num", "3", "--run-dir", str(tmp_path / "run"), "--preset", "discover"]
+    (row,) = COMMANDS["lemat"](ldm, parse(words))
+    with Path(row["csv"]).open(newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    structures = [Structure.from_dict(json.loads(line["structure"])) for line in lines]
+    assert len(structures) == row["crystals"] == 3
+    for line, structure in zip(lines, structures, strict=True):
+        assert line["material_id"].endswith(structure.composition.reduced_formula)
+
+
+def test_a_second_opinion_waits_for_all_phases_and_takes_kept_ones_at_any_time(
+    tmp_path: Path,
+) -> None:
+    hull = ReferenceHull(ReferenceEnergies.shipped())
+    cell = Cell.from_structure(rocksalt("Na", "Cl", 5.64).get_primitive_structure())
+    with open_executor(HERE) as executor:
+        late = SecondOpinion(hull, tmp_path, QUICK, executor)
+        assert late.distances([cell], in_time=lambda: False) == [None] and not late.notes
+        if why_not():
+            assert "pip install 'crystal-ldm[sevenn]'" in why_not()
+            return
+        (asked,) = SecondOpinion(hull, tmp_path, QUICK, executor).distances([cell])
+        assert asked is not None and abs(asked.e_above_hull) < 0.05  # it is the reference itself
+        again = SecondOpinion(hull, tmp_path, QUICK, executor)
+        (kept,) = again.distances([cell], in_time=lambda: False)
+    assert kept == asked

@@ -1,0 +1,60 @@
+"""A search for compounds: what came through its stages, and where the finds lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+from crystal_ldm.widgets.figures.theme import BLUE, SERIES, themed
+
+if TYPE_CHECKING:
+    from pymatgen.analysis.phase_diagram import PhaseDiagram
+
+Pattern = tuple[Sequence[float], Sequence[float]]
+
+
+def funnel_figure(counts: Mapping[str, int], title: str = "") -> go.Figure:
+    """Return a bar for each stage, the first on top, with how many came through it."""
+    bars = go.Bar(
+        x=list(counts.values()),
+        y=list(counts),
+        orientation="h",
+        marker={"color": BLUE},
+        text=[f"{count:,}" for count in counts.values()],
+        textposition="auto",
+        hovertemplate="%{y}: %{x}<extra></extra>",
+    )
+    figure = themed(go.Figure(bars), title, "candidates", height=90 + 36 * len(counts))
+    return figure.update_yaxes(autorange="reversed")
+
+
+def phase_diagram_figure(diagram: PhaseDiagram, title: str = "") -> go.Figure:
+    """Return a phase diagram of two to four elements, with what lies up to 0.2 eV/atom above it."""
+    from pymatgen.analysis.phase_diagram import PDPlotter
+
+    drawn: Any = PDPlotter(diagram, show_unstable=0.2, backend="plotly").get_plot()
+    drawn.update_layout(title=title, height=560, margin={"l": 90, "r": 40, "t": 110, "b": 80})
+    figure: go.Figure = drawn
+    return figure
+
+
+def powder_figure(patterns: Mapping[str, Pattern], title: str = "") -> go.Figure:
+    """Return powder patterns below one another over the same angles.
+
+    Args:
+        patterns: angles 2θ in degrees and intensities, strongest 100, by the crystal's name.
+        title: of the figure.
+    """
+    figure = go.Figure()
+    for i, (name, (angles, heights)) in enumerate(patterns.items()):
+        base = 110.0 * (len(patterns) - 1 - i)
+        x = [value for angle in angles for value in (angle, angle, None)]
+        y = [value for height in heights for value in (base, base + height, None)]
+        line = {"color": SERIES[i % len(SERIES)], "width": 2}
+        figure.add_scatter(
+            x=x, y=y, mode="lines", line=line, name=name, hovertemplate="2θ = %{x:.2f}°"
+        )
+    height = 140 + 70 * len(patterns)
+    themed(figure, title, "2θ (°)", "intensity", height)
+    return figure.update_yaxes(showticklabels=False, showgrid=False)
