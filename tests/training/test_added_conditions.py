@@ -14,9 +14,11 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.data import CrystalDataset, load_dataset
 from crystal_ldm.errors import ConfigError, DataError
 from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.ldm_module.condition import SpaceGroupCondition
 from crystal_ldm.training import TrainingSettings, fit
 from crystal_ldm.training.condition_shorthand import read_conditions
 from crystal_ldm.training.experiment import build_module, load_experiment
+from tests.conftest import make_tiny_ldm
 
 REQUEST = CrystalBatch.from_formulas(["NaCl", "Sr?O3"], band_gap=[2.0, None])
 OPTIONS = {"sampling_steps": 2, "seed": 3, "filters": []}
@@ -164,3 +166,20 @@ def test_data_dir_is_used_or_refused(own_data: CrystalDataset, tmp_path: Path) -
     with pytest.raises(ConfigError, match="write dataset="):
         load_data(load_experiment("vae"), tmp_path)
     assert np.isfinite(own_data.labels["density"]).all()
+
+
+def test_a_space_group_needs_no_label(known_batch: CrystalBatch) -> None:
+    config = load_experiment("finetune", conditions={"space_group": {"adapter": 0}})
+    assert config["ldm_module"]["conditions"]["space_group"]["_target_"] == "SpaceGroupCondition"
+    ldm = make_tiny_ldm(known_batch)
+    before, wanted = ldm.model_hash, CrystalBatch.from_formulas(["NaCl"], formula_units=[1])
+    crystals = ldm.sample(wanted, 3, seed=1).crystals
+    ldm.add_conditions({"space_group": SpaceGroupCondition(label="space_group")})
+    ldm.extend_data(known_batch, {})
+    ldm.freeze_trained()
+    assert before in ldm.hashes
+    assert before != ldm.model_hash
+    assert torch.equal(ldm.sample(wanted, 3, seed=1).crystals.lattices, crystals.lattices)
+    counts = ldm.conditions["space_group"].counts
+    assert counts.sum() == len(known_batch)
+    assert counts[224] >= 1  # rock salt
