@@ -88,8 +88,9 @@ def request_in_words(ldm: LDMModule, request: CrystalBatch | None) -> str:
 
 
 def _target(value: Any) -> str:
-    if isinstance(value, list):
-        return " to ".join(f"{v:.6g}" for v in value)
+    if isinstance(value, list):  # a range, or several of which each is meant
+        is_range = all(isinstance(v, float) for v in value)
+        return " to ".join(f"{v:.6g}" for v in value) if is_range else ", ".join(map(str, value))
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
