@@ -233,7 +233,9 @@ class Workbench(Panel):
     def _make_files(self) -> ipw.DOMWidget:
         made = self.current
         self.files = FilesPanel(
-            lambda: (list(self.crystals), list(self.gallery.rows)), made.recipe if made else None
+            lambda: (list(self.crystals), list(self.gallery.rows)),
+            made.recipe if made else None,
+            lambda: self.current,
         )
         self.files.observe(self.notice.guard(lambda change: self._load(change.new)), "loaded")
         return self.files.widget

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import ase.io
@@ -17,10 +19,13 @@ from crystal_ldm.widgets import (
 from crystal_ldm.widgets.browser.drop_zone import DropZone
 from crystal_ldm.widgets.browser.save_button import SaveButton
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
-from crystal_ldm.widgets.export.archive import zip_crystals
+from crystal_ldm.widgets.export.archive import FORMATS, zip_crystals
 from crystal_ldm.widgets.export.upload import read_upload
+from crystal_ldm.widgets.workbench import TABS
+from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
+from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.recipe import from_recipe, read_recipe
 from crystal_ldm.runs.generate import make_request
 from tests.widgets.crystals import perovskite, rock_salt
@@ -55,7 +60,7 @@ def test_the_zip_holds_everything_and_its_recipe_makes_it_again(
 
 
 def test_a_dropped_cif_refills_the_form_with_its_seed(bench: Workbench) -> None:
-    bench.tabs.selected_index = 5
+    bench.tabs.selected_index = TABS.index("Export")
     data = zip_crystals(bench.crystals)
     archive = zipfile.ZipFile(io.BytesIO(data))
     cif = next(archive.read(name) for name in archive.namelist() if name.endswith(".cif"))
@@ -75,13 +80,36 @@ def test_a_dropped_cif_refills_the_form_with_its_seed(bench: Workbench) -> None:
 
 
 def test_code_names_the_selected_crystal_and_is_copied(bench: Workbench) -> None:
-    bench.tabs.selected_index = 5
+    bench.tabs.selected_index = TABS.index("Export")
     bench.selected = 2
     python, shell = bench.files.copies.children
     assert python.content.startswith("# SrTiO3")
     assert "row 0, number 2, is among" in python.content.splitlines()[0]
     compile(python.content, "shown", "exec")
     assert shell.content.startswith("crystal-ldm run 04_sample ")
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_one_crystal_is_saved_in_every_format(kind: str, tmp_path: Path) -> None:
+    entry = CrystalEntry(perovskite(), "varied")
+    panel = FilesPanel(lambda: ([entry], [{}]), None, lambda: entry)
+    sent: list[Any] = []
+    panel.save_one.send = lambda content, buffers=None: sent.append((content, buffers))  # type: ignore[method-assign]
+    panel.kind.value = kind
+    panel.save_one.save()
+    ((content, (data,)),) = sent
+    file = tmp_path / content["name"]
+    file.write_bytes(data)
+    if kind.startswith("HTML"):
+        page = data.decode()
+        assert "Plotly.newPlot" in page
+        assert not re.search(r"<(script|link|img)[^>]+(src|href)=.https?:", page)
+    else:
+        structure = CrystalBatch.from_structures([str(file)]).to_structures()[0]
+        assert StructureMatcher().fit(structure, perovskite())
+    nothing = FilesPanel(lambda: ([], []))
+    nothing.save_one.save()
+    assert "Choose a crystal" in nothing.save_one.error
 
 
 def test_code_is_escaped(tiny_ldm: Any) -> None:

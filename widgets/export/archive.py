@@ -51,6 +51,32 @@ def zip_crystals(
     return buffer.getvalue()
 
 
+FORMATS = ("CIF", "POSCAR", "extxyz", "HTML (3D, offline)")
+
+
+def one_crystal(made: CrystalEntry, kind: str) -> tuple[str, bytes]:
+    """Return name and content of a file with one crystal.
+
+    Args:
+        made: the crystal.
+        kind: one of `FORMATS`: a symmetrised CIF with its recipe, the cell as it is, or a page that
+            shows it and can be turned, with all that it needs.
+    """
+    from crystal_ldm.crystals.writers import extxyz_frame
+
+    name = _name(made, 0, _recipes([made]))
+    if kind == "POSCAR":
+        return f"{name}.vasp", str(made.structure.to(fmt="poscar")).encode()
+    if kind == "extxyz":
+        return f"{name}.extxyz", extxyz_frame(made.structure, name).encode()
+    if kind == "CIF":
+        return f"{name}.cif", _describe(made, name, _recipes([made]))[0].encode()
+    from crystal_ldm.widgets.viewers.plotly_crystal import crystal_figure
+
+    page = crystal_figure(made.structure, title=name).to_html(include_plotlyjs=True)
+    return f"{name}.html", page.encode()
+
+
 def _recipes(crystals: Sequence[CrystalEntry]) -> dict[str, dict[str, Any]]:
     """Return the distinct recipes by file name."""
     found: list[dict[str, Any]] = []
@@ -79,11 +105,14 @@ def _describe(
     made: CrystalEntry, name: str, recipes: dict[str, dict[str, Any]]
 ) -> tuple[str, dict[str, Any]]:
     from crystal_ldm.crystals.distances import min_distance
+    from crystal_ldm.crystals.symmetrise import STRICT
     from crystal_ldm.crystals.writers import symmetrised_cif
     from crystal_ldm.recipe import embed_recipe
 
     structure = made.structure
-    cif, group = symmetrised_cif(structure, SYMPREC)
+    # At a wider tolerance a crystal that was moved onto a group may have a higher one.
+    symprec = STRICT if "target_space_group" in made.facts else SYMPREC
+    cif, group = symmetrised_cif(structure, symprec)
     if made.recipe is not None:
         cif = embed_recipe(cif, made.recipe, made.row, made.number)
     line = {

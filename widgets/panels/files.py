@@ -12,7 +12,7 @@ from crystal_ldm.widgets.browser.copy_button import CopyButton
 from crystal_ldm.widgets.browser.drop_zone import DropZone
 from crystal_ldm.widgets.browser.save_button import SaveButton
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
-from crystal_ldm.widgets.export.archive import zip_crystals
+from crystal_ldm.widgets.export.archive import FORMATS, one_crystal, zip_crystals
 from crystal_ldm.widgets.export.code import python_code, shell_line
 
 Crystals = Callable[[], tuple[Sequence[CrystalEntry], Sequence[dict[str, Any]]]]
@@ -21,7 +21,8 @@ Crystals = Callable[[], tuple[Sequence[CrystalEntry], Sequence[dict[str, Any]]]]
 class FilesPanel(Panel):
     """Shows code, downloads and loads recipes: `FilesPanel(crystals)`.
 
-    `crystals()` returns the crystals to download and the rows that the gallery has of them.
+    `crystals()` returns the crystals to download and the rows that the gallery has of them,
+    `selected()` the one that is looked at.
 
     Traits:
         recipe: the recipe whose code is shown; None: there is none yet.
@@ -33,15 +34,23 @@ class FilesPanel(Panel):
     name = tl.Unicode("")
     loaded: tl.TraitType[Any, Any] = tl.Dict(default_value=None, allow_none=True, read_only=True)
 
-    def __init__(self, crystals: Crystals, recipe: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        crystals: Crystals,
+        recipe: dict[str, Any] | None = None,
+        selected: Callable[[], CrystalEntry | None] = lambda: None,
+    ) -> None:
         super().__init__()
-        self._crystals = crystals
+        self._crystals, self._selected = crystals, selected
         self.notice = Notice()
         self.code = ipw.HTML()
         self.code.add_class("cl-code")
         self.copies = row(*(CopyButton(text=f"Copy {what}") for what in ("Python", "shell")))
         self.save = SaveButton(self._make, text="Download all (zip)")
         self.save.observe(lambda change: self.notice.say(change.new, "error"), "error")
+        self.kind = ipw.Dropdown(options=FORMATS, layout={"width": "150px"})
+        self.save_one = SaveButton(self._make_one, text="Download")
+        self.save_one.observe(lambda change: self.notice.say(change.new, "error"), "error")
         self.zone = DropZone(
             text="Drop a CIF or recipe.json made here, or press to choose one",
             accept=".cif,.json,.zip",
@@ -50,6 +59,7 @@ class FilesPanel(Panel):
         self.zone.on_refused(lambda reason: self.notice.say(reason, "error"))
         self.widget = column(
             heading("Download"),
+            labelled("Selected crystal", self.kind, self.save_one),
             labelled("All crystals", self.save),
             caption(
                 "CIF (symmetrised, with its recipe), POSCAR, extxyz (raw cells), table, recipe."
@@ -83,6 +93,14 @@ class FilesPanel(Panel):
         data = zip_crystals(crystals, rows)
         formulas = {made.structure.composition.reduced_formula for made in crystals}
         return f"{formulas.pop() if len(formulas) == 1 else 'crystals'}.zip", data
+
+    def _make_one(self) -> tuple[str, bytes]:
+        from crystal_ldm.errors import RequestError
+
+        made = self._selected()
+        if made is None:
+            raise RequestError("Choose a crystal first: press it in the gallery or the table.")
+        return one_crystal(made, self.kind.value)
 
     def _show(self) -> None:
         self.copies.layout.display = "none" if self.recipe is None else None
