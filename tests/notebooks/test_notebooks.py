@@ -152,9 +152,10 @@ def test_03_adds_a_condition_to_a_trained_model(
              "{stiffness: GPa}", "-p", "max_minutes", "0.2"]  # fmt: skip
     done = papermill("03_ldm", "ldm-condition", *words)
     check_report(done, figures=3)
-    assert "conditions: composition, band_gap, stiffness" in done.text
+    trained = ["composition", "band_gap", "space_group", "e_above_hull"]
+    assert f"conditions: {', '.join(trained)}, stiffness" in done.text
     recipe = json.loads((done.run_dir / "run.json").read_text())["recipe"]
-    assert list(recipe["conditions"]) == ["composition", "band_gap", "stiffness"]
+    assert list(recipe["conditions"]) == [*trained, "stiffness"]
     model, old = load_model(str(done.run_dir)), load_model()
     assert list(model.conditions) == list(recipe["conditions"])
     assert model.elements == old.elements and model.prior is not None
