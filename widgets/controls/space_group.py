@@ -39,7 +39,7 @@ class SpaceGroupControl(Panel):
         )
         self.box.add_class("cl-fill")
         self.notice = Notice()
-        title = str(description.get("label") or description["name"]).replace("_", " ")
+        title = str(description.get("label") or description["name"]).replace("_", " ").capitalize()
         self.widget = column(labelled(title, self.box), self.notice.widget)
         self.box.observe(self.notice.guard(self._read), "value")
         self.observe(self.notice.guard(self._write), "value")
