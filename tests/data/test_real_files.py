@@ -594,3 +594,11 @@ def test_a_path_that_cannot_be_is_one_sentence(path: str):
         with pytest.raises((DataError, EvaluationError)) as caught:
             read(path)
         assert len(str(caught.value)) < 500
+
+
+def test_a_cif_of_hydrogen_alone_is_read(tmp_path: Path) -> None:
+    crystal = Structure(Lattice.cubic(3.0), ["H", "H"], [[0, 0, 0], [0.5, 0.5, 0.3]])
+    file = tmp_path / "h.cif"
+    file.write_text(str(crystal.to(fmt="cif")))
+    (read,) = CrystalBatch.from_structures([str(file)]).to_structures()
+    assert read.composition == crystal.composition

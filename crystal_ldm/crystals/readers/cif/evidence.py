@@ -173,6 +173,8 @@ def _lacks_hydrogen_alone(stated: dict[str, float], found: Counter[str]) -> bool
     if "H" not in stated or set(heavy) != set(stated) - {"H"}:
         return False
     ratios = [count / stated[symbol] for symbol, count in heavy.items()]
+    if not ratios:  # hydrogen is all there is
+        return False
     alike = max(ratios) - min(ratios) <= _SHARE * max(ratios)
     return alike and found["H"] < (1 - _SHARE) * min(ratios) * stated["H"]
 
