@@ -180,7 +180,7 @@ def test_download_and_drop_a_cif(seen: Visit, tmp_path: Path) -> None:
     page = seen.page
     tab(page, "Export")
     with page.expect_download(timeout=90_000) as waiting:
-        page.click(f"{BENCH} .cl-files .cl-save button")
+        page.click(f"{BENCH} .cl-files .cl-save button:has-text('Download all')")
     assert waiting.value.suggested_filename == "crystals.zip"
     archive = zipfile.ZipFile(io.BytesIO(Path(waiting.value.path()).read_bytes()))
     table = list(csv.DictReader(io.StringIO(archive.read("table.csv").decode())))
@@ -227,6 +227,7 @@ def test_atoms_of_a_dropped_host_stay(seen: Visit) -> None:
     page = seen.page
     tab(page, "Host")
     host = f"{BENCH} .cl-host-panel"
+    page.wait_for_selector(f"{host} .cl-drop")  # the tab is made when it is opened
     seen.drop(f"{host} .cl-drop", "host.cif", perovskite().to(fmt="cif").encode())
     expect(page.locator(f"{host} .cl-good").first).to_contain_text("Host: SrTiO3, 5 atoms")
     expect(page.locator(f"{host} .cl-atoms input[type=checkbox]")).to_have_count(5)

@@ -85,8 +85,9 @@ def test_frozen_only_the_new_parts_learn_and_nothing_is_forgotten(
     tuned = fit(module, own_data, tmp_path, TrainingSettings(**config["training"]), progress=False)
     before = old.sampler_network.state_dict()
     after = tuned.sampler_network.state_dict()
-    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items()
-               if not name.startswith("conditions.band_gap.statistics"))  # fmt: skip
+    # What the training sets are like is no weight.
+    noted = ("conditions.band_gap.statistics", "conditions.space_group.counts")
+    assert all(torch.equal(t, after[name]) for name, t in before.items() if name not in noted)
     learnt = after["conditions.density.adapter_layers.2.weight"]
     assert float(learnt.abs().max()) > 0
     assert same_crystals(old, tuned)  # without the new condition
@@ -95,7 +96,9 @@ def test_frozen_only_the_new_parts_learn_and_nothing_is_forgotten(
     made = [m.sample(asked, 4, **OPTIONS).crystals.lattices for m in (tuned, again)]
     assert torch.equal(*made)
     prior = tuned.prior.state_dict()
-    assert all(torch.equal(t, prior[n]) for n, t in old.prior.state_dict().items())
+    assert all(
+        torch.equal(t, prior[n]) for n, t in old.prior.state_dict().items() if n not in noted
+    )
     assert float(prior["conditions.density.adapter_layers.2.weight"].abs().max()) > 0
 
 

@@ -59,11 +59,11 @@ class FilesPanel(Panel):
         self.zone.on_refused(lambda reason: self.notice.say(reason, "error"))
         self.widget = column(
             heading("Download"),
-            labelled("Selected crystal", self.kind, self.save_one),
             labelled("All crystals", self.save),
             caption(
                 "CIF (symmetrised, with its recipe), POSCAR, extxyz (raw cells), table, recipe."
             ),
+            labelled("Selected crystal", self.kind, self.save_one),
             heading("Load a recipe"),
             self.zone,
             self.notice.widget,
