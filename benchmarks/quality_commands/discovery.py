@@ -66,7 +66,7 @@ def discover(model: LDMModule, options: argparse.Namespace) -> list[Row]:
                 (distance,) = opinion.distances([cell])
                 second[i] = np.nan if distance is None else distance.e_above_hull
                 run.progress(int(np.isfinite(second).sum()), len(chosen))
-        kinds = Counter(one.kind for one in novelty_of(relaxed, model.known, executor))
+        kinds = Counter(one.kind for one in novelty_of(relaxed, model.training_crystals, executor))
         table["e_above_hull"], table["e_above_hull (sevennet)"] = first, second
         table.to_csv(run.path / "evaluation.csv", index=False)
     rows: list[Row] = [{"n": len(first), "note": reason or "; ".join(found.notes)}]

@@ -27,7 +27,7 @@ TARGETS: dict[str, str] = {
     "ScalarCondition": "crystal_ldm.ldm_module.condition.ScalarCondition",
     "SpaceGroupCondition": "crystal_ldm.ldm_module.condition.SpaceGroupCondition",
     "CategoryCondition": "crystal_ldm.ldm_module.condition.CategoryCondition",
-    "CompositionPrior": "crystal_ldm.ldm_module.composition_model.CompositionPrior",
+    "CompositionModel": "crystal_ldm.ldm_module.composition_model.CompositionModel",
     "ElementSetCondition": "crystal_ldm.ldm_module.condition.ElementSetCondition",
 }
 """The only classes that `_target_` may name: short name -> where it is."""

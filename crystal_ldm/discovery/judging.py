@@ -49,7 +49,7 @@ class Judge:
             gaps = estimate_band_gaps(cells, self.predictor, workers=self.executor).gap.tolist()
             for candidate, gap in zip(new, gaps, strict=True):
                 candidate.band_gap = gap
-        kinds = novelty_of(cells, self.ldm.known, self.executor) if new else []
+        kinds = novelty_of(cells, self.ldm.training_crystals, self.executor) if new else []
         for candidate, cell, novelty in zip(new, cells, kinds, strict=True):
             candidate.novelty = novelty
             candidate.space_group = space_group(cell, SYMPREC)

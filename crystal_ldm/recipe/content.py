@@ -84,7 +84,7 @@ def make_recipe(
         request: `CrystalBatch.to_request()`, or None for crystals de novo.
         sampling: the call's other keyword arguments, without `callback`.
         data_hash: `content_hash` of the training data.
-        known_hash: `LDMModule.known.hash`, where the sampling uses the training crystals.
+        known_hash: that of the model's `training_crystals`, where the sampling uses them.
         first_row: number of the request's first row, where it is part of a larger one.
 
     Raises:

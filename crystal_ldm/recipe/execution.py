@@ -37,7 +37,7 @@ def from_recipe(file: Path | str | bytes, ldm: LDMModule | None = None) -> Sampl
     _warn_of_versions(recipe["versions"])
     if ldm is None:
         ldm = _load_model(recipe["model"])
-    if recipe.get("known_hash", ldm.known.hash) != ldm.known.hash:
+    if recipe.get("known_hash", ldm.training_crystals.hash) != ldm.training_crystals.hash:
         raise CheckpointError(
             f"The recipe uses the training crystals of the model '{recipe['model']}', and this one "
             "has others: it would give other crystals. Pass the right one: "

@@ -31,18 +31,18 @@ def batches_of(
     """
 
     def kind(draft: Draft) -> tuple[bool, bool]:
-        return bool((draft.known == 0).any()), origin.starts_elsewhere(draft)
+        return bool((draft.atomic_numbers == 0).any()), origin.starts_elsewhere(draft)
 
     width = ldm.sampler_network.denoiser.hidden_size
     remaining = iter(places)
     while window := [plan.draft(row, number) for row, number in islice(remaining, WINDOW)]:
         kinds = {id(draft): kind(draft) for draft in window}
-        window.sort(key=lambda draft: (kinds[id(draft)], len(draft.known)))
+        window.sort(key=lambda draft: (kinds[id(draft)], len(draft.atomic_numbers)))
         start = 0
         while start < len(window):
-            size = settings.compute.crystals_in_batch(len(window[start].known), width)
+            size = settings.compute.crystals_in_batch(len(window[start].atomic_numbers), width)
             largest = window[min(start + size, len(window)) - 1]
-            size = min(size, settings.compute.crystals_in_batch(len(largest.known), width))
+            size = min(size, settings.compute.crystals_in_batch(len(largest.atomic_numbers), width))
             first = kinds[id(window[start])]
             batch = [d for d in window[start : start + size] if kinds[id(d)] == first]
             yield batch

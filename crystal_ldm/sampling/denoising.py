@@ -12,7 +12,7 @@ from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.padding import take
-from crystal_ldm.ldm_module.composition_model import CompositionPrior, in_double_precision
+from crystal_ldm.ldm_module.composition_model import CompositionModel, in_double_precision
 from crystal_ldm.ldm_module.condition.base import given_names
 from crystal_ldm.ldm_module.diffusion import ModelPrediction, SamplerStep, get_sampler
 from crystal_ldm.ldm_module.guidance import GuidedDenoiser, scale_of_each
@@ -93,9 +93,9 @@ class Denoising:
     precision: str
 
     @cached_property
-    def _composition_model(self) -> CompositionPrior:
-        assert self.ldm.prior is not None
-        return in_double_precision(self.ldm.prior)
+    def _composition_model(self) -> CompositionModel:
+        assert self.ldm.composition_model is not None
+        return in_double_precision(self.ldm.composition_model)
 
     @torch.inference_mode()
     def make(self, drafts: Sequence[Draft]) -> SampleResult:
@@ -117,10 +117,10 @@ class Denoising:
         """Return the drafts as a job, with the elements that the composition model draws."""
         ldm, settings = self.ldm, self.settings
         device = ldm.latent_mean.device
-        sizes = torch.tensor([len(draft.known) for draft in drafts])
+        sizes = torch.tensor([len(draft.atomic_numbers) for draft in drafts])
         known = torch.zeros(len(drafts), int(sizes.max()), dtype=torch.long)
         for row, draft in zip(known, drafts, strict=True):
-            row[: len(draft.known)] = torch.from_numpy(draft.known)
+            row[: len(draft.atomic_numbers)] = torch.from_numpy(draft.atomic_numbers)
         targets = stack_targets(drafts)
         request = CrystalBatch(known, sizes, conditions=targets).to(device)
         allowed = allowed_elements(drafts, ldm.element_mask()).to(device)
@@ -130,7 +130,7 @@ class Denoising:
         scales = dict(zip(names, scale_of_each(settings.guidance.scale, names), strict=True))
         asked = request.atomic_numbers
         is_open = bool(((asked == 0) & request.mask).any())
-        if ldm.prior is not None and self.origin.draws_elements and is_open:
+        if ldm.composition_model is not None and self.origin.draws_elements and is_open:
             drawn, asked = draw_elements(
                 self._composition_model, drafts, request, allowed, encoded, scales,
                 settings.elements.temperature, unwanted_formulas(ldm, settings.elements),
@@ -159,8 +159,8 @@ class Denoising:
         groups = groups_of(job.drafts, settings.filters)
         crystals, displacement = symmetrised(crystals.to("cpu"), groups)
         crystals.conditions = job.request.to("cpu").conditions
-        drafts, has_training_set = job.drafts, not ldm.known.empty
-        same_formula = ldm.known.rows_of(crystals.atomic_numbers)
+        drafts, has_training_set = job.drafts, not ldm.training_crystals.empty
+        same_formula = ldm.training_crystals.rows_of(crystals.atomic_numbers)
         placed = self.origin.place(drafts, crystals)
         held = ~placed.displacement.isnan()
         return SampleResult(

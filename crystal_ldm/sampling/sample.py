@@ -105,7 +105,9 @@ def place_order(
         request=None if asked is None else asked.to_request(),
         sampling={"num_samples": num_samples, **used.to_dict()},
         data_hash=ldm.data_info.get("content_hash", ""),
-        known_hash=ldm.known.hash if settings.uses_training_set() or plan.groups else "",
+        known_hash=ldm.training_crystals.hash
+        if settings.uses_training_set() or plan.groups
+        else "",
         first_row=first_row,
     )
     return Order(ldm, plan, settings, origin, recipe, precision)
@@ -125,7 +127,9 @@ def iter_sample(
         places = wanted
     for drafts in batches_of(ldm, plan, places, settings, order.origin):
         try:
-            yield make_until_passed(denoising.make, drafts, plan, settings, ldm.prior is not None)
+            yield make_until_passed(
+                denoising.make, drafts, plan, settings, ldm.composition_model is not None
+            )
         except StopSampling:
             return
 

@@ -71,7 +71,7 @@ class CompositionProgress(pl.Callback):
     def give(self, model: Any) -> None:
         """Give the trained composition model to `model`, which may be of an earlier step."""
         if self.training is not None:
-            model.prior.load_state_dict(self.training.prior.state_dict())
+            model.composition_model.load_state_dict(self.training.model.state_dict())
             model.data_info["prior_loss"] = self.training.loss
 
     def _is_due(self) -> bool:

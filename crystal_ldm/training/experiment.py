@@ -253,9 +253,9 @@ def _with_weights(config: dict[str, Any], cls: Any, path: Path) -> Any:
     checkpoint.metadata["config"] = {**old, **new}
     module = load_module(cls, checkpoint)
     added = {n: {"adapter": ADAPTER, **c} for n, c in wanted.items() if n not in conditions}
-    if config.get("prior") and module.prior is None:
-        module.set_prior(instantiate(config["prior"]))
-        checkpoint.metadata["config"]["prior"] = config["prior"]
+    if config.get("composition_model") and module.composition_model is None:
+        module.set_composition_model(instantiate(config["composition_model"]))
+        checkpoint.metadata["config"]["composition_model"] = config["composition_model"]
     for name, condition in added.items():
         if condition["_target_"] == "Composition":
             raise ConfigError(

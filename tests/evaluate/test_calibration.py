@@ -76,7 +76,7 @@ def ldm(known_crystals):
 
     gaps = np.linspace(0.0, 4.0, len(known_crystals)).tolist()
     return make_tiny_ldm(
-        CrystalBatch.from_structures(known_crystals, {"band_gap": gaps}), prior=True
+        CrystalBatch.from_structures(known_crystals, {"band_gap": gaps}), composition_model=True
     )
 
 

@@ -158,7 +158,7 @@ def test_03_adds_a_condition_to_a_trained_model(
     assert list(recipe["conditions"]) == [*trained, "stiffness"]
     model, old = load_model(str(done.run_dir)), load_model()
     assert list(model.conditions) == list(recipe["conditions"])
-    assert model.elements == old.elements and model.prior is not None
+    assert model.elements == old.elements and model.composition_model is not None
     assert model.conditions["stiffness"].describe()["unit"] == "GPa"
     assert papermill("03_ldm", "ldm-condition", *words).code == 0
 

@@ -75,7 +75,7 @@ def test_a_model_with_other_training_crystals_is_refused_where_they_are_used(
     how = {**HOW, "filters": ["not_in_training"], "attempts": 0}
     used = generate(shipped, request, tmp_path / "used", 1, **how).path
     unused = generate(shipped, request, tmp_path / "unused", 1, **HOW).path
-    monkeypatch.setattr(type(shipped.known), "hash", "another")
+    monkeypatch.setattr(type(shipped.training_crystals), "hash", "another")
     with pytest.raises(RunError, match="known_hash was"):
         generate(shipped, request, used, 1, **how)
     generate(shipped, request, unused, 1, **HOW)

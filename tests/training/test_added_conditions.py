@@ -95,11 +95,13 @@ def test_frozen_only_the_new_parts_learn_and_nothing_is_forgotten(
     asked = CrystalBatch.from_num_atoms([4], density=[5.0])
     made = [m.sample(asked, 4, **OPTIONS).crystals.lattices for m in (tuned, again)]
     assert torch.equal(*made)
-    prior = tuned.prior.state_dict()
+    model = tuned.composition_model.state_dict()
     assert all(
-        torch.equal(t, prior[n]) for n, t in old.prior.state_dict().items() if n not in noted
+        torch.equal(t, model[n])
+        for n, t in old.composition_model.state_dict().items()
+        if n not in noted
     )
-    assert float(prior["conditions.density.adapter_layers.2.weight"].abs().max()) > 0
+    assert float(model["conditions.density.adapter_layers.2.weight"].abs().max()) > 0
 
 
 def test_unfrozen_all_weights_learn_the_null_embedding_too(

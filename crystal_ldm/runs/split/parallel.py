@@ -105,7 +105,7 @@ def sample_in_parallel(
         missing = [p for p in pieces if any(place not in done for place in p.places())]
         task = {
             "ldm_ckpt": str(ldm_ckpt),
-            "known_hash": ldm.known.hash,
+            "known_hash": ldm.training_crystals.hash,
             "recipe": run.order.recipe,
             "done": list(done.ranges()),
             **writing,
@@ -154,7 +154,7 @@ def _load(text: str) -> tuple[Order, Places, dict[str, Any]]:
 
     task = json.loads(text)
     ldm, recipe = load_model(task["ldm_ckpt"]), task["recipe"]
-    if (ldm.model_hash, ldm.known.hash) != (recipe["model_hash"], task["known_hash"]):
+    if (ldm.model_hash, ldm.training_crystals.hash) != (recipe["model_hash"], task["known_hash"]):
         raise RunError(
             f"The model '{ldm.source}' of this worker is not the one that the request was made "
             "for: its weights or training crystals differ. Install the same version everywhere, or "
