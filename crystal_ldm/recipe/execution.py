@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.errors import CheckpointError, RequestError
-from crystal_ldm.recipe.content import read_recipe, versions
 from crystal_ldm.recipe.format_1 import settings_of_format_1
+from crystal_ldm.sampling.recipe import read_recipe, versions
 
 if TYPE_CHECKING:
     from crystal_ldm.crystals import CrystalBatch

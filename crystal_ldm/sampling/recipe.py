@@ -4,7 +4,7 @@ A recipe has these keys:
 
 | key | value |
 |---|---|
-| `format` | version of this layout, 2; in 1 `sampling` was flat (`recipe.format_1`) |
+| `format` | version of this layout, 2; in 1 `sampling` was flat (`crystal_ldm.recipe.format_1`) |
 | `model` | name of the shipped model, or path of the checkpoint |
 | `model_hash` | hash of its weights and configuration |
 | `data_hash` | hash of the data set that it was trained on |
@@ -31,7 +31,7 @@ from typing import Any
 
 from crystal_ldm.errors import DataError, suggest
 from crystal_ldm.files.writing import atomic_write_json
-from crystal_ldm.recipe.files import MAX_BYTES, cif_text, recipe_text
+from crystal_ldm.sampling.recipe_files import MAX_BYTES, cif_text, recipe_text
 
 FORMAT = 2
 
