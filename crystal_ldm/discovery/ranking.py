@@ -15,9 +15,9 @@ from crystal_ldm.crystals.powder import xrd_pattern
 from crystal_ldm.crystals.space_groups import group_symbol
 from crystal_ldm.crystals.writers import symmetrised_cif
 from crystal_ldm.discovery.novelty import Novelty
-from crystal_ldm.evaluate.report.intervals import wilson
 from crystal_ldm.evaluate.stability.hull import HullDistance, ReferenceHull
 from crystal_ldm.evaluate.stability.relaxation import Relaxed
+from crystal_ldm.evaluate.statistics import wilson
 from crystal_ldm.files.run_contents import CIFS, TABLE
 from crystal_ldm.files.tables import safe_cell
 from crystal_ldm.files.writing import atomic_write, make_folder

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from crystal_ldm.crystals.inputs import read_crystals
-from crystal_ldm.evaluate.report.intervals import mean_interval, wilson
 from crystal_ldm.evaluate.stability.hull import ReferenceHull
 from crystal_ldm.evaluate.stability.potential import potential
 from crystal_ldm.evaluate.stability.reference import ReferenceEnergies
@@ -20,6 +19,7 @@ from crystal_ldm.evaluate.stability.relaxation import (
     Relaxed,
     relax_crystals,
 )
+from crystal_ldm.evaluate.statistics import mean_interval, wilson
 from crystal_ldm.parallel import AnyWorkers, Executor, Workers, open_executor
 from crystal_ldm.parallel.progress import Reporter
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from crystal_ldm.errors import EvaluationError, RunError, suggest
-from crystal_ldm.evaluate.report.intervals import mean_interval, wilson
-from crystal_ldm.evaluate.report.thresholds import Thresholds
+from crystal_ldm.evaluate.statistics import mean_interval, wilson
+from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.files.tables import safe_cell
 from crystal_ldm.files.writing import atomic_write
 
