@@ -13,19 +13,12 @@ from typing import Any
 from crystal_ldm.files import read_status, resolve_path
 from crystal_ldm.files.run_directory import new_run_path
 from crystal_ldm.files.writing import write_error
-from crystal_ldm.workflow.declared import parameter_names
-from crystal_ldm.workflow.html import put_report
+from crystal_ldm.workflow.declared_parameters import notebook_parameters
 from crystal_ldm.workflow.kernel import WRITTEN_OUTSIDE
-from crystal_ldm.workflow.notebooks import find_notebook
+from crystal_ldm.workflow.notebooks import find_notebook, kernel_environment
+from crystal_ldm.workflow.report import put_report
 
 _CELL_LOG = ("Executing Cell", "Ending Cell", "Executing notebook with kernel")
-
-
-def kernel_environment() -> dict[str, str]:
-    """Return variables with which Jupyter takes this Python's kernel, whatever others there are."""
-    kernels = str(Path(sys.prefix) / "share" / "jupyter")
-    path = os.pathsep.join(filter(None, (kernels, os.environ.get("JUPYTER_PATH"))))
-    return {"JUPYTER_PREFER_ENV_PATH": "1", "JUPYTER_PATH": path}
 
 
 def execute_notebook(
@@ -84,7 +77,7 @@ def run_once(name: str, parameters: dict[str, Any]) -> tuple[Path, str]:
     run_dir = resolve_path(given) if given else new_run_path(source.stem)
     before = read_status(run_dir)
     output = Path(tempfile.mkdtemp(prefix="crystal-ldm-")) / source.name
-    if "run_dir" in parameter_names(source):
+    if any(one.name == "run_dir" for one in notebook_parameters(source)):
         parameters = {**parameters, "run_dir": str(run_dir)}
     message = execute_notebook(source, output, parameters)
     if message and read_status(run_dir) == before:

@@ -20,8 +20,9 @@ import psutil
 from crystal_ldm.errors import CrystalLDMError, RunError
 from crystal_ldm.files import DirectoryLock, repo_root
 from crystal_ldm.files.writing import atomic_write_json, make_folder, open_file, write_error
-from crystal_ldm.workflow.execution import execute_notebook, kernel_environment
-from crystal_ldm.workflow.html import export_html
+from crystal_ldm.workflow.execution import execute_notebook
+from crystal_ldm.workflow.notebooks import kernel_environment
+from crystal_ldm.workflow.report import export_html
 from crystal_ldm.workflow.spec import Job
 
 JOB_FILE, STATUS_FILE, LOG_FILE = "job.json", "job.status.json", "job.log"

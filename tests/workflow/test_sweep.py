@@ -30,7 +30,7 @@ with open_run(run_dir, "train", {"seed": seed}) as run:
 SAMPLE = """
 import os, time
 from pathlib import Path
-from crystal_ldm.workflow.html import save_report
+from crystal_ldm.workflow.report import save_report
 from crystal_ldm.files import open_run
 with open_run(run_dir, "sample", {"ckpt": ckpt, "gap": gap}) as run:
     marker = run.path / "starts.txt"
