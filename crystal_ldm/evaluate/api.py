@@ -17,7 +17,6 @@ from crystal_ldm.evaluate.results import Evaluation
 from crystal_ldm.evaluate.stages import Run
 from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.parallel import AnyWorkers, open_executor
-from crystal_ldm.parallel.progress import Reporter
 
 if TYPE_CHECKING:
     from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings
@@ -101,7 +100,7 @@ def evaluate(
             )
     predictions: PredictionMetrics | None = None
     with open_executor(workers) as pool:
-        run = Run(generated, compared, limits, pool, Reporter(progress))
+        run = Run(generated, compared, limits, pool, progress)
         run.describe(
             symmetry="symmetry" in metrics,
             comparison=bool({"uniqueness", "novelty"} & set(metrics)),

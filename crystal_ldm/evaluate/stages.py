@@ -27,7 +27,7 @@ from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.evaluate.uniqueness import find_duplicates, find_in_reference
 from crystal_ldm.evaluate.validity import compositions_validity
 from crystal_ldm.parallel import Executor
-from crystal_ldm.parallel.progress import Reporter
+from crystal_ldm.parallel.executor import progress_bar
 
 if TYPE_CHECKING:
     from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings
@@ -42,13 +42,13 @@ class Run:
         reference: Reference | None,
         limits: Thresholds,
         executor: Executor,
-        reporter: Reporter,
+        show: bool = False,
     ) -> None:
         self.generated = generated
         self.reference = reference
         self.limits = limits
         self.executor = executor
-        self.reporter = reporter
+        self.show = show
         self.n = len(generated)
         self.summary = Summary()
         self.notes = list(generated.notes)
@@ -71,7 +71,7 @@ class Run:
             bond_factor=self.limits.bond_factor,
             comparison=comparison,
         )
-        with self.reporter.stage("crystals", self.n) as progress:
+        with progress_bar("crystals", self.n, self.show) as progress:
             self.descriptions = describe_all(
                 self.generated.crystals, wanted, self.executor, progress
             )
@@ -112,7 +112,7 @@ class Run:
 
     def uniqueness(self) -> None:
         reduced = [d.reduced if d else None for d in self.descriptions]
-        with self.reporter.stage("uniqueness") as progress:
+        with progress_bar("uniqueness", show=self.show) as progress:
             found = find_duplicates(reduced, self.limits.same_crystal, self.executor, progress)
         ids = self.generated.ids
         self.columns["unique"] = [entry.unique for entry in found]
@@ -125,7 +125,7 @@ class Run:
     def novelty(self) -> None:
         assert self.reference is not None
         forms = [(d.reduced, d.packing) if d and d.reduced else None for d in self.descriptions]
-        with self.reporter.stage("novelty") as progress:
+        with progress_bar("novelty", show=self.show) as progress:
             found = find_in_reference(
                 forms, self.reference, self.limits.same_crystal, self.executor, progress
             )
@@ -162,7 +162,7 @@ class Run:
     def distribution(self, properties: Mapping[str, ArrayLike]) -> None:
         assert self.reference is not None
         factor = self.limits.bond_factor
-        with self.reporter.stage("reference", len(self.reference)) as progress:
+        with progress_bar("reference", len(self.reference), self.show) as progress:
             reference = self.reference.descriptions(factor, self.executor, progress)
         columns = self.columns
         bonds = f"neighbours within {factor:g} times the covalent radii"
@@ -195,7 +195,7 @@ class Run:
         assert self.reference is not None
         limits = self.limits
         total = self.n + len(self.reference)
-        with self.reporter.stage("coverage", total) as progress:
+        with progress_bar("coverage", total, self.show) as progress:
             found = coverage(
                 self.generated.crystals,
                 self.reference.crystals.crystals,
@@ -220,7 +220,7 @@ class Run:
         seen = None
         if self.reference is not None:
             seen = [c.formula for c in self.reference.crystals.crystals if c is not None]
-        with self.reporter.stage("structure prediction") as progress:
+        with progress_bar("structure prediction", show=self.show) as progress:
             found = csp_metrics(
                 candidates_by_row(self.generated, len(truth)),
                 truth,
@@ -249,7 +249,7 @@ class Run:
         from crystal_ldm.evaluate.band_gap import estimate_band_gaps, predictor_note
 
         limit = self.limits.metal_probability
-        with self.reporter.stage(f"band gap by {predictor}", self.n) as advance:
+        with progress_bar(f"band gap by {predictor}", self.n, self.show) as advance:
             found = estimate_band_gaps(
                 self.generated, predictor, metal_probability=limit, workers=self.executor,
                 progress=advance,
@@ -268,7 +268,7 @@ class Run:
 
         found = compute_stability(
             self.generated, folder, settings=settings, workers=self.executor,
-            progress=self.reporter.show,
+            progress=self.show,
         )  # fmt: skip
         table = found.table
         for name in ("energy", "e_above_hull", "converged", "rmsd", "decomposes_to"):
@@ -313,7 +313,7 @@ def _on(flag: bool) -> str:
 
 def crystal_validity(crystals: CrystalSet, executor: Executor) -> dict[str, NDArray[np.bool_]]:
     """Return for each crystal `structure_valid`, `composition_valid` and `valid` (both)."""
-    run = Run(crystals, None, Thresholds(), executor, Reporter(False))
+    run = Run(crystals, None, Thresholds(), executor)
     run.describe(symmetry=False, comparison=False)
     run.validity()
     names = ("structure_valid", "composition_valid", "valid")

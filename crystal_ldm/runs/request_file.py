@@ -26,9 +26,8 @@ from typing import Any
 
 from pydantic import Field
 
-from crystal_ldm.config.file_keys import FileKeys
 from crystal_ldm.config.numbers import Number, Whole
-from crystal_ldm.config.yaml_data import read_yaml
+from crystal_ldm.config.yaml_data import FileKeys, read_yaml
 from crystal_ldm.errors import ConfigError
 from crystal_ldm.parallel import Workers
 from crystal_ldm.parallel.cluster import dask_client

@@ -38,9 +38,8 @@ from typing import Any
 
 from pydantic import Field
 
-from crystal_ldm.config.file_keys import FileKeys
 from crystal_ldm.config.numbers import Number, Whole
-from crystal_ldm.config.yaml_data import read_yaml
+from crystal_ldm.config.yaml_data import FileKeys, read_yaml
 from crystal_ldm.errors import ConfigError, RunError, suggest
 from crystal_ldm.files import resolve_path
 from crystal_ldm.workflow.declared_parameters import permitted_parameters

@@ -20,7 +20,7 @@ from crystal_ldm.errors import RunError
 from crystal_ldm.files import DirectoryLock, resolve_path
 from crystal_ldm.files.writing import atomic_write, make_folder
 from crystal_ldm.parallel.cluster import dask_client
-from crystal_ldm.workflow.job import job_status, prepare_job, run_job
+from crystal_ldm.workflow.execution import job_status, prepare_job, run_job
 from crystal_ldm.workflow.spec import Job, Sweep, read_sweep, single_job
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ from crystal_ldm.runs.request_file import run_request
 from crystal_ldm.training import read_metrics
 from crystal_ldm.workflow import parameters as given_as
 from crystal_ldm.workflow.declared_parameters import notebook_parameters
-from crystal_ldm.workflow.job import job_status
+from crystal_ldm.workflow.execution import job_status
 
 # Numbers stay small: a request for a million crystals is no bad input, it only takes long.
 SCALARS = (

@@ -15,7 +15,7 @@ import pytest
 from crystal_ldm.errors import RunError
 from crystal_ldm.files import read_run
 from crystal_ldm.workflow import read_sweep, run_notebook, run_sweep
-from crystal_ldm.workflow.job import job_status
+from crystal_ldm.workflow.execution import job_status
 
 TRAIN = """
 import os

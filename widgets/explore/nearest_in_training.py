@@ -70,7 +70,7 @@ class NearestInTraining:
         from crystal_ldm.evaluate.description import comparison_form
         from crystal_ldm.evaluate.thresholds import Thresholds
         from crystal_ldm.evaluate.uniqueness import find_in_reference
-        from crystal_ldm.parallel.here import HereExecutor
+        from crystal_ldm.parallel.executor import HereExecutor
 
         reference = self.reference
         form = comparison_form(Cell.from_structure(structure))

@@ -36,7 +36,7 @@ from crystal_ldm.evaluate.band_gap.own_predictor import (
     together,
 )
 from crystal_ldm.parallel import open_executor
-from crystal_ldm.parallel.progress import Reporter
+from crystal_ldm.parallel.executor import progress_bar
 from crystal_ldm.random import torch_generator
 
 _AVERAGED_STEPS = 500
@@ -191,7 +191,7 @@ def dataset_inputs(
 ) -> tuple[NDArray[np.float32], list[CrystalGraph], list[int]]:
     """Return features and graphs of all crystals of a data set and the positions that have them."""
     crystals = read_crystals(dataset).crystals
-    with open_executor(workers) as pool, Reporter(True).stage("inputs", len(crystals)) as progress:
+    with open_executor(workers) as pool, progress_bar("inputs", len(crystals)) as progress:
         outcomes = pool.map(band_gap_inputs, crystals, chunk=64, progress=progress)
     able = [outcome.index for outcome in outcomes if outcome.error is None]
     features = np.stack([outcomes[i].value[0] for i in able])

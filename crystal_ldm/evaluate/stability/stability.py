@@ -21,7 +21,7 @@ from crystal_ldm.evaluate.stability.relaxation import (
 )
 from crystal_ldm.evaluate.statistics import mean_interval, wilson
 from crystal_ldm.parallel import AnyWorkers, Executor, Workers, open_executor
-from crystal_ldm.parallel.progress import Reporter
+from crystal_ldm.parallel.executor import progress_bar
 
 
 @dataclass
@@ -129,7 +129,7 @@ def _relax_and_compare(
     executor: Executor,
     progress: bool,
 ) -> Stability:
-    with Reporter(progress).stage("relaxation", len(source)) as advance:
+    with progress_bar("relaxation", len(source), progress) as advance:
         relaxed, errors = relax_crystals(source.crystals, folder, settings, executor, advance)
     rows: list[dict[str, Any]] = []
     for position, result in enumerate(relaxed):
