@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,6 +33,13 @@ def wilson(count: int, total: int, z: float = _Z95) -> tuple[float, float]:
     low = 0.0 if count == 0 else centre - half
     high = 1.0 if count == total else centre + half
     return low, high
+
+
+def rate(count: int, n: int) -> dict[str, Any]:
+    """Return a share of `n` as value, count and n, with its Wilson interval ci_low and ci_high."""
+    low, high = wilson(count, n)
+    value = count / n if n else math.nan
+    return {"value": value, "count": count, "n": n, "ci_low": low, "ci_high": high}
 
 
 def bootstrap(

@@ -88,7 +88,7 @@ def find_duplicates(
 
 
 @dataclass
-class Novelty:
+class Nearest:
     """How a crystal relates to those of the reference set.
 
     Attributes:
@@ -115,7 +115,7 @@ def find_in_reference(
     tolerances: Tolerances,
     executor: Executor,
     progress: Progress | None = None,
-) -> list[Novelty]:
+) -> list[Nearest]:
     """Compare each crystal with all of the reference set of its formula, until one is the same.
 
     Args:
@@ -127,17 +127,17 @@ def find_in_reference(
         progress: called with the number of comparisons just finished.
     """
     reference.reduce({form[0].formula_key for form in crystals if form is not None}, executor)
-    result: list[Novelty] = []
+    result: list[Nearest] = []
     waiting: dict[int, list[int]] = {}
     for position, form in enumerate(crystals):
         if form is None:
-            result.append(Novelty(novel=False, error="it could not be reduced"))
+            result.append(Nearest(novel=False, error="it could not be reduced"))
             continue
         cell, packing = form
         nearest, difference = reference.closest_composition(cell.formula_key)
         candidates = reference.of_formula(cell, packing)
         kind = "same formula" if difference == 0 else "closest composition"
-        entry = Novelty(True, candidates[0] if candidates else nearest, kind)
+        entry = Nearest(True, candidates[0] if candidates else nearest, kind)
         entry.composition_difference = difference
         result.append(entry)
         size = len(cell.numbers)
