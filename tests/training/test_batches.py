@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crystal_ldm.data import bucketed_batches
 from crystal_ldm.errors import DataError
+from crystal_ldm.training.batches import bucketed_batches
 
 SIZES = np.random.default_rng(0).integers(1, 21, size=2000)
 

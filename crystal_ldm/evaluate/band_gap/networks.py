@@ -1,7 +1,7 @@
-"""A small graph network for band gaps: gated messages between neighbouring atoms.
+"""The networks of the project's own band gap predictors, on features and on graphs; their loss.
 
-The messages are gated as in Xie & Grossman 2018 (CGCNN, eq. 5), with layer norms before and after
-them as in transformers instead of batch norms.
+The graph network's messages between neighbouring atoms are gated as in Xie & Grossman 2018 (CGCNN,
+eq. 5), with layer norms before and after them as in transformers instead of batch norms.
 """
 
 from __future__ import annotations
@@ -13,8 +13,58 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from crystal_ldm.evaluate.band_gap.elements import NUM_PROPERTIES, element_properties
-from crystal_ldm.evaluate.band_gap.graphs import CrystalGraph
+from crystal_ldm.evaluate.band_gap.features import (
+    NUM_FEATURES,
+    NUM_PROPERTIES,
+    CrystalGraph,
+    element_properties,
+)
+
+
+class BandGapNet(nn.Module):
+    """Perceptrons; each gives a metal logit and a gap.
+
+    Args:
+        members: number of perceptrons.
+        width: hidden units.
+        dropout: while training.
+    """
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, members: int = 4, width: int = 192, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.width = width
+        self.members = nn.ModuleList(
+            nn.Sequential(
+                nn.Linear(NUM_FEATURES, width),
+                nn.SiLU(),
+                nn.Dropout(dropout),
+                nn.Linear(width, width),
+                nn.SiLU(),
+                nn.Dropout(dropout),
+                nn.Linear(width, width),
+                nn.SiLU(),
+                nn.Linear(width, 2),
+            )
+            for _ in range(members)
+        )
+        self.register_buffer("mean", torch.zeros(NUM_FEATURES))
+        self.register_buffer("spread", torch.ones(NUM_FEATURES))
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return metal logits and gaps in eV of each member, both (members, B)."""
+        # Far outside the training data a perceptron extrapolates wildly.
+        scaled = ((features - self.mean) / self.spread).clamp(-6, 6)
+        out = torch.stack([member(scaled) for member in self.members])
+        return out[..., 0], nn.functional.softplus(out[..., 1])
+
+    def predict(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gap in eV as if not metallic and the probability of a metal, both (B,)."""
+        logits, gaps = self(features)
+        return gaps.mean(dim=0), torch.sigmoid(logits).mean(dim=0)
+
 
 _DISTANCES_A = (1.0, 6.0, 12)
 _RATIOS = (0.7, 2.5, 12)
@@ -184,3 +234,50 @@ def _gaussians(values: Tensor, start: float, stop: float, count: int) -> Tensor:
     """Return Gaussians of a value around equally spaced centres, as wide as these are apart."""
     centres = torch.linspace(start, stop, count, device=values.device)
     return torch.exp(-(((values[..., None] - centres) * (count - 1) / (stop - start)) ** 2))
+
+
+METAL_EV = 0.0
+"""A crystal with a PBE gap of at most this counts as a metal."""
+
+METAL_PROBABILITY = 0.5
+"""From this probability on a crystal counts as a metal, with a gap of 0."""
+
+
+def band_gap_loss(logits: Tensor, predicted: Tensor, gaps: Tensor) -> Tensor:
+    """Return cross entropy of metal or not plus absolute error of the gap of non-metals.
+
+    Args:
+        logits, predicted: metal logits and gaps in eV of each member, (members, B).
+        gaps: true ones in eV, (B,).
+    """
+    metal = (gaps <= METAL_EV).float().expand_as(logits)
+    loss = nn.functional.binary_cross_entropy_with_logits(logits, metal)
+    insulating = gaps > METAL_EV
+    if insulating.any():
+        loss = loss + (predicted[:, insulating] - gaps[insulating]).abs().mean()
+    return loss
+
+
+def final_gap(gap: Tensor, metal: Tensor) -> Tensor:
+    """Return gaps in eV, 0 for likely metals, given those as if not metallic and probabilities."""
+    return torch.where(metal >= METAL_PROBABILITY, torch.zeros_like(gap), gap)
+
+
+def errors(prediction: tuple[Tensor, Tensor], gaps: Tensor) -> dict[str, float]:
+    """Return errors: `mae` of the final gap over all, `mae_nonmetals` of the gap as if not metallic
+    over true non-metals (both eV), and `metal_accuracy`.
+
+    Args:
+        prediction: gaps in eV as if not metallic and probabilities of a metal, both (B,).
+        gaps: true ones in eV, (B,).
+    """
+    gap, metal = prediction
+    insulating = gaps > METAL_EV
+    right = (metal >= METAL_PROBABILITY) == ~insulating
+    return {
+        "mae": float((final_gap(gap, metal) - gaps).abs().mean()),
+        "mae_nonmetals": float((gap - gaps)[insulating].abs().mean()),
+        "metal_accuracy": float(right.float().mean()),
+        "n": len(gaps),
+        "n_nonmetals": int(insulating.sum()),
+    }

@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from crystal_ldm.errors import EvaluationError, RunError, suggest
-from crystal_ldm.evaluate.report.intervals import mean_interval, wilson
-from crystal_ldm.evaluate.report.thresholds import Thresholds
+from crystal_ldm.evaluate.statistics import mean_interval, rate
+from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.files.tables import safe_cell
 from crystal_ldm.files.writing import atomic_write
 
@@ -91,15 +91,13 @@ class Summary:
 
     def rate(self, name: str, count: int, n: int, thresholds: str = "") -> None:
         """Add a share of `n` with its Wilson interval."""
-        low, high = wilson(count, n)
-        value = count / n if n else math.nan
-        self._add(name, value, count, n, low, high, "share", thresholds)
+        self._rows[name] = {**rate(count, n), "unit": "share", "thresholds": thresholds}
 
-    def mean(self, name: str, values: pd.Series, unit: str, thresholds: str = "") -> None:
+    def mean(self, name: str, values: pd.Series, unit: str) -> None:
         """Add the mean of the finite values with its bootstrap interval; n counts them."""
         finite = values.dropna().to_numpy(dtype=float)
         value, low, high = mean_interval(finite)
-        self._add(name, value, None, len(finite), low, high, unit, thresholds)
+        self.number(name, value, len(finite), unit, low=low, high=high)
 
     def number(
         self,
@@ -113,22 +111,9 @@ class Summary:
         thresholds: str = "",
     ) -> None:
         """Add any other number."""
-        self._add(name, value, None, n, low, high, unit, thresholds)
-
-    def _add(
-        self,
-        name: str,
-        value: float,
-        count: int | None,
-        n: int,
-        low: float,
-        high: float,
-        unit: str,
-        thresholds: str,
-    ) -> None:
-        self._rows[name] = dict(
-            zip(_COLUMNS, (value, count, n, low, high, unit, thresholds), strict=True)
-        )
+        interval = {"ci_low": low, "ci_high": high}
+        self._rows[name] = {"value": value, "count": None, "n": n, **interval, "unit": unit,
+                            "thresholds": thresholds}  # fmt: skip
 
     def frame(self) -> pd.DataFrame:
         """Return the rows as a table, indexed by metric."""

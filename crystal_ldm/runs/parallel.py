@@ -14,7 +14,7 @@ with dask_client(cluster, workers=100) as client:  # the same on a cluster
     sample_in_parallel(request, 50_000, "runs/large", workers=Workers(client=client), cfg_scale=2.0)
 ```
 From the shell: `crystal-ldm sample request.yaml`, see
-`crystal_ldm.runs.split.request_file`.
+`crystal_ldm.runs.request_file`.
 
 Pieces depend on the request and `piece_size` alone, and each is made by one thread: the files are
 the same for any number of workers. A piece is made in `pieces/NAME.part`, where a killed worker's
@@ -26,8 +26,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import astuple, replace
+from dataclasses import astuple, dataclass, replace
 from functools import lru_cache, partial
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,11 +40,54 @@ from crystal_ldm.parallel import AnyWorkers, open_executor
 from crystal_ldm.runs.crystal_files import CrystalFiles
 from crystal_ldm.runs.places import Places
 from crystal_ldm.runs.sample_run import SampleRun
-from crystal_ldm.runs.split.pieces import Piece, piece_folders, split_request
 
 if TYPE_CHECKING:
     from crystal_ldm.crystals import CrystalBatch
     from crystal_ldm.sampling.sample import Order
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The crystals of some rows of a request and some numbers in each of them."""
+
+    first_row: int
+    rows: int
+    first_number: int
+    numbers: int
+
+    @property
+    def name(self) -> str:
+        """Name of its directory."""
+        return f"{self.first_row:06d}-{self.first_number:09d}"
+
+    def places(self) -> Iterator[tuple[int, int]]:
+        """Yield (row, number) of each crystal of the piece."""
+        rows = range(self.first_row, self.first_row + self.rows)
+        return product(rows, range(self.first_number, self.first_number + self.numbers))
+
+
+def split_request(rows: int, num_samples: int, offset: int, size: int) -> list[Piece]:
+    """Return pieces of about `size` crystals that together are the whole request.
+
+    Args:
+        rows: of the request.
+        num_samples: crystals a row.
+        offset: number of the first crystal of each row.
+        size: most crystals in a piece.
+    """
+    if num_samples >= size:
+        starts = range(offset, offset + num_samples, size)
+        end = offset + num_samples
+        return [Piece(r, 1, n, min(size, end - n)) for r in range(rows) for n in starts]
+    step = max(1, size // num_samples)
+    return [Piece(r, min(step, rows - r), offset, num_samples) for r in range(0, rows, step)]
+
+
+def piece_folders(run_dir: Path, piece: Piece) -> tuple[Path, Path]:
+    """Return the directories of a finished piece and of one in the making."""
+    folder = run_dir / PIECES
+    return folder / piece.name, folder / f"{piece.name}.part"
+
 
 REQUEST = "request.json"
 PIECE_SIZE = 256

@@ -1,4 +1,4 @@
-"""What a relaxed crystal is like, and whether it is what was looked for."""
+"""A round's two ends: the candidates that a model makes, and whether relaxed ones meet the goal."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.space_groups import space_group
 from crystal_ldm.discovery.goal import Goal
 from crystal_ldm.discovery.novelty import Novelty, novelty_of
@@ -16,14 +18,76 @@ from crystal_ldm.evaluate.band_gap import estimate_band_gaps
 from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings, content_key
 from crystal_ldm.files.writing import atomic_write_json
 from crystal_ldm.parallel import Executor
+from crystal_ldm.runs.generate import generate
+from crystal_ldm.runs.sample_run import SampleRun, read_crystals_of
 
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
 
 
+def make_round(
+    ldm: LDMModule, goal: Goal, number: int, path: Path, keywords: dict[str, Any]
+) -> list[Candidate]:
+    """Return the candidates of a round, with whether they passed the filters.
+
+    Args:
+        ldm: the model.
+        goal: what is looked for.
+        number: of the round; with the seed all that its candidates depend on.
+        path: of the run; the round is a run of crystals of its own below it, which is continued.
+        keywords: those of `LDMModule.sample`.
+    """
+    request, per_row, offset = goal.request(ldm, number, keywords["seed"])
+    folder = path / "rounds" / f"{number:04d}"
+    run = generate(ldm, request, folder, per_row, progress=False, offset=offset, **keywords)
+    pairs = [(line, Cell.from_structure(s)) for line, s in read_crystals_of(folder)]
+    pairs.sort(key=lambda pair: (int(pair[0]["row"]), int(pair[0]["number"])))
+    passed = _failed_filters(ldm, run, [line for line, _ in pairs], [cell for _, cell in pairs])
+    candidates = []
+    for (line, cell), failed in zip(pairs, passed, strict=True):
+        candidate = Candidate(line["id"], cell)
+        if failed:
+            candidate.reason = f"filter {failed}"
+        else:
+            candidate.stage = STAGES[1]
+        candidates.append(candidate)
+    return candidates
+
+
+def _failed_filters(
+    ldm: LDMModule, run: SampleRun, lines: list[dict[str, str]], cells: list[Cell]
+) -> list[str]:
+    """Return the name of the first filter that each fails (empty: none), kept for the next call."""
+    file = run.path / "filtered.json"
+    ids = [line["id"] for line in lines]
+    try:
+        known: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+        return [known[name] for name in ids]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    targets = {
+        name.removeprefix("target_"): [float(line[name]) if line[name] else None for line in lines]
+        for name in lines[0]
+        if name.startswith("target_")
+    }
+    crystals = CrystalBatch.from_structures(
+        [cell.to_structure() for cell in cells], targets, canonical=False
+    )
+    failed = [""] * len(lines)
+    for one in run.order.settings.filters:
+        left = [i for i, name in enumerate(failed) if not name]
+        if not left:
+            break
+        right = one.passes(ldm, crystals[left])
+        for i, passes in zip(left, right.tolist(), strict=True):
+            failed[i] = "" if passes else one.kind
+    atomic_write_json(file, dict(zip(ids, failed, strict=True)))
+    return failed
+
+
 @dataclass
-class Judge:
-    """Judges relaxed crystals; each judgement is a file, so that none is made twice.
+class GoalCheck:
+    """GoalChecks relaxed crystals; each judgement is a file, so that none is made twice.
 
     Attributes:
         ldm: the model, whose training crystals are the known ones.

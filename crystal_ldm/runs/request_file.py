@@ -26,11 +26,13 @@ from typing import Any
 
 from pydantic import Field
 
-from crystal_ldm.config.file_keys import FileKeys
 from crystal_ldm.config.numbers import Number, Whole
-from crystal_ldm.config.yaml_data import read_yaml
+from crystal_ldm.config.yaml_data import FileKeys, read_yaml
 from crystal_ldm.errors import ConfigError
+from crystal_ldm.parallel import Workers
 from crystal_ldm.parallel.cluster import dask_client
+from crystal_ldm.runs.generate import make_request
+from crystal_ldm.runs.parallel import sample_in_parallel
 
 _Elements = str | list[Any] | None
 
@@ -81,11 +83,8 @@ def run_request(
     Raises:
         ConfigError: an unknown key, a wrong type, or a cluster that cannot be used.
         FormulaError, RequestError: for what cannot be read or made.
-        RunError: see `crystal_ldm.runs.split.parallel.sample_in_parallel`.
+        RunError: see `crystal_ldm.runs.parallel.sample_in_parallel`.
     """
-    from crystal_ldm.runs.generate import make_request
-    from crystal_ldm.runs.split.parallel import sample_in_parallel
-
     content: Any
     if isinstance(source, dict):
         content, where, stem = source, "the request", "request"
@@ -108,8 +107,7 @@ def run_request(
             request,
             content["num_samples"],
             content.get("run_dir", f"runs/{stem}"),
-            workers=number,
-            client=client,
+            workers=Workers(number, client=client),
             progress=progress,
             **{name: content[name] for name in _OPTIONS if name in content},
             **_sampling(content.get("sampling", {}), where),
@@ -117,8 +115,6 @@ def run_request(
 
 
 def _sampling(options: dict[str, Any], where: str) -> dict[str, Any]:
-    from crystal_ldm.runs.split.parallel import sample_in_parallel
-
     reserved = {*inspect.signature(sample_in_parallel).parameters, "callback", "wanted"}
     for name in options:
         if name in reserved:

@@ -13,8 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Playwright
 
 from crystal_ldm.errors import RunError
-from crystal_ldm.workflow.html import export_html
-from crystal_ldm.workflow.html.clean import clean_html
+from crystal_ldm.workflow.report import clean_html, export_html
 
 PLOTLY = "application/vnd.plotly.v1+json"
 WIDGET = "application/vnd.jupyter.widget-view+json"

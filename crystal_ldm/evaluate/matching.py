@@ -1,4 +1,7 @@
-"""Crystal structure prediction: match rate and RMSE at k, METRe and cRMSE.
+"""Crystals compared pair by pair, and crystal structure prediction: match rate, RMSE, METRe, cRMSE.
+
+Two crystals match if `StructureMatcher.get_rms_dist` finds a mapping within the tolerances. Pairs
+with different reduced compositions are not compared: they can never match.
 
 METRe (match everyone to reference) and cRMSE (corrected RMSE) follow Martirossyan et al.,
 "All that structure matches does not glitter", arXiv:2509.12178: a reference counts as found when
@@ -10,21 +13,119 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
-from crystal_ldm.crystals.same_crystal import Tolerances
+from crystal_ldm.crystals.same_crystal import Tolerances, rms_distance
 from crystal_ldm.errors import EvaluationError
-from crystal_ldm.evaluate.matching.pairs import compare_pairs
-from crystal_ldm.evaluate.report.intervals import mean_interval, wilson
-from crystal_ldm.parallel import AnyWorkers, open_executor
-from crystal_ldm.parallel.executor import Progress
+from crystal_ldm.evaluate.statistics import mean_interval, wilson
+from crystal_ldm.parallel.executor import AnyWorkers, Executor, Progress, open_executor
+
+
+@dataclass(frozen=True)
+class PairMatches:
+    """Matches of a list of pairs.
+
+    Attributes:
+        matched: (n,) bool.
+        rmse: (n,) float, in units of (volume / atom)^(1/3); nan where there is no match.
+        errors: (n,) why a pair could not be compared (it counts as no match); None where it could.
+    """
+
+    matched: NDArray[np.bool_]
+    rmse: NDArray[np.float64]
+    errors: list[str | None]
+
+    @property
+    def match_rate(self) -> float:
+        """Share of all pairs that match; a pair that could not be compared does not."""
+        return float(self.matched.mean()) if len(self.matched) else math.nan
+
+    @property
+    def mean_rmse(self) -> float:
+        """Mean over the pairs that match, as the field reports it; nan if none does."""
+        return float(self.rmse[self.matched].mean()) if self.matched.any() else math.nan
+
+
+def match_pairs(
+    generated: Any,
+    references: Any,
+    ltol: float = 0.3,
+    stol: float = 0.5,
+    angle_tol: float = 10.0,
+    *,
+    workers: AnyWorkers = None,
+    progress: Progress | None = None,
+) -> PairMatches:
+    """Compare the i-th generated crystal with the i-th reference.
+
+    Args:
+        generated: crystals in any form that `evaluate` takes.
+        references: as many crystals.
+        ltol: fractional tolerance of cell lengths.
+        stol: site tolerance, in units of (volume / atom)^(1/3).
+        angle_tol: tolerance of cell angles, degrees.
+        workers: see `open_executor`.
+        progress: called with the number of comparisons just finished.
+
+    Raises:
+        EvaluationError: if the two lists differ in length.
+    """
+    first, second = read_crystals(generated), read_crystals(references)
+    if len(first) != len(second):
+        raise EvaluationError(
+            f"There are {len(first)} generated crystals and {len(second)} references; "
+            "match_pairs compares them one by one and needs as many of each."
+        )
+    tolerances = Tolerances(ltol, stol, angle_tol)
+    pairs = list(zip(range(len(first)), range(len(second)), strict=True))
+    with open_executor(workers) as pool:
+        found = compare_pairs(first, second, pairs, tolerances, pool, progress)
+    rmse = np.array([found[pair][0] for pair in pairs], dtype=np.float64)
+    return PairMatches(np.isfinite(rmse), rmse, [found[pair][1] for pair in pairs])
+
+
+def compare_pairs(
+    first: CrystalSet,
+    second: CrystalSet,
+    pairs: Sequence[tuple[int, int]],
+    tolerances: Tolerances,
+    pool: Executor,
+    progress: Progress | None,
+) -> dict[tuple[int, int], tuple[float, str | None]]:
+    """Return (RMSE or nan, error) for each pair of positions."""
+    found: dict[tuple[int, int], tuple[float, str | None]] = {}
+    todo: list[tuple[int, int]] = []
+    for pair in pairs:
+        a, b = first.crystals[pair[0]], second.crystals[pair[1]]
+        if a is None or b is None:
+            reason = first.errors[pair[0]] if a is None else f"reference: {second.errors[pair[1]]}"
+            found[pair] = (math.nan, reason)
+        elif a.formula_key != b.formula_key:
+            found[pair] = (math.nan, None)
+        else:
+            todo.append(pair)
+
+    def items() -> Iterator[tuple[Cell, Cell]]:
+        for i, j in todo:
+            a, b = first.crystals[i], second.crystals[j]
+            assert a is not None and b is not None
+            yield a, b
+
+    function = partial(rms_distance, tolerances=tolerances)
+    for outcome in pool.imap(function, items(), progress=progress):
+        value = math.nan if outcome.value is None else float(outcome.value)
+        found[todo[outcome.index]] = (value, outcome.error)
+    return found
+
 
 _ATOM_BINS = ((1, 5), (6, 10), (11, 15), (16, 20), (21, math.inf))
 
