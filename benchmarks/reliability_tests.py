@@ -89,7 +89,7 @@ SECURITY = [
     "tests/files/test_tables.py",
     "tests/nn/test_model_files.py",
     "tests/reliability/test_security.py",
-    "tests/workflow/test_html.py::test_nothing_in_an_output_runs_or_calls_home",
+    "tests/workflow/test_report.py::test_nothing_in_an_output_runs_or_calls_home",
     "tests/workflow/test_spec.py::test_yaml_that_is_not_plain_data_is_refused",
     "tests/recipe/test_recipe.py::test_bombs_are_not_unpacked",
     "tests/data/test_readers.py::test_json_never_calls_what_it_names",

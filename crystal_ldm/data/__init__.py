@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from crystal_ldm.crystals.readers.report import Rejection, Report
-from crystal_ldm.data.batches import bucketed_batches
 from crystal_ldm.data.cache import CacheInfo, cache_info, cache_path, set_cache_dir
 from crystal_ldm.data.dataset import CrystalDataset
 from crystal_ldm.data.registry import DATASETS, load_dataset
@@ -16,7 +15,6 @@ __all__ = [
     "CrystalDataset",
     "Rejection",
     "Report",
-    "bucketed_batches",
     "cache_info",
     "cache_path",
     "load_dataset",

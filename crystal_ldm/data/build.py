@@ -16,8 +16,8 @@ from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.csv_files import make_ids_unique
 from crystal_ldm.crystals.readers.entries import Entry, LabelValue, Source, summarised
 from crystal_ldm.crystals.readers.report import Rejection, Report
+from crystal_ldm.data.cache import PartialReading
 from crystal_ldm.data.cleaning import Filters, Prepared, find_duplicates, prepare_entries
-from crystal_ldm.data.partial import PartialReading
 from crystal_ldm.data.splits import formula_key, split_by_formula, split_officially
 from crystal_ldm.data.storage import LABEL_PREFIX, StoredDataset
 from crystal_ldm.errors import DataError

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.crystals.space_groups import space_group_column
+from crystal_ldm.evaluate.coverage import coverage
 from crystal_ldm.evaluate.description import Description, Wanted, describe_all
-from crystal_ldm.evaluate.distribution import coverage, frechet_distance, wasserstein_interval
-from crystal_ldm.evaluate.matching.prediction import (
+from crystal_ldm.evaluate.matching import (
     PredictionMetrics,
     candidates_by_row,
     csp_metrics,
 )
 from crystal_ldm.evaluate.reference import Reference
-from crystal_ldm.evaluate.report.result import Evaluation, Summary
-from crystal_ldm.evaluate.report.thresholds import Thresholds
+from crystal_ldm.evaluate.results import Evaluation, Summary
+from crystal_ldm.evaluate.statistics import frechet_distance, wasserstein_interval
+from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.evaluate.uniqueness import find_duplicates, find_in_reference
 from crystal_ldm.evaluate.validity import compositions_validity
 from crystal_ldm.parallel import Executor
-from crystal_ldm.parallel.progress import Reporter
+from crystal_ldm.parallel.executor import progress_bar
+
+if TYPE_CHECKING:
+    from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings
 
 
 class Run:
@@ -37,13 +42,13 @@ class Run:
         reference: Reference | None,
         limits: Thresholds,
         executor: Executor,
-        reporter: Reporter,
+        show: bool = False,
     ) -> None:
         self.generated = generated
         self.reference = reference
         self.limits = limits
         self.executor = executor
-        self.reporter = reporter
+        self.show = show
         self.n = len(generated)
         self.summary = Summary()
         self.notes = list(generated.notes)
@@ -66,7 +71,7 @@ class Run:
             bond_factor=self.limits.bond_factor,
             comparison=comparison,
         )
-        with self.reporter.stage("crystals", self.n) as progress:
+        with progress_bar("crystals", self.n, self.show) as progress:
             self.descriptions = describe_all(
                 self.generated.crystals, wanted, self.executor, progress
             )
@@ -107,7 +112,7 @@ class Run:
 
     def uniqueness(self) -> None:
         reduced = [d.reduced if d else None for d in self.descriptions]
-        with self.reporter.stage("uniqueness") as progress:
+        with progress_bar("uniqueness", show=self.show) as progress:
             found = find_duplicates(reduced, self.limits.same_crystal, self.executor, progress)
         ids = self.generated.ids
         self.columns["unique"] = [entry.unique for entry in found]
@@ -120,9 +125,9 @@ class Run:
     def novelty(self) -> None:
         assert self.reference is not None
         forms = [(d.reduced, d.packing) if d and d.reduced else None for d in self.descriptions]
-        with self.reporter.stage("novelty") as progress:
+        with progress_bar("novelty", show=self.show) as progress:
             found = find_in_reference(
-                forms, self.reference.cells, self.limits.same_crystal, self.executor, progress
+                forms, self.reference, self.limits.same_crystal, self.executor, progress
             )
         ids = self.reference.crystals.ids
         self.columns["novel"] = [entry.novel for entry in found]
@@ -133,7 +138,7 @@ class Run:
         self.note_errors("novelty", [entry.error for entry in found])
         count = sum(entry.novel for entry in found)
         self.summary.rate("novel", count, self.n, str(self.limits.same_crystal))
-        unusable = len(self.reference) - self.reference.usable + len(self.reference.cells.errors)
+        unusable = len(self.reference) - self.reference.usable + len(self.reference.errors)
         if unusable:
             self.notes.append(f"{unusable} crystals of the reference set could not be compared.")
         self.done.append("novelty")
@@ -157,7 +162,7 @@ class Run:
     def distribution(self, properties: Mapping[str, ArrayLike]) -> None:
         assert self.reference is not None
         factor = self.limits.bond_factor
-        with self.reporter.stage("reference", len(self.reference)) as progress:
+        with progress_bar("reference", len(self.reference), self.show) as progress:
             reference = self.reference.descriptions(factor, self.executor, progress)
         columns = self.columns
         bonds = f"neighbours within {factor:g} times the covalent radii"
@@ -190,7 +195,7 @@ class Run:
         assert self.reference is not None
         limits = self.limits
         total = self.n + len(self.reference)
-        with self.reporter.stage("coverage", total) as progress:
+        with progress_bar("coverage", total, self.show) as progress:
             found = coverage(
                 self.generated.crystals,
                 self.reference.crystals.crystals,
@@ -215,7 +220,7 @@ class Run:
         seen = None
         if self.reference is not None:
             seen = [c.formula for c in self.reference.crystals.crystals if c is not None]
-        with self.reporter.stage("structure prediction") as progress:
+        with progress_bar("structure prediction", show=self.show) as progress:
             found = csp_metrics(
                 candidates_by_row(self.generated, len(truth)),
                 truth,
@@ -239,6 +244,50 @@ class Run:
                 )  # fmt: skip
         return found
 
+    def band_gap(self, predictor: str) -> None:
+        """Add the gap and the probability of a metal that a predictor gives each crystal."""
+        from crystal_ldm.evaluate.band_gap import estimate_band_gaps, predictor_note
+
+        limit = self.limits.metal_probability
+        with progress_bar(f"band gap by {predictor}", self.n, self.show) as advance:
+            found = estimate_band_gaps(
+                self.generated, predictor, metal_probability=limit, workers=self.executor,
+                progress=advance,
+            )  # fmt: skip
+        self.notes.append(predictor_note(predictor))
+        self.columns[f"band_gap ({predictor})"] = found.gap
+        self.columns[f"metal_probability ({predictor})"] = found.metal_probability
+        self.note_errors(f"band gap by {predictor}", found.errors)
+        self.summary.rate(
+            f"metal ({predictor})", int(found.metal.sum()), self.n, f"probability >= {limit:g}"
+        )
+
+    def stability(self, folder: str | Path, settings: RelaxationSettings | None) -> None:
+        """Add relaxed energy, distance to the hull, and S.U.N. rates."""
+        from crystal_ldm.evaluate.stability import compute_stability
+
+        found = compute_stability(
+            self.generated, folder, settings=settings, workers=self.executor,
+            progress=self.show,
+        )  # fmt: skip
+        table = found.table
+        for name in ("energy", "e_above_hull", "converged", "rmsd", "decomposes_to"):
+            self.columns[name] = table[name].tolist()
+        self.note_errors("stability", [e if e == e else None for e in table["error"]])
+        self.notes += found.notes
+        self.summary.rate("converged", int(table["converged"].sum()), self.n)
+        self.summary.mean("e_above_hull", table["e_above_hull"], "eV/atom")
+        self.summary.mean("relaxation rmsd", table["rmsd"], "Å")
+        rates = found.rates(
+            self.columns.get("unique"),
+            self.columns.get("novel"),
+            (self.limits.stable, self.limits.metastable),
+        )
+        for row in rates.to_dict("records"):
+            limit = f"e_above_hull <= {row['e_above_hull <=']:g} eV/atom"
+            name = f"{row['metric']}@{row['e_above_hull <=']:g}"
+            self.summary.rate(name, int(row["count"]), self.n, limit)
+
     def note_errors(self, stage: str, errors: Sequence[str | None]) -> None:
         """Put reasons into the rows; what cannot be read at all has one already."""
         for position, reason in enumerate(errors):
@@ -260,3 +309,12 @@ class Run:
 
 def _on(flag: bool) -> str:
     return "on" if flag else "off"
+
+
+def crystal_validity(crystals: CrystalSet, executor: Executor) -> dict[str, NDArray[np.bool_]]:
+    """Return for each crystal `structure_valid`, `composition_valid` and `valid` (both)."""
+    run = Run(crystals, None, Thresholds(), executor)
+    run.describe(symmetry=False, comparison=False)
+    run.validity()
+    names = ("structure_valid", "composition_valid", "valid")
+    return {name: np.asarray(run.columns[name], dtype=bool) for name in names}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,6 @@ from crystal_ldm.crystals.space_groups import SPACE_GROUP
 from crystal_ldm.errors import RunError
 from crystal_ldm.evaluate.description import density
 from crystal_ldm.files.run_contents import CIFS, RECIPE
-from crystal_ldm.files.tables import safe_cell
 
 if TYPE_CHECKING:
     from crystal_ldm.sampling import SampleResult
@@ -61,16 +59,6 @@ def line_of(result: SampleResult, i: int, crystal: Cell, space_group: str) -> di
             line["displacement"] = round(float(result.displacement[i]), 4)
         line[f"target_{condition}"] = value if isinstance(value, str) else _plain(value)
     return line
-
-
-def table_text(lines: Iterable[dict[str, Any]], columns: Sequence[str], header: bool = True) -> str:
-    """Return lines as csv text whose cells no spreadsheet program takes for formulas."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, extrasaction="ignore", lineterminator="\n")
-    if header:
-        writer.writeheader()
-    writer.writerows({key: safe_cell(value) for key, value in line.items()} for line in lines)
-    return buffer.getvalue()
 
 
 def read_table(path: Path) -> tuple[list[str], list[dict[str, str]], bool]:

@@ -45,7 +45,7 @@ class LikelyGroups:
     """
 
     def __init__(self, ldm: LDMModule) -> None:
-        self._known = ldm.known
+        self._known = ldm.training_crystals
         condition = ldm.conditions.get(SPACE_GROUP)
         counts = getattr(condition, "counts", None)
         frequency = np.ones(NUM_GROUPS) if counts is None else counts.cpu().double().numpy() + 1e-3
@@ -128,14 +128,14 @@ class GroupChoice:
         """Set a draft's target, and its turn among the row's crystals with the same target."""
         asked: Any = draft.targets.get(SPACE_GROUP)
         if asked is None or asked != asked:
-            if not self._likely or bool((draft.known == 0).any()):
+            if not self._likely or bool((draft.atomic_numbers == 0).any()):
                 draft.targets[SPACE_GROUP] = math.nan
                 return
             asked = LIKELY
         among = () if asked == LIKELY else group_numbers(asked)
         group = among[0] if len(among) == 1 else None
         if group is None:
-            group, draft.turn = self._groups.turn(draft.known, draft.number, among)
+            group, draft.turn = self._groups.turn(draft.atomic_numbers, draft.number, among)
         draft.targets[SPACE_GROUP] = float(group)
 
 

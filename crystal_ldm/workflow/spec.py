@@ -38,12 +38,11 @@ from typing import Any
 
 from pydantic import Field
 
-from crystal_ldm.config.file_keys import FileKeys
 from crystal_ldm.config.numbers import Number, Whole
-from crystal_ldm.config.yaml_data import read_yaml
+from crystal_ldm.config.yaml_data import FileKeys, read_yaml
 from crystal_ldm.errors import ConfigError, RunError, suggest
 from crystal_ldm.files import resolve_path
-from crystal_ldm.workflow.declared import notebook_parameters, permitted_names
+from crystal_ldm.workflow.declared_parameters import permitted_parameters
 from crystal_ldm.workflow.notebooks import find_notebook
 
 MAX_JOBS = 10_000
@@ -169,10 +168,11 @@ def _steps(content: dict[str, Any], where: str) -> Iterator[Step]:
         names.append(name)
         parameters: dict[str, Any] = keys.parameters
         in_grid = [key.rpartition(".")[2] for key in content.get("grid", {})]
-        known = permitted_names(notebook, [*parameters, *in_grid])
+        permitted = permitted_parameters(notebook, [*parameters, *in_grid])
+        known = [parameter.name for parameter in permitted]
         for key in parameters:
             _check_parameter(key, known, name, place)
-        texts = frozenset(p.name for p in notebook_parameters(notebook) if p.kind == "text")
+        texts = frozenset(p.name for p in permitted if p.kind == "text")
         parameters = {n: _as_text(v) if n in texts else v for n, v in parameters.items()}
         yield Step(name, notebook, parameters, known, texts)
 
@@ -297,7 +297,7 @@ def single_job(notebook: str, parameters: dict[str, Any], directory: Path) -> Jo
         RunError: there is no such notebook.
     """
     path = find_notebook(notebook)
-    known = permitted_names(path, parameters)
+    known = [parameter.name for parameter in permitted_parameters(path, parameters)]
     for key in parameters:
         _check_parameter(key, known, path.stem, path.stem)
     try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import threading
@@ -18,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.errors import RunError
 from crystal_ldm.files import DirectoryLock, resolve_path
+from crystal_ldm.files.tables import csv_text
 from crystal_ldm.files.writing import atomic_write, make_folder
 from crystal_ldm.parallel.cluster import dask_client
-from crystal_ldm.workflow.job import job_status, prepare_job, run_job
+from crystal_ldm.workflow.execution import job_status, prepare_job, run_job
 from crystal_ldm.workflow.spec import Job, Sweep, read_sweep, single_job
 
 if TYPE_CHECKING:
@@ -247,14 +246,18 @@ def _result(job: Job, status: dict[str, Any], repeated: bool = False) -> JobResu
 
 
 def _table(results: Iterable[JobResult]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["job", "notebook", "state", "seconds", "message", "parameters"])
-    for result in results:
-        parameters = json.dumps(result.job.parameters, ensure_ascii=False)
-        row = [result.job.name, result.job.notebook.stem, result.state, result.seconds]
-        writer.writerow([*row, result.message, parameters])
-    return buffer.getvalue()
+    rows = [
+        {
+            "job": result.job.name,
+            "notebook": result.job.notebook.stem,
+            "state": result.state,
+            "seconds": result.seconds,
+            "message": result.message,
+            "parameters": json.dumps(result.job.parameters, ensure_ascii=False),
+        }
+        for result in results
+    ]
+    return csv_text(rows, ["job", "notebook", "state", "seconds", "message", "parameters"])
 
 
 def sweep_failed(result: SweepResult) -> RunError | None:

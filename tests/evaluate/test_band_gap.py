@@ -26,12 +26,9 @@ from crystal_ldm.evaluate.band_gap.features import (
     NUM_FEATURES,
     band_gap_inputs,
 )
-from crystal_ldm.evaluate.band_gap.graph_network import GraphNet, join
-from crystal_ldm.evaluate.band_gap.graph_training import strained, train_graphs
+from crystal_ldm.evaluate.band_gap.networks import BandGapNet, GraphNet, errors, join
 from crystal_ldm.evaluate.band_gap.own_predictor import GRAPH, _load, load_graph, predict_band_gap
-from crystal_ldm.evaluate.band_gap.perceptrons import BandGapNet
-from crystal_ldm.evaluate.band_gap.scoring import errors
-from crystal_ldm.evaluate.band_gap.training import save, train
+from crystal_ldm.evaluate.band_gap.training import save, strained, train, train_graphs
 from crystal_ldm.evaluate.weights import load_weights
 
 

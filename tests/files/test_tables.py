@@ -7,7 +7,7 @@ import io
 
 import pytest
 
-from crystal_ldm.files.tables import safe_cell
+from crystal_ldm.files.tables import csv_text, safe_cell
 
 
 @pytest.mark.parametrize("text", ["=1+2", "+1", "@SUM(A1)", "-cmd|' /C calc'!A0", "\t=1", "\r=1"])
@@ -24,7 +24,6 @@ def test_everything_else_stays(value: object) -> None:
 def test_no_table_of_the_project_holds_a_formula(known_crystals, tmp_path) -> None:
     from crystal_ldm.crystals.readers.report import Rejection, Report
     from crystal_ldm.evaluate import evaluate
-    from crystal_ldm.runs.table import table_text
 
     name = '=HYPERLINK("http://example.org")'
     result = evaluate(known_crystals[:1], metrics=["validity"], workers=1)
@@ -32,7 +31,7 @@ def test_no_table_of_the_project_holds_a_formula(known_crystals, tmp_path) -> No
     result.save(tmp_path)
     Report(1, 0, [Rejection(name, "@a", "unreadable", "+b")], []).write_csv(tmp_path / "report.csv")
     texts = [(tmp_path / f).read_text() for f in ("evaluation.csv", "report.csv")]
-    texts.append(table_text([{"id": name, "seed": -1}], ["id", "seed"]))
+    texts.append(csv_text([{"id": name, "seed": -1}], ["id", "seed"]))
     for text in texts:
         rows = list(csv.reader(io.StringIO(text)))
         cells = [cell for row in rows for cell in row]

@@ -139,8 +139,9 @@ def _extra(row: dict[str, Any], line: dict[str, Any]) -> dict[str, Any]:
 
 
 def _table(lines: list[dict[str, Any]]) -> str:
-    from crystal_ldm.runs.table import COLUMNS, table_text
+    from crystal_ldm.files.tables import csv_text
+    from crystal_ldm.runs.table import COLUMNS
 
     keys = dict.fromkeys(key for line in lines for key in line)
     columns = [*(c for c in COLUMNS if c in keys), *(k for k in keys if k not in COLUMNS)]
-    return table_text(lines, columns)
+    return csv_text(lines, columns)

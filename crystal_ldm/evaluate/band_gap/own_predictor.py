@@ -22,11 +22,8 @@ from torch import Tensor, nn
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.inputs import read_crystals
 from crystal_ldm.errors import EvaluationError
-from crystal_ldm.evaluate.band_gap.features import band_gap_inputs
-from crystal_ldm.evaluate.band_gap.graph_network import GraphNet
-from crystal_ldm.evaluate.band_gap.graphs import CrystalGraph
-from crystal_ldm.evaluate.band_gap.perceptrons import BandGapNet
-from crystal_ldm.evaluate.band_gap.scoring import final_gap
+from crystal_ldm.evaluate.band_gap.features import CrystalGraph, band_gap_inputs
+from crystal_ldm.evaluate.band_gap.networks import BandGapNet, GraphNet, final_gap
 
 if TYPE_CHECKING:
     from crystal_ldm.crystals import CrystalBatch

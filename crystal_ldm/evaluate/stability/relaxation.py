@@ -18,6 +18,7 @@ import numpy as np
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.stability.potential import calculator, check_elements, potential
+from crystal_ldm.files.writing import atomic_write
 from crystal_ldm.parallel import Executor
 from crystal_ldm.parallel.executor import Progress
 
@@ -150,13 +151,10 @@ def save_relaxed(path: Path, relaxed: Relaxed) -> None:
     """Write a result so that a file of this name is always a whole one."""
     content = asdict(relaxed)
     content["crystal"] = {
-        "numbers": relaxed.crystal.numbers.tolist(),
-        "frac_coords": relaxed.crystal.frac_coords.tolist(),
-        "lattice": relaxed.crystal.lattice.tolist(),
+        name: getattr(relaxed.crystal, name).tolist()
+        for name in ("numbers", "frac_coords", "lattice")
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content))
-    os.replace(temporary, path)
+    atomic_write(path, json.dumps(content), flush=False)
 
 
 def load_relaxed(path: Path) -> Relaxed | None:
