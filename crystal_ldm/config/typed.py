@@ -48,7 +48,6 @@ def instantiate(config: Mapping[str, Any], where: str = "the configuration", **e
 
     Args:
         config: has `_target_`.
-        where: named in errors.
         extra: further arguments of the outermost class, as they are.
 
     Raises:

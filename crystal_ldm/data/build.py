@@ -53,10 +53,6 @@ def build_dataset(
     """Clean the entries of `source` and return them ready to be written.
 
     Args:
-        source: the entries.
-        about: what is said of the data set.
-        filters: limits.
-        workers, progress: see `map_items`.
         reading: what is done already, and when to stop.
 
     Raises:

@@ -19,9 +19,10 @@ from crystal_ldm.crystals.elements import atomic_number
 from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.band_gap.estimates import BandGaps, estimate_band_gaps
-from crystal_ldm.evaluate.stages import crystal_validity
+from crystal_ldm.evaluate.stages import Run
 from crystal_ldm.evaluate.statistics import wilson
-from crystal_ldm.parallel.executor import AnyWorkers, Progress, open_executor
+from crystal_ldm.evaluate.thresholds import Thresholds
+from crystal_ldm.parallel.executor import AnyWorkers, Executor, Progress, open_executor
 from crystal_ldm.random import crystal_generator
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def calibrate_band_gap(
         def gaps_and_validity(crystals: Any) -> tuple[BandGaps, NDArray[np.bool_]]:
             source = read_crystals(crystals)
             gaps = estimate_band_gaps(source, predictor, workers=pool)
-            return gaps, crystal_validity(source, pool)["valid"]
+            return gaps, _validity(source, pool)["valid"]
 
         for (target, scale), crystals in samples.items():
             rows.append(calibration_row("model", target, scale, *gaps_and_validity(crystals)))
@@ -241,7 +242,7 @@ def calibrate_decoding(
     with open_executor(workers) as pool:
         for cell in [(float(scale), int(count)) for scale in scales for count in steps]:
             result = ldm.sample(request, 1, cfg_scale=cell[0], sampling_steps=cell[1], **options)
-            found = crystal_validity(read_crystals(result), pool)
+            found = _validity(read_crystals(result), pool)
             flags["structure_valid"][cell] = found["structure_valid"]
             flags["valid"][cell] = found["valid"]
             flags["agreement"][cell] = result.element_agreement.numpy()
@@ -298,3 +299,12 @@ def _without(
         if crystal is None or numbers.isdisjoint(crystal.numbers)
     ]
     return source.select(kept), gaps[kept]
+
+
+def _validity(crystals: CrystalSet, executor: Executor) -> dict[str, NDArray[np.bool_]]:
+    """Return for each crystal `structure_valid`, `composition_valid` and `valid` (both)."""
+    run = Run(crystals, None, Thresholds(), executor)
+    run.describe(symmetry=False, comparison=False)
+    run.validity()
+    names = ("structure_valid", "composition_valid", "valid")
+    return {name: np.asarray(run.columns[name], dtype=bool) for name in names}

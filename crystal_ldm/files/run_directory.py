@@ -133,7 +133,6 @@ def open_run(run_dir: Path | str, notebook: str, recipe: Mapping[str, Any]) -> R
     Args:
         run_dir: the directory, relative to the repository's root; empty: a new
             `runs/<notebook>-<time>-<short id>` there.
-        notebook: name of the notebook, without a suffix.
         recipe: plain JSON values that identify the run. What only changes how fast or where it
             is done (batch size, workers, time budget) does not belong here.
 
@@ -194,8 +193,6 @@ def newest_runs(notebook: str, count: int | None = None, finished: bool = False)
     """Return run directories of `notebook` under `runs/`, the one worked on last first.
 
     Args:
-        notebook: name of the notebook, without a suffix.
-        count: at most this many.
         finished: only those that came to their end.
     """
     found = []

@@ -68,9 +68,6 @@ class Executor(ABC):
     """Runs a function on many items; a failure of any kind costs only its own item.
 
     Use it as a context manager.
-
-    Args:
-        workers: settings; None: the defaults.
     """
 
     def __init__(self, workers: Workers | None = None) -> None:
@@ -94,7 +91,6 @@ class Executor(ABC):
             items: pickled one by one.
             timeout: longest time for one item, s; None: the executor's.
             chunk: number of items sent at a time; 1 for long ones.
-            progress: called with the number of items just finished.
 
         Raises:
             EvaluationError: if no worker process can be started.
@@ -195,11 +191,7 @@ def map_items(
 
     Args:
         function: importable by name, or a `functools.partial` of such a function.
-        items: the work.
-        workers: see `open_executor`.
         timeout: longest time for one item, s.
-        progress: whether to show a bar.
-        label: what the bar says.
         on_outcome: called with each outcome as it comes; what it raises ends the work.
     """
     settings = _as_workers(workers, Workers(timeout=timeout, memory_gb=16))

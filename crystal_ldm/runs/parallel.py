@@ -70,10 +70,7 @@ def split_request(rows: int, num_samples: int, offset: int, size: int) -> list[P
     """Return pieces of about `size` crystals that together are the whole request.
 
     Args:
-        rows: of the request.
-        num_samples: crystals a row.
         offset: number of the first crystal of each row.
-        size: most crystals in a piece.
     """
     if num_samples >= size:
         starts = range(offset, offset + num_samples, size)

@@ -154,7 +154,6 @@ class VAEModule(TrainedModule):
         """Turn latents (B, N, latent_dim) into crystals; every row becomes a closed cell.
 
         Args:
-            latents: one vector per atom.
             num_atoms: (B,).
             atomic_numbers: (B, N), elements that are known and imposed; 0 or None: the decoder's.
             allowed: (B, 119) or (119,) bool, what the decoder may choose from; None: `elements`.

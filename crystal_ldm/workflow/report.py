@@ -137,8 +137,6 @@ def export_html(executed_notebook: Path | str, path: Path | str, title: str = ""
     as such. Scripts in outputs are left out, addresses in prose stay as text without `https://`.
 
     Args:
-        executed_notebook: a notebook with its outputs.
-        path: the HTML file to write.
         title: of the page; empty: the notebook's first heading, or its name.
 
     Raises:
@@ -181,10 +179,6 @@ def save_report(run_dir: Path | str, name: str) -> list[Path]:
     For a notebook's last cell: the outputs of all cells before it are there by then. By hand in
     JupyterLab the notebook itself is the report, and nothing is written; `crystal-ldm run` and
     sweeps write both themselves, when the notebook has ended.
-
-    Args:
-        run_dir: the run's directory.
-        name: of the notebook, without suffix.
 
     Returns:
         the files written.

@@ -181,11 +181,7 @@ def relax_crystals(
     again.
 
     Args:
-        crystals: None for those that cannot be read.
         folder: where the results are kept; it may be shared by several runs.
-        settings: how to relax.
-        executor: runs the relaxations.
-        progress: called with the number of crystals just finished.
 
     Returns:
         The results, and for those without one the reason.
