@@ -1,4 +1,4 @@
-"""Opening, continuing and finding run directories."""
+"""Run directories: what their files are called; opening, continuing and finding them."""
 
 from __future__ import annotations
 
@@ -23,6 +23,21 @@ from crystal_ldm.files.writing import atomic_write_json, make_folder
 PROJECT = "crystal-ldm"
 RUN_FILE = "run.json"
 STATUS_FILE = "status.json"
+
+# What a run of crystals holds besides; `crystal_ldm.runs.SampleRun` writes it.
+CIFS = "cif"
+"""Folder of symmetrised CIFs."""
+P1_CIFS = "cif_p1"
+"""Folder of the raw cells as CIFs without symmetry, if asked for."""
+RAW_CELLS = "crystals.extxyz"
+"""The cells as they were sampled."""
+TABLE = "table.csv"
+"""One line for each crystal that is wholly on disk."""
+RECIPE = "recipe.json"
+"""What makes all of them again."""
+PIECES = "pieces"
+"""Folder of what the workers of a split request have not finished yet."""
+
 ROOT_VARIABLE = "CRYSTAL_LDM_ROOT"  # environment variable of the kernels of `crystal-ldm lab`
 
 _STATUS_INTERVAL = 0.5  # seconds between two progress reports that are written

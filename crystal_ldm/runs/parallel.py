@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.errors import RequestError, RunError
 from crystal_ldm.files import DirectoryLock
-from crystal_ldm.files.run_contents import PIECES
+from crystal_ldm.files.run_directory import PIECES
 from crystal_ldm.files.writing import atomic_write_json, make_folder, write_error
 from crystal_ldm.parallel import AnyWorkers, open_executor
 from crystal_ldm.runs.crystal_files import CrystalFiles

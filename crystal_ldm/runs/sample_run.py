@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from crystal_ldm.errors import DataError, RunError
 from crystal_ldm.files import Run, open_run, resolve_path
-from crystal_ldm.files.run_contents import PIECES, RAW_CELLS, RECIPE, TABLE
+from crystal_ldm.files.run_directory import PIECES, RAW_CELLS, RECIPE, TABLE
 from crystal_ldm.recipe import read_recipe, write_recipe
 from crystal_ldm.runs.crystal_files import CrystalFiles
 from crystal_ldm.runs.table import read_table

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from crystal_ldm.crystals.distances import min_distance
 from crystal_ldm.crystals.space_groups import SPACE_GROUP
 from crystal_ldm.errors import RunError
-from crystal_ldm.files.run_contents import CIFS, RECIPE
+from crystal_ldm.files.run_directory import CIFS, RECIPE
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

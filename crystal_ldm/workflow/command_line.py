@@ -10,7 +10,7 @@ import click
 
 from crystal_ldm import __version__
 from crystal_ldm.errors import CrystalLDMError
-from crystal_ldm.files.run_contents import CIFS, RECIPE, TABLE
+from crystal_ldm.files.run_directory import CIFS, RECIPE, TABLE
 from crystal_ldm.workflow.declared_parameters import (
     Parameter,
     notebook_parameters,

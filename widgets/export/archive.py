@@ -10,7 +10,7 @@ from typing import Any
 
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 
-from crystal_ldm.files.run_contents import CIFS, RAW_CELLS, RECIPE, TABLE
+from crystal_ldm.files.run_directory import CIFS, RAW_CELLS, RECIPE, TABLE
 
 SYMPREC = 0.1
 """Å, tolerance of the symmetry search for the CIFs."""
