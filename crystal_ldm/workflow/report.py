@@ -163,7 +163,7 @@ def export_html(executed_notebook: Path | str, path: Path | str, title: str = ""
     for name, figure in figures.items():
         body = body.replace(name, _drawn(name, figure))
     page = _PAGE.format(
-        title=html.escape(title or _heading(content) or source.stem),
+        title=html.escape(title or heading(content) or source.stem),
         style=(Path(__file__).parent / "report.css").read_text(encoding="utf-8"),
         plotly=f"<script>{_plotly_code()}</script>" if figures else "",
         body=body,
@@ -245,7 +245,8 @@ def _plotly_code() -> str:
     )
 
 
-def _heading(content: dict[str, Any]) -> str:
+def heading(content: dict[str, Any]) -> str:
+    """Return the first heading of a notebook; empty: it has none."""
     for cell in content["cells"]:
         found = re.search(r"^# (.+)$", "".join(cell.get("source", "")), re.MULTILINE)
         if cell.get("cell_type") == "markdown" and found:
