@@ -24,33 +24,6 @@ CACHE_VARIABLE = "CRYSTAL_LDM_CACHE"
 _LOCK_SUFFIX = ".lock"
 
 
-@dataclass(frozen=True)
-class CacheEntry:
-    """One file of the cache: its name within the folder and its size in bytes."""
-
-    name: str
-    path: Path
-    size: int
-
-
-@dataclass(frozen=True)
-class CacheInfo:
-    """The cache folder and its files; `print` it for a table."""
-
-    path: Path
-    entries: tuple[CacheEntry, ...]
-
-    @property
-    def size(self) -> int:
-        """Bytes of all entries together."""
-        return sum(entry.size for entry in self.entries)
-
-    def __str__(self) -> str:
-        lines = [f"Cache folder: {self.path} ({self.size / 1e6:.1f} MB)"]
-        lines += [f"  {entry.size / 1e6:8.1f} MB  {entry.name}" for entry in self.entries]
-        return "\n".join(lines)
-
-
 def cache_path(cache_dir: str | Path | None = None) -> Path:
     """Return `cache_dir`, else the folder in `CRYSTAL_LDM_CACHE`, else the user's cache folder.
 
@@ -88,20 +61,6 @@ def set_cache_dir(path: str | Path | None) -> Path:
     else:
         os.environ[CACHE_VARIABLE] = str(cache_path(path))
     return cache_path()
-
-
-def cache_info(cache_dir: str | Path | None = None) -> CacheInfo:
-    """Return the location of the cache and the size of each of its files."""
-    folder = cache_path(cache_dir)
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and path.suffix != _LOCK_SUFFIX and not path.name.startswith(".")
-    )
-    return CacheInfo(
-        folder,
-        tuple(CacheEntry(f.relative_to(folder).as_posix(), f, f.stat().st_size) for f in files),
-    )
 
 
 @contextmanager
