@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from crystal_ldm.crystals.inputs import read_crystals
 from crystal_ldm.errors import EvaluationError, suggest
 from crystal_ldm.evaluate.matching import PredictionMetrics
-from crystal_ldm.evaluate.reference import Reference
+from crystal_ldm.evaluate.reference_set import Reference
 from crystal_ldm.evaluate.results import Evaluation
 from crystal_ldm.evaluate.stages import Run
 from crystal_ldm.evaluate.thresholds import Thresholds

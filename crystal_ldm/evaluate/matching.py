@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,7 +22,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.crystals.same_crystal import Tolerances, rms_distance
 from crystal_ldm.errors import EvaluationError
@@ -114,14 +113,9 @@ def compare_pairs(
         else:
             todo.append(pair)
 
-    def items() -> Iterator[tuple[Cell, Cell]]:
-        for i, j in todo:
-            a, b = first.crystals[i], second.crystals[j]
-            assert a is not None and b is not None
-            yield a, b
-
+    cells = ((first.crystals[i], second.crystals[j]) for i, j in todo)
     function = partial(rms_distance, tolerances=tolerances)
-    for outcome in pool.imap(function, items(), progress=progress):
+    for outcome in pool.imap(function, cells, progress=progress):
         value = math.nan if outcome.value is None else float(outcome.value)
         found[todo[outcome.index]] = (value, outcome.error)
     return found
@@ -251,7 +245,7 @@ def _reference_table(
     ks: Sequence[int],
     seen_formulas: Sequence[str] | None,
 ) -> pd.DataFrame:
-    compared: dict[int, list[tuple[int, float, str | None]]] = defaultdict(list)
+    compared = defaultdict(list)
     for (position, reference), (rmse, error) in found.items():
         compared[reference].append((position, rmse, error))
     seen = None if seen_formulas is None else set(seen_formulas)

@@ -20,7 +20,7 @@ from crystal_ldm.evaluate.matching import (
     candidates_by_row,
     csp_metrics,
 )
-from crystal_ldm.evaluate.reference import Reference
+from crystal_ldm.evaluate.reference_set import Reference
 from crystal_ldm.evaluate.results import Evaluation, Summary
 from crystal_ldm.evaluate.statistics import frechet_distance, wasserstein_interval
 from crystal_ldm.evaluate.thresholds import Thresholds

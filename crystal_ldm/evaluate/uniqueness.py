@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from crystal_ldm.crystals.cell import Cell, FormulaKey
 from crystal_ldm.crystals.same_crystal import Tolerances, rms_distance, same_crystal
-from crystal_ldm.evaluate.reference import Reference
+from crystal_ldm.evaluate.reference_set import Reference
 from crystal_ldm.parallel import Executor
 from crystal_ldm.parallel.executor import Progress
 

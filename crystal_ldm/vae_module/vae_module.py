@@ -252,11 +252,7 @@ class VAEModule(TrainedModule):
         parts = {
             "element": element_loss(output, atoms.atomic_numbers, atoms.mask),
             "coordinate": coordinate_loss(
-                output,
-                atoms.frac_coords,
-                atoms.mask,
-                batch.axis_scale,
-                self.coordinate_beta,
+                output, atoms.frac_coords, atoms.mask, batch.axis_scale, self.coordinate_beta
             ),
             "lattice": lattice_loss(output, batch.lattice, self.lattice_beta),
             "kl": kl_divergence(mean, log_variance, atoms.mask),

@@ -148,7 +148,7 @@ def test_a_set_covers_itself_and_not_another_one(known_crystals, pool):
 
 def test_a_pooled_latent_is_the_mean_over_atoms_and_knows_no_choice_of_cell(known_crystals):
     from crystal_ldm.crystals import CrystalBatch
-    from crystal_ldm.evaluate.latents import pooled_latents
+    from crystal_ldm.evaluate.latent_space import pooled_latents
     from tests.conftest import make_tiny_ldm
 
     crystals = known_crystals[:20]
@@ -167,7 +167,7 @@ def test_a_pooled_latent_is_the_mean_over_atoms_and_knows_no_choice_of_cell(know
 
 
 def test_the_principal_plane_holds_the_largest_spread():
-    from crystal_ldm.evaluate.latents import principal_plane
+    from crystal_ldm.evaluate.latent_space import principal_plane
 
     generator = np.random.default_rng(0)
     reference = generator.normal(size=(4000, 3)) * [1.0, 3.0, 2.0] + 5.0

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -210,15 +210,10 @@ def relax_crystals(
             progress(1)
     keys = list(waiting)
 
-    def items() -> Iterator[Cell]:
-        for key in keys:
-            crystal = crystals[waiting[key][0]]
-            assert crystal is not None
-            yield crystal
-
+    first_of_each = (crystals[waiting[key][0]] for key in keys)
     function = partial(relax_crystal, settings=settings)
     for outcome in executor.imap(
-        function, items(), timeout=settings.timeout, chunk=1, progress=progress
+        function, first_of_each, timeout=settings.timeout, chunk=1, progress=progress
     ):
         key = keys[outcome.index]
         if outcome.error is None:
