@@ -86,7 +86,7 @@ SECURITY = [
     "tests/runs/test_two_writers.py::test_no_file_of_a_run_is_written_through_a_link",
     "tests/runs/test_two_writers.py::test_no_cif_is_written_into_a_linked_folder",
     "tests/runs/test_two_writers.py::test_a_lock_that_is_a_pipe_holds_nobody_up",
-    "tests/files/test_tables.py",
+    "tests/files/test_csv_text.py",
     "tests/nn/test_model_files.py",
     "tests/reliability/test_security.py",
     "tests/workflow/test_report.py::test_nothing_in_an_output_runs_or_calls_home",

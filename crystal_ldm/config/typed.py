@@ -48,7 +48,6 @@ def instantiate(config: Mapping[str, Any], where: str = "the configuration", **e
 
     Args:
         config: has `_target_`.
-        where: named in errors.
         extra: further arguments of the outermost class, as they are.
 
     Raises:
@@ -113,14 +112,10 @@ class _Reader:
         extra: Mapping[str, Any],
     ) -> Any:
         """Check the arguments of a class and build its object."""
-        parameters = {
-            name: parameter
-            for name, parameter in inspect.signature(target).parameters.items()
-            if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY)
-        }
-        anything = [n for n, p in parameters.items() if p.kind is p.VAR_KEYWORD]
-        for name in anything:
-            del parameters[name]
+        every = inspect.signature(target).parameters
+        anything = any(p.kind is p.VAR_KEYWORD for p in every.values())
+        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        parameters = {name: p for name, p in every.items() if p.kind in named}
         name_of = getattr(target, "__name__", "it")
         annotations = annotations_of(target)
         values: dict[str, Any] = {}

@@ -95,7 +95,6 @@ def read_yaml(path: Path | str, written: bool = False) -> Any:
     """Return the content of a YAML file as plain data.
 
     Args:
-        path: the file.
         written: whether numbers keep how they were written.
 
     Raises:
@@ -141,10 +140,6 @@ class FileKeys(BaseModel):
     @classmethod
     def read(cls, content: Mapping[str, Any], where: str) -> Self:
         """Return the checked content of a file.
-
-        Args:
-            content: what stands in it.
-            where: its name, for errors.
 
         Raises:
             ConfigError: a key that there is not (with a suggestion), or one of another type or

@@ -31,8 +31,6 @@ def make_round(
     """Return the candidates of a round, with whether they passed the filters.
 
     Args:
-        ldm: the model.
-        goal: what is looked for.
         number: of the round; with the seed all that its candidates depend on.
         path: of the run; the round is a run of crystals of its own below it, which is continued.
         keywords: those of `LDMModule.sample`.

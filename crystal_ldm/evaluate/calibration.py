@@ -19,9 +19,10 @@ from crystal_ldm.crystals.elements import atomic_number
 from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.band_gap.estimates import BandGaps, estimate_band_gaps
-from crystal_ldm.evaluate.stages import crystal_validity
+from crystal_ldm.evaluate.stages import Run
 from crystal_ldm.evaluate.statistics import wilson
-from crystal_ldm.parallel.executor import AnyWorkers, Progress, open_executor
+from crystal_ldm.evaluate.thresholds import Thresholds
+from crystal_ldm.parallel.executor import AnyWorkers, Executor, Progress, open_executor
 from crystal_ldm.random import crystal_generator
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def calibrate_band_gap(
         def gaps_and_validity(crystals: Any) -> tuple[BandGaps, NDArray[np.bool_]]:
             source = read_crystals(crystals)
             gaps = estimate_band_gaps(source, predictor, workers=pool)
-            return gaps, crystal_validity(source, pool)["valid"]
+            return gaps, _validity(source, pool)["valid"]
 
         for (target, scale), crystals in samples.items():
             rows.append(calibration_row("model", target, scale, *gaps_and_validity(crystals)))
@@ -234,17 +235,16 @@ def calibrate_decoding(
     """
     if not len(request) or not len(scales) or not len(steps):
         raise EvaluationError("A calibration needs at least one crystal, scale and step.")
-    flags: dict[str, dict[tuple[float, int], NDArray[Any]]] = {
-        "structure_valid": {}, "valid": {}, "agreement": {},
-    }  # fmt: skip
+    names = ("structure_valid", "valid", "agreement")
+    flags: dict[str, dict[tuple[float, int], NDArray[Any]]] = {name: {} for name in names}
     options = {"seed": seed, **(sampling or {})}
     with open_executor(workers) as pool:
         for cell in [(float(scale), int(count)) for scale in scales for count in steps]:
             result = ldm.sample(request, 1, cfg_scale=cell[0], sampling_steps=cell[1], **options)
-            found = crystal_validity(read_crystals(result), pool)
-            flags["structure_valid"][cell] = found["structure_valid"]
-            flags["valid"][cell] = found["valid"]
-            flags["agreement"][cell] = result.element_agreement.numpy()
+            found = _validity(read_crystals(result), pool)
+            found["agreement"] = result.element_agreement.numpy()
+            for name in names:
+                flags[name][cell] = found[name]
     tables = [calibrate_rate(values, name) for name, values in flags.items()]
     keys = ["scale", "steps", "n"]
     return pd.concat([tables[0], *(table.drop(columns=keys) for table in tables[1:])], axis=1)
@@ -291,10 +291,15 @@ def _without(
     source, gaps = read_crystals(crystals), np.asarray(truth, dtype=np.float64)
     if not elements or len(source) != len(gaps):  # an error that the caller finds in either case
         return source, gaps
-    numbers = {atomic_number(symbol) for symbol in elements}
-    kept = [
-        i
-        for i, crystal in enumerate(source.crystals)
-        if crystal is None or numbers.isdisjoint(crystal.numbers)
-    ]
+    left_out = {atomic_number(symbol) for symbol in elements}
+    cells = enumerate(source.crystals)
+    kept = [i for i, cell in cells if cell is None or left_out.isdisjoint(cell.numbers)]
     return source.select(kept), gaps[kept]
+
+
+def _validity(crystals: CrystalSet, executor: Executor) -> dict[str, NDArray[Any]]:
+    """Return for each crystal `structure_valid` and `valid` (composition, too)."""
+    run = Run(crystals, None, Thresholds(), executor)
+    run.describe(symmetry=False, comparison=False)
+    run.validity()
+    return {n: np.asarray(run.columns[n], dtype=bool) for n in ("structure_valid", "valid")}

@@ -43,16 +43,6 @@ class Coverage:
     errors: list[str | None]
     reference_errors: list[str | None]
 
-    @property
-    def precision(self) -> float:
-        """Share of all generated crystals that are covered."""
-        return float(self.covered.mean())
-
-    @property
-    def recall(self) -> float:
-        """Share of all references that are found."""
-        return float(self.found.mean())
-
 
 def coverage(
     generated: Sequence[Cell | None],

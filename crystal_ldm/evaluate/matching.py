@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,11 +22,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.crystals.same_crystal import Tolerances, rms_distance
 from crystal_ldm.errors import EvaluationError
-from crystal_ldm.evaluate.statistics import mean_interval, wilson
+from crystal_ldm.evaluate.statistics import mean_interval, rate
 from crystal_ldm.parallel.executor import AnyWorkers, Executor, Progress, open_executor
 
 
@@ -114,14 +113,9 @@ def compare_pairs(
         else:
             todo.append(pair)
 
-    def items() -> Iterator[tuple[Cell, Cell]]:
-        for i, j in todo:
-            a, b = first.crystals[i], second.crystals[j]
-            assert a is not None and b is not None
-            yield a, b
-
+    cells = ((first.crystals[i], second.crystals[j]) for i, j in todo)
     function = partial(rms_distance, tolerances=tolerances)
-    for outcome in pool.imap(function, items(), progress=progress):
+    for outcome in pool.imap(function, cells, progress=progress):
         value = math.nan if outcome.value is None else float(outcome.value)
         found[todo[outcome.index]] = (value, outcome.error)
     return found
@@ -251,7 +245,7 @@ def _reference_table(
     ks: Sequence[int],
     seen_formulas: Sequence[str] | None,
 ) -> pd.DataFrame:
-    compared: dict[int, list[tuple[int, float, str | None]]] = defaultdict(list)
+    compared = defaultdict(list)
     for (position, reference), (rmse, error) in found.items():
         compared[reference].append((position, rmse, error))
     seen = None if seen_formulas is None else set(seen_formulas)
@@ -281,48 +275,35 @@ def _reference_table(
 
 
 def _summary(table: pd.DataFrame, ks: Sequence[int], tolerances: Tolerances) -> pd.DataFrame:
-    atoms = table["num_atoms"]
-    groups: list[tuple[str, pd.Series]] = [("all", atoms > 0)]
+    atoms, seen = table["num_atoms"], table["formula_seen"]
+    groups: dict[str, pd.Series] = {"all": atoms > 0}
     for low, high in _ATOM_BINS:
         name = f"{low} to {high:g} atoms" if math.isfinite(high) else f"over {low - 1} atoms"
-        groups.append((name, atoms.between(low, high)))
-    if table["formula_seen"].notna().any():
-        groups.append(("formula seen", table["formula_seen"] == True))  # noqa: E712
-        groups.append(("formula not seen", table["formula_seen"] == False))  # noqa: E712
-    rows: list[dict[str, Any]] = []
-    for group, members in groups:
-        part = table[members]
-        if len(part) == 0:
-            continue
-        for k in ks:
-            rows += _group_rows(part, group, k, tolerances)
-    return pd.DataFrame(rows)
+        groups[name] = atoms.between(low, high)
+    if seen.notna().any():
+        groups |= {"formula seen": seen.eq(True), "formula not seen": seen.eq(False)}
+    return pd.DataFrame(
+        {"metric": metric, "group": group, "k": k, **numbers, "thresholds": str(tolerances)}
+        for group, members in groups.items()
+        if members.any()
+        for k in ks
+        for metric, numbers in _metrics_at(table[members], k, tolerances.stol).items()
+    )
 
 
-def _group_rows(
-    part: pd.DataFrame, group: str, k: int, tolerances: Tolerances
-) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-
-    def add(metric: str, value: float, n: int, low: float, high: float, count: int | None) -> None:
-        rows.append(
-            {
-                "metric": metric, "group": group, "k": k, "value": value, "n": n, "count": count,
-                "ci_low": low, "ci_high": high, "thresholds": str(tolerances),
-            }
-        )  # fmt: skip
-
-    n = len(part)
-    for rate, rmse_name, flag, rmse_column in (
+def _metrics_at(part: pd.DataFrame, k: int, stol: float) -> dict[str, dict[str, Any]]:
+    """Return each metric of some references at k, as value, count, n, ci_low and ci_high."""
+    n, metrics = len(part), {}
+    for share, rmse, flag, column in (
         ("match_rate", "rmse", f"matched@{k}", f"rmse@{k}"),
         ("metre", "metre_rmse", f"found@{k}", f"metre_rmse@{k}"),
     ):
-        count = int(part[flag].sum())
-        add(rate, count / n, n, *wilson(count, n), count)
-        matched = part.loc[part[flag], rmse_column].to_numpy(dtype=np.float64)
-        value, low, high = mean_interval(matched)
-        add(rmse_name, value, count, low, high, None)
-    corrected = part[f"metre_rmse@{k}"].fillna(tolerances.stol).to_numpy(dtype=np.float64)
-    value, low, high = mean_interval(corrected)
-    add("crmse", value, n, low, high, None)
-    return rows
+        metrics[share] = rate(int(part[flag].sum()), n)
+        metrics[rmse] = _mean(part.loc[part[flag], column])
+    metrics["crmse"] = _mean(part[f"metre_rmse@{k}"].fillna(stol))
+    return metrics
+
+
+def _mean(values: pd.Series) -> dict[str, Any]:
+    value, low, high = mean_interval(values.to_numpy(dtype=np.float64))
+    return {"value": value, "count": None, "n": len(values), "ci_low": low, "ci_high": high}

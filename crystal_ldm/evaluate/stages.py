@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.crystals.space_groups import space_group_column
@@ -20,7 +20,7 @@ from crystal_ldm.evaluate.matching import (
     candidates_by_row,
     csp_metrics,
 )
-from crystal_ldm.evaluate.reference import Reference
+from crystal_ldm.evaluate.reference_set import Reference
 from crystal_ldm.evaluate.results import Evaluation, Summary
 from crystal_ldm.evaluate.statistics import frechet_distance, wasserstein_interval
 from crystal_ldm.evaluate.thresholds import Thresholds
@@ -43,17 +43,18 @@ class Run:
         limits: Thresholds,
         executor: Executor,
         show: bool = False,
+        properties: Mapping[str, ArrayLike] | None = None,
     ) -> None:
         self.generated = generated
         self.reference = reference
         self.limits = limits
         self.executor = executor
         self.show = show
+        self.properties = properties or {}
         self.n = len(generated)
         self.summary = Summary()
         self.notes = list(generated.notes)
         self.errors: list[list[str]] = [[e] if e else [] for e in generated.errors]
-        self.done: list[str] = []
         self.columns: dict[str, Any] = {
             "id": generated.ids,
             "row": generated.rows,
@@ -99,9 +100,9 @@ class Run:
         geometry = (
             f"distance > {limits.min_distance:g} Å, volume > {limits.min_volume_per_atom:g} Å³/atom"
         )
+        pauling, alloys = ("on" if x else "off" for x in (limits.use_pauling, limits.alloys_valid))
         rules = (
-            f"SMACT {limits.oxidation_states}, electronegativity {_on(limits.use_pauling)}, "
-            f"alloys valid {_on(limits.alloys_valid)}"
+            f"SMACT {limits.oxidation_states}, electronegativity {pauling}, alloys valid {alloys}"
         )
         self.summary.rate("structure_valid", int(structure.sum()), self.n, geometry)
         self.summary.rate("composition_valid", int(composition.sum()), self.n, rules)
@@ -120,7 +121,6 @@ class Run:
         self.note_errors("uniqueness", [entry.error for entry in found])
         count = sum(entry.unique for entry in found)
         self.summary.rate("unique", count, self.n, str(self.limits.same_crystal))
-        self.done.append("uniqueness")
 
     def novelty(self) -> None:
         assert self.reference is not None
@@ -141,9 +141,8 @@ class Run:
         unusable = len(self.reference) - self.reference.usable + len(self.reference.errors)
         if unusable:
             self.notes.append(f"{unusable} crystals of the reference set could not be compared.")
-        self.done.append("novelty")
-
-    def unique_and_novel(self) -> None:
+        if "unique" not in self.columns:
+            return
         both = np.array(self.columns["unique"]) & np.array(self.columns["novel"])
         self.summary.rate("unique and novel", int(both.sum()), self.n)
         if "valid" in self.columns:
@@ -159,7 +158,7 @@ class Run:
             self.summary.rate(f"P1@{symprec:g}", counts[1], self.n, limit)
             self.summary.rate(f"no space group@{symprec:g}", counts[None], self.n, limit)
 
-    def distribution(self, properties: Mapping[str, ArrayLike]) -> None:
+    def distribution(self) -> None:
         assert self.reference is not None
         factor = self.limits.bond_factor
         with progress_bar("reference", len(self.reference), self.show) as progress:
@@ -175,7 +174,7 @@ class Run:
             ("coordination", columns["coordination"], neighbours, "neighbours", bonds),
         ]
         labels = self.reference.crystals.labels
-        for name, values in properties.items():
+        for name, values in self.properties.items():
             columns[name] = list(np.asarray(values, dtype=np.float64))
             if name in labels:
                 pairs.append((name, columns[name], labels[name], "unit of the property", ""))
@@ -222,16 +221,10 @@ class Run:
             seen = [c.formula for c in self.reference.crystals.crystals if c is not None]
         with progress_bar("structure prediction", show=self.show) as progress:
             found = csp_metrics(
-                candidates_by_row(self.generated, len(truth)),
-                truth,
-                ks,
-                ltol=limits.csp_ltol,
-                stol=limits.csp_stol,
-                angle_tol=limits.csp_angle_tol,
-                seen_formulas=seen,
-                workers=self.executor,
-                progress=progress,
-            )
+                candidates_by_row(self.generated, len(truth)), truth, ks, ltol=limits.csp_ltol,
+                stol=limits.csp_stol, angle_tol=limits.csp_angle_tol, seen_formulas=seen,
+                workers=self.executor, progress=progress,
+            )  # fmt: skip
         everything = found.summary[found.summary["group"] == "all"]
         for row in everything.to_dict("records"):
             name = f"{row['metric']}@{row['k']}"
@@ -300,21 +293,7 @@ class Run:
         failed = int(table["error"].notna().sum())
         if failed:
             self.notes.append(f"{failed} crystals have a reason in the column 'error'.")
-        for name in ("num_atoms", "num_elements"):
-            table[name] = table[name].astype("Int64")
-        for name in [column for column in table.columns if column.startswith("space_group")]:
+        groups = [name for name in table.columns if name.startswith("space_group")]
+        for name in ("num_atoms", "num_elements", *groups):
             table[name] = table[name].astype("Int64")
         return Evaluation(table, self.summary.frame(), self.limits, predictions, self.notes)
-
-
-def _on(flag: bool) -> str:
-    return "on" if flag else "off"
-
-
-def crystal_validity(crystals: CrystalSet, executor: Executor) -> dict[str, NDArray[np.bool_]]:
-    """Return for each crystal `structure_valid`, `composition_valid` and `valid` (both)."""
-    run = Run(crystals, None, Thresholds(), executor)
-    run.describe(symmetry=False, comparison=False)
-    run.validity()
-    names = ("structure_valid", "composition_valid", "valid")
-    return {name: np.asarray(run.columns[name], dtype=bool) for name in names}

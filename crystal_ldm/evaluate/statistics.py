@@ -19,7 +19,6 @@ def wilson(count: int, total: int, z: float = _Z95) -> tuple[float, float]:
     """Return the Wilson score interval of a rate (Wilson 1927; Brown, Cai & DasGupta 2001, eq. 4).
 
     Args:
-        count: number of successes.
         total: number of trials; 0 gives (nan, nan).
         z: quantile of the normal distribution; the default gives 95 %.
     """
@@ -55,9 +54,6 @@ def bootstrap(
     Args:
         statistic: called with one resampled array for each of `samples`.
         samples: independent samples, each resampled with replacement on its own.
-        resamples: number of resamplings.
-        seed: the same seed gives the same interval.
-        level: coverage.
     """
     arrays: list[NDArray[np.float64]] = [np.asarray(sample, dtype=np.float64) for sample in samples]
     if any(len(array) == 0 for array in arrays):

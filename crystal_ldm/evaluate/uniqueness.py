@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from crystal_ldm.crystals.cell import Cell, FormulaKey
 from crystal_ldm.crystals.same_crystal import Tolerances, rms_distance, same_crystal
-from crystal_ldm.evaluate.reference import Reference
+from crystal_ldm.evaluate.reference_set import Reference
 from crystal_ldm.parallel import Executor
 from crystal_ldm.parallel.executor import Progress
 
@@ -54,9 +54,6 @@ def find_duplicates(
     Args:
         reduced: primitive Niggli cells; None for a crystal that could not be reduced, which counts
             as not unique.
-        tolerances: of StructureMatcher.
-        executor: runs the comparisons.
-        progress: called with the number of comparisons just finished.
     """
     result = [
         Duplicate() if crystal is not None else Duplicate(False, None, "it could not be reduced")
@@ -121,10 +118,7 @@ def find_in_reference(
     Args:
         crystals: reduced cell and packing of each (see `description.comparison_form`); None for a
             crystal that could not be reduced, which counts as not novel.
-        reference: the reference set.
         tolerances: of StructureMatcher; `fit(crystal, reference)`.
-        executor: runs the comparisons.
-        progress: called with the number of comparisons just finished.
     """
     reference.reduce({form[0].formula_key for form in crystals if form is not None}, executor)
     result: list[Nearest] = []

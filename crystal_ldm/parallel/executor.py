@@ -8,7 +8,6 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Any, Self
 
 from crystal_ldm.errors import EvaluationError, describe_error
@@ -68,9 +67,6 @@ class Executor(ABC):
     """Runs a function on many items; a failure of any kind costs only its own item.
 
     Use it as a context manager.
-
-    Args:
-        workers: settings; None: the defaults.
     """
 
     def __init__(self, workers: Workers | None = None) -> None:
@@ -94,7 +90,6 @@ class Executor(ABC):
             items: pickled one by one.
             timeout: longest time for one item, s; None: the executor's.
             chunk: number of items sent at a time; 1 for long ones.
-            progress: called with the number of items just finished.
 
         Raises:
             EvaluationError: if no worker process can be started.
@@ -124,12 +119,7 @@ class Executor(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.close()
 
 
@@ -195,11 +185,7 @@ def map_items(
 
     Args:
         function: importable by name, or a `functools.partial` of such a function.
-        items: the work.
-        workers: see `open_executor`.
         timeout: longest time for one item, s.
-        progress: whether to show a bar.
-        label: what the bar says.
         on_outcome: called with each outcome as it comes; what it raises ends the work.
     """
     settings = _as_workers(workers, Workers(timeout=timeout, memory_gb=16))

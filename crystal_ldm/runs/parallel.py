@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.errors import RequestError, RunError
 from crystal_ldm.files import DirectoryLock
-from crystal_ldm.files.run_contents import PIECES
+from crystal_ldm.files.run_directory import PIECES
 from crystal_ldm.files.writing import atomic_write_json, make_folder, write_error
 from crystal_ldm.parallel import AnyWorkers, open_executor
 from crystal_ldm.runs.crystal_files import CrystalFiles
@@ -70,10 +70,7 @@ def split_request(rows: int, num_samples: int, offset: int, size: int) -> list[P
     """Return pieces of about `size` crystals that together are the whole request.
 
     Args:
-        rows: of the request.
-        num_samples: crystals a row.
         offset: number of the first crystal of each row.
-        size: most crystals in a piece.
     """
     if num_samples >= size:
         starts = range(offset, offset + num_samples, size)

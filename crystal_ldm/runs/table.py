@@ -12,7 +12,7 @@ from crystal_ldm.crystals.distances import shortest_distance
 from crystal_ldm.crystals.space_groups import SPACE_GROUP
 from crystal_ldm.errors import RunError
 from crystal_ldm.evaluate.description import density
-from crystal_ldm.files.run_contents import CIFS, RECIPE
+from crystal_ldm.files.run_directory import CIFS, RECIPE
 
 if TYPE_CHECKING:
     from crystal_ldm.sampling import SampleResult

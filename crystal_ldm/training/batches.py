@@ -34,7 +34,6 @@ def bucketed_batches(
 
     Args:
         num_atoms: (n,) atoms of each crystal.
-        batch_size: most crystals in a batch.
         seed: with `epoch`, decides the order.
         epoch: number of the pass over the data.
 
@@ -68,7 +67,6 @@ class StepStream(IterableDataset):
         items: training crystals, indexed by a tensor of rows.
         num_atoms: (M,) atoms of each of them.
         batch_size: crystals in a batch, over all processes.
-        seed: seed of the order.
     """
 
     def __init__(self, items: Items, num_atoms: np.ndarray, batch_size: int, seed: int) -> None:
@@ -140,11 +138,6 @@ class SharedDraws(TorchFunctionMode):
     While it is active, each draw from a generator whose first dimension is a multiple of the
     crystals here is made for all crystals of the batch, and the rows of the others are dropped.
     Draws of a few hundred numbers a crystal cost nothing beside a step of training.
-
-    Args:
-        total: crystals in the batch.
-        process: number of this process.
-        processes: how many there are.
     """
 
     def __init__(self, total: int, process: int, processes: int) -> None:

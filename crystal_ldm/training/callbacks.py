@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import threading
 import time
 from collections import defaultdict
@@ -16,7 +15,7 @@ import pytorch_lightning as pl
 import torch
 
 from crystal_ldm.errors import RunError
-from crystal_ldm.files.writing import atomic_path, atomic_write, open_file, write_error
+from crystal_ldm.files.writing import append_text, atomic_path, atomic_write, write_error
 from crystal_ldm.training.batches import any_process, sum_over_processes
 
 if TYPE_CHECKING:
@@ -194,12 +193,7 @@ class MetricsLog(pl.Callback):
         """
         if not self.writes:
             return
-        try:
-            descriptor = open_file(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-        except OSError as error:
-            raise write_error(self.path, error) from error
+        append_text(self.path, json.dumps(line) + "\n")
         if self.live is not None:
             self.live(line)
         if self.progress:

@@ -97,7 +97,6 @@ def train(
     """Train what `config` (see `load_experiment`) describes and return it with the best weights.
 
     Args:
-        config: the experiment.
         run_dir: where checkpoints and metrics go; a run found there is resumed.
         data_dir: folder of the data set's files, where it needs one.
         vae_ckpt: for an LDM, the trained VAE; empty with `init_from`: that model's.
@@ -150,7 +149,6 @@ def load_data(
     """Return the data set that an experiment trains on.
 
     Args:
-        config: the experiment.
         data_dir: folder with the files of a public data set that is not fetched by itself.
         max_minutes: longest time for crystals that are not in the cache yet.
         stop: an event that ends the reading when it is set.

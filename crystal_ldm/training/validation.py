@@ -170,7 +170,6 @@ def held_out_crystals(dataset: CrystalDataset, model: Any) -> CrystalBatch:
     validation set, in the last case of the training set are returned.
 
     Args:
-        dataset: that the model was trained on.
         model: its `elements` and `max_atoms` say which crystals it knows.
     """
     for part in ("test", "val", "train"):

@@ -154,7 +154,6 @@ class VAEModule(TrainedModule):
         """Turn latents (B, N, latent_dim) into crystals; every row becomes a closed cell.
 
         Args:
-            latents: one vector per atom.
             num_atoms: (B,).
             atomic_numbers: (B, N), elements that are known and imposed; 0 or None: the decoder's.
             allowed: (B, 119) or (119,) bool, what the decoder may choose from; None: `elements`.
@@ -253,11 +252,7 @@ class VAEModule(TrainedModule):
         parts = {
             "element": element_loss(output, atoms.atomic_numbers, atoms.mask),
             "coordinate": coordinate_loss(
-                output,
-                atoms.frac_coords,
-                atoms.mask,
-                batch.axis_scale,
-                self.coordinate_beta,
+                output, atoms.frac_coords, atoms.mask, batch.axis_scale, self.coordinate_beta
             ),
             "lattice": lattice_loss(output, batch.lattice, self.lattice_beta),
             "kl": kl_divergence(mean, log_variance, atoms.mask),

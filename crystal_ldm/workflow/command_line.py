@@ -10,13 +10,14 @@ import click
 
 from crystal_ldm import __version__
 from crystal_ldm.errors import CrystalLDMError
-from crystal_ldm.files.run_contents import CIFS, RECIPE, TABLE
+from crystal_ldm.files.run_directory import CIFS, RECIPE, TABLE
 from crystal_ldm.workflow.declared_parameters import (
     Parameter,
     notebook_parameters,
     permitted_parameters,
 )
-from crystal_ldm.workflow.notebooks import find_notebook, notebook_names
+from crystal_ldm.workflow.notebooks import find_notebook, notebook_names, read_notebook
+from crystal_ldm.workflow.report import heading
 
 # A `value` may be a number, a list or a mapping; like text it goes to the notebook as it is
 # typed, which reads it: what is meant as text is never taken for a number.
@@ -44,7 +45,7 @@ class NotebookCommands(click.Group):
             params=[*options],
             callback=lambda **given: _run(name, given),
             help=f"Execute {path}.",
-            short_help=_heading(path),
+            short_help=heading(read_notebook(path)),
         )
 
 
@@ -93,13 +94,6 @@ def _run(name: str, given: dict[str, Any]) -> None:
         print(f"{message}\nThe notebook with the error: {notebook}", file=sys.stderr)
         sys.exit(1)
     print(f"notebook and report: {notebook.parent}")
-
-
-def _heading(path: Any) -> str:
-    from crystal_ldm.workflow.notebooks import read_notebook
-
-    first = "".join(read_notebook(path)["cells"][0].get("source", "")).splitlines()
-    return first[0].lstrip("# ") if first else ""
 
 
 _WORDS = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100}

@@ -71,7 +71,6 @@ def permitted_parameters(path: Path | str, wanted: Iterable[str] | None = None) 
     """Return a notebook's parameters and, if one is `preset`, every other setting of sampling.
 
     Args:
-        path: of the notebook.
         wanted: names; if the notebook's own cell has them all, the settings of sampling, which take
             seconds to load, are left out.
 

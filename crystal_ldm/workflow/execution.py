@@ -41,7 +41,6 @@ def execute_notebook(
     Args:
         source: the notebook.
         output: is written after each cell, also when one fails.
-        parameters: plain data by name.
         cwd: working directory of the kernel; None: this process's.
     """
     os.environ[WRITTEN_OUTSIDE] = "1"
@@ -73,7 +72,6 @@ def run_once(name: str, parameters: dict[str, Any]) -> tuple[Path, str]:
     """Execute a notebook and put it and its HTML report into its run directory.
 
     Args:
-        name: of the notebook, or its path.
         parameters: plain data or text by name; without `run_dir` a new directory under `runs/`.
 
     Returns:
@@ -149,14 +147,7 @@ def run_job(
     timeout: float | None = None,
     stop: threading.Event | None = None,
 ) -> dict[str, Any]:
-    """Execute the prepared job in `directory` and return its status; never raises for its faults.
-
-    Args:
-        directory: see `prepare_job`.
-        threads: for numerical libraries.
-        timeout: seconds.
-        stop: ends the job when set.
-    """
+    """Execute the prepared job in `directory` and return its status, whatever goes wrong in it."""
     started = time.monotonic()
     path = Path(directory)
     environment = os.environ | kernel_environment()

@@ -45,7 +45,6 @@ def start_notebook(namespace: Mapping[str, Any], name: str) -> bool:
     `interactive = start_notebook(globals(), "04_sample")`.
 
     Args:
-        namespace: the notebook's `globals()`.
         name: of the notebook, whose parameters cell says which there are.
 
     Returns:

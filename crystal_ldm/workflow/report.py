@@ -137,8 +137,6 @@ def export_html(executed_notebook: Path | str, path: Path | str, title: str = ""
     as such. Scripts in outputs are left out, addresses in prose stay as text without `https://`.
 
     Args:
-        executed_notebook: a notebook with its outputs.
-        path: the HTML file to write.
         title: of the page; empty: the notebook's first heading, or its name.
 
     Raises:
@@ -165,7 +163,7 @@ def export_html(executed_notebook: Path | str, path: Path | str, title: str = ""
     for name, figure in figures.items():
         body = body.replace(name, _drawn(name, figure))
     page = _PAGE.format(
-        title=html.escape(title or _heading(content) or source.stem),
+        title=html.escape(title or heading(content) or source.stem),
         style=(Path(__file__).parent / "report.css").read_text(encoding="utf-8"),
         plotly=f"<script>{_plotly_code()}</script>" if figures else "",
         body=body,
@@ -181,10 +179,6 @@ def save_report(run_dir: Path | str, name: str) -> list[Path]:
     For a notebook's last cell: the outputs of all cells before it are there by then. By hand in
     JupyterLab the notebook itself is the report, and nothing is written; `crystal-ldm run` and
     sweeps write both themselves, when the notebook has ended.
-
-    Args:
-        run_dir: the run's directory.
-        name: of the notebook, without suffix.
 
     Returns:
         the files written.
@@ -251,7 +245,8 @@ def _plotly_code() -> str:
     )
 
 
-def _heading(content: dict[str, Any]) -> str:
+def heading(content: dict[str, Any]) -> str:
+    """Return the first heading of a notebook; empty: it has none."""
     for cell in content["cells"]:
         found = re.search(r"^# (.+)$", "".join(cell.get("source", "")), re.MULTILINE)
         if cell.get("cell_type") == "markdown" and found:

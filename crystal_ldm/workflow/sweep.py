@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.errors import RunError
 from crystal_ldm.files import DirectoryLock, resolve_path
-from crystal_ldm.files.tables import csv_text
+from crystal_ldm.files.csv_text import csv_text
 from crystal_ldm.files.writing import atomic_write, make_folder
 from crystal_ldm.parallel.cluster import dask_client
 from crystal_ldm.workflow.execution import job_status, prepare_job, run_job
@@ -147,7 +147,12 @@ class _Runner:
         total, done = len(self.sweep.jobs), len(self.results)
         again = f", {done} finished before" if done else ""
         self.tell(f"{total} jobs{again}; {self.workers} at a time; {self.sweep.directory}")
-        executor = self._executor()
+        # Jobs have their own memory on disk: Dask must not take two of them for one.
+        executor: Executor = (
+            ThreadPoolExecutor(self.workers)
+            if self.client is None
+            else self.client.get_executor(pure=False)
+        )
         try:
             self._run_all(executor)
         finally:
@@ -159,43 +164,27 @@ class _Runner:
         self.tell(f"{', '.join(counts)}; table: {self.sweep.directory / TABLE}")
         return result
 
-    def _executor(self) -> Executor:
-        if self.client is None:
-            return ThreadPoolExecutor(self.workers)
-        # Jobs have their own memory on disk: Dask must not take two of them for one.
-        executor: Executor = self.client.get_executor(pure=False)
-        return executor
-
     def _run_all(self, executor: Executor) -> None:
+        threads = self.sweep.threads or max(1, (os.cpu_count() or 1) // self.workers)
+        stop = self.stop if self.client is None else None
+        work = partial(run_job, threads=threads, timeout=self.sweep.timeout, stop=stop)
         waiting = [job for job in self.sweep.jobs if job.name not in self.results]
         running: dict[Future[dict[str, Any]], Job] = {}
         try:
-            self._run_waiting(executor, waiting, running)
+            while waiting or running:
+                for job in list(waiting):
+                    if self._blocked(job):
+                        waiting.remove(job)
+                    elif all(name in self.results for name in job.needs):
+                        waiting.remove(job)
+                        running[executor.submit(work, str(job.directory))] = job
+                if running:
+                    ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in ended:
+                        self._end(running.pop(future), future, len(running))
         finally:
             for future in running:  # left only when this call was interrupted
                 future.cancel()
-
-    def _run_waiting(
-        self, executor: Executor, waiting: list[Job], running: dict[Future[dict[str, Any]], Job]
-    ) -> None:
-        while waiting or running:
-            for job in list(waiting):
-                if self._blocked(job):
-                    waiting.remove(job)
-                elif all(name in self.results for name in job.needs):
-                    waiting.remove(job)
-                    running[executor.submit(self._work(), str(job.directory))] = job
-            if running:
-                ended, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    self._end(running.pop(future), future, len(running))
-
-    def _work(self) -> Callable[[str], dict[str, Any]]:
-        threads = self.sweep.threads or max(1, (os.cpu_count() or 1) // self.workers)
-        settings: dict[str, Any] = {"threads": threads, "timeout": self.sweep.timeout}
-        if self.client is None:
-            settings["stop"] = self.stop
-        return partial(run_job, **settings)
 
     def _blocked(self, job: Job) -> bool:
         failed = [

@@ -10,7 +10,7 @@ from pymatgen.core import Structure
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, Tolerances
 from crystal_ldm.evaluate.description import comparison_form
-from crystal_ldm.evaluate.reference import Reference
+from crystal_ldm.evaluate.reference_set import Reference
 from crystal_ldm.evaluate.uniqueness import find_duplicates, find_in_reference
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import ConfigError, RequestError, RunError
 from crystal_ldm.evaluate import evaluate
-from crystal_ldm.files.run_contents import PIECES
+from crystal_ldm.files.run_directory import PIECES
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.parallel import Workers

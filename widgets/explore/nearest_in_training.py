@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from crystal_ldm.data import CrystalDataset
-    from crystal_ldm.evaluate.reference import Reference
+    from crystal_ldm.evaluate.reference_set import Reference
 
 
 class NearestInTraining:
@@ -39,7 +39,7 @@ class NearestInTraining:
     def reference(self) -> Reference:
         """The training crystals."""
         from crystal_ldm.data import load_dataset
-        from crystal_ldm.evaluate.reference import Reference
+        from crystal_ldm.evaluate.reference_set import Reference
 
         with self._lock:
             if self._reference is None:

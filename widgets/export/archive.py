@@ -11,7 +11,7 @@ from typing import Any
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.files.run_contents import CIFS, RAW_CELLS, RECIPE, TABLE
+from crystal_ldm.files.run_directory import CIFS, RAW_CELLS, RECIPE, TABLE
 
 SYMPREC = 0.1
 """Å, tolerance of the symmetry search for the CIFs."""
@@ -139,7 +139,7 @@ def _extra(row: dict[str, Any], line: dict[str, Any]) -> dict[str, Any]:
 
 
 def _table(lines: list[dict[str, Any]]) -> str:
-    from crystal_ldm.files.tables import csv_text
+    from crystal_ldm.files.csv_text import csv_text
     from crystal_ldm.runs.table import COLUMNS
 
     keys = dict.fromkeys(key for line in lines for key in line)

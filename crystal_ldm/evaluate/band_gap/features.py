@@ -91,8 +91,6 @@ def nearest_neighbours(
     """Return the nearest neighbours of each atom, periodic images included.
 
     Args:
-        crystal: any cell.
-        count: number of neighbours, M.
         radius: no neighbour lies beyond it, Å; the places of missing ones point to atom 0 at
             `radius` + 1 Å, as in CGCNN.
 

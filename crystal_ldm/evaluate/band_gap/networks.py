@@ -22,13 +22,7 @@ from crystal_ldm.evaluate.band_gap.features import (
 
 
 class BandGapNet(nn.Module):
-    """Perceptrons; each gives a metal logit and a gap.
-
-    Args:
-        members: number of perceptrons.
-        width: hidden units.
-        dropout: while training.
-    """
+    """Perceptrons; each gives a metal logit and a gap."""
 
     mean: Tensor
     spread: Tensor
@@ -108,7 +102,6 @@ class GraphNet(nn.Module):
     """Graph networks; each gives a metal logit and a gap.
 
     Args:
-        members: number of networks.
         width: channels of an atom.
         layers: rounds of messages.
         dropout: while training: of the messages' sums and, twice as much, of the hidden layer.

@@ -59,9 +59,7 @@ def train_graphs(
     """Train on the part "train", keep the mean weights after the epoch that is best on "val".
 
     Args:
-        graphs: of the crystals, by part.
         gaps: (n,) in eV by part.
-        members, width, layers: of the network.
         epochs, batch_size, learning_rate: of AdamW with a rise and a cosine fall.
         noise: see `strained`; generated crystals are not exact.
         seed: of weights, order, noise and dropout; nothing global is seeded for good.
@@ -138,7 +136,6 @@ def train(
     Args:
         features: (n, 293) by part.
         gaps: (n,) in eV by part.
-        members, width: of the network.
         epochs, batch_size, learning_rate: of AdamW with a cosine schedule.
         seed: of weights, order and dropout; nothing global is seeded for good.
     """

@@ -157,8 +157,6 @@ def build(dataset: Any, name: str = "chgnet", workers: int | None = None) -> Ref
 
     Args:
         dataset: for example `load_dataset("oqmd_icsd")`.
-        name: name of the potential.
-        workers: number of worker processes; None: one for each core.
 
     Raises:
         EvaluationError: if the data set has no hull distances.

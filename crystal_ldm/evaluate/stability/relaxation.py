@@ -7,7 +7,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -181,11 +181,7 @@ def relax_crystals(
     again.
 
     Args:
-        crystals: None for those that cannot be read.
         folder: where the results are kept; it may be shared by several runs.
-        settings: how to relax.
-        executor: runs the relaxations.
-        progress: called with the number of crystals just finished.
 
     Returns:
         The results, and for those without one the reason.
@@ -214,15 +210,10 @@ def relax_crystals(
             progress(1)
     keys = list(waiting)
 
-    def items() -> Iterator[Cell]:
-        for key in keys:
-            crystal = crystals[waiting[key][0]]
-            assert crystal is not None
-            yield crystal
-
+    first_of_each = (crystals[waiting[key][0]] for key in keys)
     function = partial(relax_crystal, settings=settings)
     for outcome in executor.imap(
-        function, items(), timeout=settings.timeout, chunk=1, progress=progress
+        function, first_of_each, timeout=settings.timeout, chunk=1, progress=progress
     ):
         key = keys[outcome.index]
         if outcome.error is None:
