@@ -32,7 +32,7 @@ _WHERE = {
     "Gallery": "crystal_ldm.widgets.panels.gallery",
     "Compare": "crystal_ldm.widgets.panels.compare",
     "crystal_figure": "crystal_ldm.widgets.viewers.plotly_crystal",
-    "flat_crystal_figure": "crystal_ldm.widgets.viewers.plotly_crystal",
+    "flat_crystal_figure": "crystal_ldm.widgets.viewers.plotly_flat",
     "trajectory_figure": "crystal_ldm.widgets.viewers.plotly_trajectory",
 }
 

@@ -14,9 +14,9 @@ from crystal_ldm.widgets import (
     flat_crystal_figure,
     trajectory_figure,
 )
-from crystal_ldm.widgets.viewers.bonding import crystal_bonds, radius_bonds
 from crystal_ldm.widgets.viewers.elements import drawn_radius, element_colour, ink_on
 
+from crystal_ldm.crystals.bonds import crystal_bonds, radius_bonds
 from tests.widgets.crystals import copper, perovskite, rock_salt
 
 
