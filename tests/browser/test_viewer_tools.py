@@ -93,7 +93,7 @@ def test_atoms_under_the_mouse_are_named_and_picked(seen: Visit) -> None:
     expect(said).to_contain_text("coordination 6")
     page.fill(f"{SHOWN} .cl-atom-numbers input", "0, 1")
     page.keyboard.press("Tab")
-    expect(said).to_contain_text("distance 2.820 Å")
+    expect(said).to_contain_text("distance 4.884 Å")  # half the diagonal of the cell
     seen.shot("viewer_picked", SHOWN)
     page.click(f"{SHOWN} .cl-picks button")
     expect(said).to_be_hidden()
@@ -101,13 +101,15 @@ def test_atoms_under_the_mouse_are_named_and_picked(seen: Visit) -> None:
 
 def test_styles_and_colours(seen: Visit) -> None:
     canvas = f"{SHOWN} .cl-ngl canvas"
+    violet = (171, 92, 242)  # sodium in Jmol's scheme
+    assert seen.colour(canvas, violet, 120) < 100
     choose(seen, "Colours", "Jmol")
     seen.page.wait_for_timeout(800)
-    before = seen.colour(canvas, (31, 240, 31), 120)
-    assert before > 300, "chlorine is green in Jmol's scheme"
+    before = seen.colour(canvas, violet, 120)
+    assert before > 300
     choose(seen, "Style", "Space filling")
     seen.page.wait_for_timeout(800)
-    assert seen.colour(canvas, (31, 240, 31), 120) > 2 * before
+    assert seen.colour(canvas, violet, 120) > 2 * before
     press(seen, "Labels")
     seen.page.wait_for_timeout(800)
     seen.shot("viewer_space_filling", SHOWN)

@@ -125,11 +125,11 @@ def test_fallback_says_why_and_shows_the_same_crystal(
     viewer.stage.status = status  # as the browser sets it
     assert viewer.renderer == renderer
     assert viewer.notice.level == "warning" and viewer.notice.text
-    shown = pio.from_json(viewer.plot.spec)
+    shown = pio.from_json(viewer.fallback.plot.spec)
     assert any(isinstance(trace, kind) for trace in shown.data)
-    before = viewer.plot.spec
+    before = viewer.fallback.plot.spec
     viewer.show(copper())
-    assert viewer.plot.spec != before
+    assert viewer.fallback.plot.spec != before
 
 
 def test_too_large_a_block_becomes_one_sentence() -> None:

@@ -120,7 +120,12 @@ class Gallery(Panel):
         self.about = fold("Symmetry", self.symmetry.widget, on_turn=self._look_at_symmetry)
         self._bar = row(steps, search, self.tools, css="cl-bar")
         self.widget = column(
-            self.empty, self.views, self.about, self._bar, self.table, self.notice.widget,
+            self.empty,
+            self.views,
+            self.about,
+            self._bar,
+            self.table,
+            self.notice.widget,
             css="cl-gallery",
         )
         for name, menu in self.menus.items():

@@ -62,9 +62,7 @@ class SymmetryPanel(Panel):
             css="cl-symmetry-panel",
         )
         self.active = active
-        self.observe(
-            self.notice.guard(lambda _: self._start()), ["structure", "symprec", "active"]
-        )
+        self.observe(self.notice.guard(lambda _: self._start()), ["structure", "symprec", "active"])
         self.structure = structure
 
     def _start(self) -> None:
@@ -112,9 +110,7 @@ def facts_html(symmetry: Symmetry) -> str:
         f"<td>{', '.join(f'{x:.4f}' for x in site.coords)}</td><td>{site.coordination}</td></tr>"
         for site in symmetry.sites
     )
-    return (
-        f"<div>{head}</div><table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>"
-    )
+    return f"<div>{head}</div><table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def operations_html(symmetry: Symmetry) -> str:

@@ -248,11 +248,12 @@ class Drawing {
     const structure = this.parts[0]?.structure;
     if (!atoms.length || !structure) return;
     const orange = [1, 0.6, 0];
+    const joined = this.model.get("joined");
     const places = atoms.map((atom) => structure.getAtomProxy(atom).positionToVector3());
     const marks = new this.view.library.Shape("picked");
     atoms.forEach((atom, i) => {
       marks.addSphere(places[i], orange, this.last.radii[atom] + 0.18);
-      if (i) marks.addCylinder(places[i - 1], places[i], orange, 0.06);
+      if (i && joined) marks.addCylinder(places[i - 1], places[i], orange, 0.06);
     });
     this.marks = [this.addShape(marks, { opacity: 0.45, depthWrite: false })];
   }

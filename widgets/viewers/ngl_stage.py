@@ -108,7 +108,8 @@ class NGLStage(anywidget.AnyWidget):
         frames: crystals of a trajectory, all in the browser, so that `frame` chooses among them
             without the kernel; they are shown in place of `crystal` unless empty.
         frame: number of the frame shown; link it to a slider with `jslink`.
-        marked: numbers of drawn atoms that stand out, joined by a line in their order.
+        marked: numbers of drawn atoms that stand out.
+        joined: whether a line goes from each of them to the next.
         clicked: the last atom clicked: {"atom", "ticket", "count"}; `ticket` is that of the
             crystal drawn then.
         view_id: id of the NGLWidget's model.
@@ -124,6 +125,7 @@ class NGLStage(anywidget.AnyWidget):
     frames: tl.List[dict[str, Any]] = tl.List().tag(sync=True)
     frame = tl.Int(0, min=0).tag(sync=True)
     marked = tl.List(tl.Int()).tag(sync=True)
+    joined = tl.Bool(True).tag(sync=True)
     clicked = tl.Dict().tag(sync=True)
     view_id = tl.Unicode("").tag(sync=True)
     patience = tl.Float(60.0).tag(sync=True)
@@ -143,17 +145,20 @@ class NGLStage(anywidget.AnyWidget):
         camera: str = "reset",
         look: Look = LOOK,
         marked: Sequence[int] = (),
+        joined: bool = True,
     ) -> None:
         """Draw `scene` in place of what is shown.
 
         Args:
             camera: "keep" leaves it, "fit" only fits the crystal, "reset" turns it to the
                 standard view as well.
+            look: how atoms are drawn.
+            marked, joined: see the traits.
         """
         message = crystal_message(scene, labels, camera, look=look)
         with self.hold_sync():
             self.frames = []
-            self.marked = list(marked)
+            self.marked, self.joined = list(marked), joined
             self.crystal = message
 
     def show_frames(

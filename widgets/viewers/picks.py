@@ -20,20 +20,23 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 HOME = (0, 0, 0)
+MOST = 4
+"""Atoms that can be measured together."""
 
 
 class AtomPicker(Panel):
     """What a viewer knows of picked atoms.
 
     Traits:
-        picked: numbers of atoms of `shown`, from 0. A click adds or removes one, and a further one
-            after `most_picked` begins anew. Set by a program, each atom but the first is taken in
-            the cell where it is nearest to the one before.
-        most_picked: how many can be picked by clicks.
+        picked: numbers of atoms of `shown`, from 0. A click adds or removes one, and the one after
+            the fourth begins anew. Set by a program, each atom but the first is taken in the cell
+            where it is nearest to the one before.
+        choosing: atoms are chosen for some purpose, any number, instead of measured; all images of
+            an atom are one.
     """
 
     picked = tl.List(tl.Int(min=0))
-    most_picked = tl.Int(4, min=1)
+    choosing = tl.Bool(False)
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,6 +53,11 @@ class AtomPicker(Panel):
         self.pick_row.layout.display = "none"
         self.observe(self.notice.guard(lambda _: self._on_picked()), "picked")
 
+    @property
+    def scene(self) -> Scene | None:
+        """What is drawn now, or None."""
+        raise NotImplementedError
+
     def forget(self) -> None:
         """Forget the picked atoms, as another crystal is shown."""
         self._picks = []
@@ -61,14 +69,19 @@ class AtomPicker(Panel):
 
     def pick(self, atom: int) -> None:
         """Pick a drawn atom by its number in `scene`, or forget it if it was picked."""
+        self.drawn = self.drawn or self.scene
         if self.drawn is None or not 0 <= atom < len(self.drawn):
             return
         x, y, z = (int(v) for v in self.drawn.cells[atom])
         one: Corner = (int(self.drawn.sites[atom]), (x, y, z))
+        if self.choosing:
+            others = [site for site in self.picked if site != one[0]]
+            self.picked = others if one[0] in self.picked else [*others, one[0]]
+            return
         if one in self._picks:
             picks = [other for other in self._picks if other != one]
         else:
-            picks = [*self._picks, one] if len(self._picks) < self.most_picked else [one]
+            picks = [*self._picks, one] if len(self._picks) < MOST else [one]
         self._picks = picks
         self.picked = [site for site, _ in picks]
 
@@ -105,6 +118,8 @@ class AtomPicker(Panel):
         """The numbers of the drawn atoms that are picked."""
         if self.drawn is None or not self._picks:
             return []
+        if self.choosing:
+            return np.flatnonzero(np.isin(self.drawn.sites, self.picked)).tolist()
         drawn = zip(self.drawn.sites.tolist(), self.drawn.cells.tolist(), strict=True)
         numbers = {(site, tuple(cell)): atom for atom, (site, cell) in enumerate(drawn)}
         return [numbers[pick] for pick in self._picks if pick in numbers]
@@ -115,7 +130,9 @@ class AtomPicker(Panel):
 
     def say_picked(self) -> None:
         """Write what the picked atoms are."""
-        text = "" if self.shown is None else describe(self.shown, self._picks, self.drawn_bonds)
+        text = ""
+        if self.shown is not None and not self.choosing:
+            text = describe(self.shown, self._picks, self.drawn_bonds)
         self.said.say(text)
         self.pick_row.layout.display = None if text else "none"
 
@@ -150,7 +167,7 @@ def describe(structure: Structure, picks: Sequence[Corner], bonds: Sequence[Bond
     names = " – ".join(f"{symbols[site]} {site}" for site, _ in picks)
     if not picks:
         return ""
-    if len(picks) > 4:
+    if len(picks) > MOST:
         return f"{len(picks)} atoms are picked."
     if len(picks) > 1:
         try:

@@ -32,11 +32,12 @@ def crystal_figure(
     look: Look = LOOK,
     marked: Sequence[int] = (),
     labels: bool = False,
+    joined: bool = True,
 ) -> go.Figure:
     """Return a turnable three-dimensional figure of a crystal; it needs no kernel.
 
     Atoms are spheres, so they scale with the crystal when zoomed. `marked` are numbers of drawn
-    atoms that stand out, joined by a line; see `atom_clicked` for the way back.
+    atoms that stand out, `joined` by a line; see `atom_clicked` for the way back.
     """
     import plotly.graph_objects as go
 
@@ -48,7 +49,7 @@ def crystal_figure(
     if labels:
         data.append(_element_labels(scene, look))
     if marked:
-        data.append(_marks(scene.positions[list(marked)]))
+        data.append(_marks(scene.positions[list(marked)], mark_mode(joined)))
     figure = go.Figure(data)
     figure.update_layout(scene_layout(title, height))
     return figure
@@ -209,11 +210,16 @@ def _polyhedra(scene: Scene, look: Look) -> list[go.Mesh3d]:
     return traces
 
 
-def _marks(points: np.ndarray) -> go.Scatter3d:
+def mark_mode(joined: bool) -> str:
+    """Return plotly's name for rings around atoms, with lines between them or without."""
+    return "lines+markers" if joined else "markers"
+
+
+def _marks(points: np.ndarray, mode: str) -> go.Scatter3d:
     import plotly.graph_objects as go
 
     return go.Scatter3d(
-        x=points[:, 0], y=points[:, 1], z=points[:, 2], mode="lines+markers",
+        x=points[:, 0], y=points[:, 1], z=points[:, 2], mode=mode,
         line={"color": MARK, "width": 5},
         marker={"size": 22, "symbol": "circle-open", "color": MARK, "line": {"width": 4}},
         hoverinfo="skip", showlegend=False,

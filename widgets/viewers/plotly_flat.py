@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from crystal_ldm.widgets.viewers.elements import Look, ink_on
-from crystal_ldm.widgets.viewers.plotly_crystal import GREY, LOOK, MARK, as_scene
+from crystal_ldm.widgets.viewers.plotly_crystal import GREY, LOOK, MARK, as_scene, mark_mode
 from crystal_ldm.widgets.viewers.scene import CELL_EDGES, Scene
 
 if TYPE_CHECKING:
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 def flat_crystal_figure(
     structure: Structure | Scene,
-    towards: tuple[float, float, float] = (0.28, -0.95, 0.13),
+    towards: Sequence[float] = (0.28, -0.95, 0.13),
     title: str = "",
     height: int = 380,
     supercell: tuple[int, int, int] = (1, 1, 1),
     look: Look = LOOK,
     marked: Sequence[int] = (),
     labels: bool = False,
+    joined: bool = True,
 ) -> go.Figure:
     """Return an orthographic drawing of a crystal seen against `towards` (Cartesian).
 
@@ -74,7 +75,7 @@ def flat_crystal_figure(
         )
     )
     if len(marked):
-        data.append(_flat_marks(flat[list(marked)], 2 * scale * 0.9))
+        data.append(_flat_marks(flat[list(marked)], 2 * scale * 0.9, mark_mode(joined)))
     data += [_legend_entry(symbol, look) for symbol in scene.elements]
     figure = go.Figure(data)
     figure.update_layout(
@@ -91,7 +92,7 @@ def flat_crystal_figure(
     return figure
 
 
-def view_axes(towards: tuple[float, float, float]) -> np.ndarray:
+def view_axes(towards: Sequence[float]) -> np.ndarray:
     """Return the rows right, up, towards-the-viewer of an orthographic view, z upwards."""
     depth = np.asarray(towards, dtype=float)
     depth = depth / np.linalg.norm(depth)
@@ -145,11 +146,11 @@ def _flat_polyhedra(scene: Scene, axes: np.ndarray, look: Look) -> list[go.Scatt
     ]  # fmt: skip
 
 
-def _flat_marks(points: np.ndarray, size: float) -> go.Scatter:
+def _flat_marks(points: np.ndarray, size: float, mode: str) -> go.Scatter:
     import plotly.graph_objects as go
 
     return go.Scatter(
-        x=points[:, 0], y=points[:, 1], mode="lines+markers", hoverinfo="skip", showlegend=False,
+        x=points[:, 0], y=points[:, 1], mode=mode, hoverinfo="skip", showlegend=False,
         line={"color": MARK, "width": 3},
         marker={"size": size, "symbol": "circle-open", "color": MARK, "line": {"width": 3}},
     )  # fmt: skip

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import column, escape, row
-from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.viewers.elements import COLOURS, STYLES, Look
 from crystal_ldm.widgets.viewers.legend import legend_html
 from crystal_ldm.widgets.viewers.picks import AtomPicker
-from crystal_ldm.widgets.viewers.plotly_crystal import atom_clicked, crystal_figure
-from crystal_ldm.widgets.viewers.plotly_flat import flat_crystal_figure
+from crystal_ldm.widgets.viewers.plotly_stage import STANDARD, PlotlyStage
 from crystal_ldm.widgets.viewers.scene import Scene, build_scene
 from crystal_ldm.widgets.viewers.toolbar import make_toolbar, more_box
 
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 NO_POLYHEDRA = "No cation here has four or more anions around it, so there are no polyhedra."
-_STANDARD = (0.28, -0.95, 0.13)
 _WHY = {
     "no-webgl": "This browser cannot draw with WebGL, so a flat drawing is shown; "
     "turn it with a, b and c.",
@@ -52,7 +49,7 @@ class CrystalViewer(AtomPicker):
             a trajectory are always shown as they were made.
         style: "Ball and stick" or "Space filling".
         colours: "Soft", "VESTA" or "Jmol".
-        picked, most_picked: see `AtomPicker`.
+        picked, choosing: see `AtomPicker`.
         renderer: "ngl", "plotly" or "flat"; read-only, set by what the browser can do.
     """
 
@@ -80,11 +77,9 @@ class CrystalViewer(AtomPicker):
         self._height = height
         self._lock = threading.RLock()
         self._camera = "reset"
-        self._plotted: Any = None
         self._frames: list[Structure] = []
         self._frame = 0
-        self._towards = _STANDARD
-        self.plot: Plot | None = None
+        self.fallback: PlotlyStage | None = None
         self.heading = ipw.HTML()
         self.heading.add_class("cl-title")
         self.legend = ipw.HTML()
@@ -149,12 +144,14 @@ class CrystalViewer(AtomPicker):
     def show_frame(self, frame: int, *, drawn: bool = False) -> None:
         """Go to a frame of the trajectory; `drawn` says that the browser has done so by itself."""
         with self._lock:
-            self._frame = frame
+            self._frame, self.drawn = frame, None
             self._take(self._frames[frame])
             if self.renderer != "ngl":
                 self._draw()
-            elif not drawn:
-                self.stage.frame = frame
+            else:
+                self.stage.marked = []
+                self.stage.frame = self.stage.frame if drawn else frame
+            self.say_picked()
             self._write_legend()
 
     def _take(self, structure: Structure | None) -> None:
@@ -199,23 +196,27 @@ class CrystalViewer(AtomPicker):
 
     def reset_camera(self) -> None:
         """Turn to the standard view and fit the crystal."""
-        self._look(_STANDARD, reset=True)
+        if self.fallback is not None:
+            self.fallback.look_along(STANDARD)
+        else:
+            self.stage.reset_camera()
 
     def look_along(self, axis: str) -> None:
         """Look along the lattice vector "a", "b" or "c"."""
         if self.shown is None:
             return
         index = "abc".index(axis)
-        lattice = self.shown.lattice.matrix
-        self._look(tuple(float(v) for v in lattice[index]), up=lattice[(index + 2) % 3])
+        lattice = self.shown.lattice.matrix.tolist()
+        if self.fallback is not None:
+            self.fallback.look_along(lattice[index])
+        else:
+            self.stage.look_along(lattice[index], lattice[(index + 2) % 3])
 
     def download_png(self) -> None:
         """Make the browser save a picture of the crystal."""
         name = self.structure.composition.reduced_formula if self.structure else "crystal"
-        if self.renderer == "ngl":
-            self.stage.download_png(f"{name}.png")
-        elif self.plot is not None:
-            self.plot.download_png(f"{name}.png")
+        drawing = self.stage if self.fallback is None else self.fallback.plot
+        drawing.download_png(f"{name}.png")
 
     # -- parts ---------------------------------------------------------------------------------
 
@@ -263,11 +264,6 @@ class CrystalViewer(AtomPicker):
         if change.new.get("ticket") == self.stage.message.get("ticket"):
             self.pick(int(change.new["atom"]))
 
-    def _on_plot_click(self, change: Any) -> None:
-        atom = atom_clicked(self._plotted, change.new["curve"], change.new["point"])
-        if atom is not None:
-            self.pick(atom)
-
     def _draw(self, camera: str | None = None) -> None:
         with self._lock:
             scene = self.drawn = self.scene
@@ -283,10 +279,10 @@ class CrystalViewer(AtomPicker):
                 labels = [self._labels(one) for one in scenes]
                 self.stage.show_frames(scenes, labels, self._frame, camera, self.look)
             elif self.renderer == "ngl":
-                self.stage.show(scene, self._labels(scene), camera, self.look, self.marked)
-            elif self.plot is not None:
-                self._plotted = self._figure(scene)
-                self.plot.show(self._plotted)
+                how = self.look, self.marked, not self.choosing
+                self.stage.show(scene, self._labels(scene), camera, *how)
+            elif self.fallback is not None:
+                self.fallback.show(scene, self.labels, self.look, self.marked, not self.choosing)
             if self.notice.level == "error" or self.notice.text == NO_POLYHEDRA:
                 self.notice.clear()
             if self.polyhedra and not scene.polyhedra and not self.notice.text:
@@ -301,36 +297,13 @@ class CrystalViewer(AtomPicker):
     def _labels(self, scene: Scene) -> dict[int, str] | None:
         return dict(enumerate(scene.symbols)) if self.labels else None
 
-    def _figure(self, scene: Scene) -> Any:
-        how = {
-            "height": self._height, "look": self.look, "marked": self.marked,
-            "labels": self.labels,
-        }  # fmt: skip
-        if self.renderer == "plotly":
-            figure = crystal_figure(scene, **how)
-        else:
-            figure = flat_crystal_figure(scene, self._towards, **how)
-        figure.update_layout(showlegend=False, uirevision="viewer")
-        return figure
-
-    def _look(self, towards: tuple[float, ...], up: Any = None, reset: bool = False) -> None:
-        self._towards = towards  # type: ignore[assignment]
-        if self.renderer == "ngl":
-            if reset:
-                self.stage.reset_camera()
-            else:
-                self.stage.look_along([*towards], [float(v) for v in up])
-        else:
-            self._draw()
-
     def _fall_back(self, status: str) -> None:
         if status not in _WHY:
             return
-        # plotly's three-dimensional drawing needs WebGL as well.
         self.set_trait("renderer", "flat" if status == "no-webgl" else "plotly")
-        self.plot = Plot(height=self._height)
-        self.plot.observe(self.notice.guard(self._on_plot_click), "clicked")
-        self.box.children = (self.plot,)
+        self.fallback = PlotlyStage(self._height, flat=status == "no-webgl")
+        self.fallback.on_click(self.pick, self.notice.guard)
+        self.box.children = (self.fallback.plot,)
         self.notice.say(_WHY[status], "warning")
         self._draw()
 
