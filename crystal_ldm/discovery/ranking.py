@@ -205,8 +205,7 @@ def _write_crystal(path: Path, candidate: Candidate) -> None:
     pattern = make_folder(path / PATTERNS) / f"{candidate.id}.csv"
     if cif.is_file() and pattern.is_file():
         return
-    structure = candidate.crystal.to_structure()
-    atomic_write(cif, symmetrised_cif(structure, SYMPREC)[0], flush=False)
-    angles, intensities = xrd_pattern(structure)
+    atomic_write(cif, symmetrised_cif(candidate.crystal, SYMPREC)[0], flush=False)
+    angles, intensities = xrd_pattern(candidate.crystal.to_structure())
     lines = [f"{a:.3f},{i:.2f}\n" for a, i in zip(angles, intensities, strict=True)]
     atomic_write(pattern, "".join(["two_theta,intensity\n", *lines]), flush=False)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from crystal_ldm.crystals.symmetrise import STRICT
-from crystal_ldm.crystals.writers import extxyz_frame, symmetrised_cif
+from crystal_ldm.crystals.writers import cif_without_symmetry, extxyz_frame, symmetrised_cif
 from crystal_ldm.errors import RunError
 from crystal_ldm.files.csv_text import csv_text
 from crystal_ldm.files.run_directory import CIFS, P1_CIFS, RAW_CELLS, TABLE
@@ -97,23 +97,23 @@ class CrystalFiles:
     def _add_portion(self, result: SampleResult) -> list[dict[str, Any]]:
         assert self.recipe is not None
         lines, frames, files = [], [], []
-        for i, structure in enumerate(result.to_structures()):
+        for i, crystal in enumerate(result.crystals.to_cells()):
             # A crystal that was moved onto a group has it exactly; at a wider tolerance it may have
             # a higher one.
             exact = not math.isnan(float(result.displacement[i]))
             symprec = min(STRICT, self.symprec) if exact else self.symprec
-            cif, space_group = symmetrised_cif(structure, symprec)
-            line = line_of(result, i, structure, space_group)
+            cif, space_group = symmetrised_cif(crystal, symprec)
+            line = line_of(result, i, crystal, space_group)
             texts = {CIFS: cif}
             if self.p1_cif:
-                texts[P1_CIFS] = str(structure.to(fmt="cif"))
+                texts[P1_CIFS] = cif_without_symmetry(crystal)
             for folder, text in texts.items():
                 file = self.folder / folder / f"{line['id']}.cif"
                 text = embed_recipe(text, self.recipe, line["row"], line["number"], self._hash)
                 atomic_write(file, text, flush=False)
                 files.append(file)
             lines.append(line)
-            frames.append(extxyz_frame(structure, line["id"]))
+            frames.append(extxyz_frame(crystal, line["id"]))
         new = not self._columns
         self._columns = self._columns or list(lines[0])
         try:

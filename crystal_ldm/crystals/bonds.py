@@ -1,15 +1,16 @@
-"""Which atoms of a periodic crystal are drawn as bonded, across cell boundaries too."""
+"""Which atoms of a periodic crystal are bonded, across cell boundaries too, and to how many."""
 
 from __future__ import annotations
 
 import warnings
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
-from crystal_ldm.widgets.viewers.elements import covalent_radius
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -33,6 +34,17 @@ class Bond:
 
 
 @cache
+def covalent_radius(symbol: str) -> float:
+    """Return the covalent radius in Å (Cordero et al., Dalton Trans. 2008, 2832), or 1.5."""
+    from ase.data import atomic_numbers, covalent_radii
+
+    number = atomic_numbers.get(symbol)
+    if number is None or covalent_radii[number] <= 0.2:  # 0.2 is ASE's sign for "not known"
+        return 1.5
+    return float(covalent_radii[number])
+
+
+@cache
 def _is_metal(symbol: str) -> bool:
     from pymatgen.core import Element
 
@@ -48,7 +60,7 @@ def radius_bonds(structure: Structure) -> list[Bond]:
     Two metals are left unbonded where the crystal also holds non-metals: in SrTiO3 the Sr-Ti
     distance is within the rule's reach, but nobody draws that bond.
     """
-    symbols = _symbols(structure)
+    symbols = site_symbols(structure)
     if not symbols:
         return []
     frac = np.asarray(structure.frac_coords)
@@ -97,6 +109,12 @@ def crystal_bonds(structure: Structure) -> list[Bond]:
     return sorted(found, key=lambda bond: (bond.start, bond.end, bond.image))
 
 
+def coordination_numbers(bonds: Sequence[Bond], num_atoms: int) -> list[int]:
+    """Return how many bonds each atom has."""
+    ends = Counter(site for bond in bonds for site in (bond.start, bond.end))
+    return [ends[site] for site in range(num_atoms)]
+
+
 def _hush() -> None:
     """Silence what CrystalNN says of any crystal without oxidation states.
 
@@ -114,7 +132,7 @@ def _first_of_pair(i: int, j: int, image: np.ndarray) -> bool:
     return bool(nonzero) and nonzero[0] > 0
 
 
-def _symbols(structure: Structure) -> list[str]:
+def site_symbols(structure: Structure) -> list[str]:
     """Return one element symbol a site; the most abundant one on a disordered site."""
     return [
         max(site.species.items(), key=lambda item: item[1])[0].symbol if len(site.species) else "X"
