@@ -1,4 +1,4 @@
-"""The table of a run, one line for each crystal, and sets of the crystals' places in the request."""
+"""The table of a run, one line for each crystal, and sets of places in a request."""
 
 from __future__ import annotations
 
