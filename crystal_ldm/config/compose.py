@@ -61,7 +61,8 @@ def load_config(
     folder = Path(config_dir).resolve() if config_dir is not None else CONFIG_DIR
     full_name, dataset = _find(name, folder)
     changes = [*([f"data.dataset={dataset}"] if dataset else []), *overrides]
-    changes = _checked_overrides(overrides if isinstance(overrides, str) else changes, folder)
+    changes = _checked_overrides(overrides if isinstance(overrides, str) else changes)
+    changes = [_added(item, folder, schema is not None) for item in changes]
     with _hydra(folder):
         content = _compose(full_name, changes, folder)
     try:
@@ -88,20 +89,20 @@ def _find(name: str, folder: Path) -> tuple[str, str]:
     )
 
 
-def _checked_overrides(overrides: Sequence[str], folder: Path) -> list[str]:
-    """Return overrides for Hydra; a key that no file gives is added, and checked later."""
+def _checked_overrides(overrides: Sequence[str]) -> list[str]:
     if isinstance(overrides, str) or not all(isinstance(item, str) for item in overrides):
         raise ConfigError(f"overrides must be a list of 'key=value' texts and is {overrides!r}.")
     for item in overrides:
         if re.match(r"[+~]*hydra[./=@]", item):
             raise ConfigError(f"The override '{item}' is about Hydra itself: that is not allowed.")
-    return [_added(_quoted(item), folder) for item in overrides]
+    return [_quoted(item) for item in overrides]
 
 
-def _added(override: str, folder: Path) -> str:
+def _added(override: str, folder: Path, has_schema: bool) -> str:
+    """Return an override that adds its key where no file gives it: the check comes later."""
     key, equals, _ = override.partition("=")
     is_value = equals and re.fullmatch(r"[\w.]+", key) and not (folder / key).is_dir()
-    return f"++{override}" if is_value else override
+    return f"++{override}" if is_value and (has_schema or "." in key) else override
 
 
 def _quoted(override: str) -> str:

@@ -14,8 +14,8 @@ from crystal_ldm.discovery.goal import ROUND, Goal
 from crystal_ldm.discovery.ranking import STAGES, Candidate, Discovery
 from crystal_ldm.discovery.rounds import GoalCheck, make_round
 from crystal_ldm.discovery.second_opinion import SecondOpinion, why_not
-from crystal_ldm.errors import EvaluationError, RequestError, suggest
-from crystal_ldm.evaluate.band_gap import PREDICTORS, predictor_note
+from crystal_ldm.errors import RequestError
+from crystal_ldm.evaluate.band_gap import check_predictor, predictor_note
 from crystal_ldm.evaluate.stability.hull import ReferenceHull
 from crystal_ldm.evaluate.stability.reference import ReferenceEnergies
 from crystal_ldm.evaluate.stability.relaxation import (
@@ -91,11 +91,8 @@ def discover(
         )
     if goal.band_gap is not None and not predictor:
         raise RequestError("A target band gap needs a predictor that checks it: name one.")
-    if predictor and predictor not in PREDICTORS:
-        raise EvaluationError(
-            f"There is no band gap predictor '{predictor}'; there are {', '.join(PREDICTORS)}."
-            f"{suggest(predictor, PREDICTORS)}"
-        )
+    if predictor:
+        check_predictor(predictor)
     relaxation = relaxation or RelaxationSettings()
     longest = max(_SHORTEST_S, _LONGEST_SHARE * 60 * max_minutes)
     relaxation = replace(relaxation, timeout=min(relaxation.timeout, longest))

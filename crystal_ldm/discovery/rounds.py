@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from crystal_ldm.discovery.novelty import Novelty, novelty_of
 from crystal_ldm.discovery.ranking import STAGES, SYMPREC, Candidate
 from crystal_ldm.evaluate.band_gap import estimate_band_gaps
 from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings, content_key
+from crystal_ldm.files.run_directory import read_object
 from crystal_ldm.files.writing import atomic_write_json
 from crystal_ldm.parallel import Executor
 from crystal_ldm.runs.generate import generate
@@ -58,11 +58,9 @@ def _failed_filters(
     """Return the name of the first filter that each fails (empty: none), kept for the next call."""
     file = run.path / "filtered.json"
     ids = [line["id"] for line in lines]
-    try:
-        known: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
-        return [known[name] for name in ids]
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
+    kept = read_object(file)
+    if kept.keys() >= set(ids):
+        return [str(kept[name]) for name in ids]
     targets = {
         name.removeprefix("target_"): [float(line[name]) if line[name] else None for line in lines]
         for name in lines[0]
@@ -147,12 +145,12 @@ class GoalCheck:
         return self.folder / f"{content_key(candidate.crystal, self.relaxation)}.json"
 
     def _read_judgement(self, candidate: Candidate) -> bool:
+        content = read_object(self._judgement(candidate))
         try:
-            content = json.loads(self._judgement(candidate).read_text(encoding="utf-8"))
             gap = content["band_gap"]
             candidate.band_gap = math.nan if gap is None else float(gap)
             candidate.space_group = content["space_group"]
             candidate.novelty = Novelty(**content["novelty"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             return False
         return True

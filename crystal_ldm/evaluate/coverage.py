@@ -88,12 +88,10 @@ def _fingerprints(
 ) -> tuple[NDArray[np.float64], list[str | None]]:
     errors: list[str | None] = ["it could not be read"] * len(crystals)
     values = np.full((len(crystals), 61), np.nan)
-    todo = [i for i, crystal in enumerate(crystals) if crystal is not None]
-    items = (crystals[i] for i in todo)
-    for outcome in executor.imap(structure_fingerprint, items, progress=progress):
-        errors[todo[outcome.index]] = outcome.error
+    for outcome in executor.imap(structure_fingerprint, crystals, progress=progress):
+        errors[outcome.index] = outcome.error
         if outcome.error is None:
-            values[todo[outcome.index]] = outcome.value
+            values[outcome.index] = outcome.value
     return values, errors
 
 

@@ -191,9 +191,14 @@ def read_run(path: Path | str) -> dict[str, Any]:
 
 def read_status(path: Path | str) -> dict[str, Any]:
     """Return `status.json` of a run directory: state, message, updated; {} without one."""
+    return read_object(Path(path) / STATUS_FILE)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the JSON object of a file; {} where there is none that can be read."""
     try:
-        content = json.loads((Path(path) / STATUS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

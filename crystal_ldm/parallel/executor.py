@@ -87,7 +87,7 @@ class Executor(ABC):
 
         Args:
             function: importable by name (it may be a `functools.partial` of such a function).
-            items: pickled one by one.
+            items: pickled one by one; None has no outcome.
             timeout: longest time for one item, s; None: the executor's.
             chunk: number of items sent at a time; 1 for long ones.
 
@@ -95,10 +95,19 @@ class Executor(ABC):
             EvaluationError: if no worker process can be started.
         """
         limit = self.workers.timeout if timeout is None else timeout
-        for outcome in self._outcomes(function, items, limit, chunk):
+        places: dict[int, int] = {}
+
+        def present() -> Iterator[Any]:
+            count = 0
+            for place, item in enumerate(items):
+                if item is not None:
+                    places[count], count = place, count + 1
+                    yield item
+
+        for outcome in self._outcomes(function, present(), limit, chunk):
             if progress is not None:
                 progress(1)
-            yield outcome
+            yield replace(outcome, index=places.pop(outcome.index))
 
     @abstractmethod
     def _outcomes(

@@ -28,8 +28,7 @@ from crystal_ldm.files.writing import (
     write_error,
 )
 from crystal_ldm.recipe import embed_recipe, recipe_hash
-from crystal_ldm.runs.places import Places
-from crystal_ldm.runs.table import line_of, read_table
+from crystal_ldm.runs.table import Places, line_of, read_table
 
 if TYPE_CHECKING:
     from crystal_ldm.sampling import SampleResult

@@ -38,8 +38,8 @@ from crystal_ldm.files.run_directory import PIECES
 from crystal_ldm.files.writing import atomic_write_json, make_folder, write_error
 from crystal_ldm.parallel import AnyWorkers, open_executor
 from crystal_ldm.runs.crystal_files import CrystalFiles
-from crystal_ldm.runs.places import Places
 from crystal_ldm.runs.sample_run import SampleRun
+from crystal_ldm.runs.table import Places
 
 if TYPE_CHECKING:
     from crystal_ldm.crystals import CrystalBatch

@@ -6,7 +6,6 @@ its parent dies, and the kernel ends with it, so that nothing keeps on writing a
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -22,7 +21,7 @@ import psutil
 
 from crystal_ldm.errors import CrystalLDMError, RunError
 from crystal_ldm.files import DirectoryLock, read_status, repo_root, resolve_path
-from crystal_ldm.files.run_directory import new_run_path
+from crystal_ldm.files.run_directory import new_run_path, read_object
 from crystal_ldm.files.writing import atomic_write_json, make_folder, open_file, write_error
 from crystal_ldm.workflow.declared_parameters import notebook_parameters
 from crystal_ldm.workflow.kernel import WRITTEN_OUTSIDE
@@ -127,18 +126,17 @@ def prepare_job(job: Job) -> None:
     make_folder(job.directory)
     if not file.exists():
         atomic_write_json(file, content)
-    elif read_json(file).get("parameters") != job.parameters:
+    elif read_object(file).get("parameters") != job.parameters:
         raise RunError(
-            f"'{job.directory}' holds a job with other parameters. Name another run_dir."
+            f"'{job.directory}' holds a job with other parameters, or its {JOB_FILE} is damaged. "
+            "Name another run_dir."
         )
 
 
 def job_status(directory: Path | str) -> dict[str, Any]:
     """Return the last status of a job: state, message, seconds; state `waiting` without one."""
-    try:
-        return read_json(Path(directory) / STATUS_FILE)
-    except RunError:
-        return {"state": "waiting", "message": "", "seconds": 0.0}
+    waiting = {"state": "waiting", "message": "", "seconds": 0.0}
+    return read_object(Path(directory) / STATUS_FILE) or waiting
 
 
 def run_job(
@@ -170,21 +168,6 @@ def run_job(
     status["seconds"] = round(time.monotonic() - started, 2)
     _save_status(path, status)
     return status
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON object from a file.
-
-    Raises:
-        RunError: there is none.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"'{path}' cannot be read ({error}).") from error
-    if not isinstance(content, dict):
-        raise RunError(f"'{path}' holds something else than expected.")
-    return content
 
 
 def _wait(
@@ -229,7 +212,7 @@ def _main(directory: Path) -> int:
 
 def _execute(directory: Path) -> str:
     """Execute the notebook and write its report; returns why it failed, or an empty text."""
-    job = read_json(directory / JOB_FILE)
+    job = read_object(directory / JOB_FILE)
     source = Path(job["notebook"])
     output = directory / source.name
     message = execute_notebook(source, output, job["parameters"], cwd=repo_root())

@@ -95,6 +95,10 @@ def test_two_processes_and_dask_give_the_crystals_of_one(model: str, tmp_path: P
         there = Workers(client=client)
         dask = sample_in_parallel(a_request(), 5, tmp_path / "dask", workers=there, **run)
         judged = evaluate(dask, metrics=["validity", "uniqueness"], workers=there)
+        asked = {"num_samples": 2, "formula": "NaCl", "ldm_ckpt": model, "sampling": OPTIONS}
+        engine = {"run_dir": str(tmp_path / "file"), "dask": {"address": cluster.scheduler_address}}
+        by_file = run_request({**asked, **engine}, progress=False)
+    assert len(crystals(by_file)) == 2
     for name in ("table.csv", "crystals.extxyz"):  # the same bytes for any number of workers
         assert (dask / name).read_bytes() == (two / name).read_bytes()
     here = evaluate(two, metrics=["validity", "uniqueness"], workers=1)

@@ -3,6 +3,7 @@
 from crystal_ldm.evaluate.band_gap.estimates import (
     PREDICTORS,
     BandGaps,
+    check_predictor,
     estimate_band_gaps,
     predictor_note,
 )
@@ -14,6 +15,7 @@ from crystal_ldm.evaluate.band_gap.own_predictor import (
 __all__ = [
     "PREDICTORS",
     "BandGaps",
+    "check_predictor",
     "estimate_band_gaps",
     "predict_band_gaps_by_kind",
     "predictor_card",

@@ -190,9 +190,9 @@ def dataset_inputs(
     crystals = read_crystals(dataset).crystals
     with open_executor(workers) as pool, progress_bar("inputs", len(crystals)) as progress:
         outcomes = pool.map(band_gap_inputs, crystals, chunk=64, progress=progress)
-    able = [outcome.index for outcome in outcomes if outcome.error is None]
-    features = np.stack([outcomes[i].value[0] for i in able])
-    return features, [outcomes[i].value[1] for i in able], able
+    able = [outcome for outcome in outcomes if outcome.error is None]
+    features = np.stack([outcome.value[0] for outcome in able])
+    return features, [o.value[1] for o in able], [o.index for o in able]
 
 
 def main() -> None:

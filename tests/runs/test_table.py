@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crystal_ldm.runs.places import Places
+from crystal_ldm.runs.table import Places
 
 PAIRS = st.tuples(st.integers(0, 3), st.integers(0, 20))
 
