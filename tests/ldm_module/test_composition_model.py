@@ -121,6 +121,7 @@ def test_training_walks_as_drawing_does(known_batch: CrystalBatch) -> None:
     assert max(whole) <= float(torch.stack(single).mean()) * 1.5
 
 
+@pytest.mark.slow
 def test_a_small_world_is_learned(known_batch: CrystalBatch) -> None:
     """After training on a few formulas nearly all that is drawn is one of them."""
     crystals = CrystalBatch.cat([known_batch] * 12)

@@ -177,6 +177,7 @@ def test_a_list_of_groups_takes_turns_whatever_the_batch_size(shipped: LDMModule
     assert torch.allclose(again.crystals.lattices, out.crystals.lattices, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_likely_groups_need_no_request(shipped: LDMModule) -> None:
     batch = CrystalBatch.from_formulas(["MgO"], formula_units=[1])
     out = shipped.sample(batch, 5, preset="predict", likely_groups=True)
