@@ -54,7 +54,7 @@ from benchmarks.quality_commands.model import (
 from benchmarks.quality_commands.shared import Row, load_model
 from benchmarks.quality_commands.space_groups import likely_groups, space_groups
 from benchmarks.quality_commands.stability import stability
-from crystal_ldm.evaluate.calibration.models import SCALES, STEPS, TARGETS_EV
+from crystal_ldm.evaluate.calibration import SCALES, STEPS, TARGETS_EV
 from crystal_ldm.sampling.arguments import add_arguments
 
 COMMANDS: dict[str, Callable[[Any, argparse.Namespace], list[Row]]] = {

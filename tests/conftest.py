@@ -198,7 +198,7 @@ def known_batch(known_crystals: list[Structure]) -> CrystalBatch:
     return CrystalBatch.from_structures(known_crystals, {"band_gap": gaps})
 
 
-def make_tiny_ldm(batch: CrystalBatch, seed: int = 0, prior: bool = False) -> LDMModule:
+def make_tiny_ldm(batch: CrystalBatch, seed: int = 0, composition_model: bool = False) -> LDMModule:
     """A real, small LDM with random weights that are not zero anywhere, the same for each seed."""
     import torch
 
@@ -220,8 +220,12 @@ def make_tiny_ldm(batch: CrystalBatch, seed: int = 0, prior: bool = False) -> LD
             "band_gap": {"_target_": "ScalarCondition", "unit": "eV", "minimum": 0.0},
         },
     }
-    if prior:
-        config["prior"] = {"_target_": "CompositionPrior", "hidden_size": 32, "depth": 1}
+    if composition_model:
+        config["composition_model"] = {
+            "_target_": "CompositionModel",
+            "hidden_size": 32,
+            "depth": 1,
+        }
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # a Lightning module takes its first weights from torch's generator
         ldm = instantiate(config)

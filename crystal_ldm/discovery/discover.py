@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, reduced_cell
 from crystal_ldm.discovery.goal import ROUND, Goal
-from crystal_ldm.discovery.judging import Judge
-from crystal_ldm.discovery.making import make_round
 from crystal_ldm.discovery.ranking import STAGES, Candidate, Discovery
+from crystal_ldm.discovery.rounds import GoalCheck, make_round
 from crystal_ldm.discovery.second_opinion import SecondOpinion, why_not
 from crystal_ldm.errors import EvaluationError, RequestError, suggest
 from crystal_ldm.evaluate.band_gap import PREDICTORS, predictor_note
@@ -143,7 +142,7 @@ class _Search:
         self.found = Discovery(run.path, self.hull, goal.max_hull_distance)
         self.kept_relaxed = run.path / "relaxed"
         folder = make_folder(run.path / "judged")
-        self.judge = Judge(ldm, goal, folder, predictor, relaxation, executor)
+        self.check = GoalCheck(ldm, goal, folder, predictor, relaxation, executor)
         self.deadline = math.inf
         if predictor:
             self.found.notes.append(predictor_note(predictor))
@@ -191,7 +190,7 @@ class _Search:
         self.found.candidates = [*before, *new]
         relaxed = self._relax([c for c in new if c.stage == UNIQUE], end)
         self._drop_duplicates(before, relaxed, RELAXED, STILL_UNIQUE)
-        self.judge([c for c in relaxed if c.stage == STILL_UNIQUE])
+        self.check([c for c in relaxed if c.stage == STILL_UNIQUE])
 
     def _drop_duplicates(
         self, before: list[Candidate], new: list[Candidate], stage: str, next_stage: str

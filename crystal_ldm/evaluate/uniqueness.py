@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_ldm.crystals.cell import Cell, FormulaKey
-from crystal_ldm.crystals.inputs import CrystalSet
 from crystal_ldm.crystals.same_crystal import Tolerances, rms_distance, same_crystal
-from crystal_ldm.evaluate.description import comparison_form
+from crystal_ldm.evaluate.reference_set import Reference
 from crystal_ldm.parallel import Executor
 from crystal_ldm.parallel.executor import Progress
 
@@ -55,9 +54,6 @@ def find_duplicates(
     Args:
         reduced: primitive Niggli cells; None for a crystal that could not be reduced, which counts
             as not unique.
-        tolerances: of StructureMatcher.
-        executor: runs the comparisons.
-        progress: called with the number of comparisons just finished.
     """
     result = [
         Duplicate() if crystal is not None else Duplicate(False, None, "it could not be reduced")
@@ -89,7 +85,7 @@ def find_duplicates(
 
 
 @dataclass
-class Novelty:
+class Nearest:
     """How a crystal relates to those of the reference set.
 
     Attributes:
@@ -110,85 +106,32 @@ class Novelty:
     error: str | None = None
 
 
-class ReferenceCells:
-    """A reference set, prepared once for many comparisons.
-
-    Only references that share a formula with a generated crystal are ever reduced.
-    """
-
-    def __init__(self, references: CrystalSet) -> None:
-        self.references = references
-        self.by_formula: dict[FormulaKey, list[int]] = defaultdict(list)
-        for position, crystal in enumerate(references.crystals):
-            if crystal is not None:
-                self.by_formula[crystal.formula_key].append(position)
-        self._keys = list(self.by_formula)
-        self._fractions = np.stack([_fractions(key) for key in self._keys])
-        self._forms: dict[int, tuple[Cell, NDArray[np.float64] | None]] = {}
-        self.errors: dict[int, str] = {}
-
-    def prepare(self, keys: set[FormulaKey], executor: Executor) -> None:
-        """Reduce the references of some formulas."""
-        todo = [
-            position
-            for key in keys
-            for position in self.by_formula.get(key, [])
-            if position not in self._forms and position not in self.errors
-        ]
-        crystals = (self.references.crystals[position] for position in todo)
-        for outcome in executor.imap(comparison_form, crystals):
-            if outcome.error is None:
-                self._forms[todo[outcome.index]] = outcome.value
-            else:
-                self.errors[todo[outcome.index]] = outcome.error
-
-    def ordered_candidates(self, crystal: Cell, packing: NDArray[np.float64] | None) -> list[int]:
-        """Return the references of the same formula, the closest packing first."""
-        usable = [p for p in self.by_formula.get(crystal.formula_key, []) if p in self._forms]
-        return sorted(usable, key=lambda p: (_packing_difference(packing, self._forms[p][1]), p))
-
-    def reduced(self, position: int) -> Cell:
-        """Return the reduced cell of a prepared reference."""
-        return self._forms[position][0]
-
-    def closest_composition(self, key: FormulaKey) -> tuple[int, float]:
-        """Return a reference of the closest composition and the share of atoms to exchange."""
-        if key in self.by_formula:
-            return self.by_formula[key][0], 0.0
-        difference = np.abs(self._fractions - _fractions(key)).sum(axis=1) / 2
-        best = int(difference.argmin())
-        return self.by_formula[self._keys[best]][0], float(difference[best])
-
-
 def find_in_reference(
     crystals: Sequence[tuple[Cell, NDArray[np.float64] | None] | None],
-    reference: ReferenceCells,
+    reference: Reference,
     tolerances: Tolerances,
     executor: Executor,
     progress: Progress | None = None,
-) -> list[Novelty]:
+) -> list[Nearest]:
     """Compare each crystal with all of the reference set of its formula, until one is the same.
 
     Args:
         crystals: reduced cell and packing of each (see `description.comparison_form`); None for a
             crystal that could not be reduced, which counts as not novel.
-        reference: the reference set.
         tolerances: of StructureMatcher; `fit(crystal, reference)`.
-        executor: runs the comparisons.
-        progress: called with the number of comparisons just finished.
     """
-    reference.prepare({form[0].formula_key for form in crystals if form is not None}, executor)
-    result: list[Novelty] = []
+    reference.reduce({form[0].formula_key for form in crystals if form is not None}, executor)
+    result: list[Nearest] = []
     waiting: dict[int, list[int]] = {}
     for position, form in enumerate(crystals):
         if form is None:
-            result.append(Novelty(novel=False, error="it could not be reduced"))
+            result.append(Nearest(novel=False, error="it could not be reduced"))
             continue
         cell, packing = form
         nearest, difference = reference.closest_composition(cell.formula_key)
-        candidates = reference.ordered_candidates(cell, packing)
+        candidates = reference.of_formula(cell, packing)
         kind = "same formula" if difference == 0 else "closest composition"
-        entry = Novelty(True, candidates[0] if candidates else nearest, kind)
+        entry = Nearest(True, candidates[0] if candidates else nearest, kind)
         entry.composition_difference = difference
         result.append(entry)
         size = len(cell.numbers)
@@ -206,7 +149,7 @@ def find_in_reference(
             position, candidate = pairs[outcome.index]
             entry = result[position]
             if outcome.error is not None:
-                name = reference.references.ids[candidate]
+                name = reference.crystals.ids[candidate]
                 entry.error = f"comparison with '{name}': {outcome.error}"
             elif outcome.value is not None and not entry.rmse <= outcome.value:
                 entry.novel, entry.kind = False, "same crystal"
@@ -226,19 +169,3 @@ def _fit_and_distance(pair: tuple[Cell, Cell], tolerances: Tolerances) -> float 
         return None
     distance = rms_distance(pair, tolerances)
     return math.inf if distance is None else distance
-
-
-def _fractions(key: FormulaKey) -> NDArray[np.float32]:
-    fractions = np.zeros(119, dtype=np.float32)
-    for z, count in key:
-        fractions[z] = count
-    fractions /= fractions.sum()
-    return fractions
-
-
-def _packing_difference(
-    first: NDArray[np.float64] | None, second: NDArray[np.float64] | None
-) -> float:
-    if first is None or second is None:
-        return math.inf
-    return float(np.abs(first - second).mean())

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystal_ldm.crystals.distances import min_distance
+from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.distances import shortest_distance
 from crystal_ldm.crystals.space_groups import SPACE_GROUP
 from crystal_ldm.errors import RunError
-from crystal_ldm.files.run_contents import CIFS, RECIPE
-from crystal_ldm.files.tables import safe_cell
+from crystal_ldm.evaluate.description import density
+from crystal_ldm.files.run_directory import CIFS, RECIPE
 
 if TYPE_CHECKING:
-    from pymatgen.core import Structure
-
     from crystal_ldm.sampling import SampleResult
 
 COLUMNS = (
@@ -25,27 +23,27 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def crystal_name(structure: Structure, row: int, number: int) -> str:
+def crystal_name(crystal: Cell, row: int, number: int) -> str:
     """Return the id of a crystal: its place in the request and its formula."""
-    return f"{row:03d}-{number:05d}-{structure.composition.reduced_formula}"
+    return f"{row:03d}-{number:05d}-{crystal.formula}"
 
 
-def line_of(result: SampleResult, i: int, structure: Structure, space_group: str) -> dict[str, Any]:
+def line_of(result: SampleResult, i: int, crystal: Cell, space_group: str) -> dict[str, Any]:
     """Return the line of the i-th crystal of a result.
 
     Density in g/cm³, shortest distance in Å, volume in Å³ an atom; where a space group was asked
     for, the largest displacement of an atom on the way to it, Å.
     """
     row, number = int(result.row[i]), int(result.number[i])
-    name = crystal_name(structure, row, number)
+    name = crystal_name(crystal, row, number)
     line: dict[str, Any] = {
         "id": name,
-        "formula": structure.composition.reduced_formula,
-        "num_atoms": len(structure),
+        "formula": crystal.formula,
+        "num_atoms": len(crystal),
         "space_group": space_group,
-        "density": round(float(structure.density), 4),
-        "min_distance": round(min_distance(structure), 4),
-        "volume_per_atom": round(structure.volume / len(structure), 4),
+        "density": round(density(crystal), 4),
+        "min_distance": round(shortest_distance(crystal), 4),
+        "volume_per_atom": round(crystal.volume / len(crystal), 4),
         "seed": result.seed,
         "row": row,
         "number": number,
@@ -61,16 +59,6 @@ def line_of(result: SampleResult, i: int, structure: Structure, space_group: str
             line["displacement"] = round(float(result.displacement[i]), 4)
         line[f"target_{condition}"] = value if isinstance(value, str) else _plain(value)
     return line
-
-
-def table_text(lines: Iterable[dict[str, Any]], columns: Sequence[str], header: bool = True) -> str:
-    """Return lines as csv text whose cells no spreadsheet program takes for formulas."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, extrasaction="ignore", lineterminator="\n")
-    if header:
-        writer.writeheader()
-    writer.writerows({key: safe_cell(value) for key, value in line.items()} for line in lines)
-    return buffer.getvalue()
 
 
 def read_table(path: Path) -> tuple[list[str], list[dict[str, str]], bool]:

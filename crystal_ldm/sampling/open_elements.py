@@ -12,7 +12,7 @@ from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.ldm_module.composition_model.draw import draw_compositions
-from crystal_ldm.ldm_module.composition_model.network import CompositionPrior
+from crystal_ldm.ldm_module.composition_model.network import CompositionModel
 from crystal_ldm.ldm_module.condition.base import given_names
 from crystal_ldm.ldm_module.guidance import passes
 
@@ -26,7 +26,7 @@ REDRAWS = 100
 
 
 def draw_elements(
-    prior: CompositionPrior,
+    model: CompositionModel,
     drafts: Sequence[Draft],
     request: CrystalBatch,
     allowed: Tensor,
@@ -40,7 +40,7 @@ def draw_elements(
     Elements that are required count as given: they are always met.
 
     Args:
-        prior: the composition model.
+        model: the composition model.
         drafts: with open atoms.
         request: the same as a batch.
         allowed: (B, 119) bool, what open atoms may become.
@@ -55,12 +55,12 @@ def draw_elements(
     fixed = request.atomic_numbers.cpu().clone()
     for row, draft in zip(fixed, drafts, strict=True):
         missing = torch.tensor(draft.missing, dtype=row.dtype)
-        places = (row[: len(draft.known)] == 0).nonzero().flatten()
+        places = (row[: len(draft.atomic_numbers)] == 0).nonzero().flatten()
         row[places[: len(missing)]] = missing
 
     def draw(rows: Tensor, temperature: float) -> Tensor:
         return draw_compositions(
-            prior,
+            model,
             fixed[rows],
             request.num_atoms.cpu()[rows],
             allowed.cpu()[rows],
@@ -85,7 +85,7 @@ def draw_elements(
         drawn[rows] = draw(rows, temperature or 1.0)
     asked = torch.zeros_like(drawn)
     for i, draft in enumerate(drafts):
-        size = len(draft.known)
+        size = len(draft.atomic_numbers)
         draft.complete(drawn[i, :size].numpy())
         asked[i, :size] = torch.from_numpy(draft.asked)
     return drawn.to(request.atomic_numbers.device), asked.to(request.atomic_numbers.device)
@@ -98,11 +98,11 @@ def unwanted_formulas(ldm: LDMModule, elements: Elements) -> Unwanted | None:
         return None
 
     def unwanted(numbers: NDArray[np.int64]) -> bool:
-        if ldm.known.rows_of(torch.from_numpy(numbers)[None])[0]:
+        if ldm.training_crystals.rows_of(torch.from_numpy(numbers)[None])[0]:
             return elements.new_formula
         if farthest is None:
             return False
-        nearest = ldm.known.search.nearest(numbers, 1)
+        nearest = ldm.training_crystals.search.nearest(numbers, 1)
         return not nearest or nearest[0].distance > farthest
 
     return unwanted

@@ -233,9 +233,9 @@ def _not_drawn(
         why = "the elements of crystals that are given are not drawn anew"
     elif request is not None and not bool(((request.atomic_numbers == 0) & request.mask).any()):
         why = f"{', '.join(request.formulas[:3])} leaves no atom open; write `?` for those that may"
-    elif ldm.prior is None:
+    elif ldm.composition_model is None:
         why = "this model has no composition model: its elements are read off the latents"
-    elif ldm.known.empty:
+    elif ldm.training_crystals.empty:
         why = (
             "this model has no training crystals with it (its file is older than that, or it was "
             "not trained)"

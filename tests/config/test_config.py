@@ -144,7 +144,7 @@ def test_hydra_of_the_users_own_program_is_left_alone(configs: Path) -> None:
 WRONG_OVERRIDES = {
     "sed=1": r"'sed'.* Did you mean 'seed'",
     "model.denoiser.dept=3": r"'model.denoiser.dept': Denoiser has no .* mean 'depth'.*Its keys",
-    "model.optimizer.lrr=3": r"'model.optimizer.lrr'.*Did you mean 'model.optimizer.lr'",
+    "model.optimizer.lrr=3": r"'model.optimizer.lrr': Optimizer has no such key.*Its keys: lr",
     "model=smal": r"no 'model/smal'.* Did you mean 'model/small'.*There are: model/big, ",
     "model.denoiser.hidden_size=big": r"'model.denoiser.hidden_size' should be a whole number",
     "model.ema=1": r"'model.ema' should be true or false and is 1",

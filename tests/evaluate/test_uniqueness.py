@@ -8,10 +8,10 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.inputs import read_crystals
+from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, Tolerances
 from crystal_ldm.evaluate.description import comparison_form
-from crystal_ldm.evaluate.matching import SAME_CRYSTAL, Tolerances
-from crystal_ldm.evaluate.uniqueness import ReferenceCells, find_duplicates, find_in_reference
+from crystal_ldm.evaluate.reference_set import Reference
+from crystal_ldm.evaluate.uniqueness import find_duplicates, find_in_reference
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_novelty_is_that_of_comparing_with_everything(mixture, known_crystals, p
     references = known_crystals[::2]
     matcher = StructureMatcher()
     plain = [not any(matcher.fit(crystal, known) for known in references) for crystal in mixture]
-    known = ReferenceCells(read_crystals(references))
+    known = Reference(references)
     found = find_in_reference(_forms(mixture), known, SAME_CRYSTAL, pool)
     assert [entry.novel for entry in found] == plain
     assert 20 < sum(plain) < 180
@@ -66,7 +66,7 @@ def test_novelty_is_that_of_comparing_with_everything(mixture, known_crystals, p
 def test_a_set_is_not_novel_against_itself_and_each_crystal_is_its_own_nearest(
     known_crystals, pool
 ):
-    known = ReferenceCells(read_crystals(known_crystals))
+    known = Reference(known_crystals)
     found = find_in_reference(_forms(known_crystals), known, SAME_CRYSTAL, pool)
     assert not any(entry.novel for entry in found)
     assert [entry.nearest for entry in found] == list(range(len(known_crystals)))
@@ -75,7 +75,7 @@ def test_a_set_is_not_novel_against_itself_and_each_crystal_is_its_own_nearest(
 
 def test_the_nearest_known_crystal_of_a_novel_one(known_crystals, pool):
     rutile, anatase, halide = known_crystals[0], known_crystals[1], known_crystals[2]
-    known = ReferenceCells(read_crystals([halide, rutile]))
+    known = Reference([halide, rutile])
     related = rutile.copy()
     related.replace_species({"Ti": "Sn"})
     found = find_in_reference(_forms([anatase, related]), known, SAME_CRYSTAL, pool)
@@ -85,7 +85,7 @@ def test_the_nearest_known_crystal_of_a_novel_one(known_crystals, pool):
 
 
 def test_a_crystal_that_cannot_be_reduced_is_neither(pool, known_crystals):
-    known = ReferenceCells(read_crystals(known_crystals[:3]))
+    known = Reference(known_crystals[:3])
     assert find_in_reference([None], known, SAME_CRYSTAL, pool)[0].novel is False
     assert find_duplicates([None], SAME_CRYSTAL, pool)[0].unique is False
 

@@ -204,8 +204,8 @@ def test_recipes_of_format_1_are_the_same_request() -> None:
 def test_what_a_preset_cannot_have_is_said_and_what_was_asked_for_is_refused(
     tiny_ldm: LDMModule,
 ) -> None:
-    whole = tiny_ldm.known
-    tiny_ldm.known = type(whole)()
+    whole = tiny_ldm.training_crystals
+    tiny_ldm.training_crystals = type(whole)()
     request = CrystalBatch.from_formulas(["NaCl"])
     try:
         with pytest.warns(UserWarning, match="'discover' goes on without it"):
@@ -216,7 +216,7 @@ def test_what_a_preset_cannot_have_is_said_and_what_was_asked_for_is_refused(
             with pytest.raises(RequestError, match="no training crystals with it"):
                 tiny_ldm.sample(request, 1, **asked)
     finally:
-        tiny_ldm.known = whole
+        tiny_ldm.training_crystals = whole
 
 
 def test_crystals_to_start_from_are_in_the_recipe(

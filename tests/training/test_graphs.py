@@ -13,11 +13,11 @@ from crystal_ldm.data import CrystalDataset
 from crystal_ldm.errors import ConfigError
 from crystal_ldm.ldm_module.diffusion import GaussianDiffusion
 from crystal_ldm.training.callbacks import read_metrics
+from crystal_ldm.training.cuda_graphs import tensors
 from crystal_ldm.training.fit import fit
-from crystal_ldm.training.graphs import tensors
 from crystal_ldm.training.settings import TrainingSettings
 from crystal_ldm.vae_module import Decoder, Encoder, VAEModule
-from crystal_ldm.vae_module.items import VAEItems
+from crystal_ldm.vae_module.losses import VAEItems
 
 needs_card = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
 

@@ -13,7 +13,11 @@ from click.testing import CliRunner, Result
 
 from crystal_ldm.files import read_status
 from crystal_ldm.workflow.command_line import main
-from crystal_ldm.workflow.declared import Parameter, permitted_parameters, read_parameters
+from crystal_ldm.workflow.declared_parameters import (
+    Parameter,
+    permitted_parameters,
+    read_parameters,
+)
 from crystal_ldm.workflow.notebooks import find_notebook
 
 PARAMETERS = """

@@ -8,8 +8,8 @@ import pytest
 
 from crystal_ldm.errors import RequestError
 from crystal_ldm.sampling import MinDistance, Noise, Prototype, SamplingSettings, options
+from crystal_ldm.workflow.declared_parameters import sampling_keywords, sampling_parameters
 from crystal_ldm.workflow.notebooks import find_notebook
-from crystal_ldm.workflow.sampling_parameters import sampling_keywords, sampling_parameters
 
 
 def settings(**namespace: Any) -> SamplingSettings:

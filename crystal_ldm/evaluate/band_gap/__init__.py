@@ -7,7 +7,6 @@ from crystal_ldm.evaluate.band_gap.estimates import (
     predictor_note,
 )
 from crystal_ldm.evaluate.band_gap.own_predictor import (
-    predict_band_gaps,
     predict_band_gaps_by_kind,
     predictor_card,
 )
@@ -16,7 +15,6 @@ __all__ = [
     "PREDICTORS",
     "BandGaps",
     "estimate_band_gaps",
-    "predict_band_gaps",
     "predict_band_gaps_by_kind",
     "predictor_card",
     "predictor_note",

@@ -13,8 +13,8 @@ from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.inputs import read_crystals
 from crystal_ldm.errors import EvaluationError, suggest
 from crystal_ldm.evaluate.band_gap.cgcnn import predict_with_cgcnn
+from crystal_ldm.evaluate.band_gap.networks import METAL_PROBABILITY
 from crystal_ldm.evaluate.band_gap.own_predictor import predict_band_gap, predictor_card
-from crystal_ldm.evaluate.band_gap.scoring import METAL_PROBABILITY
 from crystal_ldm.parallel.executor import AnyWorkers, Progress, open_executor
 
 Predictor = Callable[[Cell], tuple[float, float]]
