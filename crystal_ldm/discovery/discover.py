@@ -23,7 +23,7 @@ from crystal_ldm.evaluate.stability.relaxation import (
     content_key,
     relax_crystals,
 )
-from crystal_ldm.evaluate.uniqueness import find_duplicates
+from crystal_ldm.evaluate.uniqueness_and_novelty import find_duplicates
 from crystal_ldm.files import Run, open_run
 from crystal_ldm.files.writing import make_folder
 from crystal_ldm.parallel import AnyWorkers, Executor, Workers, open_executor

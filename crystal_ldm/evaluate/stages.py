@@ -24,7 +24,7 @@ from crystal_ldm.evaluate.reference_set import Reference
 from crystal_ldm.evaluate.results import Evaluation, Summary
 from crystal_ldm.evaluate.statistics import frechet_distance, wasserstein_interval
 from crystal_ldm.evaluate.thresholds import Thresholds
-from crystal_ldm.evaluate.uniqueness import find_duplicates, find_in_reference
+from crystal_ldm.evaluate.uniqueness_and_novelty import find_duplicates, find_in_reference
 from crystal_ldm.evaluate.validity import compositions_validity
 from crystal_ldm.parallel import Executor
 from crystal_ldm.parallel.executor import progress_bar

@@ -1,26 +1,17 @@
-"""The order of training crystals, a pure function of seed and step, and each process's share of it.
-
-Of several processes that train one model, together they do what one process would do. Lightning
-starts them (`strategy="ddp"`, on one machine or under SLURM) and averages their gradients. What is
-left to do here: each process gets its share of every batch, the random numbers that these crystals
-would have got in one process, and a weight by the size of its share.
-"""
+"""The order of training crystals, as a pure function of seed and step."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
-from torch.overrides import TorchFunctionMode
 from torch.utils.data import IterableDataset
 
 from crystal_ldm.crystals.padding import pad
-from crystal_ldm.errors import CheckpointError, DataError
+from crystal_ldm.errors import DataError
 from crystal_ldm.random import crystal_generator
 
 
@@ -109,7 +100,7 @@ def own_rows(total: int, process: int, processes: int) -> np.ndarray:
     """Return the rows of a batch of `total` crystals that a process trains on.
 
     Where there are more processes than crystals, the idle ones get the last crystal: each has to
-    take part in every step (see `crystal_ldm.training.batches` for its weight).
+    take part in every step (see `crystal_ldm.training.processes` for its weight).
     """
     rows = np.arange(total)[process::processes]
     return rows if len(rows) else np.array([total - 1])
@@ -126,115 +117,3 @@ def _widened(batch: Any, width: int) -> Any:
     if hasattr(batch, "latents"):
         return dataclasses.replace(batch, crystals=crystals, latents=pad(batch.latents, width))
     return dataclasses.replace(batch, crystals=crystals)
-
-
-_DRAWS: Mapping[Callable[..., Any], int] = {torch.rand: 0, torch.randn: 0, torch.randint: 1}
-"""Functions that draw random numbers, and where among their arguments the size begins."""
-
-
-class SharedDraws(TorchFunctionMode):
-    """Random numbers as one process would draw them for the whole batch; own rows are kept.
-
-    While it is active, each draw from a generator whose first dimension is a multiple of the
-    crystals here is made for all crystals of the batch, and the rows of the others are dropped.
-    Draws of a few hundred numbers a crystal cost nothing beside a step of training.
-    """
-
-    def __init__(self, total: int, process: int, processes: int) -> None:
-        super().__init__()
-        self.total = total
-        self.rows = torch.from_numpy(own_rows(total, process, processes))
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        """See `torch.overrides`."""
-        kwargs = kwargs or {}
-        if func not in _DRAWS or kwargs.get("generator") is None:
-            return func(*args, **kwargs)
-        start = _DRAWS[func]
-        first = args[start]
-        size = tuple(first) if isinstance(first, (tuple, list)) else tuple(args[start:])
-        here = len(self.rows)
-        if not size or size[0] % here:
-            return func(*args, **kwargs)
-        # A flat draw has several numbers for each crystal, one crystal after the other.
-        each = size[0] // here
-        drawn = func(*args[:start], (self.total * each, *size[1:]), **kwargs)
-        return drawn.view(self.total, each, *size[1:])[self.rows].reshape(size)
-
-
-class ProcessShare(pl.Callback):
-    """Start the stream where the run stands, and let each process train on its share.
-
-    In a single process the module is left as it is.
-    """
-
-    def __init__(self, stream: StepStream, checkpoint: Path) -> None:
-        self.stream = stream
-        self.checkpoint = checkpoint
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Called in each process, before weights are restored and the first batch is asked for."""
-        stream = self.stream
-        stream.start_step = saved_step(self.checkpoint) if self.checkpoint.is_file() else 0
-        stream.process, stream.processes = trainer.global_rank, trainer.world_size
-        if trainer.world_size == 1:
-            return
-        module: Any = pl_module
-        whole_step = module.training_step
-
-        def training_step(batch: Any, batch_idx: int) -> torch.Tensor:
-            total = stream.batch_total(module.global_step)
-            with SharedDraws(total, stream.process, stream.processes):
-                loss = whole_step(batch, batch_idx)
-            # The mean over processes is then the mean over the crystals of the whole batch.
-            count = len(range(stream.process, total, stream.processes))
-            weight = count * stream.processes / total
-            module.step_metrics = {n: v * weight for n, v in module.step_metrics.items()}
-            return loss * weight
-
-        module.training_step = training_step
-
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give the module its own training step back."""
-        pl_module.__dict__.pop("training_step", None)
-
-
-def saved_step(path: Path) -> int:
-    """Return the step at which a checkpoint of a training was saved.
-
-    Raises:
-        CheckpointError: if it cannot be read.
-    """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        return int(content["global_step"])
-    except Exception as error:  # torch raises many kinds for files that are cut short or unsafe
-        raise CheckpointError(
-            f"{path} cannot be read: it is cut short or not a checkpoint of a training. Remove it "
-            "to start from the first step; best.ckpt and model.safetensors beside it are kept "
-            "until then and serve as init_from of a run in another directory."
-        ) from error
-
-
-def any_process(trainer: pl.Trainer, decision: bool) -> bool:
-    """Return whether any process decided so: clocks differ, and all must do the same."""
-    if trainer.world_size == 1:
-        return decision
-    return trainer.strategy.reduce_boolean_decision(decision, all=False)
-
-
-def sum_over_processes(trainer: pl.Trainer, values: Mapping[str, float]) -> dict[str, float]:
-    """Return the sum of each value over all processes; the names must be the same in each."""
-    if trainer.world_size == 1:
-        return dict(values)
-    here = torch.tensor(
-        list(values.values()), dtype=torch.float64, device=trainer.strategy.root_device
-    )
-    total: Any = trainer.strategy.reduce(here, reduce_op="sum")
-    return dict(zip(values, total.tolist(), strict=True))

@@ -16,7 +16,7 @@ import torch
 
 from crystal_ldm.errors import RunError
 from crystal_ldm.files.writing import append_text, atomic_path, atomic_write, write_error
-from crystal_ldm.training.batches import any_process, sum_over_processes
+from crystal_ldm.training.processes import any_process, sum_over_processes
 
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module.composition_model import CompositionTraining

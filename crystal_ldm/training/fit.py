@@ -21,7 +21,7 @@ from crystal_ldm.ldm_module.composition_model.training import FEW_CRYSTALS
 from crystal_ldm.nn.checkpoints import Checkpoint, load_module, save_safetensors
 from crystal_ldm.nn.compile import compile_blocks
 from crystal_ldm.random import crystal_generator
-from crystal_ldm.training.batches import ProcessShare, StepStream
+from crystal_ldm.training.batches import StepStream
 from crystal_ldm.training.callbacks import (
     CompositionProgress,
     Live,
@@ -38,6 +38,7 @@ from crystal_ldm.training.lightning import (
     training_device,
     training_precision,
 )
+from crystal_ldm.training.processes import ProcessShare
 from crystal_ldm.training.settings import FREEZE_BELOW, TrainingSettings
 from crystal_ldm.training.validation import (
     LossValidation,

@@ -15,8 +15,8 @@ import torch
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import ConfigError
 from crystal_ldm.random import crystal_generator
-from crystal_ldm.training.batches import any_process
 from crystal_ldm.training.callbacks import MetricsLog, TimeLimit, TimeOver, save_atomically
+from crystal_ldm.training.processes import any_process
 from crystal_ldm.vae_module.vocabulary import representable
 
 if TYPE_CHECKING:

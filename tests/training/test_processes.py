@@ -15,7 +15,8 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.data import CrystalDataset
 from crystal_ldm.nn.checkpoints import Checkpoint
 from crystal_ldm.training import read_metrics
-from crystal_ldm.training.batches import SharedDraws, StepStream, own_rows
+from crystal_ldm.training.batches import StepStream, own_rows
+from crystal_ldm.training.processes import SharedDraws
 from crystal_ldm.vae_module.losses import VAEItems
 
 

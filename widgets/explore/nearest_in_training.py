@@ -69,7 +69,7 @@ class NearestInTraining:
         from crystal_ldm.crystals.cell import Cell
         from crystal_ldm.evaluate.description import comparison_form
         from crystal_ldm.evaluate.thresholds import Thresholds
-        from crystal_ldm.evaluate.uniqueness import find_in_reference
+        from crystal_ldm.evaluate.uniqueness_and_novelty import find_in_reference
         from crystal_ldm.parallel.executor import HereExecutor
 
         reference = self.reference

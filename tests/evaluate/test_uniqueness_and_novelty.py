@@ -11,7 +11,7 @@ from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, Tolerances
 from crystal_ldm.evaluate.description import comparison_form
 from crystal_ldm.evaluate.reference_set import Reference
-from crystal_ldm.evaluate.uniqueness import find_duplicates, find_in_reference
+from crystal_ldm.evaluate.uniqueness_and_novelty import find_duplicates, find_in_reference
 
 
 @pytest.fixture(scope="module")
