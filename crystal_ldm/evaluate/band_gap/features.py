@@ -111,9 +111,9 @@ def nearest_neighbours(
     starts = np.searchsorted(centres, np.arange(n + 1))
     for atom in range(n):
         stop = min(starts[atom + 1], starts[atom] + count)
-        found = slice(starts[atom], stop)
-        indices[atom, : stop - starts[atom]] = others[found]
-        lengths[atom, : stop - starts[atom]] = distances[found]
+        nearest = slice(starts[atom], stop)
+        indices[atom, : stop - starts[atom]] = others[nearest]
+        lengths[atom, : stop - starts[atom]] = distances[nearest]
     return indices, lengths
 
 
