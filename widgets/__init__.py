@@ -29,6 +29,7 @@ _WHERE = {
     "LatentMap": "crystal_ldm.widgets.explore.latent_map",
     "NearestInTraining": "crystal_ldm.widgets.explore.nearest_in_training",
     "Workbench": "crystal_ldm.widgets.workbench",
+    "PowderPanel": "crystal_ldm.widgets.panels.powder",
     "SymmetryPanel": "crystal_ldm.widgets.panels.symmetry",
     "Gallery": "crystal_ldm.widgets.panels.gallery",
     "Compare": "crystal_ldm.widgets.panels.compare",

@@ -11,6 +11,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -124,7 +125,7 @@ def _hush() -> None:
         warnings.filterwarnings("ignore", message=text, category=UserWarning)
 
 
-def _first_of_pair(i: int, j: int, image: np.ndarray) -> bool:
+def _first_of_pair(i: int, j: int, image: NDArray[np.int64]) -> bool:
     """Keep one of the two directions in which each bond is found."""
     if i != j:
         return i < j

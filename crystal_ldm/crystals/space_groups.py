@@ -132,11 +132,12 @@ def symmetry_dataset(crystal: Cell, symprec: float, angle_tolerance: float = 5.0
     """
     import spglib
 
+    cell: Any = (crystal.lattice, crystal.frac_coords, crystal.numbers)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             return spglib.get_symmetry_dataset(
-                (crystal.lattice, crystal.frac_coords, crystal.numbers),
+                cell,
                 symprec=symprec,
                 angle_tolerance=angle_tolerance,
             )

@@ -243,6 +243,7 @@ YAML_VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(["denoiser", "optimizer", "layers", "scale"]), YAML_VALUES))
 def test_any_values_raise_config_errors_only(content: dict[str, Any]) -> None:
     TARGETS["Model"], TARGETS["Denoiser"] = f"{__name__}.Model", f"{__name__}.Denoiser"
@@ -255,6 +256,7 @@ def test_any_values_raise_config_errors_only(content: dict[str, Any]) -> None:
     assert isinstance(made.denoiser, Denoiser) and isinstance(made.optimizer, Optimizer)
 
 
+@pytest.mark.slow
 @given(st.text(max_size=20), st.sampled_from(["seed=", "model.", "", "+", "~", "model/"]))
 def test_any_override_raises_config_errors_only(shared_configs: Path, text: str, head: str) -> None:
     try:

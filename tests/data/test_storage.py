@@ -102,6 +102,7 @@ def test_a_read_only_cache_can_be_read_and_says_that_it_cannot_be_written(
     assert written.startswith("DataError") and "CRYSTAL_LDM_CACHE" in written
 
 
+@pytest.mark.slow
 def test_a_killed_build_leaves_nothing_that_passes_for_whole(
     tmp_path: Path, cache: Path, rows, write, python
 ):
@@ -145,6 +146,7 @@ def test_the_second_process_waits_for_the_first_and_takes_its_work(table: Path, 
     assert dataset.content_hash in out and "Preparing" not in out
 
 
+@pytest.mark.slow
 def test_work_goes_on_when_a_worker_is_killed(tmp_path: Path, rows, write, python, until):
     many = [{**row, "material_id": f"{k}-{row['material_id']}"} for k in range(2) for row in rows]
     table = write(tmp_path / "many.csv", many)

@@ -89,6 +89,7 @@ def test_a_continued_run_makes_only_what_is_missing(
     assert len(again.rows) == 6
 
 
+@pytest.mark.slow
 def test_a_cif_makes_its_crystal_again(
     tiny_ldm: LDMModule, request_batch: CrystalBatch, tmp_path: Path
 ) -> None:
@@ -105,6 +106,7 @@ def test_a_cif_makes_its_crystal_again(
     assert raw.lattice.abc == pytest.approx(structure.lattice.abc, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_no_finished_crystal(
     tiny_ldm: LDMModule,
     tmp_path: Path,

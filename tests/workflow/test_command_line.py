@@ -102,6 +102,7 @@ def test_text_stays_text_and_the_run_gets_notebook_and_report(
     assert "InF" in (run / "typed.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_failure_is_one_sentence_and_a_directory_that_refuses_keeps_its_notebook(
     clone: Path, make_notebook: Any
 ) -> None:
