@@ -161,8 +161,8 @@ def calibrate_band_gap(
         for (target, scale), crystals in samples.items():
             rows.append(calibration_row("model", target, scale, *gaps_and_validity(crystals)))
         if base is not None:
-            found = gaps_and_validity(base)
-            rows += [calibration_row("base rate", target, np.nan, *found) for target in targets]
+            predicted = gaps_and_validity(base)
+            rows += [calibration_row("base rate", target, np.nan, *predicted) for target in targets]
         if real is not None:
             crystals, truth = read_crystals(real[0]), np.asarray(real[1], dtype=np.float64)
             if len(truth) != len(crystals):
@@ -175,8 +175,8 @@ def calibrate_band_gap(
                     generator = crystal_generator(seed, position)
                     near = np.sort(generator.choice(near, size=max_real, replace=False))
                 if len(near):
-                    found = gaps_and_validity(crystals.select(near.tolist()))
-                    rows.append(calibration_row("ceiling", target, np.nan, *found))
+                    predicted = gaps_and_validity(crystals.select(near.tolist()))
+                    rows.append(calibration_row("ceiling", target, np.nan, *predicted))
     order = {"ceiling": 0, "base rate": 1, "model": 2}
     rows.sort(key=lambda row: (row["target"], order[row["kind"]], np.nan_to_num(row["scale"])))
     return pd.DataFrame(rows)
@@ -241,10 +241,10 @@ def calibrate_decoding(
     with open_executor(workers) as pool:
         for cell in [(float(scale), int(count)) for scale in scales for count in steps]:
             result = ldm.sample(request, 1, cfg_scale=cell[0], sampling_steps=cell[1], **options)
-            found = _validity(read_crystals(result), pool)
-            found["agreement"] = result.element_agreement.numpy()
+            shares = _validity(read_crystals(result), pool)
+            shares["agreement"] = result.element_agreement.numpy()
             for name in names:
-                flags[name][cell] = found[name]
+                flags[name][cell] = shares[name]
     tables = [calibrate_rate(values, name) for name, values in flags.items()]
     keys = ["scale", "steps", "n"]
     return pd.concat([tables[0], *(table.drop(columns=keys) for table in tables[1:])], axis=1)

@@ -88,10 +88,17 @@ def crystal_message(
             for centre, faces in scene.polyhedra
         ],
         "axes": {first_tip + k: axis for k, axis in enumerate("abc")},
-        "extent": extent(scene) if within is None else within,
+        "extent": _with_room(extent(scene) if within is None else within, scene, look),
         "camera": camera,
         "ticket": next(_tickets),
     }
+
+
+def _with_room(corners: list[list[float]], scene: Scene, look: Look) -> list[list[float]]:
+    """Return the corners farther out where balls are larger than the usual ones."""
+    room = max((look.radius(s) - LOOK.radius(s) for s in scene.elements), default=0.0)
+    low, high = np.array(corners)
+    return [(low - room).round(3).tolist(), (high + room).round(3).tolist()]
 
 
 class NGLStage(anywidget.AnyWidget):
