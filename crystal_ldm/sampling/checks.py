@@ -58,6 +58,34 @@ def check_request(ldm: LDMModule, request: CrystalBatch | None) -> None:
         _check_rules(ldm, request, row, rules)
 
 
+def smaller_than_known(ldm: LDMModule, request: CrystalBatch | None) -> str:
+    """Return in a sentence which formulas the training set has in larger cells alone; else ''.
+
+    A crystal with fewer atoms in its cell than all that are known of its formula is hardly a real
+    one: LiFePO4 has 14 atoms or more in a primitive cell, never 7.
+    """
+    if request is None or ldm.training_crystals.empty:
+        return ""
+    crystals, sentences = ldm.training_crystals.crystals, []
+    sizes = request.num_atoms.tolist()
+    is_open = ((request.atomic_numbers == 0) & request.mask).any(dim=1).tolist()
+    known = ldm.training_crystals.rows_of(request.atomic_numbers)
+    for formula, size, left_open, rows in zip(
+        request.formulas, sizes, is_open, known, strict=True
+    ):
+        least = int(crystals.num_atoms[rows].min()) if rows and not left_open else 0
+        if least > size:
+            sentences.append(f"{formula} has {least} atoms or more, not {size}")
+    distinct = list(dict.fromkeys(sentences))
+    if not distinct:
+        return ""
+    more = f"; so have {len(distinct) - 3} others" if len(distinct) > 3 else ""
+    return (
+        f"In the training set's cells {'; '.join(distinct[:3])}{more}: ask for more formula units "
+        "to find such crystals."
+    )
+
+
 def _check_rules(ldm: LDMModule, request: CrystalBatch, row: int, rules: ElementRules) -> None:
     size = int(request.num_atoms[row])
     numbers = request.atomic_numbers[row, :size]
