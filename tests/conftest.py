@@ -37,8 +37,16 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 MARKS = {
     "browser": "browser",
     "discovery": "slow",
+    "evaluate/test_bad_input.py": "slow",
+    "evaluate/test_calibration.py": "slow",
+    "evaluate/test_evaluate.py": "slow",
+    "evaluate/test_identity.py": "slow",
+    "evaluate/test_stability.py": "slow",
     "notebooks": "notebook",
+    "runs/test_split.py": "slow",
+    "runs/test_two_writers.py": "slow",
     "test_packaging.py": "slow",
+    "test_pages.py": "slow",
     "test_site.py": "slow",
     "nn/test_compile.py": "slow",
     "reliability/test_argument_types.py": "fault",
@@ -47,6 +55,7 @@ MARKS = {
     "reliability/test_security.py": "fault",
     "training": "slow",
     "training/test_training_faults.py": "fault",
+    "widgets/test_evaluation.py": "slow",
     "workflow/test_notebooks.py": "notebook",
 }
 """The marker of the tests in a folder or file; the longest path that fits decides."""
@@ -198,7 +207,7 @@ def known_batch(known_crystals: list[Structure]) -> CrystalBatch:
     return CrystalBatch.from_structures(known_crystals, {"band_gap": gaps})
 
 
-def make_tiny_ldm(batch: CrystalBatch, seed: int = 0, prior: bool = False) -> LDMModule:
+def make_tiny_ldm(batch: CrystalBatch, seed: int = 0, composition_model: bool = False) -> LDMModule:
     """A real, small LDM with random weights that are not zero anywhere, the same for each seed."""
     import torch
 
@@ -220,8 +229,12 @@ def make_tiny_ldm(batch: CrystalBatch, seed: int = 0, prior: bool = False) -> LD
             "band_gap": {"_target_": "ScalarCondition", "unit": "eV", "minimum": 0.0},
         },
     }
-    if prior:
-        config["prior"] = {"_target_": "CompositionPrior", "hidden_size": 32, "depth": 1}
+    if composition_model:
+        config["composition_model"] = {
+            "_target_": "CompositionModel",
+            "hidden_size": 32,
+            "depth": 1,
+        }
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # a Lightning module takes its first weights from torch's generator
         ldm = instantiate(config)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, button, column, fold
+from crystal_ldm.widgets.base import Notice, Panel, button, column, fold, framed
+from crystal_ldm.widgets.browser.in_view import InView
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result, from_run, trajectory_of
+from crystal_ldm.widgets.explore.find import FindPanel, find_panel
 from crystal_ldm.widgets.explore.grid import GridPanel
 from crystal_ldm.widgets.explore.host import HostPanel
 from crystal_ldm.widgets.explore.nearest_in_training import nearest_in_training
@@ -25,6 +27,7 @@ from crystal_ldm.widgets.panels.generate import GeneratePanel
 from crystal_ldm.widgets.panels.history import HistoryPanel
 from crystal_ldm.widgets.session import Request, Session
 from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
+from IPython.display import display
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
     from crystal_ldm.sampling import SampleResult
 
-TABS = ("Crystals", "Trajectory", "Compare", "Vary", "Host", "Grid", "Export")
+TABS = ("Crystals", "Trajectory", "Compare", "Vary", "Host", "Grid", "Export", "Find")
 
 
 class Workbench(Panel):
@@ -68,6 +71,7 @@ class Workbench(Panel):
         self._lock = threading.RLock()
         self._fresh = False
         self._seeker = nearest_in_training(ldm)
+        self.find: FindPanel | None = None
         self.notice = Notice()
         there = from_result(result) if result is not None else []
         if run_dir is not None and len(there) < len(on_disk := from_run(run_dir)):
@@ -110,6 +114,7 @@ class Workbench(Panel):
             4: self._make_host,
             5: self._make_grid,
             6: self._make_files,
+            7: self._make_find,
         }
         history = fold("History", self.history.widget)
         side = column(self.generate.widget, history, self.notice.widget, css="cl-side cl-card")
@@ -128,6 +133,9 @@ class Workbench(Panel):
         self.history.on_reuse(guard(self._reuse))
         self._on_tab()
         self._show_again()
+
+    def _ipython_display_(self) -> None:
+        display(framed(InView(), self.widget))
 
     # -- the crystals ----------------------------------------------------------------------------
 
@@ -240,13 +248,18 @@ class Workbench(Panel):
         self.files.observe(self.notice.guard(lambda change: self._load(change.new)), "loaded")
         return self.files.widget
 
+    def _make_find(self) -> ipw.DOMWidget:
+        self.find = find_panel(self.generate.ldm, self._seeker)
+        return self.find.widget
+
     @property
     def _find(self) -> Callable[[str], Structure | None] | None:
         return None if self._seeker is None else self._seeker.find
 
     def _givers(self) -> dict[str, Callable[[], Structure | None]]:
         givers: dict[str, Callable[[], Structure | None]] = {
-            "Selected crystal": lambda: self.gallery.structure
+            "Selected crystal": lambda: self.gallery.structure,
+            "Crystal of Find": lambda: None if self.find is None else self.find.structure,
         }
         seeker = self._seeker
         if seeker is not None:
@@ -317,6 +330,8 @@ class Workbench(Panel):
             self.host.ldm = ldm
         if hasattr(self, "grid"):
             self.tabs.children[TABS.index("Grid")].children = (self._make_grid(),)
+        if self.find is not None:
+            self.tabs.children[TABS.index("Find")].children = (self._make_find(),)
 
     def _fill(
         self,

@@ -16,10 +16,10 @@ from benchmarks.quality_commands.shared import Row, sampling, training_set
 from crystal_ldm.discovery.novelty import novelty_of
 from crystal_ldm.discovery.second_opinion import SecondOpinion, why_not
 from crystal_ldm.evaluate import evaluate
-from crystal_ldm.evaluate.reference import Reference
-from crystal_ldm.evaluate.report.intervals import wilson
+from crystal_ldm.evaluate.reference_set import Reference
 from crystal_ldm.evaluate.stability import ReferenceHull, RelaxationSettings, compute_stability
 from crystal_ldm.evaluate.stability.reference import ReferenceEnergies
+from crystal_ldm.evaluate.statistics import wilson
 from crystal_ldm.files import open_run
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.parallel import Workers, open_executor
@@ -66,7 +66,7 @@ def discover(model: LDMModule, options: argparse.Namespace) -> list[Row]:
                 (distance,) = opinion.distances([cell])
                 second[i] = np.nan if distance is None else distance.e_above_hull
                 run.progress(int(np.isfinite(second).sum()), len(chosen))
-        kinds = Counter(one.kind for one in novelty_of(relaxed, model.known, executor))
+        kinds = Counter(one.kind for one in novelty_of(relaxed, model.training_crystals, executor))
         table["e_above_hull"], table["e_above_hull (sevennet)"] = first, second
         table.to_csv(run.path / "evaluation.csv", index=False)
     rows: list[Row] = [{"n": len(first), "note": reason or "; ".join(found.notes)}]

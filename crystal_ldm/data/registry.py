@@ -15,7 +15,7 @@ from crystal_ldm.crystals.readers import Source, open_source, open_structures
 from crystal_ldm.crystals.readers.content import existing, shortened
 from crystal_ldm.crystals.readers.labels import Labels
 from crystal_ldm.data.build import About, build_dataset
-from crystal_ldm.data.cache import cache_path, entry_lock
+from crystal_ldm.data.cache import cache_path, entry_lock, partial_reading
 from crystal_ldm.data.cleaning import Filters
 from crystal_ldm.data.dataset import CrystalDataset
 from crystal_ldm.data.oqmd import (
@@ -26,7 +26,6 @@ from crystal_ldm.data.oqmd import (
     oqmd_filters,
     read_oqmd,
 )
-from crystal_ldm.data.partial import partial_reading
 from crystal_ldm.data.storage import FORMAT, write_dataset
 from crystal_ldm.errors import DataError, suggest
 from crystal_ldm.parallel import AnyWorkers

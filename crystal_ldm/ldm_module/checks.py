@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from crystal_ldm.errors import ConfigError
 
 if TYPE_CHECKING:
-    from crystal_ldm.ldm_module.composition_model import CompositionPrior
+    from crystal_ldm.ldm_module.composition_model import CompositionModel
     from crystal_ldm.ldm_module.denoisers import DiT
     from crystal_ldm.ldm_module.diffusion import GaussianDiffusion
     from crystal_ldm.ldm_module.network import ConditionedDenoiser
@@ -29,15 +29,17 @@ def check_sizes(vae: VAEModule, denoiser: DiT, diffusion: GaussianDiffusion) -> 
             )
 
 
-def check_prior(prior: CompositionPrior, network: ConditionedDenoiser, max_atoms: int) -> None:
+def check_composition_model(
+    model: CompositionModel, network: ConditionedDenoiser, max_atoms: int
+) -> None:
     """Raise `ConfigError` unless a composition model fits a denoiser's conditions and sizes."""
     if network.composition is None:
         raise ConfigError(
             "A composition model needs a denoiser that knows compositions: add the condition "
-            "`composition: {_target_: Composition}`, or leave out `prior`."
+            "`composition: {_target_: Composition}`, or leave out `composition_model`."
         )
-    if prior.max_atoms < max_atoms:
+    if model.max_atoms < max_atoms:
         raise ConfigError(
-            f"The composition model's max_atoms is {prior.max_atoms}, fewer than the model's "
-            f"{max_atoms}: set ldm_module.prior.max_atoms={max_atoms}."
+            f"The composition model's max_atoms is {model.max_atoms}, fewer than the model's "
+            f"{max_atoms}: set ldm_module.composition_model.max_atoms={max_atoms}."
         )

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import ConfigError
-from crystal_ldm.ldm_module.checks import check_prior, check_sizes
-from crystal_ldm.ldm_module.composition_model import CompositionPrior, CompositionTraining
+from crystal_ldm.ldm_module.checks import check_composition_model, check_sizes
+from crystal_ldm.ldm_module.composition_model import CompositionModel, CompositionTraining
 from crystal_ldm.ldm_module.condition import Condition
 from crystal_ldm.ldm_module.denoisers import DiT
 from crystal_ldm.ldm_module.diffusion import GaussianDiffusion
@@ -20,7 +20,13 @@ from crystal_ldm.ldm_module.latents import LatentBatch, encode
 from crystal_ldm.ldm_module.network import ConditionedDenoiser
 from crystal_ldm.ldm_module.training_crystals import TrainingCrystals
 from crystal_ldm.nn.average import running_average
-from crystal_ldm.nn.checkpoints import Checkpoint, load_module, state_hash
+from crystal_ldm.nn.checkpoints import (
+    Checkpoint,
+    former_name,
+    load_module,
+    state_hash,
+    with_names_of_today,
+)
 from crystal_ldm.nn.optimizer import Optimizer
 from crystal_ldm.nn.trained_module import TrainedModule
 from crystal_ldm.vae_module import VAEModule
@@ -32,8 +38,8 @@ class LatentModel(TrainedModule):
 
     See `LDMModule`.
 
-    Holds the statistics of the training set and its crystals (`known`), and is what a checkpoint
-    stores.
+    Holds the statistics of the training set and its crystals (`training_crystals`), and is what a
+    checkpoint stores.
 
     Raises:
         ConfigError: if the latents of VAE and denoiser differ in size, or the composition model
@@ -44,8 +50,8 @@ class LatentModel(TrainedModule):
         denoiser: the network that is trained.
         diffusion: the process.
         conditions: by name, in the order in which guidance adds them.
-        prior: the composition model, which draws the elements of open atoms before their latents
-            are made; None: the decoder reads the elements from the latents.
+        composition_model: draws the elements of open atoms before their latents are made; None:
+            the decoder reads the elements from the latents.
         dropout: share of each block's output channels that a training step leaves out.
         ema_decay: decay of the exponential moving average of the weights, used for sampling.
         optimizer: learning rate and its schedule.
@@ -60,7 +66,7 @@ class LatentModel(TrainedModule):
         denoiser: DiT,
         diffusion: GaussianDiffusion,
         conditions: Mapping[str, nn.Module] | None = None,
-        prior: CompositionPrior | None = None,
+        composition_model: CompositionModel | None = None,
         dropout: float = 0.0,
         ema_decay: float = 0.9995,
         optimizer: Optimizer | None = None,
@@ -70,10 +76,10 @@ class LatentModel(TrainedModule):
         check_sizes(vae, denoiser, diffusion)
         self.vae = vae.requires_grad_(False).eval()
         self.network = ConditionedDenoiser(denoiser, dict(conditions or {}))
-        self.known = TrainingCrystals()
-        self.prior: CompositionPrior | None = None
-        if prior is not None:
-            self.set_prior(prior)
+        self.training_crystals = TrainingCrystals()
+        self.composition_model: CompositionModel | None = None
+        if composition_model is not None:
+            self.set_composition_model(composition_model)
         self.ema_decay = ema_decay
         self.ema = running_average(self.network, ema_decay)
         self.added: tuple[str, ...] = ()
@@ -122,10 +128,14 @@ class LatentModel(TrainedModule):
 
     @property
     def model_hash(self) -> str:
-        """Hash of the weights that sampling uses; `known.hash` is that of the training crystals."""
+        """Hash of the weights that sampling uses; that of the crystals is theirs."""
         if self._hash is None or self.training:
-            state = self.export_state().items()
-            self._hash = state_hash({n: t for n, t in state if not n.startswith("known.")})
+            weights = {
+                former_name(name): tensor
+                for name, tensor in self.export_state().items()
+                if not name.startswith("training_crystals.")
+            }
+            self._hash = state_hash(weights)
         return self._hash
 
     @property
@@ -139,9 +149,9 @@ class LatentModel(TrainedModule):
     def set_data(self, crystals: CrystalBatch, data_info: dict[str, Any]) -> None:
         """Take statistics of conditions and latents from the whole training set."""
         self.data_info = {**data_info, "vae": self.vae.data_info}
-        self.known.add(crystals)
+        self.training_crystals.add(crystals)
         self.network.set_data(crystals)
-        self._tell_prior()
+        self._tell_composition_model()
         latents = encode(self.vae, crystals)[crystals.mask]
         self.latent_mean.copy_(latents.mean(dim=0))
         # A component that the VAE left unused is nearly constant; blown up to a standard deviation
@@ -160,8 +170,8 @@ class LatentModel(TrainedModule):
         kept = {"elements": list(self.elements), "num_atoms_histogram": self.num_atoms_histogram}
         self.network.extend_data(crystals, self.added)
         self.data_info = {**self.data_info, **data_info, **kept}
-        self.known.add(crystals)
-        self._tell_prior()
+        self.training_crystals.add(crystals)
+        self._tell_composition_model()
         self.ema.module.load_state_dict(self.network.state_dict())
 
     def replace_vae(self, vae: VAEModule) -> Self:
@@ -184,15 +194,15 @@ class LatentModel(TrainedModule):
         self._hash = None
         return self
 
-    def set_prior(self, prior: CompositionPrior) -> None:
+    def set_composition_model(self, composition_model: CompositionModel) -> None:
         """Take an untrained composition model; `prepare` trains it.
 
         Raises:
             ConfigError: if it does not go with the model's conditions and sizes.
         """
-        check_prior(prior, self.network, self.max_atoms)
-        prior.build(self.network.properties)
-        self.prior = prior.requires_grad_(False)
+        check_composition_model(composition_model, self.network, self.max_atoms)
+        composition_model.build(self.network.properties)
+        self.composition_model = composition_model.requires_grad_(False)
 
     def add_conditions(self, conditions: Mapping[str, Condition]) -> None:
         """Take further conditions, untrained: the model makes the crystals that it made before.
@@ -214,9 +224,9 @@ class LatentModel(TrainedModule):
                     "example `adapter: 32`."
                 )
             self.network.add_condition(name, condition)
-        if self.prior is not None:
-            self.prior.build(conditions)
-            self.prior.requires_grad_(False)
+        if self.composition_model is not None:
+            self.composition_model.build(conditions)
+            self.composition_model.requires_grad_(False)
         weights = self.ema.module.state_dict()
         self.network.load_state_dict(weights, strict=False)
         self.ema = running_average(self.network, self.ema_decay)
@@ -237,18 +247,19 @@ class LatentModel(TrainedModule):
             condition = self.network.properties[name].requires_grad_(True)
             condition.null.requires_grad_(False)
 
-    def _tell_prior(self) -> None:
-        if self.prior is not None:
-            self.prior.take_data(self.network.properties)
+    def _tell_composition_model(self) -> None:
+        if self.composition_model is not None:
+            self.composition_model.take_data(self.network.properties)
 
     def composition_training(
         self, train: LatentBatch, held_out: LatentBatch
     ) -> CompositionTraining | None:
         """Return the training of the composition model; None without one."""
-        if self.prior is None:
+        if self.composition_model is None:
             return None
-        known = self.element_mask()
-        return CompositionTraining(self.prior, train, held_out, known, self.seed, self.added)
+        return CompositionTraining(
+            self.composition_model, train, held_out, self.element_mask(), self.seed, self.added
+        )
 
     def training_items(self, crystals: CrystalBatch) -> LatentBatch:
         """Encode crystals once, for all of the training."""
@@ -262,6 +273,10 @@ class LatentModel(TrainedModule):
         return (encode(self.vae, crystals) - self.latent_mean) / self.latent_std * mask
 
     # Saving and loading
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **options: Any) -> Any:
+        """Fill in a state, as PyTorch does; names of before are understood."""
+        return super().load_state_dict(with_names_of_today(state_dict), *args, **options)
 
     def export_state(self) -> dict[str, Tensor]:
         """Return what sampling needs: the averaged weights, not those in training."""

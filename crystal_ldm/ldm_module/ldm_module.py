@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from crystal_ldm.config.numbers import short
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.padding import to_device
+from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module.diffusion import SamplerStep, diffusion_loss
 from crystal_ldm.ldm_module.latent_model import LatentModel
 from crystal_ldm.ldm_module.latents import LatentBatch
@@ -154,14 +156,38 @@ class LDMModule(LatentModel):
         start = Crystal(strength=strength, keep_elements=keep_elements)
         return self.sample(crystals, num_samples, start=start, **settings)
 
+    @torch.inference_mode()
     def interpolate(
         self, first: CrystalBatch, second: CrystalBatch, steps: int = 8
     ) -> CrystalBatch:
         """Decode `steps` points on the straight line between the latents of two crystals.
 
         Raises:
-            RequestError: unless both have the same number of atoms.
+            RequestError: unless each is one crystal and both have the same number of atoms.
         """
-        from crystal_ldm.sampling.sample import interpolate
-
-        return interpolate(self, first, second, steps)
+        ends: tuple[Any, Any] = (first, second)
+        for end in ends:
+            if not isinstance(end, CrystalBatch) or end.frac_coords is None or len(end) != 1:
+                raise RequestError(
+                    "Interpolation takes one crystal at each end: "
+                    "CrystalBatch.from_structures([...])."
+                )
+        count: Any = steps
+        if isinstance(count, bool) or not isinstance(count, int) or not 2 <= count <= 10_000:
+            raise RequestError(f"Interpolation needs 2 to 10000 steps, not {short(steps)}.")
+        if int(first.num_atoms) != int(second.num_atoms):
+            raise RequestError(
+                f"Interpolation needs as many atoms at both ends; {first.formulas[0]} has "
+                f"{int(first.num_atoms)} in its cell, {second.formulas[0]} {int(second.num_atoms)}."
+            )
+        start, end_latents = self.vae.encode(first), self.vae.encode(second)
+        weights = torch.linspace(0, 1, steps).view(-1, 1, 1)
+        numbers = first.atomic_numbers
+        known = (
+            numbers if bool((numbers == second.atomic_numbers).all()) else torch.zeros_like(numbers)
+        )
+        return self.vae.decode(
+            (1 - weights) * start + weights * end_latents,
+            first.num_atoms.expand(steps),
+            known.expand(steps, -1),
+        )

@@ -25,6 +25,10 @@ from crystal_ldm.nn.model_files import (
 
 M = TypeVar("M", bound=nn.Module)
 
+_FORMER_NAMES = {"composition_model": "prior", "training_crystals": "known"}
+"""Parts of an LDM whose names are others in files of before, and in the hashes of weights, which
+stand in recipes."""
+
 
 @dataclass
 class Checkpoint:
@@ -71,7 +75,27 @@ class Checkpoint:
         )
         check_metadata(metadata, path)
         check_weights(state, path)
+        _rename_composition_model(metadata["config"])
         return cls(path, metadata, state)
+
+
+def _rename_composition_model(config: dict[str, Any]) -> None:
+    content = config.pop("prior", None)
+    if isinstance(content, dict):
+        config["composition_model"] = {**content, "_target_": "CompositionModel"}
+
+
+def former_name(name: str) -> str:
+    """Return the name that a tensor had in files of before."""
+    part, dot, rest = name.partition(".")
+    return f"{_FORMER_NAMES.get(part, part)}{dot}{rest}"
+
+
+def with_names_of_today(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of a file of any version, with the names that they have now."""
+    today = {former: name for name, former in _FORMER_NAMES.items()}
+    parts = {name: name.partition(".") for name in state}
+    return {f"{today.get(p, p)}{dot}{rest}": state[n] for n, (p, dot, rest) in parts.items()}
 
 
 def _read_safetensors(path: Path) -> tuple[Any, dict[str, Tensor]]:

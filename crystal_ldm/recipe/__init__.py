@@ -1,6 +1,7 @@
 """Recipes: what a set of generated crystals depends on, and the same crystals from it again."""
 
-from crystal_ldm.recipe.content import (
+from crystal_ldm.recipe.execution import from_recipe, order_of_recipe
+from crystal_ldm.sampling.recipe import (
     check_recipe,
     embed_recipe,
     make_recipe,
@@ -9,7 +10,6 @@ from crystal_ldm.recipe.content import (
     versions,
     write_recipe,
 )
-from crystal_ldm.recipe.execution import from_recipe, order_of_recipe
 
 __all__ = [
     "check_recipe",

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.errors import CheckpointError, RequestError
-from crystal_ldm.recipe.content import read_recipe, versions
 from crystal_ldm.recipe.format_1 import settings_of_format_1
+from crystal_ldm.sampling.recipe import read_recipe, versions
 
 if TYPE_CHECKING:
     from crystal_ldm.crystals import CrystalBatch
@@ -37,7 +37,7 @@ def from_recipe(file: Path | str | bytes, ldm: LDMModule | None = None) -> Sampl
     _warn_of_versions(recipe["versions"])
     if ldm is None:
         ldm = _load_model(recipe["model"])
-    if recipe.get("known_hash", ldm.known.hash) != ldm.known.hash:
+    if recipe.get("known_hash", ldm.training_crystals.hash) != ldm.training_crystals.hash:
         raise CheckpointError(
             f"The recipe uses the training crystals of the model '{recipe['model']}', and this one "
             "has others: it would give other crystals. Pass the right one: "

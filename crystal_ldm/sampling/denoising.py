@@ -12,15 +12,14 @@ from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.padding import take
-from crystal_ldm.ldm_module.composition_model import CompositionPrior, in_double_precision
+from crystal_ldm.ldm_module.composition_model import CompositionModel, in_double_precision
 from crystal_ldm.ldm_module.condition.base import given_names
 from crystal_ldm.ldm_module.diffusion import ModelPrediction, SamplerStep, get_sampler
 from crystal_ldm.ldm_module.guidance import GuidedDenoiser, scale_of_each
 from crystal_ldm.nn.compile import compiled
-from crystal_ldm.sampling.decoding import decode_latents, decode_step
+from crystal_ldm.sampling.filters.base import passed_filters
 from crystal_ldm.sampling.open_elements import draw_elements, unwanted_formulas
 from crystal_ldm.sampling.plan import Draft, allowed_elements, noise_for, stack_targets
-from crystal_ldm.sampling.rejection import passed_filters
 from crystal_ldm.sampling.result import SampleResult, TrajectoryFrame
 from crystal_ldm.sampling.settings import SamplingSettings
 from crystal_ldm.sampling.space_groups import groups_of, symmetrised
@@ -93,9 +92,9 @@ class Denoising:
     precision: str
 
     @cached_property
-    def _composition_model(self) -> CompositionPrior:
-        assert self.ldm.prior is not None
-        return in_double_precision(self.ldm.prior)
+    def _composition_model(self) -> CompositionModel:
+        assert self.ldm.composition_model is not None
+        return in_double_precision(self.ldm.composition_model)
 
     @torch.inference_mode()
     def make(self, drafts: Sequence[Draft]) -> SampleResult:
@@ -117,10 +116,10 @@ class Denoising:
         """Return the drafts as a job, with the elements that the composition model draws."""
         ldm, settings = self.ldm, self.settings
         device = ldm.latent_mean.device
-        sizes = torch.tensor([len(draft.known) for draft in drafts])
+        sizes = torch.tensor([len(draft.atomic_numbers) for draft in drafts])
         known = torch.zeros(len(drafts), int(sizes.max()), dtype=torch.long)
         for row, draft in zip(known, drafts, strict=True):
-            row[: len(draft.known)] = torch.from_numpy(draft.known)
+            row[: len(draft.atomic_numbers)] = torch.from_numpy(draft.atomic_numbers)
         targets = stack_targets(drafts)
         request = CrystalBatch(known, sizes, conditions=targets).to(device)
         allowed = allowed_elements(drafts, ldm.element_mask()).to(device)
@@ -130,7 +129,7 @@ class Denoising:
         scales = dict(zip(names, scale_of_each(settings.guidance.scale, names), strict=True))
         asked = request.atomic_numbers
         is_open = bool(((asked == 0) & request.mask).any())
-        if ldm.prior is not None and self.origin.draws_elements and is_open:
+        if ldm.composition_model is not None and self.origin.draws_elements and is_open:
             drawn, asked = draw_elements(
                 self._composition_model, drafts, request, allowed, encoded, scales,
                 settings.elements.temperature, unwanted_formulas(ldm, settings.elements),
@@ -148,19 +147,19 @@ class Denoising:
 
         def report(step: SamplerStep) -> None:
             if settings.trajectory:
-                frame = decode_step(ldm, job.request, job.asked, job.allowed, step)
+                frame = _frame(ldm, job.request, job.asked, job.allowed, step)
                 placed = self.origin.place(job.drafts, frame.crystals)
                 frames.append(frame.reordered(placed.final, placed.order))
             if self.callback is not None:
                 self.callback(step)
 
         latents = self._denoise(job, report)
-        crystals, agreement = decode_latents(ldm, latents, job.request, job.allowed)
+        crystals, agreement = _decode(ldm, latents, job.request, job.allowed)
         groups = groups_of(job.drafts, settings.filters)
         crystals, displacement = symmetrised(crystals.to("cpu"), groups)
         crystals.conditions = job.request.to("cpu").conditions
-        drafts, has_training_set = job.drafts, not ldm.known.empty
-        same_formula = ldm.known.rows_of(crystals.atomic_numbers)
+        drafts, has_training_set = job.drafts, not ldm.training_crystals.empty
+        same_formula = ldm.training_crystals.rows_of(crystals.atomic_numbers)
         placed = self.origin.place(drafts, crystals)
         held = ~placed.displacement.isnan()
         return SampleResult(
@@ -239,3 +238,53 @@ def _given(ldm: LDMModule, atomic_numbers: Tensor, encoded: dict[str, Tensor]) -
     if composition is not None and bool((atomic_numbers > 0).any()):
         names.append(composition.name)
     return [name for name in ldm.conditions if name in names]
+
+
+def _decode(
+    ldm: LDMModule, x: Tensor, request: CrystalBatch, allowed: Tensor
+) -> tuple[CrystalBatch, Tensor]:
+    """Return crystals for standardised latents (B, N, D), and the decoder's agreement (B,).
+
+    Open atoms get the element that the decoder likes best among the allowed ones; then the whole
+    crystal is decoded with all elements known. The agreement is the share of requested elements
+    that the decoder, not told of them, finds in the latents (see `SampleResult`).
+    """
+    vae, known = ldm.vae, request.atomic_numbers
+    latents = x.float() * ldm.latent_std + ldm.latent_mean
+    blind = vae.decoder_output(latents, request.num_atoms, torch.zeros_like(known))
+    own = vae.choose_elements(blind.element_logits)
+    requested = known > 0
+    agreement = ((own == known) & requested).sum(dim=1) / requested.sum(dim=1)
+    if bool((requested | ~request.mask).all()):
+        elements = known
+    else:
+        informed = vae.decoder_output(latents, request.num_atoms, known)
+        chosen = vae.choose_elements(informed.element_logits, allowed)
+        elements = torch.where(requested, known, chosen) * request.mask
+    return vae.decode(latents, request.num_atoms, elements), agreement
+
+
+def _frame(
+    ldm: LDMModule, request: CrystalBatch, asked: Tensor, allowed: Tensor, step: SamplerStep
+) -> TrajectoryFrame:
+    """Return what the decoder makes of a step; atoms that the model filled in itself are shown as
+    the latents have them, up to the last step."""
+    vae, known = ldm.vae, request.atomic_numbers
+    if step.step < step.num_steps - 1:
+        known = asked
+    latents = step.x0.float() * ldm.latent_std + ldm.latent_mean
+    output = vae.decoder_output(latents, request.num_atoms, known)
+    crystals = vae.to_crystals(output, request.num_atoms, known, allowed)
+    probability = output.element_logits.masked_fill(~allowed.unsqueeze(1), -torch.inf).softmax(-1)
+    confidence = probability.gather(-1, crystals.atomic_numbers.unsqueeze(-1)).squeeze(-1)
+    mask = request.mask.unsqueeze(-1)
+    squares = (step.noise.float().square() * mask).sum(dim=(1, 2))
+    rms = (squares / (request.num_atoms * step.noise.shape[-1])).sqrt()
+    return TrajectoryFrame(
+        step=step.step,
+        num_steps=step.num_steps,
+        noise_level=torch.full((len(crystals),), step.noise_level),
+        crystals=crystals.to("cpu"),
+        element_confidence=(confidence * request.mask).cpu(),
+        predicted_noise_rms=rms.cpu(),
+    )

@@ -29,9 +29,9 @@ class Draft:
     Attributes:
         row, number: its place in the request.
         rules: what its open atoms may become.
-        known: (n,) atomic numbers, 0 where open; open atoms stand at random places among the known
-            ones, since a trained model expects atoms by electronegativity and theirs is not known.
-        asked: (n,) what the request gave of `known`, where the model drew the rest; None: all.
+        atomic_numbers: (n,), 0 where open; open atoms stand at random places among the given ones,
+            since a trained model expects atoms by electronegativity and theirs is not known.
+        asked: (n,) what the request gave of them, where the model drew the rest; None: all.
         targets: a value for each condition on the whole crystal.
         generator: the source of its noise.
         attempt: how often it was made before.
@@ -41,7 +41,7 @@ class Draft:
     row: int
     number: int
     rules: ElementRules
-    known: NDArray[Any]
+    atomic_numbers: NDArray[Any]
     targets: dict[str, object]
     generator: np.random.Generator
     attempt: int = 0
@@ -51,16 +51,16 @@ class Draft:
     @property
     def missing(self) -> list[int]:
         """Atomic numbers of required elements that are not among the known ones."""
-        return [z for z in map(atomic_number, self.rules.required) if z not in self.known]
+        return [z for z in map(atomic_number, self.rules.required) if z not in self.atomic_numbers]
 
     def complete(self, atomic_numbers: NDArray[Any]) -> None:
         """Take drawn elements (n,), which hold at least the known ones, in the order given."""
-        asked, left = np.zeros_like(atomic_numbers), list(self.known)
+        asked, left = np.zeros_like(atomic_numbers), list(self.atomic_numbers)
         for i, z in enumerate(atomic_numbers):
             if z in left:
                 left.remove(z)
                 asked[i] = z
-        self.known, self.asked = atomic_numbers, asked
+        self.atomic_numbers, self.asked = atomic_numbers, asked
 
 
 @dataclass
@@ -146,10 +146,10 @@ def _place_open_atoms(known: NDArray[Any], generator: np.random.Generator) -> ND
 def require(draft: Draft) -> Draft:
     """Impose required elements that are not in the formula on open atoms drawn at random."""
     missing = draft.missing
-    places = np.flatnonzero(draft.known == 0)
+    places = np.flatnonzero(draft.atomic_numbers == 0)
     chosen = draft.generator.permutation(places)[: len(missing)]
-    draft.known = draft.known.copy()
-    draft.known[chosen] = missing[: len(chosen)]
+    draft.atomic_numbers = draft.atomic_numbers.copy()
+    draft.atomic_numbers[chosen] = missing[: len(chosen)]
     return draft
 
 
@@ -170,7 +170,7 @@ def noise_for(drafts: Sequence[Draft], width: int, dim: int) -> Tensor:
     """
     noise = torch.zeros(len(drafts), width, dim)
     for i, draft in enumerate(drafts):
-        n = len(draft.known)
+        n = len(draft.atomic_numbers)
         drawn = draft.generator.standard_normal((n, dim), dtype=np.float32)
         noise[i, :n] = torch.from_numpy(drawn)
     return noise

@@ -1,26 +1,31 @@
-"""What `LDMModule.sample` hands itself to."""
+"""From a request to crystals, which is what `LDMModule.sample` hands itself to.
+
+`place_order` checks the request, `iter_sample` makes its crystals batch by batch: those that fail a
+filter are made again (rejection sampling). How one batch is made is in `denoising`.
+"""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from crystal_ldm.config.numbers import plain_number, short
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.elements import atomic_number
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module.diffusion import StopSampling
 from crystal_ldm.ldm_module.guidance import scale_of_each
 from crystal_ldm.nn.device_and_precision import resolve_device, sampling_precision
-from crystal_ldm.recipe import make_recipe
-from crystal_ldm.sampling.batches import batches_of
 from crystal_ldm.sampling.checks import check_request
 from crystal_ldm.sampling.denoising import Callback, Denoising
-from crystal_ldm.sampling.plan import Plan
-from crystal_ldm.sampling.rejection import make_until_passed
+from crystal_ldm.sampling.plan import Draft, Plan, require
+from crystal_ldm.sampling.recipe import make_recipe
 from crystal_ldm.sampling.result import SampleResult
 from crystal_ldm.sampling.settings import SamplingSettings
 from crystal_ldm.sampling.space_groups import group_choice
@@ -31,6 +36,8 @@ if TYPE_CHECKING:
 
 Wanted = Callable[[int, int], bool] | Iterable[tuple[int, int]] | None
 """Which crystals of a request are wanted: a function of row and number, or their places."""
+_WINDOW = 4096
+"""Crystals that are planned at a time: memory does not grow with a request."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +98,15 @@ def place_order(
     origin = settings.start.origin(ldm, crystals, num_samples, settings)
     plan = Plan(request, num_samples, settings.offset, settings.seed, ldm.num_atoms_histogram)
     plan.first_row = origin.first_row = first_row
-    plan.groups = group_choice(ldm, request, settings.guidance.likely_groups)
+    plan.groups = group_choice(ldm, request, settings)
     if settings.compute.device != "auto":
         ldm.to(resolve_device(settings.compute.device))
     precision = sampling_precision(settings.compute.precision, ldm.device)
     used = settings.changed(
         compute=settings.compute.changed(precision=precision, device=ldm.device.type)
     )
+    uses_training_set = settings.uses_training_set() or plan.groups is not None
+    training_hash = ldm.training_crystals.hash if uses_training_set else ""
     asked = crystals if settings.start.takes_crystals else request
     recipe = make_recipe(
         model=ldm.source,
@@ -105,7 +114,7 @@ def place_order(
         request=None if asked is None else asked.to_request(),
         sampling={"num_samples": num_samples, **used.to_dict()},
         data_hash=ldm.data_info.get("content_hash", ""),
-        known_hash=ldm.known.hash if settings.uses_training_set() or plan.groups else "",
+        known_hash=training_hash,
         first_row=first_row,
     )
     return Order(ldm, plan, settings, origin, recipe, precision)
@@ -123,40 +132,99 @@ def iter_sample(
         places = (place for place in places if wanted(*place))
     elif wanted is not None:
         places = wanted
-    for drafts in batches_of(ldm, plan, places, settings, order.origin):
+    for drafts in _batches_of(ldm, plan, places, settings, order.origin):
         try:
-            yield make_until_passed(denoising.make, drafts, plan, settings, ldm.prior is not None)
+            yield _make_until_passed(denoising, drafts, plan)
         except StopSampling:
             return
 
 
-@torch.inference_mode()
-def interpolate(
-    ldm: LDMModule, first: CrystalBatch, second: CrystalBatch, steps: Any
-) -> CrystalBatch:
-    """See `LDMModule.interpolate`."""
-    ends: tuple[Any, Any] = (first, second)
-    for end in ends:
-        if not isinstance(end, CrystalBatch) or end.frac_coords is None or len(end) != 1:
-            raise RequestError(
-                "Interpolation takes one crystal at each end: CrystalBatch.from_structures([...])."
-            )
-    if isinstance(steps, bool) or not isinstance(steps, int) or not 2 <= steps <= 10_000:
-        raise RequestError(f"Interpolation needs 2 to 10000 steps, not {short(steps)}.")
-    if int(first.num_atoms) != int(second.num_atoms):
-        raise RequestError(
-            f"Interpolation needs as many atoms at both ends; {first.formulas[0]} has "
-            f"{int(first.num_atoms)} in its cell, {second.formulas[0]} {int(second.num_atoms)}."
-        )
-    start, end_latents = ldm.vae.encode(first), ldm.vae.encode(second)
-    weights = torch.linspace(0, 1, steps).view(-1, 1, 1)
-    numbers = first.atomic_numbers
-    known = numbers if bool((numbers == second.atomic_numbers).all()) else torch.zeros_like(numbers)
-    return ldm.vae.decode(
-        (1 - weights) * start + weights * end_latents,
-        first.num_atoms.expand(steps),
-        known.expand(steps, -1),
-    )
+def _batches_of(
+    ldm: LDMModule,
+    plan: Plan,
+    places: Iterable[tuple[int, int]],
+    settings: SamplingSettings,
+    origin: Origin,
+) -> Iterator[list[Draft]]:
+    """Yield the drafts of each batch: crystals of similar size that start alike.
+
+    Similar sizes need little padding. Crystals whose elements the model draws itself are guided by
+    them differently, and those that start elsewhere than from noise take fewer timesteps.
+    """
+
+    def kind(draft: Draft) -> tuple[bool, bool]:
+        return bool((draft.atomic_numbers == 0).any()), origin.starts_elsewhere(draft)
+
+    width = ldm.sampler_network.denoiser.hidden_size
+    remaining = iter(places)
+    while window := [plan.draft(row, number) for row, number in islice(remaining, _WINDOW)]:
+        kinds = {id(draft): kind(draft) for draft in window}
+        window.sort(key=lambda draft: (kinds[id(draft)], len(draft.atomic_numbers)))
+        start = 0
+        while start < len(window):
+            size = settings.compute.crystals_in_batch(len(window[start].atomic_numbers), width)
+            largest = window[min(start + size, len(window)) - 1]
+            size = min(size, settings.compute.crystals_in_batch(len(largest.atomic_numbers), width))
+            first = kinds[id(window[start])]
+            batch = [d for d in window[start : start + size] if kinds[id(d)] == first]
+            yield batch
+            start += len(batch)
+
+
+def _make_until_passed(denoising: Denoising, drafts: list[Draft], plan: Plan) -> SampleResult:
+    """Make crystals, and again those that lack required elements or fail a filter.
+
+    Each attempt has random numbers of its own, which depend on seed, place and attempt alone.
+    """
+    settings, make = denoising.settings, denoising.make
+    result = make(drafts)
+    result.attempts = result.attempts.clone()  # made in inference mode, it could not be written to
+    enough = 2 ** (1 + len(result.passed)) - 1
+    for attempt in range(1, settings.attempts + 1):
+        merits = _merits(drafts, result, settings)
+        wrong = (merits % (enough + 1) < enough).nonzero().flatten()
+        if not len(wrong):
+            break
+        places = [(drafts[i].row, drafts[i].number) for i in wrong.tolist()]
+        again = [plan.draft(row, number, attempt) for row, number in places]
+        # Also of a crystal that had them and failed otherwise: the next one may lack them.
+        last = attempt == settings.attempts and denoising.ldm.composition_model is None
+        imposed = torch.tensor([last and bool(draft.missing) for draft in again])
+        again = [require(d) if must else d for d, must in zip(again, imposed, strict=True)]
+        remade = make(again)
+        remade.imposed = imposed
+        # The last one is kept, unless it misses something that weighs more.
+        kept = (_merits(again, remade, settings) >= merits[wrong]).nonzero().flatten()
+        if len(kept):
+            result = _replace(result, remade[kept], wrong[kept])
+        result.attempts[wrong] = attempt + 1
+    return result
+
+
+def _merits(drafts: Sequence[Draft], result: SampleResult, settings: SamplingSettings) -> Tensor:
+    """Return (B,) the bits of what is met: each filter, the earlier the higher, above them the
+    required elements, and above all a new formula, which elements drawn again have or have not."""
+    merits = torch.zeros(len(drafts), dtype=torch.long)
+    if settings.elements.new_formula:
+        merits += result.new_formula
+    met = [_has_required(d, result.crystals, i) for i, d in enumerate(drafts)]
+    for bit in (torch.tensor(met), *result.passed.values()):
+        merits = 2 * merits + bit
+    return merits
+
+
+def _has_required(draft: Draft, crystals: CrystalBatch, i: int) -> bool:
+    if not draft.rules.required:
+        return True
+    present = set(crystals.atomic_numbers[i].tolist())
+    return all(atomic_number(symbol) in present for symbol in draft.rules.required)
+
+
+def _replace(result: SampleResult, remade: SampleResult, rows: Tensor) -> SampleResult:
+    joined = SampleResult.cat([result, remade])
+    order = torch.arange(len(result))
+    order[rows] = len(result) + torch.arange(len(rows))
+    return joined[order]
 
 
 def _count(num_samples: Any) -> int:

@@ -88,13 +88,16 @@ class SamplingSettings(Settings):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Return the settings that `to_dict` describes; what is missing has its default.
+        """Return the settings that `to_dict` describes; what is missing has its default, but
+        `elements` without `charge_balanced` are of a recipe that is older than that.
 
         Raises:
             RequestError: for an unknown name, or a value that is none.
         """
         groups: dict[str, type[Settings]] = {**_FLAT, "elements": Elements}
         values = dict(data)
+        if isinstance(values.get("elements"), Mapping):  # stored before charges were in balance
+            values["elements"] = {"charge_balanced": False, **values["elements"]}
         for name, group in groups.items():
             if isinstance(values.get(name), Mapping):
                 values[name] = group(**_tuples(values[name]))
@@ -176,7 +179,9 @@ class SamplingSettings(Settings):
         if used and refusal is not None:
             if "elements" in asked:
                 raise refusal
-            values["elements"] = Elements(temperature=self.elements.temperature)
+            values["elements"] = self.elements.changed(
+                new_formula=False, max_distance_to_known=None
+            )
         return self.changed(**values), notes
 
 
@@ -233,9 +238,9 @@ def _not_drawn(
         why = "the elements of crystals that are given are not drawn anew"
     elif request is not None and not bool(((request.atomic_numbers == 0) & request.mask).any()):
         why = f"{', '.join(request.formulas[:3])} leaves no atom open; write `?` for those that may"
-    elif ldm.prior is None:
+    elif ldm.composition_model is None:
         why = "this model has no composition model: its elements are read off the latents"
-    elif ldm.known.empty:
+    elif ldm.training_crystals.empty:
         why = (
             "this model has no training crystals with it (its file is older than that, or it was "
             "not trained)"

@@ -185,9 +185,11 @@ def test_kinds_of_novelty(ldm: Any) -> None:
 
 
 def test_training_crystals_of_the_shipped_model_are_known(ldm: Any) -> None:
-    cells = [Cell.from_structure(s) for s in ldm.known.crystals[[10, 5000]].to_structures()]
+    cells = [
+        Cell.from_structure(s) for s in ldm.training_crystals.crystals[[10, 5000]].to_structures()
+    ]
     with open_executor(HERE) as executor:
-        kinds = novelty_of(cells, ldm.known, executor)
+        kinds = novelty_of(cells, ldm.training_crystals, executor)
     assert [one.kind for one in kinds] == ["known", "known"]
     assert [one.of for one in kinds] == [cell.formula for cell in cells]
 

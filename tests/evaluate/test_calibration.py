@@ -16,9 +16,9 @@ from crystal_ldm.evaluate.calibration import (
     calibrate_decoding,
     calibrate_model,
     calibrate_rate,
+    calibration_row,
+    sizes_as_trained,
 )
-from crystal_ldm.evaluate.calibration.models import sizes_as_trained
-from crystal_ldm.evaluate.calibration.tables import calibration_row
 
 
 def _predicted(gaps: list[float]) -> BandGaps:
@@ -76,7 +76,7 @@ def ldm(known_crystals):
 
     gaps = np.linspace(0.0, 4.0, len(known_crystals)).tolist()
     return make_tiny_ldm(
-        CrystalBatch.from_structures(known_crystals, {"band_gap": gaps}), prior=True
+        CrystalBatch.from_structures(known_crystals, {"band_gap": gaps}), composition_model=True
     )
 
 

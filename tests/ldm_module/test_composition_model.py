@@ -1,17 +1,22 @@
-"""The composition prior: a distribution over what a request leaves open, and over nothing else."""
+"""The composition model: a distribution over what a request leaves open, and over nothing else."""
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from crystal_ldm.config import instantiate
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import ConfigError, RequestError
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.ldm_module.composition_model import (
-    CompositionPrior,
+    CompositionModel,
     CompositionTraining,
     draw_compositions,
 )
@@ -20,20 +25,22 @@ from crystal_ldm.ldm_module.composition_model.training import composition_loss
 from crystal_ldm.ldm_module.guidance import Pass
 from crystal_ldm.ldm_module.latents import LatentBatch
 from crystal_ldm.ldm_module.training_crystals import TrainingCrystals
+from crystal_ldm.nn.checkpoints import former_name, save_safetensors
 from crystal_ldm.random import torch_generator
+from crystal_ldm.recipe import from_recipe
 from crystal_ldm.sampling import Elements
 from tests.conftest import make_tiny_ldm
 
 
 @pytest.fixture(scope="module")
 def ldm(known_batch: CrystalBatch) -> LDMModule:
-    return make_tiny_ldm(known_batch, prior=True)
+    return make_tiny_ldm(known_batch, composition_model=True)
 
 
-def small_prior(**options: float) -> CompositionPrior:
+def small_model(**options: float) -> CompositionModel:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return CompositionPrior(hidden_size=32, depth=1, num_heads=2, **options)
+        return CompositionModel(hidden_size=32, depth=1, num_heads=2, **options)
 
 
 def symbols_of(structures: list) -> list[set[str]]:
@@ -50,8 +57,8 @@ def test_compositions_and_sequences_are_the_same_thing(known_batch: CrystalBatch
 
 def test_probabilities_of_all_compositions_add_up_to_one() -> None:
     """Over three elements and four atoms, one of them given, there are ten compositions."""
-    prior = small_prior()
-    prior.element_head.weight.data.normal_(generator=torch_generator(1))
+    model = small_model()
+    model.element_head.weight.data.normal_(generator=torch_generator(1))
     by_place = torch.zeros(119, dtype=torch.bool)
     by_place[[5, 9, 40]] = True
     given = torch.zeros(1, 119, dtype=torch.long)
@@ -62,17 +69,17 @@ def test_probabilities_of_all_compositions_add_up_to_one() -> None:
         for b in range(4 - a):
             counts = given.clone()
             counts[0, [5, 9, 40]] += torch.tensor([a, b, 3 - a - b])
-            total += float(torch.exp(-_loss(prior, counts, given, by_place).detach()))
+            total += float(torch.exp(-_loss(model, counts, given, by_place).detach()))
             found += 1
     assert found == 10
     assert total == pytest.approx(1.0, abs=1e-5)
 
 
 def _loss(
-    prior: CompositionPrior, counts: torch.Tensor, given: torch.Tensor, by_place: torch.Tensor
+    model: CompositionModel, counts: torch.Tensor, given: torch.Tensor, by_place: torch.Tensor
 ) -> torch.Tensor:
     """−log p of one composition, step by step as `draw_compositions` walks."""
-    context = prior.context(counts.sum(dim=1), given, {})
+    context = model.context(counts.sum(dim=1), given, {})
     state = State(torch.tensor([0]), (counts - given).sum(dim=1), given, by_place[None])
     places, numbers, states = [0], [0], [state]
     loss = torch.zeros(())
@@ -80,10 +87,10 @@ def _loss(
         *(v[0].tolist() for v in vars(Sequences.of(counts)).values()), strict=True
     ):
         sequence = Sequences(torch.tensor([places]), torch.tensor([numbers]))
-        hidden = prior(sequence, State.stack(states), context)[:, -1]
+        hidden = model(sequence, State.stack(states), context)[:, -1]
         chosen = torch.tensor([place])
-        element = prior.element_head(hidden).masked_fill(~state.element_choices(), -torch.inf)
-        number = prior.count_logits(hidden, chosen).masked_fill(
+        element = model.element_head(hidden).masked_fill(~state.element_choices(), -torch.inf)
+        number = model.count_logits(hidden, chosen).masked_fill(
             ~state.count_choices(chosen, 20), -torch.inf
         )
         loss = loss - element.log_softmax(-1)[0, place] - number.log_softmax(-1)[0, count]
@@ -97,39 +104,40 @@ def _loss(
 
 def test_training_walks_as_drawing_does(known_batch: CrystalBatch) -> None:
     """The loss of whole batches is that of single steps, with nothing given."""
-    prior = small_prior()
+    model = small_model()
     by_place = counts_by_place(known_batch.atomic_numbers).sum(dim=0) > 0
     counts = counts_by_place(known_batch.atomic_numbers)
     nothing = torch.zeros_like(counts)
     single = [
-        _loss(prior, c[None], g[None], by_place) for c, g in zip(counts, nothing, strict=True)
+        _loss(model, c[None], g[None], by_place) for c, g in zip(counts, nothing, strict=True)
     ]
     whole = []
     for seed in range(40):  # whatever is given, it can be completed
         loss = composition_loss(
-            prior, known_batch, {}, by_place, torch_generator(seed), dropout=False
+            model, known_batch, {}, by_place, torch_generator(seed), dropout=False
         )
         assert loss.isfinite() and loss > 0
         whole.append(float(loss))
     assert max(whole) <= float(torch.stack(single).mean()) * 1.5
 
 
+@pytest.mark.slow
 def test_a_small_world_is_learned(known_batch: CrystalBatch) -> None:
     """After training on a few formulas nearly all that is drawn is one of them."""
     crystals = CrystalBatch.cat([known_batch] * 12)
-    prior = small_prior(epochs=250, learning_rate=5e-3, dropout=0.0)
+    model = small_model(epochs=250, learning_rate=5e-3, dropout=0.0)
     known = torch.zeros(119, dtype=torch.bool)
     known[crystals.atomic_numbers.unique()] = True
     known[0] = False
     items = LatentBatch(crystals, torch.zeros(*crystals.atomic_numbers.shape, 1), {})
-    training = CompositionTraining(prior, items, items, known)
+    training = CompositionTraining(model, items, items, known)
     while not training.finished:
         training.run_step()
     assert training.loss < 4.0
     size = 5
     request = CrystalBatch.from_num_atoms([size] * 50)
     drawn = draw_compositions(
-        prior,
+        model,
         request.atomic_numbers,
         request.num_atoms,
         known.expand(50, -1),
@@ -168,19 +176,40 @@ def test_elements_depend_on_seed_and_place_alone(ldm: LDMModule) -> None:
 def test_formulas_of_the_training_set_are_drawn_again(
     ldm: LDMModule, known_batch: CrystalBatch
 ) -> None:
-    assert ldm.known.formulas == set(known_batch.formulas)
+    assert ldm.training_crystals.formulas == set(known_batch.formulas)
     request = CrystalBatch.from_formulas(["Sr?O3", "????"], allowed=["Ti", "Ca", "O"])
     options = {"sampling_steps": 1, "filters": []}
     drawn = ldm.sample(request, 60, **options)
-    known = torch.tensor([f in ldm.known.formulas for f in drawn.crystals.formulas])
+    known = torch.tensor([f in ldm.training_crystals.formulas for f in drawn.crystals.formulas])
     assert torch.equal(drawn.new_formula, ~known) and 0 < int(known.sum()) < len(drawn)
     made = ldm.sample(request, 60, **options, elements=Elements(new_formula=True))
     assert bool(made.new_formula.all())
-    assert not ldm.known.formulas & set(made.crystals.formulas)
+    assert not ldm.training_crystals.formulas & set(made.crystals.formulas)
     kept = (~known).nonzero().flatten()
     assert torch.equal(made.crystals.lattices[kept], drawn.crystals.lattices[kept])
     apart = ldm.sample(request, 60, **options, elements=Elements(new_formula=True), batch_size=7)
     assert apart.crystals.formulas == made.crystals.formulas
+
+
+def test_charges_are_in_balance_where_an_anion_is_named(ldm: LDMModule) -> None:
+    request = CrystalBatch.from_formulas(["Sr?O3", "Sr???"], allowed=["Ti", "Ca", "O"])
+    options = {"sampling_steps": 1, "filters": [], "seed": 1}
+    drawn = ldm.sample(request, 30, elements=Elements(charge_balanced=False), **options)
+    assert len(set(drawn.crystals.formulas[:30])) > 1
+    made = ldm.sample(request, 30, **options)
+    assert set(made.crystals.formulas[:30]) == {"SrTiO3"}
+    assert torch.equal(made.crystals.lattices[30:], drawn.crystals.lattices[30:])  # names none
+    kept = [i for i, formula in enumerate(drawn.crystals.formulas[:30]) if formula == "SrTiO3"]
+    assert torch.equal(made.crystals.lattices[kept], drawn.crystals.lattices[kept])
+    recipe = json.loads(json.dumps(drawn.recipe))
+    recipe["sampling"]["elements"].pop("charge_balanced")  # as it was before there was the option
+    again = from_recipe(json.dumps(recipe).encode(), ldm=ldm)
+    assert torch.equal(again.crystals.atomic_numbers, drawn.crystals.atomic_numbers)
+
+
+def test_charges_without_a_balance_stay_as_they_are(ldm: LDMModule) -> None:
+    request = CrystalBatch.from_formulas(["Sr?O3"], allowed=["Ca"])
+    assert ldm.sample(request, 2, sampling_steps=1).crystals.formulas == ["SrCaO3"] * 2
 
 
 def test_a_low_temperature_draws_the_usual_compositions(ldm: LDMModule) -> None:
@@ -205,12 +234,12 @@ def test_new_formulas_without_a_temperature(ldm: LDMModule) -> None:
     options = {"sampling_steps": 1}
     coldest = Elements(temperature=0)
     likeliest = ldm.sample(request, 1, elements=coldest, **options).crystals.formulas[0]
-    known, ldm.known = ldm.known, TrainingCrystals()
-    ldm.known.add(known.crystals[[known.crystals.formulas.index(likeliest)]])
+    known, ldm.training_crystals = ldm.training_crystals, TrainingCrystals()
+    ldm.training_crystals.add(known.crystals[[known.crystals.formulas.index(likeliest)]])
     try:
         made = ldm.sample(request, 8, **options, elements=Elements(0, new_formula=True))
     finally:
-        ldm.known = known
+        ldm.training_crystals = known
     assert likeliest not in made.crystals.formulas and bool(made.new_formula.all())
 
 
@@ -257,6 +286,23 @@ def test_it_needs_a_denoiser_that_knows_compositions(ldm: LDMModule) -> None:
     config = {**ldm.config, "conditions": {}}
     with pytest.raises(ConfigError, match="add the condition"):
         instantiate(config)
-    config = {**ldm.config, "prior": {"_target_": "CompositionPrior", "max_atoms": 4}}
+    config = {**ldm.config, "composition_model": {"_target_": "CompositionModel", "max_atoms": 4}}
     with pytest.raises(ConfigError, match="max_atoms=20"):
         instantiate(config)
+
+
+def test_a_file_with_the_names_of_before_is_the_same_model(ldm: LDMModule, tmp_path: Path) -> None:
+    """`prior` and `known` are `composition_model` and `training_crystals` now."""
+    path = tmp_path / "today.safetensors"
+    save_safetensors(ldm, path)
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["crystal_ldm"])
+        state = {former_name(name): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    assert {"prior", "known"} < {name.split(".")[0] for name in state}
+    config = header["config"]
+    config["prior"] = {**config.pop("composition_model"), "_target_": "CompositionPrior"}
+    save_file(state, tmp_path / "before.safetensors", {"crystal_ldm": json.dumps(header)})
+    before = LDMModule.load_from_checkpoint(tmp_path / "before.safetensors")
+    assert before.model_hash == LDMModule.load_from_checkpoint(path).model_hash == ldm.model_hash
+    assert before.training_crystals.hash == ldm.training_crystals.hash
+    assert before.config["composition_model"]["_target_"] == "CompositionModel"

@@ -89,22 +89,22 @@ def test_they_travel_in_the_file_and_not_in_the_hash(
     ldm = make_tiny_ldm(known_batch)
     save_safetensors(ldm, tmp_path / "model.safetensors")
     again = LDMModule.load_from_checkpoint(tmp_path / "model.safetensors")
-    assert again.known.formulas == set(known_batch.formulas)
-    assert again.known.complete and again.model_hash == ldm.model_hash
+    assert again.training_crystals.formulas == set(known_batch.formulas)
+    assert again.training_crystals.complete and again.model_hash == ldm.model_hash
 
 
 def test_a_part_of_them_does_not_pass_for_all(known_batch: CrystalBatch, tmp_path: Path) -> None:
     """A file written before they were kept does not say what it was trained on."""
     save_safetensors(make_tiny_ldm(known_batch), tmp_path / "old.safetensors")
     checkpoint = Checkpoint.read(tmp_path / "old.safetensors")
-    del checkpoint.state["known.packed"]
+    del checkpoint.state["training_crystals.packed"]
     old = load_module(LDMModule, checkpoint)
     old.extend_data(known_batch, {})
-    assert not old.known.formulas
+    assert not old.training_crystals.formulas
     save_safetensors(old, tmp_path / "again.safetensors")  # nor does a copy of it
     old = LDMModule.load_from_checkpoint(tmp_path / "again.safetensors").train()
     old.extend_data(known_batch, {})
-    assert not old.known.formulas and not old.known.complete
+    assert not old.training_crystals.formulas and not old.training_crystals.complete
     old.eval()
     for option in ({"filters": [NotInTraining()]}, {"start": Prototype(0.3)}):
         with pytest.raises(RequestError, match="no training crystals with it"):
@@ -117,8 +117,8 @@ def test_damaged_crystals_are_noticed_when_the_file_is_opened(
 ) -> None:
     save_safetensors(make_tiny_ldm(known_batch), tmp_path / "model.safetensors")
     checkpoint = Checkpoint.read(tmp_path / "model.safetensors")
-    for wrong in (checkpoint.state["known.packed"].flip(0), torch.zeros(3, 3)):
-        checkpoint.state["known.packed"] = wrong
+    for wrong in (checkpoint.state["training_crystals.packed"].flip(0), torch.zeros(3, 3)):
+        checkpoint.state["training_crystals.packed"] = wrong
         with pytest.raises(CheckpointError, match="no packed crystals"):
             load_module(LDMModule, checkpoint)
 
@@ -127,7 +127,7 @@ def test_a_new_vae_leaves_them_what_they_are(known_batch: CrystalBatch) -> None:
     ldm = make_tiny_ldm(known_batch[[0, 1] * 3])
     other = make_tiny_ldm(known_batch, seed=1).vae
     ldm.replace_vae(other).set_data(CrystalBatch.cat([known_batch[[2, 3]]] * 10), {})
-    assert ldm.known.formulas == set(known_batch[[0, 1, 2, 3]].formulas)
+    assert ldm.training_crystals.formulas == set(known_batch[[0, 1, 2, 3]].formulas)
 
 
 def test_unlike_elements_are_far_apart() -> None:
@@ -171,7 +171,7 @@ def test_crystals_start_from_prototypes(shipped: LDMModule) -> None:
     request = CrystalBatch.from_formulas(["KMgF3", "RbCaF3"])
     options = {"sampling_steps": 4, "temperature": 0, "cfg_scale": 1.0}
     made = shipped.sample(request, 3, start=Prototype(0.01), **options)
-    search = shipped.known.search
+    search = shipped.training_crystals.search
     for row, number, crystal in zip(made.row, made.number, made.to_structures(), strict=True):
         prototype = search.nearest(request.atomic_numbers[row].numpy(), 3)[int(number)]
         lattice, coords, elements = search.cell(prototype)
@@ -210,7 +210,7 @@ def test_atoms_of_a_prototype_follow_the_request(shipped: LDMModule) -> None:
 def test_without_noise_all_prototypes_are_tried_and_then_noise(shipped: LDMModule) -> None:
     """KNbW2O9 has one relative: started from it a second time, it needs noise to differ."""
     request = CrystalBatch.from_formulas(["KNbW2O9"])
-    assert len(shipped.known.search.nearest(request.atomic_numbers[0].numpy(), 9)) == 1
+    assert len(shipped.training_crystals.search.nearest(request.atomic_numbers[0].numpy(), 9)) == 1
     options = {"temperature": 0, "start": Prototype(0.1), "filters": [MinDistance(9.9)]}
     made = [
         shipped.sample(request, 1, attempts=attempts, **options).crystals.lattices
@@ -270,7 +270,7 @@ def test_open_elements_are_drawn_until_the_formula_has_a_relative(shipped: LDMMo
         numbers = [
             z[:n] for z, n in zip(result.crystals.atomic_numbers.numpy(), sizes, strict=True)
         ]
-        nearest = [shipped.known.search.nearest(z, 1) for z in numbers]
+        nearest = [shipped.training_crystals.search.nearest(z, 1) for z in numbers]
         lonely = [not found or found[0].distance > 0.2 for found in nearest]
         return [a and bool(b) for a, b in zip(lonely, result.new_formula, strict=True)]
 
@@ -287,16 +287,16 @@ def test_recipes_hold_the_training_crystals_where_they_matter(
     request = CrystalBatch.from_formulas(["KMgF3"])
     plain = shipped.sample(request, 1, sampling_steps=1).recipe
     made = shipped.sample(request, 1, sampling_steps=2, start=Prototype(0.3))
-    assert "known_hash" not in plain and made.recipe["known_hash"] == shipped.known.hash
+    assert "known_hash" not in plain and made.recipe["known_hash"] == shipped.training_crystals.hash
     write_recipe(tmp_path / "recipe.json", made.recipe)
     again = from_recipe(tmp_path / "recipe.json", shipped)
     assert torch.equal(again.crystals.lattices, made.crystals.lattices)
-    whole, shipped.known = shipped.known, of(known_batch)
+    whole, shipped.training_crystals = shipped.training_crystals, of(known_batch)
     try:
         with pytest.raises(CheckpointError, match="this one has others"):
             from_recipe(tmp_path / "recipe.json", shipped)
     finally:
-        shipped.known = whole
+        shipped.training_crystals = whole
 
 
 def test_known_crystals_are_made_again(shipped: LDMModule) -> None:
@@ -304,7 +304,8 @@ def test_known_crystals_are_made_again(shipped: LDMModule) -> None:
     request = CrystalBatch.from_formulas(["NaCl"])
     options = {"sampling_steps": 5, "temperature": 2.0}
     known = [
-        shipped.known.crystals[[row]].to_structures()[0] for row in rows(shipped.known, "NaCl")
+        shipped.training_crystals.crystals[[row]].to_structures()[0]
+        for row in rows(shipped.training_crystals, "NaCl")
     ]
     usual = shipped.sample(request, 8, **options)
     assert list(usual.passed) == ["min_distance"]  # nobody looked

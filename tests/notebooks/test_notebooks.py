@@ -16,7 +16,7 @@ from pymatgen.core import Structure
 from crystal_ldm.pretrained import load_model
 from crystal_ldm.recipe import from_recipe
 from crystal_ldm.training import read_metrics
-from crystal_ldm.workflow.declared import permitted_parameters
+from crystal_ldm.workflow.declared_parameters import permitted_parameters
 from crystal_ldm.workflow.notebooks import find_notebook
 
 PARAMETERS = {
@@ -158,7 +158,7 @@ def test_03_adds_a_condition_to_a_trained_model(
     assert list(recipe["conditions"]) == [*trained, "stiffness"]
     model, old = load_model(str(done.run_dir)), load_model()
     assert list(model.conditions) == list(recipe["conditions"])
-    assert model.elements == old.elements and model.prior is not None
+    assert model.elements == old.elements and model.composition_model is not None
     assert model.conditions["stiffness"].describe()["unit"] == "GPa"
     assert papermill("03_ldm", "ldm-condition", *words).code == 0
 

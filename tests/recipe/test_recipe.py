@@ -24,8 +24,8 @@ from crystal_ldm.recipe import (
     recipe_hash,
     write_recipe,
 )
-from crystal_ldm.recipe.content import recipe_of_row
 from crystal_ldm.sampling import SampleResult
+from crystal_ldm.sampling.recipe import recipe_of_row
 
 SAMPLING = {"num_samples": 8, "seed": 3, "sampler": "ddim", "cfg_scale": {"band_gap": 2.0}}
 

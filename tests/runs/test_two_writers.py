@@ -19,7 +19,7 @@ from crystal_ldm.pretrained import load_model
 from crystal_ldm.recipe import read_recipe
 from crystal_ldm.runs import SampleRun
 from crystal_ldm.runs.generate import generate
-from crystal_ldm.runs.split import sample_in_parallel
+from crystal_ldm.runs.parallel import sample_in_parallel
 
 HOW: dict[str, Any] = {"sampling_steps": 1, "progress": False}
 
@@ -75,7 +75,7 @@ def test_a_model_with_other_training_crystals_is_refused_where_they_are_used(
     how = {**HOW, "filters": ["not_in_training"], "attempts": 0}
     used = generate(shipped, request, tmp_path / "used", 1, **how).path
     unused = generate(shipped, request, tmp_path / "unused", 1, **HOW).path
-    monkeypatch.setattr(type(shipped.known), "hash", "another")
+    monkeypatch.setattr(type(shipped.training_crystals), "hash", "another")
     with pytest.raises(RunError, match="known_hash was"):
         generate(shipped, request, used, 1, **how)
     generate(shipped, request, unused, 1, **HOW)
@@ -115,7 +115,7 @@ def test_two_processes_make_one_whole_run(
 
 def test_notebook_and_split_request_go_on_with_each_other(model: str, tmp_path: Path) -> None:
     """A split request that was stopped before its pieces were joined loses none of them."""
-    from crystal_ldm.runs.split import parallel
+    from crystal_ldm.runs import parallel
 
     ldm, run = load_model(model), tmp_path / "run"
     how: dict[str, Any] = {"sampling_steps": 1, "progress": False}

@@ -195,7 +195,7 @@ def test_recipes_of_format_1_are_the_same_request() -> None:
     settings = SamplingSettings.make(settings_of_format_1(old))
     assert settings.filters == (MinDistance(0.5), NotInTraining(), BandGapWithin(0.2))
     assert settings.start == Prototype(0.3, count=20) and settings.attempts == 20
-    assert settings.elements == Elements(0.95, max_distance_to_known=0.5)
+    assert settings.elements == Elements(0.95, max_distance_to_known=0.5, charge_balanced=False)
     assert SamplingSettings.make(settings_of_format_1({})).filters == ()
     with pytest.raises(RequestError, match="Did you mean 'templates'"):
         settings_of_format_1({"template": 3})
@@ -204,8 +204,8 @@ def test_recipes_of_format_1_are_the_same_request() -> None:
 def test_what_a_preset_cannot_have_is_said_and_what_was_asked_for_is_refused(
     tiny_ldm: LDMModule,
 ) -> None:
-    whole = tiny_ldm.known
-    tiny_ldm.known = type(whole)()
+    whole = tiny_ldm.training_crystals
+    tiny_ldm.training_crystals = type(whole)()
     request = CrystalBatch.from_formulas(["NaCl"])
     try:
         with pytest.warns(UserWarning, match="'discover' goes on without it"):
@@ -216,7 +216,7 @@ def test_what_a_preset_cannot_have_is_said_and_what_was_asked_for_is_refused(
             with pytest.raises(RequestError, match="no training crystals with it"):
                 tiny_ldm.sample(request, 1, **asked)
     finally:
-        tiny_ldm.known = whole
+        tiny_ldm.training_crystals = whole
 
 
 def test_crystals_to_start_from_are_in_the_recipe(

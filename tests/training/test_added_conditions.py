@@ -16,8 +16,7 @@ from crystal_ldm.errors import ConfigError, DataError
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.ldm_module.condition import SpaceGroupCondition
 from crystal_ldm.training import TrainingSettings, fit
-from crystal_ldm.training.condition_shorthand import read_conditions
-from crystal_ldm.training.experiment import build_module, load_experiment
+from crystal_ldm.training.experiment import build_module, load_experiment, read_conditions
 from tests.conftest import make_tiny_ldm
 
 REQUEST = CrystalBatch.from_formulas(["NaCl", "Sr?O3"], band_gap=[2.0, None])
@@ -95,11 +94,13 @@ def test_frozen_only_the_new_parts_learn_and_nothing_is_forgotten(
     asked = CrystalBatch.from_num_atoms([4], density=[5.0])
     made = [m.sample(asked, 4, **OPTIONS).crystals.lattices for m in (tuned, again)]
     assert torch.equal(*made)
-    prior = tuned.prior.state_dict()
+    model = tuned.composition_model.state_dict()
     assert all(
-        torch.equal(t, prior[n]) for n, t in old.prior.state_dict().items() if n not in noted
+        torch.equal(t, model[n])
+        for n, t in old.composition_model.state_dict().items()
+        if n not in noted
     )
-    assert float(prior["conditions.density.adapter_layers.2.weight"].abs().max()) > 0
+    assert float(model["conditions.density.adapter_layers.2.weight"].abs().max()) > 0
 
 
 def test_unfrozen_all_weights_learn_the_null_embedding_too(

@@ -24,8 +24,7 @@ from crystal_ldm.random import crystal_generator
 from crystal_ldm.training import TrainingSettings, fit, read_metrics
 from crystal_ldm.training.experiment import build_module
 from crystal_ldm.training.fit import usable_parts
-from crystal_ldm.training.held_out import held_out_request
-from crystal_ldm.training.validation import predict
+from crystal_ldm.training.validation import held_out_request, predict
 from tests.training.conftest import SETTINGS, new_vae, small_ldm, vae_config
 
 
@@ -129,12 +128,17 @@ def test_an_ldm_learns_and_starts_from_weights(
         build_module(config, "ldm_module", init_from=trained_vae)
 
 
-def test_the_prior_is_trained_beside_the_denoiser_and_resumes(
+def test_the_composition_model_is_trained_beside_the_denoiser_and_resumes(
     trained_vae: Path, dataset: CrystalDataset, tmp_path: Path
 ) -> None:
     """Stopped in the middle and gone on with, it ends like one that was not."""
     config = small_ldm(max_steps=6)
-    config["prior"] = {**config["prior"], "epochs": 8, "hidden_size": 32, "depth": 1}
+    config["composition_model"] = {
+        **config["composition_model"],
+        "epochs": 8,
+        "hidden_size": 32,
+        "depth": 1,
+    }
     models = {}
     for name, stops in (("whole", []), ("parts", [3, 4])):
         for stop in [*(StopAfter(n) for n in stops), None]:
@@ -143,9 +147,11 @@ def test_the_prior_is_trained_beside_the_denoiser_and_resumes(
     lines = read_metrics(tmp_path / "whole" / "metrics.jsonl")
     told = [line for line in lines if "composition_loss" in line]
     assert told[-1]["composition_epoch"] == told[-1]["composition_epochs"] == 8
-    whole, parts = (m.prior.state_dict() for m in models.values())
+    whole, parts = (m.composition_model.state_dict() for m in models.values())
     assert all(torch.allclose(a, parts[n], atol=1e-5) for n, a in whole.items())
-    untrained = build_module(config, "ldm_module", vae_ckpt=trained_vae).prior.state_dict()
+    untrained = build_module(
+        config, "ldm_module", vae_ckpt=trained_vae
+    ).composition_model.state_dict()
     assert not torch.equal(whole["element.weight"], untrained["element.weight"])
 
 
@@ -200,7 +206,7 @@ def test_held_out_formulas_are_those_that_the_model_knows(
     vae = new_vae(1)
     save_safetensors(vae, tmp_path / "vae.safetensors", half=False)
     config = small_ldm(max_steps=2)
-    del config["prior"]
+    del config["composition_model"]
     ldm = build_module(config, "ldm_module", vae_ckpt=tmp_path / "vae.safetensors")
     ldm = fit(ldm, dataset, tmp_path / "ldm", SETTINGS)
     assert set(ldm.elements) < set(ldm.vae.elements)

@@ -122,7 +122,7 @@ def test_a_match_validation_without_time_is_made_by_the_next_call(
 ) -> None:
     """Stopped while it generates, it is made up for; the end is that of a whole run."""
     config = small_ldm(max_steps=8)
-    del config["prior"]
+    del config["composition_model"]
     settings = replace(SETTINGS, choose_by="match", match_every=4, match_crystals=6)
 
     def run(name: str, *stops: threading.Event | None) -> list[tuple[int, float]]:
@@ -150,7 +150,7 @@ def test_stop_in_the_last_validation_leaves_it_to_the_next_call(
     trained_vae: Path, dataset: CrystalDataset, tmp_path: Path
 ) -> None:
     config = small_ldm(max_steps=4)
-    del config["prior"]
+    del config["composition_model"]
     settings = replace(SETTINGS, choose_by="match", match_every=4, match_crystals=6)
     steps: Sequence[threading.Event | None] = (AfterAsking(3 + 2), None)
     for stop in steps:

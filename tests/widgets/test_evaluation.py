@@ -26,7 +26,7 @@ def made() -> list[CrystalEntry]:
 def bar(
     gallery: Gallery, made: list[CrystalEntry], known_crystals: Any, known_batch: Any
 ) -> EvaluationBar:
-    from crystal_ldm.evaluate.reference import Reference
+    from crystal_ldm.evaluate.reference_set import Reference
 
     return EvaluationBar(
         lambda: gallery.structures,

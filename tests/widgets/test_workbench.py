@@ -116,7 +116,7 @@ def test_generate_adds_and_selects_the_first_new_crystal(bench: Workbench) -> No
 
 
 def test_tabs_are_made_when_they_are_opened(bench: Workbench, until: Callable[..., None]) -> None:
-    assert [len(tab.children) for tab in bench.tabs.children] == [1, 0, 0, 0, 0, 0, 0]
+    assert [len(tab.children) for tab in bench.tabs.children] == [1, 0, 0, 0, 0, 0, 0, 0]
     for index in range(7):
         bench.tabs.selected_index = index
         assert bench.notice.text == ""

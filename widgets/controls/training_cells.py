@@ -46,19 +46,19 @@ def training_cells(ldm: LDMModule, formula: str) -> TrainingCells | None:
     """
     from crystal_ldm.crystals import CrystalBatch
 
-    if ldm.known.empty:
+    if ldm.training_crystals.empty:
         return None
     request = CrystalBatch.from_formulas([formula])
-    rows = ldm.known.rows_of(request.atomic_numbers)[0][:MOST]
+    rows = ldm.training_crystals.rows_of(request.atomic_numbers)[0][:MOST]
     if not rows:
         return TrainingCells((), (), ())
     groups: dict[str, int] = {}
-    for structure in ldm.known.crystals[rows].to_structures():
+    for structure in ldm.training_crystals.crystals[rows].to_structures():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             symbol, _ = structure.get_space_group_info(symprec=SYMPREC)
         groups[symbol] = groups.get(symbol, 0) + 1
-    sizes = tuple(sorted(set(ldm.known.crystals[rows].num_atoms.tolist())))
+    sizes = tuple(sorted(set(ldm.training_crystals.crystals[rows].num_atoms.tolist())))
     atoms = int(request.num_atoms)
     kept = tuple(size for size in sizes if size % atoms == 0)
     ordered = tuple(sorted(groups, key=lambda name: (-groups[name], name)))

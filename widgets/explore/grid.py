@@ -249,7 +249,7 @@ def grid_figure(
 def _cell_of(result: Any) -> Cell:
     from crystal_ldm.crystals.cell import Cell as Crystal
     from crystal_ldm.crystals.distances import shortest_distance
-    from crystal_ldm.evaluate.report.thresholds import Thresholds
+    from crystal_ldm.evaluate.thresholds import Thresholds
 
     limits = Thresholds()
     crystals = from_result(result)

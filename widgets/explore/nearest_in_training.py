@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from crystal_ldm.data import CrystalDataset
-    from crystal_ldm.evaluate.reference import Reference
+    from crystal_ldm.evaluate.reference_set import Reference
 
 
 class NearestInTraining:
@@ -39,7 +38,7 @@ class NearestInTraining:
     def reference(self) -> Reference:
         """The training crystals."""
         from crystal_ldm.data import load_dataset
-        from crystal_ldm.evaluate.reference import Reference
+        from crystal_ldm.evaluate.reference_set import Reference
 
         with self._lock:
             if self._reference is None:
@@ -54,29 +53,34 @@ class NearestInTraining:
         Raises:
             DataError: there is none, or `text` is neither.
         """
+        from crystal_ldm.crystals.search import chemical_system, find_crystals
         from crystal_ldm.errors import DataError
 
-        known, wanted = self.reference.crystals, _reduced(text)
-        pairs = [(i, c) for i, c in zip(known.ids, known.crystals, strict=True) if c is not None]
-        by_id = (crystal for name, crystal in pairs if name == text)
-        by_formula = (crystal for _, crystal in pairs if crystal.formula == wanted)
-        for crystal in itertools.chain(by_id, by_formula):
-            return crystal.to_structure()
-        raise DataError(f"No training crystal has the id or formula '{text}'.")
+        known = self.reference.crystals
+        problem = f"No training crystal has the id or formula '{text}'."
+        if len(chemical_system(text)) > 1:
+            raise DataError(f"{problem} The tab Find lists what is known of these elements.")
+        try:
+            crystal = known.crystals[find_crystals(known, text)[0]]
+        except DataError:
+            crystal = None
+        if crystal is None:
+            raise DataError(problem)
+        return crystal.to_structure()
 
     def __call__(self, structure: Structure) -> Neighbour | None:
         """Return the nearest training crystal, and how it resembles `structure`."""
         from crystal_ldm.crystals.cell import Cell
         from crystal_ldm.evaluate.description import comparison_form
-        from crystal_ldm.evaluate.report.thresholds import Thresholds
-        from crystal_ldm.evaluate.uniqueness import find_in_reference
-        from crystal_ldm.parallel.here import HereExecutor
+        from crystal_ldm.evaluate.thresholds import Thresholds
+        from crystal_ldm.evaluate.uniqueness_and_novelty import find_in_reference
+        from crystal_ldm.parallel.executor import HereExecutor
 
         reference = self.reference
         form = comparison_form(Cell.from_structure(structure))
         # One crystal: a worker process would take longer to start than the comparison takes.
         here = HereExecutor()
-        (found,) = find_in_reference([form], reference.cells, Thresholds().same_crystal, here)
+        (found,) = find_in_reference([form], reference, Thresholds().same_crystal, here)
         crystal = None if found.nearest is None else reference.crystals.crystals[found.nearest]
         if crystal is None or found.nearest is None:
             return None
@@ -86,15 +90,6 @@ class NearestInTraining:
             "same formula": "another structure of this formula",
         }.get(found.kind, f"closest composition: {crystal.formula}")
         return Neighbour(crystal.to_structure(), f"Training set, {name}: {said}")
-
-
-def _reduced(formula: str) -> str:
-    from pymatgen.core import Composition
-
-    try:
-        return str(Composition(formula).reduced_formula)
-    except ValueError:  # an id
-        return formula
 
 
 def nearest_in_training(ldm: Any) -> NearestInTraining | None:

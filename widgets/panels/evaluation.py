@@ -13,7 +13,7 @@ from crystal_ldm.widgets.jobs import Job
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-    from crystal_ldm.evaluate.reference import Reference
+    from crystal_ldm.evaluate.reference_set import Reference
 
 Results = Callable[[dict[int, dict[str, Any]]], Any]
 RATES = ("valid", "unique", "novel")

@@ -136,9 +136,9 @@ class TrainingMonitor(Panel):
         minutes = max((line.get("minutes", 0.0) for line in self._lines), default=0.0)
         whole = f" of {self._max_steps:,}" if self._max_steps else ""
         said = f"Step {self.step:,}{whole}, {duration(60 * minutes)} of training."
-        prior = next((x for x in reversed(self._lines) if "composition_epoch" in x), None)
-        if prior is not None:
-            done, epochs = prior["composition_epoch"], prior["composition_epochs"]
+        compositions = next((x for x in reversed(self._lines) if "composition_epoch" in x), None)
+        if compositions is not None:
+            done, epochs = compositions["composition_epoch"], compositions["composition_epochs"]
             said += f" Composition model: epoch {done:,.0f} of {epochs:,.0f}."
         self.status.value = said
 

@@ -26,7 +26,7 @@ from crystal_ldm.crystals.readers.json_files import JSON_SUFFIXES, read_json
 from crystal_ldm.crystals.readers.labels import Labels, read_labels
 from crystal_ldm.crystals.readers.objects import cell_of, cells_of, is_atoms, is_structure
 from crystal_ldm.errors import DataError
-from crystal_ldm.files.run_contents import RAW_CELLS
+from crystal_ldm.files.run_directory import RAW_CELLS
 
 SUPPORTED = (
     "a folder of CIF or POSCAR files (with an optional property table), a csv or csv.gz file with "

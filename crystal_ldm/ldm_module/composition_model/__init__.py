@@ -2,7 +2,7 @@
 open."""
 
 from crystal_ldm.ldm_module.composition_model.draw import draw_compositions, in_double_precision
-from crystal_ldm.ldm_module.composition_model.network import CompositionPrior
+from crystal_ldm.ldm_module.composition_model.network import CompositionModel
 from crystal_ldm.ldm_module.composition_model.training import CompositionTraining
 
-__all__ = ["CompositionPrior", "CompositionTraining", "draw_compositions", "in_double_precision"]
+__all__ = ["CompositionModel", "CompositionTraining", "draw_compositions", "in_double_precision"]

@@ -20,21 +20,21 @@ from crystal_ldm.ldm_module.composition_model.sequences import (
 )
 
 if TYPE_CHECKING:
-    from crystal_ldm.ldm_module.composition_model.network import CompositionPrior
+    from crystal_ldm.ldm_module.composition_model.network import CompositionModel
     from crystal_ldm.ldm_module.guidance import Pass
 
 
-def in_double_precision(prior: CompositionPrior) -> CompositionPrior:
+def in_double_precision(model: CompositionModel) -> CompositionModel:
     """Return the model in double precision on the CPU: a copy, unless it is so already."""
-    weights = next(prior.parameters())
+    weights = next(model.parameters())
     if weights.dtype == torch.double and weights.device.type == "cpu":
-        return prior
-    return copy.deepcopy(prior).cpu().double()
+        return model
+    return copy.deepcopy(model).cpu().double()
 
 
 @torch.inference_mode()
 def draw_compositions(
-    prior: CompositionPrior,
+    model: CompositionModel,
     atomic_numbers: Tensor,
     num_atoms: Tensor,
     allowed: Tensor,
@@ -52,7 +52,7 @@ def draw_compositions(
     crystal's elements do not depend on which others are drawn beside it.
 
     Args:
-        prior: the composition model; a copy is made unless it is `in_double_precision`.
+        model: the composition model; a copy is made unless it is `in_double_precision`.
         atomic_numbers: (B, N), 0 where open; what is given stays, whatever is allowed.
         num_atoms: (B,).
         allowed: (B, 119) bool by atomic number, what open atoms may become; at least one element
@@ -63,7 +63,7 @@ def draw_compositions(
         generators: one for each crystal.
         temperature: divides the logarithms of the (guided) probabilities; 0: the likeliest choices.
     """
-    prior = in_double_precision(prior)
+    model = in_double_precision(model)
     atomic_numbers, num_atoms = atomic_numbers.cpu(), num_atoms.cpu()
     given_counts = counts_by_place(atomic_numbers)
     by_place = mask_by_place(allowed.cpu())
@@ -74,7 +74,7 @@ def draw_compositions(
             name: e.cpu().double() if name in kept else torch.full_like(e.cpu(), torch.nan).double()
             for name, e in encoded.items()
         }
-        contexts.append(prior.context(num_atoms, given_counts, values))
+        contexts.append(model.context(num_atoms, given_counts, values))
     weights = torch.tensor([one.weight for one in chosen_passes], dtype=torch.double)
 
     size = len(atomic_numbers)
@@ -87,11 +87,11 @@ def draw_compositions(
     while bool((state.left > 0).any()):
         live = state.left > 0
         before = State.stack(states)
-        hidden = [prior(drawn, before, context)[:, -1] for context in contexts]
-        logits = _guided([prior.element_head(h) for h in hidden], weights)
+        hidden = [model(drawn, before, context)[:, -1] for context in contexts]
+        logits = _guided([model.element_head(h) for h in hidden], weights)
         element = _choose(logits, state.element_choices(), live, generators, temperature)
-        logits = _guided([prior.count_logits(h, element) for h in hidden], weights)
-        choices = state.count_choices(element, prior.max_atoms)
+        logits = _guided([model.count_logits(h, element) for h in hidden], weights)
+        choices = state.count_choices(element, model.max_atoms)
         count = _choose(logits, choices, live, generators, temperature)
         rows = live.nonzero().flatten()
         counts[rows, element[rows]] = count[rows]

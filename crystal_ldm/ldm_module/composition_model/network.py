@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from crystal_ldm.ldm_module.condition import Condition
 
 
-class CompositionPrior(nn.Module):
+class CompositionModel(nn.Module):
     """Autoregressive model of compositions, p(composition | number of atoms, conditions, given).
 
     A crystal's composition is drawn before its latents: element by element in order of

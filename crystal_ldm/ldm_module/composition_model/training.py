@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.ldm_module.composition_model.network import CompositionPrior
+from crystal_ldm.ldm_module.composition_model.network import CompositionModel
 from crystal_ldm.ldm_module.composition_model.sequences import (
     Sequences,
     State,
@@ -38,12 +38,12 @@ GIVEN_NOTHING, GIVEN_ATOMS = 0.6, 0.8
 class CompositionTraining:
     """Training of a composition model in portions of a step, after any of which it can be resumed.
 
-    The weights that `prior` has by now are running means over some 200 steps, those of the epoch
+    The weights that `model` has by now are running means over some 200 steps, those of the epoch
     with the lowest loss on the validation set: a few thousand compositions are soon learned by
     heart. A validation set of few crystals decides nothing; then they are those of the last epoch.
 
     Args:
-        prior: the composition model, with its conditions built. It is changed in place; on any
+        model: the composition model, with its conditions built. It is changed in place; on any
             device.
         train: crystals and their encoded conditions, NaN where missing.
         held_out: those of the validation set.
@@ -52,30 +52,30 @@ class CompositionTraining:
         added: conditions whose embeddings alone are trained; empty: all weights are.
 
     Attributes:
-        loss: on the validation set, in nats for each composition, of the weights of `prior`.
+        loss: on the validation set, in nats for each composition, of the weights of `model`.
     """
 
     def __init__(
         self,
-        prior: CompositionPrior,
+        model: CompositionModel,
         train: LatentBatch,
         held_out: LatentBatch,
         known_elements: Tensor,
         seed: int = 0,
         added: Collection[str] = (),
     ) -> None:
-        self.prior = prior
+        self.model = model
         self.train, self.held_out = train.to("cpu"), held_out.to("cpu")
         self.by_place = mask_by_place(known_elements.cpu())
         self.seed = seed
         self.steps_in_epoch = math.ceil(len(train) / BATCH_SIZE)
-        epochs = max(prior.epochs, math.ceil(ADDED_STEPS / self.steps_in_epoch)) if added else 0
-        self.max_steps = self.steps_in_epoch * (epochs or prior.epochs)
-        self.working = copy.deepcopy(prior).cpu().requires_grad_(True)
+        epochs = max(model.epochs, math.ceil(ADDED_STEPS / self.steps_in_epoch)) if added else 0
+        self.max_steps = self.steps_in_epoch * (epochs or model.epochs)
+        self.working = copy.deepcopy(model).cpu().requires_grad_(True)
         if added:
             self.working.freeze_all_but(added)
         schedule = Optimizer(
-            learning_rate=prior.learning_rate,
+            learning_rate=model.learning_rate,
             warmup_steps=min(300, self.steps_in_epoch),
             max_steps=self.max_steps,
             weight_decay=0.1,
@@ -121,7 +121,7 @@ class CompositionTraining:
         loss_now = self._held_out_loss()
         if loss_now < self.loss or len(self.held_out) < FEW_CRYSTALS:
             self.loss = loss_now
-            self.prior.load_state_dict(self.average.module.state_dict())
+            self.model.load_state_dict(self.average.module.state_dict())
         return True
 
     def _held_out_loss(self) -> float:
@@ -140,7 +140,7 @@ class CompositionTraining:
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed training needs; the weights of `prior` are saved with its model."""
+        """Return what a resumed training needs; the weights of `model` are saved with its model."""
         return {
             "step": self.step,
             "loss": self.loss,
@@ -160,7 +160,7 @@ class CompositionTraining:
 
 
 def composition_loss(
-    prior: CompositionPrior,
+    model: CompositionModel,
     crystals: CrystalBatch,
     encoded: Mapping[str, Tensor],
     by_place: Tensor,
@@ -174,7 +174,7 @@ def composition_loss(
     """
     counts = counts_by_place(crystals.atomic_numbers)
     given_counts = _some_given(counts, generator)
-    kept = leave_out(prior.properties, encoded, generator)
+    kept = leave_out(model.properties, encoded, generator)
     target = Sequences.of(counts)
     before = Sequences(_shifted(target.places), _shifted(target.counts))
     taken = (before.counts - given_counts.gather(1, before.places)).cumsum(dim=1)
@@ -189,11 +189,11 @@ def composition_loss(
     # After a sequence's end the state means nothing; any values that exist will do.
     states.spare = states.spare.where(exists, 0)
     states.given = states.given * exists.unsqueeze(-1)
-    context = prior.context(crystals.num_atoms, given_counts, kept)
-    hidden = prior(before, states, context, generator if dropout else None)
-    elements = prior.element_head(hidden).masked_fill(~states.element_choices(), -torch.inf)
-    numbers = prior.count_logits(hidden, target.places)
-    numbers = numbers.masked_fill(~states.count_choices(target.places, prior.max_atoms), -torch.inf)
+    context = model.context(crystals.num_atoms, given_counts, kept)
+    hidden = model(before, states, context, generator if dropout else None)
+    elements = model.element_head(hidden).masked_fill(~states.element_choices(), -torch.inf)
+    numbers = model.count_logits(hidden, target.places)
+    numbers = numbers.masked_fill(~states.count_choices(target.places, model.max_atoms), -torch.inf)
     loss = nn.functional.cross_entropy(elements[exists], target.places[exists], reduction="sum")
     loss = loss + nn.functional.cross_entropy(
         numbers[exists], target.counts[exists], reduction="sum"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+import torch
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
@@ -40,3 +42,22 @@ class Filter(Named):
 
     def check(self, ldm: LDMModule) -> None:
         """Raise `RequestError` if the filter cannot work with a model."""
+
+
+def passed_filters(
+    ldm: LDMModule, filters: Sequence[Filter], crystals: CrystalBatch
+) -> dict[str, Tensor]:
+    """Return (B,) bool for each filter by name; True where one did not look."""
+    passed: dict[str, Tensor] = {}
+    so_far = torch.ones(len(crystals), dtype=torch.bool)
+    for one in filters:
+        right = torch.ones(len(crystals), dtype=torch.bool)
+        if one.after_others:
+            rows = so_far.nonzero().flatten()
+            if len(rows):
+                right[rows] = one.passes(ldm, crystals[rows])
+        else:
+            right = one.passes(ldm, crystals)
+        passed[one.kind] = right
+        so_far = so_far & right
+    return passed

@@ -27,7 +27,7 @@ class NotInTraining(Filter):
 
     def check(self, ldm: LDMModule) -> None:
         """Raise `RequestError` if the model's file lacks its training crystals."""
-        if ldm.known.empty:
+        if ldm.training_crystals.empty:
             raise RequestError(
                 "NotInTraining cannot be had here: this model has no training crystals with it "
                 "(its file is older than that, or it was not trained); train it anew, or leave "
@@ -40,7 +40,7 @@ class NotInTraining(Filter):
         from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, reduced_cell, same_crystal
 
         new = torch.ones(len(crystals), dtype=torch.bool)
-        rows = ldm.known.rows_of(crystals.atomic_numbers)
+        rows = ldm.training_crystals.rows_of(crystals.atomic_numbers)
         looked_at = [i for i, same_formula in enumerate(rows) if same_formula]
         if not looked_at:
             return new
@@ -49,7 +49,9 @@ class NotInTraining(Filter):
             if crystal is None:
                 continue
             cell = reduced_cell(crystal)
-            others = map(reduced_cell, read_crystals(ldm.known.crystals[rows[i]]).crystals)
+            others = map(
+                reduced_cell, read_crystals(ldm.training_crystals.crystals[rows[i]]).crystals
+            )
             new[i] = not any(
                 len(other.numbers) == len(cell.numbers)
                 and same_crystal((cell, other), SAME_CRYSTAL)

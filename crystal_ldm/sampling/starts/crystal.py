@@ -79,7 +79,7 @@ class _Crystals(Origin):
         self._rows = rows
 
     def latents(self, drafts: Sequence[Draft]) -> Latents:
-        width = max(len(draft.known) for draft in drafts)
+        width = max(len(draft.atomic_numbers) for draft in drafts)
         rows = torch.tensor([draft.row - self.first_row for draft in drafts])
         every = torch.arange(len(drafts))
         return Latents(self._rows[rows, :width], every, torch.ones_like(every))

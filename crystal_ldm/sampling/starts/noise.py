@@ -33,7 +33,7 @@ class Noise(Start):
     ) -> Origin:
         """See `Start.origin`."""
         asked = crystals is not None and SPACE_GROUP in crystals.conditions
-        if not asked or SPACE_GROUP not in ldm.conditions or ldm.known.empty:
+        if not asked or SPACE_GROUP not in ldm.conditions or ldm.training_crystals.empty:
             return Origin()
         prototype = Prototype(strength=STRENGTH)
         steps = settings.solver.steps

@@ -62,7 +62,7 @@ class Prototype(Start):
         """Raise `RequestError` if the model has no compositions or no training crystals."""
         if ldm.sampler_network.composition is None:
             why = "this model was not trained on compositions, which prototypes are chosen by"
-        elif ldm.known.empty:
+        elif ldm.training_crystals.empty:
             why = (
                 "this model has no training crystals with it (its file is older than that, or it "
                 "was not trained)"
@@ -111,10 +111,10 @@ class Prototypes(Origin):
         if self._from_attempt or self._start.rank(draft.turn, 0, self._count) is None:
             return False
         # Asked for as when it is made: the search remembers its answers.
-        return bool((draft.known == 0).any()) or bool(self._nearest(draft))
+        return bool((draft.atomic_numbers == 0).any()) or bool(self._nearest(draft))
 
     def latents(self, drafts: Sequence[Draft]) -> Latents:
-        search = self._ldm.known.search
+        search = self._ldm.training_crystals.search
         cells, rows, turns = [], [], []
         for row, draft in enumerate(drafts):
             attempt = draft.attempt - self._from_attempt
@@ -129,22 +129,24 @@ class Prototypes(Origin):
         latents = self._ldm.training_latents(CrystalBatch.from_cells(cells))
         for latent, row in zip(latents, rows, strict=True):
             # The atoms of a prototype come by electronegativity, those of a request as it has them.
-            order = np.argsort(electronegativity_rank()[drafts[row].known], kind="stable")
+            order = np.argsort(electronegativity_rank()[drafts[row].atomic_numbers], kind="stable")
             latent[order] = latent[: len(order)].clone()
         return Latents(latents, torch.tensor(rows), torch.tensor(turns))
 
     def _nearest(self, draft: Draft) -> list[prototypes.Prototype]:
         """Return the nearest prototypes, of the space group that is asked for if one is."""
-        known, group = self._ldm.known, group_number(draft.targets.get(SPACE_GROUP))
+        known, group = self._ldm.training_crystals, group_number(draft.targets.get(SPACE_GROUP))
         if group is None:
             plain = not self._from_attempt
-            return known.search.nearest(draft.known, self._count) if plain else []
-        key = np.sort(draft.known).tobytes(), group
+            return known.search.nearest(draft.atomic_numbers, self._count) if plain else []
+        key = np.sort(draft.atomic_numbers).tobytes(), group
         if key not in self._of_group:
-            nearest = known.search.nearest(draft.known, SEARCHED)
+            nearest = known.search.nearest(draft.atomic_numbers, SEARCHED)
             right = [one for one in nearest if known.space_group(one.row) == group]
-            if not right and not (draft.known == 0).any():
-                rows = known.with_space_group(group, len(draft.known))
-                right = orbit_prototypes(known.crystals, rows, draft.known, GROUP_TOLERANCE)
+            if not right and not (draft.atomic_numbers == 0).any():
+                rows = known.with_space_group(group, len(draft.atomic_numbers))
+                right = orbit_prototypes(
+                    known.crystals, rows, draft.atomic_numbers, GROUP_TOLERANCE
+                )
             self._of_group[key] = right
         return self._of_group[key][: self._count]
