@@ -65,9 +65,10 @@ lab: $(STAMP)
 test: $(STAMP)
 	"$(PY)" -m pytest
 
-# The tests of single functions, in two minutes of two slow cores.
+# The tests of single functions, in two minutes of two slow cores: a process and one thread a core.
 test-fast: $(STAMP)
-	"$(PY)" -m pytest -m "not slow and not browser and not notebook and not fault"
+	OMP_NUM_THREADS=1 "$(PY)" -m pytest -n auto --maxprocesses 4 --dist worksteal \
+	  -m "not slow and not browser and not notebook and not fault"
 
 # Types and layers are checked in the layout of the wheel, where widgets lie inside the package.
 check: $(STAMP)

@@ -18,6 +18,7 @@ On generated crystals:
     python -m benchmarks.quality calibration --num 200 --targets 2 3 --scales 4 \\
         --filters.band-gap-within.tolerance 0.3 --attempts 20
     python -m benchmarks.quality agreement --num 200 --scales 0 1 2 4 --step-counts 5 10 20
+    python -m benchmarks.quality charge_balance --num 60
     python -m benchmarks.quality evaluation --num 2000 --k 4 --check 200
     python -m benchmarks.quality stability --num 100 --workers 2
     python -m benchmarks.quality hull --num 200
@@ -51,10 +52,11 @@ from benchmarks.quality_commands.model import (
     steps,
     tolerance,
 )
+from benchmarks.quality_commands.open_formulas import charge_balance
 from benchmarks.quality_commands.shared import Row, load_model
 from benchmarks.quality_commands.space_groups import likely_groups, space_groups
 from benchmarks.quality_commands.stability import stability
-from crystal_ldm.evaluate.calibration.models import SCALES, STEPS, TARGETS_EV
+from crystal_ldm.evaluate.calibration import SCALES, STEPS, TARGETS_EV
 from crystal_ldm.sampling.arguments import add_arguments
 
 COMMANDS: dict[str, Callable[[Any, argparse.Namespace], list[Row]]] = {
@@ -78,6 +80,7 @@ COMMANDS: dict[str, Callable[[Any, argparse.Namespace], list[Row]]] = {
         space_groups,
         likely_groups,
         host,
+        charge_balance,
     )
 }
 

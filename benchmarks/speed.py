@@ -20,8 +20,8 @@ from crystal_ldm.evaluate import evaluate
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.compile import compile_blocks
 from crystal_ldm.random import torch_generator
+from crystal_ldm.training.batches import StepStream
 from crystal_ldm.training.experiment import build_module
-from crystal_ldm.training.stream import StepStream
 
 Row = dict[str, Any]
 NUM_ATOMS = 10

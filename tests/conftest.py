@@ -37,8 +37,16 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 MARKS = {
     "browser": "browser",
     "discovery": "slow",
+    "evaluate/test_bad_input.py": "slow",
+    "evaluate/test_calibration.py": "slow",
+    "evaluate/test_evaluate.py": "slow",
+    "evaluate/test_identity.py": "slow",
+    "evaluate/test_stability.py": "slow",
     "notebooks": "notebook",
+    "runs/test_split.py": "slow",
+    "runs/test_two_writers.py": "slow",
     "test_packaging.py": "slow",
+    "test_pages.py": "slow",
     "test_site.py": "slow",
     "nn/test_compile.py": "slow",
     "reliability/test_argument_types.py": "fault",
@@ -47,6 +55,7 @@ MARKS = {
     "reliability/test_security.py": "fault",
     "training": "slow",
     "training/test_training_faults.py": "fault",
+    "widgets/test_evaluation.py": "slow",
     "workflow/test_notebooks.py": "notebook",
 }
 """The marker of the tests in a folder or file; the longest path that fits decides."""

@@ -159,7 +159,7 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.pretrained import load_model
 from crystal_ldm.runs.generate import generate
 from crystal_ldm.files import repo_root
-from crystal_ldm.workflow.lab import provide_notebooks
+from crystal_ldm.workflow.notebooks import provide_notebooks
 generate(load_model(), CrystalBatch.from_formulas(["NaCl"]), "run", 2, sampling_steps=3)
 print(repo_root(), provide_notebooks(repo_root() / "workbench"))
 print(c.__file__, len(c.config_names()))

@@ -29,10 +29,12 @@ _WHERE = {
     "LatentMap": "crystal_ldm.widgets.explore.latent_map",
     "NearestInTraining": "crystal_ldm.widgets.explore.nearest_in_training",
     "Workbench": "crystal_ldm.widgets.workbench",
+    "PowderPanel": "crystal_ldm.widgets.panels.powder",
+    "SymmetryPanel": "crystal_ldm.widgets.panels.symmetry",
     "Gallery": "crystal_ldm.widgets.panels.gallery",
     "Compare": "crystal_ldm.widgets.panels.compare",
     "crystal_figure": "crystal_ldm.widgets.viewers.plotly_crystal",
-    "flat_crystal_figure": "crystal_ldm.widgets.viewers.plotly_crystal",
+    "flat_crystal_figure": "crystal_ldm.widgets.viewers.plotly_flat",
     "trajectory_figure": "crystal_ldm.widgets.viewers.plotly_trajectory",
 }
 

@@ -181,8 +181,13 @@ def disable(made: ipw.Button, why: str) -> None:
     made.tooltip = why or usual
 
 
-def fold(text: str, content: ipw.DOMWidget, opened: bool = False) -> ipw.Box:
-    """Return `content` below a button that folds it away."""
+def fold(
+    text: str,
+    content: ipw.DOMWidget,
+    opened: bool = False,
+    on_turn: Callable[[bool], Any] | None = None,
+) -> ipw.Box:
+    """Return `content` below a button that folds it away; `on_turn` is told whether it is open."""
     switch = ipw.ToggleButton(opened, description=text, icon="caret-right")
     switch.layout.width = "auto"
     switch.add_class("cl-fold")
@@ -190,6 +195,8 @@ def fold(text: str, content: ipw.DOMWidget, opened: bool = False) -> ipw.Box:
     def turn(_: Any = None) -> None:
         content.layout.display = None if switch.value else "none"
         switch.icon = "caret-down" if switch.value else "caret-right"
+        if on_turn is not None:
+            on_turn(switch.value)
 
     switch.observe(turn, "value")
     turn()

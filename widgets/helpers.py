@@ -13,7 +13,7 @@ from crystal_ldm.parallel.executor import Executor, Outcome, Workers
 from crystal_ldm.parallel.pool import WorkerPool
 
 NICENESS = 10
-"""How far a helper stands back behind the kernel, where the system knows that."""
+"""The priority of a helper, where the system knows that: 0 is the usual one, 19 the last."""
 IDLE = 60.0
 """Seconds after which helpers that have nothing to do are ended."""
 
@@ -72,4 +72,4 @@ def _patiently(item: Any, function: Callable[[Any], Any]) -> Any:
 def _stand_back() -> None:
     """Lower the priority of this process, once."""
     if hasattr(os, "nice"):
-        os.nice(NICENESS)
+        os.nice(max(0, NICENESS - os.nice(0)))  # not further where the kernel stands back itself

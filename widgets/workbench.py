@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, column, fold
+from crystal_ldm.widgets.base import Notice, Panel, column, fold, framed
+from crystal_ldm.widgets.browser.in_view import InView
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result, from_run
 from crystal_ldm.widgets.explore.grid import GridPanel
 from crystal_ldm.widgets.explore.host import HostPanel
@@ -26,6 +27,7 @@ from crystal_ldm.widgets.panels.files import FilesPanel
 from crystal_ldm.widgets.panels.generate import GeneratePanel
 from crystal_ldm.widgets.panels.history import HistoryPanel
 from crystal_ldm.widgets.session import Request, Session
+from IPython.display import display
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -114,6 +116,9 @@ class Workbench(Panel):
         self.history.on_reuse(guard(self._reuse))
         self._on_tab()
         self._show_again()
+
+    def _ipython_display_(self) -> None:
+        display(framed(InView(), self.widget))
 
     # -- the crystals ----------------------------------------------------------------------------
 

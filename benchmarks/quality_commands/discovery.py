@@ -16,10 +16,10 @@ from benchmarks.quality_commands.shared import Row, sampling, training_set
 from crystal_ldm.discovery.novelty import novelty_of
 from crystal_ldm.discovery.second_opinion import SecondOpinion, why_not
 from crystal_ldm.evaluate import evaluate
-from crystal_ldm.evaluate.reference import Reference
-from crystal_ldm.evaluate.report.intervals import wilson
+from crystal_ldm.evaluate.reference_set import Reference
 from crystal_ldm.evaluate.stability import ReferenceHull, RelaxationSettings, compute_stability
 from crystal_ldm.evaluate.stability.reference import ReferenceEnergies
+from crystal_ldm.evaluate.statistics import wilson
 from crystal_ldm.files import open_run
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.parallel import Workers, open_executor

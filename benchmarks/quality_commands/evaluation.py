@@ -17,7 +17,7 @@ from benchmarks.quality_commands.shared import Row, held_out, request_of, sampli
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.data import CrystalDataset, load_dataset
 from crystal_ldm.evaluate import Evaluation, evaluate, match_pairs
-from crystal_ldm.evaluate.reference import Reference
+from crystal_ldm.evaluate.reference_set import Reference
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.random import crystal_generator
 

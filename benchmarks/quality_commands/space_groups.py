@@ -41,7 +41,10 @@ def space_groups(model: LDMModule, options: argparse.Namespace) -> list[Row]:
             request.conditions[SPACE_GROUP] = torch.tensor(groups, dtype=torch.float32)
         result = model.sample(request, 1, **{**how, "attempts": attempts})
         made = result.to_structures()
-        met = [_written_group(s) == g for s, g in zip(made, groups, strict=True)]
+        met = [
+            _written_group(crystal) == group
+            for crystal, group in zip(result.crystals.to_cells(), groups, strict=True)
+        ]
         metrics = csp_metrics([[s] for s in made], truth, ks=[1], workers=options.workers)
         moved = result.displacement[~result.displacement.isnan()]
         row: Row = {
@@ -79,6 +82,6 @@ def _with_groups(batch: CrystalBatch) -> tuple[CrystalBatch, np.ndarray[Any, Any
     return batch[rows], groups[rows.numpy()]
 
 
-def _written_group(structure: Structure) -> int | None:
-    cif, _ = symmetrised_cif(structure, STRICT)
+def _written_group(crystal: Cell) -> int | None:
+    cif, _ = symmetrised_cif(crystal, STRICT)
     return space_group(Cell.from_structure(Structure.from_str(cif, fmt="cif")), STRICT)

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.quality_commands.shared import Row, sampling, training_set
 from crystal_ldm.evaluate import evaluate
-from crystal_ldm.evaluate.reference import Reference
+from crystal_ldm.evaluate.reference_set import Reference
 from crystal_ldm.evaluate.stability import RelaxationSettings, Stability, compute_stability
 from crystal_ldm.files import open_run
 from crystal_ldm.ldm_module import LDMModule

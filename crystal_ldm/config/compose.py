@@ -60,9 +60,11 @@ def load_config(
     """
     folder = Path(config_dir).resolve() if config_dir is not None else CONFIG_DIR
     full_name, dataset = _find(name, folder)
-    changes = [*([f"data.dataset={dataset}"] if dataset else []), *_checked_overrides(overrides)]
+    changes = [*([f"data.dataset={dataset}"] if dataset else []), *overrides]
+    changes = _checked_overrides(overrides if isinstance(overrides, str) else changes)
+    changes = [_added(item, folder, schema is not None) for item in changes]
     with _hydra(folder):
-        content = _compose_with(full_name, changes, folder, schema is not None)
+        content = _compose(full_name, changes, folder)
     try:
         check(content, f"{folder.name}/{full_name}.yaml", schema)
     except ConfigError as error:
@@ -94,6 +96,13 @@ def _checked_overrides(overrides: Sequence[str]) -> list[str]:
         if re.match(r"[+~]*hydra[./=@]", item):
             raise ConfigError(f"The override '{item}' is about Hydra itself: that is not allowed.")
     return [_quoted(item) for item in overrides]
+
+
+def _added(override: str, folder: Path, has_schema: bool) -> str:
+    """Return an override that adds its key where no file gives it: the check comes later."""
+    key, equals, _ = override.partition("=")
+    is_value = equals and re.fullmatch(r"[\w.]+", key) and not (folder / key).is_dir()
+    return f"++{override}" if is_value and (has_schema or "." in key) else override
 
 
 def _quoted(override: str) -> str:
@@ -139,41 +148,6 @@ def _hydra(folder: Path) -> Iterator[None]:
             version.version_base = version_before
 
 
-def _compose_with(
-    name: str, overrides: list[str], folder: Path, checked_outside: bool
-) -> dict[str, Any]:
-    """Compose; a key that is absent is added where the check against a class comes later."""
-    changes = list(overrides)
-    while True:
-        try:
-            return _compose(name, changes, folder)
-        except ConfigError as error:
-            key = _absent_key(error.__cause__)
-            index = next((i for i, c in enumerate(changes) if c.split("=")[0] == key), None)
-            if key is None or index is None:
-                raise
-            rest = _compose(name, changes[:index] + changes[index + 1 :], folder)
-            parent: Any = rest
-            for part in key.split(".")[:-1]:
-                parent = parent.get(part) if isinstance(parent, dict) else None
-            above: Any = rest
-            for part in key.split(".")[:-2]:
-                above = above.get(part, {}) if isinstance(above, dict) else {}
-            # An argument of a class, or an item of an argument that is a mapping (conditions).
-            is_checked = isinstance(parent, dict) and (
-                "_target_" in parent
-                or ("_target_" in above and all(isinstance(v, dict) for v in parent.values()))
-            )
-            if not (is_checked or (checked_outside and "." not in key)):
-                raise
-            changes[index] = f"+{changes[index]}"
-
-
-def _absent_key(error: BaseException | None) -> str | None:
-    found = re.search(r"Could not (?:override|delete from config[.:]?) '([^']+)'", str(error))
-    return found[1] if found else None
-
-
 def _compose(name: str, overrides: list[str], folder: Path) -> dict[str, Any]:
     from hydra import compose
     from hydra.errors import HydraException
@@ -187,8 +161,7 @@ def _compose(name: str, overrides: list[str], folder: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise ConfigError(f"{where} or a file that it names is not YAML: {error}.") from error
     except (HydraException, OmegaConfBaseException, OSError, ValueError, RecursionError) as error:
-        keys = _known_keys(name, folder) if overrides else []
-        raise ConfigError(f"{where}: {_explain(error, overrides, keys, folder)}") from error
+        raise ConfigError(f"{where}: {_explain(error, overrides, folder)}") from error
     assert isinstance(content, dict)
     return _unwrap({str(key): value for key, value in content.items()}, name)
 
@@ -205,26 +178,9 @@ def _unwrap(content: dict[str, Any], name: str) -> dict[str, Any]:
     return content
 
 
-def _known_keys(name: str, folder: Path) -> list[str]:
-    try:
-        return list(_flatten(_compose(name, [], folder)))
-    except ConfigError:
-        return []
-
-
-def _flatten(content: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in content.items():
-        yield f"{prefix}{key}"
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{key}.")
-
-
-def _explain(error: Exception, overrides: list[str], keys: list[str], folder: Path) -> str:
+def _explain(error: Exception, overrides: list[str], folder: Path) -> str:
     """Say in one sentence what Hydra says in many, with the key or file that was meant."""
     text = " ".join(str(error).split())
-    key = _absent_key(error)
-    if key is not None:
-        return f"the override '{key}' names a key that does not exist.{suggest(key, keys)}"
     missing_file = re.search(r"(?:Could not find|Could not load|Cannot find \S+) '([^']+)'", text)
     if missing_file:
         wanted, options = missing_file[1], config_names(folder)
@@ -233,7 +189,7 @@ def _explain(error: Exception, overrides: list[str], keys: list[str], folder: Pa
         return f"there is no '{wanted}'.{suggest(wanted, options)}{listed}"
     for item in overrides:
         if item in text:
-            return f"the override '{item}' cannot be read ({text[:200]})."
+            return f"the override '{item.lstrip('+')}' cannot be read ({text[:200]})."
     return text[:300]
 
 

@@ -52,8 +52,6 @@ def sentence(model: type[BaseModel], error: ValidationError, noun: str = "field"
     """Return in one sentence what is wrong with the first wrong value of a pydantic model.
 
     Args:
-        model: the class whose values were checked.
-        error: what pydantic raised.
         noun: what a reader calls the model's fields: "key", "threshold".
     """
     first = error.errors()[0]

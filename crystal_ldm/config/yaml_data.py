@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from crystal_ldm.config.numbers import sentence
 from crystal_ldm.errors import ConfigError
 
 MAX_BYTES = 2**20
@@ -92,7 +95,6 @@ def read_yaml(path: Path | str, written: bool = False) -> Any:
     """Return the content of a YAML file as plain data.
 
     Args:
-        path: the file.
         written: whether numbers keep how they were written.
 
     Raises:
@@ -128,3 +130,22 @@ def _check(value: Any, name: str) -> None:
             _check(item, name)
     elif not isinstance(value, str | int | float | type(None)):
         raise ConfigError(f"{name} has a value of type {type(value).__name__}: only plain data.")
+
+
+class FileKeys(BaseModel):
+    """Base of the models of files: a field for each key; what a file leaves out has a default."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @classmethod
+    def read(cls, content: Mapping[str, Any], where: str) -> Self:
+        """Return the checked content of a file.
+
+        Raises:
+            ConfigError: a key that there is not (with a suggestion), or one of another type or
+                out of bounds.
+        """
+        try:
+            return cls.model_validate(dict(content))
+        except ValidationError as error:
+            raise ConfigError(f"{where}: {sentence(cls, error, 'key')}") from None

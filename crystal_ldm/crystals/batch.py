@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crystal_ldm.crystals.canonical import canonical_arrays
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.element_rules import ElementRules
-from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.crystals.padding import (
     Values,
     chosen_rows,
@@ -70,13 +70,11 @@ class CrystalBatch:
     @property
     def formulas(self) -> list[str]:
         """Reduced formulas, elements by electronegativity; open atoms are written `?`."""
-        return [reduced_formula(z[:n]) for z, n in zip(self._numbers(), self._sizes(), strict=True)]
+        return [reduced_formula(z) for z in self._numbers()]
 
     def _numbers(self) -> list[list[int]]:
-        return self.atomic_numbers.tolist()
-
-    def _sizes(self) -> list[int]:
-        return self.num_atoms.tolist()
+        sizes = self.num_atoms.tolist()
+        return [z[:n] for z, n in zip(self.atomic_numbers.tolist(), sizes, strict=True)]
 
     def __getitem__(
         self, index: int | slice | Sequence[int] | Tensor | NDArray[Any]
@@ -210,24 +208,27 @@ class CrystalBatch:
             ids=None if ids is None else list(ids),
         )
 
-    def to_structures(self) -> list[Structure]:
-        """Return one pymatgen `Structure` for each crystal, in order.
+    def to_cells(self) -> list[Cell]:
+        """Return one `Cell` for each crystal, in order.
 
         Raises:
             DataError: if the batch holds requests, or a crystal still has an open atom.
         """
-        from pymatgen.core import Structure
-
         if self.frac_coords is None or self.lattices is None:
             raise DataError("This batch holds requests, not crystals; pass it to LDMModule.sample.")
-        structures, names = [], symbols()
-        coords, lattices = self.frac_coords.cpu().double(), self.lattices.cpu().double()
-        for i, (z, n) in enumerate(zip(self._numbers(), self._sizes(), strict=True)):
-            if 0 in z[:n]:
+        cells, lattices = [], self.lattices.cpu().double().numpy()
+        coords = self.frac_coords.cpu().double().numpy()
+        for i, z in enumerate(self._numbers()):
+            if 0 in z:
                 raise DataError(f"Crystal {self.ids[i] if self.ids else i} has an open atom.")
-            species = [names[number] for number in z[:n]]
-            structures.append(Structure(lattices[i].numpy(), species, coords[i, :n].numpy()))
-        return structures
+            cells.append(Cell.from_arrays(z, coords[i, : len(z)], lattices[i]))
+        return cells
+
+    def to_structures(self) -> list[Structure]:
+        """Return one pymatgen `Structure` for each of `to_cells`."""
+        from pymatgen.core import Structure
+
+        return [Structure(x.lattice, x.numbers.tolist(), x.frac_coords) for x in self.to_cells()]
 
     @classmethod
     def from_formulas(

@@ -20,7 +20,8 @@ _TOKEN = re.compile(
     r"|(?P<dot>\s*[·*]\s*)|(?P<blank>\s+)|(?P<skip>_)|(?P<other>.)",
     re.DOTALL,
 )
-_SAME_SIGNS = str.maketrans("₀₁₂₃₄₅₆₇₈₉•∙⋅×", "0123456789····")
+_SAME_SIGNS = str.maketrans("₀₁₂₃₄₅₆₇₈₉•∙⋅×・‧", "0123456789······", "\u200b\u200c\u200d\ufeff")
+_ISOTOPE = re.compile(r"\[(\d{1,3})([A-Z][a-z]?)\]")
 _CLOSES = {"(": ")", "[": "]"}
 _ISOTOPES = ("D", "T")
 
@@ -70,7 +71,9 @@ def parse_formula(formula: str | Mapping[Any, Any]) -> ParsedFormula:
     cleaned = formula.strip().translate(_SAME_SIGNS)
     if not cleaned:
         raise FormulaError("The formula is empty; type one such as SrTiO3.")
-    reader = _Reader(cleaned)
+    reader = _Reader(_ISOTOPE.sub(r"\2", cleaned))
+    for mass, symbol in _ISOTOPE.findall(cleaned):
+        reader.note(f"The isotope {mass}{symbol} is read as {symbol}.")
     counts = reader.read()
     if not counts:
         raise FormulaError(f"'{cleaned}' holds no element.")
@@ -106,8 +109,9 @@ class _Group:
 class _Reader:
     """One pass over the signs of a formula, with a stack of open brackets."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, suggests: bool = True) -> None:
         self.text = text
+        self.suggests = suggests  # not where a suggestion is tried itself
         self.notes: list[str] = []
         self.stack = [_Group()]
 
@@ -138,26 +142,27 @@ class _Reader:
             elif kind in ("dot", "blank"):
                 self._end_part(group)
             else:
-                raise FormulaError(_unreadable(self.text, sign))
+                raise FormulaError(_unreadable(self.text, sign, self.suggests))
         if len(self.stack) > 1:
             raise FormulaError(f"'{self.text}' opens a bracket that is not closed.")
         return self._finished(self.stack[-1])
 
     def _symbol(self, sign: str) -> str:
         if sign in _ISOTOPES:
-            self._note("D and T are isotopes of hydrogen and are read as H.")
+            self.note("D and T are isotopes of hydrogen and are read as H.")
             return "H"
         try:
             return symbols()[atomic_number(sign)]
         except FormulaError as error:
-            better = _suggested(self.text)
+            better = _suggested(self.text) if self.suggests else ""
             raise FormulaError(
                 f"In '{self.text}': '{sign}' is not an element symbol.{better}"
                 if better
                 else f"In '{self.text}': {error}"
             ) from None
 
-    def _note(self, sentence: str) -> None:
+    def note(self, sentence: str) -> None:
+        """Say what is read otherwise than typed, once."""
         if sentence not in self.notes:
             self.notes.append(sentence)
 
@@ -167,7 +172,7 @@ class _Reader:
                 f"In '{self.text}', {state} may be an oxidation state or an element; leave the "
                 "brackets away, or leave the oxidation state out."
             )
-        self._note(f"The oxidation state of {sites} is not part of a formula and is left out.")
+        self.note(f"The oxidation state of {sites} is not part of a formula and is left out.")
 
     def _number(self, sign: str, before: str, after: str) -> None:
         group = self.stack[-1]
@@ -237,12 +242,13 @@ def _from_mapping(counts: Mapping[Any, Any]) -> str:
     return "".join(parts)
 
 
-def _unreadable(formula: str, character: str) -> str:
+def _unreadable(formula: str, character: str, suggests: bool) -> str:
     if character.isalpha():
-        better = _suggested(formula)
+        better = _suggested(formula) if suggests else ""
         hint = f"elements start with a capital letter ('{character}' does not)"
         return f"'{formula}' cannot be read: {hint}.{better}"
-    return f"'{formula}' cannot be read: '{character}' has no place in a formula."
+    hint = " Write '·' between groups." if character in ".:,/-+" else ""
+    return f"'{formula}' cannot be read: '{character}' has no place in a formula.{hint}"
 
 
 def _suggested(formula: str) -> str:
@@ -260,7 +266,7 @@ def _suggested(formula: str) -> str:
 
 def _reads(formula: str) -> bool:
     try:
-        return bool(_Reader(formula).read())
+        return bool(_Reader(formula, suggests=False).read())
     except FormulaError:
         return False
 
@@ -294,7 +300,7 @@ def _multiply(group: dict[str, int] | None, number: str, formula: str) -> dict[s
     if not value.is_integer():
         raise FormulaError(
             f"'{formula}' has the fraction {number}; crystals have whole numbers of atoms, "
-            "so multiply the formula until all are whole."
+            "so multiply the formula until all are whole (between groups write '·', not a point)."
         )
     return {symbol: n * int(value) for symbol, n in group.items()}
 

@@ -9,9 +9,7 @@ positions come from a known crystal.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.element_distances import element_distances
 from crystal_ldm.crystals.prototypes import Prototype
+from crystal_ldm.crystals.space_groups import symmetry_dataset
 
 _MOST_WAYS = 200
 """Ways to share out elements that are compared for each crystal."""
@@ -59,21 +58,8 @@ def orbit_prototypes(
 
 def _orbits(crystals: CrystalBatch, row: int, symprec: float) -> list[NDArray[np.int64]]:
     """Return which atoms symmetry exchanges, the largest orbit first."""
-    import spglib
-
-    assert crystals.frac_coords is not None and crystals.lattices is not None
-    size = int(crystals.num_atoms[row])
-    cell: Any = (
-        crystals.lattices[row].double().numpy(),
-        crystals.frac_coords[row, :size].double().numpy(),
-        crystals.atomic_numbers[row, :size].numpy(),
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            dataset = spglib.get_symmetry_dataset(cell, symprec=symprec, angle_tolerance=5.0)
-        except spglib.SpglibError:
-            return []
+    (cell,) = crystals[[row]].to_cells()
+    dataset = symmetry_dataset(cell, symprec)
     if dataset is None:
         return []
     labels = np.asarray(dataset.crystallographic_orbits)

@@ -120,15 +120,15 @@ def _plain_symbol(symbol: str) -> str:
     return "".join(c for c in plain if c not in " _{}$\\")
 
 
-def space_group(crystal: Cell, symprec: float, angle_tolerance: float = 5.0) -> int | None:
-    """Return the number of the space group (1 to 230), or None if spglib finds none.
+def symmetry_dataset(crystal: Cell, symprec: float, angle_tolerance: float = 5.0) -> Any:
+    """Return spglib's `SpglibDataset` of a crystal, or None if it finds no symmetry.
 
     Args:
         crystal: any cell.
         symprec: distance tolerance, Å. A generated crystal is never exact: at 0.01 Å most are P1,
             at 0.1 Å the symmetry that was meant shows.
-        angle_tolerance: degrees; the default is that of pymatgen's SpacegroupAnalyzer, with which
-            runs are written too (spglib's own default decides by symprec alone).
+        angle_tolerance: degrees; the default is that of pymatgen's SpacegroupAnalyzer. A negative
+            one is spglib's own default, which decides by symprec alone.
     """
     import spglib
 
@@ -136,11 +136,21 @@ def space_group(crystal: Cell, symprec: float, angle_tolerance: float = 5.0) -> 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            dataset = spglib.get_symmetry_dataset(
-                cell, symprec=symprec, angle_tolerance=angle_tolerance
+            return spglib.get_symmetry_dataset(
+                cell,
+                symprec=symprec,
+                angle_tolerance=angle_tolerance,
             )
         except spglib.SpglibError:
             return None
+
+
+def space_group(crystal: Cell, symprec: float, angle_tolerance: float = 5.0) -> int | None:
+    """Return the number of the space group (1 to 230), or None if spglib finds none.
+
+    Arguments are those of `symmetry_dataset`.
+    """
+    dataset = symmetry_dataset(crystal, symprec, angle_tolerance)
     return None if dataset is None else int(dataset.number)
 
 
@@ -151,10 +161,4 @@ def space_group_column(symprec: float) -> str:
 
 def space_groups_of(crystals: CrystalBatch, symprec: float) -> list[int | None]:
     """Return the space group of each crystal, None where spglib finds none."""
-    assert crystals.frac_coords is not None and crystals.lattices is not None
-    numbers, coords = crystals.atomic_numbers.cpu().numpy(), crystals.frac_coords.cpu().numpy()
-    lattices, groups = crystals.lattices.cpu().numpy(), []
-    for row, size in enumerate(crystals.num_atoms.tolist()):
-        cell = Cell.from_arrays(numbers[row, :size], coords[row, :size], lattices[row])
-        groups.append(space_group(cell, symprec))
-    return groups
+    return [space_group(cell, symprec) for cell in crystals.to_cells()]

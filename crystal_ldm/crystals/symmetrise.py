@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.space_groups import space_group
+from crystal_ldm.crystals.space_groups import space_group, symmetry_dataset
 
 TOLERANCES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7)
 """Distances within which symmetry is looked for, Å; the last is the limit."""
@@ -44,15 +41,7 @@ def _operations(
     crystal: Cell, number: int, tolerance: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
     """Return rotations (G, 3, 3) and translations (G, 3) if spglib finds this group."""
-    import spglib
-
-    cell: Any = (crystal.lattice, crystal.frac_coords, crystal.numbers)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            dataset = spglib.get_symmetry_dataset(cell, symprec=tolerance)
-        except spglib.SpglibError:
-            return None
+    dataset = symmetry_dataset(crystal, tolerance, angle_tolerance=-1.0)
     if dataset is None or dataset.number != number:
         return None
     return np.asarray(dataset.rotations), np.asarray(dataset.translations)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from crystal_ldm.crystals.readers.report import Rejection, Report
-from crystal_ldm.data.batches import bucketed_batches
-from crystal_ldm.data.cache import CacheInfo, cache_info, cache_path, set_cache_dir
+from crystal_ldm.data.cache import cache_path, set_cache_dir
 from crystal_ldm.data.dataset import CrystalDataset
 from crystal_ldm.data.registry import DATASETS, load_dataset
 from crystal_ldm.data.splits import PARTS
@@ -12,12 +11,9 @@ from crystal_ldm.data.splits import PARTS
 __all__ = [
     "DATASETS",
     "PARTS",
-    "CacheInfo",
     "CrystalDataset",
     "Rejection",
     "Report",
-    "bucketed_batches",
-    "cache_info",
     "cache_path",
     "load_dataset",
     "set_cache_dir",

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,8 +15,8 @@ from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.csv_files import make_ids_unique
 from crystal_ldm.crystals.readers.entries import Entry, LabelValue, Source, summarised
 from crystal_ldm.crystals.readers.report import Rejection, Report
+from crystal_ldm.data.cache import PartialReading
 from crystal_ldm.data.cleaning import Filters, Prepared, find_duplicates, prepare_entries
-from crystal_ldm.data.partial import PartialReading
 from crystal_ldm.data.splits import formula_key, split_by_formula, split_officially
 from crystal_ldm.data.storage import LABEL_PREFIX, StoredDataset
 from crystal_ldm.errors import DataError
@@ -54,10 +53,6 @@ def build_dataset(
     """Clean the entries of `source` and return them ready to be written.
 
     Args:
-        source: the entries.
-        about: what is said of the data set.
-        filters: limits.
-        workers, progress: see `map_items`.
         reading: what is done already, and when to stop.
 
     Raises:
@@ -70,7 +65,7 @@ def build_dataset(
         source.entries, filters, workers, progress,
         reading.prepared, partial(reading.check, f"Preparing the crystals of {about.name}"),
     )  # fmt: skip
-    formulas = _formulas([prepared.cell for _, prepared in kept])
+    formulas = _batch([prepared.cell for _, prepared in kept]).formulas
     if filters.unique:
         kept, formulas, duplicates = _unique(kept, formulas, workers, progress, reading)
         rejected += duplicates
@@ -88,7 +83,7 @@ def build_dataset(
     distinct = sorted(set(formulas))
     position = {formula: i for i, formula in enumerate(distinct)}
     tensors = {
-        **_padded([prepared.cell for _, prepared in kept], filters.max_atoms),
+        **_padded([prepared.cell for _, prepared in kept]),
         "split": torch.from_numpy(split),
         "formula_index": torch.tensor([position[f] for f in formulas], dtype=torch.int32),
         **{LABEL_PREFIX + name: values for name, values in labels.items()},
@@ -102,10 +97,6 @@ def build_dataset(
     changed = [note for entry, prepared in kept for note in (*entry.notes, *prepared.notes)]
     report = Report(found, len(kept), rejected, [*source.notes, *summarised(changed)])
     return StoredDataset(about.name, info, tensors, ids, distinct, categories, report)
-
-
-def _formulas(cells: Sequence[Cell]) -> list[str]:
-    return CrystalBatch.from_cells([(c.lattice, c.frac_coords, c.numbers) for c in cells]).formulas
 
 
 def _unique(
@@ -156,21 +147,17 @@ def _as_text(value: float | str | None) -> str | None:
     return None if value is None or value != value else f"{value:g}"
 
 
-def _padded(cells: Sequence[Cell], max_atoms: int) -> dict[str, Tensor]:
-    width = max(len(c.numbers) for c in cells)
-    assert width <= max_atoms
-    numbers = np.zeros((len(cells), width), dtype=np.uint8)
-    coords = np.zeros((len(cells), width, 3), dtype=np.float32)
-    lattices = np.zeros((len(cells), 3, 3), dtype=np.float32)
-    for i, cell in enumerate(cells):
-        n = len(cell.numbers)
-        numbers[i, :n], coords[i, :n], lattices[i] = cell.numbers, cell.frac_coords, cell.lattice
-    # Rounding to float32 can turn 0.99999999 into 1.
-    coords[coords >= 1] = 0
-    sizes = np.array([len(c.numbers) for c in cells], dtype=np.int16)
+def _batch(cells: Sequence[Cell]) -> CrystalBatch:
+    return CrystalBatch.from_cells([(c.lattice, c.frac_coords, c.numbers) for c in cells])
+
+
+def _padded(cells: Sequence[Cell]) -> dict[str, Tensor]:
+    batch = _batch(cells)
+    assert batch.frac_coords is not None and batch.lattices is not None
     return {
-        "atomic_numbers": torch.from_numpy(numbers),
-        "num_atoms": torch.from_numpy(sizes),
-        "frac_coords": torch.from_numpy(coords),
-        "lattices": torch.from_numpy(lattices),
+        "atomic_numbers": batch.atomic_numbers.to(torch.uint8),
+        "num_atoms": batch.num_atoms.to(torch.int16),
+        # Rounding to float32 can turn 0.99999999 into 1.
+        "frac_coords": batch.frac_coords.masked_fill(batch.frac_coords >= 1, 0),
+        "lattices": batch.lattices,
     }

@@ -1,49 +1,27 @@
-"""Where prepared data sets lie on disk, how large they are, and how files get there whole."""
+"""Where prepared data sets lie on disk, and what a reading that ended early has left there."""
 
 from __future__ import annotations
 
+import json
 import os
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.content import shortened
-from crystal_ldm.errors import DataError
+from crystal_ldm.data.cleaning.prepare import Prepared
+from crystal_ldm.errors import DataError, RunError
+from crystal_ldm.files.writing import atomic_path
 
 CACHE_VARIABLE = "CRYSTAL_LDM_CACHE"
 """Environment variable that names the cache folder. Child processes inherit it."""
 
 _LOCK_SUFFIX = ".lock"
-_PART_PREFIX = ".part-"
-
-
-@dataclass(frozen=True)
-class CacheEntry:
-    """One file of the cache: its name within the folder and its size in bytes."""
-
-    name: str
-    path: Path
-    size: int
-
-
-@dataclass(frozen=True)
-class CacheInfo:
-    """The cache folder and its files; `print` it for a table."""
-
-    path: Path
-    entries: tuple[CacheEntry, ...]
-
-    @property
-    def size(self) -> int:
-        """Bytes of all entries together."""
-        return sum(entry.size for entry in self.entries)
-
-    def __str__(self) -> str:
-        lines = [f"Cache folder: {self.path} ({self.size / 1e6:.1f} MB)"]
-        lines += [f"  {entry.size / 1e6:8.1f} MB  {entry.name}" for entry in self.entries]
-        return "\n".join(lines)
 
 
 def cache_path(cache_dir: str | Path | None = None) -> Path:
@@ -85,18 +63,23 @@ def set_cache_dir(path: str | Path | None) -> Path:
     return cache_path()
 
 
-def cache_info(cache_dir: str | Path | None = None) -> CacheInfo:
-    """Return the location of the cache and the size of each of its files."""
-    folder = cache_path(cache_dir)
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and path.suffix != _LOCK_SUFFIX and not path.name.startswith(_PART_PREFIX)
-    )
-    return CacheInfo(
-        folder,
-        tuple(CacheEntry(f.relative_to(folder).as_posix(), f, f.stat().st_size) for f in files),
-    )
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Say of what cannot be written that it is the cache's.
+
+    Raises:
+        DataError: if the cache cannot be written.
+    """
+    try:
+        yield
+    except (OSError, RunError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        reason = getattr(cause, "strerror", None) or str(cause)
+        raise DataError(
+            f"The cache file or folder {shortened(path)} cannot be written ({reason}). Free some "
+            f"space, or name another folder in the environment variable {CACHE_VARIABLE} or as "
+            "cache_dir."
+        ) from error
 
 
 def make_folder(folder: Path) -> Path:
@@ -105,10 +88,8 @@ def make_folder(folder: Path) -> Path:
     Raises:
         DataError: if the cache cannot be written.
     """
-    try:
+    with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
     return folder
 
 
@@ -116,35 +97,21 @@ def make_folder(folder: Path) -> Path:
 def atomic_file(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; it takes the name `path` when the block ends well.
 
-    A file of that name is therefore always whole. What a killed process leaves is a temporary file,
-    removed by the next holder of the entry's lock.
+    What a killed process leaves of it is written over by the next holder of the entry's lock.
 
     Raises:
         DataError: if the folder cannot be written or the disk is full.
     """
     make_folder(path.parent)
-    part: Path | None = None
-    try:
-        # Not tempfile's: its files can be read by their owner alone, and a cache may be shared.
-        part = path.with_name(f"{_PART_PREFIX}{path.name}-{uuid.uuid4().hex}")
-        part.open("xb").close()
+    with _writing(path), atomic_path(path, sole_writer=True) as part:
         yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
 
 
 @contextmanager
 def entry_lock(path: Path, progress: bool = True) -> Iterator[None]:
     """Hold the lock of the cache entry `path`: one process builds it, others wait for it.
 
-    The operating system frees the lock when its holder dies. Remains of a holder that was killed
-    are removed.
+    The operating system frees the lock when its holder dies.
 
     Raises:
         DataError: if the folder cannot be written.
@@ -153,27 +120,99 @@ def entry_lock(path: Path, progress: bool = True) -> Iterator[None]:
 
     make_folder(path.parent)
     lock = FileLock(f"{path}{_LOCK_SUFFIX}")
-    try:
+    with _writing(path):
         try:
             lock.acquire(timeout=0)
         except Timeout:
             if progress:
                 print(f"Another process is preparing {path.name}; waiting for it.", flush=True)
             lock.acquire()
-    except OSError as error:
-        raise _unwritable(path, error) from error
     try:
-        for remains in path.parent.glob(f"{_PART_PREFIX}{path.name}-*"):
-            remains.unlink(missing_ok=True)
         yield
     finally:
         lock.release()
 
 
-def _unwritable(path: Path, error: OSError) -> DataError:
-    reason = error.strerror or str(error)
-    return DataError(
-        f"The cache file or folder {shortened(path)} cannot be written ({reason}). Free some "
-        f"space, or name another folder in the environment variable {CACHE_VARIABLE} or as "
-        "cache_dir."
-    )
+SUFFIX = ".unfinished"
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass
+class PartialReading:
+    """Results that are there already, and whether to stop.
+
+    Attributes:
+        prepared: crystals, or (kind, reason) of a rejection, by the entry's position.
+        compared: duplicates of a group of the same formula, by the group's first position.
+        over: asked after each result; once it is true, the reading ends.
+    """
+
+    prepared: dict[int, Prepared | tuple[str, str]] = field(default_factory=dict)
+    compared: dict[int, dict[int, int]] = field(default_factory=dict)
+    over: Callable[[], bool] = _never
+
+    def check(self, doing: str, done: int, total: int) -> None:
+        """See whether there is time for more.
+
+        Raises:
+            DataError: if there is not.
+        """
+        if self.over():
+            raise DataError(
+                f"{doing} ended after {done:,} of {total:,}, since it was stopped or its time "
+                "(max_minutes) is over. What was done is kept: run it again to go on from there."
+            )
+
+
+@contextmanager
+def partial_reading(path: Path, over: Callable[[], bool] | None) -> Iterator[PartialReading]:
+    """Give what an earlier reading of the cache entry `path` has left; keep what this one leaves.
+
+    Whatever ends the block early, also an interrupt, leaves a file beside `path`; its good end
+    removes the file. Whoever calls it holds the entry's lock.
+    """
+    file = path.with_name(path.name + SUFFIX)
+    reading = _read(file)
+    reading.over = over or _never
+    before = len(reading.prepared) + len(reading.compared)
+    try:
+        yield reading
+    except BaseException:
+        if len(reading.prepared) + len(reading.compared) > before:
+            with atomic_file(file) as part:
+                part.write_text("".join(_lines(reading)), encoding="utf-8")
+        raise
+    file.unlink(missing_ok=True)
+
+
+def _lines(reading: PartialReading) -> Iterator[str]:
+    for position, result in reading.prepared.items():
+        value: Any = result
+        if isinstance(result, Prepared):
+            cell = [array.tolist() for array in result.cell]
+            value = [cell, result.volume, result.distance, list(result.notes)]
+        yield json.dumps([position, value]) + "\n"
+    for position, duplicates in reading.compared.items():
+        yield json.dumps([position, {str(i): j for i, j in duplicates.items()}]) + "\n"
+
+
+def _read(file: Path) -> PartialReading:
+    """Read the file; JSON keeps every digit. What is damaged is done again."""
+    reading = PartialReading()
+    try:
+        for line in file.read_text(encoding="utf-8").splitlines():
+            position, value = json.loads(line)
+            if isinstance(value, dict):
+                reading.compared[position] = {int(i): j for i, j in value.items()}
+            elif len(value) == 2:
+                reading.prepared[position] = value[0], value[1]
+            else:
+                (lattice, coords, numbers), volume, distance, notes = value
+                arrays = np.array(lattice), np.array(coords), np.array(numbers, dtype=np.int64)
+                reading.prepared[position] = Prepared(Cell(*arrays), volume, distance, tuple(notes))
+    except (OSError, ValueError, TypeError):
+        pass
+    return reading

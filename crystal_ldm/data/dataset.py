@@ -14,7 +14,7 @@ from torch import Tensor
 from crystal_ldm.crystals import MAX_Z, CrystalBatch
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.crystals.readers.report import Report
-from crystal_ldm.crystals.readers.tables import UNITS
+from crystal_ldm.crystals.readers.units import UNITS
 from crystal_ldm.data.splits import PARTS
 from crystal_ldm.data.storage import LABEL_PREFIX, StoredDataset, read_dataset
 from crystal_ldm.errors import DataError, suggest

@@ -6,14 +6,16 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crystal_ldm.crystals import readers
 from crystal_ldm.crystals.readers import Source, open_source, open_structures
 from crystal_ldm.crystals.readers.content import existing, shortened
-from crystal_ldm.crystals.readers.tables import Labels
+from crystal_ldm.crystals.readers.labels import Labels
 from crystal_ldm.data.build import About, build_dataset
-from crystal_ldm.data.cache import cache_path, entry_lock
+from crystal_ldm.data.cache import cache_path, entry_lock, partial_reading
 from crystal_ldm.data.cleaning import Filters
 from crystal_ldm.data.dataset import CrystalDataset
 from crystal_ldm.data.oqmd import (
@@ -24,7 +26,6 @@ from crystal_ldm.data.oqmd import (
     oqmd_filters,
     read_oqmd,
 )
-from crystal_ldm.data.partial import partial_reading
 from crystal_ldm.data.storage import FORMAT, write_dataset
 from crystal_ldm.errors import DataError, suggest
 from crystal_ldm.parallel import AnyWorkers
@@ -192,7 +193,7 @@ def _plan(
                 f"A data set is a name, a path or a list of structures, not {source!r}."
             )
         opened = open_structures(source, labels)
-        return _Plan(About(opened.name), filters, opened.fingerprint, opened.read)
+        return _Plan(About(opened.name), filters, _with_reader(opened.fingerprint), opened.read)
     if source == "oqmd_icsd":
         return _Plan(
             About("oqmd_icsd", DESCRIPTION, LICENCE, official_splits=False),
@@ -204,7 +205,7 @@ def _plan(
         known = CSV_DATASETS[source]
         folder = _named_folder(source, data_dir)
         opened = open_source(folder, labels, known.labels, known.split_files_only)
-        return _Plan(known.about, filters, opened.fingerprint, opened.read)
+        return _Plan(known.about, filters, _with_reader(opened.fingerprint), opened.read)
     path = Path(source) if data_dir is None else Path(data_dir) / source
     try:
         path = existing(path)
@@ -217,7 +218,20 @@ def _plan(
             "path of your data."
         ) from None
     opened = open_source(path, labels)
-    return _Plan(About(opened.name), filters, opened.fingerprint, opened.read)
+    return _Plan(About(opened.name), filters, _with_reader(opened.fingerprint), opened.read)
+
+
+@lru_cache(maxsize=1)
+def _reader_digest() -> str:
+    digest = hashlib.sha256()
+    for file in sorted(Path(readers.__file__).parent.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _with_reader(fingerprint: str) -> str:
+    """Return the fingerprint of a source and of the code that reads it: better code reads again."""
+    return fingerprint + _reader_digest()
 
 
 def _named_folder(name: str, data_dir: str | Path | None) -> Path:

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, reduced_cell
 from crystal_ldm.discovery.goal import ROUND, Goal
-from crystal_ldm.discovery.judging import Judge
-from crystal_ldm.discovery.making import make_round
 from crystal_ldm.discovery.ranking import STAGES, Candidate, Discovery
+from crystal_ldm.discovery.rounds import GoalCheck, make_round
 from crystal_ldm.discovery.second_opinion import SecondOpinion, why_not
-from crystal_ldm.errors import EvaluationError, RequestError, suggest
-from crystal_ldm.evaluate.band_gap import PREDICTORS, predictor_note
+from crystal_ldm.errors import RequestError
+from crystal_ldm.evaluate.band_gap import check_predictor, predictor_note
 from crystal_ldm.evaluate.stability.hull import ReferenceHull
 from crystal_ldm.evaluate.stability.reference import ReferenceEnergies
 from crystal_ldm.evaluate.stability.relaxation import (
@@ -24,7 +23,7 @@ from crystal_ldm.evaluate.stability.relaxation import (
     content_key,
     relax_crystals,
 )
-from crystal_ldm.evaluate.uniqueness import find_duplicates
+from crystal_ldm.evaluate.uniqueness_and_novelty import find_duplicates
 from crystal_ldm.files import Run, open_run
 from crystal_ldm.files.writing import make_folder
 from crystal_ldm.parallel import AnyWorkers, Executor, Workers, open_executor
@@ -92,11 +91,8 @@ def discover(
         )
     if goal.band_gap is not None and not predictor:
         raise RequestError("A target band gap needs a predictor that checks it: name one.")
-    if predictor and predictor not in PREDICTORS:
-        raise EvaluationError(
-            f"There is no band gap predictor '{predictor}'; there are {', '.join(PREDICTORS)}."
-            f"{suggest(predictor, PREDICTORS)}"
-        )
+    if predictor:
+        check_predictor(predictor)
     relaxation = relaxation or RelaxationSettings()
     longest = max(_SHORTEST_S, _LONGEST_SHARE * 60 * max_minutes)
     relaxation = replace(relaxation, timeout=min(relaxation.timeout, longest))
@@ -143,7 +139,7 @@ class _Search:
         self.found = Discovery(run.path, self.hull, goal.max_hull_distance)
         self.kept_relaxed = run.path / "relaxed"
         folder = make_folder(run.path / "judged")
-        self.judge = Judge(ldm, goal, folder, predictor, relaxation, executor)
+        self.check = GoalCheck(ldm, goal, folder, predictor, relaxation, executor)
         self.deadline = math.inf
         if predictor:
             self.found.notes.append(predictor_note(predictor))
@@ -191,7 +187,7 @@ class _Search:
         self.found.candidates = [*before, *new]
         relaxed = self._relax([c for c in new if c.stage == UNIQUE], end)
         self._drop_duplicates(before, relaxed, RELAXED, STILL_UNIQUE)
-        self.judge([c for c in relaxed if c.stage == STILL_UNIQUE])
+        self.check([c for c in relaxed if c.stage == STILL_UNIQUE])
 
     def _drop_duplicates(
         self, before: list[Candidate], new: list[Candidate], stage: str, next_stage: str

@@ -55,8 +55,6 @@ def novelty_of(
 
     Args:
         crystals: as a rule relaxed.
-        known: the crystals that the model was trained on.
-        executor: runs the comparisons.
     """
     reduced = [outcome.value for outcome in executor.map(reduced_cell, crystals)]
     items, names = [], []

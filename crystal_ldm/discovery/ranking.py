@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,11 +13,11 @@ from crystal_ldm.crystals.powder import xrd_pattern
 from crystal_ldm.crystals.space_groups import group_symbol
 from crystal_ldm.crystals.writers import symmetrised_cif
 from crystal_ldm.discovery.novelty import Novelty
-from crystal_ldm.evaluate.report.intervals import wilson
 from crystal_ldm.evaluate.stability.hull import HullDistance, ReferenceHull
 from crystal_ldm.evaluate.stability.relaxation import Relaxed
-from crystal_ldm.files.run_contents import CIFS, TABLE
-from crystal_ldm.files.tables import safe_cell
+from crystal_ldm.evaluate.statistics import rate
+from crystal_ldm.files.csv_text import csv_text
+from crystal_ldm.files.run_directory import CIFS, TABLE
 from crystal_ldm.files.writing import atomic_write, make_folder
 
 if TYPE_CHECKING:
@@ -111,12 +109,9 @@ class Discovery:
         for limit in thresholds:
             for name, group in (("first", relaxed), ("second", asked), ("both", asked)):
                 count = sum(_is_sun(c, name, limit) for c in group)
-                low, high = wilson(count, len(group))
                 rows.append(
-                    {"potential": name, "e_above_hull <=": limit, "count": count,
-                     "n": len(group), "value": count / len(group) if group else math.nan,
-                     "ci_low": low, "ci_high": high}
-                )  # fmt: skip
+                    {"potential": name, "e_above_hull <=": limit, **rate(count, len(group))}
+                )
         return rows
 
     def rows(self) -> list[dict[str, Any]]:
@@ -146,11 +141,11 @@ class Discovery:
             if candidate.relaxed is not None and candidate.stage in STAGES[4:]:
                 _write_crystal(self.path, candidate)
         columns = ["rank", *_line(_EMPTY)]
-        atomic_write(self.path / TABLE, _csv(self.rows(), columns))
+        atomic_write(self.path / TABLE, csv_text(self.rows(), columns))
         lines = [{**_line(c), "came_to": c.stage, "reason": c.reason} for c in self.candidates]
-        atomic_write(self.path / CANDIDATES, _csv(lines, [*columns[1:], "came_to", "reason"]))
+        atomic_write(self.path / CANDIDATES, csv_text(lines, [*columns[1:], "came_to", "reason"]))
         counts = [{"stage": name, "count": count} for name, count in self.funnel().items()]
-        atomic_write(self.path / FUNNEL, _csv(counts, ["stage", "count"]))
+        atomic_write(self.path / FUNNEL, csv_text(counts, ["stage", "count"]))
 
 
 def _rank(candidate: Candidate, limit: float) -> tuple[int, float, str]:
@@ -204,22 +199,13 @@ def _rounded(value: float | None) -> float | str:
     return "" if value is None or not math.isfinite(value) else round(float(value), 4)
 
 
-def _csv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: safe_cell(value) for key, value in row.items()} for row in rows)
-    return buffer.getvalue()
-
-
 def _write_crystal(path: Path, candidate: Candidate) -> None:
     """Write CIF and powder pattern of a relaxed crystal, unless both are there."""
     cif = make_folder(path / CIFS) / f"{candidate.id}.cif"
     pattern = make_folder(path / PATTERNS) / f"{candidate.id}.csv"
     if cif.is_file() and pattern.is_file():
         return
-    structure = candidate.crystal.to_structure()
-    atomic_write(cif, symmetrised_cif(structure, SYMPREC)[0], flush=False)
-    angles, intensities = xrd_pattern(structure)
+    atomic_write(cif, symmetrised_cif(candidate.crystal, SYMPREC)[0], flush=False)
+    angles, intensities = xrd_pattern(candidate.crystal.to_structure())
     lines = [f"{a:.3f},{i:.2f}\n" for a, i in zip(angles, intensities, strict=True)]
     atomic_write(pattern, "".join(["two_theta,intensity\n", *lines]), flush=False)

@@ -11,20 +11,19 @@ from numpy.typing import ArrayLike
 
 from crystal_ldm.crystals.inputs import read_crystals
 from crystal_ldm.errors import EvaluationError, suggest
-from crystal_ldm.evaluate import band_gap_and_stability
-from crystal_ldm.evaluate.matching.prediction import PredictionMetrics
-from crystal_ldm.evaluate.reference import Reference
-from crystal_ldm.evaluate.report.result import Evaluation
-from crystal_ldm.evaluate.report.thresholds import Thresholds
+from crystal_ldm.evaluate.matching import PredictionMetrics
+from crystal_ldm.evaluate.reference_set import Reference
+from crystal_ldm.evaluate.results import Evaluation
 from crystal_ldm.evaluate.stages import Run
+from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.parallel import AnyWorkers, open_executor
-from crystal_ldm.parallel.progress import Reporter
 
 if TYPE_CHECKING:
     from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings
 
 METRICS = ("validity", "uniqueness", "novelty", "symmetry", "distribution", "coverage")
 DEFAULT_METRICS = METRICS[:-1]
+_COMPARED = ("novelty", "distribution", "coverage")  # with a reference set
 
 
 def evaluate(
@@ -102,31 +101,20 @@ def evaluate(
             )
     predictions: PredictionMetrics | None = None
     with open_executor(workers) as pool:
-        run = Run(generated, compared, limits, pool, Reporter(progress))
+        run = Run(generated, compared, limits, pool, progress, properties or {})
         run.describe(
             symmetry="symmetry" in metrics,
             comparison=bool({"uniqueness", "novelty"} & set(metrics)),
         )
-        if "validity" in metrics:
-            run.validity()
-        if "uniqueness" in metrics:
-            run.uniqueness()
-        if "novelty" in metrics and compared is not None:
-            run.novelty()
-        if {"uniqueness", "novelty"} <= set(run.done):
-            run.unique_and_novel()
-        if "symmetry" in metrics:
-            run.symmetry()
-        if "distribution" in metrics and compared is not None:
-            run.distribution(properties or {})
-        if "coverage" in metrics and compared is not None:
-            run.coverage()
+        for name in METRICS:
+            if name in metrics and (compared is not None or name not in _COMPARED):
+                getattr(run, name)()
         if latents is not None:
             run.latents(*latents)
         for predictor in predictors:
-            band_gap_and_stability.band_gap(run, predictor)
+            run.band_gap(predictor)
         if relax_dir is not None:
-            band_gap_and_stability.stability(run, relax_dir, relaxation)
+            run.stability(relax_dir, relaxation)
         if targets is not None:
             predictions = run.prediction(targets, ks)
     return run.result(predictions)

@@ -152,15 +152,13 @@ def describe_all(
     only steps that can.
     """
     result: list[Description | None] = [None] * len(crystals)
-    todo = [i for i, crystal in enumerate(crystals) if crystal is not None]
     failed: list[tuple[int, str]] = []
     function = partial(describe_crystal, wanted=wanted)
-    for outcome in executor.imap(function, (crystals[i] for i in todo), progress=progress):
-        position = todo[outcome.index]
+    for outcome in executor.imap(function, crystals, progress=progress):
         if outcome.error is None:
-            result[position] = outcome.value
+            result[outcome.index] = outcome.value
         else:
-            failed.append((position, outcome.error))
+            failed.append((outcome.index, outcome.error))
     simple = partial(describe_crystal, wanted=Wanted(bond_factor=wanted.bond_factor))
     again = executor.map(simple, (crystals[position] for position, _ in failed))
     for (position, reason), outcome in zip(failed, again, strict=True):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,20 +13,24 @@ from numpy.typing import ArrayLike
 
 from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.crystals.space_groups import space_group_column
+from crystal_ldm.evaluate.coverage import coverage
 from crystal_ldm.evaluate.description import Description, Wanted, describe_all
-from crystal_ldm.evaluate.distribution import coverage, frechet_distance, wasserstein_interval
-from crystal_ldm.evaluate.matching.prediction import (
+from crystal_ldm.evaluate.matching import (
     PredictionMetrics,
     candidates_by_row,
     csp_metrics,
 )
-from crystal_ldm.evaluate.reference import Reference
-from crystal_ldm.evaluate.report.result import Evaluation, Summary
-from crystal_ldm.evaluate.report.thresholds import Thresholds
-from crystal_ldm.evaluate.uniqueness import find_duplicates, find_in_reference
+from crystal_ldm.evaluate.reference_set import Reference
+from crystal_ldm.evaluate.results import Evaluation, Summary
+from crystal_ldm.evaluate.statistics import frechet_distance, wasserstein_interval
+from crystal_ldm.evaluate.thresholds import Thresholds
+from crystal_ldm.evaluate.uniqueness_and_novelty import find_duplicates, find_in_reference
 from crystal_ldm.evaluate.validity import compositions_validity
 from crystal_ldm.parallel import Executor
-from crystal_ldm.parallel.progress import Reporter
+from crystal_ldm.parallel.executor import progress_bar
+
+if TYPE_CHECKING:
+    from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings
 
 
 class Run:
@@ -37,18 +42,19 @@ class Run:
         reference: Reference | None,
         limits: Thresholds,
         executor: Executor,
-        reporter: Reporter,
+        show: bool = False,
+        properties: Mapping[str, ArrayLike] | None = None,
     ) -> None:
         self.generated = generated
         self.reference = reference
         self.limits = limits
         self.executor = executor
-        self.reporter = reporter
+        self.show = show
+        self.properties = properties or {}
         self.n = len(generated)
         self.summary = Summary()
         self.notes = list(generated.notes)
         self.errors: list[list[str]] = [[e] if e else [] for e in generated.errors]
-        self.done: list[str] = []
         self.columns: dict[str, Any] = {
             "id": generated.ids,
             "row": generated.rows,
@@ -66,7 +72,7 @@ class Run:
             bond_factor=self.limits.bond_factor,
             comparison=comparison,
         )
-        with self.reporter.stage("crystals", self.n) as progress:
+        with progress_bar("crystals", self.n, self.show) as progress:
             self.descriptions = describe_all(
                 self.generated.crystals, wanted, self.executor, progress
             )
@@ -94,9 +100,9 @@ class Run:
         geometry = (
             f"distance > {limits.min_distance:g} Å, volume > {limits.min_volume_per_atom:g} Å³/atom"
         )
+        pauling, alloys = ("on" if x else "off" for x in (limits.use_pauling, limits.alloys_valid))
         rules = (
-            f"SMACT {limits.oxidation_states}, electronegativity {_on(limits.use_pauling)}, "
-            f"alloys valid {_on(limits.alloys_valid)}"
+            f"SMACT {limits.oxidation_states}, electronegativity {pauling}, alloys valid {alloys}"
         )
         self.summary.rate("structure_valid", int(structure.sum()), self.n, geometry)
         self.summary.rate("composition_valid", int(composition.sum()), self.n, rules)
@@ -107,7 +113,7 @@ class Run:
 
     def uniqueness(self) -> None:
         reduced = [d.reduced if d else None for d in self.descriptions]
-        with self.reporter.stage("uniqueness") as progress:
+        with progress_bar("uniqueness", show=self.show) as progress:
             found = find_duplicates(reduced, self.limits.same_crystal, self.executor, progress)
         ids = self.generated.ids
         self.columns["unique"] = [entry.unique for entry in found]
@@ -115,14 +121,13 @@ class Run:
         self.note_errors("uniqueness", [entry.error for entry in found])
         count = sum(entry.unique for entry in found)
         self.summary.rate("unique", count, self.n, str(self.limits.same_crystal))
-        self.done.append("uniqueness")
 
     def novelty(self) -> None:
         assert self.reference is not None
         forms = [(d.reduced, d.packing) if d and d.reduced else None for d in self.descriptions]
-        with self.reporter.stage("novelty") as progress:
+        with progress_bar("novelty", show=self.show) as progress:
             found = find_in_reference(
-                forms, self.reference.cells, self.limits.same_crystal, self.executor, progress
+                forms, self.reference, self.limits.same_crystal, self.executor, progress
             )
         ids = self.reference.crystals.ids
         self.columns["novel"] = [entry.novel for entry in found]
@@ -133,12 +138,11 @@ class Run:
         self.note_errors("novelty", [entry.error for entry in found])
         count = sum(entry.novel for entry in found)
         self.summary.rate("novel", count, self.n, str(self.limits.same_crystal))
-        unusable = len(self.reference) - self.reference.usable + len(self.reference.cells.errors)
+        unusable = len(self.reference) - self.reference.usable + len(self.reference.errors)
         if unusable:
             self.notes.append(f"{unusable} crystals of the reference set could not be compared.")
-        self.done.append("novelty")
-
-    def unique_and_novel(self) -> None:
+        if "unique" not in self.columns:
+            return
         both = np.array(self.columns["unique"]) & np.array(self.columns["novel"])
         self.summary.rate("unique and novel", int(both.sum()), self.n)
         if "valid" in self.columns:
@@ -154,10 +158,10 @@ class Run:
             self.summary.rate(f"P1@{symprec:g}", counts[1], self.n, limit)
             self.summary.rate(f"no space group@{symprec:g}", counts[None], self.n, limit)
 
-    def distribution(self, properties: Mapping[str, ArrayLike]) -> None:
+    def distribution(self) -> None:
         assert self.reference is not None
         factor = self.limits.bond_factor
-        with self.reporter.stage("reference", len(self.reference)) as progress:
+        with progress_bar("reference", len(self.reference), self.show) as progress:
             reference = self.reference.descriptions(factor, self.executor, progress)
         columns = self.columns
         bonds = f"neighbours within {factor:g} times the covalent radii"
@@ -170,7 +174,7 @@ class Run:
             ("coordination", columns["coordination"], neighbours, "neighbours", bonds),
         ]
         labels = self.reference.crystals.labels
-        for name, values in properties.items():
+        for name, values in self.properties.items():
             columns[name] = list(np.asarray(values, dtype=np.float64))
             if name in labels:
                 pairs.append((name, columns[name], labels[name], "unit of the property", ""))
@@ -190,7 +194,7 @@ class Run:
         assert self.reference is not None
         limits = self.limits
         total = self.n + len(self.reference)
-        with self.reporter.stage("coverage", total) as progress:
+        with progress_bar("coverage", total, self.show) as progress:
             found = coverage(
                 self.generated.crystals,
                 self.reference.crystals.crystals,
@@ -215,18 +219,12 @@ class Run:
         seen = None
         if self.reference is not None:
             seen = [c.formula for c in self.reference.crystals.crystals if c is not None]
-        with self.reporter.stage("structure prediction") as progress:
+        with progress_bar("structure prediction", show=self.show) as progress:
             found = csp_metrics(
-                candidates_by_row(self.generated, len(truth)),
-                truth,
-                ks,
-                ltol=limits.csp_ltol,
-                stol=limits.csp_stol,
-                angle_tol=limits.csp_angle_tol,
-                seen_formulas=seen,
-                workers=self.executor,
-                progress=progress,
-            )
+                candidates_by_row(self.generated, len(truth)), truth, ks, ltol=limits.csp_ltol,
+                stol=limits.csp_stol, angle_tol=limits.csp_angle_tol, seen_formulas=seen,
+                workers=self.executor, progress=progress,
+            )  # fmt: skip
         everything = found.summary[found.summary["group"] == "all"]
         for row in everything.to_dict("records"):
             name = f"{row['metric']}@{row['k']}"
@@ -238,6 +236,50 @@ class Run:
                     low=row["ci_low"], high=row["ci_high"], thresholds=str(limits.prediction),
                 )  # fmt: skip
         return found
+
+    def band_gap(self, predictor: str) -> None:
+        """Add the gap and the probability of a metal that a predictor gives each crystal."""
+        from crystal_ldm.evaluate.band_gap import estimate_band_gaps, predictor_note
+
+        limit = self.limits.metal_probability
+        with progress_bar(f"band gap by {predictor}", self.n, self.show) as advance:
+            found = estimate_band_gaps(
+                self.generated, predictor, metal_probability=limit, workers=self.executor,
+                progress=advance,
+            )  # fmt: skip
+        self.notes.append(predictor_note(predictor))
+        self.columns[f"band_gap ({predictor})"] = found.gap
+        self.columns[f"metal_probability ({predictor})"] = found.metal_probability
+        self.note_errors(f"band gap by {predictor}", found.errors)
+        self.summary.rate(
+            f"metal ({predictor})", int(found.metal.sum()), self.n, f"probability >= {limit:g}"
+        )
+
+    def stability(self, folder: str | Path, settings: RelaxationSettings | None) -> None:
+        """Add relaxed energy, distance to the hull, and S.U.N. rates."""
+        from crystal_ldm.evaluate.stability import compute_stability
+
+        found = compute_stability(
+            self.generated, folder, settings=settings, workers=self.executor,
+            progress=self.show,
+        )  # fmt: skip
+        table = found.table
+        for name in ("energy", "e_above_hull", "converged", "rmsd", "decomposes_to"):
+            self.columns[name] = table[name].tolist()
+        self.note_errors("stability", [e if e == e else None for e in table["error"]])
+        self.notes += found.notes
+        self.summary.rate("converged", int(table["converged"].sum()), self.n)
+        self.summary.mean("e_above_hull", table["e_above_hull"], "eV/atom")
+        self.summary.mean("relaxation rmsd", table["rmsd"], "Å")
+        rates = found.rates(
+            self.columns.get("unique"),
+            self.columns.get("novel"),
+            (self.limits.stable, self.limits.metastable),
+        )
+        for row in rates.to_dict("records"):
+            limit = f"e_above_hull <= {row['e_above_hull <=']:g} eV/atom"
+            name = f"{row['metric']}@{row['e_above_hull <=']:g}"
+            self.summary.rate(name, int(row["count"]), self.n, limit)
 
     def note_errors(self, stage: str, errors: Sequence[str | None]) -> None:
         """Put reasons into the rows; what cannot be read at all has one already."""
@@ -251,12 +293,7 @@ class Run:
         failed = int(table["error"].notna().sum())
         if failed:
             self.notes.append(f"{failed} crystals have a reason in the column 'error'.")
-        for name in ("num_atoms", "num_elements"):
-            table[name] = table[name].astype("Int64")
-        for name in [column for column in table.columns if column.startswith("space_group")]:
+        groups = [name for name in table.columns if name.startswith("space_group")]
+        for name in ("num_atoms", "num_elements", *groups):
             table[name] = table[name].astype("Int64")
         return Evaluation(table, self.summary.frame(), self.limits, predictions, self.notes)
-
-
-def _on(flag: bool) -> str:
-    return "on" if flag else "off"

@@ -49,9 +49,6 @@ def load_weights(package: str, path: str, sha256: str) -> Any:
     The bytes that are checked are the bytes that are read, and only tensors and plain values are
     taken from them: no code in the file is ever run.
 
-    Args:
-        package, path, sha256: see `read_known_file`.
-
     Raises:
         EvaluationError: see `read_known_file`.
     """

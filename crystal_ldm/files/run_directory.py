@@ -1,4 +1,4 @@
-"""Opening, continuing and finding run directories."""
+"""Run directories: what their files are called; opening, continuing and finding them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from crystal_ldm.errors import RunError
@@ -23,6 +22,21 @@ from crystal_ldm.files.writing import atomic_write_json, make_folder
 PROJECT = "crystal-ldm"
 RUN_FILE = "run.json"
 STATUS_FILE = "status.json"
+
+# What a run of crystals holds besides; `crystal_ldm.runs.SampleRun` writes it.
+CIFS = "cif"
+"""Folder of symmetrised CIFs."""
+P1_CIFS = "cif_p1"
+"""Folder of the raw cells as CIFs without symmetry, if asked for."""
+RAW_CELLS = "crystals.extxyz"
+"""The cells as they were sampled."""
+TABLE = "table.csv"
+"""One line for each crystal that is wholly on disk."""
+RECIPE = "recipe.json"
+"""What makes all of them again."""
+PIECES = "pieces"
+"""Folder of what the workers of a split request have not finished yet."""
+
 ROOT_VARIABLE = "CRYSTAL_LDM_ROOT"  # environment variable of the kernels of `crystal-ldm lab`
 
 _STATUS_INTERVAL = 0.5  # seconds between two progress reports that are written
@@ -104,12 +118,7 @@ class Run:
     def __enter__(self) -> Run:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is None:
             self.finish()
         else:
@@ -133,7 +142,6 @@ def open_run(run_dir: Path | str, notebook: str, recipe: Mapping[str, Any]) -> R
     Args:
         run_dir: the directory, relative to the repository's root; empty: a new
             `runs/<notebook>-<time>-<short id>` there.
-        notebook: name of the notebook, without a suffix.
         recipe: plain JSON values that identify the run. What only changes how fast or where it
             is done (batch size, workers, time budget) does not belong here.
 
@@ -183,9 +191,14 @@ def read_run(path: Path | str) -> dict[str, Any]:
 
 def read_status(path: Path | str) -> dict[str, Any]:
     """Return `status.json` of a run directory: state, message, updated; {} without one."""
+    return read_object(Path(path) / STATUS_FILE)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the JSON object of a file; {} where there is none that can be read."""
     try:
-        content = json.loads((Path(path) / STATUS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -194,8 +207,6 @@ def newest_runs(notebook: str, count: int | None = None, finished: bool = False)
     """Return run directories of `notebook` under `runs/`, the one worked on last first.
 
     Args:
-        notebook: name of the notebook, without a suffix.
-        count: at most this many.
         finished: only those that came to their end.
     """
     found = []

@@ -97,7 +97,6 @@ def atomic_path(path: Path | str, sole_writer: bool = False, flush: bool = True)
     Writers that choose a format by suffix must be told the format.
 
     Args:
-        path: the file to write.
         sole_writer: nobody else writes this file now (the directory is locked): what a killed
             process left of a large file is then overwritten instead of kept beside the next.
         flush: False: the caller flushes several files together (`flush_files`).
@@ -132,8 +131,6 @@ def atomic_write(path: Path | str, content: bytes | str, flush: bool = True) -> 
     """Write `content` (text as UTF-8, line ends kept) to `path`, whole or not at all.
 
     Args:
-        path: the file to write.
-        content: what it will hold.
         flush: see `atomic_path`.
 
     Raises:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Any, Self
 
-from crystal_ldm.errors import EvaluationError
+from crystal_ldm.errors import EvaluationError, describe_error
 
 Progress = Callable[[int], None]
 """Called with the number of items finished since the last call."""
+
+
+_FEW = 200
+"""Starting processes takes about a second; less work than this is done at once."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +67,11 @@ class Executor(ABC):
     """Runs a function on many items; a failure of any kind costs only its own item.
 
     Use it as a context manager.
-
-    Args:
-        workers: settings; None: the defaults.
     """
 
     def __init__(self, workers: Workers | None = None) -> None:
         self.workers = workers or Workers()
 
-    @abstractmethod
     def imap(
         self,
         function: Callable[[Any], Any],
@@ -87,14 +87,33 @@ class Executor(ABC):
 
         Args:
             function: importable by name (it may be a `functools.partial` of such a function).
-            items: pickled one by one.
+            items: pickled one by one; None has no outcome.
             timeout: longest time for one item, s; None: the executor's.
             chunk: number of items sent at a time; 1 for long ones.
-            progress: called with the number of items just finished.
 
         Raises:
             EvaluationError: if no worker process can be started.
         """
+        limit = self.workers.timeout if timeout is None else timeout
+        places: dict[int, int] = {}
+
+        def present() -> Iterator[Any]:
+            count = 0
+            for place, item in enumerate(items):
+                if item is not None:
+                    places[count], count = place, count + 1
+                    yield item
+
+        for outcome in self._outcomes(function, present(), limit, chunk):
+            if progress is not None:
+                progress(1)
+            yield replace(outcome, index=places.pop(outcome.index))
+
+    @abstractmethod
+    def _outcomes(
+        self, function: Callable[[Any], Any], items: Iterable[Any], limit: float, chunk: int
+    ) -> Iterator[Outcome]:
+        """Yield outcomes as they come; `limit` seconds for each item."""
 
     def map(
         self, function: Callable[[Any], Any], items: Iterable[Any], **options: Any
@@ -109,13 +128,21 @@ class Executor(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.close()
+
+
+class HereExecutor(Executor):
+    """Runs items one after the other in this thread; limits of time and memory do not hold."""
+
+    def _outcomes(
+        self, function: Callable[[Any], Any], items: Iterable[Any], limit: float, chunk: int
+    ) -> Iterator[Outcome]:
+        for index, item in enumerate(items):
+            try:
+                yield Outcome(index, function(item))
+            except Exception as error:
+                yield Outcome(index, error=describe_error(error))
 
 
 def default_workers() -> int:
@@ -127,16 +154,6 @@ def default_workers() -> int:
 
 AnyWorkers = int | Workers | Executor | None
 """How functions take their workers, see `open_executor`."""
-
-
-def as_workers(workers: AnyWorkers, default: Workers | None = None) -> Workers:
-    """Return settings for a number of workers; None: as many as `default` (or each core) says."""
-    if isinstance(workers, Workers):
-        return workers
-    if isinstance(workers, Executor):
-        return workers.workers
-    default = default or Workers()
-    return default if workers is None else replace(default, count=int(workers))
 
 
 def open_executor(
@@ -151,11 +168,83 @@ def open_executor(
     """
     if isinstance(workers, Executor):
         return contextlib.nullcontext(workers)
-    from crystal_ldm.parallel.dask import DaskExecutor
-    from crystal_ldm.parallel.here import HereExecutor
+    from crystal_ldm.parallel.cluster import DaskExecutor
     from crystal_ldm.parallel.pool import WorkerPool
 
-    settings = as_workers(workers, default)
+    settings = _as_workers(workers, default)
     if settings.client is not None:
         return DaskExecutor(settings)
     return HereExecutor(settings) if settings.here else WorkerPool(settings)
+
+
+def map_items(
+    function: Callable[[Any], Any],
+    items: Sequence[Any],
+    *,
+    workers: AnyWorkers = None,
+    timeout: float,
+    progress: bool = True,
+    label: str = "",
+    on_outcome: Callable[[Outcome], None] | None = None,
+) -> list[Outcome]:
+    """Return the outcome of each item; short lists are worked on in this process.
+
+    An item whose process dies is tried once more in another one: what is killed from outside (out
+    of memory, say) costs nothing, and what kills its process by itself costs only its own item.
+
+    Args:
+        function: importable by name, or a `functools.partial` of such a function.
+        timeout: longest time for one item, s.
+        on_outcome: called with each outcome as it comes; what it raises ends the work.
+    """
+    settings = _as_workers(workers, Workers(timeout=timeout, memory_gb=16))
+    if len(items) < _FEW or settings.count == 1:
+        workers = Workers(here=True)
+    elif not isinstance(workers, Workers):
+        workers = settings
+    chunk = 1 + min(63, len(items) // 1000)
+    with open_executor(workers) as executor, progress_bar(label, len(items), progress) as advance:
+        outcomes = []
+        for outcome in executor.imap(
+            function, items, timeout=timeout, chunk=chunk, progress=advance
+        ):
+            outcomes.append(outcome)
+            if on_outcome is not None:
+                on_outcome(outcome)
+        outcomes.sort(key=lambda outcome: outcome.index)
+        died = [outcome.index for outcome in outcomes if str(outcome.error).startswith("Crash")]
+        again = executor.map(function, [items[i] for i in died], timeout=timeout, chunk=1)
+        for i, outcome in zip(died, again, strict=True):
+            outcomes[i] = Outcome(i, outcome.value, outcome.error)
+    return outcomes
+
+
+@contextlib.contextmanager
+def progress_bar(
+    title: str, total: int | None = None, show: bool = True
+) -> Iterator[Progress | None]:
+    """Give a function to call with the number of items just finished, for a bar or (None) no bar.
+
+    The bar is plain text on standard output: widget bars are blank in an exported notebook.
+    """
+    if not show:
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=title, file=sys.stdout, mininterval=1.0) as bar:
+
+        def advance(count: int) -> None:
+            bar.update(count)
+
+        yield advance
+
+
+def _as_workers(workers: AnyWorkers, default: Workers | None = None) -> Workers:
+    """Return settings for a number of workers; None: as many as `default` (or each core) says."""
+    if isinstance(workers, Workers):
+        return workers
+    if isinstance(workers, Executor):
+        return workers.workers
+    default = default or Workers()
+    return default if workers is None else replace(default, count=int(workers))

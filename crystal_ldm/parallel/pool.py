@@ -28,7 +28,6 @@ from crystal_ldm.errors import EvaluationError
 from crystal_ldm.parallel.executor import (
     Executor,
     Outcome,
-    Progress,
     Workers,
     default_workers,
 )
@@ -131,17 +130,9 @@ class WorkerPool(Executor):
             worker.stop()
         self._processes.clear()
 
-    def imap(
-        self,
-        function: Callable[[Any], Any],
-        items: Iterable[Any],
-        *,
-        timeout: float | None = None,
-        chunk: int = 8,
-        progress: Progress | None = None,
+    def _outcomes(
+        self, function: Callable[[Any], Any], items: Iterable[Any], limit: float, chunk: int
     ) -> Iterator[Outcome]:
-        """Yield outcomes as they come (see `Executor.imap`)."""
-        limit = self.workers.timeout if timeout is None else timeout
         job = next(self._jobs)
         body = pickle.dumps(function)
         source = iter(enumerate(items))
@@ -152,10 +143,7 @@ class WorkerPool(Executor):
                 exhausted = self._feed(source, retry, exhausted, job, body, limit, chunk)
                 if exhausted and not retry and not any(w.pending for w in self._processes.values()):
                     return
-                for outcome in self._collect(retry, limit):
-                    if progress is not None:
-                        progress(1)
-                    yield outcome
+                yield from self._collect(retry, limit)
         finally:  # also when the caller stops early: no worker keeps old tasks
             for worker in [w for w in self._processes.values() if w.pending]:
                 self._drop(worker)

@@ -70,6 +70,7 @@ def settings_of_format_1(sampling: Mapping[str, Any]) -> dict[str, Any]:
         "temperature": old["composition_temperature"],
         "new_formula": old["new_formulas"],
         "max_distance_to_known": old["relative_distance"] or None,
+        "charge_balanced": False,
     }
     return {
         **{name: old[name] for name in _SAME},

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from crystal_ldm.crystals.symmetrise import STRICT
-from crystal_ldm.crystals.writers import extxyz_frame, symmetrised_cif
+from crystal_ldm.crystals.writers import cif_without_symmetry, extxyz_frame, symmetrised_cif
 from crystal_ldm.errors import RunError
-from crystal_ldm.files.run_contents import CIFS, P1_CIFS, RAW_CELLS, TABLE
+from crystal_ldm.files.csv_text import csv_text
+from crystal_ldm.files.run_directory import CIFS, P1_CIFS, RAW_CELLS, TABLE
 from crystal_ldm.files.writing import (
     append_text,
     atomic_path,
@@ -27,8 +28,7 @@ from crystal_ldm.files.writing import (
     write_error,
 )
 from crystal_ldm.recipe import embed_recipe, recipe_hash
-from crystal_ldm.runs.places import Places
-from crystal_ldm.runs.table import line_of, read_table, table_text
+from crystal_ldm.runs.table import Places, line_of, read_table
 
 if TYPE_CHECKING:
     from crystal_ldm.sampling import SampleResult
@@ -96,29 +96,29 @@ class CrystalFiles:
     def _add_portion(self, result: SampleResult) -> list[dict[str, Any]]:
         assert self.recipe is not None
         lines, frames, files = [], [], []
-        for i, structure in enumerate(result.to_structures()):
+        for i, crystal in enumerate(result.crystals.to_cells()):
             # A crystal that was moved onto a group has it exactly; at a wider tolerance it may have
             # a higher one.
             exact = not math.isnan(float(result.displacement[i]))
             symprec = min(STRICT, self.symprec) if exact else self.symprec
-            cif, space_group = symmetrised_cif(structure, symprec)
-            line = line_of(result, i, structure, space_group)
+            cif, space_group = symmetrised_cif(crystal, symprec)
+            line = line_of(result, i, crystal, space_group)
             texts = {CIFS: cif}
             if self.p1_cif:
-                texts[P1_CIFS] = str(structure.to(fmt="cif"))
+                texts[P1_CIFS] = cif_without_symmetry(crystal)
             for folder, text in texts.items():
                 file = self.folder / folder / f"{line['id']}.cif"
                 text = embed_recipe(text, self.recipe, line["row"], line["number"], self._hash)
                 atomic_write(file, text, flush=False)
                 files.append(file)
             lines.append(line)
-            frames.append(extxyz_frame(structure, line["id"]))
+            frames.append(extxyz_frame(crystal, line["id"]))
         new = not self._columns
         self._columns = self._columns or list(lines[0])
         try:
             append_text(self.folder / RAW_CELLS, "".join(frames))
             flush_files([*files, self.folder / RAW_CELLS])
-            append_text(self.folder / TABLE, table_text(lines, self._columns, header=new))
+            append_text(self.folder / TABLE, csv_text(lines, self._columns, header=new))
         except RunError as error:
             raise RunError(f"{error} Finished crystals are kept: run again to go on.") from error
         for line in lines:
@@ -171,7 +171,7 @@ class CrystalFiles:
             if row["id"] in ids_with_cells and (self.folder / row["cif"]).is_file()
         }
         if not whole or len(kept) != len(rows):
-            atomic_write(table, table_text(kept.values(), self._columns) if self._columns else "")
+            atomic_write(table, csv_text(kept.values(), self._columns) if self._columns else "")
         size = sum(len(text.encode()) for _, text in _frames(cells))
         if len(kept) != len(ids) or (cells.is_file() and size != cells.stat().st_size):
             with atomic_path(cells) as temporary, temporary.open("w", encoding="utf-8") as out:

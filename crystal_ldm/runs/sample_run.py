@@ -22,12 +22,11 @@ import warnings
 import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from crystal_ldm.errors import DataError, RunError
 from crystal_ldm.files import Run, open_run, resolve_path
-from crystal_ldm.files.run_contents import PIECES, RAW_CELLS, RECIPE, TABLE
+from crystal_ldm.files.run_directory import PIECES, RAW_CELLS, RECIPE, TABLE
 from crystal_ldm.recipe import read_recipe, write_recipe
 from crystal_ldm.runs.crystal_files import CrystalFiles
 from crystal_ldm.runs.table import read_table
@@ -159,12 +158,7 @@ class SampleRun:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.close(error)
 
 

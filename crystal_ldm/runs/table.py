@@ -1,23 +1,24 @@
-"""The table of a run: one line for each crystal."""
+"""The table of a run, one line for each crystal, and sets of places in a request."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystal_ldm.crystals.distances import min_distance
+from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.distances import shortest_distance
 from crystal_ldm.crystals.space_groups import SPACE_GROUP
 from crystal_ldm.errors import RunError
-from crystal_ldm.files.run_contents import CIFS, RECIPE
-from crystal_ldm.files.tables import safe_cell
+from crystal_ldm.evaluate.description import density
+from crystal_ldm.files.run_directory import CIFS, RECIPE
 
 if TYPE_CHECKING:
-    from pymatgen.core import Structure
-
     from crystal_ldm.sampling import SampleResult
+
 
 COLUMNS = (
     "id", "formula", "num_atoms", "space_group", "density", "min_distance", "volume_per_atom",
@@ -25,27 +26,27 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def crystal_name(structure: Structure, row: int, number: int) -> str:
+def crystal_name(crystal: Cell, row: int, number: int) -> str:
     """Return the id of a crystal: its place in the request and its formula."""
-    return f"{row:03d}-{number:05d}-{structure.composition.reduced_formula}"
+    return f"{row:03d}-{number:05d}-{crystal.formula}"
 
 
-def line_of(result: SampleResult, i: int, structure: Structure, space_group: str) -> dict[str, Any]:
+def line_of(result: SampleResult, i: int, crystal: Cell, space_group: str) -> dict[str, Any]:
     """Return the line of the i-th crystal of a result.
 
     Density in g/cm³, shortest distance in Å, volume in Å³ an atom; where a space group was asked
     for, the largest displacement of an atom on the way to it, Å.
     """
     row, number = int(result.row[i]), int(result.number[i])
-    name = crystal_name(structure, row, number)
+    name = crystal_name(crystal, row, number)
     line: dict[str, Any] = {
         "id": name,
-        "formula": structure.composition.reduced_formula,
-        "num_atoms": len(structure),
+        "formula": crystal.formula,
+        "num_atoms": len(crystal),
         "space_group": space_group,
-        "density": round(float(structure.density), 4),
-        "min_distance": round(min_distance(structure), 4),
-        "volume_per_atom": round(structure.volume / len(structure), 4),
+        "density": round(density(crystal), 4),
+        "min_distance": round(shortest_distance(crystal), 4),
+        "volume_per_atom": round(crystal.volume / len(crystal), 4),
         "seed": result.seed,
         "row": row,
         "number": number,
@@ -61,16 +62,6 @@ def line_of(result: SampleResult, i: int, structure: Structure, space_group: str
             line["displacement"] = round(float(result.displacement[i]), 4)
         line[f"target_{condition}"] = value if isinstance(value, str) else _plain(value)
     return line
-
-
-def table_text(lines: Iterable[dict[str, Any]], columns: Sequence[str], header: bool = True) -> str:
-    """Return lines as csv text whose cells no spreadsheet program takes for formulas."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, extrasaction="ignore", lineterminator="\n")
-    if header:
-        writer.writeheader()
-    writer.writerows({key: safe_cell(value) for key, value in line.items()} for line in lines)
-    return buffer.getvalue()
 
 
 def read_table(path: Path) -> tuple[list[str], list[dict[str, str]], bool]:
@@ -118,3 +109,55 @@ def _damaged(path: Path, reason: str) -> RunError:
 def _plain(value: Any) -> Any:
     number = value.item() if hasattr(value, "item") else value
     return "" if number is None or number != number else number
+
+
+class Places:
+    """A set of (row, number), kept as ranges of numbers for each row.
+
+    Args:
+        ranges: (row, first number, number after the last), see `ranges`.
+    """
+
+    def __init__(self, ranges: Iterable[Iterable[int]] = ()) -> None:
+        self._starts: dict[int, list[int]] = {}
+        self._ends: dict[int, list[int]] = {}
+        self._count = 0
+        for row, start, end in ranges:
+            for number in range(start, end):
+                self.add(row, number)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, place: object) -> bool:
+        if not isinstance(place, tuple):
+            return False
+        row, number = place
+        i = bisect_right(self._starts.get(row, []), number) - 1
+        return i >= 0 and number < self._ends[row][i]
+
+    def add(self, row: int, number: int) -> None:
+        """Add a place; one that is there already stays."""
+        starts, ends = self._starts.setdefault(row, []), self._ends.setdefault(row, [])
+        i = bisect_right(starts, number)
+        if i and number < ends[i - 1]:
+            return
+        self._count += 1
+        joins_before = i > 0 and ends[i - 1] == number
+        joins_after = i < len(starts) and starts[i] == number + 1
+        if joins_before and joins_after:
+            ends[i - 1] = ends.pop(i)
+            del starts[i]
+        elif joins_before:
+            ends[i - 1] = number + 1
+        elif joins_after:
+            starts[i] = number
+        else:
+            starts.insert(i, number)
+            ends.insert(i, number + 1)
+
+    def ranges(self) -> Iterator[tuple[int, int, int]]:
+        """Yield (row, first number, number after the last) of each range."""
+        for row, starts in self._starts.items():
+            for start, end in zip(starts, self._ends[row], strict=True):
+                yield row, start, end

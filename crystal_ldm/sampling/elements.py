@@ -9,9 +9,10 @@ from crystal_ldm.sampling.schema import Settings, option
 class Elements(Settings):
     """How the composition model draws the elements that a request leaves open.
 
-    With `new_formula` or `max_distance_to_known` they are drawn again, at most 100 times, until the
-    formula is as asked for. A relative of a formula has as many elements and atoms of each; its
-    distance is the mean over atoms of `crystals.element_distances`.
+    With `new_formula` or `max_distance_to_known`, and where charges have to be in balance, they are
+    drawn again, at most 100 times, until the formula is as asked for; of these at most 50 times for
+    the charges, which may have no balance. A relative of a formula has as many elements and atoms
+    of each; its distance is the mean over atoms of `crystals.element_distances`.
     """
 
     temperature: Number = option(
@@ -23,6 +24,11 @@ class Elements(Settings):
         "Only formulas of the training set, or with a relative there no farther than this",
         low=0,
         high=100,
+    )
+    charge_balanced: bool = option(
+        True,
+        "Whether oxidation states have to add up to zero where a request names N, O, F, S, Cl, Se, "
+        "Br or I",
     )
 
     @property

@@ -11,6 +11,8 @@ from crystal_ldm.config.numbers import plain_number, short
 from crystal_ldm.ldm_module.guidance import DEFAULT_SCALE
 from crystal_ldm.sampling.schema import Settings, option
 
+NONE, AFTER_FIRST, ALL = "none", "after_first", "all"
+
 
 class Guidance(Settings):
     """Classifier-free guidance (Ho & Salimans 2022), with a scale for each condition.
@@ -33,10 +35,21 @@ class Guidance(Settings):
         keyword="cfg_interval",
     )
 
-    likely_groups: bool = option(
-        False,
-        "Whether a formula's crystals take its likely space groups in turn, if none is asked for",
+    likely_groups: str = option(
+        NONE,
+        "Which of a formula's crystals take its likely space groups in turn, if none is asked for",
+        choices=(NONE, AFTER_FIRST, ALL),
     )
+
+    @field_validator("likely_groups", mode="before")
+    @classmethod
+    def _which(cls, which: Any) -> Any:
+        named = {False: NONE, True: ALL}.get(which, which) if isinstance(which, bool) else which
+        if named not in (NONE, AFTER_FIRST, ALL):
+            raise ValueError(
+                f"likely_groups must be one of {NONE}, {AFTER_FIRST} and {ALL}, not {short(which)}."
+            )
+        return named
 
     @field_validator("scale", mode="before")
     @classmethod

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.charge_balance import is_charge_balanced, names_an_anion
 from crystal_ldm.ldm_module.composition_model.draw import draw_compositions
 from crystal_ldm.ldm_module.composition_model.network import CompositionModel
 from crystal_ldm.ldm_module.condition.base import given_names
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
     from crystal_ldm.sampling.elements import Elements
     from crystal_ldm.sampling.plan import Draft
 
-Unwanted = Callable[[NDArray[np.int64]], bool]
+Unwanted = Callable[[NDArray[np.int64], NDArray[np.int64], int], bool]
 REDRAWS = 100
+FOR_CHARGES = 50
+"""Of these, how many look for charges in balance: what is asked for by name goes before that."""
 
 
 def draw_elements(
@@ -47,9 +50,10 @@ def draw_elements(
         encoded: encoded conditions of the request by name, in the order of guidance.
         scales: guidance scale of each condition.
         temperature: see `draw_compositions`.
-        unwanted: called with atomic numbers (n,); a composition for which it is true is drawn
-            again, at most `REDRAWS` times, if it has open atoms at all; without a temperature,
-            which would draw the same again, at one of 1.
+        unwanted: called with atomic numbers (n,), those of them that were asked for, else 0, and
+            how often they were drawn again; a composition for which it is true is drawn again, at
+            most `REDRAWS` times, if it has open atoms at all; without a temperature, which would
+            draw the same again, at one of 1.
     """
     names = given_names(encoded)
     fixed = request.atomic_numbers.cpu().clone()
@@ -73,11 +77,11 @@ def draw_elements(
 
     drawn = draw(torch.arange(len(drafts)), temperature)
     rows = ((fixed == 0) & request.mask.cpu()).any(dim=1).nonzero().flatten()
-    for _ in range(REDRAWS if unwanted is not None else 0):
+    for redraws in range(REDRAWS if unwanted is not None else 0):
         sizes = request.num_atoms.cpu()[rows].tolist()
         again = [
-            unwanted(numbers[:size].numpy())  # type: ignore[misc]
-            for numbers, size in zip(drawn[rows], sizes, strict=True)
+            unwanted(numbers[:size].numpy(), given[:size].numpy(), redraws)  # type: ignore[misc]
+            for numbers, given, size in zip(drawn[rows], fixed[rows], sizes, strict=True)
         ]
         rows = rows[torch.tensor(again, dtype=torch.bool)]
         if not len(rows):
@@ -94,10 +98,15 @@ def draw_elements(
 def unwanted_formulas(ldm: LDMModule, elements: Elements) -> Unwanted | None:
     """Return what tells the compositions that settings rule out; None if they rule out none."""
     farthest = elements.max_distance_to_known
-    if not elements.about_training_set:
+    if not elements.about_training_set and not elements.charge_balanced:
         return None
 
-    def unwanted(numbers: NDArray[np.int64]) -> bool:
+    def unwanted(numbers: NDArray[np.int64], asked: NDArray[np.int64], redraws: int) -> bool:
+        balance = elements.charge_balanced and redraws < FOR_CHARGES and names_an_anion(asked)
+        if balance and not is_charge_balanced(numbers):
+            return True
+        if not elements.about_training_set:
+            return False
         if ldm.training_crystals.rows_of(torch.from_numpy(numbers)[None])[0]:
             return elements.new_formula
         if farthest is None:

@@ -88,13 +88,16 @@ class SamplingSettings(Settings):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Return the settings that `to_dict` describes; what is missing has its default.
+        """Return the settings that `to_dict` describes; what is missing has its default, but
+        `elements` without `charge_balanced` are of a recipe that is older than that.
 
         Raises:
             RequestError: for an unknown name, or a value that is none.
         """
         groups: dict[str, type[Settings]] = {**_FLAT, "elements": Elements}
         values = dict(data)
+        if isinstance(values.get("elements"), Mapping):  # stored before charges were in balance
+            values["elements"] = {"charge_balanced": False, **values["elements"]}
         for name, group in groups.items():
             if isinstance(values.get(name), Mapping):
                 values[name] = group(**_tuples(values[name]))
@@ -176,7 +179,9 @@ class SamplingSettings(Settings):
         if used and refusal is not None:
             if "elements" in asked:
                 raise refusal
-            values["elements"] = Elements(temperature=self.elements.temperature)
+            values["elements"] = self.elements.changed(
+                new_formula=False, max_distance_to_known=None
+            )
         return self.changed(**values), notes
 
 

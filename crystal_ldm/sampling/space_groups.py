@@ -22,10 +22,12 @@ from crystal_ldm.crystals.space_groups import (
 )
 from crystal_ldm.crystals.symmetrise import onto_space_group
 from crystal_ldm.errors import DataError
+from crystal_ldm.sampling.guidance import AFTER_FIRST, NONE
 
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
     from crystal_ldm.sampling.plan import Draft
+    from crystal_ldm.sampling.settings import SamplingSettings
 
 LIKELY = "likely"
 """What a request gives as space group for those that are likely for its formula."""
@@ -50,7 +52,7 @@ class LikelyGroups:
         counts = getattr(condition, "counts", None)
         frequency = np.ones(NUM_GROUPS) if counts is None else counts.cpu().double().numpy() + 1e-3
         self._frequency: NDArray[np.float64] = frequency / frequency.sum()
-        self._turns: dict[bytes, _Turns] = {}
+        self._turns: dict[tuple[bytes, bytes, int | None], _Turns] = {}
 
     def probabilities(self, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return (230,) probabilities for the atomic numbers (n,) of a cell, 0 where open."""
@@ -64,6 +66,12 @@ class LikelyGroups:
         probabilities: NDArray[np.float64] = density / density.sum()
         return probabilities
 
+    def nearest(self, numbers: NDArray[np.int64]) -> int | None:
+        """Return the space group of the nearest prototype; None if there is none."""
+        for prototype in self._known.search.nearest(numbers, 1):
+            return self._known.space_group(prototype.row)
+        return None
+
     def _at(self, row: int, weight: float) -> NDArray[np.float64]:
         density = np.zeros(NUM_GROUPS)
         if (group := self._known.space_group(row)) is not None:
@@ -71,7 +79,11 @@ class LikelyGroups:
         return density
 
     def turn(
-        self, numbers: NDArray[np.int64], number: int, among: Sequence[int] = ()
+        self,
+        numbers: NDArray[np.int64],
+        number: int,
+        among: Sequence[int] = (),
+        taken: int | None = None,
     ) -> tuple[int, int]:
         """Return the group whose turn it is, and how often it had its turn before.
 
@@ -83,8 +95,9 @@ class LikelyGroups:
             numbers: (n,) atomic numbers of a cell, 0 where open.
             number: of the crystal among those of its row.
             among: the groups that may have turns; empty: all.
+            taken: a group that had a turn before the first; None: none had.
         """
-        key = np.sort(numbers).tobytes() + bytes(among)
+        key = np.sort(numbers).tobytes(), bytes(among), taken
         if key not in self._turns:
             probability = np.sqrt(self.probabilities(numbers))
             if among:
@@ -92,16 +105,18 @@ class LikelyGroups:
                 only = np.zeros(NUM_GROUPS)
                 only[kept] = probability[kept]
                 probability = only
-            self._turns[key] = _Turns(probability)
+            self._turns[key] = _Turns(probability, taken)
         return self._turns[key][number]
 
 
 class _Turns:
     """Turns in proportion to votes, as far as they were asked for."""
 
-    def __init__(self, votes: NDArray[np.float64]) -> None:
+    def __init__(self, votes: NDArray[np.float64], taken: int | None) -> None:
         self._votes = votes
         self._had = np.zeros(len(votes), dtype=np.int64)
+        if taken is not None:
+            self._had[taken - 1] = 1
         self._sequence: list[tuple[int, int]] = []
 
     def __getitem__(self, number: int) -> tuple[int, int]:
@@ -117,33 +132,47 @@ class GroupChoice:
 
     Args:
         ldm: a model with the condition `space_group`.
-        likely: whether crystals that none was asked for take the likely ones, too.
+        likely: which crystals take the likely groups where none was asked for
+            (`Guidance.likely_groups`).
     """
 
-    def __init__(self, ldm: LDMModule, likely: bool) -> None:
+    def __init__(self, ldm: LDMModule, likely: str) -> None:
         self._groups = LikelyGroups(ldm)
         self._likely = likely
 
     def settle(self, draft: Draft) -> None:
         """Set a draft's target, and its turn among the row's crystals with the same target."""
         asked: Any = draft.targets.get(SPACE_GROUP)
+        numbers, turn, taken = draft.atomic_numbers, draft.number, None
         if asked is None or asked != asked:
-            if not self._likely or bool((draft.atomic_numbers == 0).any()):
+            if self._likely == AFTER_FIRST:
+                turn, taken = turn - 1, self._groups.nearest(numbers)
+            if self._likely == NONE or turn < 0 or bool((numbers == 0).any()):
                 draft.targets[SPACE_GROUP] = math.nan
                 return
             asked = LIKELY
         among = () if asked == LIKELY else group_numbers(asked)
         group = among[0] if len(among) == 1 else None
         if group is None:
-            group, draft.turn = self._groups.turn(draft.atomic_numbers, draft.number, among)
+            group, draft.turn = self._groups.turn(numbers, turn, among, taken)
         draft.targets[SPACE_GROUP] = float(group)
 
 
-def group_choice(ldm: LDMModule, request: CrystalBatch | None, likely: bool) -> GroupChoice | None:
-    """Return what settles on space groups; None if there is nothing to settle."""
+def group_choice(
+    ldm: LDMModule, request: CrystalBatch | None, settings: SamplingSettings
+) -> GroupChoice | None:
+    """Return what settles on space groups; None if there is nothing to settle.
+
+    A best guess is followed by no other groups where a filter asks for one, and where the crystals
+    are changed from given ones, which have theirs.
+    """
     if request is None or SPACE_GROUP not in ldm.conditions:
         return None
-    return GroupChoice(ldm, likely) if likely or SPACE_GROUP in request.conditions else None
+    likely = settings.guidance.likely_groups
+    if likely == AFTER_FIRST and (settings.start.takes_crystals or _of_filters(settings.filters)):
+        likely = NONE
+    wanted = likely != NONE or SPACE_GROUP in request.conditions
+    return GroupChoice(ldm, likely) if wanted else None
 
 
 def check_groups(values: Values) -> Values:
@@ -158,9 +187,13 @@ def check_groups(values: Values) -> Values:
 
 def groups_of(drafts: Sequence[Draft], filters: Sequence[Any]) -> list[int | None]:
     """Return for each crystal the group that it was asked for, by the request or by a filter."""
-    numbers = [number for one in filters if (number := getattr(one, "number", None)) is not None]
-    default = numbers[0] if numbers else None
+    default = _of_filters(filters)
     return [group_number(draft.targets.get(SPACE_GROUP)) or default for draft in drafts]
+
+
+def _of_filters(filters: Sequence[Any]) -> int | None:
+    numbers = [number for one in filters if (number := getattr(one, "number", None)) is not None]
+    return numbers[0] if numbers else None
 
 
 def symmetrised(

@@ -1,22 +1,48 @@
-"""What happens around the training steps: checkpoints, time budget, metrics, validation."""
+"""Around the training steps: time budget, checkpoints, metrics, the composition model."""
 
 from __future__ import annotations
 
 import json
-import os
+import math
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import torch
 
 from crystal_ldm.errors import RunError
-from crystal_ldm.files.writing import atomic_path, atomic_write, open_file, write_error
+from crystal_ldm.files.writing import append_text, atomic_path, atomic_write, write_error
 from crystal_ldm.training.processes import any_process, sum_over_processes
-from crystal_ldm.training.time_limit import TimeLimit
+
+if TYPE_CHECKING:
+    from crystal_ldm.ldm_module.composition_model import CompositionTraining
+
+
+class TimeOver(Exception):
+    """There is no time for the rest of something that the next call can do again."""
+
+
+class TimeLimit:
+    """When a call has to end: `max_minutes` from now, or when `stop` is set."""
+
+    def __init__(self, max_minutes: float | None, stop: threading.Event | None) -> None:
+        self.deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
+        self.stop = stop
+
+    def over(self) -> bool:
+        """Whether the call has to end now."""
+        asked = self.stop is not None and self.stop.is_set()
+        return asked or time.monotonic() > self.deadline
+
+    def check(self, *_: object) -> None:
+        """Raise `TimeOver` if the call has to end now; whatever it is called with is not used."""
+        if self.over():
+            raise TimeOver
+
 
 Live = Callable[[dict[str, float]], None]
 
@@ -167,12 +193,7 @@ class MetricsLog(pl.Callback):
         """
         if not self.writes:
             return
-        try:
-            descriptor = open_file(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-        except OSError as error:
-            raise write_error(self.path, error) from error
+        append_text(self.path, json.dumps(line) + "\n")
         if self.live is not None:
             self.live(line)
         if self.progress:
@@ -193,3 +214,84 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
                 break
             lines.append(line)
     return lines
+
+
+SHARE = 0.25
+"""Of the time of a call, until the composition model is trained."""
+EVERY = 15.0
+"""Seconds between two lines of metrics."""
+
+
+class CompositionProgress(pl.Callback):
+    """Train the composition model between the denoiser's steps, and on after the last one.
+
+    So the first step of a training is not kept waiting, and a call that ends early has trained
+    both. Both resume from the same checkpoint. Lines of metrics get `composition_epoch` and
+    `composition_loss`, on the validation set in nats for each composition. Of several processes the
+    first one trains the composition model.
+
+    Args:
+        training: of the composition model; None: there is none.
+        log: gets a line now and then.
+        limit: of the call.
+    """
+
+    def __init__(
+        self, training: CompositionTraining | None, log: MetricsLog, limit: TimeLimit
+    ) -> None:
+        self.training = training
+        self.metrics_log = log
+        self.limit = limit
+        self.seconds = 0.0
+        self.told = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs to know."""
+        return {} if self.training is None else self.training.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where the run stopped."""
+        if self.training is not None and state_dict:
+            self.training.load_state_dict(state_dict)
+
+    def on_train_start(self, *_: Any) -> None:
+        """Begin to share out the time."""
+        self.started = time.monotonic()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Train until the composition model has had its share."""
+        if trainer.is_global_zero:
+            while self._is_due() and self.seconds < SHARE * (time.monotonic() - self.started):
+                self._step(trainer.global_step)
+
+    def finish(self, trainer: pl.Trainer) -> bool:
+        """Train what is left, while there is time; return whether anything was."""
+        left = self._is_due()
+        while self._is_due():
+            self._step(trainer.global_step)
+        return left
+
+    def give(self, model: Any) -> None:
+        """Give the trained composition model to `model`, which may be of an earlier step."""
+        if self.training is not None:
+            model.composition_model.load_state_dict(self.training.model.state_dict())
+            model.data_info["prior_loss"] = self.training.loss
+
+    def _is_due(self) -> bool:
+        return self.training is not None and not self.training.finished and not self.limit.over()
+
+    def _step(self, global_step: int) -> None:
+        assert self.training is not None
+        started = time.monotonic()
+        self.training.run_step()
+        if self.training.finished or time.monotonic() - self.told >= EVERY:
+            self.told = time.monotonic()
+            self.metrics_log.write(
+                {
+                    "step": global_step,
+                    "composition_epoch": self.training.epoch,
+                    "composition_epochs": self.training.epochs,
+                    "composition_loss": self.training.loss,
+                }
+            )
+        self.seconds += time.monotonic() - started

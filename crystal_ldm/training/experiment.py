@@ -9,22 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from crystal_ldm.config import check, instantiate, load_config, target_class
+from crystal_ldm.config import check, load_config
+from crystal_ldm.crystals.space_groups import SPACE_GROUP
 from crystal_ldm.data import DATASETS, CrystalDataset, load_dataset
 from crystal_ldm.errors import ConfigError
 from crystal_ldm.files import resolve_path
-from crystal_ldm.ldm_module import LDMModule
-from crystal_ldm.nn.checkpoints import Checkpoint, load_module
-from crystal_ldm.pretrained import available, model_file
-from crystal_ldm.training.condition_shorthand import read_conditions
+from crystal_ldm.training.callbacks import TimeLimit
 from crystal_ldm.training.settings import TrainingSettings
-from crystal_ldm.training.time_limit import TimeLimit
-from crystal_ldm.vae_module import VAEModule
-
-ADAPTER = 32
-"""Rank of the layers through which an added condition acts."""
+from crystal_ldm.training.starting_model import build_module
 
 
 @dataclass
@@ -105,7 +97,6 @@ def train(
     """Train what `config` (see `load_experiment`) describes and return it with the best weights.
 
     Args:
-        config: the experiment.
         run_dir: where checkpoints and metrics go; a run found there is resumed.
         data_dir: folder of the data set's files, where it needs one.
         vae_ckpt: for an LDM, the trained VAE; empty with `init_from`: that model's.
@@ -158,7 +149,6 @@ def load_data(
     """Return the data set that an experiment trains on.
 
     Args:
-        config: the experiment.
         data_dir: folder with the files of a public data set that is not fetched by itself.
         max_minutes: longest time for crystals that are not in the cache yet.
         stop: an event that ends the reading when it is set.
@@ -182,93 +172,37 @@ def load_data(
     return load_dataset(where, max_atoms=max_atoms, over=limit.over)
 
 
-def build_module(
-    config: dict[str, Any],
-    key: str,
-    vae_ckpt: str | Path | None = None,
-    init_from: str | Path | None = None,
-) -> Any:
-    """Build the module to train: new, or with the weights of `init_from`.
+_EXAMPLE = "{bulk_modulus: {label: k_vrh, unit: GPa}}"
 
-    First weights are drawn from the configuration's seed. With `init_from` architecture, conditions
-    and weights are that model's, and conditions that it lacks are added to it (see
-    `LDMModule.add_conditions`); given both, an LDM starts with the weights of `init_from` and the
-    VAE of `vae_ckpt`, which may be that of a trained LDM.
+
+def read_conditions(conditions: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """Return the configuration of each condition.
+
+    Args:
+        conditions: by name: a mapping as in an experiment's YAML, of which `_target_` may be left
+            out (`{bulk_modulus: {label: k_vrh, unit: GPa}}` is a number, `{system: {options:
+            [cubic, hexagonal]}}` a category), or the unit alone of a number whose label has the
+            condition's name (`{k_vrh: GPa}`). `{space_group: }` needs no label: spglib finds it.
 
     Raises:
-        ConfigError: if an LDM is given no VAE, or a VAE to be trained with its encoder frozen no
-            trained one; if the composition is to be added as a condition.
-        CheckpointError: if `vae_ckpt` or `init_from` cannot be used.
+        ConfigError: for something else.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(int(config.get("seed", 0)))
-        vae = _load_vae(model_path(vae_ckpt)) if vae_ckpt else None
-        if init_from:
-            module = _with_weights(config, target_class(config["_target_"]), model_path(init_from))
-            return module if vae is None else module.replace_vae(vae)
-        if config.get("freeze_encoder"):
+    configs = {}
+    for name, value in (conditions or {}).items():
+        if not str(name).isidentifier():
             raise ConfigError(
-                "freeze_encoder keeps a trained encoder: give init_from, the VAE whose decoder to "
-                "train on."
+                f"The condition '{name}' needs a name of letters, digits and _; its label may be "
+                f"any column: {_EXAMPLE}."
             )
-        if key == "ldm_module":
-            if vae is None:
-                raise ConfigError(
-                    "An LDM is trained on the latents of a VAE: give vae_ckpt, the "
-                    "model.safetensors or checkpoint of a run of notebook 02_vae."
-                )
-            config = {**config, "vae": vae.config}
-        module = instantiate(config)
-        module.config = config
-        return module if vae is None else module.replace_vae(vae)
-
-
-def model_path(model: str | Path) -> Path:
-    """Return the file or run directory of a model that is named or given by its path."""
-    return model_file(str(model)) if str(model) in available() else resolve_path(model)
-
-
-def _load_vae(path: Path) -> VAEModule:
-    """Return the VAE of a file, or the one that an LDM carries, with the elements of that LDM."""
-    checkpoint = Checkpoint.read(path)
-    if checkpoint.metadata["kind"] != "ldm":
-        return load_module(VAEModule, checkpoint)
-    ldm = load_module(LDMModule, checkpoint)
-    ldm.vae.config, ldm.vae.data_info = ldm.config["vae"], ldm.data_info
-    return ldm.vae
-
-
-def _with_weights(config: dict[str, Any], cls: Any, path: Path) -> Any:
-    """Return the module of a checkpoint: its architecture, and the new experiment's numbers."""
-    checkpoint = Checkpoint.read(path)
-    old = checkpoint.metadata["config"]
-    new = {k: v for k, v in config.items() if k == "optimizer" or not isinstance(v, dict)}
-    wanted = config.get("conditions") or {}
-    conditions = {
-        name: {**kept, **_dropouts(wanted.get(name, {}))}
-        for name, kept in (old.get("conditions") or {}).items()
-    }
-    if conditions:
-        new["conditions"] = conditions
-    checkpoint.metadata["config"] = {**old, **new}
-    module = load_module(cls, checkpoint)
-    added = {n: {"adapter": ADAPTER, **c} for n, c in wanted.items() if n not in conditions}
-    if config.get("composition_model") and module.composition_model is None:
-        module.set_composition_model(instantiate(config["composition_model"]))
-        checkpoint.metadata["config"]["composition_model"] = config["composition_model"]
-    for name, condition in added.items():
-        if condition["_target_"] == "Composition":
+        if value is None or isinstance(value, str):
+            value = {"unit": value or ""}
+        if not isinstance(value, Mapping):
             raise ConfigError(
-                f"The model of init_from takes no compositions, and '{name}' cannot be added to "
-                "it: start from another model, or leave init_from empty."
+                f"The condition '{name}' should be a unit or a mapping such as {_EXAMPLE}, "
+                f"and is {value!r}."
             )
-        checkpoint.metadata["config"].setdefault("conditions", {})[name] = condition
-    if added:
-        module.add_conditions({n: instantiate(c) for n, c in added.items()})
-    module.config = checkpoint.metadata["config"]
-    return module.train()
-
-
-def _dropouts(condition: dict[str, Any]) -> dict[str, Any]:
-    """Return what a condition's configuration says about training alone."""
-    return {key: condition[key] for key in ("dropout", "partial") if key in condition}
+        kind = "CategoryCondition" if "options" in value else "ScalarCondition"
+        if name == SPACE_GROUP and "options" not in value:
+            kind = "SpaceGroupCondition"
+        configs[str(name)] = {"_target_": kind, **value}
+    return configs

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
@@ -23,21 +21,25 @@ from crystal_ldm.ldm_module.composition_model.training import FEW_CRYSTALS
 from crystal_ldm.nn.checkpoints import Checkpoint, load_module, save_safetensors
 from crystal_ldm.nn.compile import compile_blocks
 from crystal_ldm.random import crystal_generator
+from crystal_ldm.training.batches import StepStream
 from crystal_ldm.training.callbacks import (
+    CompositionProgress,
     Live,
     MetricsLog,
     RegularCheckpoint,
     StopWhenAsked,
+    TimeLimit,
     save_atomically,
 )
-from crystal_ldm.training.compositions import CompositionProgress
-from crystal_ldm.training.graphs import CudaGraphs
-from crystal_ldm.training.lightning import LightningTraining
-from crystal_ldm.training.lightning_names import training_device, training_precision
+from crystal_ldm.training.cuda_graphs import CudaGraphs
+from crystal_ldm.training.lightning import (
+    LightningTraining,
+    QuietTrainer,
+    training_device,
+    training_precision,
+)
 from crystal_ldm.training.processes import ProcessShare
 from crystal_ldm.training.settings import FREEZE_BELOW, TrainingSettings
-from crystal_ldm.training.stream import StepStream
-from crystal_ldm.training.time_limit import TimeLimit
 from crystal_ldm.training.validation import (
     LossValidation,
     MatchValidation,
@@ -115,7 +117,6 @@ def fit(
     if settings.compile:
         compile_blocks(module)
 
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_no_notices)
     last, best_path = run_dir / "last.ckpt", run_dir / "best.ckpt"
     log = MetricsLog(
         run_dir / "metrics.jsonl", settings.log_every, settings.gradient_clip, live, progress
@@ -123,7 +124,7 @@ def fit(
     stream = StepStream(items, train.num_atoms.numpy(), settings.batch_size, module.seed)
     compositions = CompositionProgress(module.composition_training(items, held_out), log, limit)
     validations = _validations(settings, val, held_out, log, best_path, limit)
-    trainer = _QuietTrainer(
+    trainer = QuietTrainer(
         max_steps=module.optimizer.max_steps,
         callbacks=[
             log,
@@ -188,24 +189,6 @@ def _validations(
         crystals = val[torch.as_tensor(np.sort(rows))]
         validations.append(MatchValidation(crystals, limit, settings.match_every, log, best))
     return validations
-
-
-def _no_notices(record: logging.LogRecord) -> bool:
-    """Keep Lightning's warnings; what hardware it found and what it advertises is noise here."""
-    return record.levelno >= logging.WARNING
-
-
-class _QuietTrainer(pl.Trainer):
-    """Lightning's trainer without bars, loggers and files of its own (bars are blank in reports)"""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            **options,
-        )
 
 
 def usable_parts(dataset: CrystalDataset, module: Any) -> tuple[CrystalBatch, CrystalBatch]:

@@ -1,7 +1,8 @@
-"""A model as Lightning's Trainer wants it."""
+"""Models, devices and precisions as Lightning's Trainer wants them."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from crystal_ldm.errors import ConfigError, suggest
 from crystal_ldm.nn.checkpoints import module_metadata
+from crystal_ldm.nn.device_and_precision import resolve_device, resolve_precision
 from crystal_ldm.nn.trained_module import TrainedModule
 from crystal_ldm.random import torch_generator
 
@@ -51,3 +54,75 @@ class LightningTraining(pl.LightningModule):
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **options: Any) -> Any:
         """Fill in the model's state."""
         return self.model.load_state_dict(state_dict, *args, **options)
+
+
+def _no_notices(record: logging.LogRecord) -> bool:
+    """Keep Lightning's warnings; what hardware it found and what it advertises is noise here."""
+    return record.levelno >= logging.WARNING
+
+
+class QuietTrainer(pl.Trainer):
+    """Lightning's trainer without bars, loggers and files of its own (bars are blank in reports)"""
+
+    def __init__(self, **options: Any) -> None:
+        logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_no_notices)
+        super().__init__(
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            **options,
+        )
+
+
+LIGHTNING = {"float32": "32-true", "bfloat16": "bf16-mixed"}
+PRECISIONS = (
+    "auto",
+    *LIGHTNING,
+    *LIGHTNING.values(),
+    "16-mixed",
+    "16-true",
+    "bf16-true",
+    "64-true",
+)
+
+
+def training_device(accelerator: str = "auto") -> str:
+    """Return Lightning's name of the accelerator: `cuda`, `mps` or `cpu`, or one of its others.
+
+    Raises:
+        RequestError: if this machine does not have it.
+    """
+    if accelerator == "gpu":
+        kind = resolve_device("auto").type
+        accelerator = kind if kind != "cpu" else "cuda"
+    if accelerator not in ("auto", "cpu", "cuda", "mps"):
+        return accelerator
+    return resolve_device(accelerator).type
+
+
+def training_precision(name: str, accelerator: str) -> str:
+    """Return Lightning's name of a precision; for `auto` that of the faster one.
+
+    Args:
+        name: `auto`, `float32`, `bfloat16` (autocast of the network; weights stay in float32), or
+            a name of Lightning's.
+        accelerator: as `training_device` returns it.
+
+    Raises:
+        ConfigError: for an unknown name.
+        RequestError: for bfloat16 on MPS.
+    """
+    if name not in PRECISIONS:
+        raise ConfigError(
+            f"training.precision must be one of {', '.join(PRECISIONS)}, not "
+            f"'{name}'.{suggest(str(name), PRECISIONS)}"
+        )
+    if accelerator not in ("cpu", "cuda", "mps"):
+        return LIGHTNING.get(name, "32-true" if name == "auto" else name)
+    if name.startswith("bf16"):
+        resolve_precision("bfloat16", torch.device(accelerator))
+        return name
+    if name in ("auto", *LIGHTNING):
+        return LIGHTNING[resolve_precision(name, torch.device(accelerator))]
+    return name

@@ -16,7 +16,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from crystal_ldm.errors import CheckpointError
-from crystal_ldm.training.stream import StepStream, own_rows
+from crystal_ldm.training.batches import StepStream, own_rows
 
 _DRAWS: Mapping[Callable[..., Any], int] = {torch.rand: 0, torch.randn: 0, torch.randint: 1}
 """Functions that draw random numbers, and where among their arguments the size begins."""
@@ -28,11 +28,6 @@ class SharedDraws(TorchFunctionMode):
     While it is active, each draw from a generator whose first dimension is a multiple of the
     crystals here is made for all crystals of the batch, and the rows of the others are dropped.
     Draws of a few hundred numbers a crystal cost nothing beside a step of training.
-
-    Args:
-        total: crystals in the batch.
-        process: number of this process.
-        processes: how many there are.
     """
 
     def __init__(self, total: int, process: int, processes: int) -> None:

@@ -7,16 +7,20 @@ from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import torch
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import ConfigError
-from crystal_ldm.training.callbacks import MetricsLog, save_atomically
+from crystal_ldm.random import crystal_generator
+from crystal_ldm.training.callbacks import MetricsLog, TimeLimit, TimeOver, save_atomically
 from crystal_ldm.training.processes import any_process
-from crystal_ldm.training.time_limit import TimeLimit, TimeOver
+from crystal_ldm.vae_module.vocabulary import representable
+
+if TYPE_CHECKING:
+    from crystal_ldm.data import CrystalDataset
 
 
 class Validation(pl.Callback):
@@ -157,3 +161,30 @@ def check_choice(choose_by: str, module: Any) -> None:
             "training.choose_by=match makes crystals of held-out formulas, so it needs an LDM "
             "with the condition 'composition'; choose this model by loss (choose_by=loss)."
         )
+
+
+def held_out_crystals(dataset: CrystalDataset, model: Any) -> CrystalBatch:
+    """Return the test set's crystals that a model can represent; if there are none, other ones.
+
+    In a very small data set the model may know no crystal of the test set, and then those of the
+    validation set, in the last case of the training set are returned.
+
+    Args:
+        model: its `elements` and `max_atoms` say which crystals it knows.
+    """
+    for part in ("test", "val", "train"):
+        crystals = dataset.batch(dataset.indices(part))
+        usable = representable(crystals, tuple(model.elements), model.max_atoms)
+        crystals = crystals[usable.nonzero().flatten()]
+        if len(crystals):
+            break
+    return crystals
+
+
+def held_out_request(dataset: CrystalDataset, model: Any, count: int = 8) -> CrystalBatch | None:
+    """Return up to `count` held-out formulas; None if the model takes no compositions."""
+    if "composition" not in model.conditions:
+        return None
+    crystals = held_out_crystals(dataset, model)
+    rows = torch.as_tensor(crystal_generator(0).permutation(len(crystals))[:count])
+    return CrystalBatch(crystals.atomic_numbers[rows], crystals.num_atoms[rows])

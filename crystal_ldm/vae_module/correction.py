@@ -30,8 +30,6 @@ def correct(
     for which the iteration does not converge is no worse off than before.
 
     Args:
-        decode: latents to crystals.
-        encode: crystals to latents, 0 where padded.
         latents: what the crystals' latents should be.
         corrections: how often; 0: decoded once, and that is it.
 

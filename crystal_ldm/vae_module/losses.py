@@ -1,14 +1,81 @@
-"""Losses of the VAE, each one number per crystal (B,)."""
+"""The VAE's training step: crystals prepared for it, what it draws, and its losses."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from crystal_ldm.vae_module.decoder import DecoderOutput
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.padding import to_device
+from crystal_ldm.random import normal, uniform
+from crystal_ldm.vae_module.encoder_decoder import DecoderOutput
+
+
+@dataclass
+class VAEItems:
+    """Crystals with what the losses compare.
+
+    Attributes:
+        crystals: atomic numbers, numbers of atoms and coordinates.
+        lattice: (B, 6), standardised logarithms (see `crystals.lattice`).
+        axis_scale: (B, 3), axis lengths over (V/n)^(1/3).
+    """
+
+    crystals: CrystalBatch
+    lattice: Tensor
+    axis_scale: Tensor
+
+    def __len__(self) -> int:
+        return len(self.crystals)
+
+    def __getitem__(self, rows: Tensor) -> VAEItems:
+        return VAEItems(self.crystals[rows], self.lattice[rows], self.axis_scale[rows])
+
+    def to(self, device: torch.device | str) -> VAEItems:
+        """Return the batch on `device`."""
+        return VAEItems(
+            self.crystals.to(device),
+            to_device(self.lattice, device),
+            to_device(self.axis_scale, device),
+        )
+
+
+def axis_scale(lattices: Tensor, num_atoms: Tensor) -> Tensor:
+    """Return axis lengths over (V/n)^(1/3), (B, 3), of lattices (B, 3, 3) in Å."""
+    size = (lattices.det().abs() / num_atoms).pow(1 / 3)
+    return lattices.norm(dim=-1) / size.unsqueeze(1)
+
+
+def extra_noise(latents: Tensor, largest: float, generator: torch.Generator) -> Tensor:
+    """Return noise for latents (B, N, D): none for half of the crystals.
+
+    For the others the standard deviation is drawn from 0 to `largest`.
+    """
+    level = _rand(len(latents), generator, latents) * largest
+    level = level * (_rand(len(latents), generator, latents) < 0.5)
+    return level[:, None, None] * randn_like(latents, generator)
+
+
+def known_pattern(batch: CrystalBatch, generator: torch.Generator) -> Tensor:
+    """Draw which elements (B, N) the decoder is told: all of a crystal's (half), none, or some."""
+    device = batch.num_atoms
+    kind = _rand(len(batch), generator, device).unsqueeze(1)
+    share = _rand(len(batch), generator, device).unsqueeze(1)
+    atoms = _rand(batch.atomic_numbers.numel(), generator, device).view_as(batch.atomic_numbers)
+    return (kind < 0.5) | ((kind >= 0.75) & (atoms < share))
+
+
+def randn_like(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw a standard normal of x's shape where the generator is, and bring it to x."""
+    return normal(x.shape, generator).to(x)
+
+
+def _rand(size: int, generator: torch.Generator, like: Tensor) -> Tensor:
+    return uniform((size,), generator).to(like.device)
 
 
 def per_crystal(values: Tensor, mask: Tensor) -> Tensor:

@@ -16,12 +16,19 @@ from crystal_ldm.nn.checkpoints import Checkpoint, load_module
 from crystal_ldm.nn.optimizer import Optimizer
 from crystal_ldm.nn.trained_module import TrainedModule
 from crystal_ldm.random import torch_generator
-from crystal_ldm.vae_module import losses
 from crystal_ldm.vae_module.correction import correct
-from crystal_ldm.vae_module.decoder import Decoder, DecoderOutput
-from crystal_ldm.vae_module.encoder import Encoder
-from crystal_ldm.vae_module.items import VAEItems, axis_scale
-from crystal_ldm.vae_module.noise import extra_noise, known_pattern, randn_like
+from crystal_ldm.vae_module.encoder_decoder import Decoder, DecoderOutput, Encoder
+from crystal_ldm.vae_module.losses import (
+    VAEItems,
+    axis_scale,
+    coordinate_loss,
+    element_loss,
+    extra_noise,
+    kl_divergence,
+    known_pattern,
+    lattice_loss,
+    randn_like,
+)
 from crystal_ldm.vae_module.vocabulary import check_atoms, element_mask
 
 
@@ -147,7 +154,6 @@ class VAEModule(TrainedModule):
         """Turn latents (B, N, latent_dim) into crystals; every row becomes a closed cell.
 
         Args:
-            latents: one vector per atom.
             num_atoms: (B,).
             atomic_numbers: (B, N), elements that are known and imposed; 0 or None: the decoder's.
             allowed: (B, 119) or (119,) bool, what the decoder may choose from; None: `elements`.
@@ -244,16 +250,12 @@ class VAEModule(TrainedModule):
 
         assert atoms.frac_coords is not None
         parts = {
-            "element": losses.element_loss(output, atoms.atomic_numbers, atoms.mask),
-            "coordinate": losses.coordinate_loss(
-                output,
-                atoms.frac_coords,
-                atoms.mask,
-                batch.axis_scale,
-                self.coordinate_beta,
+            "element": element_loss(output, atoms.atomic_numbers, atoms.mask),
+            "coordinate": coordinate_loss(
+                output, atoms.frac_coords, atoms.mask, batch.axis_scale, self.coordinate_beta
             ),
-            "lattice": losses.lattice_loss(output, batch.lattice, self.lattice_beta),
-            "kl": losses.kl_divergence(mean, log_variance, atoms.mask),
+            "lattice": lattice_loss(output, batch.lattice, self.lattice_beta),
+            "kl": kl_divergence(mean, log_variance, atoms.mask),
         }
         means = {name: value.mean() for name, value in parts.items()}
         means["loss"] = (

@@ -6,7 +6,7 @@ crystal-ldm sweep sweep.yaml                  # a grid of notebooks
 crystal-ldm sample request.yaml               # many crystals by several workers
 ```
 The keys of `sweep.yaml` are described in `crystal_ldm.workflow.spec`, those of `request.yaml` in
-`crystal_ldm.runs.split.request_file`. What scales out to a cluster:
+`crystal_ldm.runs.request_file`. What scales out to a cluster:
 
 | work | how |
 |---|---|
@@ -25,48 +25,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crystal_ldm.runs.split import run_request as run_request
-    from crystal_ldm.runs.split import sample_in_parallel as sample_in_parallel
-    from crystal_ldm.workflow.html import export_html as export_html
-    from crystal_ldm.workflow.html import save_report as save_report
+    from crystal_ldm.runs.parallel import sample_in_parallel as sample_in_parallel
+    from crystal_ldm.runs.request_file import run_request as run_request
+    from crystal_ldm.workflow.declared_parameters import sampling_keywords as sampling_keywords
     from crystal_ldm.workflow.kernel import start_notebook as start_notebook
-    from crystal_ldm.workflow.sampling_parameters import sampling_keywords as sampling_keywords
+    from crystal_ldm.workflow.report import export_html as export_html
+    from crystal_ldm.workflow.report import save_report as save_report
     from crystal_ldm.workflow.spec import read_sweep as read_sweep
     from crystal_ldm.workflow.sweep import JobResult as JobResult
     from crystal_ldm.workflow.sweep import SweepResult as SweepResult
     from crystal_ldm.workflow.sweep import run_notebook as run_notebook
     from crystal_ldm.workflow.sweep import run_sweep as run_sweep
 
-_LAZY = {
+_HOMES = {
     "JobResult": "workflow.sweep",
     "SweepResult": "workflow.sweep",
-    "export_html": "workflow.html",
+    "export_html": "workflow.report",
     "read_sweep": "workflow.spec",
     "run_notebook": "workflow.sweep",
-    "run_request": "runs.split",
+    "run_request": "runs.request_file",
     "run_sweep": "workflow.sweep",
-    "sample_in_parallel": "runs.split",
-    "sampling_keywords": "workflow.sampling_parameters",
-    "save_report": "workflow.html",
+    "sample_in_parallel": "runs.parallel",
+    "sampling_keywords": "workflow.declared_parameters",
+    "save_report": "workflow.report",
     "start_notebook": "workflow.kernel",
 }
 
-__all__ = [
-    "JobResult",
-    "SweepResult",
-    "export_html",
-    "read_sweep",
-    "run_notebook",
-    "run_request",
-    "run_sweep",
-    "sample_in_parallel",
-    "sampling_keywords",
-    "save_report",
-    "start_notebook",
-]
-
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(f"crystal_ldm.{_LAZY[name]}"), name)
-    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    if name not in _HOMES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(import_module(f"crystal_ldm.{_HOMES[name]}"), name)

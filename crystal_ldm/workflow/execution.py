@@ -1,31 +1,35 @@
-"""Executing a notebook by papermill, in the kernel of this Python."""
+"""Executing a notebook by papermill, in the kernel of this Python: here, or as a job.
+
+A job has a process of its own, `python -m crystal_ldm.workflow.execution DIRECTORY`. It ends when
+its parent dies, and the kernel ends with it, so that nothing keeps on writing after a kill.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
-from crystal_ldm.files import read_status, resolve_path
-from crystal_ldm.files.run_directory import new_run_path
-from crystal_ldm.files.writing import write_error
-from crystal_ldm.workflow.declared import parameter_names
-from crystal_ldm.workflow.html import put_report
+import psutil
+
+from crystal_ldm.errors import CrystalLDMError, RunError
+from crystal_ldm.files import DirectoryLock, read_status, repo_root, resolve_path
+from crystal_ldm.files.run_directory import new_run_path, read_object
+from crystal_ldm.files.writing import atomic_write_json, make_folder, open_file, write_error
+from crystal_ldm.workflow.declared_parameters import notebook_parameters
 from crystal_ldm.workflow.kernel import WRITTEN_OUTSIDE
-from crystal_ldm.workflow.notebooks import find_notebook
+from crystal_ldm.workflow.notebooks import find_notebook, kernel_environment
+from crystal_ldm.workflow.report import export_html, put_report
+from crystal_ldm.workflow.spec import Job
 
 _CELL_LOG = ("Executing Cell", "Ending Cell", "Executing notebook with kernel")
-
-
-def kernel_environment() -> dict[str, str]:
-    """Return variables with which Jupyter takes this Python's kernel, whatever others there are."""
-    kernels = str(Path(sys.prefix) / "share" / "jupyter")
-    path = os.pathsep.join(filter(None, (kernels, os.environ.get("JUPYTER_PATH"))))
-    return {"JUPYTER_PREFER_ENV_PATH": "1", "JUPYTER_PATH": path}
 
 
 def execute_notebook(
@@ -36,7 +40,6 @@ def execute_notebook(
     Args:
         source: the notebook.
         output: is written after each cell, also when one fails.
-        parameters: plain data by name.
         cwd: working directory of the kernel; None: this process's.
     """
     os.environ[WRITTEN_OUTSIDE] = "1"
@@ -68,7 +71,6 @@ def run_once(name: str, parameters: dict[str, Any]) -> tuple[Path, str]:
     """Execute a notebook and put it and its HTML report into its run directory.
 
     Args:
-        name: of the notebook, or its path.
         parameters: plain data or text by name; without `run_dir` a new directory under `runs/`.
 
     Returns:
@@ -84,7 +86,7 @@ def run_once(name: str, parameters: dict[str, Any]) -> tuple[Path, str]:
     run_dir = resolve_path(given) if given else new_run_path(source.stem)
     before = read_status(run_dir)
     output = Path(tempfile.mkdtemp(prefix="crystal-ldm-")) / source.name
-    if "run_dir" in parameter_names(source):
+    if any(one.name == "run_dir" for one in notebook_parameters(source)):
         parameters = {**parameters, "run_dir": str(run_dir)}
     message = execute_notebook(source, output, parameters)
     if message and read_status(run_dir) == before:
@@ -104,3 +106,127 @@ def log_outputs() -> None:
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False
+
+
+JOB_FILE, STATUS_FILE, LOG_FILE = "job.json", "job.status.json", "job.log"
+
+_LOCK = ".job.lock"
+_POLL = 0.1  # seconds
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+def prepare_job(job: Job) -> None:
+    """Make the job's directory; one that is there keeps what it has.
+
+    Raises:
+        RunError: it belongs to another job, or cannot be written.
+    """
+    content = {"notebook": str(job.notebook), "parameters": job.parameters}
+    file = job.directory / JOB_FILE
+    make_folder(job.directory)
+    if not file.exists():
+        atomic_write_json(file, content)
+    elif read_object(file).get("parameters") != job.parameters:
+        raise RunError(
+            f"'{job.directory}' holds a job with other parameters, or its {JOB_FILE} is damaged. "
+            "Name another run_dir."
+        )
+
+
+def job_status(directory: Path | str) -> dict[str, Any]:
+    """Return the last status of a job: state, message, seconds; state `waiting` without one."""
+    waiting = {"state": "waiting", "message": "", "seconds": 0.0}
+    return read_object(Path(directory) / STATUS_FILE) or waiting
+
+
+def run_job(
+    directory: str,
+    threads: int | None = None,
+    timeout: float | None = None,
+    stop: threading.Event | None = None,
+) -> dict[str, Any]:
+    """Execute the prepared job in `directory` and return its status, whatever goes wrong in it."""
+    started = time.monotonic()
+    path = Path(directory)
+    environment = os.environ | kernel_environment()
+    if threads:
+        environment.update(dict.fromkeys(_THREADS, str(threads)))
+    command = [sys.executable, "-m", "crystal_ldm.workflow.execution", directory]
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        with os.fdopen(open_file(path / LOG_FILE, flags), "ab") as log:
+            process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+            reason = _wait(process, timeout, stop)
+    except OSError as error:
+        reason = str(write_error(path, error))
+    status = job_status(path)
+    if reason or status.get("state") == "running":
+        reason = reason or f"its process ended with code {process.returncode}; see {LOG_FILE}"
+        status = {"state": "failed", "message": reason}
+    status["seconds"] = round(time.monotonic() - started, 2)
+    _save_status(path, status)
+    return status
+
+
+def _wait(
+    process: subprocess.Popen[bytes], timeout: float | None, stop: threading.Event | None
+) -> str:
+    deadline = None if timeout is None else time.monotonic() + timeout
+    reason = ""
+    while process.poll() is None:
+        if stop is not None and stop.is_set():
+            reason = "stopped; run it again to continue"
+        elif deadline is not None and time.monotonic() > deadline:
+            reason = f"it took longer than the {timeout:.0f} s allowed"
+        if reason:
+            process.kill()
+            process.wait()
+        time.sleep(_POLL)
+    return reason
+
+
+def _save_status(directory: Path, status: dict[str, Any]) -> None:
+    try:
+        atomic_write_json(directory / STATUS_FILE, status)
+    except RunError as error:
+        # A full disk: the state lives on in the sweep's memory, and the job will be run again.
+        print(error, file=sys.stderr)
+
+
+def _main(directory: Path) -> int:
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    lock = DirectoryLock(directory, _LOCK)
+    try:
+        lock.acquire(wait=20.0)
+        _save_status(directory, {"state": "running", "message": "", "pid": os.getpid()})
+        message = _execute(directory)
+    except CrystalLDMError as error:
+        message = str(error)
+    state = "failed" if message else "finished"
+    _save_status(directory, {"state": state, "message": message})
+    lock.release()
+    return 1 if message else 0
+
+
+def _execute(directory: Path) -> str:
+    """Execute the notebook and write its report; returns why it failed, or an empty text."""
+    job = read_object(directory / JOB_FILE)
+    source = Path(job["notebook"])
+    output = directory / source.name
+    message = execute_notebook(source, output, job["parameters"], cwd=repo_root())
+    if output.is_file():
+        export_html(output, output.with_suffix(".html"))
+    return message
+
+
+def _end_with_parent(parent: int) -> None:
+    while os.getppid() == parent and psutil.pid_exists(parent):
+        time.sleep(0.2)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    sys.exit(_main(Path(sys.argv[1])))

@@ -8,8 +8,13 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from crystal_ldm.workflow.declared_parameters import (
+    INJECTED,
+    check_parameters,
+    injected_names,
+    permitted_parameters,
+)
 from crystal_ldm.workflow.notebooks import find_notebook, read_notebook
-from crystal_ldm.workflow.parameters import INJECTED, check_parameters
 
 WRITTEN_OUTSIDE = "CRYSTAL_LDM_REPORT"
 """Environment variable of a kernel whose notebook and report `crystal-ldm` itself writes."""
@@ -40,7 +45,6 @@ def start_notebook(namespace: Mapping[str, Any], name: str) -> bool:
     `interactive = start_notebook(globals(), "04_sample")`.
 
     Args:
-        namespace: the notebook's `globals()`.
         name: of the notebook, whose parameters cell says which there are.
 
     Returns:
@@ -49,7 +53,10 @@ def start_notebook(namespace: Mapping[str, Any], name: str) -> bool:
     Raises:
         RequestError: papermill was given a parameter that the notebook does not have.
     """
-    check_parameters(namespace, name)
+    given = injected_names(namespace)
+    if given:
+        permitted = permitted_parameters(find_notebook(name), given)
+        check_parameters(given, [parameter.name for parameter in permitted])
     interactive = is_interactive()
     if not interactive and _kernel() is not None and not os.environ.get(WRITTEN_OUTSIDE):
         _start_recorder()

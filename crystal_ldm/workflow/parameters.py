@@ -11,14 +11,13 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from crystal_ldm.errors import RequestError, suggest
+from crystal_ldm.errors import RequestError
 
-INJECTED = "# Parameters"  # papermill's first line of the cell that it adds
 _OVERRIDE = re.compile(r"\s+(?=[+~]*[A-Za-z_][\w./@]*=)|\s+(?=~)")  # before the next one
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
@@ -180,46 +179,6 @@ def as_overrides(value: Any, name: str = "overrides") -> list[str]:
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
         raise RequestError(f"{name} should be a list of 'key=value' texts and is {value!r}.")
     return list(value)
-
-
-def check_parameters(namespace: Mapping[str, Any], known: Iterable[str] | str) -> None:
-    """Refuse a parameter that papermill was given and that the notebook does not have.
-
-    papermill itself only warns.
-
-    Args:
-        namespace: the notebook's `globals()`.
-        known: names of its parameters, or the name of the notebook that has them.
-
-    Raises:
-        RequestError: with the name that was probably meant.
-    """
-    injected = [str(cell) for cell in namespace.get("In", ()) if str(cell).startswith(INJECTED)]
-    given = [name for cell in injected for name in assigned_names(cell)]
-    if isinstance(known, str):
-        from crystal_ldm.workflow.declared import permitted_names
-        from crystal_ldm.workflow.notebooks import find_notebook
-
-        known = permitted_names(find_notebook(known), given)
-    names = list(known)
-    for name in given:
-        if name not in names:
-            raise RequestError(
-                f"The notebook has no parameter '{name}'.{suggest(name, names)} "
-                f"It has: {', '.join(names)}."
-            )
-
-
-def assigned_names(source: str) -> list[str]:
-    """Return the names that the statements of a cell assign to."""
-    return [name.id for statement in ast.parse(source).body for name in assigned(statement)]
-
-
-def assigned(statement: ast.stmt) -> list[ast.Name]:
-    """Return the plain names that a statement assigns to."""
-    targets = statement.targets if isinstance(statement, ast.Assign) else []
-    targets = [statement.target] if isinstance(statement, ast.AnnAssign) else targets
-    return [target for target in targets if isinstance(target, ast.Name)]
 
 
 def _split(text: str) -> list[str]:

@@ -31,19 +31,19 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from crystal_ldm.config.file_keys import FileKeys
 from crystal_ldm.config.numbers import Number, Whole
-from crystal_ldm.config.yaml_data import read_yaml
+from crystal_ldm.config.yaml_data import FileKeys, read_yaml
 from crystal_ldm.errors import ConfigError, RunError, suggest
 from crystal_ldm.files import resolve_path
-from crystal_ldm.workflow.declared import notebook_parameters, permitted_names
+from crystal_ldm.workflow.declared_parameters import permitted_parameters
 from crystal_ldm.workflow.notebooks import find_notebook
 
 MAX_JOBS = 10_000
@@ -169,10 +169,11 @@ def _steps(content: dict[str, Any], where: str) -> Iterator[Step]:
         names.append(name)
         parameters: dict[str, Any] = keys.parameters
         in_grid = [key.rpartition(".")[2] for key in content.get("grid", {})]
-        known = permitted_names(notebook, [*parameters, *in_grid])
+        permitted = permitted_parameters(notebook, [*parameters, *in_grid])
+        known = [parameter.name for parameter in permitted]
         for key in parameters:
             _check_parameter(key, known, name, place)
-        texts = frozenset(p.name for p in notebook_parameters(notebook) if p.kind == "text")
+        texts = frozenset(p.name for p in permitted if p.kind == "text")
         parameters = {n: _as_text(v) if n in texts else v for n, v in parameters.items()}
         yield Step(name, notebook, parameters, known, texts)
 
@@ -230,48 +231,41 @@ def _jobs(
                 for (name, parameter, _), value in zip(grid, point, strict=True)
                 if name == step.name
             }
-            parameters = _resolved({**step.parameters, **chosen}, before, f"{where}, {step.name}")
+            job_of = partial(_job_of, before=before, where=f"{where}, {step.name}")
+            parameters = _replaced({**step.parameters, **chosen}, job_of)
             name = _job_name(step, parameters, chosen, list(before.values()))
             job = Job(
                 name=name,
                 directory=directory / name,
                 notebook=step.notebook,
-                parameters={**_placed(parameters, directory), "run_dir": str(directory / name)},
+                parameters={
+                    **_replaced(parameters, lambda job: str(directory / job)),
+                    "run_dir": str(directory / name),
+                },
                 needs=tuple(job.name for job in before.values()),
             )
             jobs[name] = before[step.name] = job
     return list(jobs.values())
 
 
-def _resolved(value: Any, before: dict[str, Job], where: str) -> Any:
-    """Replace `${step}` by `${name of its job}`."""
+def _replaced(value: Any, replace: Callable[[str], str]) -> Any:
+    """Return plain data with each `${name}` in its texts as `replace(name)`."""
     if isinstance(value, dict):
-        return {key: _resolved(item, before, where) for key, item in value.items()}
+        return {key: _replaced(item, replace) for key, item in value.items()}
     if isinstance(value, list):
-        return [_resolved(item, before, where) for item in value]
-    if not isinstance(value, str):
-        return value
-
-    def name(match: re.Match[str]) -> str:
-        if match[1] not in before:
-            raise ConfigError(
-                f"{where}: ${{{match[1]}}} is not a step that comes before."
-                f"{suggest(match[1], before)}"
-            )
-        return f"${{{before[match[1]].name}}}"
-
-    return _REFERENCE.sub(name, value)
-
-
-def _placed(value: Any, directory: Path) -> Any:
-    """Replace `${name of a job}` by its directory."""
-    if isinstance(value, dict):
-        return {key: _placed(item, directory) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_placed(item, directory) for item in value]
+        return [_replaced(item, replace) for item in value]
     if isinstance(value, str):
-        return _REFERENCE.sub(lambda match: str(directory / match[1]), value)
+        return _REFERENCE.sub(lambda match: replace(match[1]), value)
     return value
+
+
+def _job_of(step: str, before: dict[str, Job], where: str) -> str:
+    """Return `${name of the job}` of a step that comes before."""
+    if step not in before:
+        raise ConfigError(
+            f"{where}: ${{{step}}} is not a step that comes before.{suggest(step, before)}"
+        )
+    return f"${{{before[step].name}}}"
 
 
 def _job_name(
@@ -297,7 +291,7 @@ def single_job(notebook: str, parameters: dict[str, Any], directory: Path) -> Jo
         RunError: there is no such notebook.
     """
     path = find_notebook(notebook)
-    known = permitted_names(path, parameters)
+    known = [parameter.name for parameter in permitted_parameters(path, parameters)]
     for key in parameters:
         _check_parameter(key, known, path.stem, path.stem)
     try:

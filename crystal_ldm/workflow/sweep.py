@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import threading
@@ -18,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.errors import RunError
 from crystal_ldm.files import DirectoryLock, resolve_path
+from crystal_ldm.files.csv_text import csv_text
 from crystal_ldm.files.writing import atomic_write, make_folder
 from crystal_ldm.parallel.cluster import dask_client
-from crystal_ldm.workflow.job import job_status, prepare_job, run_job
+from crystal_ldm.workflow.execution import job_status, prepare_job, run_job
 from crystal_ldm.workflow.spec import Job, Sweep, read_sweep, single_job
 
 if TYPE_CHECKING:
@@ -148,7 +147,12 @@ class _Runner:
         total, done = len(self.sweep.jobs), len(self.results)
         again = f", {done} finished before" if done else ""
         self.tell(f"{total} jobs{again}; {self.workers} at a time; {self.sweep.directory}")
-        executor = self._executor()
+        # Jobs have their own memory on disk: Dask must not take two of them for one.
+        executor: Executor = (
+            ThreadPoolExecutor(self.workers)
+            if self.client is None
+            else self.client.get_executor(pure=False)
+        )
         try:
             self._run_all(executor)
         finally:
@@ -160,43 +164,27 @@ class _Runner:
         self.tell(f"{', '.join(counts)}; table: {self.sweep.directory / TABLE}")
         return result
 
-    def _executor(self) -> Executor:
-        if self.client is None:
-            return ThreadPoolExecutor(self.workers)
-        # Jobs have their own memory on disk: Dask must not take two of them for one.
-        executor: Executor = self.client.get_executor(pure=False)
-        return executor
-
     def _run_all(self, executor: Executor) -> None:
+        threads = self.sweep.threads or max(1, (os.cpu_count() or 1) // self.workers)
+        stop = self.stop if self.client is None else None
+        work = partial(run_job, threads=threads, timeout=self.sweep.timeout, stop=stop)
         waiting = [job for job in self.sweep.jobs if job.name not in self.results]
         running: dict[Future[dict[str, Any]], Job] = {}
         try:
-            self._run_waiting(executor, waiting, running)
+            while waiting or running:
+                for job in list(waiting):
+                    if self._blocked(job):
+                        waiting.remove(job)
+                    elif all(name in self.results for name in job.needs):
+                        waiting.remove(job)
+                        running[executor.submit(work, str(job.directory))] = job
+                if running:
+                    ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in ended:
+                        self._end(running.pop(future), future, len(running))
         finally:
             for future in running:  # left only when this call was interrupted
                 future.cancel()
-
-    def _run_waiting(
-        self, executor: Executor, waiting: list[Job], running: dict[Future[dict[str, Any]], Job]
-    ) -> None:
-        while waiting or running:
-            for job in list(waiting):
-                if self._blocked(job):
-                    waiting.remove(job)
-                elif all(name in self.results for name in job.needs):
-                    waiting.remove(job)
-                    running[executor.submit(self._work(), str(job.directory))] = job
-            if running:
-                ended, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    self._end(running.pop(future), future, len(running))
-
-    def _work(self) -> Callable[[str], dict[str, Any]]:
-        threads = self.sweep.threads or max(1, (os.cpu_count() or 1) // self.workers)
-        settings: dict[str, Any] = {"threads": threads, "timeout": self.sweep.timeout}
-        if self.client is None:
-            settings["stop"] = self.stop
-        return partial(run_job, **settings)
 
     def _blocked(self, job: Job) -> bool:
         failed = [
@@ -247,14 +235,18 @@ def _result(job: Job, status: dict[str, Any], repeated: bool = False) -> JobResu
 
 
 def _table(results: Iterable[JobResult]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["job", "notebook", "state", "seconds", "message", "parameters"])
-    for result in results:
-        parameters = json.dumps(result.job.parameters, ensure_ascii=False)
-        row = [result.job.name, result.job.notebook.stem, result.state, result.seconds]
-        writer.writerow([*row, result.message, parameters])
-    return buffer.getvalue()
+    rows = [
+        {
+            "job": result.job.name,
+            "notebook": result.job.notebook.stem,
+            "state": result.state,
+            "seconds": result.seconds,
+            "message": result.message,
+            "parameters": json.dumps(result.job.parameters, ensure_ascii=False),
+        }
+        for result in results
+    ]
+    return csv_text(rows, ["job", "notebook", "state", "seconds", "message", "parameters"])
 
 
 def sweep_failed(result: SweepResult) -> RunError | None:

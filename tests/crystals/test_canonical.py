@@ -40,6 +40,7 @@ def farthest(one: Arrays, other: Arrays) -> float:
     return float(max(np.abs(one[0] - other[0]).max(), np.abs(moved - moved.round()).max()))
 
 
+@pytest.mark.slow
 @given(st.sampled_from(sorted(KINDS)), st.sampled_from([1e-7, 1e-5, 1e-4]), st.integers(0, 2**31))
 def test_a_small_strain_leaves_the_form(kind: str, strain: float, seed: int) -> None:
     lattice, coords, numbers = arrays(kind)
@@ -48,6 +49,7 @@ def test_a_small_strain_leaves_the_form(kind: str, strain: float, seed: int) -> 
     assert farthest(canonical_arrays(lattice, coords, numbers), moved) < 50 * strain + 1e-6
 
 
+@pytest.mark.slow
 @given(st.sampled_from(sorted(KINDS)), st.integers(0, 2**31))
 def test_canonicalising_twice_is_canonicalising_once(kind: str, seed: int) -> None:
     lattice, coords, numbers = arrays(kind)

@@ -58,6 +58,9 @@ def test_atoms_come_by_electronegativity() -> None:
         ("Na99999", "10,000"),
         ("Sr+O", "no place"),
         ("O" * 20_000, "more than"),
+        ("α-SiO2", "capital letter"),
+        ("Na2O.2SiO2", "Write '·' between groups"),
+        ("CuSO4.5H2O", "between groups write '·'"),
     ],
 )
 def test_what_cannot_be_read_is_named(text: str, words: str) -> None:
@@ -88,6 +91,8 @@ def test_contradicting_rules_are_refused() -> None:
         ("Ti(IV)O2", {"Ti": 1, "O": 2}),
         ("Fe(II)Fe(III)2O4", {"Fe": 3, "O": 4}),
         ("D2O", {"H": 2, "O": 1}),
+        ("H2[18O]", {"H": 2, "O": 1}),
+        ("CaO・6Al2O3", {"Ca": 1, "Al": 12, "O": 19}),
     ],
 )
 def test_groups_oxidation_states_and_isotopes(text: str, counts: dict[str, int]) -> None:

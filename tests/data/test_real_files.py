@@ -14,6 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.io import read as ase_read
+from ase.io import write as ase_write
+from ase.io.jsonio import encode
 from crystal_ldm.widgets.export.upload import read_upload
 from pymatgen.core import Lattice, Structure
 
@@ -60,6 +63,11 @@ GAAS: Right = ("GaAs", 2, 22.55)
 RUTILE = (4.737, 4.737, 3.185, 90, 90, 90)
 TIN: Right = ("SnO2", 6, 11.91)
 BISMUTH: Right = ("Bi", 2, 35.38)
+ALL_ATOMS = "\n".join(
+    f"{symbol}{i} {symbol} {(x + shift) % 1} {y} {z} 1"
+    for symbol, shift in (("Na", 0), ("Cl", 0.5))
+    for i, (x, y, z) in enumerate([(0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)])
+)
 MAGNETIC = cif(
     "Fe1 Fe 0 0 0 1", (4.17, 4.17, 4.17, 90, 90, 90),
     before="_space_group_magn.number_BNS 167.108\nloop_\n_space_group_symop_magn_operation.xyz\n"
@@ -185,6 +193,36 @@ CIFS: dict[str, tuple[str, Right]] = {
     "magnetic": (MAGNETIC, ("Fe", 1, 36.26)),
     "modulated": (NACL.replace("data_x", "data_x\n_cell_modulation_dimension 1"), "modulated"),
     "empty": ("", "is empty"),
+    "vacancy": (cif("Li1 Li 0 0 0 1\nVa1 Va 0.5 0.5 0.5 1", CUBE, "'P 1'"),
+                r"not a chemical element \('Va'\)"),
+    "alternatives": (cif("Cs1 Cs 0 0 0 1\nCl1 Cl 0.5 0.5 0.5 2", CUBE, "'P 1'",
+                         columns="label type_symbol fract_x fract_y fract_z disorder_group"),
+                     "of the alternative 2"),
+    "isotopes": (cif("Cs1 133Cs 0 0 0 1\nCl1 Cl_35 0.5 0.5 0.5 1", CUBE, "'P 1'"), CSCL),
+    "name_with_blanks": (NACL.replace("data_x", "data_ my crystal (1)"), SALT),
+    "end_of_dos": (NACL + "\x1a\n\f", SALT),
+    "tex": (cif(NACL_SITES, group=r"'$Fm\bar{3}m$'"), SALT),
+    "bar_above": (cif(NACL_SITES, group="'F m 3\u0304 m'"), SALT),
+    "subscript": (cif("Sn1 Sn 0 0 0 1\nO1 O 0.306 0.306 0 1", RUTILE, "P4₂/mnm"), TIN),
+    "hall_as_name": (cif(NACL_SITES, group="'-F 4 2 3'"), SALT),
+    "origin_of_icsd": (cif("Si1 Si 0.125 0.125 0.125 1", SILICON, "FD3-MZ"), ("Si", 2, 20.01)),
+    "operation_without_quotes": (
+        CSCL_TEXT.replace("loop_", "loop_\n_symmetry_equiv_pos_as_xyz\nx, y, z\nloop_"), CSCL),
+    "all_atoms": (cif(ALL_ATOMS, group="'F m -3 m'"), SALT),
+    "all_atoms_and_identity": (
+        cif(ALL_ATOMS, group="'F m -3 m'", before="loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z"),
+        SALT),
+    "some_images": (cif("Na1 Na 0 0 0 1\nNa2 Na 0.5 0.5 0 1\nCl1 Cl 0.5 0.5 0.5 1",
+                        group="'F m -3 m'"), "Na2, which is an image of another"),
+    "other_elements": (cif(NACL_SITES, group="'F m -3 m'", before="_chemical_formula_sum 'K Cl'"),
+                       r"but holds Cl4 Na4\."),
+    "web_page": ("<!DOCTYPE html><html><body>404</body></html>", "a web page"),
+}  # fmt: skip
+
+NOTED = {
+    "element": (cif("Cs1 K 0 0 0 1\nCl1 Cl 0.5 0.5 0.5 1", CUBE, "'P 1'"), "Cs1 is K"),
+    "room": (cif(NACL_SITES, group="'P 1'"), "see whether some are missing"),
+    "silent": (CSCL_TEXT.replace("_symmetry_space_group_name_H-M 'P 1'\n", ""), "list all atoms"),
 }  # fmt: skip
 
 SHARED: dict[str, Right] = {
@@ -236,6 +274,14 @@ def test_a_cif_is_the_right_crystal_or_refused_for_the_true_reason(tmp_path: Pat
     text, right = CIFS[kind]
     (tmp_path / f"{kind}.cif").write_text(text)
     check(tmp_path / f"{kind}.cif", right)
+
+
+@pytest.mark.parametrize("kind", NOTED)
+def test_what_is_doubtful_in_a_cif_is_said(tmp_path: Path, kind: str):
+    text, note = NOTED[kind]
+    (tmp_path / "a.cif").write_text(text)
+    assert note in " ".join(load(tmp_path / "a.cif").report.notes)
+    assert note in " ".join(read_crystals(tmp_path / "a.cif").notes)
 
 
 def test_the_shared_cases_are_right():
@@ -309,6 +355,10 @@ POSCARS: dict[str, tuple[str, Right]] = {
     "POSCAR_commas": (POSCAR + ATOMS.replace(".", ","), "has a decimal comma"),
     "POSCAR_fortran": (POSCAR + ATOMS.replace("0.25", "0.25d0"), "Fortran's exponent"),
     "POSCAR_scales": (POSCAR.replace("1.0", "1 1 1", 1) + ATOMS, "one scale factor"),
+    "POSCAR_names": (POSCAR.replace("Ga As", "Ga As In") + ATOMS, "names 3 elements"),
+    "POSCAR_more": (POSCAR + ATOMS + "0.5 0.5 0.5\n", "more atoms than the 2"),
+    "gaas.contcar": (POSCAR + ATOMS, GAAS),
+    "poscar_small": (POSCAR + ATOMS, GAAS),
     "POSCAR_order": (POSCAR.replace("Ga As\n1 1", "1 1\nGa As") + ATOMS, "must stand before"),
 }  # fmt: skip
 
@@ -368,6 +418,122 @@ def test_slabs_are_refused_everywhere(tmp_path: Path):
     for item in (slab, atoms, slab.as_dict(), tmp_path / "slab.extxyz"):
         with pytest.raises(DataError, match="not periodic"):
             CrystalBatch.from_structures([item])
+
+
+def test_partly_occupied_sites_are_refused_in_ase_and_optimade(tmp_path: Path):
+    """ASE's reader of CIF keeps one species a site, and its share aside."""
+    (tmp_path / "m.cif").write_text(CIFS["mixed"][0])
+    mixed = ase_read(tmp_path / "m.cif")
+    half = frame("Cs Cl").replace("0 0 0\n", "0 0 0 0.5\n").replace("2.06\n", "2.06 1\n")
+    (tmp_path / "o.extxyz").write_text(half.replace("pos:R:3", "pos:R:3:occupancy:R:1"))
+    vacant = optimade(concentration=[0.9])
+    attached = optimade(attached=["H"], nattached=[2])
+    for source, reason in ((mixed, "disordered"), (tmp_path / "o.extxyz", "disordered"),
+                           (vacant, "disordered"), (attached, "Atoms are missing")):  # fmt: skip
+        with pytest.raises(DataError, match=reason):
+            CrystalBatch.from_structures([source])
+
+
+def optimade(**species: list) -> dict:
+    kinds = [{"name": "A1", "chemical_symbols": ["Cs"], "concentration": [1.0], **species},
+             {"name": "B1", "chemical_symbols": ["Cl"], "concentration": [1.0]}]  # fmt: skip
+    return {
+        "id": "x1",
+        "attributes": {
+            "lattice_vectors": (np.eye(3) * 4.12).tolist(),
+            "cartesian_site_positions": [[0, 0, 0], [2.06, 2.06, 2.06]],
+            "species_at_sites": ["A1", "B1"],
+            "species": kinds,
+        },
+    }
+
+
+def test_single_structures_in_json_and_ase_files(tmp_path: Path):
+    atoms = Atoms("CsCl", cell=np.eye(3) * 4.12, scaled_positions=[[0] * 3, [0.5] * 3], pbc=True)
+    salt = Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0] * 3, [0.5] * 3]).as_dict()
+    angles = dict.fromkeys(("alpha", "beta", "gamma"), 90)
+    files = {
+        "optimade": {"data": optimade(), "meta": {}},
+        "jarvis": {"lattice_mat": (np.eye(3) * 4.12).tolist(), "coords": [[0] * 3, [0.5] * 3],
+                   "elements": ["Cs ", "Cl"], "cartesian": False},
+        "lengths": {**salt, "lattice": {**dict.fromkeys("abc", 4.12), **angles}},
+        "places": {**salt, "sites": [{k: v for k, v in site.items() if k != "abc"}
+                                     for site in salt["sites"]]},
+        "plain": json.loads(encode(atoms.todict())),
+    }  # fmt: skip
+    for name, content in files.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    (tmp_path / "lines.jsonl").write_text(json.dumps({"id": "a", "structure": salt}) + "\n")
+    for name in ("a.traj", "b.json", "c.db"):
+        ase_write(tmp_path / name, atoms)
+    for path in sorted(tmp_path.iterdir()):
+        check(path, CSCL)
+    molecule = {"@class": "Molecule", "sites": [{"species": [], "xyz": [0, 0, 0]}]}
+    (tmp_path / "m.json").write_text(json.dumps(molecule))
+    check(tmp_path / "m.json", "sites and no lattice")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("a.zip", "unpack"), ("a.tar.gz", "unpack"), ("a.xsf", "no known"), ("a.xlsx", "no known")],
+)
+def test_other_kinds_are_refused_by_name_everywhere(tmp_path: Path, name: str, reason: str):
+    (tmp_path / name).write_bytes(b"PK\x03\x04 something")
+    for read in (load, read_crystals, lambda path: read_upload(path.name, path.read_bytes())):
+        with pytest.raises((DataError, EvaluationError), match=f"{name} .*{reason}"):
+            read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("table", "values", "note"),
+    [
+        (",k\na,1\nb,2\n", [1, 2], ""),  # as pandas saves an index of names
+        (",id,k\n0,a,1\n1,b,2\n", [1, 2], ""),
+        ("id,k\r./A.CIF,1\rC:\\my\\b.cif,2\r", [1, 2], ""),
+        ("id;k\na;1.234\nb;2.500\n", [1.234, 2.5], "with a decimal point"),
+        ("id,k\na,1 234.5\nb,2\u202f000\n", [1234.5, 2000], "gaps between thousands"),
+        ("id,k\na,−1.5\nb,3·10²\n", [-1.5, 300], ""),
+        ("id,k\na,1,\nb,2,\n", [1, 2], ""),
+        ("id,k\n-,GPa\na,1\nb,2\n", [1, 2], "is one of units"),
+        ("id,k\na,#N/A\nb,2\n", [None, 2], ""),
+        ("id,k,k\na,1,3\nb,2,4\n", [1, 2], "one is called 'k.1'"),
+        ("id,k\na,>1\nb,2\n", None, "is read as text"),
+        ("name,k\nNaCl,1\nCsCl,2\n", None, "names are such as NaCl, CsCl"),
+        ("id,k\na,1,9\nb,2\n", "more cells than its first line", ""),
+    ],
+)
+def test_tables_as_programs_and_people_write_them(
+    tmp_path: Path, table: str, values: list | str | None, note: str
+):
+    for name, text in (("a", NACL), ("b", CSCL_TEXT)):
+        (tmp_path / f"{name}.cif").write_text(text)
+    (tmp_path / "p.csv").write_text(table, newline="")
+    if isinstance(values, str):
+        with pytest.raises(DataError, match=values):
+            load(tmp_path)
+        return
+    dataset = load(tmp_path)
+    assert note in " ".join(dataset.report.notes)
+    if values is not None:
+        read = [None if np.isnan(v) else pytest.approx(v) for v in dataset.labels["k"].tolist()]
+        assert read == values
+
+
+def test_a_row_of_units_converts_known_labels(tmp_path: Path):
+    (tmp_path / "a.cif").write_text(NACL)
+    (tmp_path / "p.csv").write_text("id,band_gap\n,meV\na,5100\n")
+    assert load(tmp_path).labels["band_gap"].tolist() == pytest.approx([5.1])
+
+
+def test_files_of_a_folder_that_are_not_read_are_named(tmp_path: Path):
+    folder = tmp_path / "mine"  # the cache is beside it
+    folder.mkdir()
+    (folder / "a.cif").write_text(NACL)
+    for name in ("properties.xlsx", "~$properties.csv", "Thumbs.db", "b.cif~"):
+        (folder / name).write_bytes(b"PK\x03\x04")
+    notes = " ".join(load(folder).report.notes)
+    assert "properties.xlsx is not" in notes and "saved as csv" in notes
+    assert "Thumbs" not in notes and "~" not in notes
 
 
 def rows(path: Path, header: str, values: list[str], separator: str = ",") -> Path:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from crystal_ldm.data import cache_info, cache_path, load_dataset, set_cache_dir
+from crystal_ldm.data import cache_path, load_dataset, set_cache_dir
 from crystal_ldm.data.cache import atomic_file, entry_lock
 from crystal_ldm.data.dataset import CrystalDataset
 from crystal_ldm.errors import DataError
@@ -59,7 +59,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path):
     with pytest.raises(RuntimeError), atomic_file(path) as part:
         part.write_text("half")
         raise RuntimeError
-    assert path.read_text() == "old" and list(tmp_path.glob(".part*")) == []
+    assert path.read_text() == "old" and list(tmp_path.glob(".*.part")) == []
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(table: Path, cache: Path, python):
@@ -77,7 +77,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(table: Path, cache:
     )
     out, _ = process.communicate(timeout=120)
     assert out.startswith("DataError") and "cannot be written" in out
-    assert cache_info(cache).entries == ()
+    assert not list(cache.rglob("*.safetensors"))
     assert load_dataset(table, progress=False).path.exists()
 
 
@@ -102,6 +102,7 @@ def test_a_read_only_cache_can_be_read_and_says_that_it_cannot_be_written(
     assert written.startswith("DataError") and "CRYSTAL_LDM_CACHE" in written
 
 
+@pytest.mark.slow
 def test_a_killed_build_leaves_nothing_that_passes_for_whole(
     tmp_path: Path, cache: Path, rows, write, python
 ):
@@ -121,11 +122,11 @@ def test_a_killed_build_leaves_nothing_that_passes_for_whole(
         """
     )
     assert process.wait(timeout=120) == -signal.SIGKILL
-    assert len(list(cache.rglob(".part-*"))) == 1
-    assert cache_info(cache).entries == ()
+    assert len(list(cache.rglob(".*.part"))) == 1
+    assert not list(cache.rglob("*.safetensors"))
     dataset = load_dataset(table, progress=False)
     assert len(dataset) == len(rows)
-    assert list(cache.rglob(".part-*")) == []
+    assert list(cache.rglob(".*.part")) == []
 
 
 def test_the_second_process_waits_for_the_first_and_takes_its_work(table: Path, python):
@@ -145,6 +146,7 @@ def test_the_second_process_waits_for_the_first_and_takes_its_work(table: Path, 
     assert dataset.content_hash in out and "Preparing" not in out
 
 
+@pytest.mark.slow
 def test_work_goes_on_when_a_worker_is_killed(tmp_path: Path, rows, write, python, until):
     many = [{**row, "material_id": f"{k}-{row['material_id']}"} for k in range(2) for row in rows]
     table = write(tmp_path / "many.csv", many)
@@ -189,10 +191,7 @@ def test_where_the_cache_lies_can_be_asked_and_set(table: Path, tmp_path: Path, 
     dataset = load_dataset(table, progress=False, cache_dir=tmp_path / "here")
     assert dataset.path.is_relative_to(tmp_path / "here") and not cache.exists()
     assert set_cache_dir(tmp_path / "here") == tmp_path / "here" == cache_path()
-    info = cache_info()
-    assert [entry.path for entry in info.entries] == [dataset.path]
-    assert info.size == dataset.path.stat().st_size
-    assert str(tmp_path / "here") in str(info) and dataset.path.name in str(info)
+    assert load_dataset(table, progress=False).path == dataset.path
     set_cache_dir(None)
     assert "crystal_ldm" in str(cache_path())
 

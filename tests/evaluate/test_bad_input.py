@@ -10,7 +10,7 @@ from pymatgen.core import Lattice, Structure
 
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate import evaluate, read_crystals
-from crystal_ldm.evaluate.reference import Reference
+from crystal_ldm.evaluate.reference_set import Reference
 from crystal_ldm.evaluate.stability.reference import build
 
 

@@ -16,7 +16,6 @@ from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate import evaluate
 from crystal_ldm.evaluate.band_gap import (
-    predict_band_gaps,
     predict_band_gaps_by_kind,
     predictor_card,
 )
@@ -26,12 +25,9 @@ from crystal_ldm.evaluate.band_gap.features import (
     NUM_FEATURES,
     band_gap_inputs,
 )
-from crystal_ldm.evaluate.band_gap.graph_network import GraphNet, join
-from crystal_ldm.evaluate.band_gap.graph_training import strained, train_graphs
+from crystal_ldm.evaluate.band_gap.networks import BandGapNet, GraphNet, errors, join
 from crystal_ldm.evaluate.band_gap.own_predictor import GRAPH, _load, load_graph, predict_band_gap
-from crystal_ldm.evaluate.band_gap.perceptrons import BandGapNet
-from crystal_ldm.evaluate.band_gap.scoring import errors
-from crystal_ldm.evaluate.band_gap.training import save, train
+from crystal_ldm.evaluate.band_gap.training import save, strained, train, train_graphs
 from crystal_ldm.evaluate.weights import load_weights
 
 
@@ -197,10 +193,9 @@ def test_training_a_graph_network_learns_a_gap_that_follows_from_distances():
 def test_kinds_of_predictor_differ_and_their_mean_is_what_is_returned(pool, known_crystals):
     salts = [c for c in known_crystals if c.composition.reduced_formula in ("LiF", "NaCl")]
     crystals = CrystalBatch.from_structures(salts)
-    kinds, gaps = predict_band_gaps_by_kind(crystals), predict_band_gaps(crystals)
+    kinds = predict_band_gaps_by_kind(crystals)
     assert kinds.shape == (2, len(salts)) and not np.allclose(kinds[0], kinds[1], atol=0.01)
-    both = estimate_band_gaps(crystals, "own", workers=pool)
-    assert gaps == pytest.approx(both.gap, abs=1e-4)
+    gaps = estimate_band_gaps(crystals, "own", workers=pool).gap
     open_ones = (kinds > 0).all(axis=0)
     assert open_ones.any()
     assert gaps[open_ones] == pytest.approx(kinds.mean(axis=0)[open_ones], abs=1e-4)
@@ -217,7 +212,6 @@ def test_both_together_are_better_than_each_on_held_out_crystals():
 def test_crowded_atoms_have_no_prediction(known_crystals):
     crowded = Structure(Lattice.cubic(1.0), ["Na"], [[0, 0, 0]])
     crystals = CrystalBatch.from_structures([known_crystals[0], crowded])
-    assert np.isnan(predict_band_gaps(crystals)).tolist() == [False, True]
     assert np.isnan(predict_band_gaps_by_kind(crystals)).tolist() == [[False, True]] * 2
 
 

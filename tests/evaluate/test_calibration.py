@@ -16,9 +16,9 @@ from crystal_ldm.evaluate.calibration import (
     calibrate_decoding,
     calibrate_model,
     calibrate_rate,
+    calibration_row,
+    sizes_as_trained,
 )
-from crystal_ldm.evaluate.calibration.models import sizes_as_trained
-from crystal_ldm.evaluate.calibration.tables import calibration_row
 
 
 def _predicted(gaps: list[float]) -> BandGaps:

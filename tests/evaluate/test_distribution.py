@@ -8,11 +8,13 @@ from pymatgen.core import Lattice, Structure
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.errors import EvaluationError
-from crystal_ldm.evaluate.distribution import (
+from crystal_ldm.evaluate.coverage import (
     composition_fingerprint,
     coverage,
-    frechet_distance,
     structure_fingerprint,
+)
+from crystal_ldm.evaluate.statistics import (
+    frechet_distance,
     wasserstein,
     wasserstein_interval,
 )
@@ -134,19 +136,19 @@ def test_a_set_covers_itself_and_not_another_one(known_crystals, pool):
     halides = [_packed(crystal) for crystal in known_crystals[2:8]]
     metals = [_packed(crystal) for crystal in known_crystals[-3:]]
     same = coverage(halides, halides, 0.4, 10.0, pool)
-    assert same.precision == same.recall == 1.0
+    assert same.covered.mean() == same.found.mean() == 1.0
     other = coverage(metals, halides, 0.2, 1.0, pool)
-    assert other.precision == 0.0
+    assert other.covered.mean() == 0.0
     half = coverage([*halides[:1], *metals], halides, 0.05, 0.05, pool)
-    assert half.precision == 0.25
-    assert half.recall == pytest.approx(1 / 6)
+    assert half.covered.mean() == 0.25
+    assert half.found.mean() == pytest.approx(1 / 6)
     missing = coverage([None, halides[0]], halides, 0.4, 10.0, pool)
-    assert missing.precision == 0.5
+    assert missing.covered.mean() == 0.5
 
 
 def test_a_pooled_latent_is_the_mean_over_atoms_and_knows_no_choice_of_cell(known_crystals):
     from crystal_ldm.crystals import CrystalBatch
-    from crystal_ldm.evaluate.distribution.latents import pooled_latents
+    from crystal_ldm.evaluate.latent_space import pooled_latents
     from tests.conftest import make_tiny_ldm
 
     crystals = known_crystals[:20]
@@ -165,7 +167,7 @@ def test_a_pooled_latent_is_the_mean_over_atoms_and_knows_no_choice_of_cell(know
 
 
 def test_the_principal_plane_holds_the_largest_spread():
-    from crystal_ldm.evaluate.distribution.latents import principal_plane
+    from crystal_ldm.evaluate.latent_space import principal_plane
 
     generator = np.random.default_rng(0)
     reference = generator.normal(size=(4000, 3)) * [1.0, 3.0, 2.0] + 5.0

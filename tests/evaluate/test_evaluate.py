@@ -14,7 +14,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate import evaluate, read_crystals
-from crystal_ldm.evaluate.reference import Reference
+from crystal_ldm.evaluate.reference_set import Reference
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from crystal_ldm.evaluate.report.intervals import bootstrap, mean_interval, wilson
+from crystal_ldm.evaluate.statistics import bootstrap, mean_interval, wilson
 
 
 def test_wilson_is_the_interval_of_the_textbook():

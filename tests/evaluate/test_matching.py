@@ -16,6 +16,7 @@ def _rattled(structure: Structure, sigma: float, generator: np.random.Generator)
     return Structure(structure.lattice, structure.species, moved, coords_are_cartesian=True)
 
 
+@pytest.mark.slow
 def test_pairs_are_what_pymatgen_finds_number_by_number(known_crystals, pool):
     generator = np.random.default_rng(0)
     generated, references = [], []
@@ -48,6 +49,7 @@ def test_rmse_is_normalised_by_the_cube_root_of_volume_per_atom(pool):
     assert found.rmse[0] == pytest.approx((d / 2) / (a**3 / 2) ** (1 / 3), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_rattling_raises_rmse_as_rattled(known_crystals, pool):
     generator = np.random.default_rng(1)
     crystals = [c for c in known_crystals if len(c) >= 5] * 10

@@ -27,6 +27,7 @@ from crystal_ldm.ldm_module.latents import LatentBatch
 from crystal_ldm.ldm_module.training_crystals import TrainingCrystals
 from crystal_ldm.nn.checkpoints import former_name, save_safetensors
 from crystal_ldm.random import torch_generator
+from crystal_ldm.recipe import from_recipe
 from crystal_ldm.sampling import Elements
 from tests.conftest import make_tiny_ldm
 
@@ -120,6 +121,7 @@ def test_training_walks_as_drawing_does(known_batch: CrystalBatch) -> None:
     assert max(whole) <= float(torch.stack(single).mean()) * 1.5
 
 
+@pytest.mark.slow
 def test_a_small_world_is_learned(known_batch: CrystalBatch) -> None:
     """After training on a few formulas nearly all that is drawn is one of them."""
     crystals = CrystalBatch.cat([known_batch] * 12)
@@ -187,6 +189,27 @@ def test_formulas_of_the_training_set_are_drawn_again(
     assert torch.equal(made.crystals.lattices[kept], drawn.crystals.lattices[kept])
     apart = ldm.sample(request, 60, **options, elements=Elements(new_formula=True), batch_size=7)
     assert apart.crystals.formulas == made.crystals.formulas
+
+
+def test_charges_are_in_balance_where_an_anion_is_named(ldm: LDMModule) -> None:
+    request = CrystalBatch.from_formulas(["Sr?O3", "Sr???"], allowed=["Ti", "Ca", "O"])
+    options = {"sampling_steps": 1, "filters": [], "seed": 1}
+    drawn = ldm.sample(request, 30, elements=Elements(charge_balanced=False), **options)
+    assert len(set(drawn.crystals.formulas[:30])) > 1
+    made = ldm.sample(request, 30, **options)
+    assert set(made.crystals.formulas[:30]) == {"SrTiO3"}
+    assert torch.equal(made.crystals.lattices[30:], drawn.crystals.lattices[30:])  # names none
+    kept = [i for i, formula in enumerate(drawn.crystals.formulas[:30]) if formula == "SrTiO3"]
+    assert torch.equal(made.crystals.lattices[kept], drawn.crystals.lattices[kept])
+    recipe = json.loads(json.dumps(drawn.recipe))
+    recipe["sampling"]["elements"].pop("charge_balanced")  # as it was before there was the option
+    again = from_recipe(json.dumps(recipe).encode(), ldm=ldm)
+    assert torch.equal(again.crystals.atomic_numbers, drawn.crystals.atomic_numbers)
+
+
+def test_charges_without_a_balance_stay_as_they_are(ldm: LDMModule) -> None:
+    request = CrystalBatch.from_formulas(["Sr?O3"], allowed=["Ca"])
+    assert ldm.sample(request, 2, sampling_steps=1).crystals.formulas == ["SrCaO3"] * 2
 
 
 def test_a_low_temperature_draws_the_usual_compositions(ldm: LDMModule) -> None:

@@ -18,7 +18,7 @@ from crystal_ldm.nn.device_and_precision import (
     resolve_precision,
     sampling_precision,
 )
-from crystal_ldm.training.lightning_names import training_device, training_precision
+from crystal_ldm.training.lightning import training_device, training_precision
 
 CACHED = (detection._cpu_bfloat16_is_fast, detection._note_mps, detection._note_slow)
 

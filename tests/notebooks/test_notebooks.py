@@ -16,7 +16,7 @@ from pymatgen.core import Structure
 from crystal_ldm.pretrained import load_model
 from crystal_ldm.recipe import from_recipe
 from crystal_ldm.training import read_metrics
-from crystal_ldm.workflow.declared import permitted_parameters
+from crystal_ldm.workflow.declared_parameters import permitted_parameters
 from crystal_ldm.workflow.notebooks import find_notebook
 
 PARAMETERS = {

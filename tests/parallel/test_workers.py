@@ -174,6 +174,7 @@ def test_limits_that_make_no_sense_are_refused(arguments):
         Workers(**arguments)
 
 
+@pytest.mark.slow
 def test_dask_gives_the_same_answers():
     from distributed import Client, LocalCluster
 

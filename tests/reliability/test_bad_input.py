@@ -31,11 +31,11 @@ from crystal_ldm.nn.checkpoints import Checkpoint, save_safetensors
 from crystal_ldm.recipe import from_recipe
 from crystal_ldm.runs.crystal_files import CrystalFiles
 from crystal_ldm.runs.generate import generate, make_request
-from crystal_ldm.runs.split.request_file import run_request
+from crystal_ldm.runs.request_file import run_request
 from crystal_ldm.training import read_metrics
 from crystal_ldm.workflow import parameters as given_as
-from crystal_ldm.workflow.declared import parameter_names
-from crystal_ldm.workflow.job import job_status
+from crystal_ldm.workflow.declared_parameters import notebook_parameters
+from crystal_ldm.workflow.execution import job_status
 
 # Numbers stay small: a request for a million crystals is no bad input, it only takes long.
 SCALARS = (
@@ -313,7 +313,7 @@ def test_notebooks(repository: Path, tmp_path: Path, data: st.DataObject) -> Non
     file = tmp_path / "a.ipynb"
     file.write_bytes(data.draw(damaged(lambda: [original[:3000] + original[-400:], original])))
     with only_documented_errors():
-        assert all(name.isidentifier() for name in parameter_names(file))
+        assert all(one.name.isidentifier() for one in notebook_parameters(file))
 
 
 # --- models and caches ---

@@ -127,6 +127,7 @@ def test_another_run(tiny_ldm: LDMModule, stored: dict[str, Any], tmp_path: Path
         assert agree(fingerprint(one.crystals), [stored["dpm_solver++"][place]])
 
 
+@pytest.mark.slow
 def test_another_process(
     tiny_ldm: LDMModule,
     stored: dict[str, Any],

@@ -42,7 +42,7 @@ from crystal_ldm.runs.generate import generate
 from crystal_ldm.vae_module import VAEModule
 from crystal_ldm.workflow import parameters as given_as
 from crystal_ldm.workflow import read_sweep
-from crystal_ldm.workflow.html import export_html
+from crystal_ldm.workflow.report import export_html
 
 Record = Callable[[str, object], None]
 

@@ -12,12 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.distances import min_distance
-from crystal_ldm.crystals.writers import symmetrised_cif
 from crystal_ldm.errors import CrystalLDMError, RequestError, RunError
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.checkpoints import save_safetensors
@@ -91,6 +89,7 @@ def test_a_continued_run_makes_only_what_is_missing(
     assert len(again.rows) == 6
 
 
+@pytest.mark.slow
 def test_a_cif_makes_its_crystal_again(
     tiny_ldm: LDMModule, request_batch: CrystalBatch, tmp_path: Path
 ) -> None:
@@ -107,6 +106,7 @@ def test_a_cif_makes_its_crystal_again(
     assert raw.lattice.abc == pytest.approx(structure.lattice.abc, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_no_finished_crystal(
     tiny_ldm: LDMModule,
     tmp_path: Path,
@@ -139,34 +139,6 @@ def test_a_directory_without_rights_is_one_sentence(
     (tmp_path / "run").mkdir(mode=0o755)
     answer = without_rights(lambda: CrystalFiles(tmp_path / "run").add(result))
     assert answer.startswith("RunError") and "\n" not in answer
-
-
-def test_symmetry_is_found_within_the_tolerance(known_crystals: list[Structure]) -> None:
-    rattled = known_crystals[0].copy()
-    rattled.perturb(0.03)
-    tight, loose = (symmetrised_cif(rattled, s) for s in (0.001, 0.2))
-    assert loose[1] == "Pm-3m" and tight[1] == "P1"
-    back = Structure.from_str(loose[0], fmt="cif")
-    assert StructureMatcher().fit(back, known_crystals[0])
-
-
-def test_symmetrising_never_changes_the_formula() -> None:
-    """A generated SrTiO3 that pymatgen writes as SrTi2O4 when symmetrised within 0.1 Å."""
-    from pymatgen.core import Lattice
-
-    frac_coords = [
-        [0.0001, 0.9999, 1.0],
-        [0.4982, 0.5001, 0.5013],
-        [0.0029, 0.5053, 0.5013],
-        [0.5001, 0.0146, 0.5092],
-        [0.5009, 0.503, 0.0114],
-    ]
-    lattice = Lattice.from_parameters(4.0274, 4.0162, 3.9537, 90.759, 90.2721, 89.9725)
-    made = Structure(lattice, ["Sr", "Ti", "O", "O", "O"], frac_coords)
-    cif, _ = symmetrised_cif(made, 0.1)
-    back = Structure.from_str(cif, fmt="cif")
-    assert back.composition.reduced_formula == "SrTiO3"
-    assert StructureMatcher().fit(back, made)
 
 
 def test_the_shortest_distance_counts_images() -> None:

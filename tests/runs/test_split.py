@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import ConfigError, RequestError, RunError
 from crystal_ldm.evaluate import evaluate
-from crystal_ldm.files.run_contents import PIECES
+from crystal_ldm.files.run_directory import PIECES
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.parallel import Workers
 from crystal_ldm.pretrained import load_model
 from crystal_ldm.runs.generate import generate
-from crystal_ldm.runs.split import run_request, sample_in_parallel
-from crystal_ldm.runs.split.pieces import split_request
+from crystal_ldm.runs.parallel import sample_in_parallel, split_request
+from crystal_ldm.runs.request_file import run_request
 from crystal_ldm.workflow.command_line import main
 
 OPTIONS = {"sampling_steps": 2, "seed": 3, "cfg_scale": 1.5}
@@ -95,6 +95,10 @@ def test_two_processes_and_dask_give_the_crystals_of_one(model: str, tmp_path: P
         there = Workers(client=client)
         dask = sample_in_parallel(a_request(), 5, tmp_path / "dask", workers=there, **run)
         judged = evaluate(dask, metrics=["validity", "uniqueness"], workers=there)
+        asked = {"num_samples": 2, "formula": "NaCl", "ldm_ckpt": model, "sampling": OPTIONS}
+        engine = {"run_dir": str(tmp_path / "file"), "dask": {"address": cluster.scheduler_address}}
+        by_file = run_request({**asked, **engine}, progress=False)
+    assert len(crystals(by_file)) == 2
     for name in ("table.csv", "crystals.extxyz"):  # the same bytes for any number of workers
         assert (dask / name).read_bytes() == (two / name).read_bytes()
     here = evaluate(two, metrics=["validity", "uniqueness"], workers=1)
@@ -120,7 +124,7 @@ def test_a_worker_and_then_the_whole_run_are_killed(
     how = {"ldm_ckpt": model, "piece_size": 4, "sampling_steps": 30, "seed": 3}
     code = f"""
         from crystal_ldm.crystals import CrystalBatch
-        from crystal_ldm.runs.split import sample_in_parallel
+        from crystal_ldm.runs.parallel import sample_in_parallel
         request = CrystalBatch.from_formulas({FORMULAS!r})
         sample_in_parallel(request, 80, {str(run)!r}, workers=2, **{how!r})
     """

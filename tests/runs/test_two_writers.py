@@ -19,7 +19,7 @@ from crystal_ldm.pretrained import load_model
 from crystal_ldm.recipe import read_recipe
 from crystal_ldm.runs import SampleRun
 from crystal_ldm.runs.generate import generate
-from crystal_ldm.runs.split import sample_in_parallel
+from crystal_ldm.runs.parallel import sample_in_parallel
 
 HOW: dict[str, Any] = {"sampling_steps": 1, "progress": False}
 
@@ -115,7 +115,7 @@ def test_two_processes_make_one_whole_run(
 
 def test_notebook_and_split_request_go_on_with_each_other(model: str, tmp_path: Path) -> None:
     """A split request that was stopped before its pieces were joined loses none of them."""
-    from crystal_ldm.runs.split import parallel
+    from crystal_ldm.runs import parallel
 
     ldm, run = load_model(model), tmp_path / "run"
     how: dict[str, Any] = {"sampling_steps": 1, "progress": False}

@@ -243,6 +243,7 @@ def test_stopping_keeps_finished_batches(tiny_ldm: LDMModule, request_batch: Cry
     assert [len(b) for b in batches] == [2, 2]
 
 
+@pytest.mark.slow
 def test_a_recipe_gives_the_same_crystals(
     tiny_ldm: LDMModule, request_batch: CrystalBatch, tmp_path: Path
 ) -> None:
@@ -303,6 +304,7 @@ def test_a_path_between_two_crystals_has_both_ends(
         tiny_ldm.interpolate(known_batch[[0]], known_batch[[1]])
 
 
+@pytest.mark.slow
 def test_two_threads_give_the_crystals_of_one(
     tiny_ldm: LDMModule, request_batch: CrystalBatch
 ) -> None:

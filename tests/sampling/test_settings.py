@@ -195,7 +195,7 @@ def test_recipes_of_format_1_are_the_same_request() -> None:
     settings = SamplingSettings.make(settings_of_format_1(old))
     assert settings.filters == (MinDistance(0.5), NotInTraining(), BandGapWithin(0.2))
     assert settings.start == Prototype(0.3, count=20) and settings.attempts == 20
-    assert settings.elements == Elements(0.95, max_distance_to_known=0.5)
+    assert settings.elements == Elements(0.95, max_distance_to_known=0.5, charge_balanced=False)
     assert SamplingSettings.make(settings_of_format_1({})).filters == ()
     with pytest.raises(RequestError, match="Did you mean 'templates'"):
         settings_of_format_1({"template": 3})

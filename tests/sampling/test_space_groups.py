@@ -30,6 +30,7 @@ from crystal_ldm.ldm_module.training_crystals import TrainingCrystals
 from crystal_ldm.pretrained import load_pretrained
 from crystal_ldm.recipe import from_recipe
 from crystal_ldm.sampling import HasSpaceGroup
+from crystal_ldm.sampling.guidance import Guidance
 from crystal_ldm.sampling.space_groups import LikelyGroups
 
 
@@ -158,8 +159,8 @@ def test_a_space_group_that_is_asked_for_is_met_and_reported(shipped: LDMModule)
     assert met == out.passed["has_space_group"].tolist()
     assert all(met)
     assert not out.displacement.isnan().any()
-    for structure, group in zip(out.to_structures(), asked, strict=True):
-        cif, symbol = symmetrised_cif(structure, STRICT)
+    for crystal, group in zip(out.crystals.to_cells(), asked, strict=True):
+        cif, symbol = symmetrised_cif(crystal, STRICT)
         assert group_number(symbol) == group
         back = Cell.from_structure(Structure.from_str(cif, fmt="cif"))
         assert space_group(back, STRICT) == group
@@ -176,6 +177,7 @@ def test_a_list_of_groups_takes_turns_whatever_the_batch_size(shipped: LDMModule
     assert torch.allclose(again.crystals.lattices, out.crystals.lattices, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_likely_groups_need_no_request(shipped: LDMModule) -> None:
     batch = CrystalBatch.from_formulas(["MgO"], formula_units=[1])
     out = shipped.sample(batch, 5, preset="predict", likely_groups=True)
@@ -185,6 +187,31 @@ def test_likely_groups_need_no_request(shipped: LDMModule) -> None:
     assert same.crystals.conditions["space_group"].tolist() == (
         out.crystals.conditions["space_group"].tolist()
     )
+
+
+def test_the_first_guess_of_predict_has_no_group_and_the_others_take_turns(
+    shipped: LDMModule,
+) -> None:
+    batch = CrystalBatch.from_formulas(["MgO", "SrTiO3"], formula_units=[1, 1])
+    out = shipped.sample(batch, 4, preset="predict")
+    plain = shipped.sample(batch, 4, preset="predict", likely_groups="none")
+    assert "space_group" not in plain.crystals.conditions
+    groups = out.crystals.conditions["space_group"].view(2, 4)
+    assert groups[:, 0].isnan().all()
+    assert not groups[:, 1:].isnan().any()
+    assert len(set(groups[0, 1:].tolist())) > 1
+    assert torch.allclose(out.crystals.lattices[::4], plain.crystals.lattices[::4], atol=1e-4)
+    # The group of the first guess's prototype has had a turn: the next one is another prototype.
+    turns = LikelyGroups(shipped)
+    assert turns.turn(np.array([12, 8]), 0, taken=225) != (225, 0)
+    # Recipes of before the preset spread over groups say nothing of them, or True and False.
+    recipe = json.loads(json.dumps(out.recipe))
+    recipe["sampling"]["guidance"].pop("likely_groups")
+    again = from_recipe(json.dumps(recipe).encode(), ldm=shipped)
+    assert torch.equal(again.crystals.lattices, plain.crystals.lattices)
+    assert Guidance(likely_groups=True) == Guidance(likely_groups="all")
+    with pytest.raises(RequestError, match="none, after_first and all"):
+        Guidance(likely_groups="some")
 
 
 def test_recipes_with_groups_make_the_same_crystal(shipped: LDMModule, tmp_path: Path) -> None:

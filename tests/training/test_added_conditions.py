@@ -16,8 +16,7 @@ from crystal_ldm.errors import ConfigError, DataError
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.ldm_module.condition import SpaceGroupCondition
 from crystal_ldm.training import TrainingSettings, fit
-from crystal_ldm.training.condition_shorthand import read_conditions
-from crystal_ldm.training.experiment import build_module, load_experiment
+from crystal_ldm.training.experiment import build_module, load_experiment, read_conditions
 from tests.conftest import make_tiny_ldm
 
 REQUEST = CrystalBatch.from_formulas(["NaCl", "Sr?O3"], band_gap=[2.0, None])

@@ -24,8 +24,7 @@ from crystal_ldm.random import crystal_generator
 from crystal_ldm.training import TrainingSettings, fit, read_metrics
 from crystal_ldm.training.experiment import build_module
 from crystal_ldm.training.fit import usable_parts
-from crystal_ldm.training.held_out import held_out_request
-from crystal_ldm.training.validation import predict
+from crystal_ldm.training.validation import held_out_request, predict
 from tests.training.conftest import SETTINGS, new_vae, small_ldm, vae_config
 
 

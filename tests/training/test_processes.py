@@ -15,9 +15,9 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.data import CrystalDataset
 from crystal_ldm.nn.checkpoints import Checkpoint
 from crystal_ldm.training import read_metrics
+from crystal_ldm.training.batches import StepStream, own_rows
 from crystal_ldm.training.processes import SharedDraws
-from crystal_ldm.training.stream import StepStream, own_rows
-from crystal_ldm.vae_module.items import VAEItems
+from crystal_ldm.vae_module.losses import VAEItems
 
 
 def lines(folder: Path) -> list[dict[str, float]]:

@@ -12,7 +12,7 @@ from crystal_ldm.widgets.helpers import Helpers
 from crystal_ldm.widgets.panels.background import BackgroundEvaluation
 from crystal_ldm.widgets.panels.evaluation import EvaluationBar
 
-from crystal_ldm.evaluate.reference import Reference
+from crystal_ldm.evaluate.reference_set import Reference
 from tests.widgets.crystals import perovskite, rock_salt
 
 

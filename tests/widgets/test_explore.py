@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from crystal_ldm.evaluate.band_gap import estimate_band_gaps
 from crystal_ldm.parallel import Workers
 from crystal_ldm.recipe import from_recipe
 from crystal_ldm.runs.generate import make_request
-from tests.widgets.crystals import perovskite, rock_salt
+from tests.widgets.crystals import copper, perovskite, rock_salt
 
 QUICK = {"sampling_steps": 2}
 
@@ -61,6 +62,23 @@ def test_vary_and_interpolate(tiny_ldm: Any) -> None:
     panel.interpolate()
     assert panel.job.wait(60) and panel.job.state == "done"
     assert panel.player.num_frames == 4 and len(made) == 7
+
+
+def test_clicks_on_a_host_choose_the_atoms_that_stay(tiny_ldm: Any) -> None:
+    panel = HostPanel(tiny_ldm)
+    panel.source.take("perovskite", perovskite())
+    viewer = panel.viewer
+    drawn = Counter(viewer.scene.symbols[atom] for atom in viewer.marked)
+    assert drawn == {"Sr": 8, "Ti": 1, "O": 6}, "at first all atoms stay, and all images stand out"
+    strontium = viewer.scene.symbols.index("Sr")
+    viewer.pick(strontium)
+    assert panel.kept == [1, 2, 3, 4] and panel.boxes[0].value is False
+    viewer.pick(strontium + 1)  # another image of the same atom
+    assert panel.kept == [0, 1, 2, 3, 4]
+    panel.boxes[2].value = False
+    assert sorted(viewer.picked) == [0, 1, 3, 4] and viewer.said.text == ""
+    panel.source.take("copper", copper())
+    assert panel.kept == [0] and viewer.picked == [0]
 
 
 def test_atoms_of_a_host_stay(tiny_ldm: Any) -> None:
@@ -154,6 +172,7 @@ def test_latent_map_opens_the_crystal_of_a_point() -> None:
 def test_compare_says_whether_both_are_the_same(until: Callable[..., None]) -> None:
     panel = Compare(perovskite(), perovskite(3.95), second_name="other")
     until(lambda: panel.verdict.startswith("The same structure"))
+    until(lambda: panel.plot.spec)
     first, second = pio.from_json(panel.plot.spec).data
     assert max(v for v in first.y if v is not None) == pytest.approx(100)
     assert min(v for v in second.y if v is not None) == pytest.approx(-100)

@@ -14,7 +14,7 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.runs.generate import make_request
 from crystal_ldm.sampling import Filter, SamplingSettings, Start, option
 from crystal_ldm.sampling.starts.base import Origin
-from crystal_ldm.workflow.sampling_parameters import sampling_keywords
+from crystal_ldm.workflow.declared_parameters import sampling_keywords
 
 HELP = "Cells of another volume per atom are made again"
 

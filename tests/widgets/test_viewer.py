@@ -14,9 +14,9 @@ from crystal_ldm.widgets import (
     flat_crystal_figure,
     trajectory_figure,
 )
-from crystal_ldm.widgets.viewers.bonding import crystal_bonds, radius_bonds
 from crystal_ldm.widgets.viewers.elements import drawn_radius, element_colour, ink_on
 
+from crystal_ldm.crystals.bonds import crystal_bonds, radius_bonds
 from tests.widgets.crystals import copper, perovskite, rock_salt
 
 
@@ -125,11 +125,11 @@ def test_fallback_says_why_and_shows_the_same_crystal(
     viewer.stage.status = status  # as the browser sets it
     assert viewer.renderer == renderer
     assert viewer.notice.level == "warning" and viewer.notice.text
-    shown = pio.from_json(viewer.plot.spec)
+    shown = pio.from_json(viewer.fallback.plot.spec)
     assert any(isinstance(trace, kind) for trace in shown.data)
-    before = viewer.plot.spec
+    before = viewer.fallback.plot.spec
     viewer.show(copper())
-    assert viewer.plot.spec != before
+    assert viewer.fallback.plot.spec != before
 
 
 def test_too_large_a_block_becomes_one_sentence() -> None:

@@ -13,7 +13,11 @@ from click.testing import CliRunner, Result
 
 from crystal_ldm.files import read_status
 from crystal_ldm.workflow.command_line import main
-from crystal_ldm.workflow.declared import Parameter, permitted_parameters, read_parameters
+from crystal_ldm.workflow.declared_parameters import (
+    Parameter,
+    permitted_parameters,
+    read_parameters,
+)
 from crystal_ldm.workflow.notebooks import find_notebook
 
 PARAMETERS = """
@@ -98,6 +102,7 @@ def test_text_stays_text_and_the_run_gets_notebook_and_report(
     assert "InF" in (run / "typed.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_failure_is_one_sentence_and_a_directory_that_refuses_keeps_its_notebook(
     clone: Path, make_notebook: Any
 ) -> None:

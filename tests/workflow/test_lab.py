@@ -15,7 +15,7 @@ import pytest
 
 from crystal_ldm.files import repo_root
 from crystal_ldm.files.run_directory import ROOT_VARIABLE
-from crystal_ldm.workflow.lab import provide_notebooks
+from crystal_ldm.workflow.notebooks import provide_notebooks
 
 NAMES = ["01_data", "02_vae", "03_ldm", "04_sample", "05_analysis", "06_discover"]
 

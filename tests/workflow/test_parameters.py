@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crystal_ldm.errors import CrystalLDMError, RequestError
+from crystal_ldm.workflow.declared_parameters import check_parameters, injected_names
 from crystal_ldm.workflow.parameters import (
     as_flag,
     as_formulas,
@@ -23,7 +24,6 @@ from crystal_ldm.workflow.parameters import (
     as_symbols,
     as_text,
     as_value,
-    check_parameters,
 )
 
 RIGHT: list[tuple[Any, Any, Any]] = [
@@ -136,10 +136,11 @@ def test_text_survives_the_real_papermill_or_is_refused(clone: Path, make_notebo
 
 def test_only_injected_cells_are_checked() -> None:
     namespace = {"In": ["", "x = 1", "# Parameters\nformula = 'a'\nrun_dir: str = 'b'"]}
-    check_parameters(namespace, ["formula", "run_dir"])
+    given = injected_names(namespace)
+    check_parameters(given, ["formula", "run_dir"])
     with pytest.raises(RequestError, match="no parameter 'run_dir'"):
-        check_parameters(namespace, ["formula"])
-    check_parameters({}, ["formula"])
+        check_parameters(given, ["formula"])
+    assert injected_names({}) == []
 
 
 VALUES = st.recursive(

@@ -15,7 +15,7 @@ import pytest
 from crystal_ldm.errors import RunError
 from crystal_ldm.files import read_run
 from crystal_ldm.workflow import read_sweep, run_notebook, run_sweep
-from crystal_ldm.workflow.job import job_status
+from crystal_ldm.workflow.execution import job_status
 
 TRAIN = """
 import os
@@ -30,7 +30,7 @@ with open_run(run_dir, "train", {"seed": seed}) as run:
 SAMPLE = """
 import os, time
 from pathlib import Path
-from crystal_ldm.workflow.html import save_report
+from crystal_ldm.workflow.report import save_report
 from crystal_ldm.files import open_run
 with open_run(run_dir, "sample", {"ckpt": ckpt, "gap": gap}) as run:
     marker = run.path / "starts.txt"
@@ -114,6 +114,7 @@ def test_a_killed_sweep_goes_on_where_it_was(clone: Path, until: Any) -> None:
     assert (slow / "starts.txt").read_text() == "xx"
 
 
+@pytest.mark.slow
 def test_a_dask_worker_that_dies_loses_nothing(clone: Path, until: Any) -> None:
     from distributed import Client, LocalCluster
 

@@ -61,7 +61,7 @@ class Cell:
 
 def cell_of(result: SampleResult) -> Cell:
     """Return what is said of the crystals of one cell."""
-    from crystal_ldm.evaluate.report.thresholds import Thresholds
+    from crystal_ldm.evaluate.thresholds import Thresholds
 
     limits = Thresholds()
     crystals = from_result(result)
@@ -83,7 +83,8 @@ def cell_of(result: SampleResult) -> Cell:
 
 
 def _distance_to_gap(result: SampleResult) -> float:
-    from crystal_ldm.evaluate.band_gap import predict_band_gaps
+    from crystal_ldm.evaluate.band_gap import estimate_band_gaps
+    from crystal_ldm.parallel import Workers
 
     targets = result.crystals.conditions.get("band_gap")
     if targets is None:
@@ -91,7 +92,8 @@ def _distance_to_gap(result: SampleResult) -> float:
     asked = np.asarray(targets, dtype=float).reshape(len(result), -1)
     if np.isnan(asked).all():
         return math.nan
-    gaps = predict_band_gaps(result.crystals)
+    here = Workers(here=True)
+    gaps = estimate_band_gaps(result.to_structures(), "own", workers=here).gap
     outside = np.maximum(asked[:, 0] - gaps, gaps - asked[:, -1])  # of a range, or of one value
     distance = np.maximum(outside, 0)
     return math.nan if np.isnan(distance).all() else float(np.nanmean(distance))

@@ -23,6 +23,7 @@ from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result
 from crystal_ldm.widgets.explore.source import CrystalSource, Find, Givers
 from crystal_ldm.widgets.jobs import Job
 from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
+from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -37,7 +38,8 @@ class HostPanel(Panel):
 
     Traits:
         ldm: the model.
-        kept: numbers of the host's atoms that stay, from 0.
+        kept: numbers of the host's atoms that stay, from 0; a click on one in the picture keeps it
+            or lets it go.
         replaced: elements of kept atoms that are exchanged, by number; "?": any element.
         rest: formula of the other atoms; empty: what the host has there.
         cell: "held", or "free": the model's.
@@ -67,6 +69,8 @@ class HostPanel(Panel):
         )
         self.boxes: list[ipw.Checkbox] = []
         self.elements: list[ipw.Text] = []
+        self.viewer = CrystalViewer(height=260)
+        self.viewer.choosing = True
         self._list = column(css="cl-atoms")
         self._list.layout.max_height = "240px"
         self._list.layout.overflow = "auto"
@@ -86,11 +90,12 @@ class HostPanel(Panel):
         none = button("Keep none", guard(lambda: self._keep(False)), css="cl-small")
         self._atoms = column(
             caption(
-                "Checked atoms stay; another element, or ? for any, replaces theirs. The other "
-                "atoms are made anew."
+                "Checked atoms stay: check them here, or click them in the picture, where they "
+                "stand out. Another element, or ? for any, replaces theirs. The other atoms are "
+                "made anew."
             ),
             row(every, none),
-            self._list,
+            row(self._list, self.viewer.widget, css="cl-two"),
             labelled("Other atoms", rest, tip="Formula of all atoms that are not checked"),
             labelled("Cell", cell, tip="Whether the cell may change in the last step"),
             row(labelled("Crystals", count), self.go),
@@ -107,6 +112,8 @@ class HostPanel(Panel):
         )
         self.source.observe(guard(lambda _: self._on_host()), "structure")
         self.observe(guard(lambda _: self._show()), ["kept", "replaced"])
+        self.viewer.observe(guard(lambda change: self._on_picked(change.new)), "picked")
+        self.viewer.observe(guard(lambda _: self._show()), "cell")
         self.job.observe(guard(self._on_state), "state")
 
     def on_made(self, action: OnMade) -> None:
@@ -170,6 +177,23 @@ class HostPanel(Panel):
         with self.hold_trait_notifications():
             self.kept, self.replaced, self.rest = list(range(len(host))), {}, ""
         self._atoms.layout.display = None
+        self.viewer.title = host.composition.reduced_formula
+        self._quiet = True  # a new crystal has no picked atoms, which is no wish of the user's
+        self.viewer.show(host)
+        self._quiet = False
+        self._show()
+
+    def _on_picked(self, picked: list[int]) -> None:
+        """Keep the atoms that were picked in the picture."""
+        if self._in_own_cell and not self._quiet:
+            self.kept = sorted(set(picked))
+        elif picked:
+            self.notice.say("Atoms are chosen in the cell as made: see More.", "warning")
+
+    @property
+    def _in_own_cell(self) -> bool:
+        """Whether the picture shows the host's own cell, whose numbers the atoms have."""
+        return self.viewer.shown is self.source.structure
 
     def _collect(self) -> None:
         if self._quiet:
@@ -186,6 +210,8 @@ class HostPanel(Panel):
                 box.value = i in self.kept
                 element.value = self.replaced.get(i, self._symbol(i))
                 element.disabled = i not in self.kept
+            if self._in_own_cell and set(self.viewer.picked) != set(self.kept):
+                self.viewer.picked = list(self.kept)
         finally:
             self._quiet = False
 

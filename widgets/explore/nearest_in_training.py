@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from crystal_ldm.data import CrystalDataset
-    from crystal_ldm.evaluate.reference import Reference
+    from crystal_ldm.evaluate.reference_set import Reference
 
 
 class NearestInTraining:
@@ -40,7 +40,7 @@ class NearestInTraining:
     def reference(self) -> Reference:
         """The training crystals."""
         from crystal_ldm.data import load_dataset
-        from crystal_ldm.evaluate.reference import Reference
+        from crystal_ldm.evaluate.reference_set import Reference
 
         with self._lock:
             if self._reference is None:
@@ -69,15 +69,15 @@ class NearestInTraining:
         """Return the nearest training crystal, and how it resembles `structure`."""
         from crystal_ldm.crystals.cell import Cell
         from crystal_ldm.evaluate.description import comparison_form
-        from crystal_ldm.evaluate.report.thresholds import Thresholds
-        from crystal_ldm.evaluate.uniqueness import find_in_reference
-        from crystal_ldm.parallel.here import HereExecutor
+        from crystal_ldm.evaluate.thresholds import Thresholds
+        from crystal_ldm.evaluate.uniqueness_and_novelty import find_in_reference
+        from crystal_ldm.parallel.executor import HereExecutor
 
         reference = self.reference
         form = comparison_form(Cell.from_structure(structure))
         # One crystal: a worker process would take longer to start than the comparison takes.
         here = HereExecutor()
-        (found,) = find_in_reference([form], reference.cells, Thresholds().same_crystal, here)
+        (found,) = find_in_reference([form], reference, Thresholds().same_crystal, here)
         crystal = None if found.nearest is None else reference.crystals.crystals[found.nearest]
         if crystal is None or found.nearest is None:
             return None
@@ -117,7 +117,7 @@ def training_reference(
     carried: dict[int, Reference] = {}
 
     def reference() -> Reference | None:
-        from crystal_ldm.evaluate.reference import Reference
+        from crystal_ldm.evaluate.reference_set import Reference
 
         if nearest is not None and nearest.cached:
             return nearest.reference

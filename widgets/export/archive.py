@@ -10,7 +10,8 @@ from typing import Any
 
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 
-from crystal_ldm.files.run_contents import CIFS, RAW_CELLS, RECIPE, TABLE
+from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.files.run_directory import CIFS, RAW_CELLS, RECIPE, TABLE
 
 SYMPREC = 0.1
 """Å, tolerance of the symmetry search for the CIFs."""
@@ -42,7 +43,7 @@ def zip_crystals(
             cif, line = _describe(made, name, recipes)
             archive.writestr(f"{CIFS}/{name}.cif", cif)
             archive.writestr(f"poscar/{name}.vasp", made.structure.to(fmt="poscar"))
-            frames.append(extxyz_frame(made.structure, name))
+            frames.append(extxyz_frame(Cell.from_structure(made.structure), name))
             lines.append({**line, **_extra(rows[i] if rows is not None else {}, line)})
         archive.writestr(RAW_CELLS, "".join(frames))
         archive.writestr(TABLE, _table(lines))
@@ -68,7 +69,7 @@ def one_crystal(made: CrystalEntry, kind: str) -> tuple[str, bytes]:
     if kind == "POSCAR":
         return f"{name}.vasp", str(made.structure.to(fmt="poscar")).encode()
     if kind == "extxyz":
-        return f"{name}.extxyz", extxyz_frame(made.structure, name).encode()
+        return f"{name}.extxyz", extxyz_frame(Cell.from_structure(made.structure), name).encode()
     if kind == "CIF":
         return f"{name}.cif", _describe(made, name, _recipes([made]))[0].encode()
     from crystal_ldm.widgets.viewers.plotly_crystal import crystal_figure
@@ -104,24 +105,25 @@ def _name(made: CrystalEntry, index: int, recipes: dict[str, dict[str, Any]]) ->
 def _describe(
     made: CrystalEntry, name: str, recipes: dict[str, dict[str, Any]]
 ) -> tuple[str, dict[str, Any]]:
-    from crystal_ldm.crystals.distances import min_distance
+    from crystal_ldm.crystals.distances import shortest_distance
     from crystal_ldm.crystals.symmetrise import STRICT
     from crystal_ldm.crystals.writers import symmetrised_cif
+    from crystal_ldm.evaluate.description import density
     from crystal_ldm.recipe import embed_recipe
 
-    structure = made.structure
+    crystal = Cell.from_structure(made.structure)
     # At a wider tolerance a crystal that was moved onto a group may have a higher one.
     symprec = STRICT if "target_space_group" in made.facts else SYMPREC
-    cif, group = symmetrised_cif(structure, symprec)
+    cif, group = symmetrised_cif(crystal, symprec)
     if made.recipe is not None:
         cif = embed_recipe(cif, made.recipe, made.row, made.number)
     line = {
         "id": name,
-        "formula": structure.composition.reduced_formula,
-        "num_atoms": len(structure),
+        "formula": crystal.formula,
+        "num_atoms": len(crystal),
         "space_group": group,
-        "density": round(float(structure.density), 4),
-        "min_distance": round(min_distance(structure), 4),
+        "density": round(density(crystal), 4),
+        "min_distance": round(shortest_distance(crystal), 4),
         "seed": "",
         "row": made.row if made.recipe is not None else "",
         "number": made.number if made.recipe is not None else "",
@@ -137,8 +139,9 @@ def _extra(row: dict[str, Any], line: dict[str, Any]) -> dict[str, Any]:
 
 
 def _table(lines: list[dict[str, Any]]) -> str:
-    from crystal_ldm.runs.table import COLUMNS, table_text
+    from crystal_ldm.files.csv_text import csv_text
+    from crystal_ldm.runs.table import COLUMNS
 
     keys = dict.fromkeys(key for line in lines for key in line)
     columns = [*(c for c in COLUMNS if c in keys), *(k for k in keys if k not in COLUMNS)]
-    return table_text(lines, columns)
+    return csv_text(lines, columns)

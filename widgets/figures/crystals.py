@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 from crystal_ldm.widgets.figures.theme import themed
 from crystal_ldm.widgets.viewers.elements import element_colour
-from crystal_ldm.widgets.viewers.plotly_crystal import flat_crystal_figure
+from crystal_ldm.widgets.viewers.plotly_flat import flat_crystal_figure
 from plotly.subplots import make_subplots
 
 if TYPE_CHECKING:

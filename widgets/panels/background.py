@@ -13,7 +13,7 @@ from crystal_ldm.widgets.helpers import Helpers
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-    from crystal_ldm.evaluate.reference import Reference
+    from crystal_ldm.evaluate.reference_set import Reference
     from crystal_ldm.parallel.executor import Executor
 
 FIRST = 200

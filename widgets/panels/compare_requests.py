@@ -126,9 +126,9 @@ def summary_of(words: str, entries: Sequence[CrystalEntry]) -> Summary:
     """Return what is said of the crystals of a request."""
     from crystal_ldm.crystals.cell import Cell
     from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, reduced_cell
-    from crystal_ldm.evaluate.report.thresholds import Thresholds
-    from crystal_ldm.evaluate.uniqueness import find_duplicates
-    from crystal_ldm.parallel.here import HereExecutor
+    from crystal_ldm.evaluate.thresholds import Thresholds
+    from crystal_ldm.evaluate.uniqueness_and_novelty import find_duplicates
+    from crystal_ldm.parallel.executor import HereExecutor
 
     here = HereExecutor()
     structures = [entry.structure for entry in entries]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from crystal_ldm.widgets.explore.nearest_in_training import NearestInTraining
     from pymatgen.core import Structure
 
-    from crystal_ldm.evaluate.reference import Reference
+    from crystal_ldm.evaluate.reference_set import Reference
 
 
 class CrystalsPanel(Panel):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Duplicates:
-    """Groups crystals by `crystal_ldm.evaluate.uniqueness.find_duplicates`.
+    """Groups crystals by `crystal_ldm.evaluate.uniqueness_and_novelty.find_duplicates`.
 
     What was found is kept, so that crystals that join cost only their own comparisons.
     """
@@ -39,7 +39,7 @@ class Duplicates:
             progress: called with the number of reductions just finished.
         """
         from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL
-        from crystal_ldm.evaluate.uniqueness import find_duplicates
+        from crystal_ldm.evaluate.uniqueness_and_novelty import find_duplicates
 
         self._reduce(structures, executor, progress)
         place = {id(structure): i for i, structure in enumerate(structures)}

@@ -14,7 +14,7 @@ from crystal_ldm.widgets.jobs import Job
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-    from crystal_ldm.evaluate.reference import Reference
+    from crystal_ldm.evaluate.reference_set import Reference
     from crystal_ldm.parallel.executor import Executor
 
 Facts = Callable[[list[tuple["Structure", Mapping[str, Any]]]], Any]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, button, caption, column, labelled, row
+from crystal_ldm.widgets.base import Notice, Panel, button, caption, column, fold, labelled, row
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.browser.table import Table
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
@@ -22,6 +22,7 @@ from crystal_ldm.widgets.panels.rows import (
     table_rows,
 )
 from crystal_ldm.widgets.panels.scatter import scatter_figure
+from crystal_ldm.widgets.panels.symmetry import SymmetryPanel
 from crystal_ldm.widgets.panels.table_tools import TableTools
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 
@@ -107,10 +108,13 @@ class Gallery(Panel):
         self._scatter = column(axes, self.plot, css="cl-scatter")
         self.views = row(self.viewer.widget, self._scatter, css="cl-two")
         self.empty = caption(empty)
+        self.symmetry = SymmetryPanel(active=False)
+        self.about = fold("Symmetry", self.symmetry.widget, on_turn=self._look_at_symmetry)
         self._bar = row(steps, search, self.tools, css="cl-bar")
         self.widget = column(
             self.empty,
             self.views,
+            self.about,
             self._bar,
             self.table,
             self.table_tools.widget,
@@ -206,7 +210,7 @@ class Gallery(Panel):
             self.table.rows = table_rows(self.rows, columns)
         self.set_trait("count", len(self.structures))
         self.empty.layout.display = "none" if self.structures else None
-        for part in (self.views, self._bar, self.table, self.table_tools.widget):
+        for part in (self.views, self.about, self._bar, self.table, self.table_tools.widget):
             part.layout.display = None if self.structures else "none"
         numeric = numeric_keys(self.rows, columns)
         for name, menu in self.menus.items():
@@ -240,9 +244,13 @@ class Gallery(Panel):
         facts = {} if self.selected is None else self.rows[self.selected]
         self.viewer.title = f"{facts.get('formula', '')}  {facts.get('space_group', '')}".strip()
         self.viewer.show(structure, keep_camera=False)
+        self.symmetry.structure = structure
         self._say_where()
         self._mark()
         self._seek()
+
+    def _look_at_symmetry(self, opened: bool) -> None:
+        self.symmetry.active = opened
 
     def _place_neighbour(self) -> None:
         parts = [self.viewer.widget, self._scatter]

@@ -3,52 +3,71 @@
 from __future__ import annotations
 
 import colorsys
+from dataclasses import dataclass
 from functools import cache
+
+from crystal_ldm.crystals.bonds import covalent_radius
 
 UNKNOWN_COLOUR = "#9a9a9a"
 
 
+COLOURS = ("Soft", "VESTA", "Jmol")
+"""Colour schemes. Soft is VESTA's with its neon tones calmed, see `element_colour`."""
+
+STYLES = ("Ball and stick", "Space filling")
+"""Ways to draw atoms: at 0.4 covalent radii with their bonds, or at whole covalent radii, so that
+bonded atoms touch."""
+
+_SHARE = {"Ball and stick": 0.4, "Space filling": 1.0}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How atoms are drawn: one of `COLOURS`, one of `STYLES`."""
+
+    colours: str = COLOURS[0]
+    style: str = STYLES[0]
+
+    def colour(self, symbol: str) -> str:
+        """Return the colour of an element as "#rrggbb"."""
+        return element_colour(symbol, self.colours)
+
+    def radius(self, symbol: str) -> float:
+        """Return the radius in Å of the ball that stands for an atom."""
+        return drawn_radius(symbol, self.style)
+
+
 @cache
-def _palette() -> dict[str, tuple[int, int, int]]:
+def _palette(scheme: str) -> dict[str, tuple[int, int, int]]:
     from importlib.resources import files
 
     import yaml
 
     text = (files("pymatgen.core") / "ElementColorSchemes.yaml").read_text(encoding="utf-8")
-    scheme = yaml.safe_load(text)["VESTA"]
-    return {symbol: tuple(rgb) for symbol, rgb in scheme.items()}
+    return {symbol: tuple(rgb) for symbol, rgb in yaml.safe_load(text)[scheme].items()}
 
 
 @cache
-def element_colour(symbol: str) -> str:
-    """Return the colour of an element as "#rrggbb".
+def element_colour(symbol: str, scheme: str = COLOURS[0]) -> str:
+    """Return the colour of an element as "#rrggbb", in one of `COLOURS`.
 
-    VESTA's palette, which the field knows, with its neon tones calmed: saturation at most 0.6,
-    lightness between 0.38 and 0.74, so that every colour stands out on white and on black.
+    Soft is VESTA's palette, which the field knows, with its neon tones calmed: saturation at most
+    0.6, lightness between 0.38 and 0.74, so that every colour stands out on white and on black.
     """
-    rgb = _palette().get(symbol)
+    rgb = _palette("VESTA" if scheme == COLOURS[0] else scheme).get(symbol)
     if rgb is None:
         return UNKNOWN_COLOUR
+    if scheme != COLOURS[0]:
+        return "#" + "".join(f"{value:02x}" for value in rgb)
     hue, lightness, saturation = colorsys.rgb_to_hls(*(value / 255 for value in rgb))
     lightness = min(max(lightness, 0.38), 0.74)
     calm = colorsys.hls_to_rgb(hue, lightness, min(saturation, 0.6))
     return "#" + "".join(f"{round(255 * value):02x}" for value in calm)
 
 
-@cache
-def covalent_radius(symbol: str) -> float:
-    """Return the covalent radius in Å (Cordero et al., Dalton Trans. 2008, 2832), or 1.5."""
-    from ase.data import atomic_numbers, covalent_radii
-
-    number = atomic_numbers.get(symbol)
-    if number is None or covalent_radii[number] <= 0.2:  # 0.2 is ASE's sign for "not known"
-        return 1.5
-    return float(covalent_radii[number])
-
-
-def drawn_radius(symbol: str) -> float:
-    """Return the radius in Å of the ball that stands for an atom: 0.4 of the covalent one."""
-    return 0.4 * covalent_radius(symbol)
+def drawn_radius(symbol: str, style: str = STYLES[0]) -> float:
+    """Return the radius in Å of the ball that stands for an atom, in one of `STYLES`."""
+    return _SHARE[style] * covalent_radius(symbol)
 
 
 def ink_on(colour: str) -> str:

@@ -5,21 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crystal_ldm.widgets.base import escape
-from crystal_ldm.widgets.viewers.bonding import _symbols
-from crystal_ldm.widgets.viewers.elements import element_colour, ink_on
+from crystal_ldm.widgets.viewers.elements import Look, ink_on
+
+from crystal_ldm.crystals.bonds import site_symbols
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 
-def legend_html(structure: Structure | None) -> str:
+LOOK = Look()
+
+
+def legend_html(structure: Structure | None, look: Look = LOOK) -> str:
     """Return the legend of a crystal; None: that there is none."""
     if structure is None:
         return '<span class="cl-caption">No crystal is shown.</span>'
     chips = "".join(
-        f'<span class="cl-chip" style="background:{element_colour(e)};'
-        f'color:{ink_on(element_colour(e))}">{escape(e)}</span>'
-        for e in dict.fromkeys(_symbols(structure))
+        f'<span class="cl-chip" style="background:{look.colour(e)};'
+        f'color:{ink_on(look.colour(e))}">{escape(e)}</span>'
+        for e in dict.fromkeys(site_symbols(structure))
     )
     lattice = structure.lattice
     lengths = ", ".join(f"{v:.2f}" for v in lattice.abc)

@@ -48,6 +48,8 @@ class Drawing {
     this.model = model;
     this.stage = view.stage;
     this.colours = [];
+    this.parts = []; // what is drawn of the crystal shown: its atoms, its polyhedra
+    this.marks = [];
     this.running = false;
     this.waiting = null;
     view.el.nglStage = this.stage;
@@ -58,13 +60,15 @@ class Drawing {
         signals[name]?.removeAll();
       }
     }
+    this.stage.signals.clicked.removeAll(); // nglview writes NGL's own names into the corner
+    this.listen();
     const drawing = this;
     this.scheme = view.library.ColormakerRegistry.addScheme(function () {
       this.atomColor = (atom) => drawing.colours[atom.index] ?? 0x9a9a9a;
     }, "crystal");
     this.stage.setParameters({
       clipDist: 0, fogNear: 100, fogFar: 200, cameraType: "orthographic",
-      lightIntensity: 1.05, ambientIntensity: 0.32, hoverTimeout: 300, quality: "high",
+      lightIntensity: 1.05, ambientIntensity: 0.32, hoverTimeout: 60, quality: "high",
     });
     this.observers = [
       new ResizeObserver(() => this.resize()),
@@ -79,6 +83,50 @@ class Drawing {
     for (const observer of this.observers) observer.disconnect();
     this.view.remove();
     this.stage.dispose(); // a browser has only some sixteen WebGL contexts
+  }
+
+  // -- the mouse -------------------------------------------------------------------------------
+
+  // In place of NGL's own answers to the mouse: the name of the atom, which stays at the atom, and
+  // a click that picks it.
+  listen() {
+    const { mouseControls, mouseObserver } = this.stage;
+    for (const action of ["hoverPick", "clickPick-left", "clickPick-right", "clickPick-middle", "clickPick-ctrl-left"]) {
+      mouseControls.remove(action);
+    }
+    this.tip = document.createElement("div");
+    this.tip.className = "cl-tip";
+    this.tip.hidden = true;
+    this.view.el.append(this.tip);
+    mouseControls.add("hoverPick", (_, picked) => this.name(this.atomOf(picked)));
+    mouseControls.add("clickPick-left", (_, picked) => {
+      const atom = this.atomOf(picked);
+      if (!atom) return;
+      const count = (this.model.get("clicked").count ?? 0) + 1;
+      this.model.set("clicked", { atom: atom.index, ticket: this.last.ticket, count });
+      this.model.save_changes();
+    });
+    const hide = () => { this.tip.hidden = true; };
+    mouseObserver.signals.dragged.add(hide);
+    mouseObserver.signals.scrolled.add(hide);
+    this.view.el.addEventListener("mouseleave", hide);
+  }
+
+  atomOf(picked) {
+    const atom = picked?.atom;
+    return atom && this.last && atom.index < this.last.atoms ? atom : null;
+  }
+
+  name(atom) {
+    this.tip.hidden = !atom;
+    if (!atom) return;
+    const place = this.stage.viewerControls.getPositionOnCanvas(atom.positionToVector3());
+    this.tip.textContent = this.last.tips[atom.index];
+    const { clientWidth: wide, clientHeight: high } = this.view.el;
+    const left = Math.min(Math.max(place.x - this.tip.offsetWidth / 2, 4), wide - this.tip.offsetWidth - 4);
+    const above = high - place.y - this.tip.offsetHeight - 14;
+    this.tip.style.left = `${Math.max(left, 4)}px`;
+    this.tip.style.top = `${above > 4 ? above : high - place.y + 14}px`;
   }
 
   // -- size and camera -------------------------------------------------------------------------
@@ -157,11 +205,57 @@ class Drawing {
       ...written, sele: `@${Object.keys(c.axes).join(",")}`, labelText: c.axes, radiusSize: 0.9,
       zOffset: 4.0,
     });
-    if (c.labels) {
+    // In front of its own ball, and not of the balls before it.
+    const sizes = {};
+    for (const atom of Object.keys(c.labels ?? {})) (sizes[c.radii[atom]] ??= []).push(atom);
+    for (const [radius, atoms] of Object.entries(sizes)) {
       component.addRepresentation("label", {
-        ...written, sele: balls, labelText: c.labels, radiusSize: 0.75, zOffset: 2.0,
+        ...written, sele: `@${atoms.join(",")}`, labelText: c.labels, radiusSize: 0.75,
+        zOffset: Number(radius) + 0.25,
       });
     }
+  }
+
+  // Put a shape onto the stage that the mouse goes through. NGL's own switch for that leaves an
+  // invisible copy of the shape behind when it is taken away.
+  addShape(shape, how) {
+    const buffers = shape.getBufferList();
+    for (const buffer of buffers) buffer.picking = undefined;
+    shape.getBufferList = () => buffers;
+    const component = this.stage.addComponentFromObject(shape);
+    component.addRepresentation("buffer", how);
+    return component;
+  }
+
+  // Return the polyhedra as one more component of the stage, or none.
+  polyhedra(c) {
+    if (!c.meshes?.length) return [];
+    const shape = new this.view.library.Shape("polyhedra");
+    for (const { colour, positions } of c.meshes) {
+      const rgb = [16, 8, 0].map((shift) => ((colour >> shift) & 255) / 255);
+      shape.addMesh(positions, positions.map((_, i) => rgb[i % 3]));
+    }
+    const how = { opacity: 0.5, side: "double", flatShaded: true, depthWrite: false };
+    return [this.addShape(shape, how)];
+  }
+
+  // Draw what stands out: the atoms picked, and the lines between them.
+  mark() {
+    const { stage } = this;
+    for (const one of this.marks) if (stage.compList.includes(one)) stage.removeComponent(one);
+    this.marks = [];
+    const atoms = this.model.get("marked").filter((atom) => atom < (this.last?.atoms ?? 0));
+    const structure = this.parts[0]?.structure;
+    if (!atoms.length || !structure) return;
+    const orange = [1, 0.6, 0];
+    const joined = this.model.get("joined");
+    const places = atoms.map((atom) => structure.getAtomProxy(atom).positionToVector3());
+    const marks = new this.view.library.Shape("picked");
+    atoms.forEach((atom, i) => {
+      marks.addSphere(places[i], orange, this.last.radii[atom] + 0.18);
+      if (i && joined) marks.addCylinder(places[i - 1], places[i], orange, 0.06);
+    });
+    this.marks = [this.addShape(marks, { opacity: 0.45, depthWrite: false })];
   }
 
   // The latest call wins; crystals that come while one is drawn are left out but for the last.
@@ -189,10 +283,15 @@ class Drawing {
     const blob = new Blob([c.sdf], { type: "text/plain" });
     const options = { ext: "sdf", defaultRepresentation: false, name: "crystal" };
     const component = await stage.loadFile(blob, options);
-    const old = stage.compList.filter((other) => other !== component);
+    const before = this.parts;
     this.colours = c.colours;
     this.last = c;
+    this.tip.hidden = true;
     this.represent(component, c, ink);
+    this.parts = [component, ...this.polyhedra(c)];
+    this.mark();
+    const mine = [...this.parts, ...this.marks];
+    const old = stage.compList.filter((other) => !mine.includes(other));
     for (const other of old) other.setVisibility(false);
     if (old.length && c.camera !== "reset") {
       stage.viewerControls.orient(camera);
@@ -209,7 +308,7 @@ class Drawing {
     const drop = (others) => {
       for (const other of others) if (stage.compList.includes(other)) stage.removeComponent(other);
     };
-    drop(old.slice(0, -1));
+    drop(old.filter((other) => !before.includes(other)));
     stage.viewer.signals.rendered.addOnce(() => {
       drop(old);
       this.view.el.dataset.ticket = String(c.ticket);
@@ -268,6 +367,7 @@ async function start(model, el) {
     due = true;
   };
   model.on("change:crystal", change(true));
+  model.on("change:marked", () => drawing.running || drawing.mark());
   model.on("change:frames", change(true));
   model.on("change:frame", change(false));
   model.on("msg:custom", (content) => {

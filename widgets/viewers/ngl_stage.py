@@ -12,7 +12,7 @@ import ipywidgets as ipw
 import nglview
 import numpy as np
 import traitlets as tl
-from crystal_ldm.widgets.viewers.elements import drawn_radius, element_colour
+from crystal_ldm.widgets.viewers.elements import Look
 from crystal_ldm.widgets.viewers.scene import Scene
 from crystal_ldm.widgets.viewers.sdf import scene_to_sdf
 
@@ -24,7 +24,14 @@ FAIR = 1.25
 """How much larger than the last frame the part of space is, at most, that the camera shows."""
 EDGE_COLOUR = 0x8A8A8A
 
+LOOK = Look()
 _tickets = itertools.count(1)
+
+
+def atom_text(scene: Scene, atom: int) -> str:
+    """Return what is said of a drawn atom at the mouse: element, number, fractional coordinates."""
+    x, y, z = scene.positions[atom] @ np.linalg.inv(scene.lattice)
+    return f"{scene.symbols[atom]}, atom {scene.sites[atom]} ({x:.3f}, {y:.3f}, {z:.3f})"
 
 
 def extent(*scenes: Scene) -> list[list[float]]:
@@ -51,6 +58,7 @@ def crystal_message(
     labels: dict[int, str] | None = None,
     camera: str = "keep",
     within: list[list[float]] | None = None,
+    look: Look = LOOK,
 ) -> dict[str, Any]:
     """Return what the browser needs to draw `scene`: the SDF and one colour and radius an atom.
 
@@ -58,8 +66,9 @@ def crystal_message(
         labels: what is written onto the atoms, by index.
         camera: see `NGLStage.show`.
         within: the `extent` that the camera is fitted to; None: that of `scene`.
+        look: how atoms are drawn.
     """
-    colours = [int(element_colour(symbol)[1:], 16) for symbol in scene.symbols]
+    colours = [int(look.colour(symbol)[1:], 16) for symbol in scene.symbols]
     stub_colours = [colours[atom] for atom in scene.stub_atoms]
     corners = 8 * len(scene.boxes)
     first_tip = len(scene) + len(scene.stubs) + corners
@@ -69,10 +78,15 @@ def crystal_message(
         "stubs": len(scene.stubs),
         "total": first_tip,
         "colours": [*colours, *stub_colours, *[EDGE_COLOUR] * corners],
-        "radii": {i: round(drawn_radius(symbol), 3) for i, symbol in enumerate(scene.symbols)},
+        "radii": {i: round(look.radius(symbol), 3) for i, symbol in enumerate(scene.symbols)},
         "stick": STICK,
         "edge": EDGE,
         "labels": labels,
+        "tips": [atom_text(scene, atom) for atom in range(len(scene))],
+        "meshes": [
+            {"colour": colours[centre], "positions": faces.round(3).reshape(-1).tolist()}
+            for centre, faces in scene.polyhedra
+        ],
         "axes": {first_tip + k: axis for k, axis in enumerate("abc")},
         "extent": extent(scene) if within is None else within,
         "camera": camera,
@@ -94,6 +108,10 @@ class NGLStage(anywidget.AnyWidget):
         frames: crystals of a trajectory, all in the browser, so that `frame` chooses among them
             without the kernel; they are shown in place of `crystal` unless empty.
         frame: number of the frame shown; link it to a slider with `jslink`.
+        marked: numbers of drawn atoms that stand out.
+        joined: whether a line goes from each of them to the next.
+        clicked: the last atom clicked: {"atom", "ticket", "count"}; `ticket` is that of the
+            crystal drawn then.
         view_id: id of the NGLWidget's model.
         patience: seconds that the browser waits for nglview's part of Jupyter.
     """
@@ -106,6 +124,9 @@ class NGLStage(anywidget.AnyWidget):
     crystal = tl.Dict().tag(sync=True)
     frames: tl.List[dict[str, Any]] = tl.List().tag(sync=True)
     frame = tl.Int(0, min=0).tag(sync=True)
+    marked = tl.List(tl.Int()).tag(sync=True)
+    joined = tl.Bool(True).tag(sync=True)
+    clicked = tl.Dict().tag(sync=True)
     view_id = tl.Unicode("").tag(sync=True)
     patience = tl.Float(60.0).tag(sync=True)
 
@@ -118,17 +139,26 @@ class NGLStage(anywidget.AnyWidget):
         super().__init__(view_id=self.view.model_id, layout=layout, **traits)
 
     def show(
-        self, scene: Scene, labels: dict[int, str] | None = None, camera: str = "reset"
+        self,
+        scene: Scene,
+        labels: dict[int, str] | None = None,
+        camera: str = "reset",
+        look: Look = LOOK,
+        marked: Sequence[int] = (),
+        joined: bool = True,
     ) -> None:
         """Draw `scene` in place of what is shown.
 
         Args:
             camera: "keep" leaves it, "fit" only fits the crystal, "reset" turns it to the
                 standard view as well.
+            look: how atoms are drawn.
+            marked, joined: see the traits.
         """
-        message = crystal_message(scene, labels, camera)
+        message = crystal_message(scene, labels, camera, look=look)
         with self.hold_sync():
             self.frames = []
+            self.marked, self.joined = list(marked), joined
             self.crystal = message
 
     def show_frames(
@@ -137,14 +167,16 @@ class NGLStage(anywidget.AnyWidget):
         labels: Sequence[dict[int, str] | None],
         frame: int,
         camera: str = "reset",
+        look: Look = LOOK,
     ) -> None:
         """Hand over the frames of a trajectory and draw one of them; see `show`."""
         within = common_extent(scenes)
         frames = [
-            crystal_message(scene, texts, camera, within)
+            crystal_message(scene, texts, camera, within, look)
             for scene, texts in zip(scenes, labels, strict=True)
         ]
         with self.hold_sync():
+            self.marked = []
             self.frames = frames
             self.frame = frame
 

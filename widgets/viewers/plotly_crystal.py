@@ -1,23 +1,27 @@
-"""A crystal as a plotly figure: in three dimensions, or as a flat drawing that needs no WebGL."""
+"""A crystal as a plotly figure in three dimensions, which needs WebGL but no kernel."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from crystal_ldm.widgets.viewers.bonding import radius_bonds
-from crystal_ldm.widgets.viewers.elements import drawn_radius, element_colour
+from crystal_ldm.widgets.viewers.elements import Look
 from crystal_ldm.widgets.viewers.scene import CELL_EDGES, Scene, build_scene
+
+from crystal_ldm.crystals.bonds import radius_bonds
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
     from pymatgen.core import Structure
 
+LOOK = Look()
 GREY = "#8a8a8a"
 """For text and cell edges: readable on white and on black, where a report has no theme."""
 
-VIEWS = {"a": (1.0, 0.0, 0.0), "b": (0.0, 1.0, 0.0), "c": (0.0, 0.0, 1.0)}
+MARK = "#ff9800"
+"""Colour of atoms that were picked."""
 
 
 def crystal_figure(
@@ -25,88 +29,29 @@ def crystal_figure(
     title: str = "",
     supercell: tuple[int, int, int] = (1, 1, 1),
     height: int = 380,
+    look: Look = LOOK,
+    marked: Sequence[int] = (),
+    labels: bool = False,
+    joined: bool = True,
 ) -> go.Figure:
     """Return a turnable three-dimensional figure of a crystal; it needs no kernel.
 
-    Atoms are spheres of 0.4 covalent radii, so they scale with the crystal when zoomed.
+    Atoms are spheres, so they scale with the crystal when zoomed. `marked` are numbers of drawn
+    atoms that stand out, `joined` by a line; see `atom_clicked` for the way back.
     """
     import plotly.graph_objects as go
 
     scene = as_scene(structure, supercell)
-    data: list[Any] = [cell_trace(scene), *bond_traces(scene)]
+    data: list[Any] = [cell_trace(scene), *bond_traces(scene, look), *_polyhedra(scene, look)]
     for symbol in scene.elements:
         chosen = [i for i, s in enumerate(scene.symbols) if s == symbol]
-        data.append(_spheres(symbol, scene.positions[chosen]))
+        data.append(_spheres(symbol, scene.positions[chosen], look, chosen))
+    if labels:
+        data.append(_element_labels(scene, look))
+    if marked:
+        data.append(_marks(scene.positions[list(marked)], mark_mode(joined)))
     figure = go.Figure(data)
     figure.update_layout(scene_layout(title, height))
-    return figure
-
-
-def flat_crystal_figure(
-    structure: Structure | Scene,
-    towards: tuple[float, float, float] = (0.28, -0.95, 0.13),
-    title: str = "",
-    height: int = 380,
-    supercell: tuple[int, int, int] = (1, 1, 1),
-) -> go.Figure:
-    """Return an orthographic drawing of a crystal seen against `towards` (Cartesian).
-
-    It is plain SVG: for browsers without WebGL, and for printed reports.
-    """
-    import plotly.graph_objects as go
-
-    scene = as_scene(structure, supercell)
-    axes = view_axes(towards)
-    flat = scene.positions @ axes.T
-    box = [corners @ axes.T for corners in scene.boxes]
-    everything = np.concatenate([flat, *box])
-    low, high = everything[:, :2].min(axis=0) - 1.0, everything[:, :2].max(axis=0) + 1.0
-    # Marker sizes are in px, so the plot's scale must be known: px per Å at the given height.
-    scale = (height - 50) / max(float((high - low)[1]), float((high - low)[0]) * 0.75)
-
-    data: list[Any] = []
-    for corners in box:
-        x, y = _broken_lines(corners[:, :2], CELL_EDGES)
-        data.append(_flat_lines(x, y, GREY, 1))
-    ends = [*scene.bonds]
-    x, y = _broken_lines(flat[:, :2], ends)
-    data.append(_flat_lines(x, y, "#777777", 5))
-    stubs = scene.stubs @ axes.T
-    points = np.concatenate([flat, stubs]) if len(stubs) else flat
-    pairs = [(int(a), len(flat) + k) for k, a in enumerate(scene.stub_atoms)]
-    x, y = _broken_lines(points[:, :2], pairs)
-    data.append(_flat_lines(x, y, "#aaaaaa", 5))
-    order = np.argsort(flat[:, 2])
-    symbols = [scene.symbols[i] for i in order]
-    data.append(
-        go.Scatter(
-            x=flat[order, 0],
-            y=flat[order, 1],
-            mode="markers",
-            text=symbols,
-            hovertemplate="%{text}<extra></extra>",
-            showlegend=False,
-            marker={
-                "size": [2 * scale * drawn_radius(s) for s in symbols],
-                "color": [element_colour(s) for s in symbols],
-                "line": {"color": "#444444", "width": 1},
-                "opacity": 1,
-            },
-        )
-    )
-    data += [_legend_entry(symbol) for symbol in scene.elements]
-    figure = go.Figure(data)
-    figure.update_layout(
-        title=title or None,
-        height=height,
-        margin={"l": 5, "r": 5, "t": 40 if title else 10, "b": 10},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": GREY},
-        xaxis={"visible": False, "range": [low[0], high[0]]},
-        yaxis={"visible": False, "range": [low[1], high[1]], "scaleanchor": "x"},
-        legend={"itemclick": False, "itemdoubleclick": False},
-    )
     return figure
 
 
@@ -115,16 +60,6 @@ def as_scene(structure: Structure | Scene, supercell: tuple[int, int, int] = (1,
     if isinstance(structure, Scene):
         return structure
     return build_scene(structure, radius_bonds(structure), supercell)
-
-
-def view_axes(towards: tuple[float, float, float]) -> np.ndarray:
-    """Return the rows right, up, towards-the-viewer of an orthographic view, z upwards."""
-    depth = np.asarray(towards, dtype=float)
-    depth = depth / np.linalg.norm(depth)
-    up = np.array([0.0, 0.0, 1.0]) if abs(depth[2]) < 0.99 else np.array([0.0, 1.0, 0.0])
-    right = np.cross(up, depth)
-    right /= np.linalg.norm(right)
-    return np.stack([right, np.cross(depth, right), depth])
 
 
 def cell_trace(scene: Scene) -> go.Scatter3d:
@@ -143,7 +78,7 @@ def cell_trace(scene: Scene) -> go.Scatter3d:
     )
 
 
-def bond_traces(scene: Scene) -> list[go.Scatter3d]:
+def bond_traces(scene: Scene, look: Look = LOOK) -> list[go.Scatter3d]:
     """Return the bonds, each half in its atom's colour, as one trace for each element."""
     import plotly.graph_objects as go
 
@@ -164,7 +99,7 @@ def bond_traces(scene: Scene) -> list[go.Scatter3d]:
                 y=y,
                 z=z,
                 mode="lines",
-                line={"color": element_colour(symbol), "width": 9},
+                line={"color": look.colour(symbol), "width": 9},
                 hoverinfo="skip",
                 showlegend=False,
             )
@@ -213,11 +148,11 @@ def _unit_sphere(rings: int = 11, segments: int = 16) -> tuple[np.ndarray, np.nd
     return vertices.reshape(-1, 3), np.array(triangles)
 
 
-def _spheres(symbol: str, centres: np.ndarray) -> go.Mesh3d:
+def _spheres(symbol: str, centres: np.ndarray, look: Look, atoms: list[int]) -> go.Mesh3d:
     import plotly.graph_objects as go
 
     vertices, triangles = _unit_sphere()
-    points = (centres[:, None, :] + drawn_radius(symbol) * vertices[None]).reshape(-1, 3)
+    points = (centres[:, None, :] + look.radius(symbol) * vertices[None]).reshape(-1, 3)
     offsets = len(vertices) * np.arange(len(centres))
     faces = (triangles[None] + offsets[:, None, None]).reshape(-1, 3)
     return go.Mesh3d(
@@ -227,8 +162,9 @@ def _spheres(symbol: str, centres: np.ndarray) -> go.Mesh3d:
         i=faces[:, 0],
         j=faces[:, 1],
         k=faces[:, 2],
-        color=element_colour(symbol),
+        color=look.colour(symbol),
         name=symbol,
+        meta=atoms,
         showlegend=True,
         hoverinfo="name",
         flatshading=False,
@@ -237,29 +173,65 @@ def _spheres(symbol: str, centres: np.ndarray) -> go.Mesh3d:
     )
 
 
-def _legend_entry(symbol: str) -> go.Scatter:
-    import plotly.graph_objects as go
-
-    marker = {"size": 12, "color": element_colour(symbol), "line": {"color": "#444444", "width": 1}}
-    return go.Scatter(x=[None], y=[None], mode="markers", name=symbol, marker=marker)
-
-
-def _flat_lines(x: list[float | None], y: list[float | None], colour: str, width: int) -> Any:
-    import plotly.graph_objects as go
-
-    line = {"color": colour, "width": width}
-    return go.Scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=False)
-
-
-def _broken_lines(points: np.ndarray, pairs: Any) -> tuple[list[float | None], list[float | None]]:
-    x: list[float | None] = []
-    y: list[float | None] = []
-    for i, j in pairs:
-        x += [float(points[i, 0]), float(points[j, 0]), None]
-        y += [float(points[i, 1]), float(points[j, 1]), None]
-    return x, y
-
-
 def _broken_lines_3d(points: np.ndarray, pairs: Any) -> np.ndarray:
     gap = np.full(3, np.nan)
     return np.array([p for i, j in pairs for p in (points[i], points[j], gap)])
+
+
+def atom_clicked(figure: go.Figure, curve: int, point: int) -> int | None:
+    """Return which drawn atom a click into `crystal_figure` or `flat_crystal_figure` met."""
+    trace = figure.data[curve]
+    atoms = trace.meta
+    if atoms is None:
+        return None
+    each = len(_unit_sphere()[0]) if trace.type == "mesh3d" else 1
+    return int(atoms[point // each]) if point // each < len(atoms) else None
+
+
+def _polyhedra(scene: Scene, look: Look) -> list[go.Mesh3d]:
+    """Return the polyhedra, one trace for each element at their centres."""
+    import plotly.graph_objects as go
+
+    faces: dict[str, list[np.ndarray]] = {}
+    for centre, triangles in scene.polyhedra:
+        faces.setdefault(scene.symbols[centre], []).append(triangles.reshape(-1, 3))
+    traces = []
+    for symbol, parts in faces.items():
+        points = np.concatenate(parts)
+        numbers = np.arange(len(points)).reshape(-1, 3)
+        traces.append(
+            go.Mesh3d(
+                x=points[:, 0], y=points[:, 1], z=points[:, 2],
+                i=numbers[:, 0], j=numbers[:, 1], k=numbers[:, 2],
+                color=look.colour(symbol), opacity=0.45, flatshading=True, hoverinfo="skip",
+                showlegend=False,
+            )
+        )  # fmt: skip
+    return traces
+
+
+def mark_mode(joined: bool) -> str:
+    """Return plotly's name for rings around atoms, with lines between them or without."""
+    return "lines+markers" if joined else "markers"
+
+
+def _marks(points: np.ndarray, mode: str) -> go.Scatter3d:
+    import plotly.graph_objects as go
+
+    return go.Scatter3d(
+        x=points[:, 0], y=points[:, 1], z=points[:, 2], mode=mode,
+        line={"color": MARK, "width": 5},
+        marker={"size": 22, "symbol": "circle-open", "color": MARK, "line": {"width": 4}},
+        hoverinfo="skip", showlegend=False,
+    )  # fmt: skip
+
+
+def _element_labels(scene: Scene, look: Look) -> go.Scatter3d:
+    import plotly.graph_objects as go
+
+    # Above the atoms: a text inside a sphere is hidden by it.
+    x, y, z = scene.positions.T
+    above = z + np.array([look.radius(symbol) + 0.15 for symbol in scene.symbols])
+    return go.Scatter3d(
+        x=x, y=y, z=above, mode="text", text=scene.symbols, hoverinfo="skip", showlegend=False
+    )

@@ -8,13 +8,24 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
-from crystal_ldm.widgets.viewers.bonding import Bond, _symbols
+
+from crystal_ldm.crystals.bonds import Bond, site_symbols
+from crystal_ldm.crystals.polyhedra import Polyhedron
+from crystal_ldm.errors import CrystalLDMError
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 BOUNDARY = 0.2
 """Å; an atom this close to a face of the cell is drawn at the opposite face as well."""
+
+LIMIT = 999
+"""Atoms, and bonds, that the browser is sent: the three-digit counts of an SDF can hold no more."""
+
+
+class SceneTooLarge(CrystalLDMError):
+    """The scene has more atoms or bonds than the viewer can hold."""
+
 
 CELL_CORNERS = np.array(list(product((0, 1), repeat=3)), dtype=float)
 CELL_EDGES = tuple(
@@ -33,17 +44,20 @@ class Scene:
         symbols: element of each drawn atom, n in all.
         positions: (n, 3) Å.
         sites: (n,) index of each drawn atom's site in the structure.
+        cells: (n, 3) the cell in which each drawn atom lies.
         images: (n,) True where the atom repeats one that is drawn elsewhere.
         bonds: pairs of indices into the drawn atoms.
         stubs: (m, 3) Å, the middles of bonds that leave the cell and are drawn nowhere in full.
         stub_atoms: (m,) the drawn atom that each stub starts from.
         boxes: list of (8, 3) Å, corners of the unit cell and, if repeated, of the whole block.
         lattice: (3, 3) row vectors of the unit cell, Å.
+        polyhedra: number of the drawn atom at the centre, and (T, 3, 3) Å, the triangles around it.
     """
 
     symbols: list[str]
     positions: np.ndarray
     sites: np.ndarray
+    cells: np.ndarray
     images: np.ndarray
     bonds: list[tuple[int, int]]
     stubs: np.ndarray
@@ -51,6 +65,7 @@ class Scene:
     boxes: list[np.ndarray]
     lattice: np.ndarray
     elements: list[str] = field(default_factory=list)
+    polyhedra: list[tuple[int, np.ndarray]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -62,10 +77,23 @@ def build_scene(
     supercell: tuple[int, int, int] = (1, 1, 1),
     boundary_images: bool = True,
     stubs: bool = True,
+    polyhedra: Sequence[Polyhedron] = (),
 ) -> Scene:
-    """Lay out `structure` repeated `supercell` times, with `bonds` given for one cell."""
+    """Lay out `structure` repeated `supercell` times, with `bonds` given for one cell.
+
+    Polyhedra are drawn around each drawn centre; corners of theirs that lie outside are drawn too.
+
+    Raises:
+        SceneTooLarge: the block has more than 999 atoms.
+    """
+    count = len(structure) * int(np.prod(supercell))
+    if count > LIMIT:
+        raise SceneTooLarge(
+            f"{' × '.join(map(str, supercell))} cells hold {count:,} atoms, more than the {LIMIT} "
+            "that the viewer can draw. Choose a smaller supercell."
+        )
     lattice = np.asarray(structure.lattice.matrix, dtype=float)
-    symbols = _symbols(structure)
+    symbols = site_symbols(structure)
     frac = np.asarray(structure.frac_coords, dtype=float).reshape(-1, 3)
     frac = frac - np.floor(frac)
     repeats = np.array(supercell, dtype=int)
@@ -88,6 +116,20 @@ def build_scene(
         for cell in product(*ranges):
             keys[(site, *cell)] = len(keys)
             inside.append(all(0 <= c < r for c, r in zip(cell, repeats, strict=True)))
+
+    shapes: list[tuple[int, list[tuple[int, ...]], Polyhedron]] = []
+    for key, index in list(keys.items()):
+        for shape in polyhedra:
+            if shape.centre == key[0]:
+                corners = [
+                    (site, *(c + d for c, d in zip(key[1:], image, strict=True)))
+                    for site, image in shape.corners
+                ]
+                shapes.append((index, corners, shape))
+    for corner in dict.fromkeys(corner for _, corners, _ in shapes for corner in corners):
+        if corner not in keys:
+            keys[corner] = len(keys)
+            inside.append(False)
 
     table = np.array(list(keys), dtype=int).reshape(-1, 4)
     sites = table[:, 0]
@@ -120,6 +162,7 @@ def build_scene(
         symbols=[symbols[site] for site in sites],
         positions=positions,
         sites=sites,
+        cells=table[:, 1:],
         images=~np.array(inside, dtype=bool),
         bonds=sorted(pair for pair in pairs if pair[0] != pair[1]),
         stubs=np.array(stub_at).reshape(-1, 3),
@@ -127,6 +170,10 @@ def build_scene(
         boxes=boxes,
         lattice=lattice,
         elements=list(dict.fromkeys(symbols)),
+        polyhedra=[
+            (index, positions[[keys[corner] for corner in corners]][shape.faces])
+            for index, corners, shape in shapes
+        ],
     )
 
 

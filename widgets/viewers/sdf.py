@@ -5,17 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from crystal_ldm.widgets.viewers.scene import CELL_EDGES, Scene
+from crystal_ldm.widgets.viewers.scene import CELL_EDGES, LIMIT, Scene, SceneTooLarge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-LIMIT = 999
-"""Atoms, and bonds, that the format's three-digit counts can hold."""
-
-
-class SceneTooLarge(ValueError):
-    """The scene has more atoms or bonds than the viewer can hold."""
 
 
 def scene_to_sdf(scene: Scene) -> str:

@@ -8,24 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, button, column, escape, row
-from crystal_ldm.widgets.browser.plot import Plot
-from crystal_ldm.widgets.viewers.bonding import Bond, crystal_bonds, radius_bonds
+from crystal_ldm.widgets.base import column, escape, row
+from crystal_ldm.widgets.viewers.elements import COLOURS, STYLES, Look
 from crystal_ldm.widgets.viewers.legend import legend_html
-from crystal_ldm.widgets.viewers.plotly_crystal import VIEWS, crystal_figure, flat_crystal_figure
+from crystal_ldm.widgets.viewers.picks import AtomPicker
+from crystal_ldm.widgets.viewers.plotly_stage import STANDARD, PlotlyStage
 from crystal_ldm.widgets.viewers.scene import Scene, build_scene
+from crystal_ldm.widgets.viewers.toolbar import make_toolbar, more_box
+
+from crystal_ldm.crystals.bonds import Bond, crystal_bonds, radius_bonds
+from crystal_ldm.crystals.polyhedra import coordination_polyhedra
+from crystal_ldm.crystals.symmetry import CELLS, cell_of_kind
+from crystal_ldm.errors import DataError
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-SUPERCELLS = {
-    "1 × 1 × 1": (1, 1, 1),
-    "2 × 2 × 1": (2, 2, 1),
-    "2 × 2 × 2": (2, 2, 2),
-    "3 × 3 × 1": (3, 3, 1),
-    "3 × 3 × 3": (3, 3, 3),
-}
-_STANDARD = (0.28, -0.95, 0.13)
+REFINED = 40
+"""Frames of a trajectory, the last ones, whose bonds are CrystalNN's."""
+NO_POLYHEDRA = "No cation here has four or more anions around it, so there are no polyhedra."
 _WHY = {
     "no-webgl": "This browser cannot draw with WebGL, so a flat drawing is shown; "
     "turn it with a, b and c.",
@@ -35,7 +36,7 @@ _WHY = {
 }
 
 
-class CrystalViewer(Panel):
+class CrystalViewer(AtomPicker):
     """Shows one crystal: `CrystalViewer(structure)`.
 
     Traits:
@@ -45,6 +46,12 @@ class CrystalViewer(Panel):
         images: atoms on a face of the cell are drawn at the opposite face too.
         bonds: bonds are drawn.
         labels: element symbols are written onto the atoms.
+        polyhedra: the anions around each cation are drawn as a polyhedron.
+        cell: "as made", "primitive", "conventional" or "symmetrised"; `shown` is in it. Frames of
+            a trajectory are always shown as they were made.
+        style: "Ball and stick" or "Space filling".
+        colours: "Soft", "VESTA" or "Jmol".
+        picked, choosing: see `AtomPicker`.
         renderer: "ngl", "plotly" or "flat"; read-only, set by what the browser can do.
     """
 
@@ -54,6 +61,10 @@ class CrystalViewer(Panel):
     images = tl.Bool(True)
     bonds = tl.Bool(True)
     labels = tl.Bool(False)
+    polyhedra = tl.Bool(False)
+    cell = tl.Enum(CELLS, default_value=CELLS[0])
+    style = tl.Enum(STYLES, default_value=STYLES[0])
+    colours = tl.Enum(COLOURS, default_value=COLOURS[0])
     renderer = tl.Enum(["ngl", "plotly", "flat"], default_value="ngl", read_only=True)
 
     def __init__(
@@ -68,13 +79,10 @@ class CrystalViewer(Panel):
         self._height = height
         self._lock = threading.RLock()
         self._camera = "reset"
-        self.drawn_bonds: list[Bond] = []
         self._frames: list[Structure] = []
+        self._frame_bonds: list[list[Bond]] = []
         self._frame = 0
-        self._quiet = False
-        self._towards = _STANDARD
-        self.plot: Plot | None = None
-        self.notice = Notice()
+        self.fallback: PlotlyStage | None = None
         self.heading = ipw.HTML()
         self.heading.add_class("cl-title")
         self.legend = ipw.HTML()
@@ -82,18 +90,24 @@ class CrystalViewer(Panel):
         self.box = ipw.VBox(layout=ipw.Layout(width="100%", height=f"{height + 4}px"))
         self.box.add_class("cl-stage")
         self.stage = self._make_stage()
-        self.toolbar = self._make_toolbar()
+        self.more = more_box()
+        self.toolbar = make_toolbar(self)
         self.toolbar.layout.display = None if toolbar else "none"
         self.widget = column(
             row(self.heading, self.toolbar, css="cl-bar"),
+            self.more,
             self.box,
+            self.pick_row,
             row(self.legend),
             self.notice.widget,
             css="cl-viewer",
         )
         self.observe(self.notice.guard(self._on_structure), "structure")
-        self.observe(self.notice.guard(lambda _: self._draw()), ["images", "bonds", "labels"])
-        self.observe(self.notice.guard(lambda _: self._draw("fit")), "supercell")
+        guard = self.notice.guard
+        drawn = ["images", "bonds", "labels", "style", "colours"]
+        self.observe(guard(lambda _: self._draw()), drawn)
+        self.observe(guard(lambda _: self._draw("fit")), ["supercell", "polyhedra"])
+        self.observe(guard(lambda _: self._on_cell()), "cell")
         self.observe(lambda _: self._write_title(), "title")
         self.title = title
         self._write_title()
@@ -115,68 +129,103 @@ class CrystalViewer(Panel):
             self._take(structure)
             self._draw()
             self._camera = "keep"
-        if refine and structure is not None and len(structure) > 1:
-            threading.Thread(target=self._refine, args=(structure,), daemon=True).start()
+        if refine:
+            self._start_refining()
 
     def show_frames(self, frames: Sequence[Structure], frame: int) -> None:
         """Show a trajectory at one of its frames; `show_frame` goes to another.
 
-        All frames go to the browser at once, so that none has to wait for the kernel.
+        All frames go to the browser at once, so that none has to wait for the kernel; CrystalNN's
+        bonds take the place of those by distance as soon as they are found, as in `show`.
         """
         with self._lock:
             self._frames, self._camera = list(frames), "reset"
+            self._frame_bonds = [radius_bonds(one) for one in self._frames]
             self._frame = frame
             self._take(self._frames[frame])
             self._draw()
             self._camera = "keep"
+            threading.Thread(target=self._refine_frames, args=(self._frames,), daemon=True).start()
 
     def show_frame(self, frame: int, *, drawn: bool = False) -> None:
         """Go to a frame of the trajectory; `drawn` says that the browser has done so by itself."""
         with self._lock:
-            self._frame = frame
+            self._frame, self.drawn = frame, None
             self._take(self._frames[frame])
             if self.renderer != "ngl":
                 self._draw()
-            elif not drawn:
-                self.stage.frame = frame
+            else:
+                self.stage.marked = []
+                self.stage.frame = self.stage.frame if drawn else frame
+            self.say_picked()
             self._write_legend()
 
     def _take(self, structure: Structure | None) -> None:
         """Set the structure without drawing it."""
-        self.drawn_bonds = radius_bonds(structure) if structure is not None else []
         self._quiet = True
         try:
             self.structure = structure
         finally:
             self._quiet = False
+        self._choose_cell()
+
+    def _choose_cell(self) -> None:
+        self.forget()
+        self.shown = self.structure
+        if self.notice.level != "error" and self.renderer == "ngl":
+            self.notice.clear()
+        if self.structure is not None and not self._frames:
+            try:
+                self.shown = cell_of_kind(self.structure, self.cell)
+            except DataError as error:
+                self.notice.say(str(error), "warning")
+        if self._frames:
+            self.drawn_bonds = self._frame_bonds[self._frame]
+        else:
+            self.drawn_bonds = radius_bonds(self.shown) if self.shown is not None else []
 
     @property
     def scene(self) -> Scene | None:
         """What is drawn now, or None."""
-        return None if self.structure is None else self._scene(self.structure, self.drawn_bonds)
+        return None if self.shown is None else self._scene(self.shown, self.drawn_bonds)
 
     def _scene(self, structure: Structure, bonds: list[Bond]) -> Scene:
-        return build_scene(structure, bonds if self.bonds else [], self.supercell, self.images)
+        return build_scene(
+            structure,
+            bonds if self.bonds else [],
+            self.supercell,
+            self.images,
+            polyhedra=coordination_polyhedra(structure, bonds) if self.polyhedra else (),
+        )
+
+    @property
+    def look(self) -> Look:
+        """How atoms are drawn."""
+        return Look(self.colours, self.style)
 
     def reset_camera(self) -> None:
         """Turn to the standard view and fit the crystal."""
-        self._look(_STANDARD, reset=True)
+        if self.fallback is not None:
+            self.fallback.look_along(STANDARD)
+        else:
+            self.stage.reset_camera()
 
     def look_along(self, axis: str) -> None:
         """Look along the lattice vector "a", "b" or "c"."""
-        if self.structure is None:
+        if self.shown is None:
             return
         index = "abc".index(axis)
-        lattice = self.structure.lattice.matrix
-        self._look(tuple(float(v) for v in lattice[index]), up=lattice[(index + 2) % 3])
+        lattice = self.shown.lattice.matrix.tolist()
+        if self.fallback is not None:
+            self.fallback.look_along(lattice[index])
+        else:
+            self.stage.look_along(lattice[index], lattice[(index + 2) % 3])
 
     def download_png(self) -> None:
         """Make the browser save a picture of the crystal."""
         name = self.structure.composition.reduced_formula if self.structure else "crystal"
-        if self.renderer == "ngl":
-            self.stage.download_png(f"{name}.png")
-        elif self.plot is not None:
-            self.plot.download_png(f"{name}.png")
+        drawing = self.stage if self.fallback is None else self.fallback.plot
+        drawing.download_png(f"{name}.png")
 
     # -- parts ---------------------------------------------------------------------------------
 
@@ -190,103 +239,97 @@ class CrystalViewer(Panel):
             return None
         self.box.children = (stage,)
         stage.observe(self.notice.guard(lambda change: self._fall_back(change.new)), "status")
+        stage.observe(self.notice.guard(self._on_click), "clicked")
         return stage
-
-    def _make_toolbar(self) -> ipw.Box:
-        cells = ipw.Dropdown(options=SUPERCELLS, value=(1, 1, 1), tooltip="Repeat the cell")
-        cells.add_class("cl-small")
-        cells.observe(lambda change: setattr(self, "supercell", change.new), "value")
-        self.observe(lambda change: self._follow(cells, change.new), "supercell")
-        toggles = []
-        for trait, text, tip in (
-            ("bonds", "Bonds", "Draw bonds"),
-            ("images", "Images", "Repeat atoms that lie on a face of the cell"),
-            ("labels", "Labels", "Write element symbols onto the atoms"),
-        ):
-            toggle = ipw.ToggleButton(getattr(self, trait), description=text, tooltip=tip)
-            toggle.add_class("cl-small")
-            tl.link((self, trait), (toggle, "value"))
-            toggles.append(toggle)
-        look = [
-            button(axis, self.notice.guard(lambda axis=axis: self.look_along(axis)),
-                   tip=f"Look along {axis}", css="cl-small cl-square")
-            for axis in VIEWS
-        ]  # fmt: skip
-        reset = button("Reset", self.notice.guard(self.reset_camera), css="cl-small",
-                       tip="Reset the camera")  # fmt: skip
-        png = button("PNG", self.notice.guard(self.download_png), css="cl-small",
-                     tip="Download a picture (PNG)")  # fmt: skip
-        return row(cells, *toggles, *look, reset, png, css="cl-toolbar")
-
-    @staticmethod
-    def _follow(cells: ipw.Dropdown, value: tuple[int, int, int]) -> None:
-        if value not in dict(cells.options).values():
-            cells.options = {**dict(cells.options), " × ".join(map(str, value)): value}
-        cells.value = value
 
     # -- drawing -------------------------------------------------------------------------------
 
     def _on_structure(self, change: Any) -> None:
         if not self._quiet:
             self._frames = []
-            self.drawn_bonds = radius_bonds(change.new) if change.new is not None else []
+            self._take(change.new)
             self._draw()
 
-    def _refine(self, structure: Structure) -> None:
-        bonds = crystal_bonds(structure)
+    def _on_cell(self) -> None:
+        if self.structure is None or self._frames:
+            return
         with self._lock:
-            if structure is self.structure and bonds != self.drawn_bonds:
+            self._choose_cell()
+            self._draw("reset")
+        self._start_refining()
+
+    def _start_refining(self) -> None:
+        if self.shown is not None and len(self.shown) > 1:
+            threading.Thread(target=self._refine, args=(self.shown,), daemon=True).start()
+
+    def _refine(self, shown: Structure) -> None:
+        bonds = crystal_bonds(shown)
+        with self._lock:
+            if shown is self.shown and bonds != self.drawn_bonds:
                 self.drawn_bonds = bonds
                 self.notice.guard(self._draw)()
 
+    def _refine_frames(self, frames: list[Structure]) -> None:
+        # The last ones matter most; of hundreds of frames the others keep bonds by distance.
+        bonds = [radius_bonds(one) for one in frames[:-REFINED]]
+        bonds += [crystal_bonds(one) for one in frames[-REFINED:]]
+        with self._lock:
+            if frames is self._frames and bonds != self._frame_bonds:
+                self._frame_bonds = bonds
+                self.drawn_bonds, self.drawn = bonds[self._frame], None
+                if self.renderer == "ngl":  # at the frame where the browser is by now
+                    self.notice.guard(self._hand_over)(self.stage.frame, "keep")
+                else:
+                    self.notice.guard(self._draw)()
+
+    def _hand_over(self, frame: int, camera: str) -> None:
+        pairs = zip(self._frames, self._frame_bonds, strict=True)
+        scenes = [self._scene(one, bonds) for one, bonds in pairs]
+        labels = [self._labels(scene) for scene in scenes]
+        self.stage.show_frames(scenes, labels, frame, camera, self.look)
+
+    def _on_click(self, change: Any) -> None:
+        if change.new.get("ticket") == self.stage.message.get("ticket"):
+            self.pick(int(change.new["atom"]))
+
     def _draw(self, camera: str | None = None) -> None:
         with self._lock:
-            scene = self.scene
+            scene = self.drawn = self.scene
             for part in (self.box, self.toolbar):
                 part.layout.visibility = "visible" if scene is not None else "hidden"
             self._write_legend()
+            self.say_picked()
             if scene is None:
                 return
             camera = self._camera if camera is None else camera
             if self.renderer == "ngl" and self._frames:
-                scenes = [self._scene(frame, radius_bonds(frame)) for frame in self._frames]
-                labels = [self._labels(one) for one in scenes]
-                self.stage.show_frames(scenes, labels, self._frame, camera)
+                self._hand_over(self._frame, camera)
             elif self.renderer == "ngl":
-                self.stage.show(scene, self._labels(scene), camera)
-            elif self.plot is not None:
-                self.plot.show(self._figure(scene))
-            if self.notice.level == "error":
+                how = self.look, self.marked, not self.choosing
+                self.stage.show(scene, self._labels(scene), camera, *how)
+            elif self.fallback is not None:
+                self.fallback.show(scene, self.labels, self.look, self.marked, not self.choosing)
+            if self.notice.level == "error" or self.notice.text == NO_POLYHEDRA:
                 self.notice.clear()
+            if self.polyhedra and not scene.polyhedra and not self.notice.text:
+                self.notice.say(NO_POLYHEDRA)
+
+    def _mark(self) -> None:
+        if self.renderer == "ngl":
+            self.stage.marked = self.marked
+        else:
+            self._draw()
 
     def _labels(self, scene: Scene) -> dict[int, str] | None:
         return dict(enumerate(scene.symbols)) if self.labels else None
 
-    def _figure(self, scene: Scene) -> Any:
-        if self.renderer == "plotly":
-            figure = crystal_figure(scene, height=self._height)
-        else:
-            figure = flat_crystal_figure(scene, self._towards, height=self._height)
-        figure.update_layout(showlegend=False, uirevision="viewer")
-        return figure
-
-    def _look(self, towards: tuple[float, ...], up: Any = None, reset: bool = False) -> None:
-        self._towards = towards  # type: ignore[assignment]
-        if self.renderer == "ngl":
-            if reset:
-                self.stage.reset_camera()
-            else:
-                self.stage.look_along([*towards], [float(v) for v in up])
-        else:
-            self._draw()
-
     def _fall_back(self, status: str) -> None:
         if status not in _WHY:
             return
-        # plotly's three-dimensional drawing needs WebGL as well.
         self.set_trait("renderer", "flat" if status == "no-webgl" else "plotly")
-        self.plot = Plot(height=self._height)
-        self.box.children = (self.plot,)
+        self.fallback = PlotlyStage(self._height, flat=status == "no-webgl")
+        self.fallback.on_click(self.pick, self.notice.guard)
+        self.box.children = (self.fallback.plot,)
         self.notice.say(_WHY[status], "warning")
         self._draw()
 
@@ -294,4 +337,4 @@ class CrystalViewer(Panel):
         self.heading.value = f"<b>{escape(self.title)}</b>" if self.title else ""
 
     def _write_legend(self) -> None:
-        self.legend.value = legend_html(self.structure)
+        self.legend.value = legend_html(self.shown, self.look)

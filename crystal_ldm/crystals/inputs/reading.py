@@ -23,7 +23,7 @@ from crystal_ldm.crystals.readers.csv_files import table_files
 from crystal_ldm.crystals.readers.sources import open_source
 from crystal_ldm.crystals.readers.tables import read_table
 from crystal_ldm.errors import DataError, EvaluationError
-from crystal_ldm.files.run_contents import TABLE
+from crystal_ldm.files.run_directory import TABLE
 
 
 def read_crystals(source: Any, *, allow_empty: bool = False) -> CrystalSet:

@@ -1,4 +1,4 @@
-"""extxyz files and ASE databases."""
+"""extxyz files, ASE databases and trajectories."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from crystal_ldm.crystals.readers.entries import (
     Source,
     problem_kind,
 )
+from crystal_ldm.crystals.readers.labels import Labels, read_labels
 from crystal_ldm.crystals.readers.objects import atoms_cell
-from crystal_ldm.crystals.readers.tables import UNITS, Labels, read_labels
+from crystal_ldm.crystals.readers.units import UNITS
 from crystal_ldm.errors import DataError
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-ASE_SUFFIXES = (".extxyz", ".xyz", ".db")
+ASE_SUFFIXES = (".extxyz", ".xyz", ".db", ".traj")
 
 _ENERGIES = ("energy", "free_energy")
 _PROPERTIES = re.compile(r"Properties=\"?([^\s\"]+)")
@@ -35,7 +36,7 @@ _Frame = tuple[str, dict[str, Any], "Atoms | Problem", tuple[str, ...]]
 
 
 def read_ase(path: Path, labels: Labels = None) -> Source:
-    """Read all frames of an extxyz file or all rows of an ASE sqlite database.
+    """Read all frames of an extxyz file or ASE trajectory, or all rows of an ASE database.
 
     Labels are numbers and text in `atoms.info` (extxyz) or the key-value pairs (database), and the
     energies of a calculator (eV for the cell).
@@ -45,7 +46,8 @@ def read_ase(path: Path, labels: Labels = None) -> Source:
     """
     source = Source()
     frames: list[_Frame] = []
-    stream = _database_rows(path) if path.suffix.lower() == ".db" else _extxyz_frames(path)
+    readers = {".db": _database_rows, ".traj": _trajectory_frames}
+    stream = readers.get(path.suffix.lower(), _extxyz_frames)(path)
     try:
         for frame in stream:
             frames.append(frame)
@@ -159,6 +161,13 @@ def _without_isotopes(frame: list[str]) -> tuple[str, ...]:
 def _calculated(atoms: Atoms) -> dict[str, Any]:
     results = getattr(atoms.calc, "results", None) or {}
     return {name: float(results[name]) for name in _ENERGIES if results.get(name) is not None}
+
+
+def _trajectory_frames(path: Path) -> Iterator[_Frame]:
+    from ase.io import iread
+
+    for i, atoms in enumerate(iread(path, index=":", format="traj"), start=1):
+        yield f"{path.stem}-{i}", {**_calculated(atoms), **atoms.info}, atoms, ()
 
 
 def _database_rows(path: Path) -> Iterator[_Frame]:

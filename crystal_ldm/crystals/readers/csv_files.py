@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crystal_ldm.crystals.readers.entries import PARTS, Entry, Payload, Problem, Source
-from crystal_ldm.crystals.readers.tables import Labels, id_column, listed, read_labels, read_table
+from crystal_ldm.crystals.readers.labels import Labels, read_labels
+from crystal_ldm.crystals.readers.tables import id_column, listed, read_table
 from crystal_ldm.errors import DataError, suggest
 
 
@@ -16,7 +17,7 @@ def table_files(folder: Path) -> list[Path]:
         path
         for path in folder.iterdir()
         if path.name.lower().endswith((".csv", ".csv.gz", ".tsv"))
-        and not path.name.startswith(".")
+        and not path.name.startswith((".", "~$"))
         and path.is_file()
     )
 

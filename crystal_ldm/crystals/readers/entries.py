@@ -9,7 +9,7 @@ from pathlib import Path
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.cif import read_cif
 from crystal_ldm.crystals.readers.content import MAX_STRUCTURE_BYTES, read_text
-from crystal_ldm.crystals.readers.poscar import poscar_problem
+from crystal_ldm.crystals.readers.poscar import poscar_contradiction, poscar_problem
 from crystal_ldm.errors import DataError, describe_error
 
 
@@ -33,6 +33,7 @@ LabelValue = float | str | None
 
 HYDROGEN = "Deuterium and tritium are read as hydrogen."
 NOT_PERIODIC = "It is not periodic in all three directions."
+DISORDERED = "It is disordered (sites with partial occupancy)."
 
 PARTS = ("train", "val", "test")
 """Training, validation and test set. In the cache a part is its position here."""
@@ -132,6 +133,8 @@ def _read_poscar(text: str) -> tuple[Cell, list[str]]:
             raise DataError(f"The POSCAR cannot be parsed ({reason}).") from error
     if any("cannot be determined" in str(w.message) for w in caught):
         raise DataError("The POSCAR does not name its elements (VASP 4 format); add that line.")
+    if reason := poscar_contradiction(text):
+        raise DataError(f"The POSCAR contradicts itself: {reason}.")
     cell = Cell.from_structure(structure)
     heavy = any(site.specie.symbol in ("D", "T") for site in structure)
     return cell, [HYDROGEN] if heavy else []

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from crystal_ldm.crystals.readers.csv_files import table_files
 from crystal_ldm.crystals.readers.entries import Entry, LabelValue, Source
-from crystal_ldm.crystals.readers.tables import Labels, id_column, read_labels, read_table
+from crystal_ldm.crystals.readers.labels import Labels, read_labels
+from crystal_ldm.crystals.readers.tables import id_column, listed, read_table
 from crystal_ldm.errors import DataError
 
-_SUFFIXES = (".cif", ".cif.gz", ".mcif", ".mmcif", ".vasp", ".poscar", "_poscar", "_contcar")
-_PREFIXES = ("POSCAR", "CONTCAR")
-_OTHERS = (".extxyz", ".xyz", ".db", ".json", ".json.gz")
+_SUFFIXES = (
+    ".cif", ".mcif", ".mmcif", ".vasp", ".poscar", ".contcar", "_poscar", "_contcar",
+)  # fmt: skip
+_PREFIXES = ("poscar", "contcar")
+_PROGRAMS = ("thumbs.db", "desktop.ini", "atom_init.json")
 
 
 def is_structure_file(path: Path) -> bool:
-    """Whether the file's name is that of a CIF or POSCAR."""
-    return path.name.lower().endswith(_SUFFIXES) or path.name.startswith(_PREFIXES)
+    """Whether the file's name, packed or not, is that of a CIF or POSCAR."""
+    name = path.name.lower().removesuffix(".gz")
+    return name.endswith(_SUFFIXES) or name.startswith(_PREFIXES)
 
 
 def structure_files(folder: Path) -> list[Path]:
@@ -28,10 +34,16 @@ def structure_files(folder: Path) -> list[Path]:
         path
         for path in folder.rglob("*")
         if is_structure_file(path)
-        and not any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)
+        and not _of_tools(path, folder)
         and path.parent.name != "cif_p1"  # of a run directory: the crystals of `cif`, as P1
         and path.is_file()
     )
+
+
+def _of_tools(path: Path, folder: Path) -> bool:
+    """Whether a file or a folder above it is one that programs leave."""
+    parts = path.relative_to(folder).parts
+    return any(part.startswith((".", "__", "~$", "#")) or part.endswith("~") for part in parts)
 
 
 def read_folder(folder: Path, labels: Labels = None) -> Source:
@@ -60,10 +72,22 @@ def read_folder(folder: Path, labels: Labels = None) -> Source:
     for file, name in names.items():
         where = file.relative_to(folder).as_posix()
         source.entries.append(Entry(name, where, file))
-    others = sorted(p.name for p in folder.iterdir() if p.name.lower().endswith(_OTHERS))
+    others = [
+        path.relative_to(folder).as_posix()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and path not in names
+        and path not in tables
+        and not _of_tools(path, folder)
+        and path.name.lower() not in _PROGRAMS
+    ]
     if others:
+        sheets = any(name.lower().endswith((".xlsx", ".xls", ".ods")) for name in others)
+        hint = " A spreadsheet is read once it is saved as csv." if sheets else ""
         source.notes.append(
-            f"The folder's structure files are read; {', '.join(others[:3])} in it is not."
+            f"Of this folder its CIF and POSCAR files and one csv table are read; "
+            f"{listed(others[:3])}{f' and {len(others) - 3} more' if len(others) > 3 else ''} "
+            f"{'are' if len(others) > 1 else 'is'} not.{hint}"
         )
     if tables:
         add_labels(source, rows, tables[0].name)
@@ -74,17 +98,39 @@ def add_labels(source: Source, rows: dict[str, dict[str, LabelValue]], table: st
     """Give each entry the labels of its row in a table, by id or name of its file."""
     used: set[str] = set()
     without = 0
+    # Paths of another machine, other suffixes and capitals, where that is one file and one row.
+    loose = _only_ones((_loosely(name), name) for name in rows)
+    files = _only_ones((_loosely(entry.where), entry.where) for entry in source.entries)
     for entry in source.entries:
         key = next((k for k in _keys(entry) if k in rows), None)
+        if key is None and files.get(_loosely(entry.where)):
+            key = loose.get(_loosely(entry.where))
+            key = None if key in used else key
         if key is None:
             without += 1
             continue
         entry.labels.update(rows[key])
         used.add(key)
-    if without:
+    if without == len(source.entries):
+        source.notes.append(
+            f"None of the files has a row in {table}; its names are such as "
+            f"{listed(list(rows)[:3])}."
+        )
+    elif without:
         source.notes.append(f"{without} files have no row in {table}.")
     if len(rows) > len(used):
         source.notes.append(f"{len(rows) - len(used)} rows of {table} have no file.")
+
+
+def _loosely(name: str) -> str:
+    return without_suffix(name.replace("\\", "/").rpartition("/")[2]).lower()
+
+
+def _only_ones(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the pairs whose first part occurs once."""
+    items = list(pairs)
+    counts = Counter(first for first, _ in items)
+    return {first: second for first, second in items if counts[first] == 1}
 
 
 def _keys(entry: Entry) -> tuple[str, ...]:
@@ -95,11 +141,16 @@ def _keys(entry: Entry) -> tuple[str, ...]:
 def _entry_id(file: Path, folder: Path) -> str:
     """Return the relative path without suffix; for `LaF3/POSCAR` that is `LaF3`."""
     relative = file.relative_to(folder)
-    if file.name in _PREFIXES and len(relative.parts) > 1:
+    if file.name.lower().removesuffix(".gz") in _PREFIXES and len(relative.parts) > 1:
         return relative.parent.as_posix()
-    name = relative.as_posix()
-    suffix = next((s for s in sorted(_SUFFIXES, key=len)[::-1] if name.lower().endswith(s)), "")
-    return name[: len(name) - len(suffix)] if suffix else name
+    return without_suffix(relative.as_posix())
+
+
+def without_suffix(name: str) -> str:
+    """Return a structure file's name without what says its kind."""
+    bare = name[:-3] if name.lower().endswith(".gz") else name
+    suffix = next((s for s in sorted(_SUFFIXES, key=len)[::-1] if bare.lower().endswith(s)), "")
+    return bare[: len(bare) - len(suffix)]
 
 
 def read_properties(

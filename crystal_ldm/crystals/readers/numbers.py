@@ -14,6 +14,12 @@ _COMMAS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
 _POINTS = re.compile(r"[-+]?\d{1,3}(\.\d{3})+(,\d+)?")
 _CLEARLY_COMMAS = re.compile(r"[-+]?\d{1,3}(,\d{3}){2,}(\.\d+)?|[-+]?\d{1,3}(,\d{3})+\.\d+")
 _CLEARLY_POINTS = re.compile(r"[-+]?\d{1,3}(\.\d{3}){2,}(,\d+)?|[-+]?\d{1,3}(\.\d{3})+,\d+")
+_BLANKS = re.compile(r"[-+]?\d{1,3}([ ']\d{3})+(\.\d+)?")
+_POWER = re.compile(rf"({_NUMBER})\s*[x×·*]\s*10\s*\^?\s*\(?([-+]?\d+)\)?")
+_SIGNS = str.maketrans(
+    {"−": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "’": "'", "⁻": "-",
+     **{sign: str(digit) for digit, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}}
+)  # fmt: skip
 _OPEN = re.compile(r"[-+]?\d+,\d+")
 _UNITS = {
     "ev", "mev", "gpa", "mpa", "kbar", "k", "å", "a", "å3", "å³", "å^3", "a^3", "g/cm3", "g/cm³",
@@ -41,6 +47,10 @@ def plain_numbers(texts: list[str], column: str, where: str, notes: list[str]) -
 
     What was left out is added to `notes`, and that a comma may be either kind of separator.
     """
+    texts = [_plain_signs(text) for text in texts]
+    if any(_BLANKS.fullmatch(text) for text in texts):
+        texts = [re.sub("[ ']", "", t) if _BLANKS.fullmatch(t) else t for t in texts]
+        notes.append(f"Numbers of column '{column}' in {where} have gaps between thousands.")
     for clearly, pattern, separator in (
         (_CLEARLY_COMMAS, _COMMAS, ","),
         (_CLEARLY_POINTS, _POINTS, "."),
@@ -63,6 +73,18 @@ def plain_numbers(texts: list[str], column: str, where: str, notes: list[str]) -
             "stand for a decimal point or between thousands; write it with a point, or without."
         )
     return texts
+
+
+def _plain_signs(text: str) -> str:
+    """Return a number's text with ASCII signs and `e` for powers of ten; another text as it is."""
+    plain = re.sub("^–(?=[\\d.])", "-", text.translate(_SIGNS)).strip()
+    plain = _POWER.sub(r"\1e\2", plain)
+    return plain if re.fullmatch(rf"{_NUMBER}|{_BLANKS.pattern}", plain) else text
+
+
+def is_unit(text: str) -> bool:
+    """Whether a text is a unit that may stand behind a number, or that of a known label."""
+    return text.lower() in _UNITS or meaning_of(f"band_gap ({text})").factor is not None
 
 
 def _split_unit(text: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from crystal_ldm.crystals.cell import FLAT_A3, Cell
-from crystal_ldm.crystals.readers.entries import NOT_PERIODIC, read_payload
+from crystal_ldm.crystals.readers.entries import DISORDERED, NOT_PERIODIC, read_payload
 from crystal_ldm.errors import DataError
 
 SUPPORTED = "a pymatgen Structure, ASE Atoms, a structure's dictionary, or a path"
@@ -46,14 +46,25 @@ def atoms_cell(atoms: Any) -> Cell:
     """Return the cell of ASE Atoms.
 
     Raises:
-        DataError: if it is not periodic, flat or not finite.
+        DataError: if it is not periodic, disordered, flat or not finite.
     """
     if not all(atoms.pbc):
         raise DataError(NOT_PERIODIC)
+    if _partly_occupied(atoms):
+        raise DataError(DISORDERED)
     lattice = np.array(atoms.cell.array, dtype=np.float64)
     if abs(np.linalg.det(lattice)) < FLAT_A3:
         raise DataError("The cell has no volume.")
     return Cell.from_arrays(atoms.numbers, atoms.get_scaled_positions(wrap=False), lattice)
+
+
+def _partly_occupied(atoms: Any) -> bool:
+    """Whether ASE's Atoms say so: its CIF reader keeps one species a site, the others aside."""
+    kinds = atoms.info.get("occupancy")
+    shares = [*atoms.arrays.get("occupancy", ()), *atoms.arrays.get("occupancies", ())]
+    if isinstance(kinds, dict):
+        shares += [n for group in kinds.values() if isinstance(group, dict) for n in group.values()]
+    return any(isinstance(share, (int, float)) and abs(share - 1) > 1e-3 for share in shares)
 
 
 def cells_of(items: Any) -> list[Any]:

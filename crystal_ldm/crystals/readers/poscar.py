@@ -1,4 +1,4 @@
-"""Why a POSCAR cannot be parsed, in words; pymatgen parses it."""
+"""What is wrong with a POSCAR, in words; pymatgen parses it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def poscar_problem(text: str) -> str:
         return "neither line 6 nor line 7 says how many atoms of each element there are"
     if counts == 5 and re.fullmatch(r"\s*[A-Z][a-z]?(\s+[A-Z][a-z]?)*\s*", lines[6]):
         return "the line of elements must stand before that of their numbers"
-    total = sum(int(word) for word in lines[counts].split("!")[0].split() if word.isdecimal())
+    if problem := poscar_contradiction(text):
+        return problem
+    total = sum(_sizes(lines[counts]))
     start = counts + 1
     if start < len(lines) and lines[start].strip()[:1] in ("S", "s"):
         start += 1
@@ -37,6 +39,27 @@ def poscar_problem(text: str) -> str:
         if problem := _numbers(lines[i], i, 3):
             return problem
     return ""
+
+
+def poscar_contradiction(text: str) -> str:
+    """Return in which numbers a POSCAR contradicts itself; "" for none. Parsers do not look."""
+    lines = text.splitlines()
+    counts = next((i for i in (5, 6) if i < len(lines) and _are_counts(lines[i])), None)
+    if counts is None:
+        return ""
+    sizes, names = _sizes(lines[counts]), lines[5].split("!")[0].split()
+    if counts == 6 and len(names) != len(sizes):
+        return f"line 6 names {len(names)} elements, and line 7 gives {len(sizes)} numbers of atoms"
+    selective = counts + 1 < len(lines) and lines[counts + 1].strip()[:1] in ("S", "s")
+    behind = counts + 2 + selective + sum(sizes)
+    words = lines[behind].split() if behind < len(lines) else []
+    if len(words) >= 3 and all(_NUMBER.fullmatch(word) for word in words[:3]):
+        return f"it lists more atoms than the {sum(sizes)} of line {counts + 1}"
+    return ""
+
+
+def _sizes(line: str) -> list[int]:
+    return [int(word) for word in line.split("!")[0].split()]
 
 
 def _are_counts(line: str) -> bool:

@@ -23,10 +23,10 @@ from crystal_ldm.crystals.readers.folders import (
     structure_files,
 )
 from crystal_ldm.crystals.readers.json_files import JSON_SUFFIXES, read_json
+from crystal_ldm.crystals.readers.labels import Labels, read_labels
 from crystal_ldm.crystals.readers.objects import cell_of, cells_of, is_atoms, is_structure
-from crystal_ldm.crystals.readers.tables import Labels, read_labels
 from crystal_ldm.errors import DataError
-from crystal_ldm.files.run_contents import RAW_CELLS
+from crystal_ldm.files.run_directory import RAW_CELLS
 
 SUPPORTED = (
     "a folder of CIF or POSCAR files (with an optional property table), a csv or csv.gz file with "
@@ -34,6 +34,7 @@ SUPPORTED = (
     "file of structures (pymatgen, Materials Project, JARVIS, Alexandria), a run directory, or a "
     "list of pymatgen structures or ASE Atoms"
 )
+PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ def open_source(
     if is_structure_file(path):
         entry = Entry(name, path.name, path)
         return OpenSource(name, _file_hash([path]), lambda: Source([entry]))
+    if path.name.lower().endswith(PACKED):
+        raise DataError(f"The file {path} is packed; unpack it, and give the file or folder in it.")
     raise DataError(f"The file {path} is of no known kind. What can be read: {SUPPORTED}.")
 
 

@@ -1,50 +1,33 @@
-"""Property tables: csv files as text, and their columns as labels."""
+"""Property tables: csv files as text."""
 
 from __future__ import annotations
 
 import csv
 import io
-import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crystal_ldm.crystals.readers.content import read_text
-from crystal_ldm.crystals.readers.entries import LabelValue
-from crystal_ldm.crystals.readers.numbers import number, plain_numbers, with_units
-from crystal_ldm.crystals.readers.units import UNITS, meaning_of
-from crystal_ldm.errors import DataError, suggest
+from crystal_ldm.crystals.readers.numbers import is_unit, number
+from crystal_ldm.crystals.readers.units import meaning_of
+from crystal_ldm.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["UNITS", "LabelColumns", "Labels", "Table", "id_column", "read_labels", "read_table"]
-
-Labels = Sequence[str] | Mapping[str, str] | None
-"""Columns to use: their names, or a dict column -> label name; None: all that can be labels."""
-
 ID_COLUMNS = (
     "material_id", "id", "entry_id", "mat_id", "jid", "cif_id", "file", "filename", "name",
 )  # fmt: skip
-_NEVER_LABELS = {"cif", "formula", "pretty_formula", "full_formula", "reduced_formula", "structure"}
-_ABSENT = {
-    "",
-    "nan",
-    "none",
-    "null",
-    "na",
-    "n/a",
-    "n.a.",
-    "inf",
-    "-inf",
-    "+inf",
-    "-",
-    "--",
-    "–",
-    "?",
-}
+ABSENT = {
+    "", "nan", "none", "null", "nil", "na", "n/a", "n.a.", "n.d.", "nd", "inf", "-inf", "+inf", "-",
+    "--", "–", "—", "?", ".", "..", "...", "…", "#n/a", "#na", "#value!", "#div/0!", "#num!",
+    "#ref!", "unknown", "missing", "tbd", "not available",
+}  # fmt: skip
+"""Cells, in small letters, that hold no value."""
 _SEPARATORS = (",", ";", "\t", "|")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
 
@@ -87,37 +70,107 @@ def read_table(path: Path, known_ids: Iterable[str] = ()) -> Table:
         raise DataError(
             f"The table {path} cannot be read: {str(error).rstrip('.')}{hint}."
         ) from error
-    text = _without_comments(re.sub(r"^\s*sep=.\r?\n", "", text))  # a line that Excel reads
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = _without_comments(re.sub(r"^\s*sep=.\n", "", text))  # a line that Excel reads
     separator = _separator(text)
     try:
-        first = next(csv.reader(io.StringIO(text[:100_000]), delimiter=separator), [])
+        first = next(_cells(text[:100_000], separator), [])
     except csv.Error as error:
         raise DataError(f"The table {path} is not a csv file ({error}).") from error
-    headless = _is_data(first, set(known_ids))
+    headless = _is_data(first, set(known_ids), path, decimal_comma=separator != ",")
     try:
-        frame = pd.read_csv(
-            io.StringIO(text),
-            sep=separator,
-            dtype=str,
-            keep_default_na=False,
-            skipinitialspace=True,
-            header=None if headless else "infer",
-        )
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            frame = pd.read_csv(
+                io.StringIO(text),
+                sep=separator,
+                dtype=str,
+                keep_default_na=False,
+                skipinitialspace=True,
+                header=None if headless else "infer",
+                index_col=False,
+            )
+        if caught:  # cells beyond the last column are left out: they must be empty
+            for line in _cells(text, separator):
+                if any(line[len(first) :]):
+                    raise DataError(
+                        f"A row of the table {path} has more cells than its first line: the cell "
+                        f"'{line[len(first)][:40]}' has no column."
+                    )
+    except csv.Error as error:
+        raise DataError(f"The table {path} is not a csv file ({error}).") from error
     except pd.errors.EmptyDataError:
         raise DataError(f"The table {path} is empty.") from None
+    except DataError:
+        raise
     except (pd.errors.ParserError, ValueError) as error:
         raise DataError(
             f"The table {path} is cut short or not a csv file ({error}); fetch it again."
         ) from error
     frame.columns = [str(c).strip() for c in frame.columns]
-    if not headless:  # an index that was saved without a name is no column
-        frame = frame[[c for c in frame.columns if not c.startswith("Unnamed:") and c]]
+    notes: list[str] = []
+    if not headless:
+        frame = _named_columns(frame)
+        frame = _without_units_row(frame, path.name, notes)
+        if twice := next((c for c in frame.columns if c[:-2] in first and c not in first), ""):
+            notes.append(f"Columns of {path.name} have the same name; one is called '{twice}'.")
     if frame.empty:
         raise DataError(f"The table {path} has no rows.")
-    notes = []
     if separator != "," and _point_decimals(frame):
         notes.append(f"Numbers in {path.name} have decimal commas.")
+    elif separator == ";":
+        notes += _points_in_thousands(frame, path.name)
     return Table(frame, headless, notes)
+
+
+def _cells(text: str, separator: str) -> Iterator[list[str]]:
+    """Yield the lines of a table that are not empty, cell by cell."""
+    for line in csv.reader(io.StringIO(text), delimiter=separator):
+        cells = [cell.strip() for cell in line]
+        if any(cells):
+            yield cells
+
+
+def _named_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    """Leave out columns without a name, but for a first one of names where there is no other.
+
+    Both are what pandas saves as the index: row numbers, or the names of the entries.
+    """
+    names = list(frame.columns)
+    unnamed = [c for c in names if c.startswith("Unnamed:") or not c]
+    first = names[0]
+    nameless = first in unnamed and id_column(names) is None
+    if nameless and not all(text.strip().isdecimal() for text in frame[first]):
+        frame = frame.rename(columns={first: "id"})
+        unnamed = unnamed[1:]
+    return frame[[c for c in frame.columns if c not in unnamed]]
+
+
+def _without_units_row(frame: pd.DataFrame, where: str, notes: list[str]) -> pd.DataFrame:
+    """Take a first row of units (`-, GPa, meV`) into the names of known labels."""
+    if len(frame) < 2:
+        return frame
+    names = id_column(frame.columns)
+    cells = {c: str(frame[c].iloc[0]).strip() for c in frame.columns if c != names}
+    given = {c: text.strip("()[]") for c, text in cells.items() if text.lower() not in ABSENT}
+    entry = "" if names is None else str(frame[names].iloc[0]).strip().lower()
+    if not given or entry not in {*ABSENT, "unit", "units"}:
+        return frame
+    if not all(is_unit(text) for text in given.values()):
+        return frame
+    notes.append(f"The first row of {where} is one of units ({', '.join(given.values())}).")
+    known = {c: f"{c} ({unit})" for c, unit in given.items() if meaning_of(c).label}
+    return frame.iloc[1:].rename(columns=known)
+
+
+def _points_in_thousands(frame: pd.DataFrame, where: str) -> list[str]:
+    """Say how `1.234` is read in a table of semicolons, where commas may be decimal."""
+    pattern = re.compile(r"[-+]?\d{1,3}\.\d{3}")
+    for column in frame.columns:
+        texts = [text for text in frame[column].str.strip() if text.lower() not in ABSENT]
+        if texts and all(pattern.fullmatch(text) for text in texts):
+            return [f"'{texts[0]}' in column '{column}' of {where} is read with a decimal point."]
+    return []
 
 
 def _without_comments(text: str) -> str:
@@ -135,17 +188,23 @@ def _without_comments(text: str) -> str:
 
 def _separator(text: str) -> str:
     """Return what stands between the columns: what the first line has most of outside quotes."""
-    line = re.sub(r'"[^"]*"', "", text.lstrip().partition("\n")[0])
+    line = re.sub(r'"[^"]*"', "", text.lstrip(" \n").partition("\n")[0])
+    if any(separator in line for separator in _SEPARATORS[1:]):
+        line = re.sub(r"(?<=\d),(?=\d)", "", line)
     return max(_SEPARATORS, key=line.count)
 
 
-def _is_data(first: Sequence[str], known_ids: set[str]) -> bool:
+def _is_data(first: Sequence[str], known_ids: set[str], path: Path, decimal_comma: bool) -> bool:
     if not first:
         return False
-    name = first[0].strip()
-    if name in known_ids or name.split(".")[0] in known_ids:
+    if first[0] in known_ids or first[0].split(".")[0] in known_ids:
         return True
-    return len(first) > 1 and all(number(cell.strip()) is not None for cell in first[1:])
+    cells = [cell for cell in first[1:] if cell.lower() not in ABSENT]
+    if not cells:  # the table of CGCNN has no header
+        return path.name.lower() == "id_prop.csv" and len(first) > 1
+    if decimal_comma:
+        cells = [c.replace(",", ".") if _DECIMAL_COMMA.fullmatch(c) else c for c in cells]
+    return all(number(cell) is not None for cell in cells)
 
 
 def _point_decimals(frame: pd.DataFrame) -> bool:
@@ -169,131 +228,7 @@ def id_column(columns: Iterable[str]) -> str | None:
     return next((by_lower[name] for name in ID_COLUMNS if name in by_lower), None)
 
 
-@dataclass
-class LabelColumns:
-    """Labels read from a table: values (one a row) by label name, and notes about them."""
-
-    values: dict[str, list[LabelValue]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def row(self, i: int) -> dict[str, LabelValue]:
-        """Return the labels of row `i`."""
-        return {name: column[i] for name, column in self.values.items()}
-
-
-def read_labels(
-    columns: Mapping[str, Sequence[object]], wanted: Labels, where: str, skip: Iterable[str] = ()
-) -> LabelColumns:
-    """Return the labels in `columns` (values by column name).
-
-    A column in which most of the given values are numbers is numeric: its other values are left
-    empty and noted. Any other column is text. Aliases of the known labels get their names, and
-    values in other units are converted; where that cannot be, the column keeps its own name.
-
-    Raises:
-        DataError: if a wanted column does not exist, or its unit does not fit its label.
-    """
-    found = LabelColumns()
-    for column, (name, factor) in _chosen(columns, wanted, where, skip, found.notes).items():
-        if name in found.values:
-            found.notes.append(f"Column '{column}' in {where} is a second '{name}' and is ignored.")
-            continue
-        values = _values(columns[column], column, name, where, found.notes)
-        if factor != 1.0:
-            values = [v * factor if isinstance(v, float) else v for v in values]
-        found.values[name] = values
-    return found
-
-
 def listed(columns: Iterable[str]) -> str:
     """Return the names of columns for a message; a damaged table's may go on for pages."""
     text = ", ".join(columns)
     return text if len(text) <= 300 else f"{text[:300]}…"
-
-
-def _chosen(
-    columns: Mapping[str, Sequence[object]],
-    wanted: Labels,
-    where: str,
-    skip: Iterable[str],
-    notes: list[str],
-) -> dict[str, tuple[str, float]]:
-    """Return the label name and the factor of each column to use."""
-    for column in wanted or ():
-        if column not in columns:
-            raise DataError(
-                f"There is no column '{column}' in {where}.{suggest(column, columns)} "
-                f"Its columns are: {listed(columns)}."
-            )
-    if isinstance(wanted, Mapping):
-        return {c: (name, _asked_factor(c, name, where, notes)) for c, name in wanted.items()}
-    skipped = {s.lower() for s in skip} | _NEVER_LABELS
-    chosen = list(wanted) if wanted else [c for c in columns if c.lower() not in skipped]
-    taken = {c for c in chosen if c in UNITS}
-    result: dict[str, tuple[str, float]] = {}
-    for column in chosen:
-        meaning = meaning_of(column)
-        label, unit, factor = meaning.label, meaning.unit, meaning.factor
-        result[column] = (column, 1.0)
-        if label is None or column == label:
-            continue
-        if label in taken:
-            notes.append(
-                f"Column '{column}' in {where} keeps its name: another one is the {label}."
-            )
-        elif factor is None:
-            notes.append(
-                f"Column '{column}' in {where} keeps its name: its unit '{unit}' is not converted "
-                f"to {UNITS[label]}."
-            )
-        else:
-            taken.add(label)
-            result[column] = (label, factor)
-            notes.append(_read_as(column, label, where, factor))
-    return result
-
-
-def _asked_factor(column: str, name: str, where: str, notes: list[str]) -> float:
-    if name not in UNITS:
-        return 1.0
-    meaning = meaning_of(column, name)
-    if meaning.factor is None:
-        raise DataError(
-            f"The unit '{meaning.unit}' of column '{column}' in {where} cannot be converted to "
-            f"{UNITS[name]}; give its label another name than {name}."
-        )
-    if name != column:
-        notes.append(_read_as(column, name, where, meaning.factor))
-    return meaning.factor
-
-
-def _read_as(column: str, label: str, where: str, factor: float) -> str:
-    converted = "" if factor == 1.0 else f", values times {factor:g}"
-    return f"Column '{column}' in {where} is read as {label} ({UNITS[label]}){converted}."
-
-
-def _values(
-    raw: Sequence[object], column: str, name: str, where: str, notes: list[str]
-) -> list[LabelValue]:
-    texts = ["" if v is None else str(v).strip() for v in raw]
-    given = [i for i, text in enumerate(texts) if text.lower() not in _ABSENT]
-    texts = plain_numbers(texts, column, where, notes)
-    numbers = {i: value for i in given if (value := number(texts[i])) is not None}
-    if len(numbers) < len(given):
-        rest = [i for i in given if i not in numbers]
-        numbers |= with_units(rest, texts, column, name, where, notes)
-    if name not in UNITS and len(numbers) <= len(given) / 2 and given:
-        chosen = set(given)
-        return [text if i in chosen else None for i, text in enumerate(texts)]
-    wrong = [i for i in given if i not in numbers]
-    if wrong:
-        notes.append(
-            f"{len(wrong)} values of column '{column}' in {where} are not numbers and were left "
-            f"empty, for example '{texts[wrong[0]]}' in row {wrong[0] + 1}."
-        )
-    if name == "band_gap" and any(v < 0 for v in numbers.values()):
-        negative = [i for i, v in numbers.items() if v < 0]
-        notes.append(f"{len(negative)} negative band gaps in {where} were left empty.")
-        for i in negative:
-            del numbers[i]
-    return [numbers.get(i, math.nan) for i in range(len(texts))]

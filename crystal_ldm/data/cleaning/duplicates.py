@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.errors import DataError
 from crystal_ldm.parallel import AnyWorkers, Outcome
-from crystal_ldm.parallel.mapping import map_items
+from crystal_ldm.parallel.executor import map_items
 
 
 def find_duplicates(

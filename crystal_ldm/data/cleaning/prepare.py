@@ -23,7 +23,7 @@ from crystal_ldm.crystals.readers.report import Rejection
 from crystal_ldm.data.cleaning.filters import Filters
 from crystal_ldm.errors import DataError
 from crystal_ldm.parallel import AnyWorkers, Outcome
-from crystal_ldm.parallel.mapping import map_items
+from crystal_ldm.parallel.executor import map_items
 
 # spglib reports on standard error each time it tries again with another tolerance.
 os.environ.setdefault("SPGLIB_WARNING", "OFF")

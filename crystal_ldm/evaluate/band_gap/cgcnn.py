@@ -20,7 +20,7 @@ from torch import Tensor
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.errors import EvaluationError
-from crystal_ldm.evaluate.band_gap.graphs import RADIUS_A, nearest_neighbours
+from crystal_ldm.evaluate.band_gap.features import RADIUS_A, nearest_neighbours
 from crystal_ldm.evaluate.weights import load_weights
 
 _REGRESSOR = (

@@ -13,8 +13,8 @@ from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.inputs import read_crystals
 from crystal_ldm.errors import EvaluationError, suggest
 from crystal_ldm.evaluate.band_gap.cgcnn import predict_with_cgcnn
+from crystal_ldm.evaluate.band_gap.networks import METAL_PROBABILITY
 from crystal_ldm.evaluate.band_gap.own_predictor import predict_band_gap, predictor_card
-from crystal_ldm.evaluate.band_gap.scoring import METAL_PROBABILITY
 from crystal_ldm.parallel.executor import AnyWorkers, Progress, open_executor
 
 Predictor = Callable[[Cell], tuple[float, float]]
@@ -24,6 +24,15 @@ PREDICTORS: dict[str, Predictor] = {"cgcnn": predict_with_cgcnn, "own": predict_
 
 # `python -m benchmarks.quality predictors`; CGCNN's training data may hold some of these crystals.
 _CGCNN_ERRORS = {"mae": 0.258, "metal_accuracy": 0.915, "n": 983}
+
+
+def check_predictor(predictor: str) -> None:
+    """Raise `EvaluationError` unless there is such a predictor."""
+    if predictor not in PREDICTORS:
+        raise EvaluationError(
+            f"There is no band gap predictor '{predictor}'; there are {', '.join(PREDICTORS)}."
+            f"{suggest(predictor, PREDICTORS)}"
+        )
 
 
 def predictor_note(predictor: str) -> str:
@@ -77,23 +86,17 @@ def estimate_band_gaps(
     Raises:
         EvaluationError: if there is no such predictor.
     """
-    if predictor not in PREDICTORS:
-        raise EvaluationError(
-            f"There is no band gap predictor '{predictor}'; there are {', '.join(PREDICTORS)}."
-            f"{suggest(predictor, PREDICTORS)}"
-        )
+    check_predictor(predictor)
     source = read_crystals(crystals)
     n = len(source)
     gap, probability = np.full(n, np.nan), np.full(n, np.nan)
     errors = list(source.errors)
-    todo = [i for i, crystal in enumerate(source.crystals) if crystal is not None]
     with open_executor(workers) as pool:
-        items = (source.crystals[i] for i in todo)
-        for outcome in pool.imap(PREDICTORS[predictor], items, chunk=16, progress=progress):
-            position = todo[outcome.index]
-            errors[position] = outcome.error
+        function = PREDICTORS[predictor]
+        for outcome in pool.imap(function, source.crystals, chunk=16, progress=progress):
+            errors[outcome.index] = outcome.error
             if outcome.error is None:
-                gap[position], probability[position] = outcome.value
+                gap[outcome.index], probability[outcome.index] = outcome.value
     metal = probability >= metal_probability
     gap[metal] = 0.0
     return BandGaps(gap, metal, probability, errors)

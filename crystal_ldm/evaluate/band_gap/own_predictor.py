@@ -22,11 +22,8 @@ from torch import Tensor, nn
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.inputs import read_crystals
 from crystal_ldm.errors import EvaluationError
-from crystal_ldm.evaluate.band_gap.features import band_gap_inputs
-from crystal_ldm.evaluate.band_gap.graph_network import GraphNet
-from crystal_ldm.evaluate.band_gap.graphs import CrystalGraph
-from crystal_ldm.evaluate.band_gap.perceptrons import BandGapNet
-from crystal_ldm.evaluate.band_gap.scoring import final_gap
+from crystal_ldm.evaluate.band_gap.features import CrystalGraph, band_gap_inputs
+from crystal_ldm.evaluate.band_gap.networks import BandGapNet, GraphNet, final_gap
 
 if TYPE_CHECKING:
     from crystal_ldm.crystals import CrystalBatch
@@ -48,29 +45,22 @@ def predict_band_gap(crystal: Cell) -> tuple[float, float]:
     return float(gap), float(metal)
 
 
-def predict_band_gaps(crystals: CrystalBatch) -> NDArray[np.float64]:
-    """Return band gaps (B,) in eV: 0 for likely metals, nan where there is none to predict.
-
-    In this process and all at once, for crystals that are being made; many finished ones go
-    sooner through `estimate_band_gaps`, in processes of their own.
-
-    Raises:
-        EvaluationError: if the weights are missing or broken.
-    """
-    inputs, rows = _inputs(crystals)
-    gaps = np.full(len(crystals), np.nan)
-    if rows:
-        gaps[rows] = final_gap(*together(_predict(inputs))).numpy()
-    return gaps
-
-
 def predict_band_gaps_by_kind(crystals: CrystalBatch) -> NDArray[np.float64]:
-    """Return the same by the perceptrons and by the graph networks, (2, B).
+    """Return band gaps by the perceptrons and by the graph networks, (2, B) in eV.
+
+    0 for likely metals, nan where there is none to predict. In this process and all at once, for
+    crystals that are being made; many finished ones go sooner through `estimate_band_gaps`, in
+    processes of their own.
 
     Raises:
         EvaluationError: if the weights are missing or broken.
     """
-    inputs, rows = _inputs(crystals)
+    inputs, rows = [], []
+    for i, crystal in enumerate(read_crystals(crystals, allow_empty=True).crystals):
+        with contextlib.suppress(ValueError):  # no neighbours
+            if crystal is not None:
+                inputs.append(band_gap_inputs(crystal))
+                rows.append(i)
     gaps = np.full((2, len(crystals)), np.nan)
     if rows:
         gaps[:, rows] = torch.stack([final_gap(*kind) for kind in _predict(inputs)]).numpy()
@@ -119,17 +109,6 @@ def load_graph() -> tuple[GraphNet, dict[str, Any]]:
     """
     net, card = _load(GRAPH, lambda card: GraphNet(card["members"], card["width"], card["layers"]))
     return net, card
-
-
-def _inputs(crystals: CrystalBatch) -> tuple[list[Inputs], list[int]]:
-    """Return the inputs of those crystals that have neighbours, and their rows."""
-    inputs, rows = [], []
-    for i, packed in enumerate(read_crystals(crystals, allow_empty=True).crystals):
-        with contextlib.suppress(ValueError):  # no neighbours
-            if packed is not None:
-                inputs.append(band_gap_inputs(packed))
-                rows.append(i)
-    return inputs, rows
 
 
 def _predict(inputs: Sequence[Inputs]) -> list[tuple[Tensor, Tensor]]:

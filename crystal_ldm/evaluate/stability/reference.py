@@ -28,7 +28,7 @@ from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.stability.potential import POTENTIALS, potential, single_point
 from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings, relax_crystal
 from crystal_ldm.parallel import Workers, open_executor
-from crystal_ldm.parallel.progress import Reporter
+from crystal_ldm.parallel.executor import progress_bar
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -157,8 +157,6 @@ def build(dataset: Any, name: str = "chgnet", workers: int | None = None) -> Ref
 
     Args:
         dataset: for example `load_dataset("oqmd_icsd")`.
-        name: name of the potential.
-        workers: number of worker processes; None: one for each core.
 
     Raises:
         EvaluationError: if the data set has no hull distances.
@@ -175,10 +173,9 @@ def build(dataset: Any, name: str = "chgnet", workers: int | None = None) -> Ref
         if energy < energies.get(key, np.inf):
             energies[key], ids[key] = energy, identifier
 
-    reporter = Reporter(True)
     chosen = [(int(i), c) for i in near if (c := source.crystals[int(i)]) is not None]
     with open_executor(workers, Workers(timeout=120)) as pool:
-        with reporter.stage("references", len(chosen)) as progress:
+        with progress_bar("references", len(chosen)) as progress:
             function = partial(single_point, name=name)
             items = (crystal for _, crystal in chosen)
             for outcome in pool.imap(function, items, progress=progress):
@@ -191,7 +188,7 @@ def build(dataset: Any, name: str = "chgnet", workers: int | None = None) -> Ref
         elements = [c for z in numbers if (c := elemental_structure(z)) is not None]
         settings = RelaxationSettings(name, fmax=0.02, max_steps=500)
         relax = partial(relax_crystal, settings=settings)
-        with reporter.stage("elements", len(elements)) as progress:
+        with progress_bar("elements", len(elements)) as progress:
             for outcome in pool.imap(relax, elements, timeout=3600, chunk=1, progress=progress):
                 if outcome.error is None:
                     keep(elements[outcome.index], outcome.value.energy, "elemental structure")

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.stability.potential import calculator, check_elements, potential
+from crystal_ldm.files.writing import atomic_write
 from crystal_ldm.parallel import Executor
 from crystal_ldm.parallel.executor import Progress
 
@@ -160,13 +161,10 @@ def save_relaxed(path: Path, relaxed: Relaxed) -> None:
     """Write a result so that a file of this name is always a whole one."""
     content = asdict(relaxed)
     content["crystal"] = {
-        "numbers": relaxed.crystal.numbers.tolist(),
-        "frac_coords": relaxed.crystal.frac_coords.tolist(),
-        "lattice": relaxed.crystal.lattice.tolist(),
+        name: getattr(relaxed.crystal, name).tolist()
+        for name in ("numbers", "frac_coords", "lattice")
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content))
-    os.replace(temporary, path)
+    atomic_write(path, json.dumps(content), flush=False)
 
 
 def load_relaxed(path: Path) -> Relaxed | None:
@@ -193,11 +191,7 @@ def relax_crystals(
     again.
 
     Args:
-        crystals: None for those that cannot be read.
         folder: where the results are kept; it may be shared by several runs.
-        settings: how to relax.
-        executor: runs the relaxations.
-        progress: called with the number of crystals just finished.
 
     Returns:
         The results, and for those without one the reason.
@@ -226,15 +220,10 @@ def relax_crystals(
             progress(1)
     keys = list(waiting)
 
-    def items() -> Iterator[Cell]:
-        for key in keys:
-            crystal = crystals[waiting[key][0]]
-            assert crystal is not None
-            yield crystal
-
+    first_of_each = (crystals[waiting[key][0]] for key in keys)
     function = partial(relax_crystal, settings=settings)
     for outcome in executor.imap(
-        function, items(), timeout=settings.timeout, chunk=1, progress=progress
+        function, first_of_each, timeout=settings.timeout, chunk=1, progress=progress
     ):
         key = keys[outcome.index]
         if outcome.error is None:

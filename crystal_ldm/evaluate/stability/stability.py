@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from crystal_ldm.crystals.inputs import read_crystals
-from crystal_ldm.evaluate.report.intervals import mean_interval, wilson
+from crystal_ldm.evaluate.results import Summary
 from crystal_ldm.evaluate.stability.hull import ReferenceHull
 from crystal_ldm.evaluate.stability.potential import potential
 from crystal_ldm.evaluate.stability.reference import ReferenceEnergies
@@ -20,8 +20,9 @@ from crystal_ldm.evaluate.stability.relaxation import (
     Relaxed,
     relax_crystals,
 )
-from crystal_ldm.parallel import AnyWorkers, Executor, Workers, open_executor
-from crystal_ldm.parallel.progress import Reporter
+from crystal_ldm.evaluate.statistics import rate
+from crystal_ldm.parallel import AnyWorkers, Workers, open_executor
+from crystal_ldm.parallel.executor import progress_bar
 
 
 @dataclass
@@ -55,7 +56,6 @@ class Stability:
             thresholds: largest energies above the hull, eV/atom.
         """
         distance = self.table["e_above_hull"].to_numpy(dtype=np.float64)
-        n = len(distance)
         rows = []
         for limit in thresholds:
             stable = distance <= limit  # nan is not
@@ -63,33 +63,19 @@ class Stability:
             if unique is not None and novel is not None:
                 flags["S.U.N."] = stable & np.asarray(unique, bool) & np.asarray(novel, bool)
             for name, values in flags.items():
-                count = int(values.sum())
-                low, high = wilson(count, n)
-                rows.append(
-                    {"metric": name, "e_above_hull <=": limit, "value": count / n if n else np.nan,
-                     "count": count, "n": n, "ci_low": low, "ci_high": high}
-                )  # fmt: skip
+                share = rate(int(values.sum()), len(distance))
+                rows.append({"metric": name, "e_above_hull <=": limit, **share})
         return pd.DataFrame(rows)
 
     def summary(self) -> pd.DataFrame:
         """Return share converged, and means of energy above hull, RMSD and time."""
-        rows: list[dict[str, Any]] = []
-        n = len(self.table)
+        summary = Summary()
         converged = int(self.table["converged"].fillna(False).astype(bool).sum())
-        low, high = wilson(converged, n)
-        rows.append(
-            {"metric": "converged", "value": converged / n if n else np.nan, "n": n,
-             "ci_low": low, "ci_high": high, "unit": "share"}
-        )  # fmt: skip
+        summary.rate("converged", converged, len(self.table))
         units = {"e_above_hull": "eV/atom", "rmsd": "Å", "volume_change": "share", "seconds": "s"}
         for name, unit in units.items():
-            values = self.table[name].dropna().to_numpy(dtype=np.float64)
-            value, low, high = mean_interval(values)
-            rows.append(
-                {"metric": f"mean {name}", "value": value, "n": len(values), "ci_low": low,
-                 "ci_high": high, "unit": unit}
-            )  # fmt: skip
-        return pd.DataFrame(rows).set_index("metric")
+            summary.mean(f"mean {name}", self.table[name], unit)
+        return summary.frame().drop(columns=["count", "thresholds"])
 
 
 def compute_stability(
@@ -117,19 +103,10 @@ def compute_stability(
     settings = settings or RelaxationSettings()
     source = read_crystals(crystals)
     hull = hull or ReferenceHull(ReferenceEnergies.shipped(settings.potential))
-    with open_executor(workers, Workers(memory_gb=6)) as executor:
-        return _relax_and_compare(source, Path(folder), settings, hull, executor, progress)
-
-
-def _relax_and_compare(
-    source: Any,
-    folder: Path,
-    settings: RelaxationSettings,
-    hull: ReferenceHull,
-    executor: Executor,
-    progress: bool,
-) -> Stability:
-    with Reporter(progress).stage("relaxation", len(source)) as advance:
+    with (
+        open_executor(workers, Workers(memory_gb=6)) as executor,
+        progress_bar("relaxation", len(source), progress) as advance,
+    ):
         relaxed, errors = relax_crystals(source.crystals, folder, settings, executor, advance)
     rows: list[dict[str, Any]] = []
     for position, result in enumerate(relaxed):

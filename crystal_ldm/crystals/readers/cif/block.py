@@ -18,7 +18,14 @@ _HEADER = re.compile(r"^[ \t]*data_", re.IGNORECASE | re.MULTILINE)
 _UNQUOTED = re.compile(
     r"^(_\S+)[ \t]+([^'\";#\s_][^'\"#\n]*[ \t][^'\"#_\s][^'\"#\n]*?)[ \t]*$", re.M
 )
-_PUNCTUATION = str.maketrans({"−": "-", "–": "-", "\xa0": " ", "‘": "'", "’": "'"})
+_BLANKS_IN_NAME = re.compile(r"^[ \t]*(data_)[ \t]*(\S*)[ \t].*$", re.IGNORECASE | re.MULTILINE)
+_PUNCTUATION = str.maketrans(
+    {"−": "-", "–": "-", "\xa0": " ", "‘": "'", "’": "'", "±": "+-", "Å": "A", "\u212b": "A",
+     **{chr(code): " " for code in (0x0B, 0x0C, 0x1A)},  # what printers and DOS want
+     **{chr(code): "" for code in (0xAD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF)},
+     **{chr(0x2080 + digit): str(digit) for digit in range(10)}}
+)  # fmt: skip
+_BAR_ABOVE = re.compile("([1-6])[\u0304\u0305]")
 
 
 @dataclass
@@ -71,17 +78,21 @@ def read_blocks(text: str) -> list[Block]:
     if not text.strip():
         raise DataError("The CIF is empty.")
     text = text.translate(_PUNCTUATION).replace("\r\n", "\n").replace("\r", "\n")
+    text = _BAR_ABOVE.sub(r"-\1", text)
     text = text.encode("ascii", errors="replace").decode()
     header = _HEADER.search(text)
     before = text[: header.start()] if header else text
+    if text.lstrip()[:1] == "<":
+        raise DataError("It is a web page or XML, not a CIF.")
     if header is None or re.search(r"^\s*(_\w|loop_)", before, re.MULTILINE | re.IGNORECASE):
         raise DataError("The CIF has no line 'data_…' at its beginning.")
     text = text[header.start() :]
     try:
         document = cif.read_string(text, check_level=0)
     except (ValueError, RuntimeError) as error:
+        lenient = _UNQUOTED.sub(r"\1 '\2'", _BLANKS_IN_NAME.sub(r"\1\2", text))
         try:
-            document = cif.read_string(_UNQUOTED.sub(r"\1 '\2'", text), check_level=0)
+            document = cif.read_string(lenient, check_level=0)
         except (ValueError, RuntimeError):
             raise _parse_error(str(error), text) from error
     return [_block(block) for block in document]

@@ -24,6 +24,8 @@ from crystal_ldm.errors import DataError
 
 _ROOMY = 1.25
 """A cell of more than this times the volume of its elements is not whole, if nothing says it is."""
+_EMPTY = 2.0
+"""One of more than this is noted where the file says that it is whole."""
 _COMPARED_ATOMS = 400
 
 
@@ -65,8 +67,17 @@ def _read_block(block: Block) -> tuple[Cell, list[str]]:
     if not cells:
         raise DataError(symmetry.doubt or problems[0])
     if not symmetry.stated:
-        _check_room(cells[0])
+        if _room(cells[0]) > _ROOMY:
+            raise DataError(
+                "The CIF says nothing of its symmetry, and its atoms fill a small part of the "
+                "cell: others are missing."
+            )
         notes.append("A CIF that says nothing of its symmetry is taken to list all atoms.")
+    elif len(cells[0]) == len(sites) and _room(cells[0]) > _EMPTY:
+        notes.append(
+            "A CIF without symmetry (P 1) is read as it is, although its atoms fill a small part "
+            "of the cell; see whether some are missing."
+        )
     if not all(_same_crystal(cells[0], other) for other in cells[1:]):
         raise DataError(
             "The CIF leaves open which setting (origin or axes) of its space group it uses, and "
@@ -83,9 +94,18 @@ def _build(
     symmetry: Symmetry,
 ) -> Cell:
     coords, owner = expand(sites, ops, lattice)
+    whole = len(ops) > 1 and len(owner) == len(sites)
+    repeated = sorted(set(range(len(sites))) - set(owner.tolist()))
+    if repeated and not whole and not confirms(evidence, owner, sites):
+        raise DataError(
+            f"The CIF lists the atom {sites[repeated[0]].label}, which is an image of another by "
+            "symmetry, and not all atoms of the cell: list one atom of each orbit."
+        )
     if problem := contradiction(evidence, lattice, owner, sites, len(ops)):
         raise DataError(problem)
-    if symmetry.doubt and not confirms(evidence, owner, sites):
+    # The space group makes no more atoms than are listed: then its operations may be missing.
+    agrees = whole and ops is not symmetry.options[0]
+    if symmetry.doubt and not agrees and not confirms(evidence, owner, sites):
         raise DataError(symmetry.doubt)
     numbers = np.array([site.number for site in sites])[owner]
     order = np.argsort(_ranks()[numbers], kind="stable")
@@ -130,19 +150,14 @@ def _lattice(block: Block) -> NDArray[np.float64]:
     return lattice
 
 
-def _check_room(cell: Cell) -> None:
-    """Raise `DataError` if the cell is so roomy that atoms by symmetry seem to be missing."""
+def _room(cell: Cell) -> float:
+    """Return the volume of a cell by that of its elements; 1 where one of them has no volume."""
     from pymatgen.core import Element
 
     volumes = [Element.from_Z(int(z)).molar_volume for z in cell.numbers]
     if any(v is None for v in volumes):
-        return
-    expected = sum(float(v) for v in volumes) / 0.602214
-    if cell.volume > _ROOMY * expected:
-        raise DataError(
-            "The CIF says nothing of its symmetry, and its atoms fill a small part of the cell: "
-            "others are missing."
-        )
+        return 1.0
+    return cell.volume * 0.602214 / sum(float(v) for v in volumes)
 
 
 def _same_crystal(first: Cell, second: Cell) -> bool:

@@ -105,6 +105,8 @@ def contradiction(
         )
     images = np.bincount(owner, minlength=len(sites))
     for site, count in zip(sites, images.tolist(), strict=True):
+        if count == 0:  # an image of another site
+            continue
         # Some programs state how many operations leave the site where it is.
         if site.multiplicity is not None and site.multiplicity not in (count, order // count):
             return (
@@ -153,7 +155,8 @@ def _formula_problem(evidence: Evidence, found: Counter[str]) -> str:
     )
     fewer = total < size * (evidence.z or 1) - 0.5
     if not shares or total < size - 0.5:
-        end = "; it may be cut short." if missing or fewer else "."
+        others = set(found) - set(stated)
+        end = "; it may be cut short." if (missing or fewer) and not others else "."
         return says + end
     units = total / size
     if evidence.z is not None and not math.isclose(units, evidence.z, rel_tol=_SHARE):

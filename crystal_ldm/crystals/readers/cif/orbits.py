@@ -26,14 +26,18 @@ def expand(
     """Return coordinates (n, 3) in [0, 1) and, for each, the position of its site (n,).
 
     A site near a special position is moved onto it (the mean of its nearly equal images), so that
-    1/3 written 0.333 gives one atom and not three.
+    1/3 written 0.333 gives one atom and not three. A site that is an image of an earlier one has
+    no atoms: some programs list all atoms of the cell beside its symmetry.
 
     Raises:
         DataError: if the images of a site do not fit, or two sites are one place.
     """
-    coords, owners = [], []
+    coords: list[NDArray[np.float64]] = []
+    owners: list[int] = []
     for i, site in enumerate(sites):
         images = _orbit(site, ops, lattice) if len(ops) > 1 else site.coords[None] % 1.0
+        if len(ops) > 1 and _is_image(images[0], site, coords, owners, sites):
+            continue
         coords.append(images)
         owners += [i] * len(images)
     everything, owner = np.concatenate(coords), np.array(owners)
@@ -74,6 +78,28 @@ def _orbit(site: Site, ops: Operations, lattice: NDArray[np.float64]) -> NDArray
             )
         kept.append(first)
     return np.asarray(images[kept], dtype=np.float64)
+
+
+def _is_image(
+    place: NDArray[np.float64],
+    site: Site,
+    coords: Sequence[NDArray[np.float64]],
+    owners: Sequence[int],
+    sites: Sequence[Site],
+) -> bool:
+    """Whether a site is an image of an earlier one of its element that is listed elsewhere."""
+    if not coords:
+        return False
+    tolerance = min(max(SAME_PLACE, 2 * 10.0 ** -min(site.decimals, 8)), 0.02)
+    apart = np.concatenate(coords) - place
+    apart -= np.round(apart)
+    near = {owners[i] for i in np.flatnonzero(np.abs(apart).max(axis=1) < tolerance)}
+    for i in near:
+        listed = sites[i].coords - site.coords
+        listed -= np.round(listed)
+        if sites[i].number == site.number and np.abs(listed).max() >= tolerance:
+            return True
+    return False
 
 
 def _check_places(

@@ -20,6 +20,9 @@ _THIRDS = (1 / 3, 2 / 3)
 _THIRD_TOLERANCE = 1e-4  # relative, as pymatgen's parser has it
 _CHARGE = re.compile(r"([A-Za-z]{1,2})[-+]?\d*\.?\d*[-+]?")
 _WATER = re.compile(r"(wat|o_?w|o\d+w|oh|h2o)", re.IGNORECASE)
+_ISOTOPE = re.compile(r"(?:\d{1,3}([A-Z][a-z]?)|([A-Z][a-z]?)_\d{1,3})")
+_LABELLED = re.compile(r"([A-Z][a-z]?)(?![A-Za-z])")
+_VACANCY = re.compile(r"va(c\w*)?(?![a-z])", re.IGNORECASE)
 _WATER_SYMBOL = re.compile(r"(wat|o-?h|h2o|oh2|ow|nh\d)\b.*", re.IGNORECASE)
 
 
@@ -71,12 +74,17 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
         "_atom_site_site_symmetry_multiplicity", "_atom_site_symmetry_multiplicity"
     )
     orders = block.column("_atom_site_site_symmetry_order")
-    others = (labels, types, occupancies, hydrogens, multiplicities, orders)
+    groups = block.column("_atom_site_disorder_group")
+    assemblies = block.column("_atom_site_disorder_assembly")
+    others = (labels, types, occupancies, hydrogens, multiplicities, orders, groups, assemblies)
     if any(len(column) != count for column in (*columns, *others) if column is not None):
         raise DataError("The CIF's columns of atoms are not equally long; it may be cut short.")
 
     sites: list[Site] = []
     heavy: set[str] = set()
+    renamed: list[str] = []
+    alternatives: dict[str, str] = {}
+    notes: list[str] = []
     for i in range(count):
         type_ = types[i] if types else ""
         if not type_ and not (labels and labels[i]):
@@ -98,7 +106,19 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
                 f"Hydrogen is missing: the CIF says that hydrogens are attached to {label} and "
                 "gives no place for them."
             )
+        if group := groups[i] if groups else "":
+            assembly = assemblies[i] if assemblies else ""
+            if group.startswith("-") or alternatives.setdefault(assembly, group) != group:
+                raise DataError(
+                    f"It is disordered ({label} is of the alternative {group} of its sites); make "
+                    "an ordered approximant first."
+                )
         symbol = _element(type_, label, elements)
+        if _ISOTOPE.fullmatch(type_):
+            notes.append(f"The isotope {type_} is read as its element.")
+        named = _LABELLED.match(label)
+        if named and type_ and named.group(1) in symbols() and named.group(1) != symbol:
+            renamed.append(f"{label} is {symbol}")
         if symbol in ("D", "T"):
             heavy.add(symbol)
             symbol = "H"
@@ -125,9 +145,14 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
                 f"Hydrogen is missing: {water} is water or hydroxide by its name, and the CIF "
                 "gives no place for hydrogen."
             )
-    names = {"D": "deuterium", "T": "tritium"}
-    notes = [f"{names[symbol].capitalize()} is read as hydrogen." for symbol in sorted(heavy)]
-    return sites, notes
+    names = {"D": "Deuterium", "T": "Tritium"}
+    notes += [f"{names[symbol]} is read as hydrogen." for symbol in sorted(heavy)]
+    if renamed:
+        notes.append(
+            "The element is what the column of type symbols says, where the label names another "
+            f"({', '.join(renamed[:3])})."
+        )
+    return sites, list(dict.fromkeys(notes))
 
 
 def _ideal(x: float) -> float:
@@ -148,6 +173,8 @@ def _element(type_: str, label: str, elements: frozenset[str]) -> str:
     named = type_ or label
     if _WATER_SYMBOL.fullmatch(type_) or (not type_ and re.match(r"wat|h2o", label, re.I)):
         raise DataError(f"Hydrogen is missing: '{named}' stands for atoms without places.")
+    if isotope := _ISOTOPE.fullmatch(type_):
+        type_ = isotope.group(1) or isotope.group(2)
     match = _CHARGE.fullmatch(type_)
     if match and (symbol := match.group(1).capitalize()) in _all_symbols():
         return symbol
@@ -155,6 +182,8 @@ def _element(type_: str, label: str, elements: frozenset[str]) -> str:
         raise DataError(f"It is disordered (a site holds '{type_}').")
     letters = re.match(r"[A-Za-z]+", named)
     options = _options(letters.group() if letters else "")
+    if _VACANCY.match(named) or re.match(r"[A-Z][a-z](?!al)", type_):  # no label, as `Oa` is one
+        options = [o for o in options if len(o) > 1 or (not type_ and o in elements)]
     if len(options) > 1:
         options = [o for o in options if o in elements] or options
     if len(options) == 1:

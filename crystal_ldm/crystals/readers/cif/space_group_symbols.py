@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 _QUALIFIER = re.compile(
     r"\s*(?::\s*([12HRhrSZ])|\(?\s*origin\s*(?:choice|setting)?\s*([12])\s*\)?|\bO([12])"
-    r"|(?<=[\da-z\s])([ZSHR]))\s*$"
+    r"|(?<=[\da-z\s])([ZSHR])|(?<=\s)([zs])|(?<=[-\dA-Z])([ZS]))\s*$"
 )
 # The subscript of a screw axis, as SHELX and journals write it: 2(1), 4~2~, 6sub3, 4_{2}.
 _SCREW = re.compile(r"([2346])(?:\(([1-5])\)|~([1-5])~|sub([1-5])|_?\{([1-5])\})")
-_BAR_BEHIND = re.compile(r"([1346])-(?=[\s_/]|$)")  # 4- for the axis that is written -4
-_QUALIFIERS = {"S": "1", "Z": "2", "h": "H", "r": "R"}
+_BAR_BEHIND = re.compile(r"([1346])-(?=[\s_/A-Za-z]|$)")  # 4- for the axis that is written -4
+_QUALIFIERS = {"S": "1", "Z": "2", "s": "1", "z": "2", "h": "H", "r": "R"}
+_BAR_IN_TEX = re.compile(r"\\(?:bar|overline)\s*\{?\s*([1-6])\s*\}?")
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ def settings_of_name(name: str) -> tuple[Setting, ...]:
 
     A symbol without an origin choice means both, one of a rhombohedral group both axes.
     """
-    text = _SCREW.sub(_screw_axis, name.strip())
+    text = _BAR_IN_TEX.sub(r"-\1", name.strip().strip("$").strip())
+    text = _SCREW.sub(_screw_axis, text)
     text = _BAR_BEHIND.sub(r"-\1", text)
     text = text.replace("_", " " if " " in text else "").strip()
     # The number behind the symbol: (225), (No. 225), #225.

@@ -89,8 +89,17 @@ def read_symmetry(block: Block, lattice: NDArray[np.float64]) -> Symmetry:
     return Symmetry((IDENTITY,), stated=False)
 
 
+def _joined(texts: list[str]) -> list[str]:
+    """Join what stood in the column without quotes: `x,` `y,` `z` is one operation."""
+    if not any(text.endswith(",") for text in texts):
+        return texts
+    components = [part.strip() for part in " ".join(texts).replace(", ", ",").split(",")]
+    flat = [word for part in components for word in part.split()]
+    return [",".join(flat[i : i + 3]) for i in range(0, len(flat), 3)]
+
+
 def _listed(block: Block) -> Operations | None:
-    xyz = [text for text in block.column(*_XYZ) or () if text]
+    xyz = _joined([text for text in block.column(*_XYZ) or () if text])
     if not xyz and block.has(_MAGNETIC):
         centring = tuple(block.column(_MAGNETIC_CENTRING) or ("x,y,z,+1",))
         return _of_texts(tuple(block.column(_MAGNETIC) or ()), centring, magnetic=True)
@@ -145,6 +154,8 @@ def _named(block: Block) -> tuple[tuple[Setting, ...], str]:
     options: tuple[Setting, ...] = ()
     if name:
         options = settings_of_name(name)
+        if not options and not hall and hall_operations(name) is not None:
+            hall = name
         code = block.text(_CODE).upper()
         options = tuple(s for s in options if s.choice == code) or options
     if hall and (ops := hall_operations(hall)) is not None:

@@ -1,0 +1,142 @@
+"""One structure as plain data, in the layout of pymatgen, JARVIS, OPTIMADE or ASE."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.elements import atomic_number
+from crystal_ldm.crystals.readers.entries import DISORDERED, HYDROGEN, NOT_PERIODIC
+from crystal_ldm.errors import DataError, FormulaError
+
+LAYOUTS = (
+    "a list or dict of pymatgen structures, records with a 'structure' (matbench, the Materials "
+    "Project), entries of Alexandria, records of JARVIS with 'atoms', OPTIMADE's or ASE's "
+    "structures, or records with a 'cif'"
+)
+
+
+def is_structure_data(data: Any) -> bool:
+    """Whether a dictionary is itself a structure in one of the layouts."""
+    return isinstance(data, dict) and any(
+        needed <= set(data)
+        for needed in (
+            {"sites"}, {"lattice_mat", "coords"}, {"cartesian_site_positions"},
+            {"numbers", "positions"},
+        )
+    )  # fmt: skip
+
+
+def structure_cell(data: Any) -> Cell:
+    """Return the cell of a structure in one of the layouts.
+
+    Raises:
+        DataError: if it is none, is disordered, or holds something that is not an element.
+    """
+    return read_structure(data)[0]
+
+
+def read_structure(data: Any) -> tuple[Cell, tuple[str, ...]]:
+    """Return what `structure_cell` does, and notes on what was changed."""
+    try:
+        if "lattice_mat" in data:
+            lattice, coords, names = _jarvis(data)
+        elif "cartesian_site_positions" in data:
+            lattice, coords, names = _optimade(data)
+        elif "numbers" in data and "positions" in data:
+            return _ase(data), ()
+        else:
+            lattice, coords, names = _pymatgen(data)
+    except (KeyError, TypeError, ValueError, IndexError, np.linalg.LinAlgError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(
+            f"It is no structure in a known layout ({error!r}); what can be read: {LAYOUTS}."
+        ) from error
+    try:
+        numbers = [atomic_number(_element(name)) for name in names]
+    except FormulaError as error:
+        raise DataError(str(error)) from error
+    notes = (HYDROGEN,) if {"D", "T"} & set(names) else ()
+    return Cell.from_arrays(np.array(numbers, dtype=np.int64), coords, lattice), notes
+
+
+_Arrays = tuple[NDArray[np.float64], NDArray[np.float64], list[str]]
+
+
+def _pymatgen(data: Any) -> _Arrays:
+    if "sites" in data and "lattice" not in data:
+        raise DataError("It has sites and no lattice: it is a molecule, or of another layout.")
+    lattice = _lattice(data["lattice"])
+    if not all(data["lattice"].get("pbc", (True, True, True))):
+        raise DataError(NOT_PERIODIC)
+    sites = data["sites"]
+    if all("abc" in site for site in sites):
+        coords = np.array([site["abc"] for site in sites], dtype=np.float64).reshape(-1, 3)
+    else:
+        places = np.array([site["xyz"] for site in sites], dtype=np.float64).reshape(-1, 3)
+        coords = places @ np.linalg.inv(lattice)
+    species = [site["species"] for site in sites]
+    occupied = [[(str(s["element"]), float(s["occu"])) for s in group] for group in species]
+    if any(len(group) != 1 or abs(group[0][1] - 1) > 1e-8 for group in occupied):
+        raise DataError(DISORDERED)
+    return lattice, coords, [group[0][0] for group in occupied]
+
+
+def _lattice(data: Any) -> NDArray[np.float64]:
+    if "matrix" in data:
+        return np.array(data["matrix"], dtype=np.float64)
+    from pymatgen.core import Lattice
+
+    names = ("a", "b", "c", "alpha", "beta", "gamma")
+    return np.array(Lattice.from_parameters(*(float(data[name]) for name in names)).matrix)
+
+
+def _jarvis(data: Any) -> _Arrays:
+    lattice = np.array(data["lattice_mat"], dtype=np.float64)
+    coords = np.array(data["coords"], dtype=np.float64).reshape(-1, 3)
+    if data.get("cartesian"):
+        coords = coords @ np.linalg.inv(lattice)
+    return lattice, coords, [str(name).strip() for name in data["elements"]]
+
+
+def _optimade(data: Any) -> _Arrays:
+    if not all(data.get("dimension_types", (1, 1, 1))):
+        raise DataError(NOT_PERIODIC)
+    lattice = np.array(data["lattice_vectors"], dtype=np.float64)
+    coords = np.array(data["cartesian_site_positions"], dtype=np.float64).reshape(-1, 3)
+    kinds = {kind["name"]: kind for kind in data.get("species") or ()}
+    names = []
+    for name in data["species_at_sites"]:
+        kind = kinds.get(name, {})
+        elements = kind.get("chemical_symbols", [name])
+        share = (kind.get("concentration") or [1.0])[0]
+        if len(elements) != 1 or elements[0] in ("X", "vacancy") or abs(share - 1) > 1e-3:
+            raise DataError(DISORDERED)
+        if any(kind.get("nattached") or kind.get("attached") or ()):
+            raise DataError(f"Atoms are missing: the species '{name}' has others attached to it.")
+        names.append(str(elements[0]))
+    return lattice, coords @ np.linalg.inv(lattice), names
+
+
+def _ase(data: Any) -> Cell:
+    def array(value: Any) -> NDArray[Any]:
+        while isinstance(value, dict) and "array" in value:
+            value = value["array"]
+        if isinstance(value, dict):
+            shape, kind, flat = value["__ndarray__"]
+            return np.array(flat, dtype=np.dtype(str(kind))).reshape(shape)
+        return np.asarray(value)
+
+    lattice = array(data["cell"]).astype(np.float64)
+    if not array(data.get("pbc", (False,) * 3)).all():
+        raise DataError(NOT_PERIODIC)
+    coords = array(data["positions"]).astype(np.float64) @ np.linalg.inv(lattice)
+    return Cell.from_arrays(array(data["numbers"]).astype(np.int64), coords, lattice)
+
+
+def _element(symbol: str) -> str:
+    return "H" if symbol in ("D", "T") else symbol

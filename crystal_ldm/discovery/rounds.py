@@ -1,0 +1,156 @@
+"""A round's two ends: the candidates that a model makes, and whether relaxed ones meet the goal."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.space_groups import space_group
+from crystal_ldm.discovery.goal import Goal
+from crystal_ldm.discovery.novelty import Novelty, novelty_of
+from crystal_ldm.discovery.ranking import STAGES, SYMPREC, Candidate
+from crystal_ldm.evaluate.band_gap import estimate_band_gaps
+from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings, content_key
+from crystal_ldm.files.run_directory import read_object
+from crystal_ldm.files.writing import atomic_write_json
+from crystal_ldm.parallel import Executor
+from crystal_ldm.runs.generate import generate
+from crystal_ldm.runs.sample_run import SampleRun, read_crystals_of
+
+if TYPE_CHECKING:
+    from crystal_ldm.ldm_module import LDMModule
+
+
+def make_round(
+    ldm: LDMModule, goal: Goal, number: int, path: Path, keywords: dict[str, Any]
+) -> list[Candidate]:
+    """Return the candidates of a round, with whether they passed the filters.
+
+    Args:
+        number: of the round; with the seed all that its candidates depend on.
+        path: of the run; the round is a run of crystals of its own below it, which is continued.
+        keywords: those of `LDMModule.sample`.
+    """
+    request, per_row, offset = goal.request(ldm, number, keywords["seed"])
+    folder = path / "rounds" / f"{number:04d}"
+    run = generate(ldm, request, folder, per_row, progress=False, offset=offset, **keywords)
+    pairs = [(line, Cell.from_structure(s)) for line, s in read_crystals_of(folder)]
+    pairs.sort(key=lambda pair: (int(pair[0]["row"]), int(pair[0]["number"])))
+    passed = _failed_filters(ldm, run, [line for line, _ in pairs], [cell for _, cell in pairs])
+    candidates = []
+    for (line, cell), failed in zip(pairs, passed, strict=True):
+        candidate = Candidate(line["id"], cell)
+        if failed:
+            candidate.reason = f"filter {failed}"
+        else:
+            candidate.stage = STAGES[1]
+        candidates.append(candidate)
+    return candidates
+
+
+def _failed_filters(
+    ldm: LDMModule, run: SampleRun, lines: list[dict[str, str]], cells: list[Cell]
+) -> list[str]:
+    """Return the name of the first filter that each fails (empty: none), kept for the next call."""
+    file = run.path / "filtered.json"
+    ids = [line["id"] for line in lines]
+    kept = read_object(file)
+    if kept.keys() >= set(ids):
+        return [str(kept[name]) for name in ids]
+    targets = {
+        name.removeprefix("target_"): [float(line[name]) if line[name] else None for line in lines]
+        for name in lines[0]
+        if name.startswith("target_")
+    }
+    crystals = CrystalBatch.from_structures(
+        [cell.to_structure() for cell in cells], targets, canonical=False
+    )
+    failed = [""] * len(lines)
+    for one in run.order.settings.filters:
+        left = [i for i, name in enumerate(failed) if not name]
+        if not left:
+            break
+        right = one.passes(ldm, crystals[left])
+        for i, passes in zip(left, right.tolist(), strict=True):
+            failed[i] = "" if passes else one.kind
+    atomic_write_json(file, dict(zip(ids, failed, strict=True)))
+    return failed
+
+
+@dataclass
+class GoalCheck:
+    """GoalChecks relaxed crystals; each judgement is a file, so that none is made twice.
+
+    Attributes:
+        ldm: the model, whose training crystals are the known ones.
+        goal: what is looked for.
+        folder: where judgements are kept.
+        predictor: who estimates band gaps; empty: nobody.
+        relaxation: how the crystals were relaxed.
+        executor: runs predictor and comparisons.
+    """
+
+    ldm: LDMModule
+    goal: Goal
+    folder: Path
+    predictor: str
+    relaxation: RelaxationSettings
+    executor: Executor
+
+    def __call__(self, candidates: list[Candidate]) -> None:
+        """Predict gaps, find space groups and kinds of novelty, and keep what is as asked for."""
+        new = [c for c in candidates if not self._read_judgement(c)]
+        cells = [c.crystal for c in new]
+        if new and self.predictor:
+            gaps = estimate_band_gaps(cells, self.predictor, workers=self.executor).gap.tolist()
+            for candidate, gap in zip(new, gaps, strict=True):
+                candidate.band_gap = gap
+        kinds = novelty_of(cells, self.ldm.training_crystals, self.executor) if new else []
+        for candidate, cell, novelty in zip(new, cells, kinds, strict=True):
+            candidate.novelty = novelty
+            candidate.space_group = space_group(cell, SYMPREC)
+            gap = candidate.band_gap
+            content = {
+                "band_gap": gap if math.isfinite(gap) else None,
+                "space_group": candidate.space_group,
+                "novelty": asdict(novelty),
+            }
+            atomic_write_json(self._judgement(candidate), content)
+        for candidate in candidates:
+            candidate.reason = self._missed(candidate)
+            if not candidate.reason:
+                candidate.stage = STAGES[-1]
+
+    def _missed(self, candidate: Candidate) -> str:
+        """Return what a relaxed crystal misses of the goal; empty: nothing."""
+        assert candidate.first is not None
+        distance, limit = candidate.first.e_above_hull, self.goal.max_hull_distance
+        if not math.isfinite(distance):
+            return f"hull distance {candidate.first.error}"
+        if distance > limit:
+            return f"{distance:.3f} eV/atom above the hull"
+        if candidate.novelty.kind == "known":
+            return f"it relaxed into a known crystal, {candidate.novelty.of}"
+        if not self.goal.has_gap(candidate.band_gap):
+            return f"predicted band gap {candidate.band_gap:.2f} eV"
+        if self.goal.space_group not in (None, candidate.space_group):
+            return f"space group {candidate.space_group}"
+        return ""
+
+    def _judgement(self, candidate: Candidate) -> Path:
+        return self.folder / f"{content_key(candidate.crystal, self.relaxation)}.json"
+
+    def _read_judgement(self, candidate: Candidate) -> bool:
+        content = read_object(self._judgement(candidate))
+        try:
+            gap = content["band_gap"]
+            candidate.band_gap = math.nan if gap is None else float(gap)
+            candidate.space_group = content["space_group"]
+            candidate.novelty = Novelty(**content["novelty"])
+        except (ValueError, KeyError, TypeError):
+            return False
+        return True

@@ -1,0 +1,224 @@
+"""Coverage by fingerprints: recall and precision (CDVAE, Xie et al. 2022, 5.2 and appendix G.2).
+
+Structure: CrystalNN fingerprint with local structure order parameters (Zimmermann & Jain 2020),
+averaged over sites, 61 numbers, as matminer's preset "ops". Composition: statistics of 22 elemental
+properties (Magpie, Ward et al. 2016), 132 numbers, as matminer's preset "magpie"; the table of
+properties is the one that SMACT carries.
+"""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystal_ldm.crystals.cell import Cell, FormulaKey
+from crystal_ldm.parallel import Executor
+from crystal_ldm.parallel.executor import Progress
+
+if TYPE_CHECKING:
+    from pymatgen.analysis.local_env import CrystalNN, LocalStructOrderParams
+
+
+@dataclass
+class Coverage:
+    """Coverage in both directions.
+
+    Attributes:
+        covered: for each generated crystal, whether a reference is near it in both fingerprints.
+        found: for each reference, whether a generated crystal is near it.
+        errors: for each generated crystal, why it has no fingerprint (it is not covered).
+        reference_errors: the same for each reference (it is not found).
+    """
+
+    covered: NDArray[np.bool_]
+    found: NDArray[np.bool_]
+    errors: list[str | None]
+    reference_errors: list[str | None]
+
+
+def coverage(
+    generated: Sequence[Cell | None],
+    reference: Sequence[Cell | None],
+    structure_cutoff: float,
+    composition_cutoff: float,
+    executor: Executor,
+    progress: Progress | None = None,
+) -> Coverage:
+    """Return coverage with the nearest structure and the nearest composition, as CDVAE does.
+
+    A crystal is near a set if its nearest structure fingerprint there is within `structure_cutoff`
+    and its nearest composition fingerprint, possibly another crystal's, within
+    `composition_cutoff`. Composition fingerprints are standardised with mean and standard deviation
+    of the reference set (CDVAE stores constants of its training data), so that numbers come close
+    to published ones only for a reference set like the one that they were published for.
+    """
+    first, errors = _fingerprints(generated, executor, progress)
+    second, reference_errors = _fingerprints(reference, executor, progress)
+    able1 = np.array([error is None for error in errors], dtype=bool)
+    able2 = np.array([error is None for error in reference_errors], dtype=bool)
+    covered, found = np.zeros(len(generated), bool), np.zeros(len(reference), bool)
+    if able1.any() and able2.any():
+        compositions2 = _compositions(reference, able2)
+        mean, spread = np.nanmean(compositions2, axis=0), np.nanstd(compositions2, axis=0)
+        spread[spread < 1e-9] = 1.0
+        compositions1 = np.nan_to_num((_compositions(generated, able1) - mean) / spread)
+        compositions2 = np.nan_to_num((compositions2 - mean) / spread)
+        near = [
+            (a <= structure_cutoff) & (b <= composition_cutoff)
+            for a, b in zip(
+                _nearest(first[able1], second[able2]),
+                _nearest(compositions1, compositions2),
+                strict=True,
+            )
+        ]
+        covered[able1], found[able2] = near
+    return Coverage(covered, found, errors, reference_errors)
+
+
+def _fingerprints(
+    crystals: Sequence[Cell | None], executor: Executor, progress: Progress | None
+) -> tuple[NDArray[np.float64], list[str | None]]:
+    errors: list[str | None] = ["it could not be read"] * len(crystals)
+    values = np.full((len(crystals), 61), np.nan)
+    for outcome in executor.imap(structure_fingerprint, crystals, progress=progress):
+        errors[outcome.index] = outcome.error
+        if outcome.error is None:
+            values[outcome.index] = outcome.value
+    return values, errors
+
+
+def _compositions(crystals: Sequence[Cell | None], able: NDArray[np.bool_]) -> NDArray[np.float64]:
+    keys = [
+        crystal.formula_key
+        for crystal, usable in zip(crystals, able, strict=True)
+        if usable and crystal is not None
+    ]
+    return np.stack([composition_fingerprint(key) for key in keys])
+
+
+def _nearest(
+    first: NDArray[np.float64], second: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the distance of each row to the nearest row of the other array, both ways."""
+    from scipy.spatial.distance import cdist
+
+    nearest1 = np.full(len(first), np.inf)
+    nearest2 = np.full(len(second), np.inf)
+    for start in range(0, len(first), 512):  # bounded memory
+        block = cdist(first[start : start + 512], second)
+        nearest1[start : start + 512] = block.min(axis=1)
+        nearest2 = np.minimum(nearest2, block.min(axis=0))
+    return nearest1, nearest2
+
+
+_MAX_COORDINATION = 24
+# Order parameters looked at for each coordination number (Zimmermann & Jain 2020, table 1).
+_MOTIFS: dict[int, tuple[str, ...]] = {
+    1: ("sgl_bd",),
+    2: ("L-shaped", "water-like", "bent 120 degrees", "bent 150 degrees", "linear"),
+    3: ("trigonal planar", "trigonal non-coplanar", "T-shaped"),
+    4: (
+        "square co-planar",
+        "tetrahedral",
+        "rectangular see-saw-like",
+        "see-saw-like",
+        "trigonal pyramidal",
+    ),
+    5: ("pentagonal planar", "square pyramidal", "trigonal bipyramidal"),
+    6: ("hexagonal planar", "octahedral", "pentagonal pyramidal"),
+    7: ("hexagonal pyramidal", "pentagonal bipyramidal"),
+    8: ("body-centered cubic", "hexagonal bipyramidal"),
+    9: ("q2", "q4", "q6"),
+    10: ("q2", "q4", "q6"),
+    11: ("q2", "q4", "q6"),
+    12: ("cuboctahedral", "q2", "q4", "q6"),
+}
+
+
+@lru_cache(maxsize=1)
+def _order_parameters() -> tuple[CrystalNN, dict[int, list[LocalStructOrderParams]]]:
+    from pymatgen.analysis.local_env import CN_OPT_PARAMS, CrystalNN, LocalStructOrderParams
+
+    parameters: dict[int, list[LocalStructOrderParams]] = {}
+    for coordination, motifs in _MOTIFS.items():
+        parameters[coordination] = []
+        for motif in motifs:
+            entry: Any = CN_OPT_PARAMS.get(coordination, {}).get(motif) or [motif]
+            settings = entry[1] if len(entry) > 1 else None
+            parameters[coordination].append(
+                LocalStructOrderParams([entry[0]], parameters=[settings])
+            )
+    return CrystalNN(), parameters
+
+
+def structure_fingerprint(crystal: Cell) -> NDArray[np.float64]:
+    """Return the site-averaged CrystalNN fingerprint, (61,)."""
+    with warnings.catch_warnings():  # that elements without a known ionic radius get another one
+        warnings.simplefilter("ignore")
+        return _structure_fingerprint(crystal.to_structure())
+
+
+def _structure_fingerprint(structure: Any) -> NDArray[np.float64]:
+    finder, parameters = _order_parameters()
+    sites = []
+    for index in range(len(structure)):
+        data = finder.get_nn_data(structure, index)
+        values: list[float] = []
+        for coordination in range(1, _MAX_COORDINATION + 1):
+            weight = data.cn_weights.get(coordination, 0)
+            values.append(weight)
+            for parameter in parameters.get(coordination, []):
+                if not weight:
+                    values.append(0.0)
+                    continue
+                neighbours = [entry["site"] for entry in data.cn_nninfo[coordination]]
+                cluster: Any = [structure[index], *neighbours]
+                found = parameter.get_order_parameters(
+                    cluster,
+                    0,
+                    indices_neighs=list(range(1, len(neighbours) + 1)),
+                )[0]
+                values.append(weight * found if found else 0.0)
+        sites.append(values)
+    mean: NDArray[np.float64] = np.asarray(sites, dtype=np.float64).mean(axis=0)
+    return mean
+
+
+@lru_cache(maxsize=1)
+def _magpie() -> dict[int, NDArray[np.float64]]:
+    import smact
+    from pymatgen.core import Element
+
+    table: dict[int, NDArray[np.float64]] = {}
+    with (Path(smact.__file__).parent / "data" / "magpie.csv").open() as stream:
+        for row in csv.DictReader(stream):
+            symbol = row.pop("element")
+            values = [float(value) if value else np.nan for value in row.values()]
+            table[Element(symbol).Z] = np.array(values)
+    return table
+
+
+@lru_cache(maxsize=65536)
+def composition_fingerprint(key: FormulaKey) -> NDArray[np.float64]:
+    """Return minimum, maximum, range, mean, average deviation and mode of 22 properties, (132,).
+
+    Properties that are not tabulated for an element are nan.
+    """
+    table = _magpie()
+    unknown = np.full(len(next(iter(table.values()))), np.nan)
+    properties = np.stack([table.get(z, unknown) for z, _ in key])
+    weights = np.array([count for _, count in key], dtype=np.float64)
+    weights /= weights.sum()
+    mean = weights @ properties
+    deviation = weights @ np.abs(properties - mean)
+    most = properties[weights == weights.max()].min(axis=0)  # the smallest value wins a tie
+    low, high = properties.min(axis=0), properties.max(axis=0)
+    return np.concatenate([low, high, high - low, mean, deviation, most])

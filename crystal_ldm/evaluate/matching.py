@@ -1,0 +1,309 @@
+"""Crystals compared pair by pair, and crystal structure prediction: match rate, RMSE, METRe, cRMSE.
+
+Two crystals match if `StructureMatcher.get_rms_dist` finds a mapping within the tolerances. Pairs
+with different reduced compositions are not compared: they can never match.
+
+METRe (match everyone to reference) and cRMSE (corrected RMSE) follow Martirossyan et al.,
+"All that structure matches does not glitter", arXiv:2509.12178: a reference counts as found when
+any generated crystal of the set matches it, whichever request it was made for; in cRMSE a reference
+that is not found counts with the largest possible value, stol.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
+from crystal_ldm.crystals.same_crystal import Tolerances, rms_distance
+from crystal_ldm.errors import EvaluationError
+from crystal_ldm.evaluate.statistics import mean_interval, rate
+from crystal_ldm.parallel.executor import AnyWorkers, Executor, Progress, open_executor
+
+
+@dataclass(frozen=True)
+class PairMatches:
+    """Matches of a list of pairs.
+
+    Attributes:
+        matched: (n,) bool.
+        rmse: (n,) float, in units of (volume / atom)^(1/3); nan where there is no match.
+        errors: (n,) why a pair could not be compared (it counts as no match); None where it could.
+    """
+
+    matched: NDArray[np.bool_]
+    rmse: NDArray[np.float64]
+    errors: list[str | None]
+
+    @property
+    def match_rate(self) -> float:
+        """Share of all pairs that match; a pair that could not be compared does not."""
+        return float(self.matched.mean()) if len(self.matched) else math.nan
+
+    @property
+    def mean_rmse(self) -> float:
+        """Mean over the pairs that match, as the field reports it; nan if none does."""
+        return float(self.rmse[self.matched].mean()) if self.matched.any() else math.nan
+
+
+def match_pairs(
+    generated: Any,
+    references: Any,
+    ltol: float = 0.3,
+    stol: float = 0.5,
+    angle_tol: float = 10.0,
+    *,
+    workers: AnyWorkers = None,
+    progress: Progress | None = None,
+) -> PairMatches:
+    """Compare the i-th generated crystal with the i-th reference.
+
+    Args:
+        generated: crystals in any form that `evaluate` takes.
+        references: as many crystals.
+        ltol: fractional tolerance of cell lengths.
+        stol: site tolerance, in units of (volume / atom)^(1/3).
+        angle_tol: tolerance of cell angles, degrees.
+        workers: see `open_executor`.
+        progress: called with the number of comparisons just finished.
+
+    Raises:
+        EvaluationError: if the two lists differ in length.
+    """
+    first, second = read_crystals(generated), read_crystals(references)
+    if len(first) != len(second):
+        raise EvaluationError(
+            f"There are {len(first)} generated crystals and {len(second)} references; "
+            "match_pairs compares them one by one and needs as many of each."
+        )
+    tolerances = Tolerances(ltol, stol, angle_tol)
+    pairs = list(zip(range(len(first)), range(len(second)), strict=True))
+    with open_executor(workers) as pool:
+        found = compare_pairs(first, second, pairs, tolerances, pool, progress)
+    rmse = np.array([found[pair][0] for pair in pairs], dtype=np.float64)
+    return PairMatches(np.isfinite(rmse), rmse, [found[pair][1] for pair in pairs])
+
+
+def compare_pairs(
+    first: CrystalSet,
+    second: CrystalSet,
+    pairs: Sequence[tuple[int, int]],
+    tolerances: Tolerances,
+    pool: Executor,
+    progress: Progress | None,
+) -> dict[tuple[int, int], tuple[float, str | None]]:
+    """Return (RMSE or nan, error) for each pair of positions."""
+    found: dict[tuple[int, int], tuple[float, str | None]] = {}
+    todo: list[tuple[int, int]] = []
+    for pair in pairs:
+        a, b = first.crystals[pair[0]], second.crystals[pair[1]]
+        if a is None or b is None:
+            reason = first.errors[pair[0]] if a is None else f"reference: {second.errors[pair[1]]}"
+            found[pair] = (math.nan, reason)
+        elif a.formula_key != b.formula_key:
+            found[pair] = (math.nan, None)
+        else:
+            todo.append(pair)
+
+    cells = ((first.crystals[i], second.crystals[j]) for i, j in todo)
+    function = partial(rms_distance, tolerances=tolerances)
+    for outcome in pool.imap(function, cells, progress=progress):
+        value = math.nan if outcome.value is None else float(outcome.value)
+        found[todo[outcome.index]] = (value, outcome.error)
+    return found
+
+
+_ATOM_BINS = ((1, 5), (6, 10), (11, 15), (16, 20), (21, math.inf))
+
+
+@dataclass(frozen=True)
+class PredictionMetrics:
+    """Crystal structure prediction on a list of references.
+
+    Attributes:
+        table: a row for each reference: id, formula, num_atoms, formula_seen, candidates, and for
+            each k `rmse@k` (best of the first k candidates), `matched@k`, `metre_rmse@k`,
+            `found@k`; `error` names comparisons that failed.
+        summary: a row for each metric, group and k: value, n, ci_low, ci_high (95 %), thresholds.
+    """
+
+    table: pd.DataFrame
+    summary: pd.DataFrame
+
+    def value(self, metric: str, k: int, group: str = "all") -> float:
+        """Return one number of the summary, e.g. `value("match_rate", 20)`.
+
+        Raises:
+            EvaluationError: if the summary has no such row.
+        """
+        rows = self.summary
+        picked = rows[(rows["metric"] == metric) & (rows["k"] == k) & (rows["group"] == group)]
+        if len(picked) != 1:
+            raise EvaluationError(f"The summary has no row for {metric} at {k} in group '{group}'.")
+        return float(picked["value"].iloc[0])
+
+
+def csp_metrics(
+    candidates: Sequence[Any],
+    references: Any,
+    ks: Sequence[int] = (1, 20),
+    *,
+    ltol: float = 0.3,
+    stol: float = 0.5,
+    angle_tol: float = 10.0,
+    seen_formulas: Sequence[str] | None = None,
+    workers: AnyWorkers = None,
+    progress: Progress | None = None,
+) -> PredictionMetrics:
+    """Return match rate, RMSE, METRe and cRMSE at each k.
+
+    At k, a reference is matched if one of its first k candidates matches; its RMSE is the lowest
+    of them. The rates are over all references; the mean RMSE is over those matched; cRMSE is over
+    all. A reference with fewer than k candidates is scored on those it has.
+
+    Args:
+        candidates: for each reference the crystals generated for it, in order.
+        references: the crystals to be predicted.
+        ks: numbers of candidates, e.g. (1, 20).
+        ltol: fractional tolerance of cell lengths.
+        stol: site tolerance, in units of (volume / atom)^(1/3).
+        angle_tol: tolerance of cell angles, degrees.
+        seen_formulas: reduced formulas of the training set; adds the groups "formula seen" and
+            "formula not seen".
+        workers: see `open_executor`.
+        progress: called with the number of comparisons just finished.
+
+    Raises:
+        EvaluationError: if lengths differ, a reference cannot be used, or a k is below 1.
+    """
+    truth = read_crystals(references)
+    if len(candidates) != len(truth) or len(truth) == 0:
+        raise EvaluationError(
+            f"There are {len(truth)} references and candidates for {len(candidates)}; "
+            "give a list of candidates for each reference, at least one."
+        )
+    if not ks or any(k < 1 for k in ks):
+        raise EvaluationError(f"Each k must be a whole number of at least 1, not {list(ks)}.")
+    for entry_id, reason in zip(truth.ids, truth.errors, strict=True):
+        if reason is not None:
+            raise EvaluationError(f"The reference '{entry_id}' cannot be used: {reason}.")
+    tolerances = Tolerances(ltol, stol, angle_tol)
+    largest = max(ks)
+    groups = [read_crystals(group, allow_empty=True).head(largest) for group in candidates]
+    starts = np.cumsum([0, *(len(group) for group in groups)])
+    pool_of_candidates = CrystalSet.cat(groups)
+
+    by_formula: dict[Any, list[int]] = defaultdict(list)
+    for position, crystal in enumerate(pool_of_candidates.crystals):
+        if crystal is not None:
+            by_formula[crystal.formula_key].append(position)
+    pairs = [
+        (position, reference)
+        for reference, crystal in enumerate(truth.crystals)
+        if crystal is not None
+        for position in by_formula[crystal.formula_key]
+    ]
+    with open_executor(workers) as pool:
+        found = compare_pairs(pool_of_candidates, truth, pairs, tolerances, pool, progress)
+    rank = np.concatenate([np.arange(len(group)) for group in groups])
+    table = _reference_table(truth, starts, rank, found, ks, seen_formulas)
+    return PredictionMetrics(table, _summary(table, ks, tolerances))
+
+
+def candidates_by_row(crystals: CrystalSet, rows: int) -> list[CrystalSet]:
+    """Group generated crystals by the row of the request that they belong to, in order.
+
+    Raises:
+        EvaluationError: if a crystal names a row that is not there.
+    """
+    members: list[list[int]] = [[] for _ in range(rows)]
+    order = sorted(range(len(crystals)), key=lambda i: (crystals.rows[i], crystals.numbers[i], i))
+    for position in order:
+        row = crystals.rows[position]
+        if not 0 <= row < rows:
+            raise EvaluationError(
+                f"The crystal '{crystals.ids[position]}' belongs to row {row} of the request, "
+                f"but there are {rows} targets (rows 0 to {rows - 1})."
+            )
+        members[row].append(position)
+    return [crystals.select(group) for group in members]
+
+
+def _reference_table(
+    truth: CrystalSet,
+    starts: NDArray[np.int64],
+    rank: NDArray[np.int64],
+    found: dict[tuple[int, int], tuple[float, str | None]],
+    ks: Sequence[int],
+    seen_formulas: Sequence[str] | None,
+) -> pd.DataFrame:
+    compared = defaultdict(list)
+    for (position, reference), (rmse, error) in found.items():
+        compared[reference].append((position, rmse, error))
+    seen = None if seen_formulas is None else set(seen_formulas)
+    rows: list[dict[str, Any]] = []
+    for reference, crystal in enumerate(truth.crystals):
+        assert crystal is not None
+        start, stop = starts[reference], starts[reference + 1]
+        row: dict[str, Any] = {
+            "id": truth.ids[reference],
+            "formula": crystal.formula,
+            "num_atoms": len(crystal.numbers),
+            "formula_seen": None if seen is None else crystal.formula in seen,
+            "candidates": int(stop - start),
+        }
+        errors = sorted({e for _, _, e in compared[reference] if e is not None})
+        for k in ks:
+            able = [(p, r) for p, r, _ in compared[reference] if rank[p] < k]
+            own = [r for p, r in able if start <= p < stop and math.isfinite(r)]
+            everyone = [r for _, r in able if math.isfinite(r)]
+            row[f"rmse@{k}"] = min(own, default=math.nan)
+            row[f"matched@{k}"] = bool(own)
+            row[f"metre_rmse@{k}"] = min(everyone, default=math.nan)
+            row[f"found@{k}"] = bool(everyone)
+        row["error"] = "; ".join(errors) or None
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _summary(table: pd.DataFrame, ks: Sequence[int], tolerances: Tolerances) -> pd.DataFrame:
+    atoms, seen = table["num_atoms"], table["formula_seen"]
+    groups: dict[str, pd.Series] = {"all": atoms > 0}
+    for low, high in _ATOM_BINS:
+        name = f"{low} to {high:g} atoms" if math.isfinite(high) else f"over {low - 1} atoms"
+        groups[name] = atoms.between(low, high)
+    if seen.notna().any():
+        groups |= {"formula seen": seen.eq(True), "formula not seen": seen.eq(False)}
+    return pd.DataFrame(
+        {"metric": metric, "group": group, "k": k, **numbers, "thresholds": str(tolerances)}
+        for group, members in groups.items()
+        if members.any()
+        for k in ks
+        for metric, numbers in _metrics_at(table[members], k, tolerances.stol).items()
+    )
+
+
+def _metrics_at(part: pd.DataFrame, k: int, stol: float) -> dict[str, dict[str, Any]]:
+    """Return each metric of some references at k, as value, count, n, ci_low and ci_high."""
+    n, metrics = len(part), {}
+    for share, rmse, flag, column in (
+        ("match_rate", "rmse", f"matched@{k}", f"rmse@{k}"),
+        ("metre", "metre_rmse", f"found@{k}", f"metre_rmse@{k}"),
+    ):
+        metrics[share] = rate(int(part[flag].sum()), n)
+        metrics[rmse] = _mean(part.loc[part[flag], column])
+    metrics["crmse"] = _mean(part[f"metre_rmse@{k}"].fillna(stol))
+    return metrics
+
+
+def _mean(values: pd.Series) -> dict[str, Any]:
+    value, low, high = mean_interval(values.to_numpy(dtype=np.float64))
+    return {"value": value, "count": None, "n": len(values), "ci_low": low, "ci_high": high}

@@ -1,0 +1,131 @@
+"""What an evaluation returns: a table with a row for each crystal, and a summary of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from crystal_ldm.errors import EvaluationError, RunError, suggest
+from crystal_ldm.evaluate.statistics import mean_interval, rate
+from crystal_ldm.evaluate.thresholds import Thresholds
+from crystal_ldm.files.csv_text import safe_cell
+from crystal_ldm.files.writing import atomic_write
+
+_COLUMNS = ["value", "count", "n", "ci_low", "ci_high", "unit", "thresholds"]
+
+
+@dataclass
+class Evaluation:
+    """The result of `evaluate`.
+
+    Attributes:
+        table: a row for each crystal that was given, in order; `error` says what failed.
+        summary: a row for each metric: value, count (of a rate), n (the denominator), ci_low and
+            ci_high (95 %; Wilson for rates, bootstrap for means and distances), unit, thresholds.
+        thresholds: all thresholds that were used.
+        predictions: structure prediction by reference and by group, if targets were given.
+        notes: what a reader of the numbers must know.
+    """
+
+    table: pd.DataFrame
+    summary: pd.DataFrame
+    thresholds: Thresholds
+    predictions: object = None
+    notes: list[str] = field(default_factory=list)
+
+    def value(self, metric: str) -> float:
+        """Return one number of the summary.
+
+        Raises:
+            EvaluationError: if there is no such metric.
+        """
+        if metric not in self.summary.index:
+            names = [str(name) for name in self.summary.index]
+            raise EvaluationError(f"There is no metric '{metric}'.{suggest(metric, names)}")
+        return float(self.summary.loc[metric, "value"])  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.table)} crystals"]
+        for name, row in self.summary.iterrows():
+            lines.append(f"{name!s:36} {_format(row)}")
+        lines.append("thresholds: " + ", ".join(f"{k} {v}" for k, v in self._settings().items()))
+        lines += [f"note: {note}" for note in self.notes]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<li>{note}</li>" for note in self.notes)
+        settings = ", ".join(f"{k} {v}" for k, v in self._settings().items())
+        return f"{self.summary.to_html()}<p>Thresholds: {settings}</p><ul>{notes}</ul>"
+
+    def _settings(self) -> dict[str, object]:
+        return self.thresholds.model_dump()
+
+    def save(self, folder: str | Path) -> None:
+        """Write `evaluation.csv`, `summary.csv` and `thresholds.json` into a folder.
+
+        Each file appears whole or not at all; results that were there stay until then.
+
+        Raises:
+            EvaluationError: if the folder cannot be written.
+        """
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            atomic_write(folder / "evaluation.csv", self.table.map(safe_cell).to_csv(index=False))
+            atomic_write(folder / "summary.csv", self.summary.to_csv())
+            content = {"thresholds": self._settings(), "notes": self.notes}
+            atomic_write(folder / "thresholds.json", json.dumps(content, indent=2) + "\n")
+        except (OSError, RunError) as error:
+            raise EvaluationError(f"'{folder}' cannot be written: {error}") from error
+
+
+class Summary:
+    """Collects the rows of a summary."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, dict[str, object]] = {}
+
+    def rate(self, name: str, count: int, n: int, thresholds: str = "") -> None:
+        """Add a share of `n` with its Wilson interval."""
+        self._rows[name] = {**rate(count, n), "unit": "share", "thresholds": thresholds}
+
+    def mean(self, name: str, values: pd.Series, unit: str) -> None:
+        """Add the mean of the finite values with its bootstrap interval; n counts them."""
+        finite = values.dropna().to_numpy(dtype=float)
+        value, low, high = mean_interval(finite)
+        self.number(name, value, len(finite), unit, low=low, high=high)
+
+    def number(
+        self,
+        name: str,
+        value: float,
+        n: int,
+        unit: str,
+        *,
+        low: float = math.nan,
+        high: float = math.nan,
+        thresholds: str = "",
+    ) -> None:
+        """Add any other number."""
+        interval = {"ci_low": low, "ci_high": high}
+        self._rows[name] = {"value": value, "count": None, "n": n, **interval, "unit": unit,
+                            "thresholds": thresholds}  # fmt: skip
+
+    def frame(self) -> pd.DataFrame:
+        """Return the rows as a table, indexed by metric."""
+        frame = pd.DataFrame.from_dict(self._rows, orient="index", columns=_COLUMNS)
+        frame.index.name = "metric"
+        frame["count"] = frame["count"].astype("Int64")
+        return frame
+
+
+def _format(row: pd.Series) -> str:
+    value, low, high = float(row["value"]), float(row["ci_low"]), float(row["ci_high"])
+    interval = "" if math.isnan(low) else f" [{low:.4g}, {high:.4g}]"
+    counts = f"n {row['n']}" if pd.isna(row["count"]) else f"{row['count']} of {row['n']}"
+    limits = f"; {row['thresholds']}" if row["thresholds"] else ""
+    return f"{value:.4g}{interval} {row['unit']} ({counts}{limits})"

@@ -1,0 +1,148 @@
+"""Intervals of rates and means; distances between two samples of numbers or of vectors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from crystal_ldm.errors import EvaluationError
+from crystal_ldm.random import crystal_generator
+
+_Z95 = 1.959963984540054
+
+
+def wilson(count: int, total: int, z: float = _Z95) -> tuple[float, float]:
+    """Return the Wilson score interval of a rate (Wilson 1927; Brown, Cai & DasGupta 2001, eq. 4).
+
+    Args:
+        total: number of trials; 0 gives (nan, nan).
+        z: quantile of the normal distribution; the default gives 95 %.
+    """
+    if total == 0:
+        return math.nan, math.nan
+    rate = count / total
+    centre = (rate + z * z / (2 * total)) / (1 + z * z / total)
+    half = z * math.sqrt(rate * (1 - rate) / total + z * z / (4 * total * total))
+    half /= 1 + z * z / total
+    # At the ends the formula is exact and only rounding keeps it from 0 and 1.
+    low = 0.0 if count == 0 else centre - half
+    high = 1.0 if count == total else centre + half
+    return low, high
+
+
+def rate(count: int, n: int) -> dict[str, Any]:
+    """Return a share of `n` as value, count and n, with its Wilson interval ci_low and ci_high."""
+    low, high = wilson(count, n)
+    value = count / n if n else math.nan
+    return {"value": value, "count": count, "n": n, "ci_low": low, "ci_high": high}
+
+
+def bootstrap(
+    statistic: Callable[..., float],
+    samples: Sequence[ArrayLike],
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of a statistic (Efron 1979).
+
+    Args:
+        statistic: called with one resampled array for each of `samples`.
+        samples: independent samples, each resampled with replacement on its own.
+    """
+    arrays: list[NDArray[np.float64]] = [np.asarray(sample, dtype=np.float64) for sample in samples]
+    if any(len(array) == 0 for array in arrays):
+        return math.nan, math.nan
+    generator = crystal_generator(seed)
+    values = [
+        statistic(*(array[generator.integers(0, len(array), len(array))] for array in arrays))
+        for _ in range(resamples)
+    ]
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def mean_interval(
+    values: ArrayLike, *, resamples: int = 1000, seed: int = 0
+) -> tuple[float, float, float]:
+    """Return the mean and its bootstrap interval; nan where there are no values."""
+    array = np.asarray(values, dtype=np.float64)
+    if len(array) == 0:
+        return math.nan, math.nan, math.nan
+    low, high = bootstrap(
+        lambda sample: float(sample.mean()), [array], resamples=resamples, seed=seed
+    )
+    return float(array.mean()), low, high
+
+
+def _finite(values: ArrayLike) -> NDArray[np.float64]:
+    array = np.asarray(values, dtype=np.float64).ravel()
+    return array[np.isfinite(array)]
+
+
+def wasserstein(generated: ArrayLike, reference: ArrayLike) -> float:
+    """Return the 1-Wasserstein distance of two samples, in their unit; nan if one is empty.
+
+    Values that are not finite are left out.
+    """
+    from scipy.stats import wasserstein_distance
+
+    first, second = _finite(generated), _finite(reference)
+    if len(first) == 0 or len(second) == 0:
+        return math.nan
+    return float(wasserstein_distance(first, second))
+
+
+def wasserstein_interval(
+    generated: ArrayLike, reference: ArrayLike, *, resamples: int = 200, seed: int = 0
+) -> tuple[float, float, float]:
+    """Return the distance and its basic bootstrap interval (95 %), not below zero.
+
+    The distance of two finite samples is biased upwards and that of their resamples more so; the
+    basic interval 2 d - q (Davison & Hinkley 1997, section 5.2) subtracts this bias instead of
+    doubling it.
+    """
+    first, second = _finite(generated), _finite(reference)
+    value = wasserstein(first, second)
+    if math.isnan(value):
+        return value, math.nan, math.nan
+    low, high = bootstrap(wasserstein, [first, second], resamples=resamples, seed=seed)
+    return value, max(0.0, 2 * value - high), max(0.0, 2 * value - low)
+
+
+def frechet_distance(generated: ArrayLike, reference: ArrayLike) -> float:
+    """Return the Fréchet distance of two sets of vectors, each taken as a Gaussian.
+
+    |m1 - m2|² + tr(C1 + C2 - 2 (C1 C2)^(1/2)) (Dowson & Landau 1982; Heusel et al. 2017, eq. 6).
+
+    Args:
+        generated: (n, d), for example mean-pooled VAE latents.
+        reference: (m, d).
+
+    Raises:
+        EvaluationError: if the shapes do not fit or there are fewer than two vectors.
+    """
+    first, second = np.asarray(generated, np.float64), np.asarray(reference, np.float64)
+    if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
+        raise EvaluationError(
+            f"The latent vectors must be two arrays (n, d) of the same d, not {first.shape} and "
+            f"{second.shape}."
+        )
+    if len(first) < 2 or len(second) < 2:
+        raise EvaluationError("The Fréchet distance needs at least two vectors in each set.")
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        raise EvaluationError("The latent vectors must be finite numbers.")
+    covariance1 = np.atleast_2d(np.cov(first, rowvar=False))
+    covariance2 = np.atleast_2d(np.cov(second, rowvar=False))
+    # tr (C1 C2)^(1/2) through the symmetric S C2 S with S = C1^(1/2): real and stable.
+    values, vectors = np.linalg.eigh(covariance1)
+    root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
+    cross = np.sqrt(np.clip(np.linalg.eigvalsh(root @ covariance2 @ root), 0, None)).sum()
+    shift = float(((first.mean(axis=0) - second.mean(axis=0)) ** 2).sum())
+    distance = shift + float(np.trace(covariance1) + np.trace(covariance2) - 2 * cross)
+    return max(0.0, distance)

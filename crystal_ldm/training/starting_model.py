@@ -1,0 +1,111 @@
+"""The model that a training starts with: new, or a trained one with conditions added to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crystal_ldm.config import instantiate, target_class
+from crystal_ldm.errors import ConfigError
+from crystal_ldm.files import resolve_path
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.nn.checkpoints import Checkpoint, load_module
+from crystal_ldm.pretrained import available, model_file
+from crystal_ldm.vae_module import VAEModule
+
+ADAPTER = 32
+"""Rank of the layers through which an added condition acts."""
+
+
+def build_module(
+    config: dict[str, Any],
+    key: str,
+    vae_ckpt: str | Path | None = None,
+    init_from: str | Path | None = None,
+) -> Any:
+    """Build the module to train: new, or with the weights of `init_from`.
+
+    First weights are drawn from the configuration's seed. With `init_from` architecture, conditions
+    and weights are that model's, and conditions that it lacks are added to it (see
+    `LDMModule.add_conditions`); given both, an LDM starts with the weights of `init_from` and the
+    VAE of `vae_ckpt`, which may be that of a trained LDM.
+
+    Raises:
+        ConfigError: if an LDM is given no VAE, or a VAE to be trained with its encoder frozen no
+            trained one; if the composition is to be added as a condition.
+        CheckpointError: if `vae_ckpt` or `init_from` cannot be used.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(int(config.get("seed", 0)))
+        vae = _load_vae(model_path(vae_ckpt)) if vae_ckpt else None
+        if init_from:
+            module = _with_weights(config, target_class(config["_target_"]), model_path(init_from))
+            return module if vae is None else module.replace_vae(vae)
+        if config.get("freeze_encoder"):
+            raise ConfigError(
+                "freeze_encoder keeps a trained encoder: give init_from, the VAE whose decoder to "
+                "train on."
+            )
+        if key == "ldm_module":
+            if vae is None:
+                raise ConfigError(
+                    "An LDM is trained on the latents of a VAE: give vae_ckpt, the "
+                    "model.safetensors or checkpoint of a run of notebook 02_vae."
+                )
+            config = {**config, "vae": vae.config}
+        module = instantiate(config)
+        module.config = config
+        return module if vae is None else module.replace_vae(vae)
+
+
+def model_path(model: str | Path) -> Path:
+    """Return the file or run directory of a model that is named or given by its path."""
+    return model_file(str(model)) if str(model) in available() else resolve_path(model)
+
+
+def _load_vae(path: Path) -> VAEModule:
+    """Return the VAE of a file, or the one that an LDM carries, with the elements of that LDM."""
+    checkpoint = Checkpoint.read(path)
+    if checkpoint.metadata["kind"] != "ldm":
+        return load_module(VAEModule, checkpoint)
+    ldm = load_module(LDMModule, checkpoint)
+    ldm.vae.config, ldm.vae.data_info = ldm.config["vae"], ldm.data_info
+    return ldm.vae
+
+
+def _with_weights(config: dict[str, Any], cls: Any, path: Path) -> Any:
+    """Return the module of a checkpoint: its architecture, and the new experiment's numbers."""
+    checkpoint = Checkpoint.read(path)
+    old = checkpoint.metadata["config"]
+    new = {k: v for k, v in config.items() if k == "optimizer" or not isinstance(v, dict)}
+    wanted = config.get("conditions") or {}
+    conditions = {
+        name: {**kept, **_dropouts(wanted.get(name, {}))}
+        for name, kept in (old.get("conditions") or {}).items()
+    }
+    if conditions:
+        new["conditions"] = conditions
+    checkpoint.metadata["config"] = {**old, **new}
+    module = load_module(cls, checkpoint)
+    added = {n: {"adapter": ADAPTER, **c} for n, c in wanted.items() if n not in conditions}
+    if config.get("composition_model") and module.composition_model is None:
+        module.set_composition_model(instantiate(config["composition_model"]))
+        checkpoint.metadata["config"]["composition_model"] = config["composition_model"]
+    for name, condition in added.items():
+        if condition["_target_"] == "Composition":
+            raise ConfigError(
+                f"The model of init_from takes no compositions, and '{name}' cannot be added to "
+                "it: start from another model, or leave init_from empty."
+            )
+        checkpoint.metadata["config"].setdefault("conditions", {})[name] = condition
+    if added:
+        module.add_conditions({n: instantiate(c) for n, c in added.items()})
+    module.config = checkpoint.metadata["config"]
+    return module.train()
+
+
+def _dropouts(condition: dict[str, Any]) -> dict[str, Any]:
+    """Return what a condition's configuration says about training alone."""
+    return {key: condition[key] for key in ("dropout", "partial") if key in condition}

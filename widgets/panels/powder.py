@@ -1,0 +1,253 @@
+"""Powder patterns of crystals, and a measured one that is dropped on them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as ipw
+import traitlets as tl
+from crystal_ldm.widgets.base import Notice, Panel, button, column, escape, labelled, row
+from crystal_ldm.widgets.browser.drop_zone import DropZone
+from crystal_ldm.widgets.browser.plot import Plot
+
+from crystal_ldm.crystals.powder import (
+    NARROWEST,
+    RADIATIONS,
+    WIDEST,
+    Comparison,
+    PowderPattern,
+    compare,
+    wavelength_of,
+    xrd_pattern,
+)
+from crystal_ldm.crystals.readers.powder import read_powder_pattern
+from crystal_ldm.errors import CrystalLDMError
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    from pymatgen.core import Structure
+
+COLOURS = ("#1976d2", "#e65100")
+ACCEPT = ".xy,.csv,.dat,.txt,.xrdml,.xml"
+MEANING = (
+    "1: equal, 0: nothing in common; weighted cross-correlation, de Gelder et al. 2001, on the "
+    "range of 2θ that both have, without the background"
+)
+
+
+class PowderPanel(Panel):
+    """Draws the powder patterns of one or two crystals: `PowderPanel([("SrTiO3", structure)])`.
+
+    Traits:
+        crystals: (name, pymatgen Structure) pairs, at most two.
+        radiation: "Cu Kα", "Mo Kα", "Co Kα", or a wavelength in Å as text.
+        width: full width at half maximum of the simulated peaks where a measured pattern is shown,
+            degrees 2θ.
+        measured: a `crystal_ldm.crystals.powder.PowderPattern`, or None.
+        similarity: for each of `crystals` how alike its pattern and the measured one are, from 0
+            to 1; empty without a measured one. Read-only.
+    """
+
+    crystals = tl.List(tl.Tuple(tl.Unicode(), tl.Any()))
+    radiation = tl.Unicode("Cu Kα")
+    width = tl.Float(0.2, min=NARROWEST, max=WIDEST)
+    measured = tl.Any(None, allow_none=True)
+    similarity = tl.List(tl.Float(), read_only=True)
+
+    def __init__(
+        self, crystals: Sequence[tuple[str, Structure]] = (), *, height: int = 230
+    ) -> None:
+        super().__init__()
+        self._round = 0
+        self._name = ""
+        self.notice = Notice()
+        self.said = Notice()
+        self.plot = Plot(height=height)
+        self.zone = DropZone(text="Drop a measured pattern here (xy, csv, xrdml)", accept=ACCEPT)
+        guard = self.notice.guard
+        self.zone.on_files(guard(self.read))
+        self.zone.on_refused(lambda reason: self.notice.say(reason, "error"))
+        radiation = ipw.Combobox(
+            options=tuple(RADIATIONS), ensure_option=False, continuous_update=False,
+            placeholder="Cu Kα, or Å",
+        )  # fmt: skip
+        radiation.add_class("cl-radiation")
+        width = ipw.BoundedFloatText(min=NARROWEST, max=WIDEST, step=0.05)
+        width.add_class("cl-count")
+        tl.link((self, "radiation"), (radiation, "value"))
+        tl.link((self, "width"), (width, "value"))
+        self.remove = button(
+            "Remove the measured pattern", guard(self.forget), css="cl-small cl-forget"
+        )
+        self.remove.layout.display = "none"
+        self.controls = column(
+            row(
+                labelled("Wavelength", radiation, tip="One of the list, or a number in Å"),
+                labelled("Peak width (° 2θ)", width, tip="Full width at half maximum"),
+                self.remove,
+            ),
+            self.zone,
+        )
+        self.widget = column(
+            self.plot, self.said.widget, self.controls, self.notice.widget, css="cl-powder"
+        )
+        self.observe(guard(lambda _: self._start()), ["crystals", "radiation", "width", "measured"])
+        self.crystals = list(crystals)
+        if not crystals:
+            self._start()
+
+    def read(self, name: str, content: bytes) -> None:
+        """Take the measured pattern in a file, and the wavelength that it states.
+
+        Raises:
+            DataError: it is no pattern.
+        """
+        pattern = read_powder_pattern(name, content)
+        said = list(pattern.notes)
+        if pattern.wavelength is not None:
+            self.radiation = f"{pattern.wavelength:.5f}"
+            said.append(f"The wavelength is the file's, {pattern.wavelength:.5f} Å.")
+        self._name = name
+        self.measured = pattern
+        self.notice.say(" ".join(said))
+
+    def forget(self) -> None:
+        """Show the simulated patterns alone."""
+        self.measured = None
+        self.notice.clear()
+
+    def _start(self) -> None:
+        wavelength_of(self.radiation)  # says what is wrong, and leaves the drawing as it is
+        if self.notice.level == "error":
+            self.notice.clear()
+        there = bool(self.crystals)
+        self.remove.layout.display = None if self.measured is not None else "none"
+        for part in (self.plot, self.controls):
+            part.layout.display = None if there else "none"
+        self._round += 1
+        if there:
+            job = self._round, list(self.crystals), self.radiation, self.width, self.measured
+            threading.Thread(target=self.notice.guard(self._compute), args=job, daemon=True).start()
+
+    def _compute(
+        self,
+        this_round: int,
+        crystals: list[tuple[str, Structure]],
+        radiation: str,
+        width: float,
+        measured: PowderPattern | None,
+    ) -> None:
+        problem = ""
+        found: list[tuple[str, Comparison]] = []
+        if measured is None:
+            lines = {
+                key: xrd_pattern(crystal, radiation)
+                for key, (_, crystal) in zip(("first", "second"), crystals, strict=False)
+            }
+            names = {
+                key: name for key, (name, _) in zip(("first", "second"), crystals, strict=False)
+            }
+            figure = xrd_figure(lines, names, radiation)
+        else:
+            try:
+                found = [
+                    (name, compare(measured, crystal, radiation, width))
+                    for name, crystal in crystals
+                ]
+            except CrystalLDMError as error:
+                problem = str(error)
+            figure = comparison_figure(measured, found, radiation, self._name)
+        if this_round != self._round:
+            return
+        self.plot.show(figure)
+        self.set_trait("similarity", [one.similarity for _, one in found])
+        figures = ", ".join(f"{name} {one.similarity:.2f}" for name, one in found)
+        told = self._name or "the measured pattern"
+        self.said.say(f"Similarity with {told}: {figures} ({MEANING})." if found else "")
+        if problem:
+            self.notice.say(problem, "error")
+
+
+def angle_title(radiation: str) -> str:
+    """Return the title of the axis of angles."""
+    return f"2θ (°), {radiation if radiation in RADIATIONS else f'λ = {radiation} Å'}"
+
+
+def xrd_figure(
+    patterns: Mapping[str, tuple[list[float], list[float]]],
+    names: Mapping[str, str],
+    radiation: str = "Cu Kα",
+) -> go.Figure:
+    """Return one pattern upwards and the other downwards over the same angles."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for key, sign, colour in (("first", 1, COLOURS[0]), ("second", -1, COLOURS[1])):
+        if key not in patterns:
+            continue
+        angles, heights = patterns[key]
+        x: list[Any] = []
+        y: list[Any] = []
+        for angle, value in zip(angles, heights, strict=True):
+            x += [angle, angle, None]
+            y += [0, sign * value, None]
+        figure.add_scatter(
+            x=x,
+            y=y,
+            mode="lines",
+            line={"color": colour, "width": 2},
+            name=escape(names[key]),  # plotly reads HTML in names
+            hovertemplate="2θ = %{x:.2f}°<extra></extra>",
+        )
+    figure.update_layout(
+        xaxis={
+            "title": {"text": angle_title(radiation), "font_size": 11},
+            "range": [5, 90],
+        },
+        yaxis={
+            "title": {"text": "Intensity", "font_size": 11},
+            "tickvals": [-100, -50, 0, 50, 100],
+            "ticktext": ["100", "50", "0", "50", "100"],
+            "range": [-108, 108],
+        },
+        margin={"l": 48, "r": 8, "t": 8, "b": 40},
+        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
+    )
+    return figure
+
+
+def comparison_figure(
+    measured: PowderPattern,
+    found: Sequence[tuple[str, Comparison]],
+    radiation: str = "Cu Kα",
+    name: str = "",
+) -> go.Figure:
+    """Return a measured pattern over the broadened ones of crystals.
+
+    Without crystals to compare it with, the pattern is shown as it was measured.
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    grid, curve = measured.angles, measured.intensities * (100 / measured.intensities.max())
+    if found:
+        grid, curve = found[0][1].grid, found[0][1].measured
+    figure.add_scatter(
+        x=grid, y=curve, mode="lines", line={"color": "#8a8a8a", "width": 1.5},
+        name=escape(name) or "measured", hovertemplate="2θ = %{x:.2f}°<extra></extra>",
+    )  # fmt: skip
+    for (title, one), colour in zip(found, COLOURS, strict=False):
+        figure.add_scatter(
+            x=one.grid, y=one.simulated, mode="lines", line={"color": colour, "width": 1.5},
+            name=f"{escape(title)} ({one.similarity:.2f})",
+            hovertemplate="2θ = %{x:.2f}°<extra></extra>",
+        )  # fmt: skip
+    figure.update_layout(
+        xaxis={"title": {"text": angle_title(radiation), "font_size": 11}},
+        yaxis={"title": {"text": "Intensity", "font_size": 11}, "range": [-2, 108]},
+        margin={"l": 48, "r": 8, "t": 8, "b": 40},
+        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
+    )
+    return figure

@@ -1,0 +1,187 @@
+"""Atoms that are picked in a viewer, and what is said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import traitlets as tl
+from crystal_ldm.widgets.base import Notice, Panel, button, row
+from crystal_ldm.widgets.viewers.scene import Scene
+
+from crystal_ldm.crystals.bonds import Bond, coordination_numbers, site_symbols
+from crystal_ldm.crystals.geometry import measure
+from crystal_ldm.crystals.polyhedra import Corner
+from crystal_ldm.crystals.symmetry import SYMPREC, wyckoff_letters
+from crystal_ldm.errors import DataError, RequestError
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+HOME = (0, 0, 0)
+MOST = 4
+"""Atoms that can be measured together."""
+
+
+class AtomPicker(Panel):
+    """What a viewer knows of picked atoms.
+
+    Traits:
+        picked: numbers of atoms of `shown`, from 0. A click adds or removes one, and the one after
+            the fourth begins anew. Set by a program, each atom but the first is taken in the cell
+            where it is nearest to the one before.
+        choosing: atoms are chosen for some purpose, any number, instead of measured; all images of
+            an atom are one.
+    """
+
+    picked = tl.List(tl.Int(min=0))
+    choosing = tl.Bool(False)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: Structure | None = None
+        self.drawn_bonds: list[Bond] = []
+        self.drawn: Scene | None = None
+        self._picks: list[Corner] = []
+        self._quiet = False
+        self.notice = Notice()
+        self.said = Notice()
+        clear = button("Clear", self.notice.guard(lambda: setattr(self, "picked", [])),
+                       css="cl-small", tip="Forget the picked atoms")  # fmt: skip
+        self.pick_row = row(self.said.widget, clear, css="cl-picks")
+        self.pick_row.layout.display = "none"
+        self.observe(self.notice.guard(lambda _: self._on_picked()), "picked")
+
+    @property
+    def scene(self) -> Scene | None:
+        """What is drawn now, or None."""
+        raise NotImplementedError
+
+    def forget(self) -> None:
+        """Forget the picked atoms, as another crystal is shown."""
+        self._picks = []
+        quiet, self._quiet = self._quiet, True
+        try:
+            self.picked = []
+        finally:
+            self._quiet = quiet
+
+    def pick(self, atom: int) -> None:
+        """Pick a drawn atom by its number in `scene`, or forget it if it was picked."""
+        self.drawn = self.drawn or self.scene
+        if self.drawn is None or not 0 <= atom < len(self.drawn):
+            return
+        x, y, z = (int(v) for v in self.drawn.cells[atom])
+        one: Corner = (int(self.drawn.sites[atom]), (x, y, z))
+        if self.choosing:
+            others = [site for site in self.picked if site != one[0]]
+            self.picked = others if one[0] in self.picked else [*others, one[0]]
+            return
+        if one in self._picks:
+            picks = [other for other in self._picks if other != one]
+        else:
+            picks = [*self._picks, one] if len(self._picks) < MOST else [one]
+        self._picks = picks
+        self.picked = [site for site, _ in picks]
+
+    def pick_text(self, text: str) -> None:
+        """Pick atoms by their numbers, such as "0, 3".
+
+        Raises:
+            RequestError: the text is something else, or there is no such atom.
+        """
+        words = text.replace(",", " ").split()
+        if not all(word.isascii() and word.isdigit() for word in words):
+            raise RequestError(f"'{text}' should be numbers of atoms between commas, such as 0, 3.")
+        self.picked = [int(word) for word in words]
+
+    @tl.validate("picked")
+    def _exist(self, proposal: Any) -> list[int]:
+        count = 0 if self.shown is None else len(self.shown)
+        wrong = [site for site in proposal.value if site >= count]
+        if wrong and not self._quiet:
+            raise RequestError(
+                f"There is no atom {wrong[0]}: the cell has the atoms 0 to {count - 1}."
+            )
+        return list(proposal.value)
+
+    def _on_picked(self) -> None:
+        if self.shown is not None and not self._quiet:
+            if [site for site, _ in self._picks] != self.picked:
+                self._picks = nearest_images(self.shown, self.picked)
+            self.say_picked()
+            self._mark()
+
+    @property
+    def marked(self) -> list[int]:
+        """The numbers of the drawn atoms that are picked."""
+        if self.drawn is None or not self._picks:
+            return []
+        if self.choosing:
+            return np.flatnonzero(np.isin(self.drawn.sites, self.picked)).tolist()
+        drawn = zip(self.drawn.sites.tolist(), self.drawn.cells.tolist(), strict=True)
+        numbers = {(site, tuple(cell)): atom for atom, (site, cell) in enumerate(drawn)}
+        return [numbers[pick] for pick in self._picks if pick in numbers]
+
+    def _mark(self) -> None:
+        """Show which atoms are picked."""
+        raise NotImplementedError
+
+    def say_picked(self) -> None:
+        """Write what the picked atoms are."""
+        text = ""
+        if self.shown is not None and not self.choosing:
+            text = describe(self.shown, self._picks, self.drawn_bonds)
+        self.said.say(text)
+        self.pick_row.layout.display = None if text else "none"
+
+
+def nearest_images(structure: Structure, sites: Sequence[int]) -> list[Corner]:
+    """Return the sites, each but the first in the cell where it is nearest to the one before."""
+    frac = np.asarray(structure.frac_coords)
+    frac = frac - np.floor(frac)
+    picks: list[Corner] = []
+    for site in sites:
+        cell = HOME
+        if picks:
+            last, where = picks[-1]
+            _, jump = structure.lattice.get_distance_and_image(frac[last] + where, frac[site])
+            x, y, z = (int(v) for v in jump)
+            cell = (x, y, z)
+        picks.append((int(site), cell))
+    return picks
+
+
+def places(structure: Structure, picks: Sequence[Corner]) -> np.ndarray:
+    """Return where the picked atoms are: (n, 3) Cartesian, Å."""
+    frac = np.asarray(structure.frac_coords)
+    frac = frac - np.floor(frac)
+    inside = np.array([frac[site] + cell for site, cell in picks]).reshape(-1, 3)
+    return inside @ np.asarray(structure.lattice.matrix)
+
+
+def describe(structure: Structure, picks: Sequence[Corner], bonds: Sequence[Bond]) -> str:
+    """Return one line: facts of one atom, or the distance, angle or torsion of two to four."""
+    symbols = site_symbols(structure)
+    names = " – ".join(f"{symbols[site]} {site}" for site, _ in picks)
+    if not picks:
+        return ""
+    if len(picks) > MOST:
+        return f"{len(picks)} atoms are picked."
+    if len(picks) > 1:
+        try:
+            return f"{names}: {measure(places(structure, picks))}"
+        except DataError as error:
+            return f"{names}: {error}"
+    (site, cell) = picks[0]
+    x, y, z = np.asarray(structure.frac_coords[site]) % 1.0 + cell
+    count = coordination_numbers(bonds, len(structure))[site]
+    try:
+        letter = f"Wyckoff position {wyckoff_letters(structure)[site]} (within {SYMPREC:g} Å)"
+    except DataError:
+        letter = "no Wyckoff position was found"
+    return (
+        f"{symbols[site]}, atom {site}: {letter}, coordination {count}, "
+        f"at ({x:.4f}, {y:.4f}, {z:.4f})"
+    )

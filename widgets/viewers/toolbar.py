@@ -1,0 +1,139 @@
+"""What stands above a crystal: how it is drawn, from where it is seen, which cell is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as ipw
+import traitlets as tl
+from crystal_ldm.widgets.base import button, column, labelled, row
+from crystal_ldm.widgets.viewers.elements import COLOURS, STYLES
+
+from crystal_ldm.crystals.symmetry import CELLS, SYMPREC
+
+if TYPE_CHECKING:
+    from crystal_ldm.widgets.viewers.viewer import CrystalViewer
+
+SUPERCELLS = {
+    "1 × 1 × 1": (1, 1, 1),
+    "2 × 2 × 1": (2, 2, 1),
+    "2 × 2 × 2": (2, 2, 2),
+    "3 × 3 × 1": (3, 3, 1),
+    "3 × 3 × 3": (3, 3, 3),
+}
+TOGGLES = (
+    ("bonds", "Bonds", "Draw bonds"),
+    ("images", "Images", "Repeat atoms that lie on a face of the cell"),
+    ("labels", "Labels", "Write element symbols onto the atoms"),
+    ("polyhedra", "Polyhedra", "Draw the polyhedra of anions around cations"),
+)
+
+
+def make_toolbar(viewer: CrystalViewer) -> ipw.Box:
+    """Return the row of buttons; the less usual controls come with the first press of More."""
+    cells = ipw.Dropdown(options=SUPERCELLS, value=(1, 1, 1), tooltip="Repeat the cell")
+    cells.add_class("cl-small")
+    cells.observe(lambda change: _take_supercell(viewer, change.new), "value")
+    viewer.observe(lambda change: _follow(cells, change.new), "supercell")
+    toggles = []
+    for trait, text, tip in TOGGLES:
+        toggle = ipw.ToggleButton(getattr(viewer, trait), description=text, tooltip=tip)
+        toggle.add_class("cl-small")
+        tl.link((viewer, trait), (toggle, "value"))
+        toggles.append(toggle)
+    guard = viewer.notice.guard
+    look = [
+        button(axis, guard(lambda axis=axis: viewer.look_along(axis)), tip=f"Look along {axis}",
+               css="cl-small cl-square")
+        for axis in "abc"
+    ]  # fmt: skip
+    reset = button("Reset", guard(viewer.reset_camera), css="cl-small", tip="Reset the camera")
+    png = button("PNG", guard(viewer.download_png), css="cl-small", tip="Download a picture (PNG)")
+    more = ipw.ToggleButton(description="More", tooltip="Cell, supercell, style, colours, atoms")
+    more.add_class("cl-small")
+    more.add_class("cl-more-switch")
+
+    def turn(change: Any) -> None:
+        if change.new and not viewer.more.children:
+            viewer.more.children = more_controls(viewer)
+        viewer.more.layout.display = None if change.new else "none"
+
+    more.observe(guard(turn), "value")
+    return row(cells, *toggles, *look, reset, png, more, css="cl-toolbar")
+
+
+def more_controls(viewer: CrystalViewer) -> tuple[ipw.DOMWidget, ...]:
+    """Return the controls of the cell, the supercell, the style, the colours and the atoms."""
+
+    def menu(trait: str, options: tuple[str, ...]) -> ipw.Dropdown:
+        made = ipw.Dropdown(options=options)
+        made.add_class("cl-small")
+        tl.link((viewer, trait), (made, "value"))
+        return made
+
+    repeats = []
+    for axis, name in enumerate("abc"):
+        count = ipw.BoundedIntText(viewer.supercell[axis], min=1, max=99, description=name)
+        count.add_class("cl-repeat")
+        count.observe(_repeat(viewer, axis), "value")
+        viewer.observe(
+            lambda change, count=count, axis=axis: setattr(count, "value", change.new[axis]),
+            "supercell",
+        )
+        repeats.append(count)
+    atoms = ipw.Text(placeholder="click atoms, or 0, 3", continuous_update=False)
+    atoms.add_class("cl-atom-numbers")
+    atoms.observe(viewer.notice.guard(lambda change: viewer.pick_text(change.new)), "value")
+    viewer.observe(
+        lambda change: setattr(atoms, "value", ", ".join(map(str, change.new))), "picked"
+    )
+    atoms.value = ", ".join(map(str, viewer.picked))
+    tips = {
+        "Cell": "As made; primitive or conventional, atoms where they are; or symmetrised, moved "
+        f"onto the symmetry that is there within {SYMPREC:g} Å",
+        "Style": "Space filling: whole covalent radii, so that bonded atoms touch",
+        "Atoms": "Numbers of one to four atoms, from 0: facts, distance, angle or torsion",
+    }
+    return (
+        row(
+            labelled("Cell", menu("cell", CELLS), tip=tips["Cell"]),
+            labelled("Repeat", *repeats, tip="Cells along a, b and c"),
+        ),
+        row(
+            labelled("Style", menu("style", STYLES), tip=tips["Style"]),
+            labelled("Colours", menu("colours", COLOURS)),
+            labelled("Atoms", atoms, tip=tips["Atoms"]),
+        ),
+    )
+
+
+def _repeat(viewer: CrystalViewer, axis: int) -> Callable[[Any], None]:
+    def change(event: Any) -> None:
+        wanted = list(viewer.supercell)
+        wanted[axis] = event.new
+        viewer.supercell = tuple(wanted)
+
+    return change
+
+
+def _take_supercell(viewer: CrystalViewer, value: tuple[int, int, int] | None) -> None:
+    if value is not None:
+        viewer.supercell = value
+
+
+def _follow(cells: ipw.Dropdown, value: tuple[int, int, int]) -> None:
+    """Let the menu show a supercell, under a name of its own if it is none of the usual ones."""
+    if value not in dict(cells.options).values():
+        # A menu that gets new options falls back to their first: the new one, so that no other
+        # supercell is drawn on the way.
+        others = {text: one for text, one in SUPERCELLS.items() if one != value}
+        cells.options = {" × ".join(map(str, value)): value, **others}
+    cells.value = value
+
+
+def more_box() -> ipw.Box:
+    """Return the place of the less usual controls, which are made when they are first seen."""
+    box = column(css="cl-more")
+    box.layout.display = "none"
+    return box
