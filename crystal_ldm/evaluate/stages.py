@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings
 
 
-class Run:
+class EvaluationRun:
     """One evaluation under way: each method is a stage that adds columns and summary rows."""
 
     def __init__(

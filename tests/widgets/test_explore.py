@@ -77,6 +77,7 @@ def test_clicks_on_a_host_choose_the_atoms_that_stay(tiny_ldm: Any) -> None:
     viewer = panel.viewer
     drawn = Counter(viewer.scene.symbols[atom] for atom in viewer.marked)
     assert drawn == {"Sr": 8, "Ti": 1, "O": 6}, "at first all atoms stay, and all images stand out"
+    assert panel.notice.text == ""
     strontium = viewer.scene.symbols.index("Sr")
     viewer.pick(strontium)
     assert panel.kept == [1, 2, 3, 4] and panel.boxes[0].value is False
@@ -84,6 +85,11 @@ def test_clicks_on_a_host_choose_the_atoms_that_stay(tiny_ldm: Any) -> None:
     assert panel.kept == [0, 1, 2, 3, 4]
     panel.boxes[2].value = False
     assert sorted(viewer.picked) == [0, 1, 3, 4] and viewer.said.text == ""
+    viewer.cell = "symmetrised"
+    viewer.pick(0)
+    assert "cell as made" in panel.notice.text and panel.kept == [0, 1, 3, 4]
+    viewer.cell = "as made"
+    assert sorted(viewer.picked) == [0, 1, 3, 4]
     panel.source.take("copper", copper())
     assert panel.kept == [0] and viewer.picked == [0]
 
