@@ -122,6 +122,7 @@ def test_no_serious_violation_in_any_tab(seen: Visit, theme: str) -> None:
         switch = page.locator(f"{SIDE} .cl-fold:has-text('{fold}')")
         if not page.locator(f"{SIDE} .cl-fold.mod-active:has-text('{fold}')").count():
             switch.click()
+    page.click(f"{BENCH} .cl-tab-bar .lm-TabBar-tab:has-text('{TABS[0]}')")
     gallery = f"{BENCH} .cl-gallery"
     for switch in (f"{gallery} .cl-more-switch", f"{gallery} .cl-fold:has-text('Symmetry')"):
         if "mod-active" not in (page.get_attribute(f"{switch} >> nth=0", "class") or ""):
