@@ -158,11 +158,11 @@ class TableTools(Panel):
         self.which.value = f"{count} {'chosen' if checked else 'shown'} rows:"
 
     def _make_csv(self) -> tuple[str, bytes]:
-        from crystal_ldm.runs.table import table_text
+        from crystal_ldm.files.csv_text import csv_text
 
         _, rows = self._chosen(self.table.chosen)
         columns = [c["key"] for c in self.table.columns if c["key"] not in self.table.hidden]
-        return "crystals.csv", table_text(rows, columns).encode()
+        return "crystals.csv", csv_text(rows, columns).encode()
 
     def _make_zip(self) -> tuple[str, bytes]:
         from crystal_ldm.widgets.export.archive import zip_crystals
