@@ -25,6 +25,7 @@ _WHERE = {
     "TrainingMonitor": "crystal_ldm.widgets.panels.training",
     "VaryPanel": "crystal_ldm.widgets.explore.vary",
     "HostPanel": "crystal_ldm.widgets.explore.host",
+    "FindPanel": "crystal_ldm.widgets.explore.find",
     "GridPanel": "crystal_ldm.widgets.explore.grid",
     "LatentMap": "crystal_ldm.widgets.explore.latent_map",
     "NearestInTraining": "crystal_ldm.widgets.explore.nearest_in_training",

@@ -81,5 +81,14 @@ def _entry(data: Mapping[str, Any]) -> CrystalEntry:
     from pymatgen.core import Structure
 
     structure = Structure.from_dict(data["structure"])
-    place, keys = data["place"], (data.get("key", ""), data.get("parent", ""))
-    return CrystalEntry(structure, data["origin"], data["recipe"], *place, data["facts"], *keys)
+    row, number = data["place"]
+    return CrystalEntry(
+        structure,
+        data["origin"],
+        data["recipe"],
+        row,
+        number,
+        data["facts"],
+        data.get("key", ""),
+        data.get("parent", ""),
+    )

@@ -11,6 +11,7 @@ import traitlets as tl
 from crystal_ldm.widgets.base import Notice, Panel, column, fold, framed
 from crystal_ldm.widgets.browser.in_view import InView
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result, from_run
+from crystal_ldm.widgets.explore.find import FindPanel, find_panel
 from crystal_ldm.widgets.explore.grid import GridPanel
 from crystal_ldm.widgets.explore.host import HostPanel
 from crystal_ldm.widgets.explore.nearest_in_training import (
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
     from crystal_ldm.sampling import SampleResult
 
-TABS = ("Crystals", "Trajectory", "Compare", "Vary", "Host", "Grid", "Export")
+TABS = ("Crystals", "Trajectory", "Compare", "Vary", "Host", "Grid", "Export", "Find")
 
 
 class Workbench(Panel):
@@ -70,6 +71,7 @@ class Workbench(Panel):
         super().__init__()
         self._fresh = False
         self._seeker = nearest_in_training(ldm)
+        self.find: FindPanel | None = None
         self.notice = Notice()
         there = from_result(result) if result is not None else []
         if run_dir is not None and len(there) < len(on_disk := from_run(run_dir)):
@@ -98,6 +100,7 @@ class Workbench(Panel):
             4: self._make_host,
             5: self._make_grid,
             6: self._make_files,
+            7: self._make_find,
         }
         history = fold("History", self.history.widget)
         side = column(self.generate.widget, history, self.notice.widget, css="cl-side cl-card")
@@ -236,12 +239,17 @@ class Workbench(Panel):
         )
         return self.files.widget
 
+    def _make_find(self) -> ipw.DOMWidget:
+        self.find = find_panel(self.generate.ldm, self._seeker)
+        return self.find.widget
+
     @property
     def _find(self) -> Callable[[str], Structure | None] | None:
         return None if self._seeker is None else self._seeker.find
 
     def _givers(self) -> Givers:
-        return givers(lambda: self.gallery.structure, self._seeker)
+        found = {"Crystal of Find": lambda: None if self.find is None else self.find.structure}
+        return givers(lambda: self.gallery.structure, self._seeker) | found
 
     # -- keeping the parts in step -----------------------------------------------------------------
 
@@ -278,6 +286,8 @@ class Workbench(Panel):
             self.host.ldm = ldm
         if hasattr(self, "grid"):
             self.tabs.children[TABS.index("Grid")].children = (self._make_grid(),)
+        if self.find is not None:
+            self.tabs.children[TABS.index("Find")].children = (self._make_find(),)
 
 
 def _named(formula: str, origin: str) -> str:

@@ -195,10 +195,10 @@ def _explain(error: Exception, overrides: list[str], folder: Path) -> str:
 
 def _origin(message: str, name: str, overrides: list[str], folder: Path) -> str:
     """Name the override or the file that a wrong key came from, when it is not the main file."""
-    found = re.search(r": '([^']+)'", message)
-    if not found:
+    match = re.search(r": '([^']+)'", message)
+    if not match:
         return ""
-    key = found[1].split("[")[0]
+    key = match[1].split("[")[0]
     if any(key in item.split("=")[0] for item in overrides):
         return " It comes from an override."
     pattern = re.compile(rf"^\s*{re.escape(key.rpartition('.')[2])}\s*:", re.MULTILINE)

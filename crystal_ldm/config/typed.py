@@ -261,7 +261,7 @@ def _for_pydantic(annotation: Any) -> Any:
 
 def _mismatch(value: Any, error: ValidationError) -> Mismatch:
     """Return the error that lies deepest in the value; of several there, what any of them wants."""
-    found = []
+    errors = []
     for each in error.errors():
         place, part, steps = "", value, 0
         for step in each["loc"]:  # other items name the branch of a union
@@ -269,10 +269,10 @@ def _mismatch(value: Any, error: ValidationError) -> Mismatch:
                 place, part, steps = f"{place}[{step}]", part[step], steps + 1
             elif isinstance(part, dict) and step in part:
                 place, part, steps = f"{place}.{step}", part[step], steps + 1
-        found.append((steps, place, part, each))
-    deepest = max(steps for steps, *_ in found)
-    _, place, part, _ = next(entry for entry in found if entry[0] == deepest)
-    same = [each for steps, where, _, each in found if steps == deepest and where == place]
+        errors.append((steps, place, part, each))
+    deepest = max(steps for steps, *_ in errors)
+    _, place, part, _ = next(entry for entry in errors if entry[0] == deepest)
+    same = [each for steps, where, _, each in errors if steps == deepest and where == place]
     wanted = " or ".join(dict.fromkeys(_wanted(each) for each in same))
     choices = [c for each in same for c in re.findall(r"'([^']*)'", _context(each, "expected"))]
     hint = suggest(part, choices) if isinstance(part, str) else ""

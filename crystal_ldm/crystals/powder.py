@@ -174,7 +174,7 @@ def compare(
             f"2θ, and the simulated one {DEGREES[0]:g}° to {DEGREES[1]:g}°: too little in common."
         )
     step = min(0.05, width / 5)
-    grid = np.arange(low, high, step)
+    grid: NDArray[np.float64] = np.arange(low, high, step, dtype=np.float64)
     counts = np.interp(grid, pattern.angles, pattern.intensities)
     peaks = without_background(counts, round(max(1.0, 4 * width) / step))
     lines = xrd_pattern(structure, radiation, (low, high))

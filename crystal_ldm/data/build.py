@@ -59,7 +59,7 @@ def build_dataset(
         DataError: if no entry can be used, or the reading has to stop.
     """
     reading = reading or PartialReading()
-    found = len(source.entries)
+    count = len(source.entries)
     make_ids_unique(source)
     kept, rejected = prepare_entries(
         source.entries, filters, workers, progress,
@@ -71,7 +71,7 @@ def build_dataset(
         rejected += duplicates
     if not kept:
         reason = f" The first: {rejected[0].id}: {rejected[0].reason}" if rejected else ""
-        raise DataError(f"None of the {found} entries of {about.name} can be used.{reason}")
+        raise DataError(f"None of the {count} entries of {about.name} can be used.{reason}")
 
     keys = [formula_key(prepared.cell.numbers) for _, prepared in kept]
     ids = [entry.id for entry, _ in kept]
@@ -95,7 +95,7 @@ def build_dataset(
         "max_atoms": filters.max_atoms,
     }
     changed = [note for entry, prepared in kept for note in (*entry.notes, *prepared.notes)]
-    report = Report(found, len(kept), rejected, [*source.notes, *summarised(changed)])
+    report = Report(count, len(kept), rejected, [*source.notes, *summarised(changed)])
     return StoredDataset(about.name, info, tensors, ids, distinct, categories, report)
 
 

@@ -173,8 +173,8 @@ class CrystalDataset:
     def _label_line(self, name: str) -> str:
         values = self.labels[name]
         if isinstance(values, list):
-            given = [v for v in values if v is not None]
-            return f"{name}: {len(given):,} given, {len(set(given)):,} different"
+            present = [v for v in values if v is not None]
+            return f"{name}: {len(present):,} given, {len(set(present)):,} different"
         finite = values[np.isfinite(values)]
         unit = f" {UNITS[name]}" if name in UNITS else ""
         line = (

@@ -97,10 +97,10 @@ def discover(
     longest = max(_SHORTEST_S, _LONGEST_SHARE * 60 * max_minutes)
     relaxation = replace(relaxation, timeout=min(relaxation.timeout, longest))
     keywords = {"preset": "discover", **sampling, "seed": seed}
-    given = keywords.pop("filters", None)
-    if given is not None and not isinstance(given, Mapping):
+    own_filters = keywords.pop("filters", None)
+    if own_filters is not None and not isinstance(own_filters, Mapping):
         raise RequestError("Filters of a search are a mapping that changes those of the preset.")
-    keywords["filters"] = {**goal.filters(ldm), **(given or {})}
+    keywords["filters"] = {**goal.filters(ldm), **(own_filters or {})}
     settings = SamplingSettings.make(keywords).to_dict()
     identity = {
         "model_hash": ldm.model_hash,

@@ -191,8 +191,8 @@ def _line(candidate: Candidate) -> dict[str, Any]:
 _EMPTY = Candidate("", Cell.from_arrays([1], [[0, 0, 0]], [[1, 0, 0], [0, 1, 0], [0, 0, 1]]))
 
 
-def _distance(found: HullDistance | None) -> float | str:
-    return "" if found is None else _rounded(found.e_above_hull)
+def _distance(distance: HullDistance | None) -> float | str:
+    return "" if distance is None else _rounded(distance.e_above_hull)
 
 
 def _rounded(value: float | None) -> float | str:

@@ -66,7 +66,7 @@ class SecondOpinion:
             in_time: whether there is time to relax further ones; None stands for those that
                 there was no time for, and what was relaxed is kept.
         """
-        found: list[HullDistance | None] = []
+        distances: list[HullDistance | None] = []
         for crystal in crystals:
             elements = frozenset(z for z, _ in crystal.formula_key)
             if elements not in self._systems:
@@ -80,10 +80,10 @@ class SecondOpinion:
                 if error is not None:
                     self._note(f"{crystal.formula} has no energy by {POTENTIAL}: {error}.")
             if hull is None or relaxed is None:
-                found.append(None)
+                distances.append(None)
             else:
-                found.append(hull.distance(crystal.formula_key, relaxed.energy))
-        return found
+                distances.append(hull.distance(crystal.formula_key, relaxed.energy))
+        return distances
 
     def _is_kept(self, crystal: Cell) -> bool:
         return (self.folder / f"{content_key(crystal, self._how())}.json").is_file()

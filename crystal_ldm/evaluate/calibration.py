@@ -19,7 +19,7 @@ from crystal_ldm.crystals.elements import atomic_number
 from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.band_gap.estimates import BandGaps, estimate_band_gaps
-from crystal_ldm.evaluate.stages import Run
+from crystal_ldm.evaluate.stages import EvaluationRun
 from crystal_ldm.evaluate.statistics import wilson
 from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.parallel.executor import AnyWorkers, Executor, Progress, open_executor
@@ -161,8 +161,8 @@ def calibrate_band_gap(
         for (target, scale), crystals in samples.items():
             rows.append(calibration_row("model", target, scale, *gaps_and_validity(crystals)))
         if base is not None:
-            found = gaps_and_validity(base)
-            rows += [calibration_row("base rate", target, np.nan, *found) for target in targets]
+            predicted = gaps_and_validity(base)
+            rows += [calibration_row("base rate", target, np.nan, *predicted) for target in targets]
         if real is not None:
             crystals, truth = read_crystals(real[0]), np.asarray(real[1], dtype=np.float64)
             if len(truth) != len(crystals):
@@ -175,8 +175,8 @@ def calibrate_band_gap(
                     generator = crystal_generator(seed, position)
                     near = np.sort(generator.choice(near, size=max_real, replace=False))
                 if len(near):
-                    found = gaps_and_validity(crystals.select(near.tolist()))
-                    rows.append(calibration_row("ceiling", target, np.nan, *found))
+                    predicted = gaps_and_validity(crystals.select(near.tolist()))
+                    rows.append(calibration_row("ceiling", target, np.nan, *predicted))
     order = {"ceiling": 0, "base rate": 1, "model": 2}
     rows.sort(key=lambda row: (row["target"], order[row["kind"]], np.nan_to_num(row["scale"])))
     return pd.DataFrame(rows)
@@ -241,10 +241,10 @@ def calibrate_decoding(
     with open_executor(workers) as pool:
         for cell in [(float(scale), int(count)) for scale in scales for count in steps]:
             result = ldm.sample(request, 1, cfg_scale=cell[0], sampling_steps=cell[1], **options)
-            found = _validity(read_crystals(result), pool)
-            found["agreement"] = result.element_agreement.numpy()
+            shares = _validity(read_crystals(result), pool)
+            shares["agreement"] = result.element_agreement.numpy()
             for name in names:
-                flags[name][cell] = found[name]
+                flags[name][cell] = shares[name]
     tables = [calibrate_rate(values, name) for name, values in flags.items()]
     keys = ["scale", "steps", "n"]
     return pd.concat([tables[0], *(table.drop(columns=keys) for table in tables[1:])], axis=1)
@@ -299,7 +299,7 @@ def _without(
 
 def _validity(crystals: CrystalSet, executor: Executor) -> dict[str, NDArray[Any]]:
     """Return for each crystal `structure_valid` and `valid` (composition, too)."""
-    run = Run(crystals, None, Thresholds(), executor)
+    run = EvaluationRun(crystals, None, Thresholds(), executor)
     run.describe(symmetry=False, comparison=False)
     run.validity()
     return {n: np.asarray(run.columns[n], dtype=bool) for n in ("structure_valid", "valid")}

@@ -181,12 +181,12 @@ def _structure_fingerprint(structure: Any) -> NDArray[np.float64]:
                     continue
                 neighbours = [entry["site"] for entry in data.cn_nninfo[coordination]]
                 cluster: Any = [structure[index], *neighbours]
-                found = parameter.get_order_parameters(
+                order = parameter.get_order_parameters(
                     cluster,
                     0,
                     indices_neighs=list(range(1, len(neighbours) + 1)),
                 )[0]
-                values.append(weight * found if found else 0.0)
+                values.append(weight * order if order else 0.0)
         sites.append(values)
     mean: NDArray[np.float64] = np.asarray(sites, dtype=np.float64).mean(axis=0)
     return mean

@@ -35,14 +35,14 @@ def pooled_latents(vae: VAEModule, crystals: Any, batch_size: int = 256) -> NDAr
         source = read_crystals(crystals)
         batch, places = _canonical(source)
         n = len(source)
-    found = torch.full((n, vae.latent_dim), torch.nan)
+    pooled = torch.full((n, vae.latent_dim), torch.nan)
     able = representable(batch, vae.elements, vae.max_atoms).nonzero().flatten()
     with torch.inference_mode():
         for rows in able.split(batch_size) if len(able) else ():
             part = batch[rows]
             latents = vae.encode(part.to(vae.lattice_mean.device)).float().cpu()
-            found[places[rows]] = latents.sum(dim=1) / part.num_atoms.unsqueeze(1)
-    return found.double().numpy()
+            pooled[places[rows]] = latents.sum(dim=1) / part.num_atoms.unsqueeze(1)
+    return pooled.double().numpy()
 
 
 def _canonical(crystals: CrystalSet) -> tuple[CrystalBatch, torch.Tensor]:

@@ -87,9 +87,9 @@ def match_pairs(
     tolerances = Tolerances(ltol, stol, angle_tol)
     pairs = list(zip(range(len(first)), range(len(second)), strict=True))
     with open_executor(workers) as pool:
-        found = compare_pairs(first, second, pairs, tolerances, pool, progress)
-    rmse = np.array([found[pair][0] for pair in pairs], dtype=np.float64)
-    return PairMatches(np.isfinite(rmse), rmse, [found[pair][1] for pair in pairs])
+        distances = compare_pairs(first, second, pairs, tolerances, pool, progress)
+    rmse = np.array([distances[pair][0] for pair in pairs], dtype=np.float64)
+    return PairMatches(np.isfinite(rmse), rmse, [distances[pair][1] for pair in pairs])
 
 
 def compare_pairs(
@@ -101,15 +101,15 @@ def compare_pairs(
     progress: Progress | None,
 ) -> dict[tuple[int, int], tuple[float, str | None]]:
     """Return (RMSE or nan, error) for each pair of positions."""
-    found: dict[tuple[int, int], tuple[float, str | None]] = {}
+    distances: dict[tuple[int, int], tuple[float, str | None]] = {}
     todo: list[tuple[int, int]] = []
     for pair in pairs:
         a, b = first.crystals[pair[0]], second.crystals[pair[1]]
         if a is None or b is None:
             reason = first.errors[pair[0]] if a is None else f"reference: {second.errors[pair[1]]}"
-            found[pair] = (math.nan, reason)
+            distances[pair] = (math.nan, reason)
         elif a.formula_key != b.formula_key:
-            found[pair] = (math.nan, None)
+            distances[pair] = (math.nan, None)
         else:
             todo.append(pair)
 
@@ -117,8 +117,8 @@ def compare_pairs(
     function = partial(rms_distance, tolerances=tolerances)
     for outcome in pool.imap(function, cells, progress=progress):
         value = math.nan if outcome.value is None else float(outcome.value)
-        found[todo[outcome.index]] = (value, outcome.error)
-    return found
+        distances[todo[outcome.index]] = (value, outcome.error)
+    return distances
 
 
 _ATOM_BINS = ((1, 5), (6, 10), (11, 15), (16, 20), (21, math.inf))
@@ -212,9 +212,9 @@ def csp_metrics(
         for position in by_formula[crystal.formula_key]
     ]
     with open_executor(workers) as pool:
-        found = compare_pairs(pool_of_candidates, truth, pairs, tolerances, pool, progress)
+        distances = compare_pairs(pool_of_candidates, truth, pairs, tolerances, pool, progress)
     rank = np.concatenate([np.arange(len(group)) for group in groups])
-    table = _reference_table(truth, starts, rank, found, ks, seen_formulas)
+    table = _reference_table(truth, starts, rank, distances, ks, seen_formulas)
     return PredictionMetrics(table, _summary(table, ks, tolerances))
 
 
@@ -241,12 +241,12 @@ def _reference_table(
     truth: CrystalSet,
     starts: NDArray[np.int64],
     rank: NDArray[np.int64],
-    found: dict[tuple[int, int], tuple[float, str | None]],
+    distances: dict[tuple[int, int], tuple[float, str | None]],
     ks: Sequence[int],
     seen_formulas: Sequence[str] | None,
 ) -> pd.DataFrame:
     compared = defaultdict(list)
-    for (position, reference), (rmse, error) in found.items():
+    for (position, reference), (rmse, error) in distances.items():
         compared[reference].append((position, rmse, error))
     seen = None if seen_formulas is None else set(seen_formulas)
     rows: list[dict[str, Any]] = []

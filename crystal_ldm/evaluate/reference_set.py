@@ -66,10 +66,10 @@ class Reference:
     ) -> list[Description]:
         """Return density and coordination of each usable crystal."""
         if bond_factor not in self._descriptions:
-            found = describe_all(
+            every = describe_all(
                 self.crystals.crystals, Wanted(bond_factor=bond_factor), executor, progress
             )
-            self._descriptions[bond_factor] = [d for d in found if d is not None]
+            self._descriptions[bond_factor] = [d for d in every if d is not None]
         return self._descriptions[bond_factor]
 
     def composition_validity(self, rules: CompositionRules, executor: Executor) -> tuple[int, int]:

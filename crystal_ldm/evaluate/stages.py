@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings
 
 
-class Run:
+class EvaluationRun:
     """One evaluation under way: each method is a stage that adds columns and summary rows."""
 
     def __init__(
@@ -79,7 +79,7 @@ class Run:
         for position, description in enumerate(self.descriptions):
             for name, reason in (description.errors if description else {}).items():
                 self.errors[position].append(f"{name}: {reason}")
-        for name in ("density", "volume_per_atom", "min_distance", "coordination"):
+        for name in ("density", "volume_per_atom", "min_distance", "contact", "coordination"):
             self.columns[name] = [getattr(d, name) if d else np.nan for d in self.descriptions]
         self.summary.rate("readable", sum(map(bool, self.generated.crystals)), self.n)
 
@@ -96,7 +96,9 @@ class Run:
         self.columns["structure_valid"] = structure
         self.columns["composition_valid"] = composition
         self.columns["composition_rule"] = [verdict[1] for verdict in verdicts]
-        self.columns["valid"] = structure & composition
+        apart = structure & (np.array(self.columns["contact"], np.float64) >= limits.contact)
+        self.columns["contacts_valid"] = apart
+        self.columns["valid"] = apart & composition
         geometry = (
             f"distance > {limits.min_distance:g} Å, volume > {limits.min_volume_per_atom:g} Å³/atom"
         )
@@ -106,7 +108,10 @@ class Run:
         )
         self.summary.rate("structure_valid", int(structure.sum()), self.n, geometry)
         self.summary.rate("composition_valid", int(composition.sum()), self.n, rules)
-        self.summary.rate("valid", int((structure & composition).sum()), self.n)
+        contacts = f"distances > {limits.contact:g} of the elements' usual ones"
+        self.summary.rate("contacts_valid", int(apart.sum()), self.n, contacts)
+        self.summary.rate("valid", int((apart & composition).sum()), self.n)
+        self.summary.rate("valid (CDVAE)", int((structure & composition).sum()), self.n)
         if self.reference is not None:
             count, n = self.reference.composition_validity(limits.composition_rules, self.executor)
             self.summary.rate("composition_valid (reference)", count, n, rules)
@@ -114,29 +119,31 @@ class Run:
     def uniqueness(self) -> None:
         reduced = [d.reduced if d else None for d in self.descriptions]
         with progress_bar("uniqueness", show=self.show) as progress:
-            found = find_duplicates(reduced, self.limits.same_crystal, self.executor, progress)
+            duplicates = find_duplicates(reduced, self.limits.same_crystal, self.executor, progress)
         ids = self.generated.ids
-        self.columns["unique"] = [entry.unique for entry in found]
-        self.columns["duplicate_of"] = [None if e.of is None else ids[e.of] for e in found]
-        self.note_errors("uniqueness", [entry.error for entry in found])
-        count = sum(entry.unique for entry in found)
+        self.columns["unique"] = [entry.unique for entry in duplicates]
+        self.columns["duplicate_of"] = [None if e.of is None else ids[e.of] for e in duplicates]
+        self.note_errors("uniqueness", [entry.error for entry in duplicates])
+        count = sum(entry.unique for entry in duplicates)
         self.summary.rate("unique", count, self.n, str(self.limits.same_crystal))
 
     def novelty(self) -> None:
         assert self.reference is not None
         forms = [(d.reduced, d.packing) if d and d.reduced else None for d in self.descriptions]
         with progress_bar("novelty", show=self.show) as progress:
-            found = find_in_reference(
+            nearest = find_in_reference(
                 forms, self.reference, self.limits.same_crystal, self.executor, progress
             )
         ids = self.reference.crystals.ids
-        self.columns["novel"] = [entry.novel for entry in found]
-        self.columns["nearest_id"] = [None if e.nearest is None else ids[e.nearest] for e in found]
-        self.columns["nearest_kind"] = [entry.kind or None for entry in found]
-        self.columns["nearest_rmse"] = [entry.rmse for entry in found]
-        self.columns["nearest_composition_difference"] = [e.composition_difference for e in found]
-        self.note_errors("novelty", [entry.error for entry in found])
-        count = sum(entry.novel for entry in found)
+        self.columns["novel"] = [entry.novel for entry in nearest]
+        self.columns["nearest_id"] = [
+            None if e.nearest is None else ids[e.nearest] for e in nearest
+        ]
+        self.columns["nearest_kind"] = [entry.kind or None for entry in nearest]
+        self.columns["nearest_rmse"] = [entry.rmse for entry in nearest]
+        self.columns["nearest_composition_difference"] = [e.composition_difference for e in nearest]
+        self.note_errors("novelty", [entry.error for entry in nearest])
+        count = sum(entry.novel for entry in nearest)
         self.summary.rate("novel", count, self.n, str(self.limits.same_crystal))
         unusable = len(self.reference) - self.reference.usable + len(self.reference.errors)
         if unusable:
@@ -148,6 +155,9 @@ class Run:
         if "valid" in self.columns:
             good = both & np.array(self.columns["valid"])
             self.summary.rate("valid, unique and novel", int(good.sum()), self.n)
+            good = both & np.array(self.columns["structure_valid"])
+            good &= np.array(self.columns["composition_valid"])
+            self.summary.rate("valid (CDVAE), unique and novel", int(good.sum()), self.n)
 
     def symmetry(self) -> None:
         for position, symprec in enumerate(self.limits.symprec):
@@ -195,7 +205,7 @@ class Run:
         limits = self.limits
         total = self.n + len(self.reference)
         with progress_bar("coverage", total, self.show) as progress:
-            found = coverage(
+            result = coverage(
                 self.generated.crystals,
                 self.reference.crystals.crystals,
                 limits.structure_cutoff,
@@ -203,11 +213,11 @@ class Run:
                 self.executor,
                 progress,
             )
-        self.columns["covered"] = found.covered
-        self.note_errors("coverage", found.errors)
+        self.columns["covered"] = result.covered
+        self.note_errors("coverage", result.errors)
         text = f"structure {limits.structure_cutoff:g}, composition {limits.composition_cutoff:g}"
-        self.summary.rate("coverage precision", int(found.covered.sum()), self.n, text)
-        self.summary.rate("coverage recall", int(found.found.sum()), len(found.found), text)
+        self.summary.rate("coverage precision", int(result.covered.sum()), self.n, text)
+        self.summary.rate("coverage recall", int(result.found.sum()), len(result.found), text)
 
     def latents(self, generated: ArrayLike, reference: ArrayLike) -> None:
         value = frechet_distance(generated, reference)
@@ -220,12 +230,12 @@ class Run:
         if self.reference is not None:
             seen = [c.formula for c in self.reference.crystals.crystals if c is not None]
         with progress_bar("structure prediction", show=self.show) as progress:
-            found = csp_metrics(
+            metrics = csp_metrics(
                 candidates_by_row(self.generated, len(truth)), truth, ks, ltol=limits.csp_ltol,
                 stol=limits.csp_stol, angle_tol=limits.csp_angle_tol, seen_formulas=seen,
                 workers=self.executor, progress=progress,
             )  # fmt: skip
-        everything = found.summary[found.summary["group"] == "all"]
+        everything = metrics.summary[metrics.summary["group"] == "all"]
         for row in everything.to_dict("records"):
             name = f"{row['metric']}@{row['k']}"
             if row["metric"] in ("match_rate", "metre"):
@@ -235,7 +245,7 @@ class Run:
                     name, row["value"], row["n"], "(V/N)^(1/3)",
                     low=row["ci_low"], high=row["ci_high"], thresholds=str(limits.prediction),
                 )  # fmt: skip
-        return found
+        return metrics
 
     def band_gap(self, predictor: str) -> None:
         """Add the gap and the probability of a metal that a predictor gives each crystal."""
@@ -243,35 +253,35 @@ class Run:
 
         limit = self.limits.metal_probability
         with progress_bar(f"band gap by {predictor}", self.n, self.show) as advance:
-            found = estimate_band_gaps(
+            gaps = estimate_band_gaps(
                 self.generated, predictor, metal_probability=limit, workers=self.executor,
                 progress=advance,
             )  # fmt: skip
         self.notes.append(predictor_note(predictor))
-        self.columns[f"band_gap ({predictor})"] = found.gap
-        self.columns[f"metal_probability ({predictor})"] = found.metal_probability
-        self.note_errors(f"band gap by {predictor}", found.errors)
+        self.columns[f"band_gap ({predictor})"] = gaps.gap
+        self.columns[f"metal_probability ({predictor})"] = gaps.metal_probability
+        self.note_errors(f"band gap by {predictor}", gaps.errors)
         self.summary.rate(
-            f"metal ({predictor})", int(found.metal.sum()), self.n, f"probability >= {limit:g}"
+            f"metal ({predictor})", int(gaps.metal.sum()), self.n, f"probability >= {limit:g}"
         )
 
     def stability(self, folder: str | Path, settings: RelaxationSettings | None) -> None:
         """Add relaxed energy, distance to the hull, and S.U.N. rates."""
         from crystal_ldm.evaluate.stability import compute_stability
 
-        found = compute_stability(
+        result = compute_stability(
             self.generated, folder, settings=settings, workers=self.executor,
             progress=self.show,
         )  # fmt: skip
-        table = found.table
+        table = result.table
         for name in ("energy", "e_above_hull", "converged", "rmsd", "decomposes_to"):
             self.columns[name] = table[name].tolist()
         self.note_errors("stability", [e if e == e else None for e in table["error"]])
-        self.notes += found.notes
+        self.notes += result.notes
         self.summary.rate("converged", int(table["converged"].sum()), self.n)
         self.summary.mean("e_above_hull", table["e_above_hull"], "eV/atom")
         self.summary.mean("relaxation rmsd", table["rmsd"], "Å")
-        rates = found.rates(
+        rates = result.rates(
             self.columns.get("unique"),
             self.columns.get("novel"),
             (self.limits.stable, self.limits.metastable),

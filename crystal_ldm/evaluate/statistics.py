@@ -12,16 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.random import crystal_generator
 
-_Z95 = 1.959963984540054
+_Z95 = 1.959963984540054  # quantile of the normal distribution
 
 
-def wilson(count: int, total: int, z: float = _Z95) -> tuple[float, float]:
-    """Return the Wilson score interval of a rate (Wilson 1927; Brown, Cai & DasGupta 2001, eq. 4).
+def wilson(count: int, total: int) -> tuple[float, float]:
+    """Return the 95 % Wilson score interval of a rate; nan where there are no trials.
 
-    Args:
-        total: number of trials; 0 gives (nan, nan).
-        z: quantile of the normal distribution; the default gives 95 %.
+    Wilson 1927; Brown, Cai & DasGupta 2001, eq. 4.
     """
+    z = _Z95
     if total == 0:
         return math.nan, math.nan
     rate = count / total
@@ -47,9 +46,8 @@ def bootstrap(
     *,
     resamples: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
 ) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of a statistic (Efron 1979).
+    """Return the 95 % percentile bootstrap interval of a statistic (Efron 1979).
 
     Args:
         statistic: called with one resampled array for each of `samples`.
@@ -63,20 +61,16 @@ def bootstrap(
         statistic(*(array[generator.integers(0, len(array), len(array))] for array in arrays))
         for _ in range(resamples)
     ]
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
 
 
-def mean_interval(
-    values: ArrayLike, *, resamples: int = 1000, seed: int = 0
-) -> tuple[float, float, float]:
+def mean_interval(values: ArrayLike) -> tuple[float, float, float]:
     """Return the mean and its bootstrap interval; nan where there are no values."""
     array = np.asarray(values, dtype=np.float64)
     if len(array) == 0:
         return math.nan, math.nan, math.nan
-    low, high = bootstrap(
-        lambda sample: float(sample.mean()), [array], resamples=resamples, seed=seed
-    )
+    low, high = bootstrap(lambda sample: float(sample.mean()), [array])
     return float(array.mean()), low, high
 
 
@@ -98,9 +92,7 @@ def wasserstein(generated: ArrayLike, reference: ArrayLike) -> float:
     return float(wasserstein_distance(first, second))
 
 
-def wasserstein_interval(
-    generated: ArrayLike, reference: ArrayLike, *, resamples: int = 200, seed: int = 0
-) -> tuple[float, float, float]:
+def wasserstein_interval(generated: ArrayLike, reference: ArrayLike) -> tuple[float, float, float]:
     """Return the distance and its basic bootstrap interval (95 %), not below zero.
 
     The distance of two finite samples is biased upwards and that of their resamples more so; the
@@ -111,7 +103,7 @@ def wasserstein_interval(
     value = wasserstein(first, second)
     if math.isnan(value):
         return value, math.nan, math.nan
-    low, high = bootstrap(wasserstein, [first, second], resamples=resamples, seed=seed)
+    low, high = bootstrap(wasserstein, [first, second], resamples=200)
     return value, max(0.0, 2 * value - high), max(0.0, 2 * value - low)
 
 

@@ -33,10 +33,10 @@ def read_known_file(package: str, path: str, sha256: str) -> bytes:
         content = file.read_bytes()
     except OSError as error:
         raise EvaluationError(f"'{package}' does not carry its weights ('{path}').") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != sha256:
         raise EvaluationError(
-            f"The weights '{path}' of '{package}' are not the known ones (sha256 {found[:12]}..., "
+            f"The weights '{path}' of '{package}' are not the known ones (sha256 {digest[:12]}..., "
             f"expected {sha256[:12]}...); they were not read. Install the version that "
             "constraints.txt names."
         )

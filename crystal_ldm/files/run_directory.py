@@ -209,7 +209,7 @@ def newest_runs(notebook: str, count: int | None = None, finished: bool = False)
     Args:
         finished: only those that came to their end.
     """
-    found = []
+    runs = []
     for path in _run_directories(repo_root() / "runs"):
         try:
             name = read_run(path)["notebook"]
@@ -217,8 +217,8 @@ def newest_runs(notebook: str, count: int | None = None, finished: bool = False)
             continue
         status = read_status(path)
         if name == notebook and (not finished or status.get("state") == "finished"):
-            found.append((str(status.get("updated", "")), path))
-    return [path for _, path in sorted(found, reverse=True)][:count]
+            runs.append((str(status.get("updated", "")), path))
+    return [path for _, path in sorted(runs, reverse=True)][:count]
 
 
 def _run_directories(folder: Path) -> Iterator[Path]:

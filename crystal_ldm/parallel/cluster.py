@@ -58,11 +58,11 @@ def dask_client(settings: Mapping[str, Any], workers: int = 1) -> Iterator[Clien
     kind = settings["cluster"]
     if kind == "local":
         defaults = {"threads_per_worker": 1, "dashboard_address": None}
-        made = LocalCluster(n_workers=workers, **{**defaults, **options})
+        cluster = LocalCluster(n_workers=workers, **{**defaults, **options})
     else:
-        made = _batch_system(str(kind), options)
-        made.scale(jobs=workers)
-    with made, Client(made) as client:
+        cluster = _batch_system(str(kind), options)
+        cluster.scale(jobs=workers)
+    with cluster, Client(cluster) as client:
         yield client
 
 

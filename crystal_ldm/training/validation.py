@@ -145,8 +145,10 @@ def predict(
     from crystal_ldm.evaluate import match_pairs
 
     request = CrystalBatch(crystals.atomic_numbers, crystals.num_atoms)
-    made = module.sample(request, seed=module.seed, filters=[], callback=check)
-    matches = match_pairs(made.to_structures(), crystals.to_structures(), workers=1, progress=check)
+    result = module.sample(request, seed=module.seed, filters=[], callback=check)
+    matches = match_pairs(
+        result.to_structures(), crystals.to_structures(), workers=1, progress=check
+    )
     return matches.match_rate, matches.mean_rmse if matches.matched.any() else None
 
 

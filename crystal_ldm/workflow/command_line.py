@@ -43,7 +43,7 @@ class NotebookCommands(click.Group):
         return _NotebookCommand(
             name,
             params=[*options],
-            callback=lambda **given: _run(name, given),
+            callback=lambda **values: _run(name, values),
             help=f"Execute {path}.",
             short_help=heading(read_notebook(path)),
         )
@@ -85,11 +85,11 @@ def _option(parameter: Parameter) -> click.Option:
     )
 
 
-def _run(name: str, given: dict[str, Any]) -> None:
+def _run(name: str, values: dict[str, Any]) -> None:
     from crystal_ldm.workflow.execution import log_outputs, run_once
 
     log_outputs()
-    notebook, message = run_once(name, {k: v for k, v in given.items() if v is not None})
+    notebook, message = run_once(name, {k: v for k, v in values.items() if v is not None})
     if message:
         print(f"{message}\nThe notebook with the error: {notebook}", file=sys.stderr)
         sys.exit(1)

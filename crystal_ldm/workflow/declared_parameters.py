@@ -113,14 +113,14 @@ def injected_names(namespace: Mapping[str, Any]) -> list[str]:
     return [n for cell in cells for part in ast.parse(cell).body for n in _assigned(part)]
 
 
-def check_parameters(given: Iterable[str], permitted: Iterable[str]) -> None:
+def check_parameters(wanted: Iterable[str], permitted: Iterable[str]) -> None:
     """Refuse a parameter that the notebook does not have; papermill itself only warns.
 
     Raises:
         RequestError: with the name that was probably meant.
     """
     names = list(permitted)
-    for name in given:
+    for name in wanted:
         if name not in names:
             raise RequestError(
                 f"The notebook has no parameter '{name}'.{suggest(name, names)} "

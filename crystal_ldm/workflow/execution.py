@@ -82,8 +82,8 @@ def run_once(name: str, parameters: dict[str, Any]) -> tuple[Path, str]:
     """
     os.environ.update(kernel_environment())
     source = find_notebook(name)
-    given = str(parameters.get("run_dir") or "").strip()
-    run_dir = resolve_path(given) if given else new_run_path(source.stem)
+    named = str(parameters.get("run_dir") or "").strip()
+    run_dir = resolve_path(named) if named else new_run_path(source.stem)
     before = read_status(run_dir)
     output = Path(tempfile.mkdtemp(prefix="crystal-ldm-")) / source.name
     if any(one.name == "run_dir" for one in notebook_parameters(source)):

@@ -53,10 +53,10 @@ def start_notebook(namespace: Mapping[str, Any], name: str) -> bool:
     Raises:
         RequestError: papermill was given a parameter that the notebook does not have.
     """
-    given = injected_names(namespace)
-    if given:
-        permitted = permitted_parameters(find_notebook(name), given)
-        check_parameters(given, [parameter.name for parameter in permitted])
+    names = injected_names(namespace)
+    if names:
+        permitted = permitted_parameters(find_notebook(name), names)
+        check_parameters(names, [parameter.name for parameter in permitted])
     interactive = is_interactive()
     if not interactive and _kernel() is not None and not os.environ.get(WRITTEN_OUTSIDE):
         _start_recorder()

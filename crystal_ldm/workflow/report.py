@@ -248,7 +248,7 @@ def _plotly_code() -> str:
 def heading(content: dict[str, Any]) -> str:
     """Return the first heading of a notebook; empty: it has none."""
     for cell in content["cells"]:
-        found = re.search(r"^# (.+)$", "".join(cell.get("source", "")), re.MULTILINE)
-        if cell.get("cell_type") == "markdown" and found:
-            return found[1].strip()
+        match = re.search(r"^# (.+)$", "".join(cell.get("source", "")), re.MULTILINE)
+        if cell.get("cell_type") == "markdown" and match:
+            return match[1].strip()
     return ""

@@ -82,8 +82,14 @@ def run_sweep(
     lock.acquire()
     try:
         dask = sweep.source.get("dask")
-        with dask_client(dask, number) if dask and client is None else nullcontext(client) as found:
-            return _Runner(sweep, number, found, progress or (lambda line: None)).run()
+        with (
+            dask_client(dask, number)
+            if dask and client is None
+            else nullcontext(client) as dask_client_or_none
+        ):
+            return _Runner(
+                sweep, number, dask_client_or_none, progress or (lambda line: None)
+            ).run()
     finally:
         lock.release()
 

@@ -16,7 +16,10 @@ from tests.browser.driver import MODEL, Visit, copy_notebook, keep
 BENCH = ".cl-workbench"
 SIDE = f"{BENCH} .cl-side"
 ROWS = f"{BENCH} .cl-gallery .cl-table tbody tr[data-index]"
-TABS = ("Crystals", "Trajectory", "Compare", "Vary", "Host", "Grid", "Export")
+TABS = ("Crystals", "Trajectory", "Compare", "Vary", "Host", "Grid", "Export", "Find")
+FILLED = """(tabs) => [...document.querySelector(tabs).querySelectorAll(".cl-column")]
+  .some((part) => part.offsetParent && part.offsetHeight > 60)"""
+"""Whether the part of the chosen tab is there, which is made when it is first seen."""
 WORST = ("serious", "critical")
 
 
@@ -119,9 +122,15 @@ def test_no_serious_violation_in_any_tab(seen: Visit, theme: str) -> None:
         switch = page.locator(f"{SIDE} .cl-fold:has-text('{fold}')")
         if not page.locator(f"{SIDE} .cl-fold.mod-active:has-text('{fold}')").count():
             switch.click()
+    page.click(f"{BENCH} .cl-tab-bar .lm-TabBar-tab:has-text('{TABS[0]}')")
+    gallery = f"{BENCH} .cl-gallery"
+    for switch in (f"{gallery} .cl-more-switch", f"{gallery} .cl-fold:has-text('Symmetry')"):
+        if "mod-active" not in (page.get_attribute(f"{switch} >> nth=0", "class") or ""):
+            page.click(f"{switch} >> nth=0")
     wrong: dict[str, list[str]] = {}
     for name in TABS:
         page.click(f"{BENCH} .cl-tab-bar .lm-TabBar-tab:has-text('{name}')")
+        page.wait_for_function(FILLED, arg=f"{BENCH} .cl-tab-bar", timeout=60_000)
         page.wait_for_timeout(1500)
         seen.shot(f"accessible_{theme.split()[-1].lower()}_{name.lower()}", BENCH)
         if lines := violations(page):

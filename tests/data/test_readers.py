@@ -69,7 +69,7 @@ def test_one_bad_file_never_stops_the_rest(tmp_path: Path, few, rows):
     dummy = Structure(cubic, [DummySpecies("X"), "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
     dummy.to(str(folder / "dummy.cif"), fmt="cif")
     (folder / "cut.cif").write_text(rows[0]["cif"][:-60])
-    (folder / "cut.cif.gz").write_bytes(gzip.compress(rows[0]["cif"].encode())[:-20])
+    (folder / "cut.cif.gz").write_bytes(gzip.compress(rows[0]["cif"].encode(), mtime=0)[:-20])
     (folder / "empty.cif").write_text("")
     (folder / "binary.cif").write_bytes(bytes(range(256)) * 4)
     (folder / "POSCAR_old").write_text(
@@ -234,10 +234,10 @@ def test_csv_with_odd_values(tmp_path: Path, rows, write):
         ("a.csv", b"material_id,cif\n", "no rows"),
         ("a.csv", b"material_id,ciff\nx,y\n", "Did you mean 'ciff'"),
         ("a.csv", b'material_id,cif\nx,"data_cut', "cut short"),
-        ("a.csv.gz", gzip.compress(b"material_id,cif\nx,y\n" * 500)[:-30], "cut short"),
+        ("a.csv.gz", gzip.compress(b"material_id,cif\nx,y\n" * 500, mtime=0)[:-30], "cut short"),
         ("a.csv.gz", b"not gzip", "cannot be read"),
         ("a.csv", b"material_id,cif\nx,y\n", "None of the 1 entries"),
-        ("a.json.gz", gzip.compress(b"[1, 2]")[:-9], "cut short"),
+        ("a.json.gz", gzip.compress(b"[1, 2]", mtime=0)[:-9], "cut short"),
         ("a.json", b"[]", "no structures"),
         ("a.json", b"3", "neither a list"),
         ("a.json", b'{"columns": ["a"], "data": [[1, 2], 3]}', "not a list"),

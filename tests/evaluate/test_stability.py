@@ -186,7 +186,7 @@ def test_a_killed_run_resumes_without_repeating(tmp_path):
             cell = Lattice([[0, a / 2, a / 2], [a / 2, 0, a / 2], [a / 2, a / 2, 0]])
             return Structure(cell, ["Na", "Cl"], [[0, 0, 0], [0.55, 0.5, 0.5]])
 
-        crystals = [Cell.from_structure(salt(5.4 + 0.01 * i)) for i in range(6)]
+        crystals = [Cell.from_structure(salt(5.4 + 0.01 * i)) for i in range(4)]
         with WorkerPool(Workers(1, memory_gb=6)) as pool:
             settings = RelaxationSettings(fmax=0.1)
             done, _ = relax_crystals(crystals, {str(tmp_path)!r}, settings, pool)
@@ -199,11 +199,11 @@ def test_a_killed_run_resumes_without_repeating(tmp_path):
     run.kill()
     run.wait()
     kept = {file.name: file.stat().st_mtime_ns for file in tmp_path.glob("[!.]*.json")}
-    assert 2 <= len(kept) < 6
+    assert 2 <= len(kept) < 4
     for name in kept:
         assert json.loads((tmp_path / name).read_text())["converged"]
     again = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert again.stdout.strip() == "6"
+    assert again.stdout.strip() == "4"
     for name, changed in kept.items():
         assert (tmp_path / name).stat().st_mtime_ns == changed
 

@@ -121,7 +121,7 @@ def test_a_killed_process_loses_no_finished_crystal(
         from crystal_ldm.runs.generate import generate
         ldm = load_model({str(tmp_path / "model.safetensors")!r})
         request = CrystalBatch.from_formulas(["NaCl"])
-        generate(ldm, request, {str(run)!r}, 100000, sampling_steps=1)
+        generate(ldm, request, {str(run)!r}, 100000, sampling_steps=1, batch_size=32)
     """)
     until(lambda: (run / "table.csv").is_file() and len(table(run)) >= 6, 90)
     process.kill()

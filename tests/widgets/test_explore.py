@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -20,15 +21,21 @@ from crystal_ldm.widgets import (
     NearestInTraining,
     TrainingMonitor,
     VaryPanel,
+    Workbench,
 )
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
+from crystal_ldm.widgets.explore.find import FindPanel, find_panel
 from crystal_ldm.widgets.explore.source import CrystalSource
 from crystal_ldm.widgets.export.code import python_code
 from crystal_ldm.widgets.panels.rows import crystal_row
+from crystal_ldm.widgets.workbench import TABS
 from pymatgen.core import Structure
 
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.inputs import read_crystals
 from crystal_ldm.errors import DataError
 from crystal_ldm.evaluate.band_gap import estimate_band_gaps
+from crystal_ldm.ldm_module.training_crystals import TrainingCrystals
 from crystal_ldm.parallel import Workers
 from crystal_ldm.recipe import from_recipe
 from crystal_ldm.runs.generate import make_request
@@ -70,6 +77,7 @@ def test_clicks_on_a_host_choose_the_atoms_that_stay(tiny_ldm: Any) -> None:
     viewer = panel.viewer
     drawn = Counter(viewer.scene.symbols[atom] for atom in viewer.marked)
     assert drawn == {"Sr": 8, "Ti": 1, "O": 6}, "at first all atoms stay, and all images stand out"
+    assert panel.notice.text == ""
     strontium = viewer.scene.symbols.index("Sr")
     viewer.pick(strontium)
     assert panel.kept == [1, 2, 3, 4] and panel.boxes[0].value is False
@@ -77,6 +85,11 @@ def test_clicks_on_a_host_choose_the_atoms_that_stay(tiny_ldm: Any) -> None:
     assert panel.kept == [0, 1, 2, 3, 4]
     panel.boxes[2].value = False
     assert sorted(viewer.picked) == [0, 1, 3, 4] and viewer.said.text == ""
+    viewer.cell = "symmetrised"
+    viewer.pick(0)
+    assert "cell as made" in panel.notice.text and panel.kept == [0, 1, 3, 4]
+    viewer.cell = "as made"
+    assert sorted(viewer.picked) == [0, 1, 3, 4]
     panel.source.take("copper", copper())
     assert panel.kept == [0] and viewer.picked == [0]
 
@@ -267,3 +280,37 @@ def test_monitor_of_a_training_shows_previews_and_stops() -> None:
     assert late.viewer.title == "SrTiO3 at step 2"
     late.live(LINES[2])
     assert late.viewer.title == "SrTiO3 at step 2", "the next one comes after two minutes"
+
+
+def test_find_lists_polymorphs_and_chemical_systems(
+    bench: Workbench, until: Callable[..., None]
+) -> None:
+    bench.tabs.selected_index = TABS.index("Find")
+    panel = FindPanel(
+        lambda: read_crystals([rock_salt(), perovskite(), rock_salt(5.5)]), "test set"
+    )
+    panel.text = "NaCl"
+    until(lambda: panel.job.state == "done" and panel.gallery is not None)
+    assert panel.gallery.count == 2 and panel.notice.text == "2 crystals of NaCl."
+    assert panel.structure.composition.reduced_formula == "NaCl"
+    panel.text = "Sr-Ti-O"
+    until(lambda: panel.notice.text == "1 crystal of SrTiO3.")
+    assert panel.gallery.rows[0]["known_as"] == "1"
+    panel.text = "Sr-U"
+    until(lambda: panel.notice.level == "error")
+    assert "only Sr, U" in panel.notice.text and panel.gallery.count == 1
+
+
+def test_find_looks_in_what_the_model_remembers(
+    tiny_ldm: Any, known_batch: CrystalBatch, until: Callable[..., None]
+) -> None:
+    ldm = copy.deepcopy(tiny_ldm)
+    ldm.training_crystals = TrainingCrystals()
+    panel = find_panel(ldm, None)
+    panel.text = "SrTiO3"
+    until(lambda: panel.notice.level == "error")
+    assert "does not hold" in panel.notice.text
+    ldm.training_crystals.add(known_batch)
+    panel.text = "NaCl"
+    until(lambda: panel.job.state == "done")
+    assert panel.gallery is not None and panel.gallery.rows[0]["formula"] == "NaCl"

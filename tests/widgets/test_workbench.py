@@ -116,11 +116,11 @@ def test_generate_adds_and_selects_the_first_new_crystal(bench: Workbench) -> No
 
 
 def test_tabs_are_made_when_they_are_opened(bench: Workbench, until: Callable[..., None]) -> None:
-    assert [len(tab.children) for tab in bench.tabs.children] == [1, 0, 0, 0, 0, 0, 0]
-    for index in range(7):
+    assert [len(tab.children) for tab in bench.tabs.children] == [1, 0, 0, 0, 0, 0, 0, 0]
+    for index in range(8):
         bench.tabs.selected_index = index
         assert bench.notice.text == ""
-    assert [len(tab.children) for tab in bench.tabs.children] == [1] * 7
+    assert [len(tab.children) for tab in bench.tabs.children] == [1] * 8
     assert bench.compare.first is bench.gallery.structure
     bench.tabs.selected_index = 1
     until(lambda: bench.denoising.player.structure is bench.crystals[0].structure)

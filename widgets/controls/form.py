@@ -24,6 +24,7 @@ from crystal_ldm.widgets.controls.periodic_table import PeriodicTable
 from crystal_ldm.widgets.controls.sampling import SamplingControls
 from crystal_ldm.widgets.controls.scalar import condition_title
 from crystal_ldm.widgets.controls.seed import SeedControl
+from crystal_ldm.widgets.controls.space_group import SpaceGroupControl
 from crystal_ldm.widgets.controls.training_cells import most_atoms, training_cells
 from crystal_ldm.widgets.export.request import (
     RequestArguments,
@@ -74,6 +75,9 @@ class RequestForm(Panel):
         )
         self.table = PeriodicTable(ldm.elements)
         self.conditions = ConditionControls(ldm.conditions, elements=ldm.elements)
+        for control in self.conditions.controls.values():
+            if isinstance(control, SpaceGroupControl):
+                tl.dlink((self.formula, "counts"), (control, "counts"))
         self.sampling = SamplingControls({n: condition_title(a)[0] for n, a in about.items()})
         self.seed = SeedControl()
         count = ipw.BoundedIntText(min=1, max=MOST)

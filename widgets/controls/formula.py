@@ -22,6 +22,8 @@ class FormulaBox(Panel):
     Traits:
         text: the formula as typed, or several between commas; empty leaves all atoms open.
         formula_units: formula units in the cell; used when there is a formula.
+        counts: atoms of each element in the cell of one formula without open atoms; else empty.
+            Read-only.
         num_atoms: atoms in the cell when there is no formula; 0 draws it as in the training set.
         elements: symbols that the model knows; empty: all.
         max_atoms: most atoms in a cell.
@@ -33,6 +35,7 @@ class FormulaBox(Panel):
 
     text = tl.Unicode("")
     formula_units = tl.Int(1, min=1)
+    counts = tl.List(tl.Int(), read_only=True)
     num_atoms = tl.Int(0, min=0)
     elements = tl.List(tl.Unicode())
     max_atoms = tl.Int(20, min=1)
@@ -58,6 +61,7 @@ class FormulaBox(Panel):
         self._typical = typical_atoms
         self._look = look
         self._found = ""
+        self._counts: list[int] = []
         self.known = Notice()
         self.cells = row()
         self.notice = Notice()
@@ -100,13 +104,14 @@ class FormulaBox(Panel):
         self._units.max = self.atoms.max = most
 
     def _read(self, _: Any = None) -> None:
-        given = bool(self.formulas)
+        given, self._counts = bool(self.formulas), []
         self.units_row.layout.display = None if given else "none"
         self.atoms_row.layout.display = "none" if given else None
         if given:
             self._read_formula()
         else:
             self._read_count()
+        self.set_trait("counts", self._counts)
         self._find()
 
     @property
@@ -147,6 +152,8 @@ class FormulaBox(Panel):
                 self.notice.say(f"{len(parsed)} formulas, up to {atoms}.", "good")
                 return
             parts = [f"{symbol} {count}" for symbol, count in parsed[0].counts.items()]
+            if not open_atoms:
+                self._counts = [n * self.formula_units for n in parsed[0].counts.values()]
             if open_atoms:
                 parts.append(f"any element {open_atoms}")
             seen = self._seen or self.max_atoms

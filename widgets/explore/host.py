@@ -112,7 +112,7 @@ class HostPanel(Panel):
         )
         self.source.observe(guard(lambda _: self._on_host()), "structure")
         self.observe(guard(lambda _: self._show()), ["kept", "replaced"])
-        self.viewer.observe(guard(lambda change: self._on_picked(change.new)), "picked")
+        self.viewer.on_pick(self._on_picked)
         self.viewer.observe(guard(lambda _: self._show()), "cell")
         self.job.observe(guard(self._on_state), "state")
 
@@ -178,14 +178,14 @@ class HostPanel(Panel):
             self.kept, self.replaced, self.rest = list(range(len(host))), {}, ""
         self._atoms.layout.display = None
         self.viewer.title = host.composition.reduced_formula
-        self._quiet = True  # a new crystal has no picked atoms, which is no wish of the user's
         self.viewer.show(host)
-        self._quiet = False
         self._show()
 
     def _on_picked(self, picked: list[int]) -> None:
         """Keep the atoms that were picked in the picture."""
-        if self._in_own_cell and not self._quiet:
+        if self._quiet:
+            return
+        if self._in_own_cell:
             self.kept = sorted(set(picked))
         elif picked:
             self.notice.say("Atoms are chosen in the cell as made: see More.", "warning")

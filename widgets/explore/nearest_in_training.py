@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -55,15 +54,20 @@ class NearestInTraining:
         Raises:
             DataError: there is none, or `text` is neither.
         """
+        from crystal_ldm.crystals.search import chemical_system, find_crystals
         from crystal_ldm.errors import DataError
 
-        known, wanted = self.reference.crystals, _reduced(text)
-        pairs = [(i, c) for i, c in zip(known.ids, known.crystals, strict=True) if c is not None]
-        by_id = (crystal for name, crystal in pairs if name == text)
-        by_formula = (crystal for _, crystal in pairs if crystal.formula == wanted)
-        for crystal in itertools.chain(by_id, by_formula):
-            return crystal.to_structure()
-        raise DataError(f"No training crystal has the id or formula '{text}'.")
+        known = self.reference.crystals
+        problem = f"No training crystal has the id or formula '{text}'."
+        if len(chemical_system(text)) > 1:
+            raise DataError(f"{problem} The tab Find lists what is known of these elements.")
+        try:
+            crystal = known.crystals[find_crystals(known, text)[0]]
+        except DataError:
+            crystal = None
+        if crystal is None:
+            raise DataError(problem)
+        return crystal.to_structure()
 
     def __call__(self, structure: Structure) -> Neighbour | None:
         """Return the nearest training crystal, and how it resembles `structure`."""
@@ -87,15 +91,6 @@ class NearestInTraining:
             "same formula": "another structure of this formula",
         }.get(found.kind, f"closest composition: {crystal.formula}")
         return Neighbour(crystal.to_structure(), f"Training set, {name}: {said}")
-
-
-def _reduced(formula: str) -> str:
-    from pymatgen.core import Composition
-
-    try:
-        return str(Composition(formula).reduced_formula)
-    except ValueError:  # an id
-        return formula
 
 
 def nearest_in_training(ldm: Any) -> NearestInTraining | None:

@@ -122,7 +122,7 @@ def evaluate_lot(
     crystals = list(crystals)
     facts: list[dict[str, Any]] = [{} for _ in crystals]
     # Separately: with a reference, validity would be found for all of its crystals, too.
-    wanted = [("valid", "validity", None)]
+    wanted: list[tuple[str, str, Reference | None]] = [("valid", "validity", None)]
     if reference is not None:
         wanted.append(("novel", "novelty", reference))
     for column, metric, compared in wanted:

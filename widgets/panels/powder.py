@@ -62,6 +62,7 @@ class PowderPanel(Panel):
         super().__init__()
         self._round = 0
         self._name = ""
+        self._height = height
         self.notice = Notice()
         self.said = Notice()
         self.plot = Plot(height=height)
@@ -161,6 +162,7 @@ class PowderPanel(Panel):
             figure = comparison_figure(measured, found, radiation, self._name)
         if this_round != self._round:
             return
+        self.plot.height = self._height + (70 if found else 0)  # for names that need a line each
         self.plot.show(figure)
         self.set_trait("similarity", [one.similarity for _, one in found])
         figures = ", ".join(f"{name} {one.similarity:.2f}" for name, one in found)

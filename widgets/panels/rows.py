@@ -60,6 +60,7 @@ COLUMNS: dict[str, Column] = {
         "Moved", "How far the model had the host's atoms from their places, at most", "Å", 3
     ),
     "strength": Column("Strength", "How far back towards noise a crystal was varied", "", 2),
+    "known_as": Column("Id", "How the data set calls the crystal"),
     "origin": Column("Origin", "Generated, varied, interpolated, relaxed or loaded"),
 }
 

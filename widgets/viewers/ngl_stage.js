@@ -210,7 +210,7 @@ class Drawing {
     for (const atom of Object.keys(c.labels ?? {})) (sizes[c.radii[atom]] ??= []).push(atom);
     for (const [radius, atoms] of Object.entries(sizes)) {
       component.addRepresentation("label", {
-        ...written, sele: `@${atoms.join(",")}`, labelText: c.labels, radiusSize: 0.75,
+        ...written, sele: `@${atoms.join(",")}`, labelText: c.labels, radiusSize: 0.95,
         zOffset: Number(radius) + 0.25,
       });
     }

@@ -28,10 +28,15 @@ LOOK = Look()
 _tickets = itertools.count(1)
 
 
-def atom_text(scene: Scene, atom: int) -> str:
-    """Return what is said of a drawn atom at the mouse: element, number, fractional coordinates."""
-    x, y, z = scene.positions[atom] @ np.linalg.inv(scene.lattice)
-    return f"{scene.symbols[atom]}, atom {scene.sites[atom]} ({x:.3f}, {y:.3f}, {z:.3f})"
+def atom_texts(scene: Scene) -> list[str]:
+    """Return what is said of each atom at the mouse: element, number, fractional coordinates."""
+    places = scene.positions @ np.linalg.inv(scene.lattice)
+    return [
+        f"{symbol}, atom {site} ({x:.3f}, {y:.3f}, {z:.3f})"
+        for symbol, site, (x, y, z) in zip(
+            scene.symbols, scene.sites.tolist(), (places + 0.0).tolist(), strict=True
+        )
+    ]
 
 
 def extent(*scenes: Scene) -> list[list[float]]:
@@ -82,16 +87,23 @@ def crystal_message(
         "stick": STICK,
         "edge": EDGE,
         "labels": labels,
-        "tips": [atom_text(scene, atom) for atom in range(len(scene))],
+        "tips": atom_texts(scene),
         "meshes": [
             {"colour": colours[centre], "positions": faces.round(3).reshape(-1).tolist()}
             for centre, faces in scene.polyhedra
         ],
         "axes": {first_tip + k: axis for k, axis in enumerate("abc")},
-        "extent": extent(scene) if within is None else within,
+        "extent": _with_room(extent(scene) if within is None else within, scene, look),
         "camera": camera,
         "ticket": next(_tickets),
     }
+
+
+def _with_room(corners: list[list[float]], scene: Scene, look: Look) -> list[list[float]]:
+    """Return the corners farther out where balls are larger than the usual ones."""
+    room = max((look.radius(s) - LOOK.radius(s) for s in scene.elements), default=0.0)
+    low, high = np.array(corners)
+    return [(low - room).round(3).tolist(), (high + room).round(3).tolist()]
 
 
 class NGLStage(anywidget.AnyWidget):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,6 +45,7 @@ class AtomPicker(Panel):
         self.drawn: Scene | None = None
         self._picks: list[Corner] = []
         self._quiet = False
+        self._actions: list[Callable[[list[int]], Any]] = []
         self.notice = Notice()
         self.said = Notice()
         clear = button("Clear", self.notice.guard(lambda: setattr(self, "picked", [])),
@@ -57,6 +58,10 @@ class AtomPicker(Panel):
     def scene(self) -> Scene | None:
         """What is drawn now, or None."""
         raise NotImplementedError
+
+    def on_pick(self, action: Callable[[list[int]], Any]) -> None:
+        """Call `action(picked)` when atoms are picked, and not when another crystal comes."""
+        self._actions.append(action)
 
     def forget(self) -> None:
         """Forget the picked atoms, as another crystal is shown."""
@@ -112,6 +117,8 @@ class AtomPicker(Panel):
                 self._picks = nearest_images(self.shown, self.picked)
             self.say_picked()
             self._mark()
+            for action in self._actions:
+                action(self.picked)
 
     @property
     def marked(self) -> list[int]:

@@ -104,9 +104,9 @@ class CrystalViewer(AtomPicker):
         )
         self.observe(self.notice.guard(self._on_structure), "structure")
         guard = self.notice.guard
-        drawn = ["images", "bonds", "labels", "style", "colours"]
+        drawn = ["images", "bonds", "labels", "colours"]
         self.observe(guard(lambda _: self._draw()), drawn)
-        self.observe(guard(lambda _: self._draw("fit")), ["supercell", "polyhedra"])
+        self.observe(guard(lambda _: self._draw("fit")), ["supercell", "polyhedra", "style"])
         self.observe(guard(lambda _: self._on_cell()), "cell")
         self.observe(lambda _: self._write_title(), "title")
         self.title = title

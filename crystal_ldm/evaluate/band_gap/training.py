@@ -224,20 +224,20 @@ def main() -> None:
         graph = train_graphs(graphs, gaps, seed=options.seed)
     else:
         graph = load_graph()[0]
-    found: dict[str, dict[str, Any]] = {"perceptrons": {}, "graph": {}, "together": {}}
+    scores: dict[str, dict[str, Any]] = {"perceptrons": {}, "graph": {}, "together": {}}
     for part in ("test", "val"):
         with torch.no_grad():
             kinds = [perceptrons.predict(features[part]), graph.predict_many(graphs[part])]
-        for name, prediction in zip(found, [*kinds, together(kinds)], strict=True):
-            found[name][part] = errors(prediction, gaps[part])
+        for name, prediction in zip(scores, [*kinds, together(kinds)], strict=True):
+            scores[name][part] = errors(prediction, gaps[part])
     if "perceptrons" in options.kinds:
         shape = {"members": len(perceptrons.members), "width": perceptrons.width}
-        save(perceptrons, {**shape, **data, **found["perceptrons"]}, PERCEPTRONS)
+        save(perceptrons, {**shape, **data, **scores["perceptrons"]}, PERCEPTRONS)
     # Its card says how good both are together.
     shape = {"members": len(graph.members), "width": graph.width, "layers": graph.layers}
-    card = {**shape, **data, **found["graph"], "together": found["together"]}
+    card = {**shape, **data, **scores["graph"], "together": scores["together"]}
     save(graph, card, GRAPH)
-    print(json.dumps(found, indent=2))
+    print(json.dumps(scores, indent=2))
 
 
 if __name__ == "__main__":

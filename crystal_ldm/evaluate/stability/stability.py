@@ -127,10 +127,10 @@ def compute_stability(
         if result is not None:
             for name in ("energy", "converged", "steps", "rmsd", "volume_change", "seconds"):
                 row[name] = getattr(result, name)
-            found = hull.distance(result.crystal.formula_key, result.energy)
-            row["e_above_hull"] = found.e_above_hull
-            row["decomposes_to"] = " + ".join(found.products) or None
-            row["error"] = found.error
+            distance = hull.distance(result.crystal.formula_key, result.energy)
+            row["e_above_hull"] = distance.e_above_hull
+            row["decomposes_to"] = " + ".join(distance.products) or None
+            row["error"] = distance.error
         rows.append(row)
     notes = [
         f"Energies: {potential(settings.potential).name}, positions and cell relaxed to "

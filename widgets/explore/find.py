@@ -1,0 +1,123 @@
+"""What is known: the polymorphs of a formula, and all crystals of a chemical system."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as ipw
+import traitlets as tl
+from crystal_ldm.widgets.base import Notice, Panel, button, caption, column, disable, heading, row
+from crystal_ldm.widgets.jobs import Job
+from crystal_ldm.widgets.panels.gallery import Gallery
+
+if TYPE_CHECKING:
+    from crystal_ldm.widgets.explore.nearest_in_training import NearestInTraining
+    from pymatgen.core import Structure
+
+    from crystal_ldm.crystals.inputs import CrystalSet
+    from crystal_ldm.ldm_module import LDMModule
+
+MOST = 300
+"""Crystals that are shown of one search."""
+
+
+class FindPanel(Panel):
+    """Lists the known crystals of a formula or a chemical system: `FindPanel(lambda: known)`.
+
+    Args:
+        known: returns the crystals to look in; called in the background at the first search, as
+            opening a data set takes seconds.
+        where: what these crystals are, such as "training set of oqmd_icsd".
+
+    Traits:
+        text: a formula, a chemical system such as Sr-Ti-O, or an id.
+    """
+
+    text = tl.Unicode("")
+
+    def __init__(self, known: Callable[[], CrystalSet], where: str) -> None:
+        super().__init__()
+        self._known = known
+        self._where = where
+        self.job = Job()
+        self.notice = Notice()
+        self.gallery: Gallery | None = None
+        box = ipw.Text(placeholder="SrTiO3, or Sr-Ti-O", continuous_update=False)
+        box.add_class("cl-known")
+        tl.link((self, "text"), (box, "value"))
+        guard = self.notice.guard
+        self.go = button("Find", guard(self.find), css="cl-find", icon="search")
+        self._place = column()
+        self.widget = column(
+            heading("What is known"),
+            caption(
+                f"All polymorphs of a formula, or all crystals of some elements and no others, in "
+                f"the {where}."
+            ),
+            row(box, self.go),
+            self.notice.widget,
+            self._place,
+            css="cl-find-panel",
+        )
+        self.observe(guard(lambda _: self.find()), "text")
+        self.job.observe(guard(self._on_state), "state")
+
+    @property
+    def structure(self) -> Structure | None:
+        """The crystal that is selected among those found."""
+        return None if self.gallery is None else self.gallery.structure
+
+    def find(self) -> None:
+        """Look for `text` in the background."""
+        if self.job.busy or not self.text.strip():
+            return
+        text = self.text
+
+        def work(_: Job) -> None:
+            from crystal_ldm.crystals.search import find_crystals, summary
+
+            known = self._known()
+            found = find_crystals(known, text)
+            shown = [(known.ids[i], c) for i in found[:MOST] if (c := known.crystals[i])]
+            said = summary(known, found)
+            if len(found) > MOST:
+                said += f" The first {MOST} are shown: name fewer elements to see all."
+            if self.gallery is None:
+                self.gallery = Gallery(height=300, empty="Nothing was found yet.")
+                self._place.children = (self.gallery.widget,)
+            structures = [crystal.to_structure() for _, crystal in shown]
+            self.gallery.set(structures, [{"known_as": name} for name, _ in shown])
+            self.job.message = said
+
+        self.job.start(work)
+
+    def _on_state(self, change: Any) -> None:
+        disable(self.go, "The search is going on." if self.job.busy else "")
+        if change.new == "running":
+            self.notice.say(f"Looking in the {self._where}…")
+        elif change.new == "failed":
+            self.notice.say(self.job.error, "error")
+        elif change.new == "done":
+            self.notice.say(self.job.message, "good")
+
+
+def find_panel(ldm: LDMModule, seeker: NearestInTraining | None) -> FindPanel:
+    """Return the panel for a model: its data set where that is at hand, else what it remembers.
+
+    What a model remembers of its trainings has no ids, and comes with its file.
+    """
+    if seeker is not None and seeker.cached:
+        name = ldm.data_info.get("dataset")
+        return FindPanel(lambda: seeker.reference.crystals, f"training set of {name}")
+
+    def remembered() -> CrystalSet:
+        from crystal_ldm.crystals.inputs import read_crystals
+        from crystal_ldm.errors import DataError
+
+        if ldm.training_crystals.empty:
+            raise DataError("The model's file does not hold the crystals that it was trained on.")
+        return read_crystals(ldm.training_crystals.crystals)
+
+    return FindPanel(cache(remembered), "training crystals in the model's file")
