@@ -10,7 +10,7 @@ from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_run
 from crystal_ldm.errors import DataError
 from crystal_ldm.runs.requests import Request, Requests
 
-__all__ = ["Request", "Session"]
+__all__ = ["Request", "Session", "in_words"]
 
 
 class Session(Requests):
@@ -23,8 +23,19 @@ class Session(Requests):
             RunError: they cannot be written.
         """
         request = self.add(words)
-        self.write_crystals(request, [_data(entry) for entry in entries])
+        self.rewrite(request, words, entries)
         return request
+
+    def rewrite(self, request: Request, words: str, entries: Sequence[CrystalEntry]) -> None:
+        """Write the crystals of a request that has got more of them, and its words.
+
+        Raises:
+            RunError: they cannot be written.
+        """
+        self.write_crystals(request, [_data(entry) for entry in entries])
+        if words != request.words:
+            request.words = words
+            self.save(request)
 
     def entries(self, request: Request) -> list[CrystalEntry]:
         """Return the crystals of a request that are on disk.
@@ -39,6 +50,12 @@ class Session(Requests):
             return [_entry(one) for one in crystals]
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"The crystals of '{request.folder}' are damaged ({error}).") from error
+
+
+def in_words(verb: str, entries: Sequence[CrystalEntry]) -> str:
+    """Return what was done with crystals: "Relaxed SrTiO3, 2"."""
+    formulas = {entry.structure.composition.reduced_formula for entry in entries}
+    return f"{verb} {', '.join(sorted(formulas)[:3])}, {len(entries)}"
 
 
 def plain(value: Any) -> Any:

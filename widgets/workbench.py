@@ -25,9 +25,10 @@ from crystal_ldm.widgets.panels.compare import Compare
 from crystal_ldm.widgets.panels.crystals import CrystalsPanel
 from crystal_ldm.widgets.panels.denoising import DenoisingPanel
 from crystal_ldm.widgets.panels.files import FilesPanel
+from crystal_ldm.widgets.panels.fill import load_recipe, show_request
 from crystal_ldm.widgets.panels.generate import GeneratePanel
 from crystal_ldm.widgets.panels.history import HistoryPanel
-from crystal_ldm.widgets.session import Request, Session
+from crystal_ldm.widgets.session import Request, Session, in_words
 from IPython.display import display
 
 if TYPE_CHECKING:
@@ -80,12 +81,12 @@ class Workbench(Panel):
         self.history = HistoryPanel(self.session)
         self._first = there
         self.generate = GeneratePanel(ldm, session=self.session)
-        self._fill(recipe, request, keywords)
+        show_request(self.generate, recipe, request, keywords)
         self.panel = CrystalsPanel(
             self._seeker,
             training_reference(lambda: self.generate.ldm, self._seeker),
             lambda: self.generate.job.busy,
-            lambda entries: self._keep("Relaxed", entries),
+            self._keep_relaxed,
             self.notice,
         )
         self.gallery, self.evaluation = self.panel.gallery, self.panel.evaluation
@@ -139,15 +140,24 @@ class Workbench(Panel):
     def _keep(self, words: str, entries: Sequence[CrystalEntry], shown: bool = True) -> None:
         """Show finished crystals that no run writes by itself, and keep them on disk."""
         if self.session is not None and entries:
-            formulas = {entry.structure.composition.reduced_formula for entry in entries}
-            text = f"{words} {', '.join(sorted(formulas)[:3])}, {len(entries)}"
-            request = self.session.keep(text, entries)
+            request = self.session.keep(in_words(words, entries), entries)
             if not shown:
                 request.hidden = True
                 self.session.save(request)
             self.history.refresh()
         if shown:
             self.add(entries)
+
+    def _keep_relaxed(self, made: Sequence[CrystalEntry]) -> None:
+        """Show the newest of a press's relaxed crystals, and keep all of them as one request."""
+        if self.session is not None:
+            words = in_words("Relaxed", made)
+            if len(made) == 1:
+                self._relaxing = self.session.keep(words, made)
+            else:
+                self.session.rewrite(self._relaxing, words, made)
+            self.history.refresh()
+        self.add(made[-1:])
 
     def _show_again(self) -> None:
         """Show the run and all requests of the session that are not hidden."""
@@ -224,7 +234,9 @@ class Workbench(Panel):
             made.recipe if made else None,
             lambda: self.current,
         )
-        self.files.observe(self.notice.guard(lambda change: self._load(change.new)), "loaded")
+        self.files.observe(
+            self.notice.guard(lambda change: load_recipe(self.generate, change.new)), "loaded"
+        )
         return self.files.widget
 
     def _make_find(self) -> ipw.DOMWidget:
@@ -276,33 +288,6 @@ class Workbench(Panel):
             self.tabs.children[TABS.index("Grid")].children = (self._make_grid(),)
         if self.find is not None:
             self.tabs.children[TABS.index("Find")].children = (self._make_find(),)
-
-    def _fill(
-        self,
-        recipe: Mapping[str, Any] | None,
-        request: CrystalBatch | None,
-        keywords: Mapping[str, Any] | None,
-    ) -> None:
-        """Show what was asked; the next run gets another seed, so that Generate makes more."""
-        from crystal_ldm.sampling import SamplingSettings
-
-        form = self.generate.form
-        if recipe is not None:
-            self.generate.notice.say(form.fill_recipe(recipe), "warning")
-            form.seed.use()
-        if request is not None:
-            self.generate.notice.say(form.fill(request.to_request()), "warning")
-        if keywords is not None:
-            form.fill_settings(SamplingSettings.make(keywords))
-
-    def _load(self, recipe: Mapping[str, Any]) -> None:
-        """Show a dropped recipe; Generate then gives exactly its crystals."""
-        form = self.generate.form
-        note = form.fill_recipe(recipe)
-        form.seed.fresh = False
-        if recipe["model_hash"] not in self.generate.ldm.hashes:
-            note = f"Another model made it ({recipe['model']}): this one gives other crystals."
-        self.generate.notice.say(note, "warning")
 
 
 def _named(formula: str, origin: str) -> str:

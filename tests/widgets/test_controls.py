@@ -372,3 +372,13 @@ def test_a_space_group_is_typed_or_chosen() -> None:
     assert control.problem == ""
     with pytest.raises(RequestError):
         control.value = 231
+
+
+def test_cells_larger_than_any_of_the_training_set_are_no_offer() -> None:
+    box = FormulaBox("SrTiO3", elements=["Sr", "Ti", "O"], max_atoms=20, seen_atoms=5)
+    assert box.notice.text.endswith("5 atoms in the cell, of at most 5.")
+    box.formula_units = 2
+    assert box.problem == "" and box.notice.level == "warning"
+    assert "has cells of at most 5" in box.notice.text
+    box.text, box.num_atoms = "", 20
+    assert box.problem == "" and "has cells of at most 5" in box.notice.text

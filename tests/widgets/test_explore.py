@@ -233,9 +233,9 @@ def test_nearest_in_training_crystal(
     find.click()
     assert source.notice.level == "error" and "'nonsense'" in source.notice.text
     gallery = Gallery([perovskite()], nearest=seek)
-    until(lambda: gallery.neighbour.structure is not None)
+    until(lambda: gallery.neighbour.viewer.structure is not None)
     gallery.show_nearest = False
-    assert gallery.neighbour.widget not in gallery.views.children
+    assert gallery.neighbour.viewer.widget not in gallery.views.children
 
 
 LINES = [

@@ -98,21 +98,32 @@ class Table(anywidget.AnyWidget):
 
     def _fold(self, order: list[int]) -> tuple[list[int], dict[int, int]]:
         """Return the first row of each group, and how many each one stands for if several."""
+        self._stands_for: dict[int, int] = {}
         if not self.folded or len(self.groups) != len(self.rows):
             return order, {}
         first: dict[int, int] = {}
         counts: dict[int, int] = {}
+        kept = []
         for i in order:
-            one = first.setdefault(self.groups[i], i)
+            child = self._parent(i) is not None  # it is looked at beside its parent
+            one = i if child else first.setdefault(self.groups[i], i)
             counts[one] = counts.get(one, 0) + 1
-        return list(first.values()), {i: n for i, n in counts.items() if n > 1}
+            if one == i:
+                kept.append(i)
+        self._stands_for = first
+        return kept, {i: n for i, n in counts.items() if n > 1}
+
+    def _parent(self, index: int) -> int | None:
+        return self.parents[index] if index < len(self.parents) else None
 
     def _below_parents(self, order: list[int]) -> tuple[list[int], list[int]]:
         """Return the order with each child after its parent, if that is shown, and the children."""
         there = set(order)
         below: dict[int, list[int]] = {}
         for i in order:
-            parent = self.parents[i] if i < len(self.parents) else None
+            parent = self._parent(i)
+            if parent is not None and self._stands_for:
+                parent = self._stands_for.get(self.groups[parent], parent)
             if parent is not None and parent != i and parent in there:
                 below.setdefault(parent, []).append(i)
         if not below:

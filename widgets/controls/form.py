@@ -25,7 +25,7 @@ from crystal_ldm.widgets.controls.sampling import SamplingControls
 from crystal_ldm.widgets.controls.scalar import condition_title
 from crystal_ldm.widgets.controls.seed import SeedControl
 from crystal_ldm.widgets.controls.space_group import SpaceGroupControl
-from crystal_ldm.widgets.controls.training_cells import training_cells
+from crystal_ldm.widgets.controls.training_cells import most_atoms, training_cells
 from crystal_ldm.widgets.export.request import (
     RequestArguments,
     arguments_of,
@@ -69,6 +69,7 @@ class RequestForm(Panel):
         self.formula = FormulaBox(
             elements=ldm.elements,
             max_atoms=ldm.max_atoms,
+            seen_atoms=most_atoms(ldm),
             typical_atoms=_typical(ldm.num_atoms_histogram),
             look=lambda formula: training_cells(ldm, formula),
         )

@@ -50,11 +50,14 @@ class FormulaBox(Panel):
         *,
         elements: Iterable[str] = (),
         max_atoms: int = 20,
+        seen_atoms: int | None = None,
         typical_atoms: str = "",
         look: Look | None = None,
     ) -> None:
-        """`look` finds what the training set has of a formula."""
+        """`look` finds what the training set has of a formula; `seen_atoms` are in the largest cell
+        of that set."""
         super().__init__()
+        self._seen = seen_atoms
         self._typical = typical_atoms
         self._look = look
         self._found = ""
@@ -153,7 +156,11 @@ class FormulaBox(Panel):
                 self._counts = [n * self.formula_units for n in parsed[0].counts.values()]
             if open_atoms:
                 parts.append(f"any element {open_atoms}")
-            self.notice.say(f"{', '.join(parts)}. {atoms}, of at most {self.max_atoms}.", "good")
+            seen = self._seen or self.max_atoms
+            if total > seen:
+                self.notice.say(_unseen(total, seen), "warning")
+            else:
+                self.notice.say(f"{', '.join(parts)}. {atoms}, of at most {seen}.", "good")
 
     def _read_count(self) -> None:
         if self.num_atoms > self.max_atoms:
@@ -162,7 +169,9 @@ class FormulaBox(Panel):
         self.set_trait("problem", "")
         self.set_trait("symbols", [])
         self.set_trait("open_atoms", self.num_atoms or self.max_atoms)
-        if self.num_atoms:
+        if self._seen and self.num_atoms > self._seen:
+            self.notice.say(_unseen(self.num_atoms, self._seen), "warning")
+        elif self.num_atoms:
             self.notice.say(f"Any composition of {self.num_atoms} atoms.")
         else:
             typical = f" ({self._typical})" if self._typical else ""
@@ -207,3 +216,10 @@ class FormulaBox(Panel):
         self.set_trait("problem", reason)
         self.set_trait("open_atoms", 0)
         self.notice.say(reason, "error")
+
+
+def _unseen(atoms: int, seen: int) -> str:
+    return (
+        f"{atoms} atoms in the cell: the training set of this model has cells of at most {seen}, "
+        "so that little can be expected."
+    )

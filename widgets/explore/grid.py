@@ -73,7 +73,7 @@ class GridPanel(Panel):
         along.add_class("cl-short")
         menus = {
             name: ipw.Dropdown(options=[(text, key) for key, text in MEASURES.items()], tooltip=tip)
-            for name, tip in (("left", "Left matrix shows"), ("right", "Right matrix shows"))
+            for name, tip in (("left", "Left matrix"), ("right", "Right matrix"))
         }
         self._choices = row(*(labelled(m.tooltip, m) for m in menus.values()))
         self._choices.layout.display = "none"

@@ -105,11 +105,9 @@ class CompareRequests(Panel):
             self.notice.clear()
             self.text.value = comparison_html(self.summaries)
             rows = [line for one in self.summaries for line in one.rows]
-            keys = numeric_keys(rows, table_columns(rows))
+            keys, wanted = numeric_keys(rows, table_columns(rows)), self.key
             self.menu.options = [(column_info(key).label, key) for key in keys]
-            if self.key not in keys and keys:
-                self.key = keys[0]
-            self.menu.value = self.key if keys else None
+            self.menu.value = wanted if wanted in keys else keys[0] if keys else None
             self.body.layout.display = None
             self._draw()
 

@@ -28,7 +28,7 @@ class CrystalsPanel(Panel):
         nearest: finds training crystals; None: none are shown beside the selected one.
         reference: returns the training crystals for novelty; without any, novelty is left out.
         busy: whether crystals are being made, which goes before the evaluation by itself.
-        on_relaxed: called with each relaxed crystal.
+        on_relaxed: called with relaxed crystals, see `EvaluationBar`.
         notice: says what went wrong.
 
     Traits:

@@ -30,7 +30,8 @@ class EvaluationBar(Panel):
         structures: returns the crystals, in the gallery's order.
         chosen: returns the crystals to relax.
         on_facts: called with crystals and their further columns.
-        on_made: called with each relaxed crystal; its `parent` is the crystal that it was.
+        on_made: called after each crystal with all that this press has relaxed so far, the newest
+            last; the `parent` of each is the crystal that it was.
         reference: returns the training crystals for novelty; without any, novelty is left out.
         helpers: do the work.
     """
@@ -100,13 +101,13 @@ class EvaluationBar(Panel):
         from crystal_ldm.errors import EvaluationError
 
         failed: list[str] = []
-        done = 0
+        made: list[CrystalEntry] = []
         with self._helpers.open() as pool:
             for entry in crystals:
                 if job.stop_event.is_set():
                     break
                 job.message = (
-                    f"Relaxing with CHGNet; {done + len(failed)} of {len(crystals)} done…"
+                    f"Relaxing with CHGNet; {len(made) + len(failed)} of {len(crystals)} done…"
                     if len(crystals) > 1
                     else "Relaxing with CHGNet; this takes some seconds…"
                 )
@@ -114,14 +115,14 @@ class EvaluationBar(Panel):
                 if relaxed is None:
                     failed.append(f"{entry.structure.composition.reduced_formula}: {text}")
                 else:
-                    done += 1
-                    self._on_made([relaxed])
-        if failed and not done:
+                    made.append(relaxed)
+                    self._on_made(list(made))
+        if failed and not made:
             raise EvaluationError(f"Nothing could be relaxed. {failed[0]}.")
         if len(crystals) == 1:
             job.message = f"Relaxed in {text}; it is the row below."
             return
-        job.message = f"{done} of {len(crystals)} are relaxed, each in the row below." + (
+        job.message = f"{len(made)} of {len(crystals)} are relaxed, each in the row below." + (
             f" Not relaxed: {failed[0]}." if failed else ""
         )
 

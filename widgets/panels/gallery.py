@@ -101,7 +101,9 @@ class Gallery(Panel):
             css="cl-axes",
         )
         if nearest is not None:
-            toggle = ipw.ToggleButton(description="Nearest training crystal")
+            toggle = ipw.ToggleButton(
+                description="Nearest training crystal", tooltip="Show it beside the selected one"
+            )
             toggle.add_class("cl-small")
             tl.link((self, "show_nearest"), (toggle, "value"))
             self.tools.children = (toggle,)
