@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.elements import symbols
+from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, rms_distance
 from crystal_ldm.crystals.space_groups import symmetry_dataset
 
 _LARGEST_STRAIN = 0.05
@@ -67,7 +68,13 @@ def _is_same_crystal(dataset: Any, crystal: Cell) -> bool:
     # Both cells are copies of the same primitive cell, and the dataset says of which of its atoms.
     squares[dataset.mapping_to_primitive[:, None] != dataset.std_mapping_to_primitive] = np.inf
     size = (crystal.volume / len(crystal)) ** (1 / 3)
-    return bool(np.sqrt(squares.min(axis=1).max()) < _LARGEST_SHIFT * size)
+    if np.sqrt(squares.min(axis=1).max()) > _LARGEST_SHIFT * size:
+        return False
+    if len(np.unique(dataset.mapping_to_primitive)) == len(crystal):
+        return True
+    # A smaller cell was found, perhaps only because the tolerance is wide: is it still the crystal?
+    standard = Cell(dataset.std_lattice, dataset.std_positions, dataset.std_types)
+    return rms_distance((standard, crystal), SAME_CRYSTAL) is not None
 
 
 def _orbits(crystal: Cell, hall: str) -> list[NDArray[np.int64]] | None:

@@ -140,6 +140,23 @@ def test_symmetrising_never_changes_the_formula() -> None:
     assert StructureMatcher().fit(back, made)
 
 
+def test_what_is_nearly_a_supercell_stays_the_crystal() -> None:
+    """Seven atoms of niobium (MP-20) that spglib takes for one within 0.1 Å, in a cell 3 % off."""
+    lattice = Lattice([[2.773, 0.0, 0.212], [0.092, 4.583, 0.903], [0.0, 0.0, 9.953]])
+    frac_coords = [
+        [0.647, 0.218, 0.572],
+        [0.352, 0.782, 0.429],
+        [0.941, 0.649, 0.714],
+        [0.062, 0.349, 0.287],
+        [0.225, 0.079, 0.857],
+        [0.776, 0.923, 0.143],
+        [0.501, 0.500, 0.000],
+    ]
+    niobium = Structure(lattice, ["Nb"] * 7, frac_coords)
+    cif, _ = symmetrised_cif(Cell.from_structure(niobium), SYMPREC)
+    assert StructureMatcher().fit(Structure.from_str(cif, fmt="cif"), niobium)
+
+
 def test_a_crowded_cell_is_written_as_it_is() -> None:
     """Atoms nearer to one another than the tolerance cannot be told apart by symmetry."""
     crowded = Cell.from_arrays(

@@ -748,13 +748,13 @@ def test_what_unpacks_to_a_gigabyte_is_refused_early(tmp_path: Path):
     packed = b"".join(stream.compress(b"\n" * 2**20) for _ in range(1024)) + stream.flush()
     for name in ("bomb.cif.gz", "bomb.csv.gz", "bomb.json.gz", "bomb.extxyz"):
         (tmp_path / name).write_bytes(packed)
-        started = time.monotonic()
+        started = time.process_time()
         with pytest.raises(DataError, match="larger than"):
             load(tmp_path / name)
         with pytest.raises(EvaluationError, match="larger than"):
             crystals = read_crystals(tmp_path / name)
             raise EvaluationError(str(crystals.errors[0]))
-        assert time.monotonic() - started < 10
+        assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize("path", ["x" * 5000, "a/" * 3000, "a\0b", "~nobody_at_all/x"])

@@ -112,6 +112,7 @@ def test_prediction_by_size_and_by_formula_seen(known_crystals, pool):
     assert rows[(rows["group"] == "all") & (rows["metric"] == "match_rate")]["n"].tolist() == [3]
 
 
+@pytest.mark.slow
 def test_the_order_of_the_references_does_not_matter(known_crystals, pool):
     generator = np.random.default_rng(3)
     references = known_crystals[:12]

@@ -105,6 +105,7 @@ def test_lithium_goes_between_the_layers(pretrained: LDMModule) -> None:
         assert crystal.lattice.get_distance_and_image(crystal[-1].frac_coords, gap)[0] < 0.2
 
 
+@pytest.mark.slow
 def test_crystals_depend_on_seed_and_place_alone(
     pretrained: LDMModule, host: CrystalBatch, known_batch: CrystalBatch
 ) -> None:

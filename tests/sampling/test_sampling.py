@@ -105,6 +105,7 @@ def test_element_rules_hold(tiny_ldm: LDMModule) -> None:
         assert not {"Na", "O"} & set(structure.composition.as_dict())
 
 
+@pytest.mark.slow
 def test_crystals_with_atoms_too_close_are_made_again(
     tiny_ldm: LDMModule, request_batch: CrystalBatch
 ) -> None:
