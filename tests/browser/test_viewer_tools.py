@@ -109,7 +109,7 @@ def test_styles_and_colours(seen: Visit) -> None:
     assert before > 300
     choose(seen, "Style", "Space filling")
     seen.page.wait_for_timeout(800)
-    assert seen.colour(canvas, violet, 120) > 2 * before
+    assert seen.colour(canvas, violet, 120) > 1.3 * before, "larger, though it still fits"
     press(seen, "Labels")
     seen.page.wait_for_timeout(800)
     seen.shot("viewer_space_filling", SHOWN)
