@@ -41,6 +41,7 @@ def seen(browser: Browser, visit: Callable[..., Visit]) -> Visit:
     shown.open(write_notebook("viewer_tools", CELLS))
     shown.run_all()
     shown.wait_atoms(SHOWN, {"NA": 8, "CL": 1}, 30)
+    press(shown, "More")
     shown.page.wait_for_timeout(500)
     return shown
 
@@ -54,7 +55,6 @@ def choose(seen: Visit, label: str, option: str) -> None:
 
 
 def test_conventional_cell_any_supercell_and_polyhedra(seen: Visit) -> None:
-    press(seen, "More")
     choose(seen, "Cell", "conventional")
     seen.wait_atoms(SHOWN, {"NA": 14, "CL": 13})
     press(seen, "Polyhedra")
