@@ -11,6 +11,7 @@ On held-out crystals (--part, default test):
     python -m benchmarks.quality predictors --dataset oqmd_icsd
     python -m benchmarks.quality space_groups --dataset oqmd_icsd
     python -m benchmarks.quality likely_groups --dataset oqmd_icsd --k 20
+    python -m benchmarks.quality contacts --dataset oqmd_icsd --part val
     python -m benchmarks.quality host --dataset oqmd_icsd --num 200
 
 On generated crystals:
@@ -40,6 +41,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality_commands.calibration import agreement, calibration, predictors
+from benchmarks.quality_commands.contacts import contacts
 from benchmarks.quality_commands.discovery import discover, lemat
 from benchmarks.quality_commands.evaluation import evaluation, identity
 from benchmarks.quality_commands.host import host
@@ -81,6 +83,7 @@ COMMANDS: dict[str, Callable[[Any, argparse.Namespace], list[Row]]] = {
         likely_groups,
         host,
         charge_balance,
+        contacts,
     )
 }
 
@@ -101,6 +104,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, help="processes; default: one for each core")
     parser.add_argument("--json", help="also write the table to this file")
     parser.add_argument("--check", type=int, default=0, help="compare so many with plain pymatgen")
+    parser.add_argument("--write", action="store_true", help="contacts: take distances anew")
     sampling = parser.add_argument_group("sampling")
     sampling.add_argument("--k", type=int, default=1, help="crystals for each formula")
     sampling.add_argument(

@@ -19,7 +19,7 @@ FAULTS = {
         "tests/training/test_fit.py::test_a_killed_run_goes_on",
         "tests/runs/test_sample_run.py::test_a_killed_process_loses_no_finished_crystal",
         "tests/reliability/test_faults.py::test_sampling_killed_again_and_again",
-        "tests/runs/test_split.py::test_a_worker_and_then_the_whole_run_are_killed",
+        "tests/runs/test_split_request.py::test_a_worker_and_then_the_whole_run_are_killed",
         "tests/evaluate/test_stability.py::test_a_killed_run_resumes_without_repeating",
         "tests/workflow/test_sweep.py::test_a_killed_sweep_goes_on_where_it_was",
         "tests/data/test_storage.py::test_a_killed_build_leaves_nothing_that_passes_for_whole",
@@ -100,7 +100,7 @@ SECURITY = [
 ]
 SAME_RESULT = [
     "tests/reliability/test_same_result.py",
-    "tests/runs/test_split.py::test_two_processes_and_dask_give_the_crystals_of_one",
+    "tests/runs/test_split_request.py::test_two_processes_and_dask_give_the_crystals_of_one",
     "tests/training/test_processes.py",
     "tests/training/test_fit.py::test_a_resumed_run_has_the_curve_of_an_uninterrupted_one",
     "tests/sampling/test_sampling.py::test_the_batch_size_changes_no_crystal",

@@ -43,7 +43,7 @@ MARKS = {
     "evaluate/test_identity.py": "slow",
     "evaluate/test_stability.py": "slow",
     "notebooks": "notebook",
-    "runs/test_split.py": "slow",
+    "runs/test_split_request.py": "slow",
     "runs/test_two_writers.py": "slow",
     "test_packaging.py": "slow",
     "test_pages.py": "slow",

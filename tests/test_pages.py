@@ -61,7 +61,7 @@ def test_the_examples_of_the_page_on_host_structures_run(repository: Path) -> No
 
 def test_the_table_of_settings_is_that_of_the_schema(repository: Path) -> None:
     # In a process of its own, which knows no filters of other tests.
-    command = [sys.executable, "-m", "crystal_ldm.sampling.table"]
+    command = [sys.executable, "-m", "crystal_ldm.sampling.settings_page"]
     page = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True)
     assert (repository / "docs" / "settings.md").read_text() == page.stdout, " ".join(command[1:])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,16 @@ def test_new_formulas_are_none_that_it_was_trained_on(ldm: LDMModule) -> None:
     assert not ldm.training_crystals.formulas & set(
         made[larger.nonzero().flatten()].crystals.formulas
     )
+
+
+def test_a_cell_smaller_than_all_known_ones_is_said(ldm: LDMModule) -> None:
+    one = CrystalBatch.from_formulas(["TiO2", "SrTiO3"], formula_units=[1, 1])
+    with pytest.warns(UserWarning, match=r"TiO2 has 6 atoms or more, not 3: ask for more") as said:
+        ldm.sample(one, 2, sampling_steps=1)
+    assert len(said) == 1 and "SrTiO3" not in str(said[0].message)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ldm.sample(CrystalBatch.from_formulas(["TiO2"], formula_units=[2]), 1, sampling_steps=1)
 
 
 def test_strontium_titanate_comes_out_as_a_perovskite(

@@ -188,7 +188,7 @@ def fold(
     on_turn: Callable[[bool], Any] | None = None,
 ) -> ipw.Box:
     """Return `content` below a button that folds it away; `on_turn` is told whether it is open."""
-    switch = ipw.ToggleButton(opened, description=text, icon="caret-right")
+    switch = ipw.ToggleButton(opened, description=text, icon="caret-right", tooltip=text)
     switch.layout.width = "auto"
     switch.add_class("cl-fold")
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -25,6 +26,8 @@ class CrystalEntry:
         recipe: what makes it again with `row` and `number`; None where nothing does.
         row, number: its place in the recipe's result.
         facts: further columns of the table.
+        key: what tells it from all others, also when it is read again; made where it is empty.
+        parent: the key of the crystal that this one was relaxed from; empty where there is none.
     """
 
     structure: Structure
@@ -33,12 +36,31 @@ class CrystalEntry:
     row: int = 0
     number: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
+    key: str = ""
+    parent: str = ""
+
+    def identify(self) -> str:
+        """Return the key; that of a crystal with a recipe follows from recipe and place."""
+        from crystal_ldm.recipe import recipe_hash
+
+        if not self.key:
+            place = f"-{self.row}-{self.number}"
+            self.key = recipe_hash(self.recipe) + place if self.recipe else uuid4().hex
+        return self.key
 
     @property
     def columns(self) -> dict[str, Any]:
         """What a gallery's row says of it besides what the structure itself tells."""
         volume = round(float(self.structure.volume) / max(len(self.structure), 1), 4)
         return {"origin": self.origin, "volume_per_atom": volume, **self.facts}
+
+
+def parents_of(entries: Sequence[CrystalEntry]) -> list[int | None]:
+    """Return for each crystal the position of the one that it was relaxed from, or None."""
+    if not any(entry.parent for entry in entries):
+        return [None] * len(entries)
+    place = {entry.identify(): i for i, entry in enumerate(entries)}
+    return [place.get(entry.parent) if entry.parent else None for entry in entries]
 
 
 def from_result(result: SampleResult, origin: str = "generated") -> list[CrystalEntry]:

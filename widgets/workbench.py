@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, button, column, fold, framed
+from crystal_ldm.widgets.base import Notice, Panel, column, fold, framed
 from crystal_ldm.widgets.browser.in_view import InView
-from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result, from_run, trajectory_of
+from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result, from_run
 from crystal_ldm.widgets.explore.find import FindPanel, find_panel
 from crystal_ldm.widgets.explore.grid import GridPanel
 from crystal_ldm.widgets.explore.host import HostPanel
-from crystal_ldm.widgets.explore.nearest_in_training import nearest_in_training
-from crystal_ldm.widgets.explore.source import CrystalSource
+from crystal_ldm.widgets.explore.nearest_in_training import (
+    givers,
+    nearest_in_training,
+    training_reference,
+)
+from crystal_ldm.widgets.explore.source import CrystalSource, Givers
 from crystal_ldm.widgets.explore.vary import VaryPanel
-from crystal_ldm.widgets.jobs import Job
 from crystal_ldm.widgets.panels.compare import Compare
-from crystal_ldm.widgets.panels.evaluation import EvaluationBar
+from crystal_ldm.widgets.panels.crystals import CrystalsPanel
+from crystal_ldm.widgets.panels.denoising import DenoisingPanel
 from crystal_ldm.widgets.panels.files import FilesPanel
-from crystal_ldm.widgets.panels.gallery import Gallery
+from crystal_ldm.widgets.panels.fill import load_recipe, show_request
 from crystal_ldm.widgets.panels.generate import GeneratePanel
 from crystal_ldm.widgets.panels.history import HistoryPanel
-from crystal_ldm.widgets.session import Request, Session
-from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
+from crystal_ldm.widgets.session import Request, Session, in_words
 from IPython.display import display
 
 if TYPE_CHECKING:
@@ -67,8 +69,6 @@ class Workbench(Panel):
         keywords: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.crystals: list[CrystalEntry] = []
-        self._lock = threading.RLock()
         self._fresh = False
         self._seeker = nearest_in_training(ldm)
         self.find: FindPanel | None = None
@@ -81,29 +81,15 @@ class Workbench(Panel):
         self.history = HistoryPanel(self.session)
         self._first = there
         self.generate = GeneratePanel(ldm, session=self.session)
-        self._fill(recipe, request, keywords)
-        self.gallery = Gallery(
-            nearest=self._seeker,
-            show_nearest=self._seeker is not None and self._seeker.cached,
-            height=320,
-            empty="There are no crystals yet. Say what they should be, and press Generate.",
+        show_request(self.generate, recipe, request, keywords)
+        self.panel = CrystalsPanel(
+            self._seeker,
+            training_reference(lambda: self.generate.ldm, self._seeker),
+            lambda: self.generate.job.busy,
+            self._keep_relaxed,
+            self.notice,
         )
-        known = self._seeker
-        self.evaluation = EvaluationBar(
-            lambda: self.gallery.structures,
-            lambda: self.gallery.structure,
-            self.gallery.update_rows,
-            lambda entries: self._keep("Relaxed", entries),
-            None if known is None else lambda: known.reference,
-        )
-        clear = button("Remove all", self.notice.guard(self.clear), css="cl-small")
-        self.gallery.tools.children = (
-            *self.gallery.tools.children,
-            self.evaluation.widget,
-            clear,
-        )
-        self.trajectory_job = Job()
-        self._shown: CrystalEntry | None = None
+        self.gallery, self.evaluation = self.panel.gallery, self.panel.evaluation
         self.tabs = ipw.Tab([column() for _ in TABS], titles=TABS)
         self.tabs.add_class("cl-tab-bar")
         self._build: dict[int, Callable[[], ipw.DOMWidget]] = {
@@ -122,12 +108,13 @@ class Workbench(Panel):
         self.widget = ipw.Box([side, main])
         self.widget.add_class("cl-workbench")
         guard = self.notice.guard
-        tl.link((self.gallery, "selected"), (self, "selected"))
+        tl.link((self.panel, "selected"), (self, "selected"))
         self.generate.on_start(self._on_start)
         self.generate.on_result(lambda made: self.add(from_result(made)))
         self.generate.observe(guard(lambda _: self._on_model()), "ldm")
         self.tabs.observe(guard(lambda _: self._on_tab()), "selected_index")
         self.observe(guard(lambda _: self._on_selected()), "selected")
+        self.panel.observe(lambda change: self.set_trait("count", change.new), "count")
         self.generate.job.observe(lambda _: self.history.refresh(), "state")
         self.history.on_change(guard(self._show_again))
         self.history.on_reuse(guard(self._reuse))
@@ -141,34 +128,36 @@ class Workbench(Panel):
 
     def add(self, crystals: Sequence[CrystalEntry]) -> None:
         """Append crystals; the first ones of a new run are selected at once."""
-        with self._lock:
-            first, self._fresh = self._fresh, False
-            place = len(self.crystals)
-            self.crystals += crystals
-            self.gallery.add([m.structure for m in crystals], [m.columns for m in crystals])
-            self.set_trait("count", len(self.crystals))
+        first, self._fresh = self._fresh, False
+        place = self.panel.add(crystals)
         if first and crystals:
             self.selected = place
 
     def clear(self) -> None:
         """Remove all crystals from the table; those on disk stay, see `history`."""
-        with self._lock:
-            self.crystals = []
-            self.gallery.clear()
-            self.set_trait("count", 0)
+        self.panel.clear()
 
     def _keep(self, words: str, entries: Sequence[CrystalEntry], shown: bool = True) -> None:
         """Show finished crystals that no run writes by itself, and keep them on disk."""
         if self.session is not None and entries:
-            formulas = {entry.structure.composition.reduced_formula for entry in entries}
-            text = f"{words} {', '.join(sorted(formulas)[:3])}, {len(entries)}"
-            request = self.session.keep(text, entries)
+            request = self.session.keep(in_words(words, entries), entries)
             if not shown:
                 request.hidden = True
                 self.session.save(request)
             self.history.refresh()
         if shown:
             self.add(entries)
+
+    def _keep_relaxed(self, made: Sequence[CrystalEntry]) -> None:
+        """Show the newest of a press's relaxed crystals, and keep all of them as one request."""
+        if self.session is not None:
+            words = in_words("Relaxed", made)
+            if len(made) == 1:
+                self._relaxing = self.session.keep(words, made)
+            else:
+                self.session.rewrite(self._relaxing, words, made)
+            self.history.refresh()
+        self.add(made[-1:])
 
     def _show_again(self) -> None:
         """Show the run and all requests of the session that are not hidden."""
@@ -188,10 +177,12 @@ class Workbench(Panel):
     @property
     def current(self) -> CrystalEntry | None:
         """The selected crystal."""
-        with self._lock:
-            index = self.selected
-            there = index is not None and index < len(self.crystals)
-            return self.crystals[index] if there and index is not None else None
+        return self.panel.current
+
+    @property
+    def crystals(self) -> list[CrystalEntry]:
+        """All crystals in the order of making."""
+        return self.panel.entries
 
     # -- parts that are made when their tab is first opened ----------------------------------------
 
@@ -203,10 +194,8 @@ class Workbench(Panel):
         self._on_selected()
 
     def _make_trajectory(self) -> ipw.DOMWidget:
-        self.player = TrajectoryPlayer(empty="Select a generated crystal to see its denoising.")
-        self.player_notice = Notice()
-        self.trajectory_job.observe(self._on_trajectory, "state")
-        return column(self.player_notice.widget, self.player.widget)
+        self.denoising = DenoisingPanel(lambda: self.generate.ldm, lambda: self.current)
+        return self.denoising.widget
 
     def _make_compare(self) -> ipw.DOMWidget:
         self.compare = Compare(height=260)
@@ -245,7 +234,9 @@ class Workbench(Panel):
             made.recipe if made else None,
             lambda: self.current,
         )
-        self.files.observe(self.notice.guard(lambda change: self._load(change.new)), "loaded")
+        self.files.observe(
+            self.notice.guard(lambda change: load_recipe(self.generate, change.new)), "loaded"
+        )
         return self.files.widget
 
     def _make_find(self) -> ipw.DOMWidget:
@@ -256,21 +247,9 @@ class Workbench(Panel):
     def _find(self) -> Callable[[str], Structure | None] | None:
         return None if self._seeker is None else self._seeker.find
 
-    def _givers(self) -> dict[str, Callable[[], Structure | None]]:
-        givers: dict[str, Callable[[], Structure | None]] = {
-            "Selected crystal": lambda: self.gallery.structure,
-            "Crystal of Find": lambda: None if self.find is None else self.find.structure,
-        }
-        seeker = self._seeker
-        if seeker is not None:
-
-            def nearest() -> Structure | None:
-                structure = self.gallery.structure
-                found = None if structure is None else seeker(structure)
-                return None if found is None else found.structure
-
-            givers["Its nearest training crystal"] = nearest
-        return givers
+    def _givers(self) -> Givers:
+        found = {"Crystal of Find": lambda: None if self.find is None else self.find.structure}
+        return givers(lambda: self.gallery.structure, self._seeker) | found
 
     # -- keeping the parts in step -----------------------------------------------------------------
 
@@ -282,8 +261,8 @@ class Workbench(Panel):
         # A background thread may come here while the part of a new tab is still being made.
         name = TABS[self.tabs.selected_index or 0]
         made = self.current
-        if name == "Trajectory":
-            self._show_trajectory()
+        if name == "Trajectory" and hasattr(self, "denoising"):
+            self.denoising.show()
         elif name == "Compare" and hasattr(self, "compare"):
             with self.compare.hold_trait_notifications():
                 self.compare.first_name = self.gallery.viewer.title
@@ -299,29 +278,6 @@ class Workbench(Panel):
             return ""
         return f"{self.gallery.viewer.title}, row {entry.row}, number {entry.number},"
 
-    def _show_trajectory(self) -> None:
-        made = self.current
-        if made is None or made is self._shown or self.trajectory_job.busy:
-            return
-        self._shown = made
-
-        def work(_: Job) -> None:
-            frames = trajectory_of(self.generate.ldm, made)
-            self.player.set_trajectory(frames, 0, made.structure)
-
-        self.trajectory_job.start(work)
-
-    def _on_trajectory(self, change: Any) -> None:
-        if change.new == "running":
-            self.player_notice.say("The crystal is made again, and each step kept…")
-        elif change.new == "failed":
-            self.player.set_trajectory([])
-            self.player_notice.say(self.trajectory_job.error, "warning")
-        elif change.new == "done":
-            self.player_notice.say("Each step shows the model's estimate of the finished crystal.")
-        if change.new in ("failed", "done"):
-            self._on_selected()  # another crystal may have been selected meanwhile
-
     def _on_model(self) -> None:
         ldm = self.generate.ldm
         if hasattr(self, "vary"):
@@ -332,33 +288,6 @@ class Workbench(Panel):
             self.tabs.children[TABS.index("Grid")].children = (self._make_grid(),)
         if self.find is not None:
             self.tabs.children[TABS.index("Find")].children = (self._make_find(),)
-
-    def _fill(
-        self,
-        recipe: Mapping[str, Any] | None,
-        request: CrystalBatch | None,
-        keywords: Mapping[str, Any] | None,
-    ) -> None:
-        """Show what was asked; the next run gets another seed, so that Generate makes more."""
-        from crystal_ldm.sampling import SamplingSettings
-
-        form = self.generate.form
-        if recipe is not None:
-            self.generate.notice.say(form.fill_recipe(recipe), "warning")
-            form.seed.use()
-        if request is not None:
-            self.generate.notice.say(form.fill(request.to_request()), "warning")
-        if keywords is not None:
-            form.fill_settings(SamplingSettings.make(keywords))
-
-    def _load(self, recipe: Mapping[str, Any]) -> None:
-        """Show a dropped recipe; Generate then gives exactly its crystals."""
-        form = self.generate.form
-        note = form.fill_recipe(recipe)
-        form.seed.fresh = False
-        if recipe["model_hash"] not in self.generate.ldm.hashes:
-            note = f"Another model made it ({recipe['model']}): this one gives other crystals."
-        self.generate.notice.say(note, "warning")
 
 
 def _named(formula: str, origin: str) -> str:

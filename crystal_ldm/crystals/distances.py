@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from crystal_ldm.crystals.cell import Cell
@@ -26,6 +27,16 @@ _CHUNK = 256
 def shortest_distance(crystal: Cell) -> float:
     """Return the shortest distance between two atoms in Å, periodic images included.
 
+    Raises:
+        ValueError: if the cell has no volume.
+    """
+    return float(pair_distances(crystal).min())
+
+
+def pair_distances(crystal: Cell) -> NDArray[np.float64]:
+    """Return (n, n) the shortest distance in Å of each two atoms, periodic images included, and on
+    the diagonal of each atom to its own images.
+
     In a Minkowski-reduced cell the images -1, 0, 1 hold the nearest one of every atom (Nguyen &
     Stehlé 2009; the reduction is ASE's), so that the result is exact for any cell.
 
@@ -38,14 +49,16 @@ def shortest_distance(crystal: Cell) -> float:
         raise ValueError("the cell has no volume")
     cell, transformation = minkowski_reduce(crystal.lattice)
     frac = crystal.frac_coords @ np.linalg.inv(transformation)
-    shortest = float(np.linalg.norm(_OTHER_IMAGES @ cell, axis=1).min())
+    own = float(np.linalg.norm(_OTHER_IMAGES @ cell, axis=1).min())
+    distances = np.full((len(frac), len(frac)), own)
     first, second = np.triu_indices(len(frac), k=1)
     if len(first):
         difference = frac[first] - frac[second]
         difference -= np.round(difference)
         vectors = (difference[:, None, :] + _EXACT_IMAGES[None]) @ cell
-        shortest = min(shortest, float(np.sqrt((vectors**2).sum(axis=-1).min())))
-    return shortest
+        between = np.sqrt((vectors**2).sum(axis=-1).min(axis=1))
+        distances[first, second] = distances[second, first] = between
+    return distances
 
 
 def min_distance(structure: Structure) -> float:
@@ -63,10 +76,12 @@ def shortest_distances(crystals: CrystalBatch) -> Tensor:
         DataError: if they are requests, without positions.
     """
     rows = torch.arange(len(crystals), device=crystals.num_atoms.device).split(_CHUNK)
-    return torch.cat([_shortest(crystals[part]) for part in rows])
+    return torch.cat([pairs_of(crystals[part]).amin(dim=(1, 2)) for part in rows])
 
 
-def _shortest(crystals: CrystalBatch) -> Tensor:
+def pairs_of(crystals: CrystalBatch) -> Tensor:
+    """Return (B, N, N) `pair_distances` of a batch, infinite where padded; see
+    `shortest_distances`."""
     frac, lattices, mask = crystals.frac_coords, crystals.lattices, crystals.mask
     if frac is None or lattices is None:
         raise DataError("These are requests: their atoms have no positions yet.")
@@ -80,4 +95,4 @@ def _shortest(crystals: CrystalBatch) -> Tensor:
     ).all(dim=1)
     pair = mask[:, :, None] & mask[:, None, :]
     left_out = itself | ~pair[..., None]
-    return squares.masked_fill(left_out, torch.inf).amin(dim=(1, 2, 3)).sqrt()
+    return squares.masked_fill(left_out, torch.inf).amin(dim=3).sqrt()

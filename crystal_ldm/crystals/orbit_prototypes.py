@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.element_distances import element_distances
-from crystal_ldm.crystals.prototypes import Prototype
+from crystal_ldm.crystals.prototype_search import Prototype
 from crystal_ldm.crystals.space_groups import symmetry_dataset
 
 _MOST_WAYS = 200

@@ -212,8 +212,9 @@ def _plan(
     except DataError as error:
         if not str(error).startswith("There is no"):
             raise
+        where = "" if path.is_absolute() else f" in {Path.cwd()}"
         raise DataError(
-            f"There is no data set and no file or folder '{shortened(source)}'."
+            f"There is no data set and no file or folder '{shortened(source)}'{where}."
             f"{suggest(str(source), DATASETS)} Known names: {', '.join(DATASETS)}; else give the "
             "path of your data."
         ) from None

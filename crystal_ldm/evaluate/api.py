@@ -14,7 +14,7 @@ from crystal_ldm.errors import EvaluationError, suggest
 from crystal_ldm.evaluate.matching import PredictionMetrics
 from crystal_ldm.evaluate.reference_set import Reference
 from crystal_ldm.evaluate.results import Evaluation
-from crystal_ldm.evaluate.stages import Run
+from crystal_ldm.evaluate.stages import EvaluationRun
 from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.parallel import AnyWorkers, open_executor
 
@@ -101,7 +101,7 @@ def evaluate(
             )
     predictions: PredictionMetrics | None = None
     with open_executor(workers) as pool:
-        run = Run(generated, compared, limits, pool, progress, properties or {})
+        run = EvaluationRun(generated, compared, limits, pool, progress, properties or {})
         run.describe(
             symmetry="symmetry" in metrics,
             comparison=bool({"uniqueness", "novelty"} & set(metrics)),

@@ -19,7 +19,7 @@ from crystal_ldm.crystals.elements import atomic_number
 from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.band_gap.estimates import BandGaps, estimate_band_gaps
-from crystal_ldm.evaluate.stages import Run
+from crystal_ldm.evaluate.stages import EvaluationRun
 from crystal_ldm.evaluate.statistics import wilson
 from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.parallel.executor import AnyWorkers, Executor, Progress, open_executor
@@ -299,7 +299,7 @@ def _without(
 
 def _validity(crystals: CrystalSet, executor: Executor) -> dict[str, NDArray[Any]]:
     """Return for each crystal `structure_valid` and `valid` (composition, too)."""
-    run = Run(crystals, None, Thresholds(), executor)
+    run = EvaluationRun(crystals, None, Thresholds(), executor)
     run.describe(symmetry=False, comparison=False)
     run.validity()
     return {n: np.asarray(run.columns[n], dtype=bool) for n in ("structure_valid", "valid")}

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.contacts import closest_contact
 from crystal_ldm.crystals.distances import shortest_distance
 from crystal_ldm.crystals.same_crystal import reduced_cell
 from crystal_ldm.crystals.space_groups import space_group
@@ -29,6 +30,7 @@ class Description:
         density: g/cm³.
         volume_per_atom: Å³.
         min_distance: shortest distance between two atoms, Å.
+        contact: the same in units of the usual distance of the two elements.
         coordination: mean number of neighbours of an atom.
         space_groups: one number for each tolerance asked for.
         reduced: primitive Niggli cell, for comparisons.
@@ -39,6 +41,7 @@ class Description:
     density: float = math.nan
     volume_per_atom: float = math.nan
     min_distance: float = math.nan
+    contact: float = math.nan
     coordination: float = math.nan
     space_groups: tuple[int | None, ...] = ()
     reduced: Cell | None = None
@@ -71,6 +74,7 @@ def describe_crystal(crystal: Cell, wanted: Wanted) -> Description:
         result.density = density(crystal)
     try:
         result.min_distance = shortest_distance(crystal)
+        result.contact = closest_contact(crystal)
     except Exception as error:
         result.errors["min_distance"] = describe_error(error)
     roomy = result.volume_per_atom >= _CROWDED_A3

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings
 
 
-class Run:
+class EvaluationRun:
     """One evaluation under way: each method is a stage that adds columns and summary rows."""
 
     def __init__(
@@ -79,7 +79,7 @@ class Run:
         for position, description in enumerate(self.descriptions):
             for name, reason in (description.errors if description else {}).items():
                 self.errors[position].append(f"{name}: {reason}")
-        for name in ("density", "volume_per_atom", "min_distance", "coordination"):
+        for name in ("density", "volume_per_atom", "min_distance", "contact", "coordination"):
             self.columns[name] = [getattr(d, name) if d else np.nan for d in self.descriptions]
         self.summary.rate("readable", sum(map(bool, self.generated.crystals)), self.n)
 
@@ -96,7 +96,9 @@ class Run:
         self.columns["structure_valid"] = structure
         self.columns["composition_valid"] = composition
         self.columns["composition_rule"] = [verdict[1] for verdict in verdicts]
-        self.columns["valid"] = structure & composition
+        apart = structure & (np.array(self.columns["contact"], np.float64) >= limits.contact)
+        self.columns["contacts_valid"] = apart
+        self.columns["valid"] = apart & composition
         geometry = (
             f"distance > {limits.min_distance:g} Å, volume > {limits.min_volume_per_atom:g} Å³/atom"
         )
@@ -106,7 +108,10 @@ class Run:
         )
         self.summary.rate("structure_valid", int(structure.sum()), self.n, geometry)
         self.summary.rate("composition_valid", int(composition.sum()), self.n, rules)
-        self.summary.rate("valid", int((structure & composition).sum()), self.n)
+        contacts = f"distances > {limits.contact:g} of the elements' usual ones"
+        self.summary.rate("contacts_valid", int(apart.sum()), self.n, contacts)
+        self.summary.rate("valid", int((apart & composition).sum()), self.n)
+        self.summary.rate("valid (CDVAE)", int((structure & composition).sum()), self.n)
         if self.reference is not None:
             count, n = self.reference.composition_validity(limits.composition_rules, self.executor)
             self.summary.rate("composition_valid (reference)", count, n, rules)
@@ -150,6 +155,9 @@ class Run:
         if "valid" in self.columns:
             good = both & np.array(self.columns["valid"])
             self.summary.rate("valid, unique and novel", int(good.sum()), self.n)
+            good = both & np.array(self.columns["structure_valid"])
+            good &= np.array(self.columns["composition_valid"])
+            self.summary.rate("valid (CDVAE), unique and novel", int(good.sum()), self.n)
 
     def symmetry(self) -> None:
         for position, symprec in enumerate(self.limits.symprec):

@@ -27,6 +27,8 @@ class Thresholds(BaseModel):
 
     Attributes:
         min_distance: shortest allowed distance between two atoms, Å.
+        contact: shortest allowed distance of two atoms in units of the usual one of their elements
+            (`crystals.contacts`); 0: none.
         min_volume_per_atom: smallest allowed volume, Å³/atom.
         oxidation_states: SMACT's list of oxidation states ("smact14", "icsd16", "icsd24", ...).
         use_pauling: composition validity also asks for the electronegativity order.
@@ -47,6 +49,7 @@ class Thresholds(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     min_distance: Number = Field(0.5, ge=0)
+    contact: Number = Field(0.95, ge=0)
     min_volume_per_atom: Number = Field(0.1, ge=0)
     oxidation_states: Literal["smact14", "icsd16", "icsd24", "pymatgen_sp", "wiki"] = "smact14"
     use_pauling: StrictBool = True

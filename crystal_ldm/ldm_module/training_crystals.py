@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from crystal_ldm.crystals import MAX_Z, CrystalBatch
 from crystal_ldm.crystals.lattice import lattice_to_log
 from crystal_ldm.crystals.packing import pack, unpack
-from crystal_ldm.crystals.prototypes import PrototypeSearch
+from crystal_ldm.crystals.prototype_search import PrototypeSearch
 from crystal_ldm.crystals.space_groups import space_groups_of
 
 _NO_CRYSTALS = CrystalBatch(

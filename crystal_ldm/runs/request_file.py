@@ -32,7 +32,7 @@ from crystal_ldm.errors import ConfigError
 from crystal_ldm.parallel import Workers
 from crystal_ldm.parallel.cluster import dask_client
 from crystal_ldm.runs.generate import make_request
-from crystal_ldm.runs.parallel import sample_in_parallel
+from crystal_ldm.runs.split_request import sample_in_parallel
 
 _Elements = str | list[Any] | None
 
@@ -83,7 +83,7 @@ def run_request(
     Raises:
         ConfigError: an unknown key, a wrong type, or a cluster that cannot be used.
         FormulaError, RequestError: for what cannot be read or made.
-        RunError: see `crystal_ldm.runs.parallel.sample_in_parallel`.
+        RunError: see `crystal_ldm.runs.split_request.sample_in_parallel`.
     """
     content: Any
     if isinstance(source, dict):

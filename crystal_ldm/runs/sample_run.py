@@ -9,6 +9,7 @@
 | `recipe.json` | what makes all of them again |
 | `run.json`, `status.json` | what identifies the run, and how far it is |
 | `pieces/` | what the workers of a split request have not finished yet |
+| `workbench/` | what was asked for in a workbench afterwards, see `requests` |
 | `04_sample.ipynb`, `.html` | the notebook that made them, if one did |
 """
 

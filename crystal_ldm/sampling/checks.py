@@ -8,9 +8,10 @@ from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch, ElementRules
 from crystal_ldm.crystals.elements import symbols
-from crystal_ldm.crystals.space_groups import SPACE_GROUP
+from crystal_ldm.crystals.space_groups import SPACE_GROUP, group_numbers, group_symbol
+from crystal_ldm.crystals.wyckoff import can_fill
 from crystal_ldm.errors import RequestError, suggest
-from crystal_ldm.sampling.space_groups import check_groups
+from crystal_ldm.sampling.space_groups import LIKELY, check_groups
 from crystal_ldm.vae_module.vocabulary import check_atoms
 
 if TYPE_CHECKING:
@@ -56,6 +57,54 @@ def check_request(ldm: LDMModule, request: CrystalBatch | None) -> None:
         )
     for row, rules in enumerate(request.rules()):
         _check_rules(ldm, request, row, rules)
+
+
+def smaller_than_known(ldm: LDMModule, request: CrystalBatch | None) -> str:
+    """Return in a sentence which formulas the training set has in larger cells alone; else ''.
+
+    A crystal with fewer atoms in its cell than all that are known of its formula is hardly a real
+    one: LiFePO4 has 14 atoms or more in a primitive cell, never 7.
+    """
+    if request is None or ldm.training_crystals.empty:
+        return ""
+    crystals, sentences = ldm.training_crystals.crystals, []
+    sizes = request.num_atoms.tolist()
+    is_open = ((request.atomic_numbers == 0) & request.mask).any(dim=1).tolist()
+    known = ldm.training_crystals.rows_of(request.atomic_numbers)
+    for formula, size, left_open, rows in zip(request.formulas, sizes, is_open, known, strict=True):
+        least = int(crystals.num_atoms[rows].min()) if rows and not left_open else 0
+        if least > size:
+            sentences.append(f"{formula} has {least} atoms or more, not {size}")
+    distinct = list(dict.fromkeys(sentences))
+    if not distinct:
+        return ""
+    more = f"; so have {len(distinct) - 3} others" if len(distinct) > 3 else ""
+    return (
+        f"In the training set's cells {'; '.join(distinct[:3])}{more}: ask for more formula units "
+        "to find such crystals."
+    )
+
+
+def groups_out_of_reach(request: CrystalBatch | None) -> str:
+    """Return in a sentence the first row whose atoms can fill no space group asked for; else ''."""
+    if request is None or SPACE_GROUP not in request.conditions:
+        return ""
+    values = request.conditions[SPACE_GROUP]
+    asked = values.tolist() if isinstance(values, Tensor) else list(values)
+    for row, value in enumerate(asked):
+        numbers = request.atomic_numbers[row, : int(request.num_atoms[row])]
+        groups = [] if value == LIKELY else group_numbers(value)
+        counts = numbers.unique(return_counts=True)[1].tolist()
+        if not groups or bool((numbers == 0).any()):
+            continue
+        if not any(can_fill(group, counts) for group in groups):
+            return (
+                f"{len(numbers)} atoms of {request.formulas[row]} cannot have space group "
+                f"{group_symbol(groups[0])} ({groups[0]}): its Wyckoff positions hold other "
+                "numbers of them. crystal_ldm.crystals.wyckoff.groups_to_fill names the groups "
+                "that a formula can have."
+            )
+    return ""
 
 
 def _check_rules(ldm: LDMModule, request: CrystalBatch, row: int, rules: ElementRules) -> None:

@@ -22,7 +22,7 @@ from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module.diffusion import StopSampling
 from crystal_ldm.ldm_module.guidance import scale_of_each
 from crystal_ldm.nn.device_and_precision import resolve_device, sampling_precision
-from crystal_ldm.sampling.checks import check_request
+from crystal_ldm.sampling.checks import check_request, groups_out_of_reach, smaller_than_known
 from crystal_ldm.sampling.denoising import Callback, Denoising
 from crystal_ldm.sampling.plan import Draft, Plan, require
 from crystal_ldm.sampling.recipe import make_recipe
@@ -93,8 +93,9 @@ def place_order(
     request = settings.start.request(crystals, ldm)
     check_request(ldm, request)
     scale_of_each(settings.guidance.scale, list(ldm.conditions))
-    for note in notes:
-        warnings.warn(note, stacklevel=4)
+    for note in [*notes, smaller_than_known(ldm, request), groups_out_of_reach(request)]:
+        if note:
+            warnings.warn(note, stacklevel=4)
     origin = settings.start.origin(ldm, crystals, num_samples, settings)
     plan = Plan(request, num_samples, settings.offset, settings.seed, ldm.num_atoms_histogram)
     plan.first_row = origin.first_row = first_row
@@ -179,10 +180,8 @@ def _make_until_passed(denoising: Denoising, drafts: list[Draft], plan: Plan) ->
     settings, make = denoising.settings, denoising.make
     result = make(drafts)
     result.attempts = result.attempts.clone()  # made in inference mode, it could not be written to
-    enough = 2 ** (1 + len(result.passed)) - 1
     for attempt in range(1, settings.attempts + 1):
-        merits = _merits(drafts, result, settings)
-        wrong = (merits % (enough + 1) < enough).nonzero().flatten()
+        wrong = (~_met(drafts, result).all(dim=1)).nonzero().flatten()
         if not len(wrong):
             break
         places = [(drafts[i].row, drafts[i].number) for i in wrong.tolist()]
@@ -194,23 +193,30 @@ def _make_until_passed(denoising: Denoising, drafts: list[Draft], plan: Plan) ->
         remade = make(again)
         remade.imposed = imposed
         # The last one is kept, unless it misses something that weighs more.
-        kept = (_merits(again, remade, settings) >= merits[wrong]).nonzero().flatten()
+        before = _merit(result, _met(drafts, result), settings)[wrong]
+        kept = (_merit(remade, _met(again, remade), settings) >= before).nonzero().flatten()
         if len(kept):
             result = _replace(result, remade[kept], wrong[kept])
         result.attempts[wrong] = attempt + 1
     return result
 
 
-def _merits(drafts: Sequence[Draft], result: SampleResult, settings: SamplingSettings) -> Tensor:
-    """Return (B,) the bits of what is met: each filter, the earlier the higher, above them the
-    required elements, and above all a new formula, which elements drawn again have or have not."""
-    merits = torch.zeros(len(drafts), dtype=torch.long)
+def _met(drafts: Sequence[Draft], result: SampleResult) -> Tensor:
+    """Return (B, 1 + filters) bool: whether required elements are there, each filter is passed."""
+    required = torch.tensor([_has_required(d, result.crystals, i) for i, d in enumerate(drafts)])
+    return torch.stack([required, *result.passed.values()], dim=1)
+
+
+def _merit(result: SampleResult, met: Tensor, settings: SamplingSettings) -> Tensor:
+    """Return (B,) which attempt is the better one: what is met, read as the digits of a number.
+
+    An earlier filter weighs more than all later ones, required elements more than filters, and a
+    new formula, where one is wanted, most: an attempt draws its elements anew, and may lose it.
+    """
     if settings.elements.new_formula:
-        merits += result.new_formula
-    met = [_has_required(d, result.crystals, i) for i, d in enumerate(drafts)]
-    for bit in (torch.tensor(met), *result.passed.values()):
-        merits = 2 * merits + bit
-    return merits
+        met = torch.cat([result.new_formula[:, None], met], dim=1)
+    weights = 2 ** torch.arange(met.shape[1]).flip(0)
+    return (met * weights).sum(dim=1)
 
 
 def _has_required(draft: Draft, crystals: CrystalBatch, i: int) -> bool:

@@ -22,6 +22,7 @@ from crystal_ldm.crystals.space_groups import (
 )
 from crystal_ldm.crystals.symmetrise import onto_space_group
 from crystal_ldm.errors import DataError
+from crystal_ldm.sampling.filters import Filter, HasSpaceGroup
 from crystal_ldm.sampling.guidance import AFTER_FIRST, NONE
 
 if TYPE_CHECKING:
@@ -185,14 +186,14 @@ def check_groups(values: Values) -> Values:
     return [None if row == LIKELY else next(iter(group_numbers(row)), None) for row in rows]
 
 
-def groups_of(drafts: Sequence[Draft], filters: Sequence[Any]) -> list[int | None]:
+def groups_of(drafts: Sequence[Draft], filters: Sequence[Filter]) -> list[int | None]:
     """Return for each crystal the group that it was asked for, by the request or by a filter."""
     default = _of_filters(filters)
     return [group_number(draft.targets.get(SPACE_GROUP)) or default for draft in drafts]
 
 
-def _of_filters(filters: Sequence[Any]) -> int | None:
-    numbers = [number for one in filters if (number := getattr(one, "number", None)) is not None]
+def _of_filters(filters: Sequence[Filter]) -> int | None:
+    numbers = [one.number for one in filters if isinstance(one, HasSpaceGroup) and one.number]
     return numbers[0] if numbers else None
 
 

@@ -25,8 +25,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crystal_ldm.runs.parallel import sample_in_parallel as sample_in_parallel
     from crystal_ldm.runs.request_file import run_request as run_request
+    from crystal_ldm.runs.split_request import sample_in_parallel as sample_in_parallel
     from crystal_ldm.workflow.declared_parameters import sampling_keywords as sampling_keywords
     from crystal_ldm.workflow.kernel import start_notebook as start_notebook
     from crystal_ldm.workflow.report import export_html as export_html

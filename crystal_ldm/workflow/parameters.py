@@ -18,7 +18,9 @@ from typing import Any
 
 from crystal_ldm.errors import RequestError
 
-_OVERRIDE = re.compile(r"\s+(?=[+~]*[A-Za-z_][\w./@]*=)|\s+(?=~)")  # before the next one
+_NEXT = r"(?=[+~]*[A-Za-z_][\w./@]*=|~)"
+_OVERRIDE = re.compile(rf",?\s+{_NEXT}")  # before the next one
+_LISTED = re.compile(rf"(?:\s*,\s*|\s+){_NEXT}")
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -163,7 +165,8 @@ def as_mapping(value: Any, name: str) -> dict[str, Any]:
 
 
 def as_overrides(value: Any, name: str = "overrides") -> list[str]:
-    """Return Hydra overrides from a list or from text with spaces between them.
+    """Return Hydra overrides from a list or from text with spaces between them, such as
+    `a.b=1 c=2` or `[a.b=1, c=2]`.
 
     A space inside a value (a path) separates nothing: only one before the next `key=` does.
 
@@ -172,8 +175,12 @@ def as_overrides(value: Any, name: str = "overrides") -> list[str]:
     """
     if isinstance(value, str):
         text = value.strip()
-        is_list = text.startswith(("['", '["'))
-        value = _literal(text, name) if is_list else [t for t in _OVERRIDE.split(text) if t]
+        if text.startswith(("['", '["')):
+            value = _literal(text, name)
+        elif text.startswith("[") and text.endswith("]"):
+            value = [part for part in _LISTED.split(text[1:-1].strip()) if part]
+        else:
+            value = [part for part in _OVERRIDE.split(text) if part]
     if value is None:
         return []
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):

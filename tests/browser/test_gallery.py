@@ -72,7 +72,7 @@ def test_sorting_and_filtering_send_no_rows(seen: Visit) -> None:
     page.click(f"{GALLERY} th button:has-text('Density')")
     page.wait_for_function(
         "(rows) => { const d = [...document.querySelectorAll(rows)].map((r) =>"
-        " Number(r.children[4].textContent)); return d.every((v, i) => !i || d[i - 1] <= v); }",
+        " Number(r.children[5].textContent)); return d.every((v, i) => !i || d[i - 1] <= v); }",
         arg=ROWS,
         timeout=10_000,
     )

@@ -87,6 +87,40 @@ def test_run_all_shows_the_run_and_its_request(seen: Visit) -> None:
     seen.shot("workbench", BENCH)
 
 
+def test_the_table_evaluates_by_itself_and_gives_chosen_rows_away(seen: Visit) -> None:
+    page = seen.page
+    head = page.locator(f"{GALLERY} thead")
+    expect(head).to_contain_text("Gap eV", timeout=120_000)
+    expect(head).to_contain_text("New")
+    expect(page.locator(ROWS).last).to_contain_text(re.compile("yes|no"), timeout=60_000)
+    assert page.locator(f"{BENCH} [title=null]").count() == 0
+    page.click(f"{GALLERY} button:has-text('Columns')")
+    page.uncheck(f"{GALLERY} .cl-columns label:has-text('Atoms') input")
+    expect(head).not_to_contain_text("Atoms")
+    page.check(f"{GALLERY} .cl-columns label:has-text('Atoms') input")
+    page.click(f"{GALLERY} button:has-text('Columns')")
+    page.locator(ROWS).nth(2).click()
+    page.focus(f"{GALLERY} .cl-table")
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Space")
+    expect(page.locator(f"{GALLERY} .cl-table-tools")).to_contain_text("2 chosen rows")
+    with page.expect_download(timeout=60_000) as waiting:
+        page.click(f"{GALLERY} .cl-save button:has-text('CSV')")
+    text = Path(waiting.value.path()).read_text(encoding="utf-8")
+    lines = list(csv.DictReader(io.StringIO(text)))
+    assert [line["formula"] for line in lines] == ["SrTiO3", "SrTiO3"]
+    assert all(float(line["band_gap"]) >= 0 for line in lines)
+    page.check(f"{GALLERY} thead input")
+    page.uncheck(f"{GALLERY} thead input")
+    page.click(f"{GALLERY} button:has-text('Fold duplicates')")
+    expect(page.locator(ROWS).first).to_contain_text("SrTiO3 ×", timeout=60_000)
+    seen.shot("table_folded", GALLERY)
+    page.click(f"{GALLERY} button:has-text('Fold duplicates')")
+    expect(page.locator(ROWS)).to_have_count(6)
+    page.locator(ROWS).first.click()
+
+
 def test_evaluate_all_and_relax_selected(seen: Visit) -> None:
     page = seen.page
     page.click(f"{GALLERY} .cl-evaluate")
@@ -98,7 +132,8 @@ def test_evaluate_all_and_relax_selected(seen: Visit) -> None:
     page.click(f"{GALLERY} .cl-relax")
     expect(said).to_contain_text("Relaxed in", timeout=120_000)
     expect(page.locator(ROWS)).to_have_count(7)
-    expect(page.locator(ROWS).last).to_contain_text("relaxed")
+    expect(page.locator(ROWS).nth(1)).to_contain_text("relaxed")
+    expect(page.locator(ROWS).nth(1)).to_contain_text("↳ SrTiO3")
     seen.shot("judged", BENCH)
 
 

@@ -198,6 +198,8 @@ CIFS: dict[str, tuple[str, Right]] = {
     "alternatives": (cif("Cs1 Cs 0 0 0 1\nCl1 Cl 0.5 0.5 0.5 2", CUBE, "'P 1'",
                          columns="label type_symbol fract_x fract_y fract_z disorder_group"),
                      "of the alternative 2"),
+    "dummy_site": (cif("Cs1 Cs 0 0 0 d\nCl1 Cl 0.5 0.5 0.5 d\nCl2 Cl 0 0 0.5 dum", CUBE, "'P 1'",
+                       columns="label type_symbol fract_x fract_y fract_z calc_flag"), CSCL),
     "isotopes": (cif("Cs1 133Cs 0 0 0 1\nCl1 Cl_35 0.5 0.5 0.5 1", CUBE, "'P 1'"), CSCL),
     "name_with_blanks": (NACL.replace("data_x", "data_ my crystal (1)"), SALT),
     "end_of_dos": (NACL + "\x1a\n\f", SALT),
@@ -737,6 +739,7 @@ def test_wrong_types_of_from_structures_are_one_sentence(wrong: object):
         CrystalBatch.from_structures(structure)
 
 
+@pytest.mark.slow
 def test_what_unpacks_to_a_gigabyte_is_refused_early(tmp_path: Path):
     import time
     import zlib

@@ -13,7 +13,7 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.canonical import canonical_form
 from crystal_ldm.crystals.element_distances import element_distances
 from crystal_ldm.crystals.packing import pack, unpack
-from crystal_ldm.crystals.prototypes import PrototypeSearch
+from crystal_ldm.crystals.prototype_search import PrototypeSearch
 from crystal_ldm.errors import CheckpointError, RequestError
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.ldm_module.training_crystals import TrainingCrystals

@@ -141,7 +141,7 @@ def test_a_split_request_in_a_run_in_use(model: str, tmp_path: Path, python: Pyt
 
 _SPLIT = """
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.runs.parallel import sample_in_parallel
+from crystal_ldm.runs.split_request import sample_in_parallel
 try:
     sample_in_parallel(CrystalBatch.from_formulas(["NaCl"]), 1, {run!r}, ldm_ckpt={model!r})
 except Exception as error:

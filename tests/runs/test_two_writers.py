@@ -19,7 +19,7 @@ from crystal_ldm.pretrained import load_model
 from crystal_ldm.recipe import read_recipe
 from crystal_ldm.runs import SampleRun
 from crystal_ldm.runs.generate import generate
-from crystal_ldm.runs.parallel import sample_in_parallel
+from crystal_ldm.runs.split_request import sample_in_parallel
 
 HOW: dict[str, Any] = {"sampling_steps": 1, "progress": False}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from crystal_ldm.config.numbers import Whole
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.distances import shortest_distances
 from crystal_ldm.errors import CrystalLDMError, RequestError
@@ -14,7 +15,7 @@ from crystal_ldm.evaluate.band_gap import predict_band_gaps_by_kind
 from crystal_ldm.ldm_module import LDMModule, SamplerStep, StopSampling
 from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.recipe import from_recipe, write_recipe
-from crystal_ldm.sampling import BandGapWithin, MinDistance, SampleResult
+from crystal_ldm.sampling import BandGapWithin, Filter, MinDistance, SampleResult, option
 
 
 def assert_same(first: SampleResult, second: SampleResult) -> None:
@@ -322,3 +323,29 @@ def test_unknown_model_is_no_silent_default() -> None:
 
     with pytest.raises(CrystalLDMError, match="no shipped model 'oqmd'"):
         load_pretrained("oqmd")
+
+
+def test_of_several_filters_of_one_kind_all_have_to_be_passed(tiny_ldm: LDMModule) -> None:
+    request = CrystalBatch.from_formulas(["SrTiO3"])
+    filters = [MinDistance(10), MinDistance(0)]  # no crystal passes the first
+    result = tiny_ldm.sample(request, 4, sampling_steps=1, filters=filters, attempts=1)
+    assert not bool(result.passed["min_distance"].any())
+    assert result.attempts.tolist() == [2] * 4
+
+
+def test_a_number_of_a_users_own_filter_is_no_space_group(tiny_ldm: LDMModule) -> None:
+    class CountAtMost(Filter):
+        """Crystals of more atoms are made again."""
+
+        number: Whole = option(62, "Most atoms")
+
+        def passes(self, ldm: LDMModule, crystals: CrystalBatch) -> torch.Tensor:
+            """See `Filter`."""
+            return crystals.num_atoms <= self.number
+
+    request = CrystalBatch.from_formulas(["SrTiO3"])
+    try:
+        result = tiny_ldm.sample(request, 2, sampling_steps=1, filters=[CountAtMost()])
+    finally:
+        Filter._kinds["filters"].pop("count_at_most")
+    assert bool(result.displacement.isnan().all())

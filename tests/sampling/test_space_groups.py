@@ -214,6 +214,14 @@ def test_the_first_guess_of_predict_has_no_group_and_the_others_take_turns(
         Guidance(likely_groups="some")
 
 
+def test_a_group_that_a_formula_cannot_fill_is_said(shipped: LDMModule) -> None:
+    one = CrystalBatch.from_formulas(
+        ["SrTiO3", "MgO"], formula_units=[1, 1], space_group=["Pnma", 225]
+    )
+    with pytest.warns(UserWarning, match=r"5 atoms of SrTiO3 cannot have space group Pnma \(62\)"):
+        shipped.sample(one, 1, sampling_steps=1, attempts=0)
+
+
 def test_recipes_with_groups_make_the_same_crystal(shipped: LDMModule, tmp_path: Path) -> None:
     batch = CrystalBatch.from_formulas(["CaF2"], formula_units=[1], space_group=[["cubic", 12]])
     out = shipped.sample(batch, 3, seed=4)

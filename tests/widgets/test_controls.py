@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import traitlets as tl
 from crystal_ldm.widgets import (
     FormulaBox,
     GuidanceControls,
@@ -329,6 +331,26 @@ def test_seed_is_renewed_or_reused() -> None:
     assert control.use() == 5 and control.seed == 5
 
 
+def test_the_groups_that_a_formula_can_fill_are_offered(
+    until: Callable[..., None],
+) -> None:
+    box = FormulaBox("SrTiO3", elements=ELEMENTS)
+    control = SpaceGroupControl({"name": "space_group", "kind": "space_group", "label": None})
+    every = control.box.options
+    tl.dlink((box, "counts"), (control, "counts"))
+    assert control.counts == [1, 1, 3]
+    until(lambda: len(control.box.options) < len(every), 120)
+    assert "221 Pm-3m" in control.box.options and "225 Fm-3m" not in control.box.options
+    assert "cubic" in control.box.options
+    control.box.value = "62"
+    assert "cannot be filled by 1, 1, 3 atoms" in control.problem
+    box.formula_units = 4  # Pnma has four of each
+    until(lambda: "62 Pnma" in control.box.options and not control.problem)
+    assert control.value == 62
+    box.text = "Sr?O3"
+    until(lambda: len(control.box.options) == len(every))
+
+
 def test_a_space_group_is_typed_or_chosen() -> None:
     control = SpaceGroupControl({"name": "space_group", "kind": "space_group", "label": None})
     for text, value in (
@@ -350,3 +372,13 @@ def test_a_space_group_is_typed_or_chosen() -> None:
     assert control.problem == ""
     with pytest.raises(RequestError):
         control.value = 231
+
+
+def test_cells_larger_than_any_of_the_training_set_are_no_offer() -> None:
+    box = FormulaBox("SrTiO3", elements=["Sr", "Ti", "O"], max_atoms=20, seen_atoms=5)
+    assert box.notice.text.endswith("5 atoms in the cell, of at most 5.")
+    box.formula_units = 2
+    assert box.problem == "" and box.notice.level == "warning"
+    assert "has cells of at most 5" in box.notice.text
+    box.text, box.num_atoms = "", 20
+    assert box.problem == "" and "has cells of at most 5" in box.notice.text

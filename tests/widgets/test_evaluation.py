@@ -1,14 +1,18 @@
-"""The buttons that evaluate and relax, with the real predictors."""
+"""What evaluates and relaxes crystals, asked for and by itself, with the real predictors."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
-from crystal_ldm.widgets import Gallery
-from crystal_ldm.widgets.crystal_entry import CrystalEntry
+from crystal_ldm.widgets import Gallery, Workbench
+from crystal_ldm.widgets.crystal_entry import CrystalEntry, parents_of
+from crystal_ldm.widgets.helpers import Helpers
+from crystal_ldm.widgets.panels.background import BackgroundEvaluation
 from crystal_ldm.widgets.panels.evaluation import EvaluationBar
 
+from crystal_ldm.evaluate.reference_set import Reference
 from tests.widgets.crystals import perovskite, rock_salt
 
 
@@ -22,18 +26,27 @@ def made() -> list[CrystalEntry]:
     return []
 
 
+@pytest.fixture(scope="module")
+def helpers() -> Any:
+    shared = Helpers()
+    yield shared
+    shared.close()
+
+
 @pytest.fixture
 def bar(
-    gallery: Gallery, made: list[CrystalEntry], known_crystals: Any, known_batch: Any
+    gallery: Gallery, made: list[CrystalEntry], known_batch: Any, helpers: Helpers
 ) -> EvaluationBar:
-    from crystal_ldm.evaluate.reference_set import Reference
+    def chosen() -> list[CrystalEntry]:
+        return [CrystalEntry(gallery.structures[i]) for i in gallery.table.checked]
 
     return EvaluationBar(
         lambda: gallery.structures,
-        lambda: gallery.structure,
-        gallery.update_rows,
-        made.extend,
+        chosen,
+        gallery.update_crystals,
+        lambda entries: made.append(entries[-1]),
         lambda: Reference(known_batch),
+        helpers,
     )
 
 
@@ -56,17 +69,92 @@ def test_evaluate_all_fills_the_table(bar: EvaluationBar, gallery: Gallery) -> N
     assert bar.notice.text.startswith("Of 3 crystals: valid 100%, unique 67%, novel 0%")
 
 
-def test_relax_selected_adds_the_relaxed_crystal(
+def test_chosen_rows_are_relaxed_each_with_what_has_changed(
     bar: EvaluationBar, gallery: Gallery, made: list[CrystalEntry]
 ) -> None:
-    gallery.selected = 0
-    press(bar, "Relax selected")
-    (relaxed,) = made
-    assert relaxed.origin == "relaxed" and "e_above_hull" in relaxed.facts
-    # CHGNet's SrTiO3 has a lattice constant of about 3.94 Å.
-    edge = (relaxed.structure.volume / gallery.structures[0].volume) ** (1 / 3) * 4.05
-    assert edge == pytest.approx(3.94, abs=0.05)
-    assert "Relaxed in" in bar.notice.text
+    off = perovskite(4.05)
+    off.translate_sites([1], [0.04, 0, 0], frac_coords=True)
+    gallery.add([off])
+    gallery.table.checked = [0, 3]
+    press(bar, "Relax")
+    assert [one.origin for one in made] == ["relaxed", "relaxed"]
+    for before, after in zip((gallery.structures[0], off), made, strict=True):
+        # CHGNet's SrTiO3 has a lattice constant of about 3.94 Å.
+        assert after.structure.volume ** (1 / 3) == pytest.approx(3.94, abs=0.05)
+        change = 100 * (after.structure.volume / before.volume - 1)
+        assert after.facts["volume_change"] == pytest.approx(change, abs=0.01) and change < 0
+        assert after.facts["energy_change"] < 0 and "e_above_hull" in after.facts
+    shifts = [one.facts["largest_shift"] for one in made]
+    assert shifts[0] == pytest.approx(0, abs=1e-3) and shifts[1] > 0.05, "Ti goes back by 0.16 Å"
+    assert bar.notice.text == "2 of 2 are relaxed, each in the row below."
+
+
+def test_one_that_cannot_be_relaxed_does_not_keep_the_others(
+    bar: EvaluationBar, gallery: Gallery, made: list[CrystalEntry]
+) -> None:
+    crowded = perovskite(1.5)
+    gallery.add([crowded])
+    gallery.table.checked = [2, 3]
+    press(bar, "Relax")
+    assert len(made) == 1
+    assert bar.notice.text.startswith("1 of 2 are relaxed") and "too crowded" in bar.notice.text
+    gallery.table.checked = [3]
+    bar.relax()
+    assert bar.job.wait(60) and bar.job.state == "failed"
+    assert "Nothing could be relaxed. SrTiO3" in bar.notice.text
+    assert "too crowded" in bar.notice.text
+
+
+def test_a_relaxed_crystal_stands_below_its_parent(bench: Workbench, tmp_path: Any) -> None:
+    from crystal_ldm.widgets.session import Session
+
+    bench.panel.add([CrystalEntry(perovskite(), "interpolated")])
+    parents = [bench.crystals[1], bench.crystals[3]]
+    relaxed = [CrystalEntry(perovskite(), "relaxed", parent=one.identify()) for one in parents]
+    bench.panel.add(relaxed)
+    table = bench.gallery.table
+    assert table.order == [0, 1, 4, 2, 3, 5]
+    assert table.marks == {"4": {"child": True}, "5": {"child": True}}
+    table.sort_by, table.descending = "num_atoms", True
+    assert table.order.index(4) == table.order.index(1) + 1
+    table.filter = "origin = relaxed"
+    assert sorted(table.order) == [4, 5] and table.marks == {}, "children whose parent is away"
+    # Folded, a relaxed crystal stands below the row that stands for its parent.
+    table.filter, table.sort_by = "", ""
+    table.groups, table.folded = [0, 0, 2, 3, 0, 3], True
+    assert table.order == [0, 4, 2, 3, 5] and table.marks["0"] == {"count": 2}
+    # It is so again after a restart, for crystals with and without a recipe.
+    session = Session(tmp_path)
+    both = session.keep("Two", [bench.crystals[3], *relaxed])
+    assert parents_of([bench.crystals[1], *session.entries(both)]) == [None, None, 0, 1]
+
+
+# -- by itself -----------------------------------------------------------------------------------
+
+
+def test_first_crystals_are_evaluated_when_nobody_else_works(
+    gallery: Gallery, known_batch: Any, helpers: Helpers
+) -> None:
+    busy = [True]
+    pending = lambda: [  # noqa: E731
+        s for s, row in zip(gallery.structures, gallery.rows, strict=True) if "valid" not in row
+    ]
+    reference = Reference(known_batch)
+    evaluation = BackgroundEvaluation(
+        pending, gallery.update_crystals, helpers, lambda: reference, lambda: busy[0]
+    )
+    evaluation.wake()
+    time.sleep(2.5)
+    assert not any("valid" in row for row in gallery.rows), "crystals are being made"
+    busy[0] = False
+    assert evaluation.wait(120) and evaluation.error == ""
+    assert [(row["valid"], row["novel"]) for row in gallery.rows] == [(True, False)] * 3
+    assert all(row["band_gap"] >= 0 for row in gallery.rows)
+    # Another panel, as after Run All, takes its place.
+    gallery.add([perovskite(4.2)])
+    evaluation.wake()
+    BackgroundEvaluation(pending, gallery.update_crystals, helpers, lambda: None, lambda: False)
+    assert evaluation.wait(30) and "valid" not in gallery.rows[3]
 
 
 def test_nothing_selected_and_nothing_there_start_nothing(

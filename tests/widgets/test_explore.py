@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import plotly.io as pio
 import pytest
 from crystal_ldm.widgets import (
@@ -26,13 +27,16 @@ from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.explore.find import FindPanel, find_panel
 from crystal_ldm.widgets.explore.source import CrystalSource
 from crystal_ldm.widgets.export.code import python_code
+from crystal_ldm.widgets.panels.rows import crystal_row
 from crystal_ldm.widgets.workbench import TABS
 from pymatgen.core import Structure
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.inputs import read_crystals
 from crystal_ldm.errors import DataError
+from crystal_ldm.evaluate.band_gap import estimate_band_gaps
 from crystal_ldm.ldm_module.training_crystals import TrainingCrystals
+from crystal_ldm.parallel import Workers
 from crystal_ldm.recipe import from_recipe
 from crystal_ldm.runs.generate import make_request
 from tests.widgets.crystals import copper, perovskite, rock_salt
@@ -136,9 +140,14 @@ def test_grid(tiny_ldm: Any) -> None:
     assert set(grid.cells) == {(i, j) for i in range(3) for j in range(2)}
     sampling = grid.cells[2, 1].crystals[0].recipe["sampling"]
     assert (sampling["solver"]["steps"], sampling["guidance"]["scale"]) == (3, 2.0)
-    valid, agreement = pio.from_json(grid.plot.spec).data
-    assert list(valid.x) == ["0", "2"] and list(agreement.y) == ["1", "2", "3"]
+    assert (grid.left, grid.right) == ("group", "valid"), "no gap was asked for"
+    groups, valid = pio.from_json(grid.plot.spec).data
+    assert list(groups.x) == ["0", "2"] and list(valid.y) == ["1", "2", "3"]
     assert all(0 <= cell.valid <= 1 and 0 <= cell.agreement <= 1 for cell in grid.cells.values())
+    names = [crystal_row(one.structure)["space_group"] for one in grid.cells[0, 0].crystals]
+    assert grid.cells[0, 0].group_name in names
+    assert grid.cells[0, 0].group == names.count(grid.cells[0, 0].group_name) / 2
+    assert groups.text[0][0].startswith(grid.cells[0, 0].group_name.split()[0])
     grid.plot.clicked = {"x": "2", "y": "3", "count": 1}
     assert grid.opened == (2, 1) and grid.player.num_frames == 2
     grid.along = "band_gap"
@@ -147,6 +156,15 @@ def test_grid(tiny_ldm: Any) -> None:
     grid.run()
     assert grid.job.wait(60)
     assert grid.cells[1, 0].crystals[0].facts["target_band_gap"] == 3.0
+    assert grid.left == "gap"
+    cell = grid.cells[1, 0]
+    gaps = estimate_band_gaps(
+        [one.structure for one in cell.crystals], "own", workers=Workers(here=True)
+    ).gap
+    assert cell.gap == pytest.approx(np.abs(gaps - 3.0).mean(), abs=1e-3)
+    assert pio.from_json(grid.plot.spec).data[0].text[1][0] == f"{cell.gap:.2f}"
+    grid.left = "agreement"
+    assert "%" in pio.from_json(grid.plot.spec).data[0].text[1][0], "drawn again, not made again"
     for scales, values, reason in (("a", "1", "numbers"), ("1", "1.5", "whole"), ("11", "1", "")):
         grid.along, grid.scales, grid.values = "seed", scales, values
         grid.go.click()
@@ -215,9 +233,9 @@ def test_nearest_in_training_crystal(
     find.click()
     assert source.notice.level == "error" and "'nonsense'" in source.notice.text
     gallery = Gallery([perovskite()], nearest=seek)
-    until(lambda: gallery.neighbour.structure is not None)
+    until(lambda: gallery.neighbour.viewer.structure is not None)
     gallery.show_nearest = False
-    assert gallery.neighbour.widget not in gallery.views.children
+    assert gallery.neighbour.viewer.widget not in gallery.views.children
 
 
 LINES = [

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import plotly.io as pio
 import pytest
 from crystal_ldm.widgets import Workbench
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
-from crystal_ldm.widgets.session import Session
+from crystal_ldm.widgets.session import Request, Session
 
+from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.recipe import from_recipe
 from crystal_ldm.runs.generate import generate, make_request
-from tests.widgets.crystals import perovskite
+from tests.widgets.crystals import perovskite, rock_salt
 
 QUICK = {"sampling_steps": 2}
 
@@ -102,3 +108,103 @@ def test_a_damaged_request_does_not_hide_the_others(tiny_ldm: Any, run_dir: Path
     bench = Workbench(tiny_ldm, run_dir=run_dir)
     assert bench.count == 3 and bench.gallery.rows[2]["hull"] == 0.1
     assert "is damaged" in bench.notice.text
+
+
+def test_favourites_and_notes_are_kept(tiny_ldm: Any, run_dir: Path) -> None:
+    session = Session(run_dir)
+    first, second = (session.keep(words, [CrystalEntry(perovskite())]) for words in ("one", "two"))
+    history = Workbench(tiny_ldm, run_dir=run_dir).history
+    history.favour(first)
+    history.annotate(second, " for the talk ")
+    again = Workbench(tiny_ldm, run_dir=run_dir).history.requests
+    assert [(one.words, one.favourite, one.note) for one in again] == [
+        ("one", True, ""),
+        ("two", False, "for the talk"),
+    ]
+    history.favour(again[0], False)
+    assert [one.words for one in history.requests] == ["two", "one"], "the newest first"
+    # A request of before knows neither.
+    (first.folder / "request.json").write_text('{"words": "old", "hidden": true}')
+    assert session.requests()[0] == Request(first.folder, "old", hidden=True)
+
+
+def test_two_requests_are_compared(tiny_ldm: Any, run_dir: Path, until: Any) -> None:
+    session = Session(run_dir)
+    off = perovskite(0.9)
+    session.keep("Perovskites", [CrystalEntry(s) for s in (perovskite(), perovskite(4.0), off)])
+    session.keep("Salts", [CrystalEntry(rock_salt(), facts={"band_gap": 5.0})])
+    history = Workbench(tiny_ldm, run_dir=run_dir).history
+    salts, perovskites = history.requests
+    history.compare(salts)
+    assert "second request" in history.comparison.notice.text
+    history.compare(perovskites)
+    until(lambda: history.comparison.body.layout.display is None, 60)
+    first, second = history.comparison.summaries
+    assert (first.words, second.words) == ("Salts", "Perovskites")
+    assert first.shares == {"valid": 1.0, "unique": 1.0}
+    assert second.shares == pytest.approx({"valid": 2 / 3, "unique": 1 / 3})
+    assert second.formulas == {"SrTiO3": 3} and first.groups == {"Fm-3m (225)": 1}
+    text = history.comparison.text.value
+    assert "SrTiO3 100%" in text and "67%" in text
+    assert ("Gap", "band_gap") in history.comparison.menu.options
+    history.comparison.key = "band_gap"
+    bars = pio.from_json(history.comparison.plot.spec).data
+    assert sum(bars[0].y) == pytest.approx(1) and sum(bars[1].y) == 0
+    history.delete(salts)
+    assert history.compared == [perovskites.folder.name]
+
+
+def test_none_that_was_shown_is_lost_when_the_kernel_is_killed(
+    tmp_path: Path, tiny_ldm: Any
+) -> None:
+    """A real process makes 500 crystals and is killed, not asked, in the middle of it."""
+    model = tmp_path / "model.safetensors"
+    save_safetensors(tiny_ldm, model, half=False)
+    generate(tiny_ldm, make_request("NaCl"), tmp_path / "run", 2, progress=False, **QUICK)
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(model), str(tmp_path / "run")],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    shown: list[tuple[int, int]] = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        shown += [tuple(place) for place in json.loads(line)]
+        if len(shown) > 60:
+            process.kill()
+            break
+    process.stdout.close()
+    assert process.wait(30) == -signal.SIGKILL
+    again = Workbench(tiny_ldm, run_dir=tmp_path / "run")
+    there = {(entry.row, entry.number) for entry in again.crystals[2:]}
+    assert 60 < len(shown) < 500 and set(shown) <= there
+    # What is there are the crystals that one call makes, and the request is ready to go on.
+    (request,) = Session(tmp_path / "run").requests()
+    alone = tiny_ldm.sample(make_request("NaCl"), 500, seed=3, **QUICK)
+    entry = again.crystals[2 + 50]
+    made = alone.to_structures()[entry.number]
+    assert entry.structure.volume == pytest.approx(made.volume, rel=1e-3)
+    assert request.words.startswith("NaCl")
+
+
+KILLED = """
+import json, sys, threading
+from crystal_ldm.widgets import Workbench
+from crystal_ldm.pretrained import load_model
+
+bench = Workbench(load_model(sys.argv[1]), run_dir=sys.argv[2], keywords={"sampling_steps": 2})
+form = bench.generate.form
+form.formula.text, form.num_samples, form.seed.seed = "NaCl", 500, 3
+told = 0
+
+def tell(change):
+    global told
+    new, told = bench.crystals[told : change.new], change.new
+    print(json.dumps([[one.row, one.number] for one in new]), flush=True)
+
+told = bench.count
+bench.observe(tell, "count")
+bench.generate.generate()
+bench.generate.job.wait()
+"""
+"""Opens a workbench, presses Generate, and says which crystals the table shows as it does so."""

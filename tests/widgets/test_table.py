@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import base64
+import csv
+import io
 import json
+import zipfile
+from typing import Any
 
 import numpy as np
 import plotly.io as pio
@@ -166,3 +170,64 @@ def test_rows_and_columns_hold_plain_values_only() -> None:
     assert table_rows(rows, columns) == [[1.5, 2, True, "[1]"]]
     figure = scatter_figure([{"a": 1.0, "b": None}], [0], "a", "b")
     assert len(figure.data[0].x) == 0
+
+
+# -- columns, duplicates, files ------------------------------------------------------------------
+
+
+def test_a_column_that_is_not_shown_is_filtered_all_the_same(gallery: Gallery) -> None:
+    tools = gallery.table_tools
+    tools.boxes["density"].value = False
+    assert gallery.table.hidden == ["density"]
+    gallery.filter = "density > 4"
+    assert gallery.table.order == [1, 2] and gallery.table.problem == ""
+    gallery.update_rows({0: {"band_gap": 5.0}})
+    assert not tools.boxes["density"].value and tools.boxes["band_gap"].value
+    assert tools.boxes["band_gap"].description == "Gap (eV)", "with its unit"
+    tools.show_columns(["formula", "density"])
+    assert set(gallery.table.hidden) == {
+        c["key"] for c in gallery.table.columns if c["key"] not in ("formula", "density")
+    }
+
+
+def test_duplicates_are_folded_into_one_row(until: Any) -> None:
+    turned = rock_salt()
+    turned.translate_sites(range(8), [0.3, 0.1, 0.2])
+    crystals = [
+        perovskite(),
+        rock_salt(),
+        perovskite(3.95),
+        copper(),
+        turned.get_primitive_structure(),
+    ]
+    gallery = Gallery(crystals)
+    gallery.table_tools.folded = True
+    until(lambda: gallery.table.folded and gallery.table_tools.job.state == "done", 120)
+    assert gallery.table.order == [0, 1, 3]
+    assert gallery.table.marks == {"0": {"count": 2}, "1": {"count": 2}}
+    assert gallery.table_tools.notice.text == "5 crystals, 3 of them different."
+    gallery.add([perovskite(3.9), rock_salt(9.0)])
+    until(lambda: gallery.table.marks.get("0") == {"count": 3}, 60)
+    assert gallery.table.order == [0, 1, 3], "StructureMatcher scales volumes"
+    gallery.filter = "na"
+    assert gallery.table.marks == {"1": {"count": 3}}
+    gallery.table_tools.folded = False
+    gallery.filter = ""
+    assert gallery.table.order == list(range(7)) and gallery.table.marks == {}
+
+
+def test_chosen_or_shown_rows_are_downloaded(gallery: Gallery) -> None:
+    tools = gallery.table_tools
+    gallery.filter = "density > 4"
+    assert tools.which.value == "2 shown rows:"
+    gallery.table.checked = [0, 2]
+    assert tools.which.value == "2 chosen rows:" and gallery.table.chosen == [2, 0]
+    tools.boxes["num_atoms"].value = False
+    name, data = tools.csv._make()
+    lines = list(csv.DictReader(io.StringIO(data.decode())))
+    assert name == "crystals.csv" and [line["formula"] for line in lines] == ["Cu", "NaCl"]
+    assert "num_atoms" not in lines[0] and float(lines[1]["density"]) == pytest.approx(
+        2.164, abs=0.01
+    )
+    archive = zipfile.ZipFile(io.BytesIO(tools.zip._make()[1]))
+    assert sum(name.endswith(".cif") for name in archive.namelist()) == 2

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
-from crystal_ldm.widgets import TrajectoryPlayer
+from crystal_ldm.widgets import CrystalViewer, TrajectoryPlayer
 
+from crystal_ldm.crystals.bonds import crystal_bonds, radius_bonds
 from tests.widgets.crystals import perovskite, rock_salt
 
 
@@ -39,6 +41,18 @@ def test_the_browser_moves_by_itself_and_is_not_pulled_back(player: TrajectoryPl
     assert player.structure.composition.reduced_formula == "BaFeF3"
     assert player.position.value.startswith("step 1 of 3")
     assert stage.frame == player.plot.place == player.play.value == 2
+
+
+def test_bonds_are_those_of_every_other_viewer(until: Callable[..., None]) -> None:
+    stretched = perovskite(4.4)  # Ti-O is beyond the reach of the radii, not of CrystalNN
+    assert len(crystal_bonds(stretched)) > len(radius_bonds(stretched))
+    player = TrajectoryPlayer([perovskite(4.3), stretched])
+    alone = CrystalViewer(stretched)
+    until(lambda: alone.drawn_bonds == crystal_bonds(stretched))
+    until(lambda: player.viewer.drawn_bonds == alone.drawn_bonds)
+    assert player.viewer.stage.message["sdf"] == alone.stage.message["sdf"]
+    player.frame = 0
+    assert player.viewer.drawn_bonds == crystal_bonds(perovskite(4.3))
 
 
 def test_crystals_that_are_no_denoising_go_to_the_browser_one_by_one() -> None:

@@ -123,10 +123,10 @@ def test_tabs_are_made_when_they_are_opened(bench: Workbench, until: Callable[..
     assert [len(tab.children) for tab in bench.tabs.children] == [1] * 8
     assert bench.compare.first is bench.gallery.structure
     bench.tabs.selected_index = 1
-    until(lambda: bench.player.structure is bench.crystals[0].structure)
-    assert bench.player.num_frames == 3
+    until(lambda: bench.denoising.player.structure is bench.crystals[0].structure)
+    assert bench.denoising.player.num_frames == 3
     bench.selected = 2
-    until(lambda: bench.player.structure is bench.crystals[2].structure)
+    until(lambda: bench.denoising.player.structure is bench.crystals[2].structure)
 
 
 def test_compared_crystals_say_where_they_come_from(bench: Workbench) -> None:
@@ -164,10 +164,10 @@ def test_a_trajectory_leads_to_its_crystal(tiny_ldm: Any) -> None:
 def test_varied_crystals_have_no_denoising(tiny_ldm: Any, bench: Workbench) -> None:
     bench.add([CrystalEntry(perovskite(), "varied")])
     bench.tabs.selected_index = 1
-    assert bench.trajectory_job.wait(60)
+    assert bench.denoising.job.wait(60)
     bench.selected = 3
-    assert bench.trajectory_job.wait(60)
-    assert "no denoising to show" in bench.player_notice.text
+    assert bench.denoising.job.wait(60)
+    assert "no denoising to show" in bench.denoising.notice.text
 
 
 def test_a_finished_run_is_shown(tiny_ldm: Any, tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ const nameOf = (control) => {
 };
 
 const nameAll = (root) => {
+  // ipywidgets writes "null" where a widget has no tooltip.
+  for (const part of root.querySelectorAll("[title=null]")) part.removeAttribute("title");
   for (const control of root.querySelectorAll(CONTROLS)) {
     const given = control.getAttribute("aria-label");
     if (given && given !== control.dataset.clName) continue; // a widget named it itself

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anywidget
+import pandas  # noqa: F401 - plotly takes it from sys.modules, half loaded while a thread imports it
 import traitlets as tl
 
 if TYPE_CHECKING:

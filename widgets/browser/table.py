@@ -33,6 +33,13 @@ class Table(anywidget.AnyWidget):
         filter: terms joined by commas: a text that some cell contains, or `gap > 1.5`.
         problem: why a term of the filter finds nothing, one sentence; empty if it can. Read-only.
         selected: index of the selected row, or None.
+        checked: indices of the rows that are chosen for a download or a relaxation.
+        hidden: keys of columns that are not shown; they can be filtered by all the same.
+        parents: for each row the index of the row that it belongs below, or None.
+        groups: for each row the index of the first row of the same crystal; empty: not known.
+        folded: whether of the rows of one group only the first is shown, with their number.
+        marks: what is shown before or behind a row's first cell, by index as text: {"count": 14} of
+            a folded group, {"child": True} below a parent; follows from the others.
         height: px.
     """
 
@@ -46,14 +53,28 @@ class Table(anywidget.AnyWidget):
     descending = tl.Bool(False).tag(sync=True)
     filter = tl.Unicode("").tag(sync=True)
     selected = tl.Int(None, allow_none=True).tag(sync=True)
+    checked = tl.List(tl.Int()).tag(sync=True)
+    hidden = tl.List(tl.Unicode()).tag(sync=True)
+    parents: tl.List[int | None] = tl.List(tl.Int(allow_none=True))
+    groups = tl.List(tl.Int())
+    folded = tl.Bool(False)
+    marks: tl.Dict[str, dict[str, Any]] = tl.Dict().tag(sync=True)
     height = tl.Int(260).tag(sync=True)
     problem = tl.Unicode("", read_only=True)
 
     def __init__(self, **traits: Any) -> None:
         super().__init__(**traits)
         self.add_class("cl-table-widget")
-        self.observe(self._arrange, ["rows", "columns", "sort_by", "descending", "filter"])
+        sources = ("rows", "columns", "sort_by", "descending", "filter", "parents", "groups")
+        self.observe(self._arrange, [*sources, "folded"])
         self._arrange()
+
+    @property
+    def chosen(self) -> list[int]:
+        """The checked rows in the table's order; without any, all that are shown."""
+        checked = set(self.checked)
+        hidden = sorted(checked.difference(self.order))  # checked, then filtered away
+        return [i for i in self.order if i in checked] + hidden or list(self.order)
 
     def _arrange(self, _: Any = None) -> None:
         keys = [column["key"] for column in self.columns]
@@ -66,7 +87,55 @@ class Table(anywidget.AnyWidget):
             blank = [i for i in keep if self.rows[i][place] is None]
             known.sort(key=lambda i: _sort_key(self.rows[i][place]), reverse=self.descending)
             keep = known + blank
-        self.order = keep
+        keep, counts = self._fold(keep)
+        keep, children = self._below_parents(keep)
+        marks = {str(i): {"count": n} for i, n in counts.items()}
+        for i in children:
+            marks.setdefault(str(i), {})["child"] = True
+        with self.hold_sync():
+            self.marks = marks
+            self.order = keep
+
+    def _fold(self, order: list[int]) -> tuple[list[int], dict[int, int]]:
+        """Return the first row of each group, and how many each one stands for if several."""
+        self._stands_for: dict[int, int] = {}
+        if not self.folded or len(self.groups) != len(self.rows):
+            return order, {}
+        first: dict[int, int] = {}
+        counts: dict[int, int] = {}
+        kept = []
+        for i in order:
+            child = self._parent(i) is not None  # it is looked at beside its parent
+            one = i if child else first.setdefault(self.groups[i], i)
+            counts[one] = counts.get(one, 0) + 1
+            if one == i:
+                kept.append(i)
+        self._stands_for = first
+        return kept, {i: n for i, n in counts.items() if n > 1}
+
+    def _parent(self, index: int) -> int | None:
+        return self.parents[index] if index < len(self.parents) else None
+
+    def _below_parents(self, order: list[int]) -> tuple[list[int], list[int]]:
+        """Return the order with each child after its parent, if that is shown, and the children."""
+        there = set(order)
+        below: dict[int, list[int]] = {}
+        for i in order:
+            parent = self._parent(i)
+            if parent is not None and self._stands_for:
+                parent = self._stands_for.get(self.groups[parent], parent)
+            if parent is not None and parent != i and parent in there:
+                below.setdefault(parent, []).append(i)
+        if not below:
+            return order, []
+        children = [i for some in below.values() for i in some]
+        tops = set(order).difference(children)
+        arranged: list[int] = []
+        stack = [i for i in reversed(order) if i in tops]
+        while stack:
+            arranged.append(stack.pop())
+            stack += reversed(below.get(arranged[-1], []))
+        return arranged, children
 
     def _wrong(self, term: str, keys: list[str]) -> str:
         """Say what is wrong with a comparison: a column or number that is none."""

@@ -24,7 +24,8 @@ from crystal_ldm.widgets.controls.periodic_table import PeriodicTable
 from crystal_ldm.widgets.controls.sampling import SamplingControls
 from crystal_ldm.widgets.controls.scalar import condition_title
 from crystal_ldm.widgets.controls.seed import SeedControl
-from crystal_ldm.widgets.controls.training_cells import training_cells
+from crystal_ldm.widgets.controls.space_group import SpaceGroupControl
+from crystal_ldm.widgets.controls.training_cells import most_atoms, training_cells
 from crystal_ldm.widgets.export.request import (
     RequestArguments,
     arguments_of,
@@ -68,11 +69,15 @@ class RequestForm(Panel):
         self.formula = FormulaBox(
             elements=ldm.elements,
             max_atoms=ldm.max_atoms,
+            seen_atoms=most_atoms(ldm),
             typical_atoms=_typical(ldm.num_atoms_histogram),
             look=lambda formula: training_cells(ldm, formula),
         )
         self.table = PeriodicTable(ldm.elements)
         self.conditions = ConditionControls(ldm.conditions, elements=ldm.elements)
+        for control in self.conditions.controls.values():
+            if isinstance(control, SpaceGroupControl):
+                tl.dlink((self.formula, "counts"), (control, "counts"))
         self.sampling = SamplingControls({n: condition_title(a)[0] for n, a in about.items()})
         self.seed = SeedControl()
         count = ipw.BoundedIntText(min=1, max=MOST)

@@ -22,6 +22,8 @@ class FormulaBox(Panel):
     Traits:
         text: the formula as typed, or several between commas; empty leaves all atoms open.
         formula_units: formula units in the cell; used when there is a formula.
+        counts: atoms of each element in the cell of one formula without open atoms; else empty.
+            Read-only.
         num_atoms: atoms in the cell when there is no formula; 0 draws it as in the training set.
         elements: symbols that the model knows; empty: all.
         max_atoms: most atoms in a cell.
@@ -33,6 +35,7 @@ class FormulaBox(Panel):
 
     text = tl.Unicode("")
     formula_units = tl.Int(1, min=1)
+    counts = tl.List(tl.Int(), read_only=True)
     num_atoms = tl.Int(0, min=0)
     elements = tl.List(tl.Unicode())
     max_atoms = tl.Int(20, min=1)
@@ -47,14 +50,18 @@ class FormulaBox(Panel):
         *,
         elements: Iterable[str] = (),
         max_atoms: int = 20,
+        seen_atoms: int | None = None,
         typical_atoms: str = "",
         look: Look | None = None,
     ) -> None:
-        """`look` finds what the training set has of a formula."""
+        """`look` finds what the training set has of a formula; `seen_atoms` are in the largest cell
+        of that set."""
         super().__init__()
+        self._seen = seen_atoms
         self._typical = typical_atoms
         self._look = look
         self._found = ""
+        self._counts: list[int] = []
         self.known = Notice()
         self.cells = row()
         self.notice = Notice()
@@ -97,13 +104,14 @@ class FormulaBox(Panel):
         self._units.max = self.atoms.max = most
 
     def _read(self, _: Any = None) -> None:
-        given = bool(self.formulas)
+        given, self._counts = bool(self.formulas), []
         self.units_row.layout.display = None if given else "none"
         self.atoms_row.layout.display = "none" if given else None
         if given:
             self._read_formula()
         else:
             self._read_count()
+        self.set_trait("counts", self._counts)
         self._find()
 
     @property
@@ -144,9 +152,15 @@ class FormulaBox(Panel):
                 self.notice.say(f"{len(parsed)} formulas, up to {atoms}.", "good")
                 return
             parts = [f"{symbol} {count}" for symbol, count in parsed[0].counts.items()]
+            if not open_atoms:
+                self._counts = [n * self.formula_units for n in parsed[0].counts.values()]
             if open_atoms:
                 parts.append(f"any element {open_atoms}")
-            self.notice.say(f"{', '.join(parts)}. {atoms}, of at most {self.max_atoms}.", "good")
+            seen = self._seen or self.max_atoms
+            if total > seen:
+                self.notice.say(_unseen(total, seen), "warning")
+            else:
+                self.notice.say(f"{', '.join(parts)}. {atoms}, of at most {seen}.", "good")
 
     def _read_count(self) -> None:
         if self.num_atoms > self.max_atoms:
@@ -155,7 +169,9 @@ class FormulaBox(Panel):
         self.set_trait("problem", "")
         self.set_trait("symbols", [])
         self.set_trait("open_atoms", self.num_atoms or self.max_atoms)
-        if self.num_atoms:
+        if self._seen and self.num_atoms > self._seen:
+            self.notice.say(_unseen(self.num_atoms, self._seen), "warning")
+        elif self.num_atoms:
             self.notice.say(f"Any composition of {self.num_atoms} atoms.")
         else:
             typical = f" ({self._typical})" if self._typical else ""
@@ -200,3 +216,10 @@ class FormulaBox(Panel):
         self.set_trait("problem", reason)
         self.set_trait("open_atoms", 0)
         self.notice.say(reason, "error")
+
+
+def _unseen(atoms: int, seen: int) -> str:
+    return (
+        f"{atoms} atoms in the cell: the training set of this model has cells of at most {seen}, "
+        "so that little can be expected."
+    )

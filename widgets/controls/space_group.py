@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import ipywidgets as ipw
@@ -18,19 +20,21 @@ class SpaceGroupControl(Panel):
     Traits:
         value: a number, a word, or several with commas (a list would be one for each row of a
             request); None where no group is asked for.
+        counts: atoms of each element in the cell; the list offers the groups whose positions they
+            can fill. Empty: not known, all groups.
         problem: why the text cannot be used; empty if it can. Read-only.
     """
 
     value = tl.Any(None, allow_none=True)
+    counts = tl.List(tl.Int())
     problem = tl.Unicode("", read_only=True)
 
     def __init__(self, description: Mapping[str, Any], value: Any = None) -> None:
-        from crystal_ldm.crystals.space_groups import CRYSTAL_SYSTEMS, NUM_GROUPS, group_symbol
+        from crystal_ldm.crystals.space_groups import NUM_GROUPS
 
         super().__init__()
-        numbers = range(1, NUM_GROUPS + 1)
         self.box = ipw.Combobox(
-            options=[LIKELY, *CRYSTAL_SYSTEMS, *(f"{n} {group_symbol(n)}" for n in numbers)],
+            options=_offered(range(1, NUM_GROUPS + 1)),
             placeholder="any; such as 221, Pm-3m, cubic, likely",
             ensure_option=False,
             continuous_update=False,
@@ -43,6 +47,7 @@ class SpaceGroupControl(Panel):
         self.widget = column(labelled(title, self.box), self.notice.widget)
         self.box.observe(self.notice.guard(self._read), "value")
         self.observe(self.notice.guard(self._write), "value")
+        self.observe(self._offer, "counts")
         self.value = value
 
     @tl.validate("value")
@@ -63,7 +68,7 @@ class SpaceGroupControl(Panel):
         value = _value(change.new)
         try:
             if value not in (None, LIKELY):
-                group_numbers(value)
+                self._fits(group_numbers(value))
         except RequestError as error:
             self.set_trait("problem", str(error))
             self.notice.say(str(error), "error")
@@ -72,6 +77,33 @@ class SpaceGroupControl(Panel):
         self.notice.clear()
         self.value = value
 
+    def _offer(self, _: Any) -> None:
+        """Offer the groups that the counts can fill; the first formula takes a second or two."""
+        threading.Thread(target=self.notice.guard(self._limit), daemon=True).start()
+
+    def _limit(self) -> None:
+        from crystal_ldm.crystals.wyckoff import groups_to_fill
+
+        counts = list(self.counts)
+        offered = _offered(groups_to_fill(counts))
+        if counts == self.counts:  # another formula may have been typed meanwhile
+            self.box.options = offered
+            self._read(SimpleNamespace(new=self.box.value))
+
+    def _fits(self, groups: Sequence[int]) -> None:
+        """Raise `RequestError` if the counts can fill none of the groups."""
+        from crystal_ldm.crystals.space_groups import group_symbol
+        from crystal_ldm.crystals.wyckoff import can_fill
+        from crystal_ldm.errors import RequestError
+
+        if not any(can_fill(group, self.counts) for group in groups):
+            names = ", ".join(f"{group_symbol(group)} ({group})" for group in groups[:3])
+            counts = ", ".join(map(str, self.counts))
+            raise RequestError(
+                f"The positions of {names} cannot be filled by {counts} atoms of the elements in "
+                "this cell; the list has the groups that can be."
+            )
+
     def _write(self, change: Any) -> None:
         from crystal_ldm.crystals.space_groups import group_symbol
 
@@ -79,6 +111,12 @@ class SpaceGroupControl(Panel):
             number = change.new if isinstance(change.new, int) else 0
             text = f"{number} {group_symbol(number)}" if number else str(change.new or "")
             self.box.value = text
+
+
+def _offered(groups: Iterable[int]) -> list[str]:
+    from crystal_ldm.crystals.space_groups import CRYSTAL_SYSTEMS, group_symbol
+
+    return [LIKELY, *CRYSTAL_SYSTEMS, *(f"{n} {group_symbol(n)}" for n in groups)]
 
 
 def _value(text: str) -> int | str | None:

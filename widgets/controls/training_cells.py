@@ -39,6 +39,14 @@ class TrainingCells:
         return f"In the training set: {', '.join(self.groups)}; cells of {sizes} atom{many}."
 
 
+def most_atoms(ldm: LDMModule) -> int:
+    """Return how many atoms the largest cell of the training set has; the most that the model can
+    make where it does not say."""
+    counts = ldm.data_info.get("num_atoms_histogram") or []
+    sizes = [size for size, count in enumerate(counts) if count]
+    return min([ldm.max_atoms, *sizes[-1:]])
+
+
 def training_cells(ldm: LDMModule, formula: str) -> TrainingCells | None:
     """Return what the training set has of a formula without open atoms.
 

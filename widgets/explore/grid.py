@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
@@ -13,27 +12,17 @@ from crystal_ldm.widgets.base import Notice, Panel, button, caption, column, dis
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.controls.form import RequestForm
 from crystal_ldm.widgets.controls.scalar import condition_title
-from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result
+from crystal_ldm.widgets.crystal_entry import CrystalEntry
+from crystal_ldm.widgets.explore.grid_figure import MEASURES, Cell, cell_of, grid_figure
 from crystal_ldm.widgets.jobs import Job
 from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
     from crystal_ldm.ldm_module import LDMModule
 
 WHOLE = {"sampling_steps": "Steps", "seed": "Seed"}
 USUAL = {"sampling_steps": "5, 10, 20", "seed": "0, 1, 2"}
 SCALES = "0, 1, 2, 4"
-
-
-@dataclass
-class Cell:
-    """One cell of the matrix: its crystals, and what is said of them."""
-
-    crystals: list[CrystalEntry] = field(default_factory=list)
-    valid: float = float("nan")
-    agreement: float = float("nan")
 
 
 class GridPanel(Panel):
@@ -45,6 +34,8 @@ class GridPanel(Panel):
         along: what changes from row to row: "sampling_steps", "seed" or a condition's name.
         values: its values, between commas.
         num_samples: crystals in each cell.
+        left, right: what the two matrices show, names of `grid_figure.MEASURES`; until one is
+            chosen, the left one shows the target gap where the request has one, else space groups.
         opened: (row, column) of the cell whose crystals are shown, or None.
     """
 
@@ -53,6 +44,8 @@ class GridPanel(Panel):
     along = tl.Unicode("sampling_steps")
     values = tl.Unicode(USUAL["sampling_steps"])
     num_samples = tl.Int(4, min=1, max=64)
+    left = tl.Enum(list(MEASURES), default_value="group")
+    right = tl.Enum(list(MEASURES), default_value="valid")
     opened: tl.TraitType[Any, Any] = tl.Tuple(
         tl.Int(), tl.Int(), default_value=None, allow_none=True
     )
@@ -78,9 +71,17 @@ class GridPanel(Panel):
         count = ipw.BoundedIntText(min=1, max=64)
         count.add_class("cl-count")
         along.add_class("cl-short")
+        menus = {
+            name: ipw.Dropdown(options=[(text, key) for key, text in MEASURES.items()], tooltip=tip)
+            for name, tip in (("left", "Left matrix"), ("right", "Right matrix"))
+        }
+        self._choices = row(*(labelled(m.tooltip, m) for m in menus.values()))
+        self._choices.layout.display = "none"
+        self._chosen = self._automatic = False
         for text in texts.values():
             text.add_class("cl-fill")
-        for name, control in (("along", along), ("num_samples", count), *texts.items()):
+        for name, control in (("along", along), ("num_samples", count), *texts.items(),
+                              *menus.items()):  # fmt: skip
             tl.link((self, name), (control, "value"))
         guard = self.notice.guard
         self.go = button("Fill the grid", guard(self.run), css="cl-fill-grid", icon="th")
@@ -99,12 +100,14 @@ class GridPanel(Panel):
             labelled("Against", along, texts["values"]),
             row(labelled("In each cell", count), self.go, self.halt),
             self.notice.widget,
+            self._choices,
             self.plot,
             self.player.widget,
             css="cl-grid-panel",
         )
         self.observe(lambda change: self._suggest(change.new), "along")
         self.observe(guard(lambda _: self._open()), "opened")
+        self.observe(guard(lambda _: self._on_choice()), ["left", "right"])
         self.plot.observe(guard(self._on_click), "clicked")
         self.job.observe(guard(self._on_state), "state")
         self.job.observe(lambda change: self.notice.say(change.new), "message")
@@ -140,6 +143,10 @@ class GridPanel(Panel):
                 self.ldm.iter_sample(request, self.num_samples, **how)  # checks it all
                 plan.append(((i, j), request, how))
         self.cells, self._axes = {}, (scales, values, along)
+        if not self._chosen:
+            self._automatic = True
+            self.left = "gap" if "band_gap" in arguments.conditions else "group"
+            self._automatic = False
         self.opened = None
         count = self.num_samples
 
@@ -148,7 +155,7 @@ class GridPanel(Panel):
                 if job.stop_event.is_set():
                     break
                 job.message = f"{done} of {len(plan)} cells are filled."
-                self.cells[place] = _cell_of(self.ldm.sample(request, count, **how))
+                self.cells[place] = cell_of(self.ldm.sample(request, count, **how))
                 self._draw()
             every = [entry for cell in self.cells.values() for entry in cell.crystals]
             for action in self._actions:
@@ -160,9 +167,15 @@ class GridPanel(Panel):
 
     def _draw(self) -> None:
         scales, values, along = self._axes
-        self.plot.layout.display = None
+        self.plot.layout.display = self._choices.layout.display = None
         label = self._labels.get(along, along)
-        self.plot.show(grid_figure(self.cells, scales, values, label, self.opened))
+        self.plot.show(grid_figure(self.cells, scales, values, label, self.opened,
+                                   (self.left, self.right)))  # fmt: skip
+
+    def _on_choice(self) -> None:
+        self._chosen = self._chosen or not self._automatic
+        if self.cells:
+            self._draw()
 
     def _open(self) -> None:
         if self.opened is None:
@@ -195,73 +208,6 @@ class GridPanel(Panel):
             self.notice.say(self.job.error, "error")
         elif change.new == "stopped":
             self.notice.say(f"Stopped: {len(self.cells)} cells are filled and kept.")
-
-
-def grid_figure(
-    cells: Mapping[tuple[int, int], Cell],
-    scales: Sequence[float],
-    values: Sequence[float],
-    label: str,
-    opened: tuple[int, int] | None = None,
-) -> go.Figure:
-    """Return two matrices: the share of valid structures, and the decoder's agreement."""
-    from plotly.subplots import make_subplots
-
-    titles = ("Valid structures", "Agreement of the decoder's elements")
-    figure = make_subplots(rows=1, cols=2, subplot_titles=titles, horizontal_spacing=0.12)
-    columns, rows = [f"{v:g}" for v in scales], [f"{v:g}" for v in values]
-    for k, name in enumerate(("valid", "agreement"), start=1):
-        z = np.full((len(rows), len(columns)), np.nan)
-        for place, cell in cells.items():
-            z[place] = getattr(cell, name)
-        text = [["" if np.isnan(v) else f"{v:.0%}" for v in line] for line in z]
-        figure.add_heatmap(
-            x=columns,
-            y=rows,
-            z=z.tolist(),
-            text=text,
-            texttemplate="%{text}",
-            zmin=0,
-            zmax=1,
-            colorscale="Viridis",
-            showscale=k == 2,
-            colorbar={"thickness": 10, "tickformat": ".0%"},
-            xgap=2,
-            ygap=2,
-            hovertemplate=f"guidance %{{x}}, {label} %{{y}}: %{{z:.0%}}<extra></extra>",
-            row=1,
-            col=k,
-        )
-        if opened is not None:
-            i, j = opened
-            figure.add_shape(
-                type="rect", x0=j - 0.5, x1=j + 0.5, y0=i - 0.5, y1=i + 0.5,
-                line={"color": "#e65100", "width": 3}, row=1, col=k,
-            )  # fmt: skip
-    figure.update_xaxes(type="category", title={"text": "guidance scale", "font_size": 11})
-    figure.update_yaxes(type="category", tickfont_size=11)
-    figure.update_yaxes(title={"text": label, "font_size": 11}, row=1, col=1)
-    figure.update_annotations(font_size=12)
-    figure.update_layout(margin={"l": 56, "r": 8, "t": 28, "b": 44}, dragmode=False)
-    return figure
-
-
-def _cell_of(result: Any) -> Cell:
-    from crystal_ldm.crystals.cell import Cell as Crystal
-    from crystal_ldm.crystals.distances import shortest_distance
-    from crystal_ldm.evaluate.thresholds import Thresholds
-
-    limits = Thresholds()
-    crystals = from_result(result)
-    valid = []
-    for made in crystals:
-        try:
-            shortest = shortest_distance(Crystal.from_structure(made.structure))
-        except ValueError:
-            shortest = 0.0
-        volume = made.structure.volume / len(made.structure)
-        valid.append(shortest > limits.min_distance and volume > limits.min_volume_per_atom)
-    return Cell(crystals, float(np.mean(valid)), float(result.element_agreement.mean()))
 
 
 def _numbers(text: str) -> list[float]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from crystal_ldm.widgets.panels.gallery import Neighbour
+from crystal_ldm.widgets.panels.neighbour import Neighbour
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -98,3 +99,45 @@ def nearest_in_training(ldm: Any) -> NearestInTraining | None:
 
     name = str(ldm.data_info.get("dataset", ""))
     return NearestInTraining(name) if name in DATASETS else None
+
+
+def training_reference(
+    ldm: Callable[[], Any], nearest: NearestInTraining | None
+) -> Callable[[], Reference | None]:
+    """Return what gives the training crystals that novelty is judged by.
+
+    Those of the data set where it is prepared, else those that the model carries; None where it
+    carries none.
+    """
+    carried: dict[int, Reference] = {}
+
+    def reference() -> Reference | None:
+        from crystal_ldm.evaluate.reference_set import Reference
+
+        if nearest is not None and nearest.cached:
+            return nearest.reference
+        known = ldm().training_crystals
+        if known.empty:
+            return None
+        if id(known) not in carried:
+            carried.clear()
+            carried[id(known)] = Reference(known.crystals)
+        return carried[id(known)]
+
+    return reference
+
+
+def givers(
+    selected: Callable[[], Structure | None], seeker: NearestInTraining | None
+) -> dict[str, Callable[[], Structure | None]]:
+    """Return where a `CrystalSource` takes crystals from: the selected one, and its nearest."""
+    found: dict[str, Callable[[], Structure | None]] = {"Selected crystal": selected}
+    if seeker is not None:
+
+        def nearest() -> Structure | None:
+            structure = selected()
+            neighbour = None if structure is None else seeker(structure)
+            return None if neighbour is None else neighbour.structure
+
+        found["Its nearest training crystal"] = nearest
+    return found

@@ -1,58 +1,69 @@
-"""Buttons that evaluate the crystals of a gallery, or relax the selected one."""
+"""Buttons that evaluate the crystals of a gallery, or relax the chosen ones."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.widgets.base import Notice, Panel, button, column, disable, row
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
+from crystal_ldm.widgets.helpers import Helpers
 from crystal_ldm.widgets.jobs import Job
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from crystal_ldm.evaluate.reference_set import Reference
+    from crystal_ldm.parallel.executor import Executor
 
-Results = Callable[[dict[int, dict[str, Any]]], Any]
+Facts = Callable[[list[tuple["Structure", Mapping[str, Any]]]], Any]
 RATES = ("valid", "unique", "novel")
 
 
 class EvaluationBar(Panel):
     """Evaluates crystals in the background.
 
-    `EvaluationBar(structures, selected, on_rows, on_made)`.
+    `EvaluationBar(structures, chosen, on_facts, on_made)`.
 
     Args:
         structures: returns the crystals, in the gallery's order.
-        selected: returns the crystal to relax, or None.
-        on_rows: called with further columns by index.
-        on_made: called with the relaxed crystal.
-        reference: returns the training crystals for novelty; None: novelty is left out.
+        chosen: returns the crystals to relax.
+        on_facts: called with crystals and their further columns.
+        on_made: called after each crystal with all that this press has relaxed so far, the newest
+            last; the `parent` of each is the crystal that it was.
+        reference: returns the training crystals for novelty; without any, novelty is left out.
+        helpers: do the work.
     """
 
     def __init__(
         self,
         structures: Callable[[], Sequence[Structure]],
-        selected: Callable[[], Structure | None],
-        on_rows: Results,
+        chosen: Callable[[], Sequence[CrystalEntry]],
+        on_facts: Facts,
         on_made: Callable[[list[CrystalEntry]], Any],
-        reference: Callable[[], Reference] | None = None,
+        reference: Callable[[], Reference | None] = lambda: None,
+        helpers: Helpers | None = None,
     ) -> None:
         super().__init__()
-        self._structures, self._selected = structures, selected
-        self._on_rows, self._on_made, self._reference = on_rows, on_made, reference
+        self._structures, self._chosen = structures, chosen
+        self._on_facts, self._on_made, self._reference = on_facts, on_made, reference
+        self._helpers = helpers or Helpers()
         self.job = Job()
         self.notice = Notice()
         guard = self.notice.guard
         self.buttons = [
             button("Evaluate all", guard(self.evaluate), css="cl-small cl-evaluate",
                    tip="Validity, uniqueness, novelty and a predicted band gap"),
-            button("Relax selected", guard(self.relax), css="cl-small cl-relax",
-                   tip="Relax with the CHGNet potential and compare with its convex hull"),
+            button("Relax", guard(self.relax), css="cl-small cl-relax",
+                   tip="Relax the chosen rows, or the selected one, with the CHGNet potential "
+                   "and compare with its convex hull"),
         ]  # fmt: skip
-        self.widget = column(row(*self.buttons), self.notice.widget, css="cl-evaluate-bar")
+        self.halt = button("Stop", guard(self.job.stop), css="cl-small",
+                           tip="End after this crystal; relaxed ones are kept")  # fmt: skip
+        self.halt.layout.display = "none"
+        self.widget = column(row(*self.buttons, self.halt), self.notice.widget,
+                             css="cl-evaluate-bar")  # fmt: skip
         self.job.observe(guard(self._on_state), "state")
         self.job.observe(lambda change: self.notice.say(change.new), "message")
 
@@ -63,45 +74,85 @@ class EvaluationBar(Panel):
             self.job.start(lambda job: self._evaluate(job, crystals))
 
     def relax(self) -> None:
-        """Relax the selected crystal; the result is a further crystal."""
-        crystal = self._selected()
-        if crystal is not None:
-            self.job.start(lambda job: self._relax(job, crystal))
+        """Relax the chosen crystals; each result is a further crystal, below the one it was."""
+        crystals = list(self._chosen())
+        if crystals:
+            self.job.start(lambda job: self._relax(job, crystals))
 
     def _evaluate(self, job: Job, crystals: Sequence[Structure]) -> None:
         from crystal_ldm.evaluate import evaluate
         from crystal_ldm.evaluate.band_gap import estimate_band_gaps
 
         job.message = f"Evaluating {len(crystals)} crystals…"
-        known = self._reference() if self._reference is not None else None
+        known = self._reference()
         metrics = ["validity", "uniqueness", *(["novelty"] if known is not None else [])]
-        table = evaluate(crystals, known, metrics=metrics, workers=1).table
-        columns = [name for name in RATES if name in table]
-        outcome = {i: {n: bool(table[n].iloc[i]) for n in columns} for i in range(len(crystals))}
-        self._on_rows(outcome)
-        job.message = "Predicting band gaps…"
-        gaps = estimate_band_gaps(list(crystals), "cgcnn", workers=1).gap
-        self._on_rows({i: {"band_gap": float(gap)} for i, gap in enumerate(gaps)})
+        with self._helpers.open() as pool:
+            table = evaluate(crystals, known, metrics=metrics, workers=pool).table
+            columns = [name for name in RATES if name in table]
+            facts = [{n: bool(table[n].iloc[i]) for n in columns} for i in range(len(crystals))]
+            self._on_facts(list(zip(crystals, facts, strict=True)))
+            job.message = "Predicting band gaps…"
+            gaps = estimate_band_gaps(list(crystals), "cgcnn", workers=pool).gap
+        self._on_facts([(s, {"band_gap": float(g)}) for s, g in zip(crystals, gaps, strict=True)])
         rates = ", ".join(f"{n} {table[n].mean():.0%}" for n in columns)
         job.message = f"Of {len(crystals)} crystals: {rates}."
 
-    def _relax(self, job: Job, crystal: Structure) -> None:
+    def _relax(self, job: Job, crystals: Sequence[CrystalEntry]) -> None:
         from crystal_ldm.errors import EvaluationError
-        from crystal_ldm.evaluate.stability import compute_stability
 
-        job.message = "Relaxing with CHGNet; this takes some seconds…"
-        with tempfile.TemporaryDirectory() as folder:
-            outcome = compute_stability([crystal], folder, workers=1)
-        line = outcome.table.iloc[0].to_dict()
-        relaxed = outcome.relaxed[0]
-        if relaxed is None:
-            raise EvaluationError(f"The crystal could not be relaxed: {line['error']}.")
-        facts = {"e_above_hull": float(line["e_above_hull"])}
-        self._on_made([CrystalEntry(relaxed.crystal.to_structure(), "relaxed", facts=facts)])
-        job.message = f"Relaxed in {relaxed.steps} steps; it is the last row of the table."
+        failed: list[str] = []
+        made: list[CrystalEntry] = []
+        with self._helpers.open() as pool:
+            for entry in crystals:
+                if job.stop_event.is_set():
+                    break
+                job.message = (
+                    f"Relaxing with CHGNet; {len(made) + len(failed)} of {len(crystals)} done…"
+                    if len(crystals) > 1
+                    else "Relaxing with CHGNet; this takes some seconds…"
+                )
+                relaxed, text = relax_one(entry, pool)
+                if relaxed is None:
+                    failed.append(f"{entry.structure.composition.reduced_formula}: {text}")
+                else:
+                    made.append(relaxed)
+                    self._on_made(list(made))
+        if failed and not made:
+            raise EvaluationError(f"Nothing could be relaxed. {failed[0]}.")
+        if len(crystals) == 1:
+            job.message = f"Relaxed in {text}; it is the row below."
+            return
+        job.message = f"{len(made)} of {len(crystals)} are relaxed, each in the row below." + (
+            f" Not relaxed: {failed[0]}." if failed else ""
+        )
 
     def _on_state(self, change: Any) -> None:
         for press in self.buttons:
             disable(press, "Crystals are being evaluated or relaxed." if self.job.busy else "")
+        self.halt.layout.display = None if change.new == "running" else "none"
         if change.new == "failed":
             self.notice.say(self.job.error, "error")
+
+
+def relax_one(entry: CrystalEntry, executor: Executor) -> tuple[CrystalEntry | None, str]:
+    """Return a crystal relaxed by CHGNet, and in how many steps; None, and why it could not be."""
+    from crystal_ldm.crystals.cell import Cell
+    from crystal_ldm.evaluate.stability import compute_stability
+    from crystal_ldm.evaluate.stability.relaxation import shifts
+
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = compute_stability([entry.structure], folder, workers=executor)
+    line = outcome.table.iloc[0].to_dict()
+    relaxed = outcome.relaxed[0]
+    if relaxed is None:
+        return None, str(line["error"])
+    moved = shifts(Cell.from_structure(entry.structure), relaxed.crystal)
+    facts = {
+        "e_above_hull": float(line["e_above_hull"]),
+        "volume_change": round(100 * relaxed.volume_change, 3),
+        "energy_change": round(relaxed.energy - relaxed.energy_before, 5),
+        "largest_shift": round(float(moved.max()), 4),
+    }
+    structure = relaxed.crystal.to_structure()
+    made = CrystalEntry(structure, "relaxed", facts=facts, parent=entry.identify())
+    return made, f"{relaxed.steps} steps"

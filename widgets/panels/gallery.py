@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
@@ -12,6 +11,9 @@ import traitlets as tl
 from crystal_ldm.widgets.base import Notice, Panel, button, caption, column, fold, labelled, row
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.browser.table import Table
+from crystal_ldm.widgets.crystal_entry import CrystalEntry
+from crystal_ldm.widgets.helpers import Helpers
+from crystal_ldm.widgets.panels.neighbour import FindNearest, NeighbourView
 from crystal_ldm.widgets.panels.rows import (
     column_info,
     crystal_row,
@@ -21,26 +23,11 @@ from crystal_ldm.widgets.panels.rows import (
 )
 from crystal_ldm.widgets.panels.scatter import scatter_figure
 from crystal_ldm.widgets.panels.symmetry import SymmetryPanel
+from crystal_ldm.widgets.panels.table_tools import TableTools
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
-
-
-@dataclass
-class Neighbour:
-    """A training crystal that resembles the selected one.
-
-    Attributes:
-        structure: the training crystal.
-        text: what is said of it, for example its id and the distance.
-    """
-
-    structure: Structure
-    text: str
-
-
-FindNearest = Callable[["Structure"], Neighbour | None]
 
 
 class Gallery(Panel):
@@ -72,21 +59,26 @@ class Gallery(Panel):
         *,
         nearest: FindNearest | None = None,
         show_nearest: bool = True,
+        entries: Callable[[], Sequence[CrystalEntry]] | None = None,
+        helpers: Helpers | None = None,
         height: int = 340,
         empty: str = "There are no crystals yet.",
     ) -> None:
+        """`entries` returns the crystals with their recipes, for files; `helpers` compare them."""
         super().__init__()
         self.structures: list[Structure] = []
         self.rows: list[dict[str, Any]] = []
         self._lock = threading.RLock()
         self._quiet = False
-        self._nearest = nearest
+        self._entries = entries
         self.notice = Notice()
         self.viewer = CrystalViewer(height=height)
-        self._height = height
-        self.neighbour: CrystalViewer | None = None
+        self.neighbour = None if nearest is None else NeighbourView(nearest, height)
         self.tools = row(css="cl-tools")
         self.table = Table()
+        self.table_tools = TableTools(
+            self.table, lambda: self.structures, self._chosen, helpers or Helpers()
+        )
         self.plot = Plot(height=height)
         self.position = caption("")
         self.menus = {name: ipw.Dropdown(options=[("–", "")]) for name in ("x", "y", "colour")}
@@ -109,7 +101,9 @@ class Gallery(Panel):
             css="cl-axes",
         )
         if nearest is not None:
-            toggle = ipw.ToggleButton(description="Nearest training crystal")
+            toggle = ipw.ToggleButton(
+                description="Nearest training crystal", tooltip="Show it beside the selected one"
+            )
             toggle.add_class("cl-small")
             tl.link((self, "show_nearest"), (toggle, "value"))
             self.tools.children = (toggle,)
@@ -125,6 +119,7 @@ class Gallery(Panel):
             self.about,
             self._bar,
             self.table,
+            self.table_tools.widget,
             self.notice.widget,
             css="cl-gallery",
         )
@@ -174,6 +169,7 @@ class Gallery(Panel):
         with self._lock:
             self.selected = None
             self.structures, self.rows = [], []
+            self.table.checked, self.table.parents = [], []
             self._refresh()
 
     def update_rows(self, rows: Mapping[int, Mapping[str, Any]]) -> None:
@@ -182,6 +178,12 @@ class Gallery(Panel):
             for index, values in rows.items():
                 self.rows[index].update(values)
             self._refresh()
+
+    def update_crystals(self, facts: Iterable[tuple[Structure, Mapping[str, Any]]]) -> None:
+        """Add or replace columns of crystals; those that are here no more are passed over."""
+        with self._lock:
+            place = {id(structure): i for i, structure in enumerate(self.structures)}
+            self.update_rows({place[id(s)]: one for s, one in facts if id(s) in place})
 
     @property
     def structure(self) -> Structure | None:
@@ -210,7 +212,7 @@ class Gallery(Panel):
             self.table.rows = table_rows(self.rows, columns)
         self.set_trait("count", len(self.structures))
         self.empty.layout.display = "none" if self.structures else None
-        for part in (self.views, self.about, self._bar, self.table):
+        for part in (self.views, self.about, self._bar, self.table, self.table_tools.widget):
             part.layout.display = None if self.structures else "none"
         numeric = numeric_keys(self.rows, columns)
         for name, menu in self.menus.items():
@@ -247,36 +249,29 @@ class Gallery(Panel):
         self.symmetry.structure = structure
         self._say_where()
         self._mark()
-        self._seek(structure)
+        self._seek()
 
     def _look_at_symmetry(self, opened: bool) -> None:
         self.symmetry.active = opened
 
     def _place_neighbour(self) -> None:
-        # CrystalEntry at the first use: every viewer costs the browser a WebGL context.
-        if self.show_nearest and self.neighbour is None:
-            self.neighbour = CrystalViewer(height=self._height, toolbar=False)
         parts = [self.viewer.widget, self._scatter]
         if self.neighbour is not None and self.show_nearest:
-            parts.insert(1, self.neighbour.widget)
+            parts.insert(1, self.neighbour.viewer.widget)
         self.views.children = tuple(parts)
-        self._seek(self.structure)
+        self._seek()
 
-    def _seek(self, structure: Structure | None) -> None:
+    def _seek(self) -> None:
         if self.neighbour is not None and self.show_nearest:
-            self.neighbour.title = "Looking for the nearest training crystal…"
-            threading.Thread(
-                target=self.notice.guard(self._find_nearest), args=(structure,), daemon=True
-            ).start()
+            self.neighbour.seek(self.structure)
 
-    def _find_nearest(self, structure: Structure | None) -> None:
-        if self.neighbour is None or self._nearest is None:
-            return
-        found = None if structure is None else self._nearest(structure)
-        if structure is not self.structure:
-            return
-        self.neighbour.title = found.text if found else "No training crystal is close."
-        self.neighbour.show(found.structure if found else None)
+    def _chosen(self, indices: Sequence[int]) -> tuple[list[CrystalEntry], list[dict[str, Any]]]:
+        with self._lock:
+            entries = self._entries() if self._entries is not None else None
+            rows = [dict(self.rows[i]) for i in indices]
+            if entries is None:
+                return [CrystalEntry(self.structures[i], "loaded") for i in indices], rows
+            return [entries[i] for i in indices], rows
 
     def _say_where(self) -> None:
         shown = self.table.order

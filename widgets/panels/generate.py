@@ -166,27 +166,38 @@ class GeneratePanel(Panel):
         if task.run is None:
             self._make(job, task, None)
             return
-        add = task.run.files.add
         with task.run, ThreadPoolExecutor(max_workers=1) as writer:
-            self._make(job, task, lambda result: writer.submit(add, result))
+            self._make(job, task, writer)
 
-    def _make(
-        self, job: Job, task: _Task, write: Callable[[SampleResult], Future[Any]] | None
-    ) -> None:
-        """Make the crystals in lots; one lot is written while the next is made."""
+    def _make(self, job: Job, task: _Task, writer: ThreadPoolExecutor | None) -> None:
+        """Make the crystals in lots; one lot is written while the next is made.
+
+        The first few are shown at once. All others are shown when they are on disk, so that a
+        kernel that dies takes none of those with it that were seen.
+        """
         from crystal_ldm.ldm_module.diffusion import SamplerStep, StopSampling
 
         places, most = task.places, task.most
         total, started = len(places), time.monotonic()
-        size = min(FIRST, most)
+        size, finished = min(FIRST, most), 0
         written: Future[Any] | None = None
 
         def watch(step: SamplerStep) -> None:
             if job.stop_event.is_set():
                 raise StopSampling
-            lot = min(size, total - self.made) * (step.step + 1) / step.num_steps
-            share = max(job.progress, (self.made + lot) / total)
-            job.report(share, _progress(self.made, total, time.monotonic() - started, share))
+            lot = min(size, total - finished) * (step.step + 1) / step.num_steps
+            share = max(job.progress, (finished + lot) / total)
+            job.report(share, _progress(finished, total, time.monotonic() - started, share))
+
+        def show(result: SampleResult) -> None:
+            self.set_trait("made", self.made + len(result))
+            for action in self._actions:
+                action(result)
+
+        def write_and_show(result: SampleResult) -> None:
+            assert task.run is not None
+            task.run.files.add(result)
+            show(result)
 
         while places and not job.stop_event.is_set():
             lot, places = set(places[:size]), places[size:]
@@ -199,11 +210,12 @@ class GeneratePanel(Panel):
             for result in batches:
                 if written is not None:
                     written.result()
-                if write is not None:
-                    written = write(result)
-                self.set_trait("made", self.made + len(result))
-                for action in self._actions:
-                    action(result)
+                if writer is None or not finished:
+                    show(result)
+                if writer is not None and task.run is not None:
+                    write = write_and_show if finished else task.run.files.add
+                    written = writer.submit(write, result)
+                finished += len(result)
             rate = size / max(time.monotonic() - begun, 1e-3)
             size = min(max(FIRST, int(rate * SECONDS)), 4 * size, most)
         if written is not None:

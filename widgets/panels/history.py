@@ -8,28 +8,33 @@ from typing import Any
 import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import Notice, Panel, button, caption, column, row
+from crystal_ldm.widgets.panels.compare_requests import CompareRequests
 from crystal_ldm.widgets.session import Request, Session
 
 Action = Callable[[Request], Any]
 
 
 class HistoryPanel(Panel):
-    """Shows, hides, deletes and reuses requests: `HistoryPanel(session)`.
+    """Shows, hides, deletes, compares and reuses requests: `HistoryPanel(session)`.
 
     Traits:
-        requests: the requests, the newest first; read-only, see `refresh`.
+        requests: the requests, favourites first, then the newest; read-only, see `refresh`.
+        compared: one or two requests that are compared, by the names of their folders.
     """
 
     requests: tl.TraitType[Any, Any] = tl.List(read_only=True)
+    compared = tl.List(tl.Unicode())
 
     def __init__(self, session: Session | None) -> None:
         super().__init__()
         self.session = session
         self.notice = Notice()
         self.lines = column(css="cl-history")
+        self.comparison = CompareRequests(session)
         self._changed: list[Callable[[], Any]] = []
         self._reuse: list[Action] = []
-        self.widget = column(self.lines, self.notice.widget)
+        self.widget = column(self.lines, self.comparison.widget, self.notice.widget)
+        self.observe(self.notice.guard(lambda _: self._compare()), "compared")
         self.refresh()
 
     def on_change(self, action: Callable[[], Any]) -> None:
@@ -45,7 +50,10 @@ class HistoryPanel(Panel):
         if self.session is None:
             self.lines.children = [caption("Crystals are not kept: this workbench has no run.")]
             return
-        self.set_trait("requests", self.session.requests()[::-1])
+        newest = self.session.requests()[::-1]
+        self.set_trait("requests", sorted(newest, key=lambda one: not one.favourite))
+        names = {request.folder.name for request in self.requests}
+        self.compared = [name for name in self.compared if name in names]
         empty = caption("Each request is kept here, and on disk, as soon as crystals are finished.")
         self.lines.children = [self._line(one) for one in self.requests] or [empty]
 
@@ -55,6 +63,24 @@ class HistoryPanel(Panel):
             request.hidden = hidden
             self.session.save(request)
             self._tell()
+
+    def favour(self, request: Request, favourite: bool = True) -> None:
+        """Put a request before the others, or back among them."""
+        if self.session is not None:
+            request.favourite = favourite
+            self.session.save(request)
+            self.refresh()
+
+    def annotate(self, request: Request, note: str) -> None:
+        """Keep a note with a request."""
+        if self.session is not None:
+            request.note = note.strip()
+            self.session.save(request)
+
+    def compare(self, request: Request, on: bool = True) -> None:
+        """Compare a request with the one that was chosen before it."""
+        others = [name for name in self.compared if name != request.folder.name]
+        self.compared = [*others, request.folder.name][-2:] if on else others
 
     def delete(self, request: Request) -> None:
         """Remove a request and its crystals from the disk."""
@@ -72,24 +98,53 @@ class HistoryPanel(Panel):
         for action in self._changed:
             action()
 
+    def _compare(self) -> None:
+        by_name = {request.folder.name: request for request in self.requests}
+        self.comparison.show([by_name[name] for name in self.compared if name in by_name])
+        self.refresh()
+
     def _line(self, request: Request) -> ipw.DOMWidget:
         guard = self.notice.guard
+        words = request.words
+        star = ipw.ToggleButton(
+            request.favourite,
+            description="★" if request.favourite else "☆",
+            tooltip=f"Favourite: {words}",
+        )
+        star.observe(guard(lambda change: self.favour(request, change.new)), "value")
+        compare = ipw.ToggleButton(
+            request.folder.name in self.compared,
+            description="Compare",
+            tooltip="Compare with another request: counts, shares, distributions",
+        )
+        compare.observe(guard(lambda change: self.compare(request, change.new)), "value")
+        for toggle in (star, compare):
+            toggle.add_class("cl-small")
+        star.add_class("cl-square")
+        note = ipw.Text(request.note, placeholder="Note", continuous_update=False)
+        note.tooltip = f"Note: {words}"
+        note.add_class("cl-note")
+        note.observe(guard(lambda change: self.annotate(request, change.new)), "value")
+        buttons = [
+            compare,
+            button("Show" if request.hidden else "Hide",
+                   guard(lambda: self.hide(request, not request.hidden)), css="cl-small"),
+            self._delete_button(request),
+        ]  # fmt: skip
+        if self.session is not None and self.session.recipe(request) is not None:
+            again = button("Reuse", guard(lambda: self.reuse(request)), css="cl-small",
+                           tip="Show this request in the form")  # fmt: skip
+            buttons.insert(0, again)
+        return column(row(star, caption(words)), row(note, *buttons), css="cl-request")
+
+    def _delete_button(self, request: Request) -> ipw.Button:
         remove = button("Delete", css="cl-small", tip="Remove the crystals from the disk")
 
         def delete(_: Any) -> None:  # twice, as nothing brings them back
             if remove.description == "Delete":
                 remove.description, remove.button_style = "Delete for good?", "warning"
             else:
-                guard(self.delete)(request)
+                self.notice.guard(self.delete)(request)
 
         remove.on_click(delete)
-        buttons = [
-            button("Show" if request.hidden else "Hide",
-                   guard(lambda: self.hide(request, not request.hidden)), css="cl-small"),
-            remove,
-        ]  # fmt: skip
-        if self.session is not None and self.session.recipe(request) is not None:
-            again = button("Reuse", guard(lambda: self.reuse(request)), css="cl-small",
-                           tip="Show this request in the form")  # fmt: skip
-            buttons.insert(0, again)
-        return row(caption(request.words), row(*buttons), css="cl-bar")
+        return remove

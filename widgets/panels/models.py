@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import Notice, Panel, button, column, labelled
+from crystal_ldm.widgets.controls.training_cells import most_atoms
 from crystal_ldm.widgets.jobs import Job
 
 if TYPE_CHECKING:
@@ -77,5 +78,5 @@ class ModelPicker(Panel):
             self._menu.options = [source, *self._menu.options]
         self._menu.value = source
         self.notice.say(
-            f"{len(self.ldm.elements)} elements, up to {self.ldm.max_atoms} atoms in a cell."
+            f"{len(self.ldm.elements)} elements, cells of up to {most_atoms(self.ldm)} atoms."
         )

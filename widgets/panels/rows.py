@@ -38,8 +38,13 @@ COLUMNS: dict[str, Column] = {
     "space_group": Column("Space group", f"Found by spglib with a tolerance of {SYMPREC} Å"),
     "num_atoms": Column("Atoms", "Atoms in the cell"),
     "target_band_gap": Column("Target gap", "Band gap asked for", "eV", 2),
-    "band_gap": Column("Gap", "Predicted PBE band gap", "eV", 2),
+    "band_gap": Column("Gap", "PBE band gap as CGCNN predicts it", "eV", 2),
     "e_above_hull": Column("Hull", "Energy above the convex hull", "eV/atom", 3),
+    "volume_change": Column("Volume change", "By the relaxation, against the row above", "%", 1),
+    "energy_change": Column("Energy change", "By the relaxation, by CHGNet", "eV/atom", 3),
+    "largest_shift": Column(
+        "Largest shift", "Of an atom by the relaxation, without the change of the cell", "Å", 2
+    ),
     "valid": Column("Valid", "Distances, volume and composition are physical"),
     "failed": Column("Failed", "Filters that no attempt at this crystal has passed"),
     "novel": Column("New", "Not in the training set"),

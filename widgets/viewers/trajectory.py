@@ -203,7 +203,7 @@ class TrajectoryPlayer(Panel):
         if self._in_browser:
             self.viewer.show_frames(self.steps.structures, last)
         else:
-            self.viewer.show(self.steps.structures[last], refine=False)
+            self.viewer.show(self.steps.structures[last], refine=not self._together)
         self.play.max = self.slider.max = last
         self.plot.show(curves_figure(self.steps, self._noun))
         self.plot.places = [float(step) for step in self.steps.steps]
@@ -230,7 +230,8 @@ class TrajectoryPlayer(Panel):
         if self._in_browser:
             self.viewer.show_frame(index, drawn=self._moved_there)
         else:
-            self.viewer.show(self.steps.structures[index], refine=False, keep_camera=True)
+            one = self.steps.structures[index]
+            self.viewer.show(one, refine=not self._together, keep_camera=True)
         where = f"{self._noun} {self.steps.steps[index]} of {self.steps.steps[-1]}"
         if self._noun == "step":
             where += f", noise {100 * self.steps.noise_levels[index]:.0f} %"

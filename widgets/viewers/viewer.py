@@ -24,6 +24,8 @@ from crystal_ldm.errors import DataError
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
+REFINED = 40
+"""Frames of a trajectory, the last ones, whose bonds are CrystalNN's."""
 NO_POLYHEDRA = "No cation here has four or more anions around it, so there are no polyhedra."
 _WHY = {
     "no-webgl": "This browser cannot draw with WebGL, so a flat drawing is shown; "
@@ -78,6 +80,7 @@ class CrystalViewer(AtomPicker):
         self._lock = threading.RLock()
         self._camera = "reset"
         self._frames: list[Structure] = []
+        self._frame_bonds: list[list[Bond]] = []
         self._frame = 0
         self.fallback: PlotlyStage | None = None
         self.heading = ipw.HTML()
@@ -132,14 +135,17 @@ class CrystalViewer(AtomPicker):
     def show_frames(self, frames: Sequence[Structure], frame: int) -> None:
         """Show a trajectory at one of its frames; `show_frame` goes to another.
 
-        All frames go to the browser at once, so that none has to wait for the kernel.
+        All frames go to the browser at once, so that none has to wait for the kernel; CrystalNN's
+        bonds take the place of those by distance as soon as they are found, as in `show`.
         """
         with self._lock:
             self._frames, self._camera = list(frames), "reset"
+            self._frame_bonds = [radius_bonds(one) for one in self._frames]
             self._frame = frame
             self._take(self._frames[frame])
             self._draw()
             self._camera = "keep"
+            threading.Thread(target=self._refine_frames, args=(self._frames,), daemon=True).start()
 
     def show_frame(self, frame: int, *, drawn: bool = False) -> None:
         """Go to a frame of the trajectory; `drawn` says that the browser has done so by itself."""
@@ -173,7 +179,10 @@ class CrystalViewer(AtomPicker):
                 self.shown = cell_of_kind(self.structure, self.cell)
             except DataError as error:
                 self.notice.say(str(error), "warning")
-        self.drawn_bonds = radius_bonds(self.shown) if self.shown is not None else []
+        if self._frames:
+            self.drawn_bonds = self._frame_bonds[self._frame]
+        else:
+            self.drawn_bonds = radius_bonds(self.shown) if self.shown is not None else []
 
     @property
     def scene(self) -> Scene | None:
@@ -260,6 +269,25 @@ class CrystalViewer(AtomPicker):
                 self.drawn_bonds = bonds
                 self.notice.guard(self._draw)()
 
+    def _refine_frames(self, frames: list[Structure]) -> None:
+        # The last ones matter most; of hundreds of frames the others keep bonds by distance.
+        bonds = [radius_bonds(one) for one in frames[:-REFINED]]
+        bonds += [crystal_bonds(one) for one in frames[-REFINED:]]
+        with self._lock:
+            if frames is self._frames and bonds != self._frame_bonds:
+                self._frame_bonds = bonds
+                self.drawn_bonds, self.drawn = bonds[self._frame], None
+                if self.renderer == "ngl":  # at the frame where the browser is by now
+                    self.notice.guard(self._hand_over)(self.stage.frame, "keep")
+                else:
+                    self.notice.guard(self._draw)()
+
+    def _hand_over(self, frame: int, camera: str) -> None:
+        pairs = zip(self._frames, self._frame_bonds, strict=True)
+        scenes = [self._scene(one, bonds) for one, bonds in pairs]
+        labels = [self._labels(scene) for scene in scenes]
+        self.stage.show_frames(scenes, labels, frame, camera, self.look)
+
     def _on_click(self, change: Any) -> None:
         if change.new.get("ticket") == self.stage.message.get("ticket"):
             self.pick(int(change.new["atom"]))
@@ -275,9 +303,7 @@ class CrystalViewer(AtomPicker):
                 return
             camera = self._camera if camera is None else camera
             if self.renderer == "ngl" and self._frames:
-                scenes = [self._scene(frame, radius_bonds(frame)) for frame in self._frames]
-                labels = [self._labels(one) for one in scenes]
-                self.stage.show_frames(scenes, labels, self._frame, camera, self.look)
+                self._hand_over(self._frame, camera)
             elif self.renderer == "ngl":
                 how = self.look, self.marked, not self.choosing
                 self.stage.show(scene, self._labels(scene), camera, *how)

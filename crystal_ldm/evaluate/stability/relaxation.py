@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.errors import EvaluationError
@@ -131,10 +132,19 @@ def relax_crystal(crystal: Cell, settings: RelaxationSettings) -> Relaxed:
 
 def displacement(first: Cell, second: Cell) -> float:
     """Return the root mean square displacement of the atoms in Å, measured in the second cell."""
+    return float(np.sqrt((shifts(first, second) ** 2).mean()))
+
+
+def shifts(first: Cell, second: Cell) -> NDArray[np.float64]:
+    """Return how far each atom of the first cell is from where it is in the second, (N,) Å.
+
+    Measured in the second cell, without the atoms' common translation.
+    """
     difference = second.frac_coords - first.frac_coords
     difference = difference - np.round(difference - difference[0]) - difference[0]
     difference = difference - difference.mean(axis=0)
-    return float(np.sqrt(((difference @ second.lattice) ** 2).sum(axis=1).mean()))
+    distance: NDArray[np.float64] = np.linalg.norm(difference @ second.lattice, axis=1)
+    return distance
 
 
 def content_key(crystal: Cell, settings: RelaxationSettings) -> str:

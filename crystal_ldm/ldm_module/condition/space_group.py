@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,12 +15,16 @@ from crystal_ldm.crystals.space_groups import (
     NUM_GROUPS,
     group_number,
     group_traits,
-    space_groups_of,
+    space_group,
 )
 from crystal_ldm.errors import DataError, RequestError
 from crystal_ldm.ldm_module.condition.base import Condition
+from crystal_ldm.parallel.executor import map_items
 
 _OWN_FEATURES = 16
+_MANY = 1000
+"""From so many crystals on, their space groups take long enough for a progress bar."""
+_TIMEOUT_S = 600.0  # for one crystal
 
 
 class SpaceGroupCondition(Condition):
@@ -67,11 +72,14 @@ class SpaceGroupCondition(Condition):
         return 1
 
     def values_of(self, crystals: CrystalBatch) -> Values | None:
-        """Return the data set's label, else the groups that spglib finds."""
+        """Return the data set's label, else the groups that spglib finds, many on all cores."""
         values = super().values_of(crystals)
         if values is None and crystals.frac_coords is not None:
-            groups = space_groups_of(crystals, self.symprec)
-            return [float(g) if g else None for g in groups]
+            outcomes = map_items(
+                partial(space_group, symprec=self.symprec), crystals.to_cells(),
+                timeout=_TIMEOUT_S, progress=len(crystals) >= _MANY, label="Finding space groups",
+            )  # fmt: skip
+            return [float(found.value) if found.value else None for found in outcomes]
         return values
 
     def set_data(self, values: Values) -> None:

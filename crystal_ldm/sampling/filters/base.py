@@ -47,7 +47,10 @@ class Filter(Named):
 def passed_filters(
     ldm: LDMModule, filters: Sequence[Filter], crystals: CrystalBatch
 ) -> dict[str, Tensor]:
-    """Return (B,) bool for each filter by name; True where one did not look."""
+    """Return (B,) bool for each filter by name; True where one did not look.
+
+    Of several filters of one kind all have to be passed.
+    """
     passed: dict[str, Tensor] = {}
     so_far = torch.ones(len(crystals), dtype=torch.bool)
     for one in filters:
@@ -58,6 +61,6 @@ def passed_filters(
                 right[rows] = one.passes(ldm, crystals[rows])
         else:
             right = one.passes(ldm, crystals)
-        passed[one.kind] = right
+        passed[one.kind] = passed.get(one.kind, right) & right
         so_far = so_far & right
     return passed

@@ -1,4 +1,4 @@
-"""From noise alone."""
+"""From noise; where a space group is missed again and again, from a prototype that has it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 
 FROM_ATTEMPT, STRENGTH, TURNS = 2, 0.1, 20
+"""Of the prototypes that take over where a group was missed: the attempt (0 is the first), how
+strongly they are changed, and how many of them there are for one formula."""
 
 
 class Noise(Start):

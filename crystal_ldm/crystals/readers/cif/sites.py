@@ -74,9 +74,20 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
         "_atom_site_site_symmetry_multiplicity", "_atom_site_symmetry_multiplicity"
     )
     orders = block.column("_atom_site_site_symmetry_order")
+    flags = block.column("_atom_site_calc_flag")
     groups = block.column("_atom_site_disorder_group")
     assemblies = block.column("_atom_site_disorder_assembly")
-    others = (labels, types, occupancies, hydrogens, multiplicities, orders, groups, assemblies)
+    others = (
+        labels,
+        types,
+        occupancies,
+        hydrogens,
+        multiplicities,
+        orders,
+        groups,
+        assemblies,
+        flags,
+    )
     if any(len(column) != count for column in (*columns, *others) if column is not None):
         raise DataError("The CIF's columns of atoms are not equally long; it may be cut short.")
 
@@ -94,6 +105,9 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
         share = number(occupancy, f"the occupancy of {label}") if occupancy else 1.0
         if share == 0:
             continue
+        if flags and flags[i].lower() in ("dum", "dummy"):
+            notes.append("Dummy sites (calc_flag dum) are left out.")
+            continue
         if not 0 <= share <= 1 + _FULL:
             raise DataError(f"The CIF gives {label} the occupancy {share:g}, which cannot be.")
         if abs(share - 1) > _FULL:
@@ -106,7 +120,8 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
                 f"Hydrogen is missing: the CIF says that hydrogens are attached to {label} and "
                 "gives no place for them."
             )
-        if group := groups[i] if groups else "":
+        group = groups[i] if groups else ""
+        if group not in ("", "0"):
             assembly = assemblies[i] if assemblies else ""
             if group.startswith("-") or alternatives.setdefault(assembly, group) != group:
                 raise DataError(

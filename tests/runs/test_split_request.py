@@ -25,8 +25,8 @@ from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.parallel import Workers
 from crystal_ldm.pretrained import load_model
 from crystal_ldm.runs.generate import generate
-from crystal_ldm.runs.parallel import sample_in_parallel, split_request
 from crystal_ldm.runs.request_file import run_request
+from crystal_ldm.runs.split_request import sample_in_parallel, split_request
 from crystal_ldm.workflow.command_line import main
 
 OPTIONS = {"sampling_steps": 2, "seed": 3, "cfg_scale": 1.5}
@@ -124,7 +124,7 @@ def test_a_worker_and_then_the_whole_run_are_killed(
     how = {"ldm_ckpt": model, "piece_size": 4, "sampling_steps": 30, "seed": 3}
     code = f"""
         from crystal_ldm.crystals import CrystalBatch
-        from crystal_ldm.runs.parallel import sample_in_parallel
+        from crystal_ldm.runs.split_request import sample_in_parallel
         request = CrystalBatch.from_formulas({FORMULAS!r})
         sample_in_parallel(request, 80, {str(run)!r}, workers=2, **{how!r})
     """

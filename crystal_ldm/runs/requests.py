@@ -1,0 +1,161 @@
+"""The requests of a session: what was asked for in one run directory after the run itself.
+
+| name | holds |
+|---|---|
+| `workbench/0001-SrTiO3/run/` | one request: a whole run of its own, see `SampleRun` |
+| `workbench/0002-Relaxed-SrTiO3/crystals.json` | crystals that no single recipe makes |
+| `…/request.json` | the request in words, its note, whether it is a favourite or hidden |
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crystal_ldm.errors import CrystalLDMError, DataError
+from crystal_ldm.files.writing import atomic_write_json, make_folder
+from crystal_ldm.runs.sample_run import SampleRun, read_run_recipe
+
+if TYPE_CHECKING:
+    from crystal_ldm.crystals import CrystalBatch
+    from crystal_ldm.ldm_module import LDMModule
+
+FOLDER = "workbench"
+ABOUT = "request.json"
+CRYSTALS = "crystals.json"
+RUN = "run"
+
+
+@dataclass
+class Request:
+    """One request.
+
+    Attributes:
+        folder: where its crystals are.
+        words: what was asked for.
+        hidden: whether its crystals are left out of a table.
+        favourite: whether it stands before the others.
+        note: what a person has written of it.
+    """
+
+    folder: Path
+    words: str
+    hidden: bool = False
+    favourite: bool = False
+    note: str = ""
+
+    @property
+    def run_dir(self) -> Path:
+        """The run directory of its crystals, if one recipe makes all of them."""
+        return self.folder / RUN
+
+
+class Requests:
+    """The requests of a run directory: `Requests(run_dir)`."""
+
+    def __init__(self, run_dir: Path | str) -> None:
+        self.folder = Path(run_dir) / FOLDER
+        self._lock = threading.Lock()
+
+    def requests(self) -> list[Request]:
+        """Return all requests, the oldest first; folders that cannot be read are passed over."""
+        requests = []
+        for folder in sorted(self.folder.glob("[0-9]*")):
+            try:
+                about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+                request = Request(folder, str(about["words"]), bool(about.get("hidden")))
+                request.favourite = bool(about.get("favourite"))
+                request.note = str(about.get("note", ""))
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                continue
+            requests.append(request)
+        return requests
+
+    def add(self, words: str) -> Request:
+        """Make the folder of a new request.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        with self._lock:
+            numbers = [int(f.name[:4]) for f in self.folder.glob("[0-9][0-9][0-9][0-9]*")]
+            short = re.sub(r"[^A-Za-z0-9]+", "-", words)[:40].strip("-")
+            folder = make_folder(self.folder / f"{max(numbers, default=0) + 1:04d}-{short}")
+        request = Request(folder, words)
+        self.save(request)
+        return request
+
+    def save(self, request: Request) -> None:
+        """Write down all of a request but its crystals.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        about = {
+            "words": request.words,
+            "hidden": request.hidden,
+            "favourite": request.favourite,
+            "note": request.note,
+        }
+        atomic_write_json(request.folder / ABOUT, about)
+
+    def open_run(
+        self,
+        words: str,
+        ldm: LDMModule,
+        batch: CrystalBatch | None,
+        num_samples: int,
+        settings: Mapping[str, Any],
+    ) -> tuple[Request, SampleRun]:
+        """Return a new request, and the run that its crystals go into as they are finished.
+
+        Raises:
+            RequestError, RunError: see `SampleRun.open`.
+        """
+        request = self.add(words)
+        try:
+            run = SampleRun.open(request.run_dir, ldm, batch, num_samples, settings=settings)
+        except BaseException:
+            self.delete(request)  # nothing was asked for after all
+            raise
+        return request, run
+
+    def write_crystals(self, request: Request, crystals: Sequence[Mapping[str, Any]]) -> None:
+        """Write crystals that no single recipe makes, as JSON data.
+
+        Raises:
+            RunError: they cannot be written.
+        """
+        atomic_write_json(request.folder / CRYSTALS, json.loads(json.dumps(list(crystals))))
+
+    def read_crystals(self, request: Request) -> list[dict[str, Any]] | None:
+        """Return what `write_crystals` wrote; None where the request has a run instead.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        file = request.folder / CRYSTALS
+        if not file.is_file():
+            return None
+        try:
+            crystals = json.loads(file.read_text(encoding="utf-8"))
+            return [dict(crystal) for crystal in crystals]
+        except (OSError, ValueError, TypeError) as error:
+            raise DataError(f"'{file}' is damaged ({error}).") from error
+
+    def recipe(self, request: Request) -> dict[str, Any] | None:
+        """Return what makes the crystals of a request again; None where no single recipe does."""
+        try:
+            return read_run_recipe(request.run_dir)
+        except CrystalLDMError:
+            return None
+
+    def delete(self, request: Request) -> None:
+        """Remove a request and its crystals from the disk."""
+        shutil.rmtree(request.folder, ignore_errors=True)

@@ -1,0 +1,151 @@
+"""What a cell of the grid says of its crystals, and the two matrices that show it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result
+from crystal_ldm.widgets.panels.rows import crystal_row
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from crystal_ldm.sampling import SampleResult
+
+MEASURES = {
+    "gap": "Distance to the target gap (eV)",
+    "group": "Most frequent space group",
+    "valid": "Valid structures",
+    "agreement": "Agreement of the decoder's elements",
+}
+"""What a cell can show, and how that is called."""
+
+
+@dataclass
+class Cell:
+    """One cell of the matrix: its crystals, and what is said of them.
+
+    Attributes:
+        crystals: the crystals.
+        valid: share whose distances and volume are physical.
+        agreement: mean share of atoms whose element the decoder would have chosen itself.
+        gap: mean distance of the gap that this project's predictor sees from the one that was
+            asked for, eV; nan where none was.
+        group: share of the most frequent space group.
+        group_name: its symbol and number.
+    """
+
+    crystals: list[CrystalEntry] = field(default_factory=list)
+    valid: float = math.nan
+    agreement: float = math.nan
+    gap: float = math.nan
+    group: float = math.nan
+    group_name: str = ""
+
+    def text(self, measure: str) -> str:
+        """Return what the cell shows, in words."""
+        value = getattr(self, measure)
+        if math.isnan(value):
+            return ""
+        if measure == "gap":
+            return f"{value:.2f}"
+        return (
+            f"{self.group_name.split()[0]}<br>{value:.0%}" if measure == "group" else f"{value:.0%}"
+        )
+
+
+def cell_of(result: SampleResult) -> Cell:
+    """Return what is said of the crystals of one cell."""
+    from crystal_ldm.evaluate.thresholds import Thresholds
+
+    limits = Thresholds()
+    crystals = from_result(result)
+    rows = [crystal_row(made.structure) for made in crystals]
+    valid = [
+        row["min_distance"] > limits.min_distance
+        and made.columns["volume_per_atom"] > limits.min_volume_per_atom
+        for row, made in zip(rows, crystals, strict=True)
+    ]
+    group, count = Counter(row["space_group"] for row in rows).most_common(1)[0]
+    return Cell(
+        crystals,
+        float(np.mean(valid)),
+        float(result.element_agreement.nanmean()),
+        _distance_to_gap(result),
+        count / len(rows),
+        group,
+    )
+
+
+def _distance_to_gap(result: SampleResult) -> float:
+    from crystal_ldm.evaluate.band_gap import estimate_band_gaps
+    from crystal_ldm.parallel import Workers
+
+    targets = result.crystals.conditions.get("band_gap")
+    if targets is None:
+        return math.nan
+    asked = np.asarray(targets, dtype=float).reshape(len(result), -1)
+    if np.isnan(asked).all():
+        return math.nan
+    here = Workers(here=True)
+    gaps = estimate_band_gaps(result.to_structures(), "own", workers=here).gap
+    outside = np.maximum(asked[:, 0] - gaps, gaps - asked[:, -1])  # of a range, or of one value
+    distance = np.maximum(outside, 0)
+    return math.nan if np.isnan(distance).all() else float(np.nanmean(distance))
+
+
+def grid_figure(
+    cells: Mapping[tuple[int, int], Cell],
+    scales: Sequence[float],
+    values: Sequence[float],
+    label: str,
+    opened: tuple[int, int] | None = None,
+    measures: tuple[str, str] = ("gap", "valid"),
+) -> go.Figure:
+    """Return two matrices, each of one of `MEASURES`."""
+    from plotly.subplots import make_subplots
+
+    titles = tuple(MEASURES[name] for name in measures)
+    figure = make_subplots(rows=1, cols=2, subplot_titles=titles, horizontal_spacing=0.2)
+    columns, rows = [f"{v:g}" for v in scales], [f"{v:g}" for v in values]
+    for k, name in enumerate(measures, start=1):
+        z = np.full((len(rows), len(columns)), np.nan)
+        text = [["" for _ in columns] for _ in rows]
+        for (i, j), cell in cells.items():
+            z[i, j], text[i][j] = getattr(cell, name), cell.text(name)
+        far = name == "gap"
+        worst = max(1.0, float(np.nanmax(z))) if far and not np.isnan(z).all() else 1.0
+        bar: dict[str, Any] = {"thickness": 8, "x": 0.405 if k == 1 else 1.005}
+        figure.add_heatmap(
+            x=columns,
+            y=rows,
+            z=[[None if math.isnan(v) else v for v in line] for line in z.tolist()],
+            text=text,
+            texttemplate="%{text}",
+            zmin=0,
+            zmax=worst,
+            colorscale="Viridis_r" if far else "Viridis",
+            colorbar=bar if far else {**bar, "tickformat": ".0%"},
+            xgap=2,
+            ygap=2,
+            hovertemplate=f"guidance %{{x}}, {label} %{{y}}: %{{text}}<extra></extra>",
+            row=1,
+            col=k,
+        )
+        if opened is not None:
+            i, j = opened
+            figure.add_shape(
+                type="rect", x0=j - 0.5, x1=j + 0.5, y0=i - 0.5, y1=i + 0.5,
+                line={"color": "#e65100", "width": 3}, row=1, col=k,
+            )  # fmt: skip
+    figure.update_xaxes(type="category", title={"text": "guidance scale", "font_size": 11})
+    figure.update_yaxes(type="category", tickfont_size=11)
+    figure.update_yaxes(title={"text": label, "font_size": 11}, row=1, col=1)
+    figure.update_annotations(font_size=12)
+    figure.update_layout(margin={"l": 56, "r": 8, "t": 28, "b": 44}, dragmode=False)
+    return figure

@@ -1,0 +1,63 @@
+"""The denoising of the selected crystal, which is made again for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from crystal_ldm.widgets.base import Notice, Panel, column
+from crystal_ldm.widgets.crystal_entry import CrystalEntry, trajectory_of
+from crystal_ldm.widgets.jobs import Job
+from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
+
+if TYPE_CHECKING:
+    from crystal_ldm.ldm_module import LDMModule
+
+SAYS = (
+    "Each step shows the model's estimate of the final crystal from what is still noise, not a "
+    "crystal on its way there; the last step is the final crystal."
+)
+
+
+class DenoisingPanel(Panel):
+    """Plays the denoising of one crystal after the other: `DenoisingPanel(ldm, current)`.
+
+    Args:
+        ldm: returns the model.
+        current: returns the crystal to show, or None.
+    """
+
+    def __init__(
+        self, ldm: Callable[[], LDMModule], current: Callable[[], CrystalEntry | None]
+    ) -> None:
+        super().__init__()
+        self._ldm, self._current = ldm, current
+        self._shown: CrystalEntry | None = None
+        self.job = Job()
+        self.player = TrajectoryPlayer(empty="Select a generated crystal to see its denoising.")
+        self.notice = Notice()
+        self.widget = column(self.notice.widget, self.player.widget)
+        self.job.observe(self.notice.guard(self._on_state), "state")
+
+    def show(self) -> None:
+        """Show the denoising of the current crystal, in the background."""
+        made = self._current()
+        if made is None or made is self._shown or self.job.busy:
+            return
+        self._shown = made
+
+        def work(_: Job) -> None:
+            self.player.set_trajectory(trajectory_of(self._ldm(), made), 0, made.structure)
+
+        self.job.start(work)
+
+    def _on_state(self, change: Any) -> None:
+        if change.new == "running":
+            self.notice.say("The crystal is made again, and each step kept…")
+        elif change.new == "failed":
+            self.player.set_trajectory([])
+            self.notice.say(self.job.error, "warning")
+        elif change.new == "done":
+            self.notice.say(SAYS)
+        if change.new in ("failed", "done"):
+            self.show()  # another crystal may have been selected meanwhile

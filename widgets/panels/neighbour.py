@@ -1,0 +1,60 @@
+"""The training crystal that is nearest to the selected one, drawn beside it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from crystal_ldm.widgets.viewers.viewer import CrystalViewer
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+
+@dataclass
+class Neighbour:
+    """A training crystal that resembles the selected one.
+
+    Attributes:
+        structure: the training crystal.
+        text: what is said of it, for example its id and the distance.
+    """
+
+    structure: Structure
+    text: str
+
+
+FindNearest = Callable[["Structure"], Neighbour | None]
+
+
+class NeighbourView:
+    """Finds and shows the neighbour of a crystal: `NeighbourView(find).seek(structure)`.
+
+    Its viewer is made at the first use, as every viewer costs the browser a WebGL context.
+    """
+
+    def __init__(self, find: FindNearest, height: int = 340) -> None:
+        self._find = find
+        self._height = height
+        self._wanted: Structure | None = None
+
+    @cached_property
+    def viewer(self) -> CrystalViewer:
+        """What shows it."""
+        return CrystalViewer(height=self._height, toolbar=False)
+
+    def seek(self, structure: Structure | None) -> None:
+        """Show the neighbour of `structure` as soon as it is found, in the background."""
+        self._wanted = structure
+        self.viewer.title = "Looking for the nearest training crystal…"
+        seek = self.viewer.notice.guard(self._seek)
+        threading.Thread(target=seek, args=(structure,), daemon=True).start()
+
+    def _seek(self, structure: Structure | None) -> None:
+        found = None if structure is None else self._find(structure)
+        if structure is self._wanted:
+            self.viewer.title = found.text if found else "No training crystal is close."
+            self.viewer.show(found.structure if found else None)

@@ -1,0 +1,171 @@
+"""Below a table: which columns it shows, duplicates folded, and its rows as files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as ipw
+import traitlets as tl
+from crystal_ldm.widgets.base import Notice, Panel, caption, column, row
+from crystal_ldm.widgets.browser.save_button import SaveButton
+from crystal_ldm.widgets.browser.table import Table
+from crystal_ldm.widgets.crystal_entry import CrystalEntry
+from crystal_ldm.widgets.helpers import Helpers
+from crystal_ldm.widgets.jobs import Job
+from crystal_ldm.widgets.panels.duplicates import Duplicates
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+Chosen = Callable[[Sequence[int]], tuple[list[CrystalEntry], list[dict[str, Any]]]]
+
+
+class TableTools(Panel):
+    """Tools of a table of crystals: `TableTools(table, structures, chosen, helpers)`.
+
+    Args:
+        table: the table.
+        structures: returns the crystals, in the order of the table's rows.
+        chosen: returns crystals and rows by index, for files.
+        helpers: compare the crystals.
+
+    Traits:
+        folded: whether crystals that are the same are one row with their number.
+    """
+
+    folded = tl.Bool(False)
+
+    def __init__(
+        self,
+        table: Table,
+        structures: Callable[[], Sequence[Structure]],
+        chosen: Chosen,
+        helpers: Helpers,
+    ) -> None:
+        super().__init__()
+        self.table, self._structures, self._chosen = table, structures, chosen
+        self._helpers = helpers
+        self._duplicates = Duplicates()
+        self.job = Job()
+        self.notice = Notice()
+        self.boxes: dict[str, ipw.Checkbox] = {}
+        self._columns = row(css="cl-columns")
+        self._columns.layout.display = "none"
+        opened = ipw.ToggleButton(description="Columns", tooltip="Choose the columns of the table")
+        fold = ipw.ToggleButton(
+            description="Fold duplicates", tooltip="Show crystals that are the same as one row"
+        )
+        for toggle in (opened, fold):
+            toggle.add_class("cl-small")
+        self.csv = SaveButton(self._make_csv, text="Table (CSV)")
+        self.zip = SaveButton(self._make_zip, text="CIFs (zip)")
+        self.which = caption("")
+        self.widget = column(
+            row(
+                row(opened, fold),
+                row(self.which, self.csv, self.zip, css="cl-row-files"),
+                css="cl-bar",
+            ),
+            self._columns,
+            self.notice.widget,
+            css="cl-table-tools",
+        )
+        guard = self.notice.guard
+        opened.observe(
+            lambda change: setattr(self._columns.layout, "display", None if change.new else "none"),
+            "value",
+        )
+        tl.link((self, "folded"), (fold, "value"))
+        self.observe(guard(lambda _: self._fold()), "folded")
+        table.observe(guard(lambda _: self._offer_columns()), "columns")
+        table.observe(guard(lambda _: self._fold()), "rows")
+        table.observe(lambda _: self._say_which(), ["order", "checked"])
+        self.job.observe(guard(self._on_state), "state")
+        self.job.observe(lambda change: self.notice.say(change.new), "message")
+        for save in (self.csv, self.zip):
+            save.observe(lambda change: self.notice.say(change.new, "error"), "error")
+        self._offer_columns()
+        self._say_which()
+
+    # -- columns ---------------------------------------------------------------------------------
+
+    def show_columns(self, keys: Sequence[str]) -> None:
+        """Show just these columns."""
+        self.table.hidden = [c["key"] for c in self.table.columns if c["key"] not in keys]
+        self._offer_columns()
+
+    def _offer_columns(self) -> None:
+        keys = [one["key"] for one in self.table.columns]
+        if list(self.boxes) != keys:
+            old = self.boxes
+            self.boxes = {one["key"]: old.get(one["key"]) or self._box(one)
+                          for one in self.table.columns}  # fmt: skip
+            self._columns.children = tuple(self.boxes.values())
+        for key, box in self.boxes.items():
+            box.value = key not in self.table.hidden
+
+    def _box(self, about: dict[str, Any]) -> ipw.Checkbox:
+        text = f"{about['label']} ({about['unit']})" if about.get("unit") else about["label"]
+        box = ipw.Checkbox(True, description=text, indent=False, tooltip=about.get("tip", text))
+        box.layout.width = "auto"
+        box.observe(lambda change: self._turn(about["key"], change.new), "value")
+        return box
+
+    def _turn(self, key: str, shown: bool) -> None:
+        hidden = [k for k in self.table.hidden if k != key]
+        self.table.hidden = hidden if shown else [*hidden, key]
+
+    # -- duplicates ------------------------------------------------------------------------------
+
+    def _fold(self) -> None:
+        """Fold or unfold; what is not compared yet is compared in the background."""
+        if not self.folded:
+            self.table.folded = False
+            return
+        old, count = self.table.groups, len(self.table.rows)
+        self.table.groups = [*old[:count], *range(min(len(old), count), count)]
+        self.job.start(self._compare)
+
+    def _compare(self, job: Job) -> None:
+        while True:
+            structures = list(self._structures())
+            done = 0
+
+            def count(finished: int, total: int = len(structures)) -> None:
+                nonlocal done
+                done += finished
+                job.report(message=f"Comparing crystals: {done} of {total}…")
+
+            with self._helpers.open() as pool:
+                groups = self._duplicates.groups(structures, pool, count)
+            if list(map(id, self._structures())) == list(map(id, structures)):
+                break  # else some came or went meanwhile
+        with self.table.hold_trait_notifications():
+            self.table.groups = groups
+            self.table.folded = self.folded
+        kinds = len(set(groups))
+        job.message = f"{len(groups)} crystals, {kinds} of them different."
+
+    def _on_state(self, change: Any) -> None:
+        if change.new == "failed":
+            self.notice.say(self.job.error, "error")
+
+    # -- files -----------------------------------------------------------------------------------
+
+    def _say_which(self) -> None:
+        count, checked = len(self.table.chosen), bool(self.table.checked)
+        self.which.value = f"{count} {'chosen' if checked else 'shown'} rows:"
+
+    def _make_csv(self) -> tuple[str, bytes]:
+        from crystal_ldm.files.csv_text import csv_text
+
+        _, rows = self._chosen(self.table.chosen)
+        columns = [c["key"] for c in self.table.columns if c["key"] not in self.table.hidden]
+        return "crystals.csv", csv_text(rows, columns).encode()
+
+    def _make_zip(self) -> tuple[str, bytes]:
+        from crystal_ldm.widgets.export.archive import zip_crystals
+
+        crystals, rows = self._chosen(self.table.chosen)
+        return "crystals.zip", zip_crystals(crystals, rows)
