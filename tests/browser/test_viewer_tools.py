@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -41,6 +42,7 @@ def seen(browser: Browser, visit: Callable[..., Visit]) -> Visit:
     shown.open(write_notebook("viewer_tools", CELLS))
     shown.run_all()
     shown.wait_atoms(SHOWN, {"NA": 8, "CL": 1}, 30)
+    press(shown, "More")
     shown.page.wait_for_timeout(500)
     return shown
 
@@ -54,7 +56,6 @@ def choose(seen: Visit, label: str, option: str) -> None:
 
 
 def test_conventional_cell_any_supercell_and_polyhedra(seen: Visit) -> None:
-    press(seen, "More")
     choose(seen, "Cell", "conventional")
     seen.wait_atoms(SHOWN, {"NA": 14, "CL": 13})
     press(seen, "Polyhedra")
@@ -99,17 +100,22 @@ def test_atoms_under_the_mouse_are_named_and_picked(seen: Visit) -> None:
     expect(said).to_be_hidden()
 
 
+def wait_for_colour(seen: Visit, rgb: tuple[int, int, int], more_than: float) -> int:
+    """Wait until more than so many pixels of the stage have a colour; return how many."""
+    until = time.monotonic() + 20
+    while (count := seen.colour(f"{SHOWN} .cl-ngl canvas", rgb, 120)) <= more_than:
+        assert time.monotonic() < until, f"{count} pixels of {rgb}, and not more than {more_than}"
+        seen.page.wait_for_timeout(300)
+    return count
+
+
 def test_styles_and_colours(seen: Visit) -> None:
-    canvas = f"{SHOWN} .cl-ngl canvas"
     violet = (171, 92, 242)  # sodium in Jmol's scheme
-    assert seen.colour(canvas, violet, 120) < 100
+    assert seen.colour(f"{SHOWN} .cl-ngl canvas", violet, 120) < 100
     choose(seen, "Colours", "Jmol")
-    seen.page.wait_for_timeout(800)
-    before = seen.colour(canvas, violet, 120)
-    assert before > 300
+    before = wait_for_colour(seen, violet, 300)
     choose(seen, "Style", "Space filling")
-    seen.page.wait_for_timeout(800)
-    assert seen.colour(canvas, violet, 120) > 2 * before
+    wait_for_colour(seen, violet, 1.3 * before)  # larger, though all of it is in the picture
     press(seen, "Labels")
     seen.page.wait_for_timeout(800)
     seen.shot("viewer_space_filling", SHOWN)

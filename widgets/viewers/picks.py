@@ -48,6 +48,7 @@ class AtomPicker(Panel):
         self._actions: list[Callable[[list[int]], Any]] = []
         self.notice = Notice()
         self.said = Notice()
+        self.said.widget.remove_class("cl-notice").add_class("cl-said")
         clear = button("Clear", self.notice.guard(lambda: setattr(self, "picked", [])),
                        css="cl-small", tip="Forget the picked atoms")  # fmt: skip
         self.pick_row = row(self.said.widget, clear, css="cl-picks")
