@@ -36,7 +36,7 @@ SMALLER = {  # as many crystals, and as near a cluster, as a test needs
 WITH_PYTHON = [
     "docs/start.md", "docs/clusters.md", "docs/how_to/again.md", "docs/how_to/filter.md",
     "docs/how_to/ranges.md", "docs/how_to/space_groups.md",
-    "docs/how_to/relax.md", "docs/discovery.md",
+    "docs/how_to/relax.md", "docs/how_to/look.md", "docs/discovery.md",
 ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from math import gcd
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,7 @@ def multiplicities(group: int) -> Multiplicities:
     """
     import spglib
 
-    operations = spglib.get_symmetry_from_database(group_types()[group - 1].hall_number)
+    operations: Any = spglib.get_symmetry_from_database(group_types()[group - 1].hall_number)
     rotations = np.asarray(operations["rotations"], dtype=np.int16)
     shifts = np.rint(np.asarray(operations["translations"]) * _GRID).astype(np.int16)
     steps = np.arange(_GRID, dtype=np.int16)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
 import shutil
+import signal
+import threading
 import uuid
 from pathlib import Path
 from typing import Any
 
 from crystal_ldm.errors import RunError
 from crystal_ldm.files.writing import atomic_path, atomic_write, make_folder
-from crystal_ldm.workflow.kernel import executed_notebook
+from crystal_ldm.workflow.kernel import WRITTEN_OUTSIDE, executed_notebook
 from crystal_ldm.workflow.notebooks import read_notebook
 
 _SCHEME = re.compile(r"\b(?:https?|wss?|ftp):/{2}", re.IGNORECASE)
@@ -187,6 +190,10 @@ def save_report(run_dir: Path | str, name: str) -> list[Path]:
         RunError: they cannot be written.
     """
     executed = executed_notebook(name)
+    ends = executed is not None or os.environ.get(WRITTEN_OUTSIDE)
+    if ends and threading.current_thread() is threading.main_thread():
+        # Jupyter interrupts a kernel that it is about to end: nothing is left to be interrupted.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     if executed is None:
         return []
     copy = Path(run_dir) / f"{name}.ipynb"

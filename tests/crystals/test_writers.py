@@ -57,6 +57,7 @@ def readings(cif: str) -> dict[str, Structure]:
     }
 
 
+@pytest.mark.slow
 def test_every_reader_finds_the_crystal_and_its_group(rattled: list[Structure]) -> None:
     groups = []
     for structure in rattled:

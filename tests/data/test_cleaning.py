@@ -131,6 +131,7 @@ def test_duplicates_are_those_of_structure_matcher(oqmd_entries, as_structure):
     assert ours == theirs
 
 
+@pytest.mark.slow
 def test_oqmd_is_cleaned_to_its_limits(oqmd_entries):
     stored = build_dataset(
         Source(oqmd_entries[:200]),

@@ -739,6 +739,7 @@ def test_wrong_types_of_from_structures_are_one_sentence(wrong: object):
         CrystalBatch.from_structures(structure)
 
 
+@pytest.mark.slow
 def test_what_unpacks_to_a_gigabyte_is_refused_early(tmp_path: Path):
     import time
     import zlib

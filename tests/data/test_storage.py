@@ -62,6 +62,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path):
     assert path.read_text() == "old" and list(tmp_path.glob(".*.part")) == []
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_leaves_no_half_file(table: Path, cache: Path, python):
     process = python(
         f"""
@@ -129,6 +130,7 @@ def test_a_killed_build_leaves_nothing_that_passes_for_whole(
     assert list(cache.rglob(".*.part")) == []
 
 
+@pytest.mark.slow
 def test_the_second_process_waits_for_the_first_and_takes_its_work(table: Path, python):
     dataset = load_dataset(table, progress=False)
     built = dataset.path.read_bytes()
@@ -168,6 +170,7 @@ def test_work_goes_on_when_a_worker_is_killed(tmp_path: Path, rows, write, pytho
     assert load_dataset(table, progress=False, workers=1).content_hash in out, err
 
 
+@pytest.mark.slow
 def test_no_worker_outlives_a_killed_preparation(tmp_path: Path, rows, write, python, until):
     many = [{**row, "material_id": f"{k}-{row['material_id']}"} for k in range(8) for row in rows]
     table = write(tmp_path / "many.csv", many)

@@ -173,6 +173,7 @@ def test_elements_depend_on_seed_and_place_alone(ldm: LDMModule) -> None:
     assert torch.equal(whole.crystals.atomic_numbers[:5], other.crystals.atomic_numbers[:5])
 
 
+@pytest.mark.slow
 def test_formulas_of_the_training_set_are_drawn_again(
     ldm: LDMModule, known_batch: CrystalBatch
 ) -> None:
@@ -243,6 +244,7 @@ def test_new_formulas_without_a_temperature(ldm: LDMModule) -> None:
     assert likeliest not in made.crystals.formulas and bool(made.new_formula.all())
 
 
+@pytest.mark.slow
 def test_what_can_only_become_a_known_formula_is_marked_as_such(ldm: LDMModule) -> None:
     request = CrystalBatch.from_formulas(["SrTiO3", "Sr?O3"], allowed=["Ti"])
     made = ldm.sample(request, 2, sampling_steps=1, elements=Elements(new_formula=True))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 
+import pytest
+
 NOT_NEEDED = (
     "pytorch_lightning",
     "torchmetrics",
@@ -15,6 +17,7 @@ NOT_NEEDED = (
 )
 
 
+@pytest.mark.slow
 def test_a_first_crystal_needs_no_lightning_and_no_compiler(
     python: Callable[..., subprocess.Popen[str]],
 ) -> None:

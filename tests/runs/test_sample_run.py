@@ -123,7 +123,7 @@ def test_a_killed_process_loses_no_finished_crystal(
         request = CrystalBatch.from_formulas(["NaCl"])
         generate(ldm, request, {str(run)!r}, 100000, sampling_steps=1, batch_size=32)
     """)
-    until(lambda: (run / "table.csv").is_file() and len(table(run)) >= 6, 90)
+    until(lambda: (run / "table.csv").is_file() and len(table(run)) >= 6, 300)
     process.kill()
     process.wait()
     lines = (run / "table.csv").read_text().count("\n") - 1

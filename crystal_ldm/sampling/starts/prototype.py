@@ -20,7 +20,7 @@ from crystal_ldm.sampling.schema import option
 from crystal_ldm.sampling.starts.base import NOWHERE, Latents, Origin, Start, timesteps_after
 
 if TYPE_CHECKING:
-    from crystal_ldm.crystals import prototypes
+    from crystal_ldm.crystals import prototype_search
     from crystal_ldm.ldm_module import LDMModule
     from crystal_ldm.sampling.plan import Draft
     from crystal_ldm.sampling.settings import SamplingSettings
@@ -105,7 +105,7 @@ class Prototypes(Origin):
         super().__init__(timesteps)
         self._ldm, self._start, self._count = ldm, start, count
         self._from_attempt = from_attempt
-        self._of_group: dict[tuple[bytes, int], list[prototypes.Prototype]] = {}
+        self._of_group: dict[tuple[bytes, int], list[prototype_search.Prototype]] = {}
 
     def starts_elsewhere(self, draft: Draft) -> bool:
         if self._from_attempt or self._start.rank(draft.turn, 0, self._count) is None:
@@ -133,7 +133,7 @@ class Prototypes(Origin):
             latent[order] = latent[: len(order)].clone()
         return Latents(latents, torch.tensor(rows), torch.tensor(turns))
 
-    def _nearest(self, draft: Draft) -> list[prototypes.Prototype]:
+    def _nearest(self, draft: Draft) -> list[prototype_search.Prototype]:
         """Return the nearest prototypes, of the space group that is asked for if one is."""
         known, group = self._ldm.training_crystals, group_number(draft.targets.get(SPACE_GROUP))
         if group is None:
