@@ -118,7 +118,7 @@ def test_no_serious_violation_in_any_tab(seen: Visit, theme: str) -> None:
         page.hover(".lm-Menu-itemLabel:text-is('Theme')")
         page.click(".lm-Menu-itemLabel:text-is('JupyterLab Dark')")
         page.wait_for_function("document.body.dataset.jpThemeLight === 'false'", timeout=20_000)
-    for fold in ("Guidance", "Advanced"):
+    for fold in ("Guidance", "Advanced", "History"):
         switch = page.locator(f"{SIDE} .cl-fold:has-text('{fold}')")
         if not page.locator(f"{SIDE} .cl-fold.mod-active:has-text('{fold}')").count():
             switch.click()
