@@ -8,7 +8,6 @@ from functools import cache
 from itertools import product
 from math import gcd
 from typing import Any
-from typing import Any
 
 import numpy as np
 
