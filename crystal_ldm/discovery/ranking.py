@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -182,13 +182,22 @@ def _line(candidate: Candidate) -> dict[str, Any]:
         "novelty": candidate.novelty.kind,
         "known_crystal": candidate.novelty.of,
         "prototype": candidate.novelty.prototype,
-        "decomposes_to": " + ".join(first.products) if first else "",
+        "decomposes_to": _competitors(candidate.made.formula, first.products) if first else "",
         "cif": f"{CIFS}/{candidate.id}.cif" if listed else "",
         "xrd": f"{PATTERNS}/{candidate.id}.csv" if listed else "",
     }
 
 
 _EMPTY = Candidate("", Cell.from_arrays([1], [[0, 0, 0]], [[1, 0, 0], [0, 1, 0], [0, 0, 1]]))
+
+
+def _competitors(formula: str, products: Collection[str]) -> str:
+    """Return the phases that a formula competes with; one of them may be the formula itself."""
+    from pymatgen.core import Composition
+
+    own = Composition(formula).reduced_composition
+    same = {name for name in products if Composition(name).reduced_composition == own}
+    return " + ".join(f"another form of {n}" if n in same else n for n in products)
 
 
 def _distance(distance: HullDistance | None) -> float | str:

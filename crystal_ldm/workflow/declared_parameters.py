@@ -130,10 +130,15 @@ def check_parameters(wanted: Iterable[str], permitted: Iterable[str]) -> None:
 
 @cache
 def sampling_parameters() -> dict[Parameter, Option]:
-    """Return the parameter of each option of sampling, in the schema's order."""
+    """Return the parameter of each option of sampling, in the schema's order.
+
+    Starts that take crystals are left out: a notebook's request is a formula, or numbers of atoms.
+    """
     from crystal_ldm.sampling import options
 
-    return {_parameter(one): one for one in options()}
+    return {
+        _parameter(one): one for one in options() if not getattr(one.group, "takes_crystals", False)
+    }
 
 
 def sampling_keywords(namespace: Mapping[str, Any]) -> dict[str, Any]:

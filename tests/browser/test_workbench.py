@@ -257,7 +257,7 @@ def test_vary_and_interpolate(seen: Visit) -> None:
     assert seen.atoms(vary)
     seen.shot("vary", BENCH)
     page.fill(f"{vary} .cl-known input >> nth=1", "CaTiO3")
-    page.click(f"{vary} button:has-text('Find') >> nth=1")
+    page.click(f"{vary} button:text-is('Find') >> nth=1")
     expect(page.locator(f"{vary} .cl-good").nth(1)).to_contain_text("End: CaTiO3", timeout=30_000)
     page.click(f"{vary} .cl-interpolate")
     done = page.locator(f"{vary} > .cl-notice")
@@ -280,9 +280,10 @@ def test_atoms_of_a_dropped_host_stay(seen: Visit) -> None:
     expect(page.locator(f"{host} .cl-atoms input[type=text] >> nth=4")).to_be_disabled()
     page.click(f"{host} .cl-around")
     expect(page.locator(host)).to_contain_text("8 crystals are below", timeout=60_000)
-    page.wait_for_selector(f"{host} .cl-ngl[data-ticket]", timeout=20_000)
+    player = f"{host} .cl-trajectory"  # above it the host itself is drawn
+    page.wait_for_selector(f"{player} .cl-ngl[data-ticket]", timeout=20_000)
     page.wait_for_timeout(600)
-    assert set(seen.atoms(host)) == {"SR", "ZR", "O"}
+    assert set(seen.atoms(player)) == {"SR", "ZR", "O"}
     seen.shot("host", BENCH)
 
 

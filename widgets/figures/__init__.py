@@ -24,6 +24,7 @@ from crystal_ldm.widgets.figures.discovery import (
 )
 from crystal_ldm.widgets.figures.elements import element_figure
 from crystal_ldm.widgets.figures.latent import latent_figure, tolerance_figure
+from crystal_ldm.widgets.figures.tables import show_table
 from crystal_ldm.widgets.figures.theme import use_offline_renderer
 from crystal_ldm.widgets.figures.training import loss_figure
 
@@ -43,6 +44,7 @@ __all__ = [
     "phase_diagram_figure",
     "powder_figure",
     "rates_figure",
+    "show_table",
     "space_group_figure",
     "target_figure",
     "tolerance_figure",
