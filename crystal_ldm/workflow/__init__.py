@@ -45,7 +45,7 @@ _HOMES = {
     "run_notebook": "workflow.sweep",
     "run_request": "runs.request_file",
     "run_sweep": "workflow.sweep",
-    "sample_in_parallel": "runs.parallel",
+    "sample_in_parallel": "runs.split_request",
     "sampling_keywords": "workflow.declared_parameters",
     "save_report": "workflow.report",
     "start_notebook": "workflow.kernel",
