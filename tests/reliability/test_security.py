@@ -204,7 +204,7 @@ def test_archives_write_nothing_outside(tmp_path: Path, record_property: Record)
         oqmd_database(inner, progress=False)
     with pytest.raises(CrystalLDMError):
         load_model(inner / "slip.zip")
-    with pytest.raises(CrystalLDMError, match="of no known kind"):
+    with pytest.raises(CrystalLDMError, match="is packed; unpack it"):
         read_crystals(inner / "slip.zip")
     record_property("malicious_files", 2)
     assert {p for p in everything(tmp_path) - before if ".lock" not in p} == set()

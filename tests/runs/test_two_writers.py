@@ -115,7 +115,7 @@ def test_two_processes_make_one_whole_run(
 
 def test_notebook_and_split_request_go_on_with_each_other(model: str, tmp_path: Path) -> None:
     """A split request that was stopped before its pieces were joined loses none of them."""
-    from crystal_ldm.runs import parallel
+    from crystal_ldm.runs import split_request
 
     ldm, run = load_model(model), tmp_path / "run"
     how: dict[str, Any] = {"sampling_steps": 1, "progress": False}
@@ -132,13 +132,13 @@ def test_notebook_and_split_request_go_on_with_each_other(model: str, tmp_path: 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(SampleRun, "take_pieces", stopped)
         sample_in_parallel(salt(), 6, run, ldm_ckpt=model, workers=1, piece_size=2, **how)
-    assert len(list((run / parallel.PIECES).glob("0*"))) == 3
+    assert len(list((run / split_request.PIECES).glob("0*"))) == 3
     made = {file.name: file.read_bytes() for file in run.rglob("*.cif")}
     again: list[int] = []
     found = generate(
         ldm, salt(), run, 6, on_batch=lambda result, _: again.append(len(result)), **how
     )
-    assert sum(again) == 0 and len(found.rows) == 6 and not (run / parallel.PIECES).exists()
+    assert sum(again) == 0 and len(found.rows) == 6 and not (run / split_request.PIECES).exists()
     assert {file.name: file.read_bytes() for file in run.glob("cif/*.cif")} == made
     sample_in_parallel(salt(), 6, run, ldm_ckpt=model, workers=1, piece_size=2, **how)
     assert len(found.rows) == 6
