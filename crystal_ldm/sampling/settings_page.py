@@ -18,8 +18,8 @@ setting is a keyword of `ldm.sample`, a parameter of `04_sample`, an option of
 dot is part of an object: in Python `start=Prototype(0.3)`, `elements=Elements(new_formula=True)`,
 `filters=[MinDistance(0.7)]`, in a shell `--start-prototype-strength 0.3`,
 `--elements-new-formula`, `--filters-min-distance-limit 0.7`. A list of filters is all of them;
-filters that are given by name change or join the preset's. Starts that take crystals (Crystal, Host)
-are for Python and the workbench alone.
+filters that are given by name change or join the preset's. Starts that take crystals (Crystal,
+Host) are for Python and the workbench alone.
 """
 
 
