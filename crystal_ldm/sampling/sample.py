@@ -181,7 +181,8 @@ def _make_until_passed(denoising: Denoising, drafts: list[Draft], plan: Plan) ->
     result = make(drafts)
     result.attempts = result.attempts.clone()  # made in inference mode, it could not be written to
     for attempt in range(1, settings.attempts + 1):
-        wrong = (~_met(drafts, result).all(dim=1)).nonzero().flatten()
+        met = _met(drafts, result)
+        wrong = (~met.all(dim=1)).nonzero().flatten()
         if not len(wrong):
             break
         places = [(drafts[i].row, drafts[i].number) for i in wrong.tolist()]
@@ -193,7 +194,7 @@ def _make_until_passed(denoising: Denoising, drafts: list[Draft], plan: Plan) ->
         remade = make(again)
         remade.imposed = imposed
         # The last one is kept, unless it misses something that weighs more.
-        before = _merit(result, _met(drafts, result), settings)[wrong]
+        before = _merit(result, met, settings)[wrong]
         kept = (_merit(remade, _met(again, remade), settings) >= before).nonzero().flatten()
         if len(kept):
             result = _replace(result, remade[kept], wrong[kept])

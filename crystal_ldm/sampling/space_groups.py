@@ -54,6 +54,7 @@ class LikelyGroups:
         frequency = np.ones(NUM_GROUPS) if counts is None else counts.cpu().double().numpy() + 1e-3
         self._frequency: NDArray[np.float64] = frequency / frequency.sum()
         self._turns: dict[tuple[bytes, bytes, int | None], _Turns] = {}
+        self._nearest: dict[bytes, int | None] = {}
 
     def probabilities(self, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return (230,) probabilities for the atomic numbers (n,) of a cell, 0 where open."""
@@ -69,9 +70,11 @@ class LikelyGroups:
 
     def nearest(self, numbers: NDArray[np.int64]) -> int | None:
         """Return the space group of the nearest prototype; None if there is none."""
-        for prototype in self._known.search.nearest(numbers, 1):
-            return self._known.space_group(prototype.row)
-        return None
+        key = np.sort(numbers).tobytes()
+        if key not in self._nearest:
+            rows = [prototype.row for prototype in self._known.search.nearest(numbers, 1)]
+            self._nearest[key] = self._known.space_group(rows[0]) if rows else None
+        return self._nearest[key]
 
     def _at(self, row: int, weight: float) -> NDArray[np.float64]:
         density = np.zeros(NUM_GROUPS)
@@ -146,12 +149,12 @@ class GroupChoice:
         asked: Any = draft.targets.get(SPACE_GROUP)
         numbers, turn, taken = draft.atomic_numbers, draft.number, None
         if asked is None or asked != asked:
-            if self._likely == AFTER_FIRST:
-                turn, taken = turn - 1, self._groups.nearest(numbers)
+            best_first = self._likely == AFTER_FIRST
+            turn -= best_first
             if self._likely == NONE or turn < 0 or bool((numbers == 0).any()):
                 draft.targets[SPACE_GROUP] = math.nan
                 return
-            asked = LIKELY
+            asked, taken = LIKELY, self._groups.nearest(numbers) if best_first else None
         among = () if asked == LIKELY else group_numbers(asked)
         group = among[0] if len(among) == 1 else None
         if group is None:
