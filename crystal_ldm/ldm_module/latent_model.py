@@ -272,6 +272,10 @@ class LatentModel(TrainedModule):
         mask = crystals.mask.unsqueeze(-1).to(self.latent_mean.device)
         return (encode(self.vae, crystals) - self.latent_mean) / self.latent_std * mask
 
+    def vae_latents(self, standardised: Tensor) -> Tensor:
+        """Return latents (B, N, D) as the VAE has them; see `training_latents`."""
+        return standardised.float() * self.latent_std + self.latent_mean
+
     # Saving and loading
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **options: Any) -> Any:

@@ -250,7 +250,7 @@ def _decode(
     that the decoder, not told of them, finds in the latents (see `SampleResult`).
     """
     vae, known = ldm.vae, request.atomic_numbers
-    latents = x.float() * ldm.latent_std + ldm.latent_mean
+    latents = ldm.vae_latents(x)
     blind = vae.decoder_output(latents, request.num_atoms, torch.zeros_like(known))
     own = vae.choose_elements(blind.element_logits)
     requested = known > 0
@@ -272,7 +272,7 @@ def _frame(
     vae, known = ldm.vae, request.atomic_numbers
     if step.step < step.num_steps - 1:
         known = asked
-    latents = step.x0.float() * ldm.latent_std + ldm.latent_mean
+    latents = ldm.vae_latents(step.x0)
     output = vae.decoder_output(latents, request.num_atoms, known)
     crystals = vae.to_crystals(output, request.num_atoms, known, allowed)
     probability = output.element_logits.masked_fill(~allowed.unsqueeze(1), -torch.inf).softmax(-1)

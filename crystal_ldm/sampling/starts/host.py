@@ -208,7 +208,7 @@ class _Hosts(Origin):
         ldm = self._ldm
         free = last and self._start.cell == "free"
         for _ in range(LAST_CORRECTIONS if last else CORRECTIONS):
-            latents = x0.float() * ldm.latent_std + ldm.latent_mean
+            latents = ldm.vae_latents(x0)
             estimate = ldm.vae.decode(latents, atoms.num_atoms, atoms.atomic_numbers, allowed)
             held = _copy(estimate)
             for i, draft in enumerate(drafts):
