@@ -108,7 +108,7 @@ class Workbench(Panel):
         self.widget = ipw.Box([side, main])
         self.widget.add_class("cl-workbench")
         guard = self.notice.guard
-        tl.link((self.panel, "selected"), (self, "selected"))
+        tl.link((self.gallery, "selected"), (self, "selected"))
         self.generate.on_start(self._on_start)
         self.generate.on_result(lambda made: self.add(from_result(made)))
         self.generate.observe(guard(lambda _: self._on_model()), "ldm")

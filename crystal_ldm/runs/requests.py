@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.errors import CrystalLDMError, DataError
+from crystal_ldm.files.run_directory import read_object
 from crystal_ldm.files.writing import atomic_write_json, make_folder
 from crystal_ldm.runs.sample_run import SampleRun, read_run_recipe
 
@@ -67,13 +68,12 @@ class Requests:
         """Return all requests, the oldest first; folders that cannot be read are passed over."""
         requests = []
         for folder in sorted(self.folder.glob("[0-9]*")):
-            try:
-                about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-                request = Request(folder, str(about["words"]), bool(about.get("hidden")))
-                request.favourite = bool(about.get("favourite"))
-                request.note = str(about.get("note", ""))
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            about = read_object(folder / ABOUT)
+            if "words" not in about:
                 continue
+            request = Request(folder, str(about["words"]), bool(about.get("hidden")))
+            request.favourite = bool(about.get("favourite"))
+            request.note = str(about.get("note", ""))
             requests.append(request)
         return requests
 

@@ -32,11 +32,9 @@ class CrystalsPanel(Panel):
         notice: says what went wrong.
 
     Traits:
-        selected: index of the selected crystal, or None.
         count: number of crystals; read-only.
     """
 
-    selected = tl.Int(None, allow_none=True)
     count = tl.Int(0, read_only=True)
 
     def __init__(
@@ -74,7 +72,6 @@ class CrystalsPanel(Panel):
         clear = button("Remove all", notice.guard(self.clear), css="cl-small")
         gallery.tools.children = (*gallery.tools.children, self.evaluation.widget, clear)
         self.widget = gallery.widget
-        tl.link((gallery, "selected"), (self, "selected"))
 
     def add(self, entries: Sequence[CrystalEntry]) -> int:
         """Append crystals, and return the place of the first one."""
@@ -98,7 +95,7 @@ class CrystalsPanel(Panel):
     def current(self) -> CrystalEntry | None:
         """The selected crystal."""
         with self._lock:
-            index = self.selected
+            index = self.gallery.selected
             there = index is not None and index < len(self.entries)
             return self.entries[index] if there and index is not None else None
 
