@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -124,17 +124,15 @@ class CrystalBatch:
 
     def to(self, device: torch.device | str) -> CrystalBatch:
         """Return the batch on `device`."""
-        return CrystalBatch(
-            atomic_numbers=to_device(self.atomic_numbers, device),
-            num_atoms=to_device(self.num_atoms, device),
-            frac_coords=None if self.frac_coords is None else to_device(self.frac_coords, device),
-            lattices=None if self.lattices is None else to_device(self.lattices, device),
-            conditions={
-                n: to_device(v, device) if isinstance(v, Tensor) else v
-                for n, v in self.conditions.items()
-            },
-            ids=self.ids,
-            element_rules=self.element_rules,
+
+        def moved(value: Any) -> Any:
+            return to_device(value, device) if isinstance(value, Tensor) else value
+
+        tensors = ("atomic_numbers", "num_atoms", "frac_coords", "lattices")
+        return replace(
+            self,
+            **{name: moved(getattr(self, name)) for name in tensors},
+            conditions={name: moved(values) for name, values in self.conditions.items()},
         )
 
     def rules(self) -> list[ElementRules]:

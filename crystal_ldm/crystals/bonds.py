@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_ldm.crystals.elements import covalent_radii, symbols
+
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
@@ -21,6 +23,8 @@ REACH = 1.18
 
 SHORTEST = 0.4
 """Å; atoms that coincide, as in the first frames of a denoising, are not bonded."""
+
+_NOT_KNOWN = 0.2  # Å, ASE's sign for it
 
 _IMAGES = np.array(list(product((-1, 0, 1), repeat=3)))
 
@@ -36,13 +40,9 @@ class Bond:
 
 @cache
 def covalent_radius(symbol: str) -> float:
-    """Return the covalent radius in Å (Cordero et al., Dalton Trans. 2008, 2832), or 1.5."""
-    from ase.data import atomic_numbers, covalent_radii
-
-    number = atomic_numbers.get(symbol)
-    if number is None or covalent_radii[number] <= 0.2:  # 0.2 is ASE's sign for "not known"
-        return 1.5
-    return float(covalent_radii[number])
+    """Return the covalent radius in Å, or 1.5 where nobody knows it."""
+    radius = covalent_radii()[symbols().index(symbol)] if symbol in symbols() else 0.0
+    return float(radius) if radius > _NOT_KNOWN else 1.5
 
 
 @cache
@@ -61,8 +61,8 @@ def radius_bonds(structure: Structure) -> list[Bond]:
     Two metals are left unbonded where the crystal also holds non-metals: in SrTiO3 the Sr-Ti
     distance is within the rule's reach, but nobody draws that bond.
     """
-    symbols = site_symbols(structure)
-    if not symbols:
+    elements = site_symbols(structure)
+    if not elements:
         return []
     frac = np.asarray(structure.frac_coords)
     wrapped = frac - np.floor(frac)
@@ -70,10 +70,10 @@ def radius_bonds(structure: Structure) -> list[Bond]:
     # vectors[i, j, m]: from atom i to atom j in image m; (N, N, 27, 3) in Å
     steps = wrapped[None, :, None, :] + _IMAGES[None, None, :, :] - wrapped[:, None, None, :]
     distance = np.linalg.norm(steps @ cell, axis=-1)
-    radii = np.array([covalent_radius(symbol) for symbol in symbols])
+    radii = np.array([covalent_radius(symbol) for symbol in elements])
     near = distance < REACH * (radii[:, None] + radii[None, :])[..., None]
     near &= distance > SHORTEST
-    metal = np.array([_is_metal(symbol) for symbol in symbols])
+    metal = np.array([_is_metal(symbol) for symbol in elements])
     if metal.any() and not metal.all():
         near &= ~(metal[:, None] & metal[None, :])[..., None]
     # The search ran on wrapped atoms; the scene uses the same wrapping.

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_ldm.crystals import MAX_Z
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.distances import pair_distances
-from crystal_ldm.crystals.elements import atomic_number
+from crystal_ldm.crystals.elements import atomic_number, covalent_radii
 
 KNOWN_DISTANCES = Path(__file__).with_name("known_distances.csv.gz")
 """Shortest distance in Å of each two elements in the training crystals of the shipped models
@@ -29,10 +28,7 @@ def usual_distances() -> NDArray[np.float64]:
     none, or none so near, 0.84 times the sum of the covalent radii (Cordero et al., Dalton Trans.
     2832 (2008)).
     """
-    from ase.data import covalent_radii
-
-    radii = np.zeros(MAX_Z + 1)
-    radii[: len(covalent_radii)] = covalent_radii[: MAX_Z + 1]
+    radii = covalent_radii()
     distances: NDArray[np.float64] = _OF_RADII * (radii[:, None] + radii[None])
     with gzip.open(KNOWN_DISTANCES, "rt", encoding="ascii") as file:
         for first, second, distance in csv.reader(file):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_ldm.crystals import MAX_Z
+from crystal_ldm.crystals.elements import electronegativities
 
 
 @lru_cache(maxsize=1)
@@ -46,10 +47,8 @@ def _features(z: int) -> tuple[float, ...]:
     element = Element.from_Z(z)
     with warnings.catch_warnings():  # what nobody has measured is nan, with a warning
         warnings.simplefilter("ignore")
-        electronegativity = float(element.X)
         radius = float(element.atomic_radius or element.atomic_radius_calculated or 1.5)
         place = float(element.mendeleev_no or 50.0)
-    if not np.isfinite(electronegativity):
-        electronegativity = 2.5
+    electronegativity = float(np.nan_to_num(electronegativities()[z], nan=2.5))
     group = 3 if element.is_lanthanoid or element.is_actinoid else element.group
     return (electronegativity, radius, group, place)

@@ -53,19 +53,32 @@ def element_set(names: Iterable[str] | str | None) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1)
+def electronegativities() -> NDArray[np.float64]:
+    """Return Pauling electronegativities by atomic number, (119,); nan where there is none."""
+    from pymatgen.core import Element
+
+    values = [Element.from_Z(z).data.get("X") for z in range(1, MAX_Z + 1)]
+    known = [float(x) if isinstance(x, (int, float)) else math.nan for x in values]
+    return np.array([math.nan, *known])
+
+
+@lru_cache(maxsize=1)
+def covalent_radii() -> NDArray[np.float64]:
+    """Return covalent radii by atomic number, (119,), Å (Cordero et al., Dalton Trans. 2832 (2008),
+    as ASE has them: 0.2 where nobody knows)."""
+    from ase.data import covalent_radii as radii
+
+    return np.asarray(radii, dtype=np.float64)[: MAX_Z + 1]
+
+
+@lru_cache(maxsize=1)
 def electronegativity_rank() -> NDArray[Any]:
     """Return, by atomic number, the position of each element in order of Pauling electronegativity.
 
     Elements without a value (He, Ne, Ar and some heavy ones) come last, by atomic number. Index 0
     (an open atom) has rank 0.
     """
-    from pymatgen.core import Element
-
-    values = [0.0]
-    for z in range(1, MAX_Z + 1):
-        x = Element.from_Z(z).data.get("X")
-        values.append(float(x) if isinstance(x, (int, float)) and math.isfinite(x) else math.inf)
-    order = sorted(range(MAX_Z + 1), key=lambda z: (values[z], z))
-    rank = np.empty(MAX_Z + 1, dtype=np.int64)
-    rank[order] = np.arange(MAX_Z + 1)
+    order = np.argsort(electronegativities()[1:], kind="stable") + 1  # nan comes last
+    rank = np.zeros(MAX_Z + 1, dtype=np.int64)
+    rank[order] = np.arange(1, MAX_Z + 1)
     return rank

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystal_ldm.crystals.bonds import Bond, site_symbols
+from crystal_ldm.crystals.elements import electronegativities, symbols
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -48,16 +48,17 @@ def coordination_polyhedra(structure: Structure, bonds: Sequence[Bond]) -> list[
     The centre is less electronegative (Pauling) than each neighbour. Where some have at most 8
     neighbours, larger ones are left out: the cuboctahedra of A in ABO3 would hide the rest.
     """
-    symbols = site_symbols(structure)
+    numbers = {symbol: z for z, symbol in enumerate(symbols())}
+    electronegativity = np.nan_to_num(electronegativities())  # noble gases have none
+    sites = electronegativity[[numbers.get(symbol, 0) for symbol in site_symbols(structure)]]
     frac = np.asarray(structure.frac_coords, dtype=float)
     frac = frac - np.floor(frac)
     found = []
-    for centre in range(len(symbols)):
+    for centre, own in enumerate(sites):
         corners = neighbours(bonds, centre)
         if len(corners) < FEWEST:
             continue
-        own = _electronegativity(symbols[centre])
-        if any(_electronegativity(symbols[site]) <= own for site, _ in corners):
+        if any(sites[site] <= own for site, _ in corners):
             continue
         points = np.array([frac[site] + image for site, image in corners])
         faces = _hull(points @ np.asarray(structure.lattice.matrix))
@@ -77,21 +78,6 @@ def neighbours(bonds: Sequence[Bond], site: int) -> tuple[Corner, ...]:
             a, b, c = bond.image
             corners.append((bond.start, (-a, -b, -c)))
     return tuple(corners)
-
-
-@cache
-def _electronegativity(symbol: str) -> float:
-    import warnings
-
-    from pymatgen.core import Element
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # noble gases have none
-        try:
-            value = float(Element(symbol).X)
-        except ValueError:
-            return 0.0
-    return value if np.isfinite(value) else 0.0
 
 
 def _hull(points: NDArray[np.float64]) -> NDArray[np.int64] | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from crystal_ldm.crystals.bonds import Bond, coordination_numbers, crystal_bonds
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.space_groups import crystal_system
+from crystal_ldm.crystals.space_groups import crystal_system, symmetry_dataset
 from crystal_ldm.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ CELLS = ("as made", "primitive", "conventional", "symmetrised")
 """Cells in which a crystal can be looked at, see `cell_of_kind`."""
 
 
-def cell_of_kind(structure: Structure, kind: str, symprec: float = SYMPREC) -> Structure:
+def cell_of_kind(structure: Structure, kind: str) -> Structure:
     """Return the same crystal in another cell, in the setting of the International Tables.
 
     Args:
@@ -32,7 +32,6 @@ def cell_of_kind(structure: Structure, kind: str, symprec: float = SYMPREC) -> S
         kind: "as made"; "primitive": the smallest cell; "conventional": the cell of the
             International Tables; both with the atoms where they are; "symmetrised": the
             conventional cell with the atoms and the lattice moved onto their symmetry.
-        symprec: tolerance of the symmetry search, Å.
 
     Raises:
         DataError: spglib finds no symmetry; the kind is none of `CELLS`.
@@ -43,20 +42,21 @@ def cell_of_kind(structure: Structure, kind: str, symprec: float = SYMPREC) -> S
         raise DataError(f"There is no cell '{kind}': choose one of {', '.join(CELLS)}.")
     if kind == "as made":
         return structure
+    cell: Any = tuple(Cell.from_structure(structure))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             arrays = spglib.standardize_cell(
-                _for_spglib(structure),
+                cell,
                 to_primitive=kind == "primitive",
                 no_idealize=kind != "symmetrised",
-                symprec=symprec,
+                symprec=SYMPREC,
                 angle_tolerance=5.0,
             )
         except spglib.SpglibError:
             arrays = None
     if arrays is None:
-        raise DataError(_none_found(symprec))
+        raise DataError(_none_found(SYMPREC))
     lattice, coords, numbers = arrays
     return Cell.from_arrays(numbers, coords, lattice).to_structure()
 
@@ -153,13 +153,13 @@ def symmetry_of(
     )
 
 
-def wyckoff_letters(structure: Structure, symprec: float = SYMPREC) -> list[str]:
+def wyckoff_letters(structure: Structure) -> list[str]:
     """Return multiplicity and letter of each atom's Wyckoff position, such as "4a".
 
     Raises:
         DataError: spglib finds no symmetry.
     """
-    found = _dataset(structure, symprec)
+    found = _dataset(structure, SYMPREC)
     return [
         f"{number}{letter}"
         for number, letter in zip(_multiplicities(found), found.wyckoffs, strict=True)
@@ -174,24 +174,10 @@ def _multiplicities(dataset: Any) -> list[int]:
 
 
 def _dataset(structure: Structure, symprec: float) -> Any:
-    import spglib
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            dataset = spglib.get_symmetry_dataset(
-                _for_spglib(structure), symprec=symprec, angle_tolerance=5.0
-            )
-        except spglib.SpglibError:
-            dataset = None
+    dataset = symmetry_dataset(Cell.from_structure(structure), symprec)
     if dataset is None:
         raise DataError(_none_found(symprec))
     return dataset
-
-
-def _for_spglib(structure: Structure) -> Any:
-    cell = Cell.from_structure(structure)
-    return cell.lattice, cell.frac_coords, cell.numbers
 
 
 def _none_found(symprec: float) -> str:
