@@ -100,8 +100,8 @@ def evaluate(
                 f"{len(generated)} crystals."
             )
     predictions: PredictionMetrics | None = None
-    with open_executor(workers) as pool:
-        run = EvaluationRun(generated, compared, limits, pool, progress, properties or {})
+    with open_executor(workers, bars=progress) as pool:
+        run = EvaluationRun(generated, compared, limits, pool, properties or {})
         run.describe(
             symmetry="symmetry" in metrics,
             comparison=bool({"uniqueness", "novelty"} & set(metrics)),

@@ -8,6 +8,7 @@ the base rate (samples that were asked for nothing).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -193,8 +194,7 @@ def calibration_row(
     counts = {f"within {w:g}": int((np.abs(gaps.gap - target) <= w).sum()) for w in WINDOWS_EV}
     counts |= {"metal": int(gaps.metal.sum()), "valid": int(valid.sum())}
     for name, count in counts.items():
-        row[name] = count / n if n else np.nan
-        row[f"{name} low"], row[f"{name} high"] = wilson(count, n)
+        row |= _share(name, count, n)
     row["median gap"] = float(np.median(finite)) if len(finite) else np.nan
     return row
 
@@ -227,7 +227,7 @@ def calibrate_decoding(
 
     Returns:
         A row for each scale and number of steps: scale, steps, n, and `structure_valid`, `valid`,
-        `agreement`, each with ` low` and ` high` (95 %, see `calibrate_rate`).
+        `agreement`, each with ` low` and ` high` (95 %, see `rate_row`).
 
     Raises:
         EvaluationError: if there is nothing to do.
@@ -235,46 +235,42 @@ def calibrate_decoding(
     """
     if not len(request) or not len(scales) or not len(steps):
         raise EvaluationError("A calibration needs at least one crystal, scale and step.")
-    names = ("structure_valid", "valid", "agreement")
-    flags: dict[str, dict[tuple[float, int], NDArray[Any]]] = {name: {} for name in names}
-    options = {"seed": seed, **(sampling or {})}
+    rows, options = [], {"seed": seed, **(sampling or {})}
     with open_executor(workers) as pool:
-        for cell in [(float(scale), int(count)) for scale in scales for count in steps]:
-            result = ldm.sample(request, 1, cfg_scale=cell[0], sampling_steps=cell[1], **options)
-            shares = _validity(read_crystals(result), pool)
-            shares["agreement"] = result.element_agreement.numpy()
-            for name in names:
-                flags[name][cell] = shares[name]
-    tables = [calibrate_rate(values, name) for name, values in flags.items()]
-    keys = ["scale", "steps", "n"]
-    return pd.concat([tables[0], *(table.drop(columns=keys) for table in tables[1:])], axis=1)
+        for scale, count in sorted(product(map(float, scales), map(int, steps))):
+            result = ldm.sample(request, 1, cfg_scale=scale, sampling_steps=count, **options)
+            values = _validity(read_crystals(result), pool)
+            values["agreement"] = result.element_agreement.numpy()
+            rows.append(rate_row(scale, count, values))
+    return pd.DataFrame(rows)
 
 
-def calibrate_rate(
-    flags: Mapping[tuple[float, int], ArrayLike], name: str = "valid"
-) -> pd.DataFrame:
-    """Return shares with Wilson intervals against guidance scale and number of steps.
+def rate_row(scale: float, steps: int, values: Mapping[str, ArrayLike]) -> dict[str, Any]:
+    """Return a row of the table of `calibrate_decoding`.
 
     Args:
-        flags: for each (guidance scale, sampling steps) one number of each sample: True or False
-            (validity), or a share (the agreement of the decoder's own elements with the request;
-            its mean is given, and the interval treats it as a rate). Not a number counts as 0.
-        name: name of the column.
+        scale, steps: guidance scale and number of sampling steps.
+        values: by name one number of each sample: True or False (validity), or a share (the
+            decoder's agreement; its mean is given, and the interval treats it as a rate). Not a
+            number counts as 0.
+
+    Raises:
+        EvaluationError: if a number is not between 0 and 1.
     """
-    rows = []
-    for (scale, steps), values in sorted(flags.items()):
-        numbers = np.nan_to_num(np.asarray(values, dtype=np.float64))
-        n = len(numbers)
-        if n and (numbers.min() < 0 or numbers.max() > 1):
+    row: dict[str, Any] = {"scale": scale, "steps": steps}
+    for name, samples in values.items():
+        numbers = np.nan_to_num(np.asarray(samples, dtype=np.float64))
+        if len(numbers) and (numbers.min() < 0 or numbers.max() > 1):
             raise EvaluationError(f"The values of '{name}' must be between 0 and 1.")
-        total = float(numbers.sum())
-        low, high = wilson(round(total), n)
-        share = total / n if n else np.nan
-        rows.append(
-            {"scale": scale, "steps": steps, "n": n, name: share,
-             f"{name} low": min(low, share), f"{name} high": max(high, share)}
-        )  # fmt: skip
-    return pd.DataFrame(rows)
+        row |= {"n": len(numbers), **_share(name, float(numbers.sum()), len(numbers))}
+    return row
+
+
+def _share(name: str, total: float, n: int) -> dict[str, float]:
+    """Return a total of n numbers from 0 to 1 as their mean, with its Wilson interval."""
+    low, high = wilson(round(total), n)
+    share = total / n if n else np.nan
+    return {name: share, f"{name} low": min(low, share), f"{name} high": max(high, share)}
 
 
 def sizes_as_trained(ldm: LDMModule, num: int, seed: int) -> NDArray[np.int64]:

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from crystal_ldm.crystals.cell import Cell, FormulaKey
 from crystal_ldm.parallel import Executor
-from crystal_ldm.parallel.executor import Progress
 
 if TYPE_CHECKING:
     from pymatgen.analysis.local_env import CrystalNN, LocalStructOrderParams
@@ -50,7 +49,6 @@ def coverage(
     structure_cutoff: float,
     composition_cutoff: float,
     executor: Executor,
-    progress: Progress | None = None,
 ) -> Coverage:
     """Return coverage with the nearest structure and the nearest composition, as CDVAE does.
 
@@ -60,8 +58,8 @@ def coverage(
     of the reference set (CDVAE stores constants of its training data), so that numbers come close
     to published ones only for a reference set like the one that they were published for.
     """
-    first, errors = _fingerprints(generated, executor, progress)
-    second, reference_errors = _fingerprints(reference, executor, progress)
+    first, errors = _fingerprints(generated, executor)
+    second, reference_errors = _fingerprints(reference, executor)
     able1 = np.array([error is None for error in errors], dtype=bool)
     able2 = np.array([error is None for error in reference_errors], dtype=bool)
     covered, found = np.zeros(len(generated), bool), np.zeros(len(reference), bool)
@@ -84,11 +82,11 @@ def coverage(
 
 
 def _fingerprints(
-    crystals: Sequence[Cell | None], executor: Executor, progress: Progress | None
+    crystals: Sequence[Cell | None], executor: Executor
 ) -> tuple[NDArray[np.float64], list[str | None]]:
     errors: list[str | None] = ["it could not be read"] * len(crystals)
     values = np.full((len(crystals), 61), np.nan)
-    for outcome in executor.imap(structure_fingerprint, crystals, progress=progress):
+    for outcome in executor.imap(structure_fingerprint, crystals, label="coverage"):
         errors[outcome.index] = outcome.error
         if outcome.error is None:
             values[outcome.index] = outcome.value

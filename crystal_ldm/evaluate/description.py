@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.contacts import closest_contact
 from crystal_ldm.crystals.distances import shortest_distance
+from crystal_ldm.crystals.elements import covalent_radii
 from crystal_ldm.crystals.same_crystal import reduced_cell
 from crystal_ldm.crystals.space_groups import space_group
 from crystal_ldm.errors import describe_error
-from crystal_ldm.parallel.executor import Executor, Progress
+from crystal_ldm.parallel.executor import Executor
 
 _PACKING_NEIGHBOURS = 16
 _CROWDED_A3 = 1.0
@@ -114,10 +115,10 @@ def density(crystal: Cell) -> float:
 def mean_coordination(crystal: Cell, bond_factor: float) -> float:
     """Return the mean number of neighbours of an atom.
 
-    Two atoms are neighbours within `bond_factor` times the sum of their covalent radii (Cordero et
-    al. 2008, as in ASE): the same rule for metals and salts, and quick.
+    Two atoms are neighbours within `bond_factor` times the sum of their covalent radii: the same
+    rule for metals and salts, and quick.
     """
-    radii = _radii()[crystal.numbers]
+    radii = covalent_radii()[crystal.numbers]
     cutoff = 2 * bond_factor * float(radii.max())
     centres, others, _, distances = crystal.to_structure().get_neighbor_list(cutoff)
     near = distances <= bond_factor * (radii[centres] + radii[others])
@@ -137,18 +138,11 @@ def packing(crystal: Cell) -> NDArray[np.float64]:
     return mean
 
 
-@lru_cache(maxsize=1)
-def _radii() -> NDArray[np.float64]:
-    from ase.data import covalent_radii
-
-    return np.asarray(covalent_radii, dtype=np.float64)
-
-
 def describe_all(
     crystals: Sequence[Cell | None],
     wanted: Wanted,
     executor: Executor,
-    progress: Progress | None = None,
+    label: str = "crystals",
 ) -> list[Description | None]:
     """Describe many crystals; None for those that are None.
 
@@ -158,7 +152,7 @@ def describe_all(
     result: list[Description | None] = [None] * len(crystals)
     failed: list[tuple[int, str]] = []
     function = partial(describe_crystal, wanted=wanted)
-    for outcome in executor.imap(function, crystals, progress=progress):
+    for outcome in executor.imap(function, crystals, label=label):
         if outcome.error is None:
             result[outcome.index] = outcome.value
         else:

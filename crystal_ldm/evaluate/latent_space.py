@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from crystal_ldm.vae_module import VAEModule
 
 
-def pooled_latents(vae: VAEModule, crystals: Any, batch_size: int = 256) -> NDArray[np.float64]:
+_AT_ONCE = 256
+
+
+def pooled_latents(vae: VAEModule, crystals: Any) -> NDArray[np.float64]:
     """Return the mean over atoms of each crystal's latents, (n, d).
 
     Args:
         vae: encodes the crystals; generated ones are brought into canonical form first.
         crystals: a `CrystalBatch` in canonical form, or crystals in any form that `evaluate` takes.
-        batch_size: crystals encoded at once.
 
     Returns:
         One row for each crystal; nan where it cannot be read, or has elements or a size that the
@@ -38,7 +40,7 @@ def pooled_latents(vae: VAEModule, crystals: Any, batch_size: int = 256) -> NDAr
     pooled = torch.full((n, vae.latent_dim), torch.nan)
     able = representable(batch, vae.elements, vae.max_atoms).nonzero().flatten()
     with torch.inference_mode():
-        for rows in able.split(batch_size) if len(able) else ():
+        for rows in able.split(_AT_ONCE) if len(able) else ():
             part = batch[rows]
             latents = vae.encode(part.to(vae.lattice_mean.device)).float().cpu()
             pooled[places[rows]] = latents.sum(dim=1) / part.num_atoms.unsqueeze(1)

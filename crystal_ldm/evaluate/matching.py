@@ -98,7 +98,7 @@ def compare_pairs(
     pairs: Sequence[tuple[int, int]],
     tolerances: Tolerances,
     pool: Executor,
-    progress: Progress | None,
+    progress: Progress | None = None,
 ) -> dict[tuple[int, int], tuple[float, str | None]]:
     """Return (RMSE or nan, error) for each pair of positions."""
     distances: dict[tuple[int, int], tuple[float, str | None]] = {}
@@ -115,7 +115,7 @@ def compare_pairs(
 
     cells = ((first.crystals[i], second.crystals[j]) for i, j in todo)
     function = partial(rms_distance, tolerances=tolerances)
-    for outcome in pool.imap(function, cells, progress=progress):
+    for outcome in pool.imap(function, cells, label="matches", progress=progress):
         value = math.nan if outcome.value is None else float(outcome.value)
         distances[todo[outcome.index]] = (value, outcome.error)
     return distances
@@ -161,7 +161,6 @@ def csp_metrics(
     angle_tol: float = 10.0,
     seen_formulas: Sequence[str] | None = None,
     workers: AnyWorkers = None,
-    progress: Progress | None = None,
 ) -> PredictionMetrics:
     """Return match rate, RMSE, METRe and cRMSE at each k.
 
@@ -179,7 +178,6 @@ def csp_metrics(
         seen_formulas: reduced formulas of the training set; adds the groups "formula seen" and
             "formula not seen".
         workers: see `open_executor`.
-        progress: called with the number of comparisons just finished.
 
     Raises:
         EvaluationError: if lengths differ, a reference cannot be used, or a k is below 1.
@@ -213,7 +211,7 @@ def csp_metrics(
         for position in by_formula[crystal.formula_key]
     ]
     with open_executor(workers) as pool:
-        distances = compare_pairs(every, truth, pairs, tolerances, pool, progress)
+        distances = compare_pairs(every, truth, pairs, tolerances, pool)
     compared = pd.DataFrame(
         [(q, rank[p], owner[p] == q, *distances[p, q]) for p, q in pairs],
         columns=["reference", "rank", "own", "rmse", "error"],

@@ -15,7 +15,7 @@ from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.description import Description, Wanted, comparison_form, describe_all
 from crystal_ldm.evaluate.validity import CompositionRules, compositions_validity
-from crystal_ldm.parallel.executor import Executor, Progress
+from crystal_ldm.parallel.executor import Executor
 
 
 class Reference:
@@ -61,14 +61,11 @@ class Reference:
         """Number of elements of each usable crystal."""
         return np.array([len(c.formula_key) for c in self.crystals.crystals if c is not None])
 
-    def descriptions(
-        self, bond_factor: float, executor: Executor, progress: Progress | None = None
-    ) -> list[Description]:
+    def descriptions(self, bond_factor: float, executor: Executor) -> list[Description]:
         """Return density and coordination of each usable crystal."""
         if bond_factor not in self._descriptions:
-            every = describe_all(
-                self.crystals.crystals, Wanted(bond_factor=bond_factor), executor, progress
-            )
+            wanted = Wanted(bond_factor=bond_factor)
+            every = describe_all(self.crystals.crystals, wanted, executor, "reference")
             self._descriptions[bond_factor] = [d for d in every if d is not None]
         return self._descriptions[bond_factor]
 

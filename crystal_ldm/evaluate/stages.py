@@ -27,7 +27,6 @@ from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.evaluate.uniqueness_and_novelty import find_duplicates, find_in_reference
 from crystal_ldm.evaluate.validity import compositions_validity
 from crystal_ldm.parallel import Executor
-from crystal_ldm.parallel.executor import progress_bar
 
 if TYPE_CHECKING:
     from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings
@@ -42,14 +41,12 @@ class EvaluationRun:
         reference: Reference | None,
         limits: Thresholds,
         executor: Executor,
-        show: bool = False,
         properties: Mapping[str, ArrayLike] | None = None,
     ) -> None:
         self.generated = generated
         self.reference = reference
         self.limits = limits
         self.executor = executor
-        self.show = show
         self.properties = properties or {}
         self.n = len(generated)
         self.summary = Summary()
@@ -72,10 +69,7 @@ class EvaluationRun:
             bond_factor=self.limits.bond_factor,
             comparison=comparison,
         )
-        with progress_bar("crystals", self.n, self.show) as progress:
-            self.descriptions = describe_all(
-                self.generated.crystals, wanted, self.executor, progress
-            )
+        self.descriptions = describe_all(self.generated.crystals, wanted, self.executor)
         for position, description in enumerate(self.descriptions):
             for name, reason in (description.errors if description else {}).items():
                 self.errors[position].append(f"{name}: {reason}")
@@ -118,8 +112,7 @@ class EvaluationRun:
 
     def uniqueness(self) -> None:
         reduced = [d.reduced if d else None for d in self.descriptions]
-        with progress_bar("uniqueness", show=self.show) as progress:
-            duplicates = find_duplicates(reduced, self.limits.same_crystal, self.executor, progress)
+        duplicates = find_duplicates(reduced, self.limits.same_crystal, self.executor)
         ids = self.generated.ids
         self.columns["unique"] = [entry.unique for entry in duplicates]
         self.columns["duplicate_of"] = [None if e.of is None else ids[e.of] for e in duplicates]
@@ -130,10 +123,8 @@ class EvaluationRun:
     def novelty(self) -> None:
         assert self.reference is not None
         forms = [(d.reduced, d.packing) if d and d.reduced else None for d in self.descriptions]
-        with progress_bar("novelty", show=self.show) as progress:
-            nearest = find_in_reference(
-                forms, self.reference, self.limits.same_crystal, self.executor, progress
-            )
+        same = self.limits.same_crystal
+        nearest = find_in_reference(forms, self.reference, same, self.executor)
         ids = self.reference.crystals.ids
         self.columns["novel"] = [entry.novel for entry in nearest]
         self.columns["nearest_id"] = [
@@ -171,8 +162,7 @@ class EvaluationRun:
     def distribution(self) -> None:
         assert self.reference is not None
         factor = self.limits.bond_factor
-        with progress_bar("reference", len(self.reference), self.show) as progress:
-            reference = self.reference.descriptions(factor, self.executor, progress)
+        reference = self.reference.descriptions(factor, self.executor)
         columns = self.columns
         bonds = f"neighbours within {factor:g} times the covalent radii"
         elements = self.reference.num_elements
@@ -203,16 +193,13 @@ class EvaluationRun:
     def coverage(self) -> None:
         assert self.reference is not None
         limits = self.limits
-        total = self.n + len(self.reference)
-        with progress_bar("coverage", total, self.show) as progress:
-            result = coverage(
-                self.generated.crystals,
-                self.reference.crystals.crystals,
-                limits.structure_cutoff,
-                limits.composition_cutoff,
-                self.executor,
-                progress,
-            )
+        result = coverage(
+            self.generated.crystals,
+            self.reference.crystals.crystals,
+            limits.structure_cutoff,
+            limits.composition_cutoff,
+            self.executor,
+        )
         self.columns["covered"] = result.covered
         self.note_errors("coverage", result.errors)
         text = f"structure {limits.structure_cutoff:g}, composition {limits.composition_cutoff:g}"
@@ -229,12 +216,11 @@ class EvaluationRun:
         seen = None
         if self.reference is not None:
             seen = [c.formula for c in self.reference.crystals.crystals if c is not None]
-        with progress_bar("structure prediction", show=self.show) as progress:
-            metrics = csp_metrics(
-                candidates_by_row(self.generated, len(truth)), truth, ks, ltol=limits.csp_ltol,
-                stol=limits.csp_stol, angle_tol=limits.csp_angle_tol, seen_formulas=seen,
-                workers=self.executor, progress=progress,
-            )  # fmt: skip
+        metrics = csp_metrics(
+            candidates_by_row(self.generated, len(truth)), truth, ks, ltol=limits.csp_ltol,
+            stol=limits.csp_stol, angle_tol=limits.csp_angle_tol, seen_formulas=seen,
+            workers=self.executor,
+        )  # fmt: skip
         everything = metrics.summary[metrics.summary["group"] == "all"]
         for row in everything.to_dict("records"):
             name = f"{row['metric']}@{row['k']}"
@@ -252,11 +238,9 @@ class EvaluationRun:
         from crystal_ldm.evaluate.band_gap import estimate_band_gaps, predictor_note
 
         limit = self.limits.metal_probability
-        with progress_bar(f"band gap by {predictor}", self.n, self.show) as advance:
-            gaps = estimate_band_gaps(
-                self.generated, predictor, metal_probability=limit, workers=self.executor,
-                progress=advance,
-            )  # fmt: skip
+        gaps = estimate_band_gaps(
+            self.generated, predictor, metal_probability=limit, workers=self.executor
+        )
         self.notes.append(predictor_note(predictor))
         self.columns[f"band_gap ({predictor})"] = gaps.gap
         self.columns[f"metal_probability ({predictor})"] = gaps.metal_probability
@@ -269,10 +253,7 @@ class EvaluationRun:
         """Add relaxed energy, distance to the hull, and S.U.N. rates."""
         from crystal_ldm.evaluate.stability import compute_stability
 
-        result = compute_stability(
-            self.generated, folder, settings=settings, workers=self.executor,
-            progress=self.show,
-        )  # fmt: skip
+        result = compute_stability(self.generated, folder, settings=settings, workers=self.executor)
         table = result.table
         for name in ("energy", "e_above_hull", "converged", "rmsd", "decomposes_to"):
             self.columns[name] = table[name].tolist()

@@ -12,25 +12,18 @@ from numpy.typing import ArrayLike, NDArray
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.random import crystal_generator
 
-_Z95 = 1.959963984540054  # quantile of the normal distribution
-
 
 def wilson(count: int, total: int) -> tuple[float, float]:
     """Return the 95 % Wilson score interval of a rate; nan where there are no trials.
 
     Wilson 1927; Brown, Cai & DasGupta 2001, eq. 4.
     """
-    z = _Z95
+    from scipy.stats import binomtest
+
     if total == 0:
         return math.nan, math.nan
-    rate = count / total
-    centre = (rate + z * z / (2 * total)) / (1 + z * z / total)
-    half = z * math.sqrt(rate * (1 - rate) / total + z * z / (4 * total * total))
-    half /= 1 + z * z / total
-    # At the ends the formula is exact and only rounding keeps it from 0 and 1.
-    low = 0.0 if count == 0 else centre - half
-    high = 1.0 if count == total else centre + half
-    return low, high
+    interval = binomtest(int(count), int(total)).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def rate(count: int, n: int) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from crystal_ldm.crystals.cell import Cell, FormulaKey
 from crystal_ldm.crystals.same_crystal import Tolerances, rms_distance, same_crystal
 from crystal_ldm.evaluate.reference_set import Reference
 from crystal_ldm.parallel import Executor
-from crystal_ldm.parallel.executor import Progress
 
 
 @dataclass
@@ -43,7 +42,6 @@ def find_duplicates(
     reduced: Sequence[Cell | None],
     tolerances: Tolerances,
     executor: Executor,
-    progress: Progress | None = None,
 ) -> list[Duplicate]:
     """Group a set as `StructureMatcher.group_structures` does; the first of each group is unique.
 
@@ -71,7 +69,7 @@ def find_duplicates(
         pairs = [(group[0], other) for group in unmatched for other in group[1:]]
         same: set[int] = set()
         cells = ((reduced[first], reduced[other]) for first, other in pairs)
-        for outcome in executor.imap(function, cells, progress=progress):
+        for outcome in executor.imap(function, cells, label="uniqueness"):
             first, other = pairs[outcome.index]
             if outcome.error is not None:
                 result[other].unique = False
@@ -111,7 +109,6 @@ def find_in_reference(
     reference: Reference,
     tolerances: Tolerances,
     executor: Executor,
-    progress: Progress | None = None,
 ) -> list[Nearest]:
     """Compare each crystal with all of the reference set of its formula, until one is the same.
 
@@ -145,7 +142,7 @@ def find_in_reference(
         waiting = {p: queue[batch:] for p, queue in waiting.items() if queue[batch:]}
         batch *= 4
         cells = ((crystals[p][0], reference.reduced(q)) for p, q in pairs)  # type: ignore[index]
-        for outcome in executor.imap(function, cells, progress=progress):
+        for outcome in executor.imap(function, cells, label="novelty"):
             position, candidate = pairs[outcome.index]
             entry = result[position]
             if outcome.error is not None:

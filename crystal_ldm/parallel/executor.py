@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import operator
 import os
 import sys
 from abc import ABC, abstractmethod
@@ -12,7 +14,7 @@ from typing import Any, Self
 
 from crystal_ldm.errors import EvaluationError, describe_error
 
-Progress = Callable[[int], None]
+Progress = Callable[[int], object]
 """Called with the number of items finished since the last call."""
 
 
@@ -67,7 +69,12 @@ class Executor(ABC):
     """Runs a function on many items; a failure of any kind costs only its own item.
 
     Use it as a context manager.
+
+    Attributes:
+        bars: whether a bar shows how far named work is.
     """
+
+    bars = False
 
     def __init__(self, workers: Workers | None = None) -> None:
         self.workers = workers or Workers()
@@ -79,6 +86,7 @@ class Executor(ABC):
         *,
         timeout: float | None = None,
         chunk: int = 8,
+        label: str = "",
         progress: Progress | None = None,
     ) -> Iterator[Outcome]:
         """Yield an outcome for each item as it comes, in any order.
@@ -90,6 +98,8 @@ class Executor(ABC):
             items: pickled one by one; None has no outcome.
             timeout: longest time for one item, s; None: the executor's.
             chunk: number of items sent at a time; 1 for long ones.
+            label: names the work for a bar.
+            progress: called with the number of items just finished.
 
         Raises:
             EvaluationError: if no worker process can be started.
@@ -104,10 +114,13 @@ class Executor(ABC):
                     places[count], count = place, count + 1
                     yield item
 
-        for outcome in self._outcomes(function, present(), limit, chunk):
-            if progress is not None:
-                progress(1)
-            yield replace(outcome, index=places.pop(outcome.index))
+        total = operator.length_hint(items) or None
+        with _progress_bar(label, total, self.bars and bool(label)) as advance:
+            for outcome in self._outcomes(function, present(), limit, chunk):
+                for tell in (advance, progress):
+                    if tell is not None:
+                        tell(1)
+                yield replace(outcome, index=places.pop(outcome.index))
 
     @abstractmethod
     def _outcomes(
@@ -157,7 +170,7 @@ AnyWorkers = int | Workers | Executor | None
 
 
 def open_executor(
-    workers: AnyWorkers = None, default: Workers | None = None
+    workers: AnyWorkers = None, default: Workers | None = None, bars: bool = False
 ) -> contextlib.AbstractContextManager[Executor]:
     """Return a context that gives an executor: this process, worker processes, or Dask's.
 
@@ -165,16 +178,21 @@ def open_executor(
         workers: settings; a number of processes; None: one for each core; or an open executor,
             which is used as it is and stays open.
         default: limits where only a number or nothing is given.
+        bars: whether to show bars of what it does.
     """
     if isinstance(workers, Executor):
+        if bars and not workers.bars:
+            workers = copy.copy(workers)  # the same workers
+            workers.bars = True
         return contextlib.nullcontext(workers)
     from crystal_ldm.parallel.cluster import DaskExecutor
     from crystal_ldm.parallel.pool import WorkerPool
 
     settings = _as_workers(workers, default)
-    if settings.client is not None:
-        return DaskExecutor(settings)
-    return HereExecutor(settings) if settings.here else WorkerPool(settings)
+    kind: type[Executor] = HereExecutor if settings.here else WorkerPool
+    executor = (DaskExecutor if settings.client is not None else kind)(settings)
+    executor.bars = bars
+    return executor
 
 
 def map_items(
@@ -203,11 +221,9 @@ def map_items(
     elif not isinstance(workers, Workers):
         workers = settings
     chunk = 1 + min(63, len(items) // 1000)
-    with open_executor(workers) as executor, progress_bar(label, len(items), progress) as advance:
+    with open_executor(workers, bars=progress) as executor:
         outcomes = []
-        for outcome in executor.imap(
-            function, items, timeout=timeout, chunk=chunk, progress=advance
-        ):
+        for outcome in executor.imap(function, items, timeout=timeout, chunk=chunk, label=label):
             outcomes.append(outcome)
             if on_outcome is not None:
                 on_outcome(outcome)
@@ -220,24 +236,15 @@ def map_items(
 
 
 @contextlib.contextmanager
-def progress_bar(
-    title: str, total: int | None = None, show: bool = True
-) -> Iterator[Progress | None]:
-    """Give a function to call with the number of items just finished, for a bar or (None) no bar.
-
-    The bar is plain text on standard output: widget bars are blank in an exported notebook.
-    """
+def _progress_bar(title: str, total: int | None, show: bool) -> Iterator[Progress | None]:
+    """Give what moves a bar on, in plain text: widget bars are blank in an exported notebook."""
     if not show:
         yield None
         return
     from tqdm import tqdm
 
     with tqdm(total=total, desc=title, file=sys.stdout, mininterval=1.0) as bar:
-
-        def advance(count: int) -> None:
-            bar.update(count)
-
-        yield advance
+        yield bar.update
 
 
 def _as_workers(workers: AnyWorkers, default: Workers | None = None) -> Workers:

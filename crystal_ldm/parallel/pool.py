@@ -31,17 +31,11 @@ from crystal_ldm.parallel.executor import (
     Workers,
     default_workers,
 )
-from crystal_ldm.parallel.worker import read_message, write_message
+from crystal_ldm.parallel.worker import THREAD_VARIABLES, read_message, write_message
 
 _START_TIMEOUT_S = 300.0
 _LONGEST_WAIT_S = 3600.0  # a queue takes no endless time limit
 _MAX_FAILED_STARTS = 3
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
 
 
 class _Worker:
@@ -49,7 +43,7 @@ class _Worker:
 
     def __init__(self, number: int, memory_gb: float, inbox: queue.SimpleQueue[Any]) -> None:
         environment = dict(os.environ)
-        environment.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+        environment.update(dict.fromkeys(THREAD_VARIABLES, "1"))
         environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
         self.number = number
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `stop`

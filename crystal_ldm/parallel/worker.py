@@ -18,9 +18,19 @@ import warnings
 from collections.abc import Callable
 from typing import IO, Any
 
+import psutil
+
 from crystal_ldm.errors import describe_error
 
-_LOOK_EVERY_S = 1.0
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+"""Environment variables that say how many threads numerical libraries take."""
+
+_LOOK_EVERY_S = 0.5
 HEADER = struct.Struct("<Q")
 
 
@@ -79,15 +89,20 @@ def _load(body: bytes) -> Callable[[Any], Any]:
     return loaded
 
 
-def _end_with(parent: int) -> None:
-    """End this process when its parent is gone.
+def end_with_parent() -> None:
+    """End this process as soon as its parent is gone.
 
-    The closed pipe says so, too, but a child that the parent has forked (a data loader's worker)
+    A closed pipe says so, too, but a child that the parent has forked (a data loader's worker)
     holds the pipe's other end open.
     """
-    while os.getppid() == parent:
-        time.sleep(_LOOK_EVERY_S)
-    os._exit(0)
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent and psutil.pid_exists(parent):
+            time.sleep(_LOOK_EVERY_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def main() -> None:
@@ -99,7 +114,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     _limit_memory(float(sys.argv[1]))
     inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    end_with_parent()
 
     def receive() -> None:
         while True:

@@ -17,12 +17,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from crystal_ldm.errors import CrystalLDMError, RunError
 from crystal_ldm.files import DirectoryLock, read_status, repo_root, resolve_path
 from crystal_ldm.files.run_directory import new_run_path, read_object
 from crystal_ldm.files.writing import atomic_write_json, make_folder, open_file, write_error
+from crystal_ldm.parallel.worker import THREAD_VARIABLES, end_with_parent
 from crystal_ldm.workflow.declared_parameters import notebook_parameters
 from crystal_ldm.workflow.kernel import WRITTEN_OUTSIDE
 from crystal_ldm.workflow.notebooks import find_notebook, kernel_environment
@@ -112,7 +111,6 @@ JOB_FILE, STATUS_FILE, LOG_FILE = "job.json", "job.status.json", "job.log"
 
 _LOCK = ".job.lock"
 _POLL = 0.1  # seconds
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 def prepare_job(job: Job) -> None:
@@ -150,7 +148,7 @@ def run_job(
     path = Path(directory)
     environment = os.environ | kernel_environment()
     if threads:
-        environment.update(dict.fromkeys(_THREADS, str(threads)))
+        environment.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     command = [sys.executable, "-m", "crystal_ldm.workflow.execution", directory]
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -196,7 +194,7 @@ def _save_status(directory: Path, status: dict[str, Any]) -> None:
 
 
 def _main(directory: Path) -> int:
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    end_with_parent()
     lock = DirectoryLock(directory, _LOCK)
     try:
         lock.acquire(wait=20.0)
@@ -219,12 +217,6 @@ def _execute(directory: Path) -> str:
     if output.is_file():
         export_html(output, output.with_suffix(".html"))
     return message
-
-
-def _end_with_parent(parent: int) -> None:
-    while os.getppid() == parent and psutil.pid_exists(parent):
-        time.sleep(0.2)
-    os._exit(1)
 
 
 if __name__ == "__main__":

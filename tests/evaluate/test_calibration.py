@@ -15,8 +15,8 @@ from crystal_ldm.evaluate.calibration import (
     calibrate_band_gap,
     calibrate_decoding,
     calibrate_model,
-    calibrate_rate,
     calibration_row,
+    rate_row,
     sizes_as_trained,
 )
 
@@ -60,14 +60,12 @@ def test_calibration_with_the_real_predictor(pool, known_crystals):
 
 
 def test_rates_against_scale_and_steps():
-    flags = {(2.0, 20): [True, False, True, True], (1.0, 20): [1.0, 0.5, np.nan, 0.5]}
-    table = calibrate_rate(flags, "valid")
-    assert table["scale"].tolist() == [1.0, 2.0]
-    assert table["valid"].tolist() == [0.5, 0.75]
-    assert table["n"].tolist() == [4, 4]
-    assert isinstance(table, pd.DataFrame)
+    row = rate_row(1.0, 20, {"agreement": [1.0, 0.5, np.nan, 0.5], "valid": [1, 0, True, True]})
+    assert (row["scale"], row["steps"], row["n"]) == (1.0, 20, 4)
+    assert (row["agreement"], row["valid"]) == (0.5, 0.75)
+    assert row["valid low"] < row["valid"] < row["valid high"]
     with pytest.raises(EvaluationError, match="between 0 and 1"):
-        calibrate_rate({(1.0, 5): [2.0]})
+        rate_row(1.0, 5, {"valid": [2.0]})
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +190,8 @@ def test_figures_show_every_cell_with_its_interval(known_crystals):
     assert list(metals.y) == [0.25, 0.25] and list(near.customdata) == [4, 4]
     assert "4 crystals a point" in figure.layout.title.text
 
-    table = calibrate_rate({(s, n): [1, 1, 0] for s in (1.0, 2.0) for n in (5, 10)}, "valid")
+    cells = [(scale, steps) for scale in (1.0, 2.0) for steps in (5, 10)]
+    table = pd.DataFrame([rate_row(*cell, {"valid": [1, 1, 0]}) for cell in cells])
     lines = figures.guidance_figure(table, ["valid"]).data
     assert [line.name for line in lines] == ["5 steps", "10 steps"]
     assert list(lines[0].x) == [1, 2] and lines[0].y[0] == pytest.approx(2 / 3)

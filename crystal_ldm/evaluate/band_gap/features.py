@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.elements import covalent_radii, electronegativities
 from crystal_ldm.evaluate.coverage import composition_fingerprint
 from crystal_ldm.evaluate.description import density
 
@@ -18,20 +18,8 @@ _UNKNOWN_EV = 7.5
 _UNKNOWN_ELECTRONEGATIVITY = 1.7
 
 
-@lru_cache(maxsize=1)
-def electronegativity_and_radius() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return Pauling electronegativity and covalent radius (Å) by atomic number."""
-    from ase.data import covalent_radii
-    from pymatgen.core import Element
-
-    electronegativity = np.full(119, _UNKNOWN_ELECTRONEGATIVITY)
-    with warnings.catch_warnings():  # noble gases have none
-        warnings.simplefilter("ignore")
-        for z in range(1, 104):
-            value = float(Element.from_Z(z).X)
-            if np.isfinite(value):
-                electronegativity[z] = value
-    return electronegativity, np.asarray(covalent_radii, dtype=np.float64)
+def _electronegativity() -> NDArray[np.float64]:
+    return np.nan_to_num(electronegativities(), nan=_UNKNOWN_ELECTRONEGATIVITY)
 
 
 def element_properties() -> NDArray[np.float32]:
@@ -43,7 +31,7 @@ def element_properties() -> NDArray[np.float32]:
     """
     from pymatgen.core import Element
 
-    electronegativity, radii = electronegativity_and_radius()
+    electronegativity, radii = _electronegativity(), covalent_radii()
     ionisation = np.full(119, _UNKNOWN_EV)
     affinity = np.zeros(119)
     classes = np.zeros((119, 18 + 7 + 4))
@@ -150,7 +138,7 @@ def _features(
     """
     numbers = crystal.numbers
     n = len(numbers)
-    electronegativity, radii = electronegativity_and_radius()
+    electronegativity, radii = _electronegativity(), covalent_radii()
     ratio = distances / (radii[numbers][:, None] + radii[numbers[indices]])
     # A bond fades out around 1.25 times the sum of the radii.
     weight = 1.0 / (1.0 + np.exp((ratio - 1.25) / 0.05)) + 1e-9

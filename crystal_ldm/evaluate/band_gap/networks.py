@@ -20,6 +20,9 @@ from crystal_ldm.evaluate.band_gap.features import (
     element_properties,
 )
 
+_DROPOUT = 0.1
+"""Of the messages' sums and of elements while training; of hidden layers it is twice as much."""
+
 
 class BandGapNet(nn.Module):
     """Perceptrons; each gives a metal logit and a gap."""
@@ -27,17 +30,17 @@ class BandGapNet(nn.Module):
     mean: Tensor
     spread: Tensor
 
-    def __init__(self, members: int = 4, width: int = 192, dropout: float = 0.2) -> None:
+    def __init__(self, members: int = 4, width: int = 192) -> None:
         super().__init__()
         self.width = width
         self.members = nn.ModuleList(
             nn.Sequential(
                 nn.Linear(NUM_FEATURES, width),
                 nn.SiLU(),
-                nn.Dropout(dropout),
+                nn.Dropout(2 * _DROPOUT),
                 nn.Linear(width, width),
                 nn.SiLU(),
-                nn.Dropout(dropout),
+                nn.Dropout(2 * _DROPOUT),
                 nn.Linear(width, width),
                 nn.SiLU(),
                 nn.Linear(width, 2),
@@ -104,25 +107,14 @@ class GraphNet(nn.Module):
     Args:
         width: channels of an atom.
         layers: rounds of messages.
-        dropout: while training: of the messages' sums and, twice as much, of the hidden layer.
-        element_dropout: while training, of the learned embedding of elements.
     """
 
     elements: Tensor
 
-    def __init__(
-        self,
-        members: int = 2,
-        width: int = 64,
-        layers: int = 3,
-        dropout: float = 0.1,
-        element_dropout: float = 0.1,
-    ) -> None:
+    def __init__(self, members: int = 2, width: int = 64, layers: int = 3) -> None:
         super().__init__()
         self.width, self.layers = width, layers
-        self.members = nn.ModuleList(
-            _Member(width, layers, dropout, element_dropout) for _ in range(members)
-        )
+        self.members = nn.ModuleList(_Member(width, layers) for _ in range(members))
         # Stored with the weights: another version of pymatgen may know other values.
         self.register_buffer("elements", torch.from_numpy(element_properties()))
 
@@ -162,19 +154,22 @@ class GraphNet(nn.Module):
 
 
 class _Member(nn.Module):
-    def __init__(self, width: int, layers: int, dropout: float, element_dropout: float) -> None:
+    def __init__(self, width: int, layers: int) -> None:
         super().__init__()
         embedded = 24
         self.embedding = nn.Embedding(119, embedded)
         nn.init.normal_(self.embedding.weight, std=0.3)
-        self.element_dropout = nn.Dropout(element_dropout)
+        self.element_dropout = nn.Dropout(_DROPOUT)
         self.atoms = nn.Linear(embedded + NUM_PROPERTIES, width)
         bonds = _DISTANCES_A[2] + _RATIOS[2]
-        self.layers = nn.ModuleList(_Messages(width, bonds, dropout) for _ in range(layers))
+        self.layers = nn.ModuleList(_Messages(width, bonds) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.attention = nn.Linear(width, 1)
         self.out = nn.Sequential(
-            nn.Linear(3 * width + 1, width), nn.SiLU(), nn.Dropout(2 * dropout), nn.Linear(width, 2)
+            nn.Linear(3 * width + 1, width),
+            nn.SiLU(),
+            nn.Dropout(2 * _DROPOUT),
+            nn.Linear(width, 2),
         )
 
     def forward(
@@ -203,7 +198,7 @@ class _Member(nn.Module):
 class _Messages(nn.Module):
     """Atoms take up gated messages of their neighbours, each weighted."""
 
-    def __init__(self, width: int, bonds: int, dropout: float) -> None:
+    def __init__(self, width: int, bonds: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.centre = nn.Linear(width, 2 * width)
@@ -211,7 +206,7 @@ class _Messages(nn.Module):
         self.bond = nn.Linear(bonds, 2 * width, bias=False)
         self.sum_norm = nn.LayerNorm(width)
         self.out = nn.Linear(width, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(_DROPOUT)
 
     def forward(self, atoms: Tensor, neighbours: Tensor, bonds: Tensor, weights: Tensor) -> Tensor:
         """Return atoms (N, width) after messages along bonds (N, M, 24) with weights (N, M)."""

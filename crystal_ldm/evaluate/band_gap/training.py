@@ -36,7 +36,6 @@ from crystal_ldm.evaluate.band_gap.own_predictor import (
     together,
 )
 from crystal_ldm.parallel import open_executor
-from crystal_ldm.parallel.executor import progress_bar
 from crystal_ldm.random import torch_generator
 
 _AVERAGED_STEPS = 500
@@ -188,8 +187,8 @@ def dataset_inputs(
 ) -> tuple[NDArray[np.float32], list[CrystalGraph], list[int]]:
     """Return features and graphs of all crystals of a data set and the positions that have them."""
     crystals = read_crystals(dataset).crystals
-    with open_executor(workers) as pool, progress_bar("inputs", len(crystals)) as progress:
-        outcomes = pool.map(band_gap_inputs, crystals, chunk=64, progress=progress)
+    with open_executor(workers, bars=True) as pool:
+        outcomes = pool.map(band_gap_inputs, crystals, chunk=64, label="inputs")
     able = [outcome for outcome in outcomes if outcome.error is None]
     features = np.stack([outcome.value[0] for outcome in able])
     return features, [o.value[1] for o in able], [o.index for o in able]

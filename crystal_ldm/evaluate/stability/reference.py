@@ -28,7 +28,6 @@ from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.stability.potential import POTENTIALS, potential, single_point
 from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings, relax_crystal
 from crystal_ldm.parallel import Workers, open_executor
-from crystal_ldm.parallel.executor import progress_bar
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -174,26 +173,24 @@ def build(dataset: Any, name: str = "chgnet", workers: int | None = None) -> Ref
             energies[key], ids[key] = energy, identifier
 
     chosen = [(int(i), c) for i in near if (c := source.crystals[int(i)]) is not None]
-    with open_executor(workers, Workers(timeout=120)) as pool:
-        with progress_bar("references", len(chosen)) as progress:
-            function = partial(single_point, name=name)
-            items = (crystal for _, crystal in chosen)
-            for outcome in pool.imap(function, items, progress=progress):
-                position, crystal = chosen[outcome.index]
-                if outcome.error is None:
-                    keep(crystal, outcome.value, source.ids[position])
-                else:
-                    print(f"{source.ids[position]}: {outcome.error}")
+    with open_executor(workers, Workers(timeout=120), bars=True) as pool:
+        function = partial(single_point, name=name)
+        items = [crystal for _, crystal in chosen]
+        for outcome in pool.imap(function, items, label="references"):
+            position, crystal = chosen[outcome.index]
+            if outcome.error is None:
+                keep(crystal, outcome.value, source.ids[position])
+            else:
+                print(f"{source.ids[position]}: {outcome.error}")
         numbers = [z for z in sorted(potential(name).elements) if ((z, 1),) not in energies]
         elements = [c for z in numbers if (c := elemental_structure(z)) is not None]
         settings = RelaxationSettings(name, fmax=0.02, max_steps=500)
         relax = partial(relax_crystal, settings=settings)
-        with progress_bar("elements", len(elements)) as progress:
-            for outcome in pool.imap(relax, elements, timeout=3600, chunk=1, progress=progress):
-                if outcome.error is None:
-                    keep(elements[outcome.index], outcome.value.energy, "elemental structure")
-                else:
-                    print(f"{elements[outcome.index].formula}: {outcome.error}")
+        for outcome in pool.imap(relax, elements, timeout=3600, chunk=1, label="elements"):
+            if outcome.error is None:
+                keep(elements[outcome.index], outcome.value.energy, "elemental structure")
+            else:
+                print(f"{elements[outcome.index].formula}: {outcome.error}")
     return ReferenceEnergies(energies, ids, potential(name).name)
 
 

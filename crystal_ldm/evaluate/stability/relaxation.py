@@ -21,7 +21,6 @@ from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.stability.potential import calculator, check_elements, potential
 from crystal_ldm.files.writing import atomic_write
 from crystal_ldm.parallel import Executor
-from crystal_ldm.parallel.executor import Progress
 
 
 @dataclass(frozen=True)
@@ -182,7 +181,6 @@ def relax_crystals(
     folder: str | Path,
     settings: RelaxationSettings,
     executor: Executor,
-    progress: Progress | None = None,
 ) -> tuple[list[Relaxed | None], list[str | None]]:
     """Relax many crystals; what a folder already holds is not done again.
 
@@ -216,14 +214,12 @@ def relax_crystals(
         results[position] = load_relaxed(folder / f"{key}.json")
         if results[position] is None:
             waiting.setdefault(key, []).append(position)
-        elif progress is not None:
-            progress(1)
     keys = list(waiting)
 
-    first_of_each = (crystals[waiting[key][0]] for key in keys)
+    first_of_each = [crystals[waiting[key][0]] for key in keys]
     function = partial(relax_crystal, settings=settings)
     for outcome in executor.imap(
-        function, first_of_each, timeout=settings.timeout, chunk=1, progress=progress
+        function, first_of_each, timeout=settings.timeout, chunk=1, label="relaxation"
     ):
         key = keys[outcome.index]
         if outcome.error is None:

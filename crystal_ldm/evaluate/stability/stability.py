@@ -22,7 +22,6 @@ from crystal_ldm.evaluate.stability.relaxation import (
 )
 from crystal_ldm.evaluate.statistics import rate
 from crystal_ldm.parallel import AnyWorkers, Workers, open_executor
-from crystal_ldm.parallel.executor import progress_bar
 
 
 @dataclass
@@ -103,11 +102,8 @@ def compute_stability(
     settings = settings or RelaxationSettings()
     source = read_crystals(crystals)
     hull = hull or ReferenceHull(ReferenceEnergies.shipped(settings.potential))
-    with (
-        open_executor(workers, Workers(memory_gb=6)) as executor,
-        progress_bar("relaxation", len(source), progress) as advance,
-    ):
-        relaxed, errors = relax_crystals(source.crystals, folder, settings, executor, advance)
+    with open_executor(workers, Workers(memory_gb=6), bars=progress) as executor:
+        relaxed, errors = relax_crystals(source.crystals, folder, settings, executor)
     rows: list[dict[str, Any]] = []
     for position, result in enumerate(relaxed):
         crystal = source.crystals[position]
