@@ -28,7 +28,7 @@ from crystal_ldm.files.writing import (
     write_error,
 )
 from crystal_ldm.recipe import embed_recipe, recipe_hash
-from crystal_ldm.runs.table import Places, line_of, read_table
+from crystal_ldm.runs.table import line_of, places_of, read_table
 
 if TYPE_CHECKING:
     from crystal_ldm.sampling import SampleResult
@@ -45,7 +45,7 @@ class CrystalFiles:
         recipe: what makes all of its crystals; None: that of the first result that is added.
         symprec: tolerance of the symmetry search for the CIFs, Å.
         p1_cif: whether to write the raw cells as CIFs without symmetry, too.
-        done: the places of the crystals that are on disk.
+        done: (row of the request, number in it) of the crystals that are on disk.
 
     Raises:
         RunError: the directory cannot be written, or its table is no table of crystals.
@@ -62,7 +62,7 @@ class CrystalFiles:
         self.recipe = recipe
         self.symprec = symprec
         self.p1_cif = p1_cif
-        self.done = Places()
+        self.done: set[tuple[int, int]] = set()
         self._hash = ""
         self._columns: list[str] = []
         try:
@@ -121,8 +121,7 @@ class CrystalFiles:
             append_text(self.folder / TABLE, csv_text(lines, self._columns, header=new))
         except RunError as error:
             raise RunError(f"{error} Finished crystals are kept: run again to go on.") from error
-        for line in lines:
-            self.done.add(line["row"], line["number"])
+        self.done |= {(line["row"], line["number"]) for line in lines}
         return lines
 
     def flush(self) -> None:
@@ -153,8 +152,7 @@ class CrystalFiles:
             raise write_error(self.folder, error) from error
         for _, columns, rows, _ in tables:
             self._columns = columns
-            for row in rows:
-                self.done.add(int(row["row"]), int(row["number"]))
+            self.done |= places_of(rows)
 
     def _recover(self) -> None:
         """Read what an earlier call wrote; drop what a kill left half-written."""
@@ -180,8 +178,7 @@ class CrystalFiles:
                     if name in left:
                         left.remove(name)
                         out.write(text)
-        for row in kept.values():
-            self.done.add(int(row["row"]), int(row["number"]))
+        self.done = places_of(kept.values())
 
 
 def _join(parts: list[Path], target: Path, skip: int) -> None:

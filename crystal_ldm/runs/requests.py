@@ -69,12 +69,10 @@ class Requests:
         requests = []
         for folder in sorted(self.folder.glob("[0-9]*")):
             about = read_object(folder / ABOUT)
-            if "words" not in about:
-                continue
-            request = Request(folder, str(about["words"]), bool(about.get("hidden")))
-            request.favourite = bool(about.get("favourite"))
-            request.note = str(about.get("note", ""))
-            requests.append(request)
+            if "words" in about:
+                words, note = str(about["words"]), str(about.get("note", ""))
+                flags = bool(about.get("hidden")), bool(about.get("favourite"))
+                requests.append(Request(folder, words, *flags, note))
         return requests
 
     def add(self, words: str) -> Request:
@@ -97,12 +95,7 @@ class Requests:
         Raises:
             RunError: it cannot be written.
         """
-        about = {
-            "words": request.words,
-            "hidden": request.hidden,
-            "favourite": request.favourite,
-            "note": request.note,
-        }
+        about = {name: value for name, value in vars(request).items() if name != "folder"}
         atomic_write_json(request.folder / ABOUT, about)
 
     def open_run(

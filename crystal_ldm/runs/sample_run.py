@@ -29,7 +29,7 @@ from crystal_ldm.files import Run, open_run, resolve_path
 from crystal_ldm.files.run_directory import PIECES, RAW_CELLS, RECIPE, TABLE
 from crystal_ldm.recipe import read_recipe, write_recipe
 from crystal_ldm.runs.crystal_files import CrystalFiles
-from crystal_ldm.runs.table import read_table
+from crystal_ldm.runs.table import places_of, read_table
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -143,7 +143,7 @@ class SampleRun:
 
     def _holds(self, piece: Path) -> bool:
         rows = read_table(piece / TABLE)[1] if (piece / TABLE).is_file() else []
-        return all((int(row["row"]), int(row["number"])) in self.files.done for row in rows)
+        return places_of(rows) <= self.files.done
 
     def close(self, error: BaseException | None = None) -> None:
         """Record the end (or why it came early), and let others in; what was written stays."""

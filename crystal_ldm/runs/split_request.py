@@ -34,12 +34,12 @@ from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.errors import RequestError, RunError
 from crystal_ldm.files import DirectoryLock
-from crystal_ldm.files.run_directory import PIECES
+from crystal_ldm.files.run_directory import PIECES, TABLE
 from crystal_ldm.files.writing import atomic_write_json, make_folder, write_error
 from crystal_ldm.parallel import AnyWorkers, open_executor
 from crystal_ldm.runs.crystal_files import CrystalFiles
 from crystal_ldm.runs.sample_run import SampleRun
-from crystal_ldm.runs.table import Places
+from crystal_ldm.runs.table import places_of, read_table
 
 if TYPE_CHECKING:
     from crystal_ldm.crystals import CrystalBatch
@@ -148,7 +148,7 @@ def sample_in_parallel(
             "ldm_ckpt": str(ldm_ckpt),
             "known_hash": ldm.training_crystals.hash,
             "recipe": run.order.recipe,
-            "done": list(done.ranges()),
+            "done": len(done),  # so that a worker reads the table of a continued run again
             **writing,
         }
         make_folder(run.path / PIECES)
@@ -172,7 +172,7 @@ def make_piece(run_dir: str, place: tuple[int, int, int, int]) -> None:
 
     folder, piece = Path(run_dir) / PIECES, Piece(*place)
     whole, part = piece_folders(Path(run_dir), piece)
-    order, done, writing = _load((folder / REQUEST).read_text(encoding="utf-8"))
+    order, done, writing = _load(run_dir, (folder / REQUEST).read_text(encoding="utf-8"))
     # A scheduler that has lost sight of a worker starts its piece a second time elsewhere.
     with DirectoryLock(folder, f".{piece.name}.lock"):
         if whole.is_dir():
@@ -188,7 +188,7 @@ def make_piece(run_dir: str, place: tuple[int, int, int, int]) -> None:
 
 
 @lru_cache(maxsize=1)
-def _load(text: str) -> tuple[Order, Places, dict[str, Any]]:
+def _load(run_dir: str, text: str) -> tuple[Order, set[tuple[int, int]], dict[str, Any]]:
     """Return the request, what is done of it, and how to write; loaded once in each worker."""
     from crystal_ldm.pretrained import load_model
     from crystal_ldm.recipe import order_of_recipe
@@ -206,7 +206,9 @@ def _load(text: str) -> tuple[Order, Places, dict[str, Any]]:
     asked = recipe["sampling"]["compute"]
     compute = order.settings.compute.changed(batch_size=asked["batch_size"])
     settings = order.settings.changed(compute=compute)
-    return replace(order, settings=settings, recipe=recipe), Places(task["done"]), writing
+    table = Path(run_dir) / TABLE  # nothing is added to it before the last piece is made
+    done = places_of(read_table(table)[1]) if table.is_file() else set()
+    return replace(order, settings=settings, recipe=recipe), done, writing
 
 
 def _make_all(path: Path, pieces: list[Piece], workers: AnyWorkers) -> Iterator[Piece]:
