@@ -37,9 +37,8 @@ def add_arguments(parser: Any) -> None:
 
 def keywords_of(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return keywords of `LDMModule.sample` for settings by path; all else is left out."""
-    paths = {one.path for one in options()}
     keywords: dict[str, Any] = {}
-    for path in paths & set(values):
+    for path in (one.path for one in options() if one.path in values):
         *parents, last = path.split(".")
         place = keywords
         for parent in parents:

@@ -21,7 +21,7 @@ from crystal_ldm.workflow.notebooks import read_notebook
 from crystal_ldm.workflow.parameters import as_flag, as_integer, as_number, as_text, as_value
 
 if TYPE_CHECKING:  # the settings of sampling take seconds to load
-    from crystal_ldm.sampling import Option, SamplingSettings
+    from crystal_ldm.sampling import Option
 
 INJECTED = "# Parameters"
 """papermill's first line of the cell that it adds."""
@@ -152,10 +152,9 @@ def sampling_keywords(namespace: Mapping[str, Any]) -> dict[str, Any]:
         RequestError: for a value that cannot be read, an unknown preset, or a group that is given
             both as a whole and by its parts.
     """
-    from crystal_ldm.sampling import SamplingSettings
+    from crystal_ldm.sampling.arguments import keywords_of
 
-    keywords: dict[str, Any] = {}
-    parts: dict[str, dict[str, Any]] = {}
+    given: dict[str, Any] = {}
     read = {"number": as_number, "whole number": as_integer, "flag": as_flag, "text": as_text}
     for parameter, one in sampling_parameters().items():
         value = namespace.get(parameter.name)
@@ -163,21 +162,13 @@ def sampling_keywords(namespace: Mapping[str, Any]) -> dict[str, Any]:
             continue
         value = read.get(parameter.kind, as_value)(value, parameter.name)
         keyword, _, inner = one.path.partition(".")
-        if inner:
-            parts.setdefault(keyword, {})[inner] = value
-        elif value is not None:
-            keywords[keyword] = tuple(value) if isinstance(value, list) else value
-    for keyword, values in parts.items():
-        if keyword in keywords:
-            first = f"{keyword}.{next(iter(values))}".replace(".", "_")
-            raise RequestError(f"Give {keyword} or {first}, not both.")
-    preset = {"preset": keywords["preset"]} if "preset" in keywords else {}
-    if "elements" in parts:
-        keywords["elements"] = parts["elements"]
-    if "start" in parts:
-        keywords["start"] = _start(parts["start"], SamplingSettings.make(preset))
-    if "filters" in parts:
-        keywords["filters"] = _filters(parts["filters"], SamplingSettings.make(preset))
+        if inner and keyword in given:
+            raise RequestError(f"Give {keyword} or {parameter.name}, not both.")
+        if inner or value is not None:
+            given[one.path] = tuple(value) if isinstance(value, list) and not inner else value
+    keywords = keywords_of(given)
+    if any(path.startswith("start.") for path in given):
+        keywords["start"] = _start(keywords["start"], keywords)
     return keywords
 
 
@@ -210,34 +201,15 @@ def _parameter(one: Option) -> Parameter:
     return Parameter(one.path.replace(".", "_"), kind, default, text, one.choices)
 
 
-def _by_kind(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `kind.field: value` as `kind: {field: value}`; `kind: flag` stays."""
-    kinds: dict[str, Any] = {}
-    for path, value in values.items():
-        kind, _, field = path.partition(".")
-        if field:
-            kinds.setdefault(kind, {})[field] = value
-        else:
-            kinds[kind] = value
-    return kinds
+def _start(kinds: Mapping[str, Any], keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the one start that is meant, with what is not given as the preset has it."""
+    from crystal_ldm.sampling import SamplingSettings
 
-
-def _start(values: Mapping[str, Any], base: SamplingSettings) -> dict[str, Any]:
-    kinds = {kind: fields for kind, fields in _by_kind(values).items() if fields is not False}
+    kinds = {kind: fields for kind, fields in kinds.items() if fields is not False}
     if len(kinds) != 1:
         names = ", ".join(f"start_{kind}" for kind in kinds) or "none"
         raise RequestError(f"The denoising has one start, and {names} are given: keep one of them.")
     ((kind, fields),) = kinds.items()
-    before = base.start.to_dict() if base.start.kind == kind else {}
+    base = SamplingSettings.make({"preset": keywords.get("preset")}).start
+    before = base.to_dict() if base.kind == kind else {}
     return {**before, "name": kind, **(fields if isinstance(fields, dict) else {})}
-
-
-def _filters(values: Mapping[str, Any], base: SamplingSettings) -> dict[str, Any]:
-    """Return what the preset's filters are changed by: a kind's fields, or whether it is one."""
-    before = {one.kind: {n: v for n, v in one.to_dict().items() if n != "name"}
-              for one in base.filters}  # fmt: skip
-    kinds = _by_kind(values).items()
-    return {
-        kind: before.get(kind, {}) | fields if isinstance(fields, dict) else fields
-        for kind, fields in kinds
-    }

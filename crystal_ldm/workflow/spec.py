@@ -32,7 +32,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,9 +41,9 @@ from pydantic import Field
 
 from crystal_ldm.config.numbers import Number, Whole
 from crystal_ldm.config.yaml_data import FileKeys, read_yaml
-from crystal_ldm.errors import ConfigError, RunError, suggest
+from crystal_ldm.errors import ConfigError, suggest
 from crystal_ldm.files import resolve_path
-from crystal_ldm.workflow.declared_parameters import permitted_parameters
+from crystal_ldm.workflow.declared_parameters import Parameter, permitted_parameters
 from crystal_ldm.workflow.notebooks import find_notebook
 
 MAX_JOBS = 10_000
@@ -80,8 +80,7 @@ class Step:
     name: str
     notebook: Path
     parameters: dict[str, Any]
-    known: list[str]
-    texts: frozenset[str]  # those of its parameters that are text, such as paths
+    known: dict[str, Parameter]
 
 
 @dataclass(frozen=True)
@@ -109,10 +108,7 @@ class Sweep:
 
     directory: Path
     jobs: list[Job]
-    workers: int = 1
-    threads: int | None = None
-    timeout: float | None = None
-    source: dict[str, Any] = field(default_factory=dict, repr=False)
+    keys: SweepKeys
 
 
 def read_sweep(source: Path | str | dict[str, Any]) -> Sweep:
@@ -138,14 +134,7 @@ def _checked(content: dict[str, Any], where: str, stem: str) -> Sweep:
     steps = list(_steps(content, where))
     grid = _grid(keys.grid, steps, where)
     directory = resolve_path(keys.run_dir or f"runs/{stem}")
-    return Sweep(
-        directory=directory,
-        jobs=_jobs(steps, grid, directory, where),
-        workers=keys.workers,
-        threads=keys.threads,
-        timeout=None if keys.timeout_minutes is None else 60.0 * keys.timeout_minutes,
-        source=content,
-    )
+    return Sweep(directory, _jobs(steps, grid, directory, where), keys)
 
 
 def _steps(content: dict[str, Any], where: str) -> Iterator[Step]:
@@ -167,15 +156,14 @@ def _steps(content: dict[str, Any], where: str) -> Iterator[Step]:
                 f"{place}: the name '{name}' should be letters, digits, - and _, and used once."
             )
         names.append(name)
-        parameters: dict[str, Any] = keys.parameters
         in_grid = [key.rpartition(".")[2] for key in content.get("grid", {})]
-        permitted = permitted_parameters(notebook, [*parameters, *in_grid])
-        known = [parameter.name for parameter in permitted]
-        for key in parameters:
-            _check_parameter(key, known, name, place)
-        texts = frozenset(p.name for p in permitted if p.kind == "text")
-        parameters = {n: _as_text(v) if n in texts else v for n, v in parameters.items()}
-        yield Step(name, notebook, parameters, known, texts)
+        permitted = permitted_parameters(notebook, [*keys.parameters, *in_grid])
+        known = {parameter.name: parameter for parameter in permitted}
+        parameters = {
+            key: _meant(value, _checked_parameter(key, known, name, place))
+            for key, value in keys.parameters.items()
+        }
+        yield Step(name, notebook, parameters, known)
 
 
 def _as_text(value: Any) -> Any:
@@ -183,7 +171,11 @@ def _as_text(value: Any) -> Any:
     return getattr(value, "written", value)
 
 
-def _check_parameter(key: str, known: list[str], step: str, where: str) -> None:
+def _meant(value: Any, parameter: Parameter) -> Any:
+    return _as_text(value) if parameter.kind == "text" else value
+
+
+def _checked_parameter(key: str, known: dict[str, Parameter], step: str, where: str) -> Parameter:
     if key == "run_dir":
         raise ConfigError(f"{where}: run_dir of a job is chosen by the sweep; set the sweep's own.")
     if key not in known:
@@ -191,6 +183,7 @@ def _check_parameter(key: str, known: list[str], step: str, where: str) -> None:
             f"{where}: {step} has no parameter '{key}'.{suggest(key, known)} "
             f"It has: {', '.join(known)}."
         )
+    return known[key]
 
 
 def _grid(raw: dict[str, Any], steps: list[Step], where: str) -> list[tuple[str, str, list[Any]]]:
@@ -208,12 +201,10 @@ def _grid(raw: dict[str, Any], steps: list[Step], where: str) -> list[tuple[str,
             name = having[0]
         if name not in by_name:
             raise ConfigError(f"{where}: there is no step '{name}'.{suggest(name, by_name)}")
-        _check_parameter(parameter, by_name[name].known, name, f"{where}, grid")
+        one = _checked_parameter(parameter, by_name[name].known, name, f"{where}, grid")
         if not isinstance(values, list) or not values:
             raise ConfigError(f"{where}: '{key}' in the grid should be a list of values.")
-        if parameter in by_name[name].texts:
-            values = [_as_text(value) for value in values]
-        axes.append((name, parameter, values))
+        axes.append((name, parameter, [_meant(value, one) for value in values]))
     if math.prod(len(values) for _, _, values in axes) > MAX_JOBS:
         raise ConfigError(f"{where}: the grid has more than {MAX_JOBS} points.")
     return axes
@@ -272,12 +263,8 @@ def _job_name(
     step: Step, parameters: dict[str, Any], chosen: dict[str, Any], before: list[Job]
 ) -> str:
     """Return `step-labels-hash`; the hash covers all that the job depends on but where it lies."""
-    try:
-        content = [step.notebook.stem, step.name, parameters, [job.name for job in before]]
-        text = json.dumps(content, sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"The parameters of {step.name} are not plain data ({error}).") from error
-    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+    content = [step.notebook.stem, step.name, parameters, [job.name for job in before]]
+    digest = hashlib.sha256(_json(content, step.name, sort_keys=True).encode()).hexdigest()[:10]
     label = "-".join(f"{key}_{value}" for key, value in chosen.items())
     label = re.sub(r"[^\w.+-]+", "_", label, flags=re.ASCII).strip("_")[:60]
     return "-".join(part for part in (step.name, label, digest) if part)
@@ -287,15 +274,19 @@ def single_job(notebook: str, parameters: dict[str, Any], directory: Path) -> Jo
     """Return the job that executes one notebook in `directory`.
 
     Raises:
-        ConfigError: an unknown parameter.
+        ConfigError: an unknown parameter, or one that is not plain data.
         RunError: there is no such notebook.
     """
     path = find_notebook(notebook)
-    known = [parameter.name for parameter in permitted_parameters(path, parameters)]
+    known = {parameter.name: parameter for parameter in permitted_parameters(path, parameters)}
     for key in parameters:
-        _check_parameter(key, known, path.stem, path.stem)
-    try:
-        plain = json.loads(json.dumps(parameters, allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise RunError(f"The parameters of {path.stem} are not plain data ({error}).") from error
+        _checked_parameter(key, known, path.stem, path.stem)
+    plain = json.loads(_json(parameters, path.stem))
     return Job(directory.name, directory, path, {**plain, "run_dir": str(directory)})
+
+
+def _json(content: Any, step: str, sort_keys: bool = False) -> str:
+    try:
+        return json.dumps(content, sort_keys=sort_keys, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"The parameters of {step} are not plain data ({error}).") from error

@@ -76,20 +76,14 @@ def run_sweep(
         RunError: a notebook or the directory cannot be used, or another sweep is at work there.
     """
     sweep = read_sweep(source)
-    number = workers or sweep.workers
+    number = workers or sweep.keys.workers
     make_folder(sweep.directory)
     lock = DirectoryLock(sweep.directory, ".sweep.lock")
     lock.acquire()
     try:
-        dask = sweep.source.get("dask")
-        with (
-            dask_client(dask, number)
-            if dask and client is None
-            else nullcontext(client) as dask_client_or_none
-        ):
-            return _Runner(
-                sweep, number, dask_client_or_none, progress or (lambda line: None)
-            ).run()
+        dask = sweep.keys.dask if client is None else None
+        with dask_client(dask, number) if dask else nullcontext(client) as engine:
+            return _Runner(sweep, number, engine, progress or (lambda line: None)).run()
     finally:
         lock.release()
 
@@ -171,9 +165,11 @@ class _Runner:
         return result
 
     def _run_all(self, executor: Executor) -> None:
-        threads = self.sweep.threads or max(1, (os.cpu_count() or 1) // self.workers)
+        keys = self.sweep.keys
+        threads = keys.threads or max(1, (os.cpu_count() or 1) // self.workers)
         stop = self.stop if self.client is None else None
-        work = partial(run_job, threads=threads, timeout=self.sweep.timeout, stop=stop)
+        timeout = None if keys.timeout_minutes is None else 60.0 * keys.timeout_minutes
+        work = partial(run_job, threads=threads, timeout=timeout, stop=stop)
         waiting = [job for job in self.sweep.jobs if job.name not in self.results]
         running: dict[Future[dict[str, Any]], Job] = {}
         try:
