@@ -43,18 +43,18 @@ _STATUS_INTERVAL = 0.5  # seconds between two progress reports that are written
 _MISSING = object()
 
 
-def repo_root(start: Path | str | None = None) -> Path:
+def repo_root() -> Path:
     """Return the folder that relative paths are relative to.
 
-    It is the clone of this project that `start` (the working directory) lies in; from outside a
-    clone, the clone that the package was installed from (`pip install -e`); and for a package
-    that was installed from a wheel, the working directory. `crystal-ldm lab FOLDER` names it.
+    It is the clone of this project that the working directory lies in; from outside a clone, the
+    clone that the package was installed from (`pip install -e`); and for a package that was
+    installed from a wheel, the working directory. `crystal-ldm lab FOLDER` names it.
     """
-    here = Path(start) if start is not None else Path.cwd()
+    here = Path.cwd().resolve()
     named = os.environ.get(ROOT_VARIABLE)
-    if named and here.resolve().is_relative_to(named):
+    if named and here.is_relative_to(named):
         return Path(named)
-    for folder in (here.resolve(), *here.resolve().parents, Path(__file__).resolve().parents[2]):
+    for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
         if _is_project(folder / "pyproject.toml"):
             return folder
     return Path.cwd()

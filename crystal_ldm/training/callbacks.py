@@ -81,12 +81,10 @@ class RegularCheckpoint(pl.Callback):
         self.saved_at = time.monotonic()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Save when it is time."""
         if any_process(trainer, time.monotonic() - self.saved_at >= self.seconds):
             self._save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, _: Any) -> None:
-        """Save the last step."""
         self._save(trainer)
 
     def _save(self, trainer: pl.Trainer) -> None:
@@ -101,7 +99,6 @@ class StopWhenAsked(pl.Callback):
         self.limit = limit
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Check clock and event."""
         if any_process(trainer, self.limit.over()):
             trainer.should_stop = True
 
@@ -137,7 +134,6 @@ class MetricsLog(pl.Callback):
         return {"sums": sum_over_processes(self.trainer, sums), "steps": self.steps}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the sums of the run so far."""
         self.sums.update(state_dict.get("sums", {}))
         self.steps = state_dict.get("steps", 0)
 
@@ -161,7 +157,6 @@ class MetricsLog(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Sum up, and write a line when it is time."""
         for name, value in module.step_metrics.items():
             self.sums[name] = self.sums[name] + value
         self.steps += 1
@@ -246,11 +241,9 @@ class CompositionProgress(pl.Callback):
         self.told = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run needs to know."""
         return {} if self.training is None else self.training.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where the run stopped."""
         if self.training is not None and state_dict:
             self.training.load_state_dict(state_dict)
 

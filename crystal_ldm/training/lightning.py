@@ -40,7 +40,6 @@ class LightningTraining(pl.LightningModule):
         self.model.after_step(self.global_step)
 
     def configure_optimizers(self) -> Any:
-        """Return the model's optimiser and schedule."""
         return self.model.configure_optimizers()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -48,11 +47,9 @@ class LightningTraining(pl.LightningModule):
         checkpoint["crystal_ldm"] = module_metadata(self.model)
 
     def state_dict(self, *args: Any, **options: Any) -> dict[str, Any]:  # type: ignore[override]
-        """Return the model's state."""
         return self.model.state_dict(*args, **options)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **options: Any) -> Any:
-        """Fill in the model's state."""
         return self.model.load_state_dict(state_dict, *args, **options)
 
 

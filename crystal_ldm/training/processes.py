@@ -42,7 +42,6 @@ class SharedDraws(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """See `torch.overrides`."""
         kwargs = kwargs or {}
         if func not in _DRAWS or kwargs.get("generator") is None:
             return func(*args, **kwargs)

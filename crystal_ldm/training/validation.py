@@ -50,11 +50,9 @@ class Validation(pl.Callback):
         """
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run needs to know."""
         return {"best": self.best, "owed": self.owed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the best score of the run so far."""
         self.best = list(state_dict.get("best", self.best))
         self.owed = bool(state_dict.get("owed", False))
 
@@ -63,7 +61,6 @@ class Validation(pl.Callback):
         self.catch_up(trainer, module)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
-        """Validate when it is time."""
         if trainer.global_step % self.every == 0 or trainer.global_step == trainer.max_steps:
             self._validate(trainer, module)
 
