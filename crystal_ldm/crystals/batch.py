@@ -257,9 +257,9 @@ class CrystalBatch:
 
         Args:
             formulas: one formula a row, as text or as a mapping such as `{"Na": 1, "Cl": 1}`.
-            formula_units: formula units in a cell, a value a row or one for all: a number; "likely",
-                those of known and similar crystals in turn; the share of the crystals for each of
-                several, such as `{1: 0.3, 2: 0.7}`; None: as the preset says ("likely" where it is
+            formula_units: formula units in a cell, a value a row or one for all: a number;
+                `"likely"`, those of known and similar crystals in turn; the share of the crystals
+                for each of several, `{1: 0.3, 2: 0.7}`; None: as the preset says (likely ones with
                 `predict`, else 1).
             required, allowed, forbidden: element lists for open atoms, for all rows.
             conditions: targets by name, a value a row or one for all. None: not given; a pair

@@ -30,10 +30,10 @@ def read_units(value: Any) -> int | Mapping[int, float] | str:
     Raises:
         RequestError: if they are neither a whole number nor one of `Units`.
     """
-    if value is None or value == NOT_GIVEN:
+    if value is None:
         return NOT_GIVEN
-    if isinstance(value, str) and value.strip() == LIKELY:
-        return LIKELY
+    if isinstance(value, str) and value.strip() in (NOT_GIVEN, LIKELY):
+        return value.strip()
     if isinstance(value, Mapping) and value:
         return dict(sorted((_whole(n, value), _share(s, value)) for n, s in value.items()))
     return _whole(value, value)

@@ -46,7 +46,7 @@ class LikelyUnits:
     def shares(
         self, numbers: NDArray[np.int64], groups: Sequence[int] = ()
     ) -> tuple[dict[int, float], str]:
-        """Return the share of each number of formula units, the likeliest first, and why.
+        """Return the share of each number of formula units, in ascending order, and why.
 
         Args:
             numbers: (n,) atomic numbers of one formula unit, 0 where open.
@@ -69,20 +69,20 @@ class LikelyUnits:
         known = self._units_of(numbers, groups)
         if known:
             of_known = np.bincount(known, minlength=most + 1)[1:] / len(known)
-            why = f"its {len(known)} known crystals have" if len(known) > 1 else (
-                "its known crystal has"
-            )
+            many = f"{len(known)} known crystals have" if len(known) > 1 else "known crystal has"
+            why = f"its {many}"
         elif nearest[1] >= 0:
             formula = self._known.crystals[torch.tensor([nearest[1]])].formulas[0]
             why = f"crystals of similar formulas, such as {formula}, have"
+        elif frequency.any():  # of none of which the space group that is asked for is known
+            why = "crystals with as many atoms of each element have"
         else:
             return {1: 1.0}, ""
         shares = votes + _BACKGROUND * frequency / max(frequency.sum(), 1)
         if known:
             shares = _KNOWN * of_known + (1 - _KNOWN) * shares / max(shares.sum(), 1e-9)
         shares = np.round(shares / shares.sum(), 3)
-        order = np.argsort(-shares, kind="stable")
-        return {int(i) + 1: float(shares[i]) for i in order if shares[i] >= _LEAST}, why
+        return {i + 1: float(shares[i]) for i in range(most) if shares[i] >= _LEAST}, why
 
     def _units_of(self, numbers: NDArray[np.int64], groups: Sequence[int]) -> list[int]:
         """Return the formula units of the formula's own known crystals that can be made."""
@@ -134,7 +134,7 @@ def settle_units(
                 said.append(f"{request.formulas[i]} {_in_words(asked, len(numbers))}, as {why}")
         units.append({1: 1.0} if isinstance(asked, str) else asked)
     single = [next(iter(u)) if isinstance(u, Mapping) and len(u) == 1 else 1 for u in units]
-    several = [u if isinstance(u, Mapping) and len(u) > 1 else None for u in units]
+    several: list[Units] = [u if isinstance(u, Mapping) and len(u) > 1 else None for u in units]
     settled = multiplied(request, single)
     settled.formula_units = several if any(several) else None
     distinct = list(dict.fromkeys(said))
@@ -149,7 +149,7 @@ def settle_units(
 
 def _in_words(shares: Mapping[int, float], atoms: int) -> str:
     """Return which formula units a row takes, the first of them with its number of atoms."""
-    first, *others = shares
+    first, *others = sorted(shares, key=lambda units: -shares[units])
     text = f"takes {first} formula unit{'s' if first > 1 else ''} ({first * atoms} atoms)"
     if others:
         rest = " and ".join(", ".join(map(str, others)).rsplit(", ", 1))
@@ -157,7 +157,7 @@ def _in_words(shares: Mapping[int, float], atoms: int) -> str:
     return text
 
 
-def _groups(request: CrystalBatch, row: int) -> tuple[int, ...]:
+def _groups(request: CrystalBatch, row: int) -> Sequence[int]:
     """Return the space groups that a row asks for; empty: none, or the likely ones."""
     values: Any = request.conditions.get(SPACE_GROUP)
     if values is None:

@@ -95,7 +95,8 @@ def place_order(
     check_request(ldm, request)
     request, about_units = settle_units(ldm, request, settings.preset)
     scale_of_each(settings.guidance.scale, list(ldm.conditions))
-    for note in [*notes, about_units, smaller_than_known(ldm, request), groups_out_of_reach(request)]:
+    notes += [about_units, smaller_than_known(ldm, request), groups_out_of_reach(request)]
+    for note in notes:
         if note:
             warnings.warn(note, stacklevel=4)
     origin = settings.start.origin(ldm, crystals, num_samples, settings)

@@ -219,9 +219,9 @@ class RequestForm(Panel):
         if len(units) > 1 or len(sizes) > 1 or any(isinstance(v, list) for v in targets.values()):
             note = "The rows of that request differ; the form shows what one row asks for."
             targets = {n: v[0] if isinstance(v, list) else v for n, v in targets.items()}
-        if any(isinstance(u, dict) for u in arguments.formula_units):
-            if not self.formula.likely_units:
-                note = "That request has cells of several sizes, which the form cannot show."
+        shares = any(isinstance(u, dict) for u in arguments.formula_units)
+        if shares and not self.formula.likely_units:
+            note = "That request has cells of several sizes, which the form cannot show."
         with self.formula.hold_trait_notifications():
             self.formula.text = ", ".join(arguments.formula)
             self.formula.formula_units = max(units)

@@ -94,9 +94,7 @@ class FormulaBox(Panel):
             css="cl-formula-box",
         )
         self.observe(lambda change: self._bound(change.new), "max_atoms")
-        self.observe(
-            lambda _: self._say_training(), ["training", "formula_units", "likely_units"]
-        )
+        self.observe(lambda _: self._say_training(), ["training", "formula_units", "likely_units"])
         self.observe(
             self.notice.guard(self._read),
             ["text", "formula_units", "likely_units", "num_atoms", "elements", "max_atoms"],

@@ -121,9 +121,7 @@ def _imports_of(values: list[Any]) -> list[str]:
     return lines
 
 
-def _asked(
-    request: Mapping[str, Any], arguments: RequestArguments | None, preset: str
-) -> str:
+def _asked(request: Mapping[str, Any], arguments: RequestArguments | None, preset: str) -> str:
     if arguments is None:
         text = pformat(dict(request), width=88, compact=True, sort_dicts=False)
         return f"request = CrystalBatch.from_request(\n{_indent(text)}\n)"
