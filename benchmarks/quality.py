@@ -7,6 +7,8 @@ On held-out crystals (--part, default test):
     python -m benchmarks.quality prediction --dataset oqmd_icsd --num 200 --k 20
     python -m benchmarks.quality prediction --dataset mp_20 --data-dir DIR --part all \\
         --unseen oqmd_icsd
+    python -m benchmarks.quality prediction --dataset oqmd_icsd --num 200 --k 20 --preset predict \\
+        --formula-units likely
     python -m benchmarks.quality steps --dataset oqmd_icsd --num 500
     python -m benchmarks.quality predictors --dataset oqmd_icsd
     python -m benchmarks.quality space_groups --dataset oqmd_icsd
@@ -113,6 +115,12 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         type=int,
         default=0,
         help="prediction: make so many, keep the k that stand for them",
+    )
+    sampling.add_argument(
+        "--formula-units",
+        default="given",
+        choices=("given", "1", "likely"),
+        help="prediction: those of the held-out crystals, 1, or as the model finds them",
     )
     add_arguments(sampling)
     tables = parser.add_argument_group("calibration and agreement")
