@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
-import crystal_ldm.workflow  # noqa: F401 - before nbformat, which then loads a second faster
-
 if TYPE_CHECKING:
     from playwright.sync_api import Playwright
     from pymatgen.core import Structure

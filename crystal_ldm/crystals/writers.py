@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from functools import lru_cache
 from typing import Any
@@ -147,18 +148,17 @@ def _cif(crystal: Cell, orbits: list[NDArray[np.int64]], hall: str) -> str:
 
 
 def extxyz_frame(crystal: Cell, name: str) -> str:
-    """Return a crystal as one frame of an extxyz file, as ASE writes it (whose import takes longer
-    than all crystals of a small request).
+    """Return a crystal as one frame of an extxyz file."""
+    from ase import Atoms
+    from ase.io import write
 
-    Args:
-        name: of the crystal, without blanks, quotes and brackets.
-    """
-    lattice = " ".join(str(float(x)) for x in crystal.lattice.ravel())
-    places = crystal.frac_coords @ crystal.lattice
-    lines = [
-        str(len(crystal)),
-        f'Lattice="{lattice}" Properties=species:S:1:pos:R:3 id={name} pbc="T T T"',
-    ]
-    for z, place in zip(crystal.numbers, places, strict=True):
-        lines.append(" ".join([f"{symbols()[z]:2}", *(f"{x:16.8f}" for x in place)]))
-    return "\n".join(lines) + "\n"
+    atoms = Atoms(
+        numbers=crystal.numbers,
+        scaled_positions=crystal.frac_coords,
+        cell=crystal.lattice,
+        pbc=True,
+        info={"id": name},
+    )
+    buffer = io.StringIO()
+    write(buffer, atoms, format="extxyz")
+    return buffer.getvalue()

@@ -21,7 +21,6 @@ Names are resolved on first use: a notebook that only reads its parameters loads
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -37,11 +36,6 @@ if TYPE_CHECKING:
     from crystal_ldm.workflow.sweep import SweepResult as SweepResult
     from crystal_ldm.workflow.sweep import run_notebook as run_notebook
     from crystal_ldm.workflow.sweep import run_sweep as run_sweep
-
-# papermill, nbconvert and plotly import jsonschema by way of nbformat, and jsonschema a grammar of
-# international web addresses that it takes a CPU second to compile, in each process. No schema of
-# notebooks asks for them: without this package jsonschema leaves their check out.
-sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 _HOMES = {
     "JobResult": "workflow.sweep",
