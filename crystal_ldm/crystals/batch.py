@@ -182,18 +182,17 @@ class CrystalBatch:
             except DataError as error:
                 name = ids[i] if ids and i < len(ids) else i
                 raise DataError(f"Structure {name}: {error}") from None
-            arrays = (cell.lattice, cell.frac_coords, cell.numbers)
-            cells.append(canonical_arrays(*arrays) if canonical else arrays)
+            cells.append(Cell(*canonical_arrays(*cell)) if canonical else cell)
         return cls.from_cells(cells, conditions, ids)
 
     @classmethod
     def from_cells(
         cls,
-        cells: Sequence[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]],
+        cells: Sequence[Cell | tuple[NDArray[Any], NDArray[Any], NDArray[Any]]],
         conditions: Mapping[str, Any] | None = None,
         ids: Sequence[str] | None = None,
     ) -> CrystalBatch:
-        """Make a batch of (lattice (3, 3) Å, coordinates (n, 3), atomic numbers (n,)) as given."""
+        """Make a batch of cells: (lattice (3, 3) Å, coordinates (n, 3), atomic numbers (n,))."""
         from crystal_ldm.crystals.request import condition_values
 
         if ids is not None and (isinstance(ids, str) or len(ids) != len(cells)):
@@ -235,9 +234,7 @@ class CrystalBatch:
 
     def to_structures(self) -> list[Structure]:
         """Return one pymatgen `Structure` for each of `to_cells`."""
-        from pymatgen.core import Structure
-
-        return [Structure(x.lattice, x.numbers.tolist(), x.frac_coords) for x in self.to_cells()]
+        return [cell.to_structure() for cell in self.to_cells()]
 
     @classmethod
     def from_formulas(

@@ -16,7 +16,8 @@ from crystal_ldm.crystals.elements import MAX_Z
 from crystal_ldm.errors import DataError
 
 if TYPE_CHECKING:
-    from pymatgen.core import Structure
+    from ase import Atoms
+    from pymatgen.core import Composition, Structure
 
 FormulaKey = tuple[tuple[int, int], ...]
 """Reduced composition as sorted (atomic number, count) pairs."""
@@ -131,6 +132,13 @@ class Cell:
         """Return the pymatgen structure."""
         return _structure(self).copy()
 
+    def to_atoms(self) -> Atoms:
+        """Return the ASE atoms."""
+        from ase import Atoms
+
+        lattice, coords, numbers = self
+        return Atoms(numbers=numbers, cell=lattice, scaled_positions=coords, pbc=True)
+
     def checked(self) -> Cell:
         """Return the same crystal with coordinates in [0, 1).
 
@@ -153,10 +161,14 @@ def formula_key(numbers: bytes) -> FormulaKey:
 @lru_cache(maxsize=65536)
 def formula_of(key: FormulaKey) -> str:
     """Return the reduced formula of a key, as pymatgen writes it."""
+    return composition_of(key).reduced_formula
+
+
+def composition_of(key: FormulaKey) -> Composition:
+    """Return the pymatgen composition of a key."""
     from pymatgen.core import Composition, Element
 
-    composition = Composition({Element.from_Z(z): count for z, count in key})
-    return composition.reduced_formula
+    return Composition({Element.from_Z(z): count for z, count in key})
 
 
 @lru_cache(maxsize=2048)

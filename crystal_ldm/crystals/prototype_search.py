@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.canonical import canonical_setting, standard_orientation
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.element_distances import atomic_radii, element_distances
 
 _REMEMBERED = 10_000
 Counts = tuple[int, ...]
-Cell = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class PrototypeSearch:
         return prototypes[:count]
 
     def cell(self, prototype: Prototype) -> Cell:
-        """Return lattice (3, 3) in Å, coordinates (n, 3) and atomic numbers (n,), canonical.
+        """Return the cell that a prototype gives its formula, canonical.
 
         The volume changes with the sum of the cubes of the atomic radii.
         """
@@ -116,7 +116,7 @@ class PrototypeSearch:
         lattice = self.crystals.lattices[prototype.row].double().numpy() * scale
         coords = self.crystals.frac_coords[prototype.row, :size].double().numpy()
         lattice, coords, order = canonical_setting(lattice, coords, new)
-        return standard_orientation(lattice), coords, new[order]
+        return Cell(standard_orientation(lattice), coords, new[order])
 
 
 def _composition(numbers: NDArray[np.int64]) -> tuple[tuple[int, ...], Counts]:

@@ -132,7 +132,7 @@ def symmetry_dataset(crystal: Cell, symprec: float, angle_tolerance: float = 5.0
     """
     import spglib
 
-    cell: Any = (crystal.lattice, crystal.frac_coords, crystal.numbers)
+    cell: Any = tuple(crystal)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -149,16 +149,10 @@ def _cif(crystal: Cell, orbits: list[NDArray[np.int64]], hall: str) -> str:
 
 def extxyz_frame(crystal: Cell, name: str) -> str:
     """Return a crystal as one frame of an extxyz file."""
-    from ase import Atoms
     from ase.io import write
 
-    atoms = Atoms(
-        numbers=crystal.numbers,
-        scaled_positions=crystal.frac_coords,
-        cell=crystal.lattice,
-        pbc=True,
-        info={"id": name},
-    )
+    atoms = crystal.to_atoms()
+    atoms.info["id"] = name
     buffer = io.StringIO()
     write(buffer, atoms, format="extxyz")
     return buffer.getvalue()

@@ -65,7 +65,7 @@ def build_dataset(
         source.entries, filters, workers, progress,
         reading.prepared, partial(reading.check, f"Preparing the crystals of {about.name}"),
     )  # fmt: skip
-    formulas = _batch([prepared.cell for _, prepared in kept]).formulas
+    formulas = CrystalBatch.from_cells([prepared.cell for _, prepared in kept]).formulas
     if filters.unique:
         kept, formulas, duplicates = _unique(kept, formulas, workers, progress, reading)
         rejected += duplicates
@@ -147,12 +147,8 @@ def _as_text(value: float | str | None) -> str | None:
     return None if value is None or value != value else f"{value:g}"
 
 
-def _batch(cells: Sequence[Cell]) -> CrystalBatch:
-    return CrystalBatch.from_cells([(c.lattice, c.frac_coords, c.numbers) for c in cells])
-
-
 def _padded(cells: Sequence[Cell]) -> dict[str, Tensor]:
-    batch = _batch(cells)
+    batch = CrystalBatch.from_cells(cells)
     assert batch.frac_coords is not None and batch.lattices is not None
     return {
         "atomic_numbers": batch.atomic_numbers.to(torch.uint8),

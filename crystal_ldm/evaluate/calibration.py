@@ -19,10 +19,9 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import atomic_number
 from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.errors import EvaluationError
+from crystal_ldm.evaluate.api import evaluate
 from crystal_ldm.evaluate.band_gap.estimates import BandGaps, estimate_band_gaps
-from crystal_ldm.evaluate.stages import EvaluationRun
 from crystal_ldm.evaluate.statistics import wilson
-from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.parallel.executor import AnyWorkers, Executor, Progress, open_executor
 from crystal_ldm.random import crystal_generator
 
@@ -95,11 +94,9 @@ def calibrate_model(
         others = dict.fromkeys(ldm.conditions, others)
 
     def sample(target: float | None, scale: float) -> SampleResult:
-        request = CrystalBatch.from_num_atoms(
-            sizes, forbidden=list(forbidden), band_gap=[target] * num
-        )
-        cfg_scale = {**others, "band_gap": scale}
-        result = ldm.sample(request, 1, cfg_scale=cfg_scale, seed=seed, **options)
+        request = CrystalBatch.from_num_atoms(sizes, forbidden=forbidden, band_gap=[target] * num)
+        options["cfg_scale"] = {**others, "band_gap": scale}
+        result = ldm.sample(request, 1, seed=seed, **options)
         if progress is not None:
             progress(num)
         return result
@@ -295,7 +292,5 @@ def _without(
 
 def _validity(crystals: CrystalSet, executor: Executor) -> dict[str, NDArray[Any]]:
     """Return for each crystal `structure_valid` and `valid` (composition, too)."""
-    run = EvaluationRun(crystals, None, Thresholds(), executor)
-    run.describe(symmetry=False, comparison=False)
-    run.validity()
-    return {n: np.asarray(run.columns[n], dtype=bool) for n in ("structure_valid", "valid")}
+    table = evaluate(crystals, metrics=("validity",), workers=executor).table
+    return {name: table[name].to_numpy(dtype=bool) for name in ("structure_valid", "valid")}

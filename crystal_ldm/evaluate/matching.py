@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.crystals.same_crystal import Tolerances, rms_distance
 from crystal_ldm.errors import EvaluationError
-from crystal_ldm.evaluate.statistics import mean_interval, rate
+from crystal_ldm.evaluate.statistics import mean, rate
 from crystal_ldm.parallel.executor import AnyWorkers, Executor, Progress, open_executor
 
 
@@ -294,11 +294,6 @@ def _metrics_at(part: pd.DataFrame, k: int, stol: float) -> dict[str, dict[str, 
         ("metre", "metre_rmse", f"found@{k}", f"metre_rmse@{k}"),
     ):
         metrics[share] = rate(int(part[flag].sum()), n)
-        metrics[rmse] = _mean(part.loc[part[flag], column])
-    metrics["crmse"] = _mean(part[f"metre_rmse@{k}"].fillna(stol))
+        metrics[rmse] = mean(part.loc[part[flag], column])
+    metrics["crmse"] = mean(part[f"metre_rmse@{k}"].fillna(stol))
     return metrics
-
-
-def _mean(values: pd.Series) -> dict[str, Any]:
-    value, low, high = mean_interval(values.to_numpy(dtype=np.float64))
-    return {"value": value, "count": None, "n": len(values), "ci_low": low, "ci_high": high}

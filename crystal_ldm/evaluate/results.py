@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from crystal_ldm.errors import EvaluationError, RunError, suggest
-from crystal_ldm.evaluate.statistics import mean_interval, rate
+from crystal_ldm.evaluate.statistics import rate
 from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.files.csv_text import safe_cell
 from crystal_ldm.files.writing import atomic_write
@@ -89,31 +90,15 @@ class Summary:
     def __init__(self) -> None:
         self._rows: dict[str, dict[str, object]] = {}
 
+    def add(
+        self, name: str, numbers: Mapping[str, object], unit: str, thresholds: str = ""
+    ) -> None:
+        """Add a row of `statistics.rate`, `mean` or `number`."""
+        self._rows[name] = {**numbers, "unit": unit, "thresholds": thresholds}
+
     def rate(self, name: str, count: int, n: int, thresholds: str = "") -> None:
         """Add a share of `n` with its Wilson interval."""
-        self._rows[name] = {**rate(count, n), "unit": "share", "thresholds": thresholds}
-
-    def mean(self, name: str, values: pd.Series, unit: str) -> None:
-        """Add the mean of the finite values with its bootstrap interval; n counts them."""
-        finite = values.dropna().to_numpy(dtype=float)
-        value, low, high = mean_interval(finite)
-        self.number(name, value, len(finite), unit, low=low, high=high)
-
-    def number(
-        self,
-        name: str,
-        value: float,
-        n: int,
-        unit: str,
-        *,
-        low: float = math.nan,
-        high: float = math.nan,
-        thresholds: str = "",
-    ) -> None:
-        """Add any other number."""
-        interval = {"ci_low": low, "ci_high": high}
-        self._rows[name] = {"value": value, "count": None, "n": n, **interval, "unit": unit,
-                            "thresholds": thresholds}  # fmt: skip
+        self.add(name, rate(count, n), "share", thresholds)
 
     def frame(self) -> pd.DataFrame:
         """Return the rows as a table, indexed by metric."""

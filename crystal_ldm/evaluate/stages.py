@@ -22,7 +22,12 @@ from crystal_ldm.evaluate.matching import (
 )
 from crystal_ldm.evaluate.reference_set import Reference
 from crystal_ldm.evaluate.results import Evaluation, Summary
-from crystal_ldm.evaluate.statistics import frechet_distance, wasserstein_interval
+from crystal_ldm.evaluate.statistics import (
+    frechet_distance,
+    mean,
+    number,
+    wasserstein_interval,
+)
 from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.evaluate.uniqueness_and_novelty import find_duplicates, find_in_reference
 from crystal_ldm.evaluate.validity import compositions_validity
@@ -185,10 +190,8 @@ class EvaluationRun:
         for name, values, others, unit, limit in pairs:
             numbers = np.array(values, dtype=np.float64)
             value, low, high = wasserstein_interval(numbers, others)
-            self.summary.number(
-                f"wasserstein {name}", value, int(np.isfinite(numbers).sum()), unit,
-                low=low, high=high, thresholds=limit,
-            )  # fmt: skip
+            distance = number(value, int(np.isfinite(numbers).sum()), low, high)
+            self.summary.add(f"wasserstein {name}", distance, unit, limit)
 
     def coverage(self) -> None:
         assert self.reference is not None
@@ -207,8 +210,8 @@ class EvaluationRun:
         self.summary.rate("coverage recall", int(result.found.sum()), len(result.found), text)
 
     def latents(self, generated: ArrayLike, reference: ArrayLike) -> None:
-        value = frechet_distance(generated, reference)
-        self.summary.number("frechet latent", value, len(np.asarray(generated)), "latent²")
+        distance = number(frechet_distance(generated, reference), len(np.asarray(generated)))
+        self.summary.add("frechet latent", distance, "latent²")
 
     def prediction(self, targets: Any, ks: Sequence[int]) -> PredictionMetrics:
         truth = read_crystals(targets)
@@ -227,10 +230,8 @@ class EvaluationRun:
             if row["metric"] in ("match_rate", "metre"):
                 self.summary.rate(name, int(row["count"]), row["n"], str(limits.prediction))
             else:
-                self.summary.number(
-                    name, row["value"], row["n"], "(V/N)^(1/3)",
-                    low=row["ci_low"], high=row["ci_high"], thresholds=str(limits.prediction),
-                )  # fmt: skip
+                numbers = number(row["value"], row["n"], row["ci_low"], row["ci_high"])
+                self.summary.add(name, numbers, "(V/N)^(1/3)", str(limits.prediction))
         return metrics
 
     def band_gap(self, predictor: str) -> None:
@@ -260,8 +261,8 @@ class EvaluationRun:
         self.note_errors("stability", [e if e == e else None for e in table["error"]])
         self.notes += result.notes
         self.summary.rate("converged", int(table["converged"].sum()), self.n)
-        self.summary.mean("e_above_hull", table["e_above_hull"], "eV/atom")
-        self.summary.mean("relaxation rmsd", table["rmsd"], "Å")
+        self.summary.add("e_above_hull", mean(table["e_above_hull"]), "eV/atom")
+        self.summary.add("relaxation rmsd", mean(table["rmsd"]), "Å")
         rates = result.rates(
             self.columns.get("unique"),
             self.columns.get("novel"),

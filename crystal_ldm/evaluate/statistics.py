@@ -26,11 +26,16 @@ def wilson(count: int, total: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def rate(count: int, n: int) -> dict[str, Any]:
-    """Return a share of `n` as value, count and n, with its Wilson interval ci_low and ci_high."""
-    low, high = wilson(count, n)
-    value = count / n if n else math.nan
+def number(
+    value: float, n: int, low: float = math.nan, high: float = math.nan, count: int | None = None
+) -> dict[str, Any]:
+    """Return a number of a summary as value, count (of a rate), n, ci_low and ci_high."""
     return {"value": value, "count": count, "n": n, "ci_low": low, "ci_high": high}
+
+
+def rate(count: int, n: int) -> dict[str, Any]:
+    """Return a share of `n`, with its Wilson interval, as `number` does."""
+    return number(count / n if n else math.nan, n, *wilson(count, n), count)
 
 
 def bootstrap(
@@ -58,13 +63,14 @@ def bootstrap(
     return float(low), float(high)
 
 
-def mean_interval(values: ArrayLike) -> tuple[float, float, float]:
-    """Return the mean and its bootstrap interval; nan where there are no values."""
-    array = np.asarray(values, dtype=np.float64)
-    if len(array) == 0:
-        return math.nan, math.nan, math.nan
-    low, high = bootstrap(lambda sample: float(sample.mean()), [array])
-    return float(array.mean()), low, high
+def mean(values: ArrayLike) -> dict[str, Any]:
+    """Return the mean of the finite values, which n counts, with its bootstrap interval, as
+    `number` does."""
+    finite = _finite(values)
+    if not len(finite):
+        return number(math.nan, 0)
+    interval = bootstrap(lambda sample: float(sample.mean()), [finite])
+    return number(float(finite.mean()), len(finite), *interval)
 
 
 def _finite(values: ArrayLike) -> NDArray[np.float64]:

@@ -203,21 +203,16 @@ def read_object(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def newest_runs(notebook: str, count: int | None = None, finished: bool = False) -> list[Path]:
-    """Return run directories of `notebook` under `runs/`, the one worked on last first.
-
-    Args:
-        finished: only those that came to their end.
-    """
+def newest_runs(notebook: str, count: int | None = None) -> list[Path]:
+    """Return run directories of `notebook` under `runs/`, the one worked on last first."""
     runs = []
     for path in _run_directories(repo_root() / "runs"):
         try:
             name = read_run(path)["notebook"]
         except RunError:
             continue
-        status = read_status(path)
-        if name == notebook and (not finished or status.get("state") == "finished"):
-            runs.append((str(status.get("updated", "")), path))
+        if name == notebook:
+            runs.append((str(read_status(path).get("updated", "")), path))
     return [path for _, path in sorted(runs, reverse=True)][:count]
 
 

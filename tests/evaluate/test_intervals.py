@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from crystal_ldm.evaluate.statistics import bootstrap, mean_interval, wilson
+from crystal_ldm.evaluate.statistics import bootstrap, mean, wilson
 
 
 def test_wilson_is_the_interval_of_the_textbook():
@@ -35,4 +35,4 @@ def test_bootstrap_is_reproducible():
     first = bootstrap(np.mean, [values], seed=3)
     assert first == bootstrap(np.mean, [values], seed=3)
     assert first != bootstrap(np.mean, [values], seed=4)
-    assert math.isnan(mean_interval([])[0])
+    assert math.isnan(mean([])["value"])

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.evaluate.band_gap.features import RADIUS_A, nearest_neighbours
 from crystal_ldm.evaluate.weights import load_weights, package_file
 
@@ -51,9 +52,7 @@ def _graph(crystal: Cell) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     embedding, known = _embedding()
     numbers = crystal.numbers
     if not known[numbers].all():
-        from pymatgen.core import Element
-
-        missing = sorted({Element.from_Z(int(z)).symbol for z in numbers[~known[numbers]]})
+        missing = sorted({symbols()[z] for z in numbers[~known[numbers]]})
         raise ValueError(f"CGCNN does not know {', '.join(missing)}")
     indices, distances = nearest_neighbours(crystal)
     centres = np.arange(0, RADIUS_A + _STEP_A, _STEP_A)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from crystal_ldm.crystals.cell import FormulaKey
+from crystal_ldm.crystals.cell import FormulaKey, composition_of
+from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.evaluate.stability.reference import ReferenceEnergies
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class ReferenceHull:
         if missing:
             raise KeyError(sorted(missing))
         entries = [
-            PDEntry(_composition(key), energy * sum(count for _, count in key))
+            PDEntry(composition_of(key), energy * sum(count for _, count in key))
             for key, energy in self.energies.within(elements)
         ]
         return PhaseDiagram(entries)
@@ -78,7 +79,7 @@ class ReferenceHull:
 
         known = self.diagram(elements).all_entries
         added = [
-            PDEntry(_composition(key), energy * sum(count for _, count in key), name=name)
+            PDEntry(composition_of(key), energy * sum(count for _, count in key), name=name)
             for name, key, energy in crystals
             if math.isfinite(energy) and {z for z, _ in key} <= elements
         ]
@@ -92,7 +93,6 @@ class ReferenceHull:
             energy: eV/atom, from the same potential as the references.
         """
         from pymatgen.analysis.phase_diagram import PDEntry
-        from pymatgen.core import Element
 
         if not math.isfinite(energy):
             return HullDistance(math.nan, {}, "there is no energy")
@@ -100,18 +100,12 @@ class ReferenceHull:
         try:
             diagram = self.diagram(elements)
         except KeyError as error:
-            symbols = ", ".join(Element.from_Z(z).symbol for z in error.args[0])
-            return HullDistance(math.nan, {}, f"undefined: no reference energy of {symbols}")
+            names = ", ".join(symbols()[z] for z in error.args[0])
+            return HullDistance(math.nan, {}, f"undefined: no reference energy of {names}")
         atoms = sum(count for _, count in key)
-        entry: Any = PDEntry(_composition(key), energy * atoms)
+        entry: Any = PDEntry(composition_of(key), energy * atoms)
         products, distance = diagram.get_decomp_and_e_above_hull(entry, allow_negative=True)
         named = {e.reduced_formula: float(share) for e, share in (products or {}).items()}
         if distance is None:
             return HullDistance(math.nan, {}, "undefined: outside the hull of the references")
         return HullDistance(float(distance), named)
-
-
-def _composition(key: FormulaKey) -> Any:
-    from pymatgen.core import Composition, Element
-
-    return Composition({Element.from_Z(z): count for z, count in key})

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.errors import EvaluationError, suggest
 from crystal_ldm.evaluate.weights import load_weights, read_known_file
 
@@ -115,10 +116,8 @@ def check_elements(crystal: Cell, name: str) -> None:
     """
     unknown = sorted({int(z) for z in crystal.numbers} - potential(name).elements)
     if unknown:
-        from pymatgen.core import Element
-
-        symbols = ", ".join(Element.from_Z(z).symbol for z in unknown)
-        raise EvaluationError(f"the potential {potential(name).name} does not know {symbols}")
+        names = ", ".join(symbols()[z] for z in unknown)
+        raise EvaluationError(f"the potential {potential(name).name} does not know {names}")
 
 
 def single_point(crystal: Cell, name: str = "chgnet") -> float:
@@ -127,15 +126,7 @@ def single_point(crystal: Cell, name: str = "chgnet") -> float:
     Raises:
         EvaluationError: if the potential does not know an element.
     """
-    from ase import Atoms
-
     check_elements(crystal, name)
-    atoms = Atoms(
-        numbers=crystal.numbers,
-        cell=crystal.lattice,
-        scaled_positions=crystal.frac_coords,
-        pbc=True,
-    )
-    tool = calculator(name)
+    atoms, tool = crystal.to_atoms(), calculator(name)
     tool.calculate(atoms, properties=["energy"], **({"task": "e"} if name == "chgnet" else {}))
     return float(tool.results["energy"]) / len(atoms)

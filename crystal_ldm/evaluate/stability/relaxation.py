@@ -84,7 +84,6 @@ def relax_crystal(crystal: Cell, settings: RelaxationSettings) -> Relaxed:
         EvaluationError: if the potential does not know an element, the crystal is too crowded to
             start from, or the relaxation leaves what the potential can describe.
     """
-    from ase import Atoms
     from ase.filters import FrechetCellFilter
     from ase.optimize import FIRE
 
@@ -100,12 +99,7 @@ def relax_crystal(crystal: Cell, settings: RelaxationSettings) -> Relaxed:
         raise EvaluationError(
             f"it is too crowded to be relaxed: two atoms within {settings.min_distance:g} Å"
         )
-    atoms = Atoms(
-        numbers=crystal.numbers,
-        cell=crystal.lattice,
-        scaled_positions=crystal.frac_coords,
-        pbc=True,
-    )
+    atoms = crystal.to_atoms()
     atoms.calc = calculator(settings.potential)
     started = time.perf_counter()
     before = float(atoms.get_potential_energy()) / n

@@ -20,7 +20,7 @@ from crystal_ldm.evaluate.stability.relaxation import (
     Relaxed,
     relax_crystals,
 )
-from crystal_ldm.evaluate.statistics import rate
+from crystal_ldm.evaluate.statistics import mean, rate
 from crystal_ldm.parallel import AnyWorkers, Workers, open_executor
 
 
@@ -73,7 +73,7 @@ class Stability:
         summary.rate("converged", converged, len(self.table))
         units = {"e_above_hull": "eV/atom", "rmsd": "Å", "volume_change": "share", "seconds": "s"}
         for name, unit in units.items():
-            summary.mean(f"mean {name}", self.table[name], unit)
+            summary.add(f"mean {name}", mean(self.table[name]), unit)
         return summary.frame().drop(columns=["count", "thresholds"])
 
 
