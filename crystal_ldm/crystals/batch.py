@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,11 +67,6 @@ class CrystalBatch:
         return steps < self.num_atoms.unsqueeze(1)
 
     @property
-    def has_geometry(self) -> bool:
-        """Whether the batch holds crystals; False: it holds requests."""
-        return self.frac_coords is not None
-
-    @property
     def formulas(self) -> list[str]:
         """Reduced formulas, elements by electronegativity; open atoms are written `?`."""
         return [reduced_formula(z) for z in self._numbers()]
@@ -109,9 +104,8 @@ class CrystalBatch:
         """Join batches. Conditions, ids and rules are kept where every batch has them."""
         if not batches:
             raise DataError("There are no crystals to join.")
-        first = batches[0]
         width = max(b.atomic_numbers.shape[1] for b in batches)
-        shared = [n for n in first.conditions if all(n in b.conditions for b in batches)]
+        shared = [n for n in batches[0].conditions if all(n in b.conditions for b in batches)]
         coords = [pad(b.frac_coords, width) for b in batches if b.frac_coords is not None]
         lattices = [b.lattices for b in batches if b.lattices is not None]
         geometry = len(coords) == len(lattices) == len(batches)
@@ -135,12 +129,9 @@ class CrystalBatch:
         def moved(value: Any) -> Any:
             return to_device(value, device) if isinstance(value, Tensor) else value
 
-        tensors = ("atomic_numbers", "num_atoms", "frac_coords", "lattices")
-        return replace(
-            self,
-            **{name: moved(getattr(self, name)) for name in tensors},
-            conditions={name: moved(values) for name, values in self.conditions.items()},
-        )
+        fields = {name: moved(value) for name, value in vars(self).items()}
+        fields["conditions"] = {name: moved(values) for name, values in self.conditions.items()}
+        return CrystalBatch(**fields)
 
     def units(self) -> list[Units]:
         """Return the formula units row by row, None where the row is the cell."""
@@ -198,6 +189,7 @@ class CrystalBatch:
         if ids is not None and (isinstance(ids, str) or len(ids) != len(cells)):
             number = 1 if isinstance(ids, str) else len(ids)
             raise DataError(f"There are {number} ids for {len(cells)} crystals; give one for each.")
+        labels = (conditions or {}).items()
         sizes = [len(numbers) for _, _, numbers in cells]
         width = max(sizes, default=0)
         numbers = np.zeros((len(cells), width), dtype=np.int64)
@@ -210,9 +202,7 @@ class CrystalBatch:
             num_atoms=torch.tensor(sizes, dtype=torch.int64),
             frac_coords=torch.from_numpy(coords),
             lattices=torch.from_numpy(lattices),
-            conditions={
-                n: condition_values(n, v, len(cells)) for n, v in (conditions or {}).items()
-            },
+            conditions={n: condition_values(n, v, len(cells)) for n, v in labels},
             ids=None if ids is None else list(ids),
         )
 

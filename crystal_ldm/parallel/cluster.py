@@ -134,30 +134,29 @@ class DaskExecutor(Executor):
         source = iter(enumerate(items))
         batches = iter(lambda: list(itertools.islice(source, size)), [])
 
-        def submit(batch: list[tuple[int, Any]]) -> Any:
-            return client.submit(_run_items, function, batch, limits, limit, self._name, pure=False)
-
         in_flight = max(1, _TASKS_IN_FLIGHT * len(client.scheduler_info()["workers"]))
-        futures = {}
-        running = as_completed()
-        try:
-            for batch in itertools.islice(batches, in_flight):
-                future = submit(batch)
-                futures[future.key] = future, batch
+        running, batch_of = as_completed(), dict[Any, list[tuple[int, Any]]]()
+
+        def submit() -> None:
+            batch = next(batches, None)
+            if batch is not None:
+                arguments = (function, batch, limits, limit, self._name)
+                future = client.submit(_run_items, *arguments, pure=False)
+                batch_of[future] = batch
                 running.add(future)
+
+        try:
+            for _ in range(in_flight):
+                submit()
             for future in running:
-                _, batch = futures.pop(future.key)
+                batch = batch_of.pop(future)
                 if future.status == "finished":
                     outcomes = future.result()
                 else:  # the Dask worker itself was lost
                     text = f"Crash: the Dask task failed ({future.exception()})"
                     outcomes = [Outcome(index, error=text) for index, _ in batch]
                 future.release()
-                following = next(batches, None)
-                if following is not None:
-                    new = submit(following)
-                    futures[new.key] = new, following
-                    running.add(new)
+                submit()
                 yield from outcomes
         finally:  # also when the caller stops early
-            client.cancel([future for future, _ in futures.values()])
+            client.cancel(list(batch_of))

@@ -131,52 +131,35 @@ class WorkerPool(Executor):
         body = pickle.dumps(function)
         source = iter(enumerate(items))
         retry: deque[tuple[int, Any]] = deque()
-        exhausted = False
         try:
             while True:
-                exhausted = self._feed(source, retry, exhausted, job, body, limit, chunk)
-                if exhausted and not retry and not any(w.pending for w in self._processes.values()):
+                while len(self._busy()) < self._count:
+                    # One of them at a time: its neighbour has just cost a process.
+                    tasks = [retry.popleft()] if retry else list(itertools.islice(source, chunk))
+                    if not tasks:
+                        break
+                    idle = (w for w in self._processes.values() if not w.pending)
+                    worker = next(idle, None) or self._start()
+                    if worker.job != job:
+                        worker.send(("function", body))
+                        worker.job = job
+                    worker.pending.extend(tasks)
+                    worker.send(("tasks", tasks))
+                    if worker.ready:
+                        worker.deadline = time.monotonic() + limit
+                if not self._busy():
                     return
                 yield from self._collect(retry, limit)
         finally:  # also when the caller stops early: no worker keeps old tasks
-            for worker in [w for w in self._processes.values() if w.pending]:
+            for worker in self._busy():
                 self._drop(worker)
 
-    def _feed(
-        self,
-        source: Iterator[tuple[int, Any]],
-        retry: deque[tuple[int, Any]],
-        exhausted: bool,
-        job: int,
-        body: bytes,
-        limit: float,
-        chunk: int,
-    ) -> bool:
-        """Give every idle worker a chunk; return whether the source has run dry."""
-        while True:
-            idle = next((w for w in self._processes.values() if not w.pending), None)
-            if idle is None and len(self._processes) >= self._count:
-                return exhausted
-            tasks: list[tuple[int, Any]] = []
-            while retry and not tasks:  # one at a time: its neighbour has just cost a process
-                tasks.append(retry.popleft())
-            if not tasks and not exhausted:
-                tasks = list(itertools.islice(source, chunk))
-                exhausted = not tasks
-            if not tasks:
-                return exhausted
-            worker = idle or self._start()
-            if worker.job != job:
-                worker.send(("function", body))
-                worker.job = job
-            worker.pending.extend(tasks)
-            worker.send(("tasks", tasks))
-            if worker.ready:
-                worker.deadline = time.monotonic() + limit
+    def _busy(self) -> list[_Worker]:
+        return [worker for worker in self._processes.values() if worker.pending]
 
     def _collect(self, retry: deque[tuple[int, Any]], limit: float) -> Iterator[Outcome]:
         """Wait for one message or one missed deadline; yield the outcomes that follow from it."""
-        busy = [w for w in self._processes.values() if w.pending]
+        busy = self._busy()
         wait = min(max(0.0, min(w.deadline for w in busy) - time.monotonic()), _LONGEST_WAIT_S)
         try:
             number, (kind, index, value, error) = self._inbox.get(timeout=wait)

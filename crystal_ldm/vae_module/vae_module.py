@@ -288,7 +288,7 @@ class VAEModule(TrainedModule):
 
     def check(self, batch: CrystalBatch) -> None:
         """Raise `RequestError` unless the model knows the elements and sizes of the crystals."""
-        if not batch.has_geometry:
+        if batch.frac_coords is None:
             raise RequestError(
                 "The VAE encodes crystals; this batch holds requests without geometry."
             )

@@ -154,7 +154,7 @@ def sampling_keywords(namespace: Mapping[str, Any]) -> dict[str, Any]:
     """
     from crystal_ldm.sampling.arguments import keywords_of
 
-    given: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     read = {"number": as_number, "whole number": as_integer, "flag": as_flag, "text": as_text}
     for parameter, one in sampling_parameters().items():
         value = namespace.get(parameter.name)
@@ -162,12 +162,12 @@ def sampling_keywords(namespace: Mapping[str, Any]) -> dict[str, Any]:
             continue
         value = read.get(parameter.kind, as_value)(value, parameter.name)
         keyword, _, inner = one.path.partition(".")
-        if inner and keyword in given:
+        if inner and keyword in values:
             raise RequestError(f"Give {keyword} or {parameter.name}, not both.")
         if inner or value is not None:
-            given[one.path] = tuple(value) if isinstance(value, list) and not inner else value
-    keywords = keywords_of(given)
-    if any(path.startswith("start.") for path in given):
+            values[one.path] = tuple(value) if isinstance(value, list) and not inner else value
+    keywords = keywords_of(values)
+    if any(path.startswith("start.") for path in values):
         keywords["start"] = _start(keywords["start"], keywords)
     return keywords
 
