@@ -235,7 +235,7 @@ def test_code_and_shell_give_exactly_the_request(
         cfg_interval=(0.1, 0.9),
         filters=[MinDistance(0.3)],
     )
-    monkeypatch.setattr("crystal_ldm.pretrained.load_model", lambda name: tiny_ldm)
+    monkeypatch.setattr("crystal_ldm.load_model", lambda name: tiny_ldm)
     names: dict[str, Any] = {}
     exec(python_code(result.recipe), names)  # noqa: S102 - it is our own text
     assert (names["result"].crystals.frac_coords == result.crystals.frac_coords).all()

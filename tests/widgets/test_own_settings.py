@@ -83,7 +83,7 @@ def test_panel_recipe_and_code_have_them(tiny_ldm: Any, monkeypatch: pytest.Monk
     assert "volume_below" in shell_line(recipe)
     code = python_code(recipe)
     assert f"from {__name__} import VolumeBelow" in code and "QuietNoise(loudness=0.5)" in code
-    monkeypatch.setattr("crystal_ldm.pretrained.load_model", lambda name: tiny_ldm)
+    monkeypatch.setattr("crystal_ldm.load_model", lambda name: tiny_ldm)
     names: dict[str, Any] = {}
     exec(code, names)  # noqa: S102 - it is our own text
     made = torch.cat([result.crystals.frac_coords for result in results])
