@@ -17,6 +17,7 @@ from crystal_ldm.crystals.element_rules import ElementRules
 from crystal_ldm.crystals.formula_units import Units
 from crystal_ldm.crystals.padding import (
     Values,
+    atom_mask,
     chosen_rows,
     join,
     pad,
@@ -63,8 +64,7 @@ class CrystalBatch:
     @property
     def mask(self) -> Tensor:
         """(B, N) bool, True where there is an atom."""
-        steps = torch.arange(self.atomic_numbers.shape[1], device=self.num_atoms.device)
-        return steps < self.num_atoms.unsqueeze(1)
+        return atom_mask(self.num_atoms, self.atomic_numbers.shape[1])
 
     @property
     def formulas(self) -> list[str]:

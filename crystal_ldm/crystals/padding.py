@@ -52,6 +52,11 @@ def chosen_rows(index: Any, size: int) -> Tensor:
     return every[chosen]
 
 
+def atom_mask(num_atoms: Tensor, width: int) -> Tensor:
+    """Return (B, width) bool, True where there is one of the atoms (B,)."""
+    return torch.arange(width, device=num_atoms.device) < num_atoms.unsqueeze(1)
+
+
 def take(values: Any, rows: Tensor) -> Any:
     """Return the chosen rows of a tensor or list."""
     if isinstance(values, Tensor):

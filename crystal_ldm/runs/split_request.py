@@ -153,7 +153,7 @@ def sample_in_parallel(
         }
         make_folder(run.path / PIECES)
         atomic_write_json(run.path / PIECES / REQUEST, task)
-        tell = partial(print, flush=True) if progress else _nothing
+        tell = partial(print, flush=True) if progress else lambda line: None
         tell(f"{len(pieces)} pieces, {len(missing)} to make; {run.path}")
         for count, piece in enumerate(_make_all(run.path, missing, workers), 1):
             run.progress(f"{count} of {len(missing)} pieces")
@@ -230,7 +230,3 @@ def _make_all(path: Path, pieces: list[Piece], workers: AnyWorkers) -> Iterator[
         f"{len(left)} of {len(pieces)} pieces could not be made ({failed[0][1][:200]}). "
         "Finished ones are kept: run it again to go on."
     )
-
-
-def _nothing(_: str) -> None:
-    """Say nothing."""

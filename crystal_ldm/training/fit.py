@@ -180,7 +180,7 @@ def _validations(
     """Return what measures the model in training; one of them chooses the weights."""
     by_match = settings.choose_by == "match"
     order = np.argsort(val.num_atoms.numpy(), kind="stable")
-    batches = [held_out[torch.as_tensor(rows)] for rows in _chunks(order, settings.batch_size)]
+    batches = [held_out[rows] for rows in torch.as_tensor(order).split(settings.batch_size)]
     # The loss of a few crystals tells no weights apart: then the last ones are used.
     chooses = None if by_match or len(val) < FEW_CRYSTALS else best
     validations: list[Validation] = [LossValidation(batches, settings.validate_every, log, chooses)]
@@ -248,7 +248,3 @@ def data_info(dataset: CrystalDataset, train: CrystalBatch) -> dict[str, Any]:
         "elements": [symbols()[z] for z in numbers],
         "num_atoms_histogram": counts.tolist(),
     }
-
-
-def _chunks(rows: np.ndarray, size: int) -> list[np.ndarray]:
-    return [rows[i : i + size] for i in range(0, len(rows), size)]

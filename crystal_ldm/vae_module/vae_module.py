@@ -11,6 +11,7 @@ from torch import Tensor
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.crystals.lattice import lattice_to_log, log_to_lattice, scale_by_atoms
+from crystal_ldm.crystals.padding import atom_mask
 from crystal_ldm.errors import RequestError
 from crystal_ldm.nn.checkpoints import Checkpoint, load_module
 from crystal_ldm.nn.optimizer import Optimizer
@@ -178,8 +179,7 @@ class VAEModule(TrainedModule):
         self, latents: Tensor, num_atoms: Tensor, atomic_numbers: Tensor
     ) -> DecoderOutput:
         """Return the decoder's raw output; arguments as for `decode`."""
-        steps = torch.arange(latents.shape[1], device=latents.device)
-        mask = steps < num_atoms.unsqueeze(1)
+        mask = atom_mask(num_atoms, latents.shape[1])
         return self.decoder(latents, atomic_numbers, num_atoms, mask)
 
     def to_crystals(
@@ -190,9 +190,7 @@ class VAEModule(TrainedModule):
         allowed: Tensor | None = None,
     ) -> CrystalBatch:
         """Read crystals off the decoder's output; arguments as for `decode`."""
-        mask = torch.arange(
-            output.frac_coords.shape[1], device=num_atoms.device
-        ) < num_atoms.unsqueeze(1)
+        mask = atom_mask(num_atoms, atomic_numbers.shape[1])
         chosen = self.choose_elements(output.element_logits, allowed)
         voigt = output.lattice.float() * self.lattice_std + self.lattice_mean
         return CrystalBatch(
