@@ -66,9 +66,8 @@ class Reference:
     ) -> list[Description]:
         """Return density and coordination of each usable crystal."""
         if bond_factor not in self._descriptions:
-            every = describe_all(
-                self.crystals.crystals, Wanted(bond_factor=bond_factor), executor, progress
-            )
+            wanted = Wanted(distances=False, bond_factor=bond_factor)
+            every = describe_all(self.crystals.crystals, wanted, executor, progress)
             self._descriptions[bond_factor] = [d for d in every if d is not None]
         return self._descriptions[bond_factor]
 

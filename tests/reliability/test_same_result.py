@@ -87,15 +87,17 @@ def sample(ldm: LDMModule, sampler: str, **more: Any) -> SampleResult:
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("number", [1, 2])
-@pytest.mark.parametrize("batch_size", ["auto", 1, 4])
+@pytest.mark.parametrize(
+    ("batch_size", "number"),
+    [("auto", 1), (1, 1), (4, 1), ("auto", 2), pytest.param(1, 2, marks=pytest.mark.slow), (4, 2)],
+)
 def test_threads_and_batches(
     tiny_ldm: LDMModule,
     stored: dict[str, Any],
     tmp_path: Path,
     sampler: str,
-    number: int,
     batch_size: Any,
+    number: int,
 ) -> None:
     with threads(number):
         made = fingerprint(sample(tiny_ldm, sampler, batch_size=batch_size).crystals)
