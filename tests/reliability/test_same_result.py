@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -162,3 +163,18 @@ def test_a_fingerprint_can_tell_crystals_apart(stored: dict[str, Any]) -> None:
     changed = json.loads(json.dumps(stored["ddim"]))
     changed[0]["lattice"][0][0] += 2 * TOLERANCE
     assert not agree(changed, stored["ddim"])
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_batches_that_are_made_at_the_same_time(tiny_ldm: LDMModule, sampler: str) -> None:
+    made = []
+    for number in (1, 2):
+        with threads(number):
+            batches = []
+            for batch in tiny_ldm.iter_sample(a_request(), 10, seed=11, **SAMPLERS[sampler]):
+                batches.append(batch)
+                running = sum(one.name.startswith("batch") for one in threading.enumerate())
+                assert running == (2 if number == 2 else 0)
+            assert len(batches) > 1 and torch.get_num_threads() == number
+        made.append(fingerprint(SampleResult.of_batches(batches).crystals))
+    assert agree(*made)
