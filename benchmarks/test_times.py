@@ -1,9 +1,10 @@
-"""Which tests cost most: CPU seconds of each, with those of the processes that it started and ended.
+"""Which tests cost most: CPU seconds of each, with those of the processes that it started.
 
     python -m pytest -p benchmarks.test_times -m "not browser"
 
 prints the twenty that cost most, and the sum. What other programs do on the machine matters little
-for CPU time, much for the `--durations` of pytest. A kernel or a server that is killed is not counted.
+for CPU time, much for the `--durations` of pytest. Of processes only those are counted that have
+ended and were waited for.
 """
 
 from __future__ import annotations

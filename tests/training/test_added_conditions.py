@@ -21,7 +21,7 @@ from tests.conftest import make_tiny_ldm
 
 REQUEST = CrystalBatch.from_formulas(["NaCl", "Sr?O3"], band_gap=[2.0, None])
 OPTIONS = {"sampling_steps": 2, "seed": 3, "filters": []}
-STEPS = 30
+STEPS = 12
 
 
 @pytest.fixture(scope="module")
