@@ -65,7 +65,7 @@ lab: $(STAMP)
 test: $(STAMP)
 	"$(PY)" -m pytest
 
-# The tests of single functions, in 155 CPU seconds: a process and one thread a core.
+# The tests of single functions, in 148 CPU seconds: a process and one thread a core.
 test-fast: $(STAMP)
 	OMP_NUM_THREADS=1 "$(PY)" -m pytest -n auto --maxprocesses 4 --dist worksteal \
 	  -m "not slow and not browser and not notebook and not fault"
