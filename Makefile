@@ -27,7 +27,7 @@ help:
 	@echo "make demo      crystals of SrTiO3 with a band gap of 2 eV, in runs/demo"
 	@echo "make lab       JupyterLab at notebooks/04_sample.ipynb (its options: LAB_ARGS=...)"
 	@echo "make test      all tests"
-	@echo "make test-fast those that take two to three minutes: no browser, no notebooks, no trainings"
+	@echo "make test-fast those that take one to two minutes: no browser, no notebooks, no trainings"
 	@echo "make check     lint, format, types, layers, notebooks without outputs"
 	@echo "make docs      the documentation site in build/site, its notebooks executed; no network"
 	@echo "make strip     outputs out of the notebooks, before a commit"
@@ -65,7 +65,7 @@ lab: $(STAMP)
 test: $(STAMP)
 	"$(PY)" -m pytest
 
-# The tests of single functions, in two to three minutes of two cores: a process and one thread a core.
+# The tests of single functions, in 148 CPU seconds: a process and one thread a core.
 test-fast: $(STAMP)
 	OMP_NUM_THREADS=1 "$(PY)" -m pytest -n auto --maxprocesses 4 --dist worksteal \
 	  -m "not slow and not browser and not notebook and not fault"

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from playwright.sync_api import Playwright
     from pymatgen.core import Structure
+    from pymatgen.symmetry.groups import SpaceGroup
 
     from crystal_ldm.crystals import CrystalBatch
     from crystal_ldm.ldm_module import LDMModule
@@ -72,6 +73,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         marks = [MARKS[place.as_posix()] for place in places if place.as_posix() in MARKS]
         if marks:
             item.add_marker(marks[0])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_space_groups() -> list[SpaceGroup]:
+    """The common groups: pymatgen forgets one, whose operations take up to half a second, with the
+    last crystal that is made of it."""
+    from pymatgen.symmetry.groups import SpaceGroup
+
+    return [SpaceGroup(symbol) for symbol in ("Fm-3m", "F-43m", "Pm-3m")]
 
 
 @pytest.fixture(scope="session")

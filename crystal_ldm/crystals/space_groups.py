@@ -16,6 +16,10 @@ from crystal_ldm.errors import RequestError, suggest
 if TYPE_CHECKING:
     from crystal_ldm.crystals.batch import CrystalBatch
 
+# Not with `catch_warnings` around each call, which is not safe in threads: crystals are made and
+# written in several.
+warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)
+
 SPACE_GROUP = "space_group"
 """Name of the condition."""
 NUM_GROUPS = 230
@@ -133,16 +137,14 @@ def symmetry_dataset(crystal: Cell, symprec: float, angle_tolerance: float = 5.0
     import spglib
 
     cell: Any = tuple(crystal)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return spglib.get_symmetry_dataset(
-                cell,
-                symprec=symprec,
-                angle_tolerance=angle_tolerance,
-            )
-        except spglib.SpglibError:
-            return None
+    try:
+        return spglib.get_symmetry_dataset(
+            cell,
+            symprec=symprec,
+            angle_tolerance=angle_tolerance,
+        )
+    except spglib.SpglibError:
+        return None
 
 
 def space_group(crystal: Cell, symprec: float, angle_tolerance: float = 5.0) -> int | None:

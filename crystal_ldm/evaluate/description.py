@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.contacts import closest_contact
-from crystal_ldm.crystals.distances import shortest_distance
+from crystal_ldm.crystals.distances import pair_distances
 from crystal_ldm.crystals.elements import covalent_radii
 from crystal_ldm.crystals.same_crystal import reduced_cell
 from crystal_ldm.crystals.space_groups import space_group
@@ -55,12 +55,14 @@ class Wanted:
     """Which numbers to compute beyond the cheap ones, and how.
 
     Attributes:
+        distances: the shortest one and the closest contact.
         symprec: tolerances of the space groups, Å; empty: none.
         angle_tolerance: of the space groups, degrees.
         bond_factor: neighbours lie within this factor times the sum of covalent radii.
         comparison: also compute the reduced cell and the packing.
     """
 
+    distances: bool = True
     symprec: tuple[float, ...] = ()
     angle_tolerance: float = 5.0
     bond_factor: float = 1.25
@@ -73,11 +75,13 @@ def describe_crystal(crystal: Cell, wanted: Wanted) -> Description:
     result.volume_per_atom = crystal.volume / len(crystal.numbers)
     if crystal.volume > 0:
         result.density = density(crystal)
-    try:
-        result.min_distance = shortest_distance(crystal)
-        result.contact = closest_contact(crystal)
-    except Exception as error:
-        result.errors["min_distance"] = describe_error(error)
+    if wanted.distances:
+        try:
+            distances = pair_distances(crystal)
+            result.min_distance = float(distances.min())
+            result.contact = closest_contact(crystal, distances)
+        except Exception as error:
+            result.errors["min_distance"] = describe_error(error)
     roomy = result.volume_per_atom >= _CROWDED_A3
     if roomy:
         try:

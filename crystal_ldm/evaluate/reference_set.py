@@ -64,7 +64,7 @@ class Reference:
     def descriptions(self, bond_factor: float, executor: Executor) -> list[Description]:
         """Return density and coordination of each usable crystal."""
         if bond_factor not in self._descriptions:
-            wanted = Wanted(bond_factor=bond_factor)
+            wanted = Wanted(distances=False, bond_factor=bond_factor)
             every = describe_all(self.crystals.crystals, wanted, executor, "reference")
             self._descriptions[bond_factor] = [d for d in every if d is not None]
         return self._descriptions[bond_factor]

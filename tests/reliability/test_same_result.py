@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,15 +88,17 @@ def sample(ldm: LDMModule, sampler: str, **more: Any) -> SampleResult:
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("number", [1, 2])
-@pytest.mark.parametrize("batch_size", ["auto", 1, 4])
+@pytest.mark.parametrize(
+    ("batch_size", "number"),
+    [("auto", 1), (1, 1), (4, 1), ("auto", 2), pytest.param(1, 2, marks=pytest.mark.slow), (4, 2)],
+)
 def test_threads_and_batches(
     tiny_ldm: LDMModule,
     stored: dict[str, Any],
     tmp_path: Path,
     sampler: str,
-    number: int,
     batch_size: Any,
+    number: int,
 ) -> None:
     with threads(number):
         made = fingerprint(sample(tiny_ldm, sampler, batch_size=batch_size).crystals)
@@ -160,3 +163,18 @@ def test_a_fingerprint_can_tell_crystals_apart(stored: dict[str, Any]) -> None:
     changed = json.loads(json.dumps(stored["ddim"]))
     changed[0]["lattice"][0][0] += 2 * TOLERANCE
     assert not agree(changed, stored["ddim"])
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_batches_that_are_made_at_the_same_time(tiny_ldm: LDMModule, sampler: str) -> None:
+    made = []
+    for number in (1, 2):
+        with threads(number):
+            batches = []
+            for batch in tiny_ldm.iter_sample(a_request(), 10, seed=11, **SAMPLERS[sampler]):
+                batches.append(batch)
+                running = sum(one.name.startswith("batch") for one in threading.enumerate())
+                assert running in ((1, 2) if number == 2 else (0,))  # quick ones share a thread
+            assert len(batches) > 1 and torch.get_num_threads() == number
+        made.append(fingerprint(SampleResult.of_batches(batches).crystals))
+    assert agree(*made)

@@ -14,6 +14,7 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.data import CrystalDataset, load_dataset
 from crystal_ldm.errors import ConfigError, DataError
 from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.ldm_module.composition_model import training as composition_training
 from crystal_ldm.ldm_module.condition import SpaceGroupCondition
 from crystal_ldm.training import TrainingSettings, fit
 from crystal_ldm.training.experiment import build_module, load_experiment, read_conditions
@@ -21,7 +22,13 @@ from tests.conftest import make_tiny_ldm
 
 REQUEST = CrystalBatch.from_formulas(["NaCl", "Sr?O3"], band_gap=[2.0, None])
 OPTIONS = {"sampling_steps": 2, "seed": 3, "filters": []}
-STEPS = 30
+STEPS = 12
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The composition model takes as few: nothing here asks how well it learns."""
+    monkeypatch.setattr(composition_training, "ADDED_STEPS", STEPS)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +55,9 @@ def new_model(freeze: bool | None = None, **conditions: object) -> tuple[LDMModu
         seed=0,
         conditions=conditions or {"density": "g/cm^3"},
     )
-    return build_module(config["ldm_module"], "ldm_module", init_from="oqmd_icsd"), config
+    module = build_module(config["ldm_module"], "ldm_module", init_from="oqmd_icsd")
+    module.composition_model.epochs = STEPS
+    return module, config
 
 
 def same_crystals(a: LDMModule, b: LDMModule) -> bool:

@@ -154,6 +154,7 @@ def test_two_requests_are_compared(tiny_ldm: Any, run_dir: Path, until: Any) -> 
     assert history.compared == [perovskites.folder.name]
 
 
+@pytest.mark.fault
 def test_none_that_was_shown_is_lost_when_the_kernel_is_killed(
     tmp_path: Path, tiny_ldm: Any
 ) -> None:
