@@ -60,6 +60,7 @@ from benchmarks.quality_commands.open_formulas import charge_balance
 from benchmarks.quality_commands.shared import Row, load_model
 from benchmarks.quality_commands.space_groups import likely_groups, space_groups
 from benchmarks.quality_commands.stability import stability
+from crystal_ldm.discovery.screening import RELAXED_SHARE
 from crystal_ldm.evaluate.calibration import SCALES, STEPS, TARGETS_EV
 from crystal_ldm.sampling.arguments import add_arguments
 
@@ -132,6 +133,12 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     relaxing = parser.add_argument_group("stability")
     relaxing.add_argument("--run-dir", help="where crystals are kept; continued if it exists")
     relaxing.add_argument("--potential", default="chgnet")
+    relaxing.add_argument(
+        "--relaxed-share",
+        type=float,
+        default=RELAXED_SHARE,
+        help="discover: share of what is made that is relaxed (1: no screen before it)",
+    )
     relaxing.add_argument("--fmax", type=float, default=0.05, help="eV/Å")
     relaxing.add_argument("--max-steps", type=int, default=300)
     return parser.parse_args(words, argparse.Namespace(seed=0))
