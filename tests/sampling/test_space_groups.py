@@ -210,7 +210,7 @@ def test_the_first_guess_of_predict_has_no_group_and_the_others_take_turns(
     again = from_recipe(json.dumps(recipe).encode(), ldm=shipped)
     assert torch.equal(again.crystals.lattices, plain.crystals.lattices)
     assert Guidance(likely_groups=True) == Guidance(likely_groups="all")
-    with pytest.raises(RequestError, match="none, after_first and all"):
+    with pytest.raises(RequestError, match="none, after_first, all"):
         Guidance(likely_groups="some")
 
 
