@@ -13,6 +13,7 @@ On held-out crystals (--part, default test):
     python -m benchmarks.quality predictors --dataset oqmd_icsd
     python -m benchmarks.quality space_groups --dataset oqmd_icsd
     python -m benchmarks.quality likely_groups --dataset oqmd_icsd --k 20
+    python -m benchmarks.quality prototypes --dataset oqmd_icsd --part val --preset predict
     python -m benchmarks.quality contacts --dataset oqmd_icsd --part val
     python -m benchmarks.quality host --dataset oqmd_icsd --num 200
 
@@ -57,6 +58,7 @@ from benchmarks.quality_commands.model import (
     tolerance,
 )
 from benchmarks.quality_commands.open_formulas import charge_balance
+from benchmarks.quality_commands.prototypes import prototypes
 from benchmarks.quality_commands.shared import Row, load_model
 from benchmarks.quality_commands.space_groups import likely_groups, space_groups
 from benchmarks.quality_commands.stability import stability
@@ -85,6 +87,7 @@ COMMANDS: dict[str, Callable[[Any, argparse.Namespace], list[Row]]] = {
         space_groups,
         likely_groups,
         host,
+        prototypes,
         charge_balance,
         contacts,
     )

@@ -47,10 +47,17 @@ class PrototypeSearch:
 
     Those of a formula are crystals with as many elements and as many atoms of each; of the ways to
     exchange the elements the one with the smallest distance counts.
+
+    Args:
+        crystals: where to search.
+        distances: of each two elements by atomic number, (119, 119); None: `element_distances`.
     """
 
-    def __init__(self, crystals: CrystalBatch) -> None:
+    def __init__(
+        self, crystals: CrystalBatch, distances: NDArray[np.float64] | None = None
+    ) -> None:
         self.crystals = crystals
+        self._distances = element_distances() if distances is None else distances
         found: dict[Counts, dict[tuple[int, ...], list[int]]] = defaultdict(dict)
         for row, (z, n) in enumerate(
             zip(crystals.atomic_numbers.numpy(), crystals.num_atoms.tolist(), strict=True)
@@ -90,7 +97,7 @@ class PrototypeSearch:
             return []
         known, rows = self._groups[counts]
         ways = np.array(list(_ways(elements, counts)))  # (P, kinds)
-        distances = element_distances()[known[:, None], ways[None]] @ np.array(counts)
+        distances = self._distances[known[:, None], ways[None]] @ np.array(counts)
         best = distances.argmin(axis=1)
         smallest = distances[np.arange(len(known)), best] / len(numbers)
         prototypes: list[Prototype] = []

@@ -38,6 +38,7 @@ def _presets() -> Iterator[str]:
             f"{solver.name}, {solver.steps} steps, temperature {solver.temperature:g}",
             f"guidance {guidance.scale:g}" if isinstance(guidance.scale, float) else "guidance",
             f"start {settings.start!r}",
+            *([f"formula units {preset.formula_units}"] if preset.formula_units != 1 else []),
             *(f"elements.{name} {value:g}" for name, value in elements.items()),
             "filters " + ", ".join(repr(one) for one in settings.filters),
         ]

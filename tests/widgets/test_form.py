@@ -14,6 +14,7 @@ from crystal_ldm.widgets.export.request import arguments_of, settings_of
 from crystal_ldm.errors import RequestError
 from crystal_ldm.runs.generate import make_request
 from crystal_ldm.sampling import MinDistance, Prototype, SamplingSettings, keyword_call
+from crystal_ldm.sampling.cell_sizes import settle_units
 from crystal_ldm.workflow import parameters as given
 from crystal_ldm.workflow import sampling_keywords
 
@@ -88,6 +89,30 @@ def test_what_the_training_set_has_of_a_formula_is_said(
     assert not form.formula.cells.children
     form.formula.text = "Sr?O3"
     assert form.formula.known.text == ""
+
+
+def test_formula_units_that_nobody_gave_are_the_presets(
+    form: RequestForm, tiny_ldm: Any, until: Callable[..., None]
+) -> None:
+    form.formula.text = "SrTiO3"
+    assert form.formula.formula_units == 0 and form.request().units() == ["not given"]
+    assert form.formula.counts == [1, 1, 3], "one formula unit, whose groups can be asked for"
+    until(lambda: form.formula.training is not None)
+    form.sampling.preset = "predict"
+    assert "It takes 1 formula unit (5 atoms)" in form.formula.known.text
+    assert form.formula.counts == [], "cells of several sizes"
+    form.formula.formula_units = 2
+    assert "It takes" not in form.formula.known.text and form.formula.counts == [2, 2, 6]
+    assert form.request().units() == [None]
+    for units, said, shown in (
+        (1, "formula_units=1", 1),
+        ({1: 0.5, 2: 0.5}, "formula_units={1: 0.5, 2: 0.5}", 0),
+    ):
+        how = {"preset": "predict", "sampling_steps": 1}
+        recipe = tiny_ldm.sample(make_request("SrTiO3", units), 1, **how).recipe
+        assert said in python_code(recipe)
+        assert form.fill_recipe(recipe) == "" and form.formula.formula_units == shown
+    assert "cannot show" in form.fill(recipe["request"], SamplingSettings())
 
 
 def test_rows_that_differ_are_said_not_to_be_shown(form: RequestForm) -> None:
@@ -244,12 +269,13 @@ def test_code_and_shell_give_exactly_the_request(
     targets = {"band_gap": given.as_value(values.get("band_gap"), "band_gap")}
     again = make_request(
         given.as_formulas(values["formula"]),
-        given.as_value(values.get("formula_units", "1"), "formula_units"),
+        given.as_value(values.get("formula_units"), "formula_units"),
         given.as_value(values.get("num_atoms"), "num_atoms"),
         {n: tuple(v) if isinstance(v, list) else v for n, v in targets.items()},
         *(given.as_symbols(values.get(n), n) for n in ("required", "allowed", "forbidden")),
     )
-    assert (again and again.to_request()) == (request and request.to_request())
+    again, _ = settle_units(tiny_ldm, again, "explore")  # S2?2 is two formula units of S?
+    assert (again and again.to_request()) == result.recipe["request"]
     assert given.as_integer(values["num_samples"], "num_samples") == 2
     assert SamplingSettings.make(sampling_keywords(values)) == settings_of(result.recipe)[1]
 
