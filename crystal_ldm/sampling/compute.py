@@ -5,7 +5,6 @@ from __future__ import annotations
 from pydantic import field_validator
 
 from crystal_ldm.config.numbers import Whole, short
-from crystal_ldm.errors import suggest
 from crystal_ldm.nn.device_and_precision import PRECISIONS
 from crystal_ldm.sampling.schema import Settings, option
 
@@ -37,16 +36,6 @@ class Compute(Settings):
                 f"batch_size must be 'auto' or a whole number from 1 to 1000000, not {short(size)}."
             )
         return size
-
-    @field_validator("precision")
-    @classmethod
-    def _precision(cls, name: str) -> str:
-        if name not in PRECISIONS:
-            raise ValueError(
-                f"The precision must be {', '.join(PRECISIONS)}, not '{name}'."
-                f"{suggest(name, PRECISIONS)}"
-            )
-        return name
 
     def crystals_in_batch(self, num_atoms: int, hidden_size: int) -> int:
         """Return how many crystals of up to `num_atoms` atoms a denoiser should make at once."""

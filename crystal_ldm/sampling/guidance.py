@@ -43,13 +43,8 @@ class Guidance(Settings):
 
     @field_validator("likely_groups", mode="before")
     @classmethod
-    def _which(cls, which: Any) -> Any:
-        named = {False: NONE, True: ALL}.get(which, which) if isinstance(which, bool) else which
-        if named not in (NONE, AFTER_FIRST, ALL):
-            raise ValueError(
-                f"likely_groups must be one of {NONE}, {AFTER_FIRST} and {ALL}, not {short(which)}."
-            )
-        return named
+    def _name_of_flag(cls, which: Any) -> Any:
+        return {False: NONE, True: ALL}[which] if isinstance(which, bool) else which
 
     @field_validator("scale", mode="before")
     @classmethod

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -110,6 +110,14 @@ class Settings(BaseModel):
             super().__init__(**named)
         except ValidationError as error:
             raise RequestError(sentence(type(self), error)) from None
+
+    @field_validator("*")
+    @classmethod
+    def _among_choices(cls, value: Any, info: ValidationInfo) -> Any:
+        field = next(one for one in cls.options() if one.field == info.field_name)
+        if field.choices and value not in field.choices:
+            raise ValueError(wrong_value(field, value))
+        return value
 
     @classmethod
     def options(cls, prefix: str = "") -> Iterator[Option]:

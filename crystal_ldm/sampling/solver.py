@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import field_validator
-
 from crystal_ldm.config.numbers import Number, Whole
-from crystal_ldm.ldm_module.diffusion import SAMPLERS, get_sampler
+from crystal_ldm.ldm_module.diffusion import SAMPLERS
 from crystal_ldm.sampling.schema import Settings, option
 
 
@@ -32,9 +30,3 @@ class Solver(Settings):
         high=10,
         level="basic",
     )
-
-    @field_validator("name")
-    @classmethod
-    def _exists(cls, name: str) -> str:
-        get_sampler(name)
-        return name

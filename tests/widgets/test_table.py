@@ -212,6 +212,9 @@ def test_duplicates_are_folded_into_one_row(until: Any) -> None:
     gallery.filter = "na"
     assert gallery.table.marks == {"1": {"count": 3}}
     gallery.table_tools.folded = False
+    assert gallery.table_tools.notice.text == "", (
+        "nothing is folded, and no number of kinds is said"
+    )
     gallery.filter = ""
     assert gallery.table.order == list(range(7)) and gallery.table.marks == {}
 

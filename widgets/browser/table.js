@@ -100,10 +100,12 @@ export default {
       paintChecks();
     };
 
+    let bright = null; // the line that is painted as selected
     const paintSelection = (scroll) => {
-      const selected = model.get("selected");
-      for (const [index, line] of lines) line.setAttribute("aria-selected", String(index === selected));
-      const line = lines.get(selected);
+      const line = lines.get(model.get("selected"));
+      bright?.setAttribute("aria-selected", "false");
+      line?.setAttribute("aria-selected", "true");
+      bright = line;
       if (scroll && line) {
         // Only the table's own box is scrolled: scrollIntoView would move the notebook.
         const top = line.offsetTop - head.offsetHeight;
@@ -127,6 +129,7 @@ export default {
         if (!cells) continue;
         const line = document.createElement("tr");
         line.dataset.index = String(index);
+        line.setAttribute("aria-selected", "false");
         const { count, child } = marks[index] ?? {};
         const choice = document.createElement("td");
         choice.className = "cl-choice";

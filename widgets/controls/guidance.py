@@ -88,5 +88,7 @@ class GuidanceControls(Panel):
 
     def _enable(self, _: Any = None) -> None:
         for name, slider in self.sliders.items():
-            slider.disabled = self.numbers[name].disabled = name not in self.active
-            self.reasons[name].layout.display = "none" if name in self.active else None
+            used = name in self.active
+            for part in (slider, self.numbers[name]):
+                part.disabled, part.layout.display = not used, None if used else "none"
+            self.reasons[name].layout.display = "none" if used else None

@@ -47,6 +47,7 @@ class KindControls(Panel):
         names = {kind.kind: kind for kind in kinds}  # type: ignore[attr-defined]
         self.used: dict[str, ipw.Checkbox] = {}
         self.choice = ipw.Dropdown(options=[(_words(name), name) for name in names])
+        self.choice.add_class("cl-fill")
         parts: list[ipw.DOMWidget] = [] if many else [labelled(title, self.choice)]
         for name, group in self.groups.items():
             self.used[name] = ipw.Checkbox(description=_words(name), indent=False)
@@ -158,7 +159,7 @@ class SamplingControls(Panel):
         )
         rest: list[ipw.DOMWidget] = []
         for name, family in self.families.items():
-            rest += [heading(_words(name)), family.widget]
+            rest += [*([heading(_words(name))] if family.many else []), family.widget]
         for group, controls in self.groups.items():
             if group is not guidance:
                 title = "Attempts" if group is SamplingSettings else _words(group.__name__)

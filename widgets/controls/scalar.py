@@ -18,6 +18,10 @@ NAMES = {
         "Band gap (PBE)",
         "Computed with the PBE functional, which gives smaller gaps than experiment",
     ),
+    "e_above_hull": (
+        "Hull distance",
+        "Energy above the convex hull of all known phases, per atom; 0: stable",
+    ),
 }
 """Conditions whose meaning needs a word more than their label."""
 

@@ -29,7 +29,7 @@ class SeedControl(Panel):
         box = ipw.BoundedIntText(min=0, max=LARGEST)
         box.add_class("cl-seed")
         tl.link((self, "seed"), (box, "value"))
-        fresh = ipw.Checkbox(description="new for each run", indent=False)
+        fresh = ipw.Checkbox(description="new each run", indent=False)
         fresh.add_class("cl-check")
         tl.link((self, "fresh"), (fresh, "value"))
         self.reuse_button = button(

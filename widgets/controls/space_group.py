@@ -35,7 +35,7 @@ class SpaceGroupControl(Panel):
         super().__init__()
         self.box = ipw.Combobox(
             options=_offered(range(1, NUM_GROUPS + 1)),
-            placeholder="any; such as 221, Pm-3m, cubic, likely",
+            placeholder="any, or 221, Pm-3m, cubic",
             ensure_option=False,
             continuous_update=False,
             tooltip="Number, symbol or crystal system; several with commas; likely: those that are "

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result
@@ -111,7 +111,7 @@ def grid_figure(
     from plotly.subplots import make_subplots
 
     titles = tuple(MEASURES[name] for name in measures)
-    figure = make_subplots(rows=1, cols=2, subplot_titles=titles, horizontal_spacing=0.2)
+    figure = make_subplots(rows=1, cols=2, subplot_titles=titles, horizontal_spacing=0.12)
     columns, rows = [f"{v:g}" for v in scales], [f"{v:g}" for v in values]
     for k, name in enumerate(measures, start=1):
         z = np.full((len(rows), len(columns)), np.nan)
@@ -120,17 +120,18 @@ def grid_figure(
             z[i, j], text[i][j] = getattr(cell, name), cell.text(name)
         far = name == "gap"
         worst = max(1.0, float(np.nanmax(z))) if far and not np.isnan(z).all() else 1.0
-        bar: dict[str, Any] = {"thickness": 8, "x": 0.405 if k == 1 else 1.005}
         figure.add_heatmap(
             x=columns,
             y=rows,
             z=[[None if math.isnan(v) else v for v in line] for line in z.tolist()],
             text=text,
             texttemplate="%{text}",
+            textfont_size=11,
             zmin=0,
             zmax=worst,
             colorscale="Viridis_r" if far else "Viridis",
-            colorbar=bar if far else {**bar, "tickformat": ".0%"},
+            showscale=far,  # a share stands in its cell
+            colorbar={"thickness": 8, "x": 0.445 if k == 1 else 1.005},
             xgap=2,
             ygap=2,
             hovertemplate=f"guidance %{{x}}, {label} %{{y}}: %{{text}}<extra></extra>",

@@ -92,7 +92,7 @@ class HostPanel(Panel):
             caption(
                 "Checked atoms stay: check them here, or click them in the picture, where they "
                 "stand out. Another element, or ? for any, replaces theirs. The other atoms are "
-                "made anew."
+                "made anew: let one go, add some below, or free the cell."
             ),
             row(every, none),
             row(self._list, self.viewer.widget, css="cl-two"),

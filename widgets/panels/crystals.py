@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from crystal_ldm.evaluate.reference_set import Reference
 
 
+UNUSUAL = ("volume_per_atom", "element_agreement")
+"""Columns that are shown when they are chosen: nearly the density, and nearly always 1."""
+
+
 class CrystalsPanel(Panel):
     """A gallery of entries that evaluates itself: `CrystalsPanel(nearest, reference, busy, …)`.
 
@@ -71,6 +75,7 @@ class CrystalsPanel(Panel):
         )
         clear = button("Remove all", notice.guard(self.clear), css="cl-small")
         gallery.tools.children = (*gallery.tools.children, self.evaluation.widget, clear)
+        gallery.table.hidden = list(UNUSUAL)
         self.widget = gallery.widget
 
     def add(self, entries: Sequence[CrystalEntry]) -> int:

@@ -283,9 +283,8 @@ class Gallery(Panel):
     def _draw_plot(self) -> None:
         with self._lock:
             if self.rows and not self._quiet:
-                self.plot.show(
-                    scatter_figure(self.rows, self.table.order, self.x, self.y, self.colour)
-                )
+                shown = sorted(self.table.order)  # sorted otherwise, the plot is the same
+                self.plot.show(scatter_figure(self.rows, shown, self.x, self.y, self.colour))
                 self._mark()
             self._say_where()
 

@@ -109,7 +109,7 @@ class GeneratePanel(Panel):
             plain = None if request is None else request.to_request()
             settings = None if keywords is None else SamplingSettings.make(keywords)
             self.notice.say(self.form.fill(plain, settings), "warning")
-        self._bar.layout.visibility = "hidden"
+        self._bar.layout.display = "none"
         self._allow()
 
     def on_result(self, action: OnResult) -> None:
@@ -229,7 +229,7 @@ class GeneratePanel(Panel):
     def _on_state(self, change: Any) -> None:
         self._allow()
         disable(self.halt, "" if change.new == "running" else "Nothing is running.")
-        self._bar.layout.visibility = "visible"
+        self._bar.layout.display = None
         self._bar.bar_style = {"failed": "danger", "stopped": "warning"}.get(change.new, "")
         if change.new == "running":
             self.status.say("Starting…")

@@ -122,6 +122,7 @@ class TableTools(Panel):
         """Fold or unfold; what is not compared yet is compared in the background."""
         if not self.folded:
             self.table.folded = False
+            self.notice.clear()
             return
         old, count = self.table.groups, len(self.table.rows)
         self.table.groups = [*old[:count], *range(min(len(old), count), count)]
@@ -144,8 +145,8 @@ class TableTools(Panel):
         with self.table.hold_trait_notifications():
             self.table.groups = groups
             self.table.folded = self.folded
-        kinds = len(set(groups))
-        job.message = f"{len(groups)} crystals, {kinds} of them different."
+        if self.folded:  # else it was unfolded meanwhile
+            job.message = f"{len(groups)} crystals, {len(set(groups))} of them different."
 
     def _on_state(self, change: Any) -> None:
         if change.new == "failed":

@@ -148,7 +148,8 @@ class Drawing {
     const { Box3, Vector3 } = this.view.library;
     const [low, high] = this.last.extent.map((corner) => new Vector3(...corner));
     const zoom = this.stage.getZoomForBox(new Box3(low, high));
-    this.stage.animationControls.zoomMove(low.add(high).multiplyScalar(0.5), zoom, 0);
+    // NGL leaves no room for balls at the edge, nor for the rings around those that are picked.
+    this.stage.animationControls.zoomMove(low.add(high).multiplyScalar(0.5), 1.1 * zoom, 0);
     // This fits the height alone; a narrow stage needs more distance.
     const narrow = this.view.el.clientHeight / Math.max(this.view.el.clientWidth, 1);
     if (narrow > 1) this.stage.viewerControls.zoom(1 - narrow);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 REFINED = 40
 """Frames of a trajectory, the last ones, whose bonds are CrystalNN's."""
+PATIENCE = 0.1
+"""Seconds before CrystalNN starts, so that the crystal is on its way to the browser by then."""
 NO_POLYHEDRA = "No cation here has four or more anions around it, so there are no polyhedra."
 _WHY = {
     "no-webgl": "This browser cannot draw with WebGL, so a flat drawing is shown; "
@@ -263,6 +266,9 @@ class CrystalViewer(AtomPicker):
             threading.Thread(target=self._refine, args=(self.shown,), daemon=True).start()
 
     def _refine(self, shown: Structure) -> None:
+        time.sleep(PATIENCE)
+        if shown is not self.shown:
+            return
         bonds = crystal_bonds(shown)
         with self._lock:
             if shown is self.shown and bonds != self.drawn_bonds:

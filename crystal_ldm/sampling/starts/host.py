@@ -99,8 +99,6 @@ class Host(Start):
 
     def __init__(self, *values: Any, **named: Any) -> None:
         super().__init__(*values, **named)
-        if self.cell not in ("held", "free"):
-            raise RequestError(f"cell must be held or free, not {self.cell!r}.")
         kept = self.keep
         if kept is not None and len(set(kept)) < len(kept):
             raise RequestError(f"keep must name each atom once, not {list(kept)}.")
