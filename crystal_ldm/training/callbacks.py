@@ -262,6 +262,8 @@ class CompositionProgress(pl.Callback):
         left = self._is_due()
         while self._is_due():
             self._step(trainer.global_step)
+        if self.training is not None and not self.training.finished:
+            self._tell(trainer.global_step)
         return left
 
     def give(self, model: Any) -> None:
@@ -278,13 +280,12 @@ class CompositionProgress(pl.Callback):
         started = time.monotonic()
         self.training.run_step()
         if self.training.finished or time.monotonic() - self.told >= EVERY:
-            self.told = time.monotonic()
-            self.metrics_log.write(
-                {
-                    "step": global_step,
-                    "composition_epoch": self.training.epoch,
-                    "composition_epochs": self.training.epochs,
-                    "composition_loss": self.training.loss,
-                }
-            )
+            self._tell(global_step)
         self.seconds += time.monotonic() - started
+
+    def _tell(self, global_step: int) -> None:
+        training = self.training
+        assert training is not None
+        self.told = time.monotonic()
+        line = {"composition_epoch": training.epoch, "composition_epochs": training.epochs}
+        self.metrics_log.write({"step": global_step, **line, "composition_loss": training.loss})

@@ -122,6 +122,32 @@ def train(
     return fit(module, dataset, run_dir, settings, **limits, **options)
 
 
+def not_yet_steering(module: Any, history: Sequence[Mapping[str, float]]) -> str:
+    """Return one sentence on added conditions whose training was ended early; "" if it was not.
+
+    Half-trained they hardly act: with 60 crystals and half of the composition model's steps, the
+    samples at a low and at a high target do not differ (`benchmarks/README.md`).
+
+    Args:
+        module: what was trained, with the steps that it has had (`global_step`).
+        history: lines of metrics (`read_metrics`).
+    """
+    steps, most = int(module.global_step), int(module.optimizer.max_steps)
+    lines = [line for line in history if "composition_epochs" in line]
+    done, epochs = 1.0, 1.0
+    if module.composition_model is not None:
+        last = lines[-1] if lines else {"composition_epoch": 0.0, "composition_epochs": 1.0}
+        done, epochs = last["composition_epoch"], last["composition_epochs"]
+    if not module.added or (steps >= most and done >= epochs):
+        return ""
+    names = " and ".join(f"'{name}'" for name in module.added)
+    return (
+        f"{names} cannot steer yet: {steps:,} of {most:,} steps are done, and {done / epochs:.0%} "
+        "of those of the composition model, which chooses elements by it; run the same command "
+        "with the same run_dir again, or with a larger max_minutes."
+    )
+
+
 def default_experiment(
     kind: str, init_from: str = "", conditions: Mapping[str, Any] | None = None
 ) -> str:

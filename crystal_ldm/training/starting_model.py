@@ -17,6 +17,9 @@ from crystal_ldm.vae_module import VAEModule
 
 ADAPTER = 32
 """Rank of the layers through which an added condition acts."""
+FREQUENCIES = 6
+"""Of an added number's embedding: with wavelengths of less than six standard deviations, as a model
+that is trained from nothing has them, 60 crystals are learnt by heart one by one."""
 
 
 def build_module(
@@ -89,7 +92,7 @@ def _with_weights(config: dict[str, Any], cls: Any, path: Path) -> Any:
         new["conditions"] = conditions
     checkpoint.metadata["config"] = {**old, **new}
     module = load_module(cls, checkpoint)
-    added = {n: {"adapter": ADAPTER, **c} for n, c in wanted.items() if n not in conditions}
+    added = {n: _added(c) for n, c in wanted.items() if n not in conditions}
     if config.get("composition_model") and module.composition_model is None:
         module.set_composition_model(instantiate(config["composition_model"]))
         checkpoint.metadata["config"]["composition_model"] = config["composition_model"]
@@ -104,6 +107,12 @@ def _with_weights(config: dict[str, Any], cls: Any, path: Path) -> Any:
         module.add_conditions({n: instantiate(c) for n, c in added.items()})
     module.config = checkpoint.metadata["config"]
     return module.train()
+
+
+def _added(condition: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration of a condition that is added to a trained model."""
+    smooth = {"frequencies": FREQUENCIES} if condition["_target_"] == "ScalarCondition" else {}
+    return {"adapter": ADAPTER, **smooth, **condition}
 
 
 def _dropouts(condition: dict[str, Any]) -> dict[str, Any]:

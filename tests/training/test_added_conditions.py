@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,13 @@ from crystal_ldm.errors import ConfigError, DataError
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.ldm_module.composition_model import training as composition_training
 from crystal_ldm.ldm_module.condition import SpaceGroupCondition
-from crystal_ldm.training import TrainingSettings, fit
-from crystal_ldm.training.experiment import build_module, load_experiment, read_conditions
+from crystal_ldm.training import TrainingSettings, fit, read_metrics
+from crystal_ldm.training.experiment import (
+    build_module,
+    load_experiment,
+    not_yet_steering,
+    read_conditions,
+)
 from tests.conftest import make_tiny_ldm
 
 REQUEST = CrystalBatch.from_formulas(["NaCl", "Sr?O3"], band_gap=[2.0, None])
@@ -110,6 +116,30 @@ def test_frozen_only_the_new_parts_learn_and_nothing_is_forgotten(
         if n not in noted
     )
     assert float(model["conditions.density.adapter_layers.2.weight"].abs().max()) > 0
+
+
+def test_a_training_that_ended_early_says_that_it_cannot_steer_yet(
+    own_data: CrystalDataset, tmp_path: Path
+) -> None:
+    module, config = new_model()
+    stop = threading.Event()
+
+    def ended(line: dict[str, float]) -> None:
+        if line["step"] >= 10:
+            stop.set()
+
+    settings = TrainingSettings(**config["training"])
+    fit(module, own_data, tmp_path, settings, stop=stop, live=ended, progress=False)
+    said = not_yet_steering(module, read_metrics(tmp_path / "metrics.jsonl"))
+    assert f"'density' cannot steer yet: 10 of {STEPS} steps are done" in said
+    assert "same run_dir again" in said
+    plain = build_module(config["ldm_module"] | {"conditions": {}}, "ldm_module",
+                         init_from="oqmd_icsd")  # fmt: skip
+    plain.global_step = 0
+    assert not_yet_steering(plain, []) == ""
+    whole = [{"step": STEPS, "composition_epoch": 600.0, "composition_epochs": 600.0}]
+    module.global_step = STEPS
+    assert not_yet_steering(module, whole) == ""
 
 
 def test_unfrozen_all_weights_learn_the_null_embedding_too(

@@ -122,10 +122,10 @@ class ScalarControl(Panel):
         elif change.new == "value":
             old = self.value
             self.value = (
-                float(np.mean(old)) if isinstance(old, tuple) else round((low + high) / 4, 2)
+                float(np.mean(old)) if isinstance(old, tuple) else round(low + (high - low) / 4, 2)
             )
         else:
-            old = self.value if isinstance(self.value, float) else (low + high) / 4
+            old = self.value if isinstance(self.value, float) else low + (high - low) / 4
             self.value = (max(round(old - 0.5, 2), low), min(round(old + 0.5, 2), high))
 
     def _on_number(self, _: Any) -> None:

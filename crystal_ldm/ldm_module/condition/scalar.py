@@ -12,7 +12,7 @@ from crystal_ldm.crystals.padding import Values
 from crystal_ldm.errors import DataError, RequestError
 from crystal_ldm.ldm_module.condition.base import Condition
 
-_FREQUENCIES = 16
+_LOWEST, _STEP = -2.0, 0.4  # of the frequencies' logarithms to base 2
 _BINS = 40
 
 
@@ -28,6 +28,8 @@ class ScalarCondition(Condition):
         minimum, maximum: bounds that hold whatever the training set has; labels beyond them count
             as the bound, as a compound below the convex hull of the others counts as on it.
         mlp_size: width of the hidden layer of the embedding; None: the embedding's own.
+        frequencies: sines and cosines with wavelengths from 25 standard deviations down to 0.4; few
+            of them, the long ones, make a smooth embedding, which a few crystals can teach.
     """
 
     kind = "scalar"
@@ -42,15 +44,17 @@ class ScalarCondition(Condition):
         maximum: float | None = None,
         adapter: int = 0,
         mlp_size: int | None = None,
+        frequencies: int = 16,
     ) -> None:
         super().__init__(label, unit, description, dropout, adapter)
         self.minimum = minimum
         self.maximum = maximum
         self.mlp_size = mlp_size
+        self.frequencies = frequencies
 
     def build_layers(self, hidden_size: int) -> None:
         """Make layers, and buffers for what the training set is like."""
-        features, width = 2 * _FREQUENCIES + 2, self.mlp_size or hidden_size
+        features, width = 2 * self.frequencies + 2, self.mlp_size or hidden_size
         self.mlp = nn.Sequential(
             nn.Linear(features, width), nn.SiLU(), nn.Linear(width, hidden_size)
         )
@@ -128,7 +132,9 @@ class ScalarCondition(Condition):
         """Return embeddings (B, H)."""
         mean, std = self.statistics[0], self.statistics[1]
         standard = (encoded - mean) / std
-        frequency = 2.0 ** torch.linspace(-2, 4, _FREQUENCIES, device=encoded.device)
+        last = _LOWEST + _STEP * (self.frequencies - 1)
+        exponents = torch.linspace(_LOWEST, last, self.frequencies, device=encoded.device)
+        frequency = 2.0**exponents
         angles = standard * frequency
         zero = (encoded == 0).float()  # a metal is a kind of its own, not a small gap
         return self.mlp(torch.cat([standard, zero, angles.sin(), angles.cos()], dim=1))

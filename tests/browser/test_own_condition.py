@@ -1,0 +1,63 @@
+"""A condition of one's own, taught to the shipped model, has its control in the workbench."""
+
+from __future__ import annotations
+
+import csv
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from crystal_ldm.data import load_dataset
+from crystal_ldm.training.experiment import load_experiment, train
+from tests.browser.driver import Visit, copy_notebook
+
+BENCH = ".cl-workbench"
+CONTROL = f"{BENCH} .cl-side .cl-scalar:has(b:text-is('Stiffness'))"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped model after a step with a further condition, in a run directory."""
+    crystals = load_dataset("oqmd_icsd", progress=False)
+    rows = [i for i in crystals.indices("train") if crystals.num_atoms[i] <= 4][:60]
+    folder = tmp_path_factory.mktemp("own")
+    with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["material_id", "stiffness", "cif"])
+        for number, i in enumerate(rows):
+            text = crystals.structure(i).to(fmt="cif")
+            writer.writerow([crystals.ids[i], 100 + number, text])
+    config = load_experiment(
+        "finetune",
+        ["ldm_module.optimizer.max_steps=1", "training.log_every=1"],
+        seed=0,
+        dataset=folder / "table.csv",
+        conditions={"stiffness": "GPa"},
+    )
+    stop = threading.Event()
+    train(config, folder / "run", init_from="oqmd_icsd", stop=stop, live=lambda _: stop.set(),
+          progress=False)  # fmt: skip
+    return folder / "run"
+
+
+def test_an_own_condition_has_its_control(
+    browser: Browser, visit: Callable[..., Visit], model: Path, tmp_path: Path
+) -> None:
+    shown = visit(browser, width=1440, height=1500)
+    run_dir = str(tmp_path / "run")
+    shown.open(copy_notebook("04_sample", num_samples=2, run_dir=run_dir, ldm_ckpt=str(model)))
+    shown.run_all()
+    page = shown.page
+    page.wait_for_selector(f"{BENCH} .cl-gallery .cl-ngl[data-ticket]", timeout=120_000)
+    control = page.locator(CONTROL)
+    expect(control).to_contain_text("GPa")
+    control.locator("button:has-text('Value')").click()
+    box = control.locator("input[type=number]").first
+    expect(box).to_be_visible()
+    assert 100 <= float(box.input_value()) <= 159
+    box.fill("120")
+    page.keyboard.press("Tab")
+    shown.shot("own_condition", BENCH)
