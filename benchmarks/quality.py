@@ -7,6 +7,8 @@ On held-out crystals (--part, default test):
     python -m benchmarks.quality prediction --dataset oqmd_icsd --num 200 --k 20
     python -m benchmarks.quality prediction --dataset mp_20 --data-dir DIR --part all \\
         --unseen oqmd_icsd
+    python -m benchmarks.quality prediction --dataset oqmd_icsd --num 200 --k 20 --preset predict \\
+        --formula-units likely
     python -m benchmarks.quality steps --dataset oqmd_icsd --num 500
     python -m benchmarks.quality predictors --dataset oqmd_icsd
     python -m benchmarks.quality space_groups --dataset oqmd_icsd
@@ -58,6 +60,7 @@ from benchmarks.quality_commands.open_formulas import charge_balance
 from benchmarks.quality_commands.shared import Row, load_model
 from benchmarks.quality_commands.space_groups import likely_groups, space_groups
 from benchmarks.quality_commands.stability import stability
+from crystal_ldm.discovery.screening import RELAXED_SHARE
 from crystal_ldm.evaluate.calibration import SCALES, STEPS, TARGETS_EV
 from crystal_ldm.sampling.arguments import add_arguments
 
@@ -113,6 +116,12 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         default=0,
         help="prediction: make so many, keep the k that stand for them",
     )
+    sampling.add_argument(
+        "--formula-units",
+        default="given",
+        choices=("given", "1", "likely"),
+        help="prediction: those of the held-out crystals, 1, or as the model finds them",
+    )
     add_arguments(sampling)
     tables = parser.add_argument_group("calibration and agreement")
     tables.add_argument("--targets", type=float, nargs="+", default=TARGETS_EV, help="eV")
@@ -124,6 +133,12 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     relaxing = parser.add_argument_group("stability")
     relaxing.add_argument("--run-dir", help="where crystals are kept; continued if it exists")
     relaxing.add_argument("--potential", default="chgnet")
+    relaxing.add_argument(
+        "--relaxed-share",
+        type=float,
+        default=RELAXED_SHARE,
+        help="discover: share of what is made that is relaxed (1: no screen before it)",
+    )
     relaxing.add_argument("--fmax", type=float, default=0.05, help="eV/Å")
     relaxing.add_argument("--max-steps", type=int, default=300)
     return parser.parse_args(words, argparse.Namespace(seed=0))

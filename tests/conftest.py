@@ -56,7 +56,9 @@ MARKS = {
     "training": "slow",
     "training/test_training_faults.py": "fault",
     "widgets/test_evaluation.py": "slow",
+    "workflow/test_kernel.py": "notebook",
     "workflow/test_notebooks.py": "notebook",
+    "workflow/test_sweep.py": "notebook",
 }
 """The marker of the tests in a folder or file; the longest path that fits decides."""
 NOBODY = 65534

@@ -6,14 +6,22 @@ Crystals and relaxed crystals are kept in `--run-dir`; a run that was killed goe
 from __future__ import annotations
 
 import argparse
+import math
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from benchmarks.quality_commands.shared import Row, sampling, training_set
-from crystal_ldm.discovery.novelty import novelty_of
+from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
+from crystal_ldm.data import load_dataset
+from crystal_ldm.discovery.goal import ROUND
+from crystal_ldm.discovery.novelty import KINDS, novelty_of
+from crystal_ldm.discovery.screening import distances_before, most_promising
 from crystal_ldm.discovery.second_opinion import SecondOpinion, why_not
 from crystal_ldm.evaluate import evaluate
 from crystal_ldm.evaluate.reference_set import Reference
@@ -22,7 +30,7 @@ from crystal_ldm.evaluate.stability.reference import ReferenceEnergies
 from crystal_ldm.evaluate.statistics import wilson
 from crystal_ldm.files import open_run
 from crystal_ldm.ldm_module import LDMModule
-from crystal_ldm.parallel import Workers, open_executor
+from crystal_ldm.parallel import Executor, Workers, open_executor
 from crystal_ldm.runs.generate import generate
 from crystal_ldm.runs.sample_run import read_crystals_of
 
@@ -30,30 +38,37 @@ LIMITS_EV = (0.0, 0.1)
 
 
 def discover(model: LDMModule, options: argparse.Namespace) -> list[Row]:
-    """Make crystals of any elements with the preset `discover`, and count those that are unique,
-    new and near the hull by CHGNet, and of them those that are so by SevenNet, too.
+    """Make crystals of any elements with the preset `discover`, relax the most promising of each
+    round, and count those that are unique, new and near the hull by CHGNet, and of them those that
+    are so by SevenNet, too.
 
     SevenNet is asked about those alone that are within 0.1 eV/atom by CHGNet: no other can be near
-    by both.
+    by both. How varied the crystals are is said of all that were made and of those that the screen
+    left, both as they were made. Some that are near the hull are crystals of the data set's other
+    parts, which the model has not seen and the hull has: they are counted on their own.
     """
     how = {"preset": "discover", **sampling(options)}
     settings = RelaxationSettings(fmax=options.fmax, max_steps=options.max_steps)
+    share = options.relaxed_share
     identity = {"model_hash": model.model_hash, "num": options.num, "sampling": how}
     folder = options.run_dir or f"runs/quality/discover-{options.num}"
-    run = open_run(folder, "discover", identity)
+    run = open_run(folder, "discover", {**identity, "relaxed_share": share})
     hull = ReferenceHull(ReferenceEnergies.shipped())
-    workers = Workers(options.workers, memory_gb=6)
-    with run, open_executor(workers) as executor:
-        crystals = generate(model, None, run.path / "crystals", options.num, progress=False, **how)
+    with run, open_executor(Workers(options.workers, memory_gb=6)) as executor:
+        num_made = math.ceil(options.num / share)
+        crystals = generate(model, None, run.path / "crystals", num_made, progress=False, **how)
+        made = read_crystals(crystals.path)
+        places = np.arange(num_made)
+        if share < 1:
+            places = _screened(made, share, run.path / "screened.json", hull, executor)
+        cells = [made.crystals[i] for i in places]
         kept = run.path / "relaxed"
         found = compute_stability(
-            crystals.path, kept, settings=settings, hull=hull, workers=executor, progress=True
+            cells, kept, settings=settings, hull=hull, workers=executor, progress=True
         )
+        metrics = ("uniqueness", "novelty")
         known = Reference(training_set(options))
-        evaluated = evaluate(
-            crystals.path, known, metrics=("uniqueness", "novelty"), workers=executor
-        )
-        table = evaluated.table
+        table = evaluate(cells, known, metrics=metrics, workers=executor).table
         new = (table["unique"] & table["novel"]).to_numpy(dtype=bool)
         first = found.table["e_above_hull"].to_numpy(dtype=np.float64)
         chosen = np.flatnonzero(new & (first <= LIMITS_EV[-1]))
@@ -66,9 +81,15 @@ def discover(model: LDMModule, options: argparse.Namespace) -> list[Row]:
                 (distance,) = opinion.distances([cell])
                 second[i] = np.nan if distance is None else distance.e_above_hull
                 run.progress(int(np.isfinite(second).sum()), len(chosen))
-        kinds = Counter(one.kind for one in novelty_of(relaxed, model.training_crystals, executor))
+        kinds = novelty_of(relaxed, model.training_crystals, executor)
         table["e_above_hull"], table["e_above_hull (sevennet)"] = first, second
+        table["kind"] = ""
+        table.loc[chosen, "kind"] = [one.kind for one in kinds]
         table.to_csv(run.path / "evaluation.csv", index=False)
+        dataset = load_dataset(options.dataset, options.data_dir, progress=False)
+        whole = Reference(dataset.batch(range(len(dataset))))
+        seen = ~evaluate(relaxed, whole, metrics=metrics[1:], workers=executor).table["novel"]
+        kinds_made = novelty_of(made.crystals, model.training_crystals, executor)
     rows: list[Row] = [{"n": len(first), "note": reason or "; ".join(found.notes)}]
     for limit in LIMITS_EV:
         near = new & (first <= limit)
@@ -79,7 +100,45 @@ def discover(model: LDMModule, options: argparse.Namespace) -> list[Row]:
                 {"unique, new and within": limit, "by": name, "share": count / len(first),
                  "count": count, "n": len(first), "ci_low": low, "ci_high": high}
             )  # fmt: skip
-    return rows + [{"kind": kind, "count": count} for kind, count in kinds.items()]
+    both = second[chosen] <= LIMITS_EV[-1]
+    names = np.array([one.kind for one in kinds])
+    for kind in KINDS:
+        counts = {"CHGNet": int((names == kind).sum()), "both": int((names[both] == kind).sum())}
+        rows.append({"within 0.1 and, relaxed,": kind, **counts})
+    known_elsewhere = seen.to_numpy(dtype=bool)
+    counts = {"CHGNet": int(known_elsewhere.sum()), "both": int(known_elsewhere[both].sum())}
+    rows.append({"within 0.1 and, relaxed,": "in any part of the data set", **counts})
+    for name, some in (("made", np.arange(num_made)), ("screened", places)):
+        rows.append({"as made": name, **_variety([made.crystals[i] for i in some])})
+        rows[-1] |= Counter(kinds_made[i].kind for i in some)
+    return rows
+
+
+def _screened(
+    made: CrystalSet, share: float, file: Path, hull: ReferenceHull, executor: Executor
+) -> NDArray[np.int_]:
+    """Return which crystals `crystal_ldm.discovery` would relax, round by round."""
+    crystals = {name: cell for name, cell in zip(made.ids, made.crystals, strict=True) if cell}
+    distances = distances_before(crystals, file, "chgnet", hull, executor)
+    places: list[int] = []
+    for start in range(0, len(distances), ROUND):
+        some = distances[start : start + ROUND]
+        best = most_promising(some, math.ceil(share * len(some)))
+        places += [start + place for place in best]
+    return np.array(places)
+
+
+def _variety(cells: Sequence[Cell]) -> Row:
+    from pymatgen.core import Element
+
+    keys = [cell.formula_key for cell in cells]
+    f_block = [any(Element.from_Z(z).block == "f" for z, _ in key) for key in keys]
+    return {
+        "n": len(cells),
+        "formulas": len(set(keys)),
+        "kinds of atoms": len({z for key in keys for z, _ in key}),
+        "with f-block elements": sum(f_block),
+    }
 
 
 def lemat(model: LDMModule, options: argparse.Namespace) -> list[Row]:

@@ -65,7 +65,10 @@ def is_plausible(structure: Structure) -> bool:
 
 
 def prediction(model: LDMModule, options: argparse.Namespace) -> list[Row]:
-    """Crystal structure prediction: match, RMSE, METRe and cRMSE at 1 and at k samples."""
+    """Crystal structure prediction: match, RMSE, METRe and cRMSE at 1 and at k samples.
+
+    With `--formula-units likely` (or 1) only the formula is given, and not how large the cell is.
+    """
     batch = held_out(options, model.vae)
     return [_predict(model, batch, options)]
 
@@ -88,7 +91,8 @@ def _predict(
     how = {**sampling(options), **changed}
     settings = SamplingSettings.make(how)
     started = time.perf_counter()
-    result = model.sample(request_of(batch), max(options.k, options.of), **how)
+    request = request_of(batch, options.formula_units)
+    result = model.sample(request, max(options.k, options.of), **how)
     number, accepted = len(result), result.acceptance_rate
     if options.of > options.k:
         result = result.representatives(options.k)
@@ -108,6 +112,9 @@ def _predict(
         row[f"rmse@{k}"] = metrics.value("rmse", k)
         row[f"metre@{k}"] = metrics.value("metre", k)
         row[f"crmse@{k}"] = metrics.value("crmse", k)
+    if options.formula_units != "given":
+        right = result.crystals.num_atoms.view(len(batch), -1) == batch.num_atoms[:, None]
+        row |= {f"size right@{k}": float(right[:, :k].any(dim=1).float().mean()) for k in ks}
     row["plausible"] = float(np.mean([is_plausible(s) for s in made]))
     row["accepted"] = accepted
     row["crystals/s"] = number / seconds

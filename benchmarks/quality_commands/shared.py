@@ -66,6 +66,14 @@ def sampling(options: argparse.Namespace) -> dict[str, Any]:
     return keywords_of(vars(options))
 
 
-def request_of(batch: CrystalBatch) -> CrystalBatch:
-    """Return the request for the cell contents of known crystals."""
-    return CrystalBatch(batch.atomic_numbers, batch.num_atoms, ids=batch.ids)
+def request_of(batch: CrystalBatch, formula_units: str = "given") -> CrystalBatch:
+    """Return the request for the cell contents of known crystals, or for their reduced formulas.
+
+    Args:
+        batch: the crystals.
+        formula_units: `given`, those of the crystals; `1`; or `likely`, as the model finds them.
+    """
+    if formula_units == "given":
+        return CrystalBatch(batch.atomic_numbers, batch.num_atoms, ids=batch.ids)
+    units = 1 if formula_units == "1" else formula_units
+    return CrystalBatch.from_formulas(batch.formulas, units)

@@ -14,6 +14,7 @@ from torch import Tensor
 from crystal_ldm.crystals.canonical import canonical_arrays
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.element_rules import ElementRules
+from crystal_ldm.crystals.formula_units import Units
 from crystal_ldm.crystals.padding import (
     Values,
     chosen_rows,
@@ -43,6 +44,8 @@ class CrystalBatch:
             sets are lists with None where not given.
         ids: names of the crystals, or None.
         element_rules: what open atoms of a request may become, or None.
+        formula_units: of each row of a request (`crystals.formula_units.Units`); None: the rows are
+            the cells.
     """
 
     atomic_numbers: Tensor
@@ -52,6 +55,7 @@ class CrystalBatch:
     conditions: dict[str, Values] = field(default_factory=dict)
     ids: list[str] | None = None
     element_rules: list[ElementRules] | None = None
+    formula_units: list[Units] | None = None
 
     def __len__(self) -> int:
         return len(self.num_atoms)
@@ -97,6 +101,7 @@ class CrystalBatch:
             conditions={name: take(v, rows) for name, v in self.conditions.items()},
             ids=None if self.ids is None else take(self.ids, rows),
             element_rules=None if self.element_rules is None else take(self.element_rules, rows),
+            formula_units=None if self.formula_units is None else take(self.formula_units, rows),
         )
 
     @staticmethod
@@ -112,6 +117,7 @@ class CrystalBatch:
         geometry = len(coords) == len(lattices) == len(batches)
         named = all(b.ids is not None for b in batches)
         ruled = any(b.element_rules is not None for b in batches)
+        several = any(b.formula_units is not None for b in batches)
         return CrystalBatch(
             atomic_numbers=torch.cat([pad(b.atomic_numbers, width) for b in batches]),
             num_atoms=torch.cat([b.num_atoms for b in batches]),
@@ -120,6 +126,7 @@ class CrystalBatch:
             conditions={n: join([b.conditions[n] for b in batches]) for n in shared},
             ids=[i for b in batches for i in b.ids or ()] if named else None,
             element_rules=[r for b in batches for r in b.rules()] if ruled else None,
+            formula_units=[u for b in batches for u in b.units()] if several else None,
         )
 
     def to(self, device: torch.device | str) -> CrystalBatch:
@@ -135,7 +142,12 @@ class CrystalBatch:
             },
             ids=self.ids,
             element_rules=self.element_rules,
+            formula_units=self.formula_units,
         )
+
+    def units(self) -> list[Units]:
+        """Return the formula units row by row, None where the row is the cell."""
+        return self.formula_units or [None] * len(self)
 
     def rules(self) -> list[ElementRules]:
         """Return the element rules row by row, empty ones where none were given."""
@@ -234,7 +246,7 @@ class CrystalBatch:
     def from_formulas(
         cls,
         formulas: Sequence[str | Mapping[str, int]] | Mapping[str, int] | str,
-        formula_units: Sequence[int] | int | None = None,
+        formula_units: Any = None,
         *,
         required: Any = None,
         allowed: Any = None,
@@ -245,7 +257,10 @@ class CrystalBatch:
 
         Args:
             formulas: one formula a row, as text or as a mapping such as `{"Na": 1, "Cl": 1}`.
-            formula_units: formula units in a cell, one number a row or one for all (default 1).
+            formula_units: formula units in a cell, a value a row or one for all: a number;
+                `"likely"`, those of known and similar crystals in turn; the share of the crystals
+                for each of several, `{1: 0.3, 2: 0.7}`; None: as the preset says (likely ones with
+                `predict`, else 1).
             required, allowed, forbidden: element lists for open atoms, for all rows.
             conditions: targets by name, a value a row or one for all. None: not given; a pair
                 (low, high): a range.

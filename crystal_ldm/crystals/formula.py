@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice, product
@@ -17,13 +18,12 @@ _TOKEN = re.compile(
     r"|(?P<state>\((?:0|I{1,3}|IV|VI{0,3}|IX)\))"
     r"|(?P<number>\d+(?:\.\d+)?)"
     r"|(?P<open>[(\[])|(?P<close>[)\]])"
-    r"|(?P<dot>\s*[·*]\s*)|(?P<blank>\s+)|(?P<skip>_)|(?P<other>.)",
+    r"|(?P<dot>\s*[·*]\s*)|(?P<blank>\s+)|(?P<skip>_(?=\d))|(?P<other>.)",
     re.DOTALL,
 )
 _SAME_SIGNS = str.maketrans("₀₁₂₃₄₅₆₇₈₉•∙⋅×・‧", "0123456789······", "\u200b\u200c\u200d\ufeff")
 _ISOTOPE = re.compile(r"\[(\d{1,3})([A-Z][a-z]?)\]")
 _CLOSES = {"(": ")", "[": "]"}
-_ISOTOPES = ("D", "T")
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ class _Group:
     """What stands between two brackets: finished parts, and the part that is being read."""
 
     opener: str = ""
-    done: dict[str, int] = field(default_factory=dict)
-    part: dict[str, int] = field(default_factory=dict)
+    done: Counter[str] = field(default_factory=Counter)
+    part: Counter[str] = field(default_factory=Counter)
     last: dict[str, int] | None = None  # what a following number multiplies
     factor: str = "1"
 
@@ -102,7 +102,7 @@ class _Group:
         return not self.part and self.last is None
 
     def end_unit(self) -> None:
-        _merge(self.part, self.last)
+        self.part.update(self.last or {})
         self.last = None
 
 
@@ -139,7 +139,7 @@ class _Reader:
                 self._open(sign)
             elif kind == "close":
                 self._close(sign)
-            elif kind in ("dot", "blank"):
+            elif kind in ("dot", "blank") and before != "start":
                 self._end_part(group)
             else:
                 raise FormulaError(_unreadable(self.text, sign, self.suggests))
@@ -148,18 +148,15 @@ class _Reader:
         return self._finished(self.stack[-1])
 
     def _symbol(self, sign: str) -> str:
-        if sign in _ISOTOPES:
+        if sign in ("D", "T"):
             self.note("D and T are isotopes of hydrogen and are read as H.")
             return "H"
         try:
             return symbols()[atomic_number(sign)]
         except FormulaError as error:
             better = _suggested(self.text) if self.suggests else ""
-            raise FormulaError(
-                f"In '{self.text}': '{sign}' is not an element symbol.{better}"
-                if better
-                else f"In '{self.text}': {error}"
-            ) from None
+            reason = f"'{sign}' is not an element symbol.{better}" if better else error
+            raise FormulaError(f"In '{self.text}': {reason}") from None
 
     def note(self, sentence: str) -> None:
         """Say what is read otherwise than typed, once."""
@@ -213,8 +210,8 @@ class _Reader:
         if group.part_begins:  # a factor waits for its part
             return
         group.end_unit()
-        _merge(group.done, _multiply(group.part, group.factor, self.text))
-        group.part, group.factor = {}, "1"
+        group.done.update(_multiply(group.part, group.factor, self.text))
+        group.part, group.factor = Counter(), "1"
 
     def _finished(self, group: _Group) -> dict[str, int]:
         if group.part_begins and group.factor != "1":
@@ -282,13 +279,10 @@ def _spelled(letters: str) -> list[str]:
             if end >= size and (symbol := letters[end - size : end].capitalize()) in known
             for way in ways[end - size]
         ]
-        ways.append(sorted(longer, key=lambda way: (len(way), _weight(way)))[:3])
+        # Of two spellings of as many symbols, light elements are the likelier.
+        best = sorted(longer, key=lambda way: (len(way), sum(map(atomic_number, way))))
+        ways.append(best[:3])
     return ["".join(way) for way in ways[-1]]
-
-
-def _weight(way: list[str]) -> int:
-    """Return the sum of atomic numbers: of two spellings, light elements are the likelier."""
-    return sum(map(atomic_number, way))
 
 
 def _multiply(group: dict[str, int] | None, number: str, formula: str) -> dict[str, int]:
@@ -303,8 +297,3 @@ def _multiply(group: dict[str, int] | None, number: str, formula: str) -> dict[s
             "so multiply the formula until all are whole (between groups write '·', not a point)."
         )
     return {symbol: n * int(value) for symbol, n in group.items()}
-
-
-def _merge(into: dict[str, int], group: dict[str, int] | None) -> None:
-    for symbol, n in (group or {}).items():
-        into[symbol] = into.get(symbol, 0) + n

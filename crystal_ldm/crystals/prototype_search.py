@@ -79,6 +79,11 @@ class PrototypeSearch:
             self._found[key] = self._nearest(numbers, count)
         return self._found[key]
 
+    def count(self, numbers: NDArray[np.int64]) -> int:
+        """Return how many crystals have as many elements and atoms of each as a formula (n,)."""
+        _, rows = self._groups.get(_composition(numbers)[1], ((), []))
+        return sum(map(len, rows))
+
     def _nearest(self, numbers: NDArray[np.int64], count: int) -> list[Prototype]:
         elements, counts = _composition(numbers)
         if 0 in elements or counts not in self._groups:

@@ -16,6 +16,7 @@ from crystal_ldm.crystals.batch import CrystalBatch
 from crystal_ldm.crystals.element_rules import ElementRules
 from crystal_ldm.crystals.elements import atomic_number, symbols
 from crystal_ldm.crystals.formula import parse_formula
+from crystal_ldm.crystals.formula_units import read_units
 from crystal_ldm.crystals.padding import Values
 from crystal_ldm.crystals.space_groups import SPACE_GROUP
 from crystal_ldm.errors import FormulaError, RequestError
@@ -23,7 +24,7 @@ from crystal_ldm.errors import FormulaError, RequestError
 
 def request_from_formulas(
     formulas: Sequence[str | Mapping[str, int]] | Mapping[str, int] | str,
-    formula_units: Sequence[int] | int | None,
+    formula_units: Any,
     rules: ElementRules,
     conditions: Mapping[str, Any],
 ) -> CrystalBatch:
@@ -32,18 +33,18 @@ def request_from_formulas(
         texts = [formulas] if isinstance(formulas, str | Mapping) else list(formulas)
     except TypeError:
         raise FormulaError(f"A formula is text such as SrTiO3, not {short(formulas)}.") from None
-    units = _whole_numbers(
-        "formula_units", 1 if formula_units is None else formula_units, len(texts)
-    )
+    units = [read_units(one) for one in _a_row("formula_units", formula_units, len(texts))]
     rows = []
     parsed = [parse_formula(text) for text in texts]
     for note in dict.fromkeys(note for formula in parsed for note in formula.notes):
         warnings.warn(note, stacklevel=3)
-    for formula, z in zip(parsed, units, strict=True):
-        numbers = formula.atomic_numbers
+    for formula, one in zip(parsed, units, strict=True):
+        numbers, z = formula.atomic_numbers, one if isinstance(one, int) else 1
         # Atoms of one element stay together, as in the canonical order; open atoms (0) go last.
         rows.append([a for a in dict.fromkeys(numbers) for _ in range(numbers.count(a) * z)])
-    return _request(rows, rules, conditions)
+    batch = _request(rows, rules, conditions)
+    _set_units(batch, [None if isinstance(one, int) else one for one in units])
+    return batch
 
 
 def request_from_num_atoms(
@@ -69,6 +70,11 @@ def request_to_dict(batch: CrystalBatch) -> dict[str, Any]:
     ]
     conditions = {name: _plain(values) for name, values in batch.conditions.items()}
     request: dict[str, Any] = {"atoms": atoms, "element_rules": rules, "conditions": conditions}
+    if batch.formula_units is not None:
+        request["formula_units"] = [
+            {str(n): share for n, share in one.items()} if isinstance(one, Mapping) else one
+            for one in batch.formula_units
+        ]
     if batch.frac_coords is not None and batch.lattices is not None:
         sizes = batch.num_atoms.tolist()
         coords = [row[:n] for row, n in zip(batch.frac_coords.tolist(), sizes, strict=True)]
@@ -82,15 +88,24 @@ def request_from_dict(data: Mapping[str, Any]) -> CrystalBatch:
         atoms = [[atomic_number(symbol) for symbol in row] for row in data["atoms"]]
         rules = [ElementRules.make(**row) for row in data["element_rules"]]
         conditions = dict(data["conditions"])
+        units = [u if u is None else read_units(u) for u in data.get("formula_units", ())]
     except (KeyError, TypeError) as error:
         raise RequestError(
             f"This is not a request made by CrystalBatch.to_request ({error})."
         ) from None
     batch = _request(atoms, ElementRules(), conditions)
     batch.element_rules = rules if any(rules) else None
+    if units:
+        if len(units) != len(batch) or any(isinstance(one, int) for one in units):
+            raise RequestError("'formula_units' of this request does not say what its rows hold.")
+        _set_units(batch, units)
     if data.get("crystals"):
         _add_crystals(batch, data["crystals"])
     return batch
+
+
+def _set_units(batch: CrystalBatch, units: Sequence[Any]) -> None:
+    batch.formula_units = list(units) if any(one is not None for one in units) else None
 
 
 def _add_crystals(batch: CrystalBatch, crystals: Mapping[str, Any]) -> None:
@@ -178,13 +193,18 @@ def _plain(values: Values) -> list[Any]:
     return [plain(v) for v in (values.tolist() if isinstance(values, Tensor) else values)]
 
 
-def _whole_numbers(name: str, value: Any, size: int) -> list[int]:
+def _a_row(name: str, value: Any, size: int) -> list[Any]:
     value = _native(value)
     values = list(value) if isinstance(value, list | tuple) else [value] * size
     if len(values) != size:
         raise RequestError(
             f"'{name}' has {len(values)} values for {size} rows; give one for each row."
         )
+    return values
+
+
+def _whole_numbers(name: str, value: Any, size: int) -> list[int]:
+    values = _a_row(name, value, size)
     for v in values:
         if not _is_number(v) or not 1 <= v <= 1000 or v != int(v):
             raise RequestError(f"'{name}' must be whole numbers from 1 to 1000, not {short(v)}.")

@@ -1,4 +1,4 @@
-"""From a source to the stored data set: clean, split, pad."""
+"""From a source to a data set: clean, split, pad."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from crystal_ldm.crystals.readers.entries import Entry, LabelValue, Source, summ
 from crystal_ldm.crystals.readers.report import Rejection, Report
 from crystal_ldm.data.cache import PartialReading
 from crystal_ldm.data.cleaning import Filters, Prepared, find_duplicates, prepare_entries
+from crystal_ldm.data.dataset import LABEL_PREFIX, CrystalDataset
 from crystal_ldm.data.splits import formula_key, split_by_formula, split_officially
-from crystal_ldm.data.storage import LABEL_PREFIX, StoredDataset
 from crystal_ldm.errors import DataError
 from crystal_ldm.parallel import AnyWorkers
 
@@ -49,7 +49,7 @@ def build_dataset(
     workers: AnyWorkers = None,
     progress: bool = True,
     reading: PartialReading | None = None,
-) -> StoredDataset:
+) -> CrystalDataset:
     """Clean the entries of `source` and return them ready to be written.
 
     Args:
@@ -96,7 +96,7 @@ def build_dataset(
     }
     changed = [note for entry, prepared in kept for note in (*entry.notes, *prepared.notes)]
     report = Report(count, len(kept), rejected, [*source.notes, *summarised(changed)])
-    return StoredDataset(about.name, info, tensors, ids, distinct, categories, report)
+    return CrystalDataset(about.name, info, tensors, ids, distinct, categories, report)
 
 
 def _unique(

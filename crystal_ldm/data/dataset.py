@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,47 +17,39 @@ from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.crystals.readers.report import Report
 from crystal_ldm.crystals.readers.units import UNITS
 from crystal_ldm.data.splits import PARTS
-from crystal_ldm.data.storage import LABEL_PREFIX, StoredDataset, read_dataset
 from crystal_ldm.errors import DataError, suggest
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
+LABEL_PREFIX = "label:"
 
+
+@dataclass(eq=False, repr=False)
 class CrystalDataset:
     """Crystals in canonical form with labels and splits. Opening it reads next to nothing.
 
     Attributes:
         name: name of the data set.
+        info: `description`, `licence`, `split` (how it was done), `max_atoms`.
+        tensors: arrays by name, those of the table in `storage` without the two JSON ones.
+        ids: (n,) names of the entries.
+        distinct: the distinct reduced formulas.
+        categories: text labels (n,) by name, None where absent.
+        report: what was found, kept and rejected, with reasons.
         path: its file in the cache.
         content_hash: SHA-256 of crystals, labels, names and splits, in hex.
-        report: what was found, kept and rejected, with reasons.
-        info: `description`, `licence`, `split` (how it was done), `max_atoms`.
-        ids: (n,) names of the entries.
-        formulas: (n,) reduced formulas.
-        num_atoms: (n,) int64.
-        labels: by name, float32 (n,) with NaN where absent, or a list (n,) of text and None.
-            `band_gap` is in eV, `formation_energy_per_atom` and `e_above_hull` in eV/atom.
     """
 
-    def __init__(self, path: Path, stored: StoredDataset) -> None:
-        self.path = path
-        self.name = stored.name
-        self.content_hash = stored.content_hash
-        self.report: Report = stored.report
-        self.info: dict[str, Any] = stored.info
-        self.ids: list[str] = stored.ids
-        self._tensors: dict[str, Tensor] = stored.tensors
-        self._distinct = stored.formulas
-        self.labels: dict[str, np.ndarray | list[str | None]] = {
-            **{
-                name.removeprefix(LABEL_PREFIX): tensor.numpy()
-                for name, tensor in stored.tensors.items()
-                if name.startswith(LABEL_PREFIX)
-            },
-            **stored.categories,
-        }
-        self.num_atoms: np.ndarray = stored.tensors["num_atoms"].numpy().astype(np.int64)
+    name: str
+    info: dict[str, Any]
+    tensors: dict[str, Tensor]
+    ids: list[str]
+    distinct: list[str]
+    categories: dict[str, list[str | None]]
+    report: Report
+    path: Path = Path()
+    content_hash: str = ""
 
     @classmethod
     def open(cls, path: str | Path) -> CrystalDataset:
@@ -65,7 +58,9 @@ class CrystalDataset:
         Raises:
             DataError: if it is cut short, damaged or not one of ours.
         """
-        return cls(Path(path), read_dataset(Path(path)))
+        from crystal_ldm.data.storage import read_dataset
+
+        return read_dataset(Path(path))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -73,23 +68,33 @@ class CrystalDataset:
     def __repr__(self) -> str:
         return f"CrystalDataset({self.name!r}, {len(self):,} crystals, {self.content_hash[:12]})"
 
+    @cached_property
+    def labels(self) -> dict[str, np.ndarray | list[str | None]]:
+        """By name, float32 (n,) with NaN where absent, or a list (n,) of text and None.
+
+        `band_gap` is in eV, `formation_energy_per_atom` and `e_above_hull` in eV/atom.
+        """
+        numbers: dict[str, np.ndarray | list[str | None]] = {
+            name.removeprefix(LABEL_PREFIX): tensor.numpy()
+            for name, tensor in self.tensors.items()
+            if name.startswith(LABEL_PREFIX)
+        }
+        return numbers | self.categories
+
     @property
     def label_names(self) -> list[str]:
         """Names of the labels, numbers first."""
         return list(self.labels)
 
     @cached_property
+    def num_atoms(self) -> np.ndarray:
+        """(n,) int64."""
+        return self.tensors["num_atoms"].numpy().astype(np.int64)
+
+    @cached_property
     def formulas(self) -> list[str]:
         """(n,) reduced formulas."""
-        return [self._distinct[i] for i in self._tensors["formula_index"].tolist()]
-
-    @property
-    def energies(self) -> np.ndarray:
-        """(n,) float32 formation energies in eV/atom, NaN where absent."""
-        values = self.labels.get("formation_energy_per_atom")
-        if isinstance(values, np.ndarray):
-            return values
-        return np.full(len(self), np.nan, dtype=np.float32)
+        return [self.distinct[i] for i in self.tensors["formula_index"].tolist()]
 
     def batch(self, indices: Sequence[int] | np.ndarray | Tensor) -> CrystalBatch:
         """Return the chosen crystals, padded to the largest of them, with labels as conditions."""
@@ -99,19 +104,19 @@ class CrystalDataset:
                 f"{self.name} has the crystals 0 to {len(self) - 1}, but {int(rows.min())} to "
                 f"{int(rows.max())} were asked for."
             )
-        sizes = self._tensors["num_atoms"][rows].long()
+        sizes = self.tensors["num_atoms"][rows].long()
         width = int(sizes.max()) if len(rows) else 0
         conditions: dict[str, Tensor | list[Any]] = {}
         for name, values in self.labels.items():
             if isinstance(values, list):
                 conditions[name] = [values[i] for i in rows.tolist()]
             else:
-                conditions[name] = self._tensors[LABEL_PREFIX + name][rows]
+                conditions[name] = self.tensors[LABEL_PREFIX + name][rows]
         return CrystalBatch(
-            atomic_numbers=self._tensors["atomic_numbers"][rows, :width].long(),
+            atomic_numbers=self.tensors["atomic_numbers"][rows, :width].long(),
             num_atoms=sizes,
-            frac_coords=self._tensors["frac_coords"][rows, :width],
-            lattices=self._tensors["lattices"][rows],
+            frac_coords=self.tensors["frac_coords"][rows, :width],
+            lattices=self.tensors["lattices"][rows],
             conditions=conditions,
             ids=[self.ids[i] for i in rows.tolist()],
         )
@@ -130,7 +135,7 @@ class CrystalDataset:
             raise DataError(
                 f"There is no part '{part}'.{suggest(part, PARTS)} There are {', '.join(PARTS)}."
             )
-        return np.flatnonzero(self._tensors["split"].numpy() == PARTS.index(part))
+        return np.flatnonzero(self.tensors["split"].numpy() == PARTS.index(part))
 
     def element_counts(self, part: str | None = "train") -> dict[str, int]:
         """Return, by element symbol, the number of distinct formulas of `part` that contain it.
@@ -138,9 +143,9 @@ class CrystalDataset:
         None: of the whole set. Elements are listed by atomic number.
         """
         rows = np.arange(len(self)) if part is None else self.indices(part)
-        formula = self._tensors["formula_index"].numpy()[rows]
+        formula = self.tensors["formula_index"].numpy()[rows]
         first = rows[np.unique(formula, return_index=True)[1]]
-        numbers = self._tensors["atomic_numbers"].numpy()[first]
+        numbers = self.tensors["atomic_numbers"].numpy()[first]
         present = np.zeros((len(first), MAX_Z + 1), dtype=bool)
         present[np.arange(len(first))[:, None], numbers] = True
         counts = present.sum(axis=0)
@@ -156,7 +161,7 @@ class CrystalDataset:
         atoms = self.num_atoms
         parts = ", ".join(f"{part} {len(self.indices(part)):,}" for part in PARTS)
         lines = [
-            f"{self.name}: {len(self):,} crystals, {len(self._distinct):,} formulas, "
+            f"{self.name}: {len(self):,} crystals, {len(self.distinct):,} formulas, "
             f"{len(self.element_counts(None))} elements, {atoms.min()} to {atoms.max()} atoms",
         ]
         lines += [self.info["description"]] if self.info.get("description") else []

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,39 +29,14 @@ from torch import Tensor
 
 from crystal_ldm.crystals.readers.report import Report
 from crystal_ldm.data.cache import atomic_file
+from crystal_ldm.data.dataset import CrystalDataset
 from crystal_ldm.errors import DataError
 
 FORMAT = "crystal_ldm dataset 1"
-LABEL_PREFIX = "label:"
 _NOT_HASHED = ("report",)
 
 
-@dataclass
-class StoredDataset:
-    """Contents of the file. `tensors` are those of the table above without the two JSON ones.
-
-    Attributes:
-        name: name of the data set.
-        info: plain JSON data: description, licence, how it was split.
-        tensors: arrays by name.
-        ids: (n,) names of the entries.
-        formulas: the distinct reduced formulas.
-        categories: string labels (n,) by name, None where absent.
-        report: the preflight report.
-        content_hash: SHA-256 in hex, set when the file is written or read.
-    """
-
-    name: str
-    info: dict[str, Any]
-    tensors: dict[str, Tensor]
-    ids: list[str]
-    formulas: list[str]
-    categories: dict[str, list[str | None]]
-    report: Report
-    content_hash: str = ""
-
-
-def write_dataset(path: Path, data: StoredDataset) -> None:
+def write_dataset(path: Path, data: CrystalDataset) -> None:
     """Write `data` to `path`, whole or not at all, and set its `content_hash`.
 
     Raises:
@@ -70,7 +44,7 @@ def write_dataset(path: Path, data: StoredDataset) -> None:
     """
     from safetensors.torch import save
 
-    text = {"ids": data.ids, "formulas": data.formulas, "categories": data.categories}
+    text = {"ids": data.ids, "formulas": data.distinct, "categories": data.categories}
     tensors = {
         **{name: tensor.contiguous() for name, tensor in data.tensors.items()},
         "text": _json_tensor(text),
@@ -88,7 +62,7 @@ def write_dataset(path: Path, data: StoredDataset) -> None:
         part.write_bytes(save(tensors, metadata=metadata))
 
 
-def read_dataset(path: Path) -> StoredDataset:
+def read_dataset(path: Path) -> CrystalDataset:
     """Map the file into memory and check its hash.
 
     Raises:
@@ -105,14 +79,15 @@ def read_dataset(path: Path) -> StoredDataset:
         if _content_hash(tensors) != metadata["content_hash"]:
             raise DataError(f"{path} is damaged: its content does not have the hash it names.")
         text = _from_json_tensor(tensors.pop("text"))
-        return StoredDataset(
+        return CrystalDataset(
             name=metadata["name"],
             info=json.loads(metadata["info"]),
             tensors=tensors,
             ids=text["ids"],
-            formulas=text["formulas"],
+            distinct=text["formulas"],
             categories=text["categories"],
             report=Report.from_dict(_from_json_tensor(tensors.pop("report"))),
+            path=path,
             content_hash=metadata["content_hash"],
         )
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:

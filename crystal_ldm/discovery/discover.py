@@ -13,6 +13,7 @@ from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, reduced_cell
 from crystal_ldm.discovery.goal import ROUND, Goal
 from crystal_ldm.discovery.ranking import STAGES, Candidate, Discovery
 from crystal_ldm.discovery.rounds import GoalCheck, make_round
+from crystal_ldm.discovery.screening import RELAXED_SHARE, distances_before, most_promising
 from crystal_ldm.discovery.second_opinion import SecondOpinion, why_not
 from crystal_ldm.errors import RequestError
 from crystal_ldm.evaluate.band_gap import check_predictor, predictor_note
@@ -39,7 +40,8 @@ FIRST_SHARE = 0.75
 
 _LONGEST_SHARE, _SHORTEST_S = 0.25, 60.0  # of the time, for one crystal; but so many seconds
 WAITS = "the time was up before it was relaxed"
-_, FILTERED, UNIQUE, RELAXED, STILL_UNIQUE, _ = STAGES
+SCREENED_OUT = "screened out: others of its round lie lower before relaxation"
+_, FILTERED, UNIQUE, SCREENED, RELAXED, STILL_UNIQUE, _ = STAGES
 
 
 def discover(
@@ -47,8 +49,9 @@ def discover(
     goal: Goal,
     run_dir: str | Path = "",
     *,
-    num_candidates: int = 200,
+    num_candidates: int = 400,
     max_minutes: float = 10.0,
+    relaxed_share: float = RELAXED_SHARE,
     predictor: str = "cgcnn",
     second_opinions: int = 10,
     relaxation: RelaxationSettings | None = None,
@@ -59,7 +62,7 @@ def discover(
 ) -> Discovery:
     """Look for new compounds, and leave a ranked list with everything that supports it.
 
-    The list is written after each round of 16 candidates. A call that ended, by its budget or by
+    The list is written after each round of 32 candidates. A call that ended, by its budget or by
     force, is continued by the same call: crystals, relaxations and judgements are kept one by one.
 
     Args:
@@ -68,6 +71,8 @@ def discover(
         run_dir: the directory, relative to the repository's root; empty: a new one in `runs/`.
         num_candidates: how many are made; a later call may ask for more.
         max_minutes: of this call; what is being relaxed then is finished.
+        relaxed_share: of each round's candidates, those that are lowest against the hull as they
+            were made; the others are screened out. 1: all are relaxed.
         predictor: who estimates band gaps (`evaluate.band_gap.PREDICTORS`); empty: nobody.
         second_opinions: how many of the best the second potential is asked about; 0: none.
         relaxation: how crystals are relaxed, by CHGNet as a rule; None: the defaults.
@@ -89,6 +94,8 @@ def discover(
             "A search needs at least one candidate and some time, and no fewer than 0 second "
             f"opinions, not {num_candidates}, {max_minutes} minutes and {second_opinions}."
         )
+    if not 0 < relaxed_share <= 1:
+        raise RequestError(f"relaxed_share is above 0 and at most 1, not {relaxed_share}.")
     if goal.band_gap is not None and not predictor:
         raise RequestError("A target band gap needs a predictor that checks it: name one.")
     if predictor:
@@ -107,6 +114,7 @@ def discover(
         "goal": goal.to_dict(),
         "seed": seed,
         "predictor": predictor,
+        "relaxed_share": relaxed_share,
         "sampling": {k: v for k, v in settings.items() if k not in ("compute", "preset")},
         "relaxation": {k: v for k, v in asdict(relaxation).items() if k != "timeout"},
     }
@@ -114,6 +122,7 @@ def discover(
     with run, open_executor(workers, Workers(memory_gb=6)) as executor:
         search = _Search(ldm, goal, run, executor, relaxation, predictor, keywords, say)
         search.deadline = time.monotonic() + 60 * max_minutes
+        search.relaxed_share = relaxed_share
         search.carry_out(num_candidates, 60 * max_minutes, second_opinions)
     return search.found
 
@@ -140,7 +149,7 @@ class _Search:
         self.kept_relaxed = run.path / "relaxed"
         folder = make_folder(run.path / "judged")
         self.check = GoalCheck(ldm, goal, folder, predictor, relaxation, executor)
-        self.deadline = math.inf
+        self.deadline, self.relaxed_share = math.inf, 1.0
         if predictor:
             self.found.notes.append(predictor_note(predictor))
         if goal.band_gap is not None and "band_gap" not in ldm.conditions:
@@ -185,7 +194,8 @@ class _Search:
         before = self.found.candidates
         self._drop_duplicates(before, new, FILTERED, UNIQUE)
         self.found.candidates = [*before, *new]
-        relaxed = self._relax([c for c in new if c.stage == UNIQUE], end)
+        self._screen([c for c in new if c.stage == UNIQUE], number, size)
+        relaxed = self._relax([c for c in new if c.stage == SCREENED], end)
         self._drop_duplicates(before, relaxed, RELAXED, STILL_UNIQUE)
         self.check([c for c in relaxed if c.stage == STILL_UNIQUE])
 
@@ -211,19 +221,36 @@ class _Search:
             else:
                 candidate.reason = f"it could not be compared: {duplicate.error}"
 
+    def _screen(self, candidates: list[Candidate], number: int, size: int) -> None:
+        """Let the most promising of a round's unique candidates on, and those relaxed before."""
+        if self.relaxed_share < 1:
+            crystals = {candidate.id: candidate.made for candidate in candidates}
+            file = self.run.path / "rounds" / f"{number:04d}" / "screened.json"
+            distances = distances_before(
+                crystals, file, self.relaxation.potential, self.hull, self.executor
+            )
+            for candidate, candidate.before in zip(candidates, distances, strict=True):
+                candidate.reason = SCREENED_OUT
+        best = most_promising([c.before for c in candidates], math.ceil(self.relaxed_share * size))
+        for i, candidate in enumerate(candidates):
+            if i in best or not self._waits(candidate):
+                candidate.stage, candidate.reason = SCREENED, ""
+
+    def _waits(self, candidate: Candidate) -> bool:
+        """Return whether a candidate was not relaxed yet."""
+        name = f"{content_key(candidate.made, self.relaxation)}.json"
+        return not (self.kept_relaxed / name).is_file()
+
     def _relax(self, candidates: list[Candidate], end: float) -> list[Candidate]:
-        """Relax candidates while there is time; what was relaxed before takes none."""
-
-        def waits(candidate: Candidate) -> bool:
-            name = f"{content_key(candidate.made, self.relaxation)}.json"
-            return not (self.kept_relaxed / name).is_file()
-
-        waiting = sorted(candidates, key=waits)
+        """Relax candidates while there is time, the most promising first; what was relaxed before
+        takes none."""
+        order = most_promising([c.before for c in candidates], len(candidates))
+        waiting = sorted((candidates[i] for i in order), key=self._waits)
         relaxed: list[Candidate] = []
         step = 2 * (self.executor.workers.count or default_workers())
         while waiting:
             some, waiting = waiting[:step], waiting[step:]
-            if any(map(waits, some)) and time.monotonic() > end and relaxed:
+            if any(map(self._waits, some)) and time.monotonic() > end and relaxed:
                 for candidate in [*some, *waiting]:
                     candidate.reason = WAITS
                 break

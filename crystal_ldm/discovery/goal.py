@@ -18,8 +18,9 @@ from crystal_ldm.random import crystal_generator
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
 
-ROUND = 16
-"""Candidates of a round: few enough for a first list in a minute or two."""
+ROUND = 32
+"""Candidates of a round, half of which are relaxed: few enough for a first list in a minute or
+two."""
 
 GAP_TOLERANCE = 0.5
 """A predicted band gap this near to the one that was asked for meets it, eV: twice the

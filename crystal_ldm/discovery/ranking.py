@@ -27,9 +27,14 @@ CANDIDATES, FUNNEL, PATTERNS = "candidates.csv", "funnel.csv", "xrd"
 SYMPREC = 0.1
 """Tolerance of the space groups of relaxed crystals, Å."""
 
-STAGES = ("made", "filtered", "unique", "relaxed", "unique after relaxation", "kept")
+STAGES = (
+    "made", "filtered", "unique", "screened", "relaxed", "unique after relaxation", "kept",
+)  # fmt: skip
 """What the counts are of: all candidates; those that passed the filters; that are like no earlier
-one; that were relaxed; that are still like no other; that are as asked for."""
+one; that were not screened out before relaxation; that were relaxed; that are still like no other;
+that are as asked for."""
+
+_LISTED = STAGES[5:]
 
 
 @dataclass(eq=False)
@@ -41,6 +46,8 @@ class Candidate:
         made: as it was made.
         stage: the last of `STAGES` that it came through.
         reason: why it came no further; empty: it was kept.
+        before: distance to the hull by the first potential before relaxation, eV/atom; nan: it was
+            not computed, or is undefined.
         relaxed: by the first potential.
         first, second: distance to the hull by the first and by the second potential.
         band_gap: predicted for the relaxed crystal, eV; nan: not asked for, or it failed.
@@ -52,6 +59,7 @@ class Candidate:
     made: Cell
     stage: str = STAGES[0]
     reason: str = ""
+    before: float = math.nan
     relaxed: Relaxed | None = None
     first: HullDistance | None = None
     second: HullDistance | None = None
@@ -138,7 +146,7 @@ class Discovery:
             RunError: they cannot be written.
         """
         for candidate in self.candidates:
-            if candidate.relaxed is not None and candidate.stage in STAGES[4:]:
+            if candidate.relaxed is not None and candidate.stage in _LISTED:
                 _write_crystal(self.path, candidate)
         columns = ["rank", *_line(_EMPTY)]
         atomic_write(self.path / TABLE, csv_text(self.rows(), columns))
@@ -162,13 +170,13 @@ def _is_sun(candidate: Candidate, potential: str, limit: float) -> bool:
     distances = {"first": [candidate.first], "second": [candidate.second]}
     both = [candidate.first, candidate.second]
     near = all(d is not None and d.e_above_hull <= limit for d in distances.get(potential, both))
-    unique = candidate.stage in STAGES[4:]
+    unique = candidate.stage in _LISTED
     return near and unique and candidate.novelty.kind not in ("", "known")
 
 
 def _line(candidate: Candidate) -> dict[str, Any]:
     """Return what the tables say of a candidate: distances in eV/atom, gaps in eV."""
-    listed = candidate.stage in STAGES[4:]
+    listed = candidate.stage in _LISTED
     first, group = candidate.first, candidate.space_group
     return {
         "id": candidate.id,
@@ -176,6 +184,7 @@ def _line(candidate: Candidate) -> dict[str, Any]:
         "num_atoms": len(candidate.made),
         "e_above_hull_chgnet": _distance(candidate.first),
         "e_above_hull_sevennet": _distance(candidate.second),
+        "e_above_hull_before": _rounded(candidate.before),
         "band_gap": _rounded(candidate.band_gap),
         "space_group": "" if group is None else group_symbol(group),
         "space_group_number": "" if group is None else group,

@@ -198,11 +198,12 @@ def csp_metrics(
     tolerances = Tolerances(ltol, stol, angle_tol)
     largest = max(ks)
     groups = [read_crystals(group, allow_empty=True).head(largest) for group in candidates]
-    starts = np.cumsum([0, *(len(group) for group in groups)])
-    pool_of_candidates = CrystalSet.cat(groups)
-
+    sizes = [len(group) for group in groups]
+    every = CrystalSet.cat(groups)
+    owner = np.repeat(np.arange(len(truth)), sizes)
+    rank = np.concatenate([np.arange(size) for size in sizes])
     by_formula: dict[Any, list[int]] = defaultdict(list)
-    for position, crystal in enumerate(pool_of_candidates.crystals):
+    for position, crystal in enumerate(every.crystals):
         if crystal is not None:
             by_formula[crystal.formula_key].append(position)
     pairs = [
@@ -212,9 +213,12 @@ def csp_metrics(
         for position in by_formula[crystal.formula_key]
     ]
     with open_executor(workers) as pool:
-        distances = compare_pairs(pool_of_candidates, truth, pairs, tolerances, pool, progress)
-    rank = np.concatenate([np.arange(len(group)) for group in groups])
-    table = _reference_table(truth, starts, rank, distances, ks, seen_formulas)
+        distances = compare_pairs(every, truth, pairs, tolerances, pool, progress)
+    compared = pd.DataFrame(
+        [(q, rank[p], owner[p] == q, *distances[p, q]) for p, q in pairs],
+        columns=["reference", "rank", "own", "rmse", "error"],
+    )
+    table = _reference_table(truth, sizes, compared, ks, seen_formulas)
     return PredictionMetrics(table, _summary(table, ks, tolerances))
 
 
@@ -224,54 +228,47 @@ def candidates_by_row(crystals: CrystalSet, rows: int) -> list[CrystalSet]:
     Raises:
         EvaluationError: if a crystal names a row that is not there.
     """
-    members: list[list[int]] = [[] for _ in range(rows)]
-    order = sorted(range(len(crystals)), key=lambda i: (crystals.rows[i], crystals.numbers[i], i))
-    for position in order:
-        row = crystals.rows[position]
+    for name, row in zip(crystals.ids, crystals.rows, strict=True):
         if not 0 <= row < rows:
             raise EvaluationError(
-                f"The crystal '{crystals.ids[position]}' belongs to row {row} of the request, "
+                f"The crystal '{name}' belongs to row {row} of the request, "
                 f"but there are {rows} targets (rows 0 to {rows - 1})."
             )
-        members[row].append(position)
-    return [crystals.select(group) for group in members]
+    order = np.lexsort((crystals.numbers, crystals.rows))
+    sizes = np.bincount(crystals.rows, minlength=rows)
+    return [crystals.select(part.tolist()) for part in np.split(order, np.cumsum(sizes)[:-1])]
 
 
 def _reference_table(
     truth: CrystalSet,
-    starts: NDArray[np.int64],
-    rank: NDArray[np.int64],
-    distances: dict[tuple[int, int], tuple[float, str | None]],
+    sizes: Sequence[int],
+    compared: pd.DataFrame,
     ks: Sequence[int],
     seen_formulas: Sequence[str] | None,
 ) -> pd.DataFrame:
-    compared = defaultdict(list)
-    for (position, reference), (rmse, error) in distances.items():
-        compared[reference].append((position, rmse, error))
+    crystals = [crystal for crystal in truth.crystals if crystal is not None]
+    formulas = [crystal.formula for crystal in crystals]
     seen = None if seen_formulas is None else set(seen_formulas)
-    rows: list[dict[str, Any]] = []
-    for reference, crystal in enumerate(truth.crystals):
-        assert crystal is not None
-        start, stop = starts[reference], starts[reference + 1]
-        row: dict[str, Any] = {
-            "id": truth.ids[reference],
-            "formula": crystal.formula,
-            "num_atoms": len(crystal.numbers),
-            "formula_seen": None if seen is None else crystal.formula in seen,
-            "candidates": int(stop - start),
-        }
-        errors = sorted({e for _, _, e in compared[reference] if e is not None})
-        for k in ks:
-            able = [(p, r) for p, r, _ in compared[reference] if rank[p] < k]
-            own = [r for p, r in able if start <= p < stop and math.isfinite(r)]
-            everyone = [r for _, r in able if math.isfinite(r)]
-            row[f"rmse@{k}"] = min(own, default=math.nan)
-            row[f"matched@{k}"] = bool(own)
-            row[f"metre_rmse@{k}"] = min(everyone, default=math.nan)
-            row[f"found@{k}"] = bool(everyone)
-        row["error"] = "; ".join(errors) or None
-        rows.append(row)
-    return pd.DataFrame(rows)
+    columns: dict[str, Any] = {
+        "id": truth.ids,
+        "formula": formulas,
+        "num_atoms": [len(crystal) for crystal in crystals],
+        "formula_seen": [None if seen is None else formula in seen for formula in formulas],
+        "candidates": sizes,
+    }
+    for k in ks:
+        able = compared[compared["rank"] < k]
+        for part, rmse, match in (
+            (able[able["own"]], f"rmse@{k}", f"matched@{k}"),
+            (able, f"metre_rmse@{k}", f"found@{k}"),
+        ):
+            columns[rmse] = part.groupby("reference")["rmse"].min().reindex(range(len(truth)))
+            columns[match] = columns[rmse].notna()
+    reasons: dict[int, set[str]] = defaultdict(set)
+    for reference, error in compared[["reference", "error"]].dropna().itertuples(index=False):
+        reasons[reference].add(error)
+    columns["error"] = ["; ".join(sorted(reasons[i])) or None for i in range(len(truth))]
+    return pd.DataFrame(columns)
 
 
 def _summary(table: pd.DataFrame, ks: Sequence[int], tolerances: Tolerances) -> pd.DataFrame:

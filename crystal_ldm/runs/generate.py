@@ -22,7 +22,7 @@ OnBatch = Callable[["SampleResult", list[dict[str, Any]]], None]
 
 def make_request(
     formula: str | Sequence[str] = "",
-    formula_units: int | Sequence[int] = 1,
+    formula_units: Any = None,
     num_atoms: int | Sequence[int] | None = None,
     conditions: Mapping[str, Any] | None = None,
     required: Any = None,
@@ -33,7 +33,7 @@ def make_request(
 
     Args:
         formula: one or several formulas; empty: elements are left open.
-        formula_units: formula units in a cell.
+        formula_units: formula units in a cell, see `CrystalBatch.from_formulas`.
         num_atoms: without a formula, atoms in a cell; None or 0: as in the training set.
         conditions: targets by name; None and empty text count as not given.
         required, allowed, forbidden: element lists for open atoms.
@@ -63,15 +63,23 @@ def make_request(
     return None
 
 
-def request_in_words(ldm: LDMModule, request: CrystalBatch | None) -> str:
-    """Return what a request asks of a model, in one line."""
+def request_in_words(
+    ldm: LDMModule, request: CrystalBatch | None, preset: str | None = None
+) -> str:
+    """Return what a request asks of a model, in one line; the preset says what it leaves open."""
+    from crystal_ldm.sampling.cell_sizes import settle_units
+    from crystal_ldm.sampling.presets import DEFAULT_PRESET
+
+    request, _ = settle_units(ldm, request, preset or DEFAULT_PRESET)
     if request is None:
         return "elements and sizes left open"
-    sizes = request.num_atoms.tolist()
-    cells = [
-        f"{'any elements' if formula.strip('?') == '' else formula} ({n} atoms)"
-        for formula, n in zip(request.formulas, sizes, strict=True)
-    ]
+    cells = []
+    for formula, n, units in zip(
+        request.formulas, request.num_atoms.tolist(), request.units(), strict=True
+    ):
+        sizes = [n * m for m in units] if isinstance(units, Mapping) else [n]
+        named = "any elements" if formula.strip("?") == "" else formula
+        cells.append(f"{named} ({' or '.join(map(str, sizes))} atoms)")
     plain = request.to_request()
     parts = [_shortened(list(dict.fromkeys(cells)))]
     for name, values in plain["conditions"].items():

@@ -4,7 +4,7 @@
 run_dir: runs/large              # optional; default: runs/ and the name of this file
 ldm_ckpt: ""                     # optional, as in notebook 04_sample; default: the shipped model
 formula: [SrTiO3, BaTiO3]        # or num_atoms: [5, 10], or neither: de novo
-formula_units: 1                 # optional
+formula_units: 1                 # optional; default: as the preset says
 conditions: {band_gap: 2.0}      # optional; a list of two numbers is a range
 required: []                     # optional, for open atoms; so are allowed and forbidden
 num_samples: 50000               # crystals for each row
@@ -44,7 +44,7 @@ class RequestFile(FileKeys):
     run_dir: str | None = None
     ldm_ckpt: str = ""
     formula: str | list[Any] = ""
-    formula_units: Whole | list[Any] = 1
+    formula_units: Whole | str | list[Any] | dict[Any, Any] | None = None
     num_atoms: Whole | list[Any] | None = None
     conditions: dict[str, Any] = Field({})
     required: _Elements = None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch, ElementRules
 from crystal_ldm.crystals.elements import symbols
+from crystal_ldm.crystals.formula_units import largest_cells
 from crystal_ldm.crystals.space_groups import SPACE_GROUP, group_numbers, group_symbol
 from crystal_ldm.crystals.wyckoff import can_fill
 from crystal_ldm.errors import RequestError, suggest
@@ -49,7 +51,7 @@ def check_request(ldm: LDMModule, request: CrystalBatch | None) -> None:
             columns = [values[:, 0], values[:, 1]]
         for column in columns:
             network.properties[name].encode(column)
-    check_atoms(request, ldm.elements, ldm.max_atoms)
+    check_atoms(largest_cells(request), ldm.elements, ldm.max_atoms)
     if network.composition is None and bool((request.atomic_numbers > 0).any()):
         raise RequestError(
             "This model was not trained on compositions; ask for numbers of atoms "
@@ -71,8 +73,10 @@ def smaller_than_known(ldm: LDMModule, request: CrystalBatch | None) -> str:
     sizes = request.num_atoms.tolist()
     is_open = ((request.atomic_numbers == 0) & request.mask).any(dim=1).tolist()
     known = ldm.training_crystals.rows_of(request.atomic_numbers)
-    for formula, size, left_open, rows in zip(request.formulas, sizes, is_open, known, strict=True):
-        least = int(crystals.num_atoms[rows].min()) if rows and not left_open else 0
+    one_size = [units is None for units in request.units()]
+    for i, (formula, size, rows) in enumerate(zip(request.formulas, sizes, known, strict=True)):
+        compared = rows and one_size[i] and not is_open[i]
+        least = int(crystals.num_atoms[rows].min()) if compared else 0
         if least > size:
             sentences.append(f"{formula} has {least} atoms or more, not {size}")
     distinct = list(dict.fromkeys(sentences))
@@ -94,10 +98,12 @@ def groups_out_of_reach(request: CrystalBatch | None) -> str:
     for row, value in enumerate(asked):
         numbers = request.atomic_numbers[row, : int(request.num_atoms[row])]
         groups = [] if value == LIKELY else group_numbers(value)
-        counts = numbers.unique(return_counts=True)[1].tolist()
+        counts = numbers.unique(return_counts=True)[1]
         if not groups or bool((numbers == 0).any()):
             continue
-        if not any(can_fill(group, counts) for group in groups):
+        units = request.units()[row]
+        cells = [(counts * m).tolist() for m in (units if isinstance(units, Mapping) else [1])]
+        if not any(can_fill(group, cell) for group in groups for cell in cells):
             return (
                 f"{len(numbers)} atoms of {request.formulas[row]} cannot have space group "
                 f"{group_symbol(groups[0])} ({groups[0]}): its Wyckoff positions hold other "

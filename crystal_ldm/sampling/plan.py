@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -17,6 +17,7 @@ from crystal_ldm.crystals import CrystalBatch, ElementRules
 from crystal_ldm.crystals.elements import atomic_number
 from crystal_ldm.crystals.padding import Values
 from crystal_ldm.random import crystal_generator
+from crystal_ldm.sampling.turns import Turns
 
 if TYPE_CHECKING:
     from crystal_ldm.sampling.space_groups import GroupChoice
@@ -35,7 +36,7 @@ class Draft:
         targets: a value for each condition on the whole crystal.
         generator: the source of its noise.
         attempt: how often it was made before.
-        turn: its number among the row's crystals with the same space group.
+        turn: its number among the row's crystals with the same formula units and space group.
     """
 
     row: int
@@ -84,6 +85,7 @@ class Plan:
     atom_counts: Sequence[int] = field(default_factory=list)
     first_row: int = 0
     groups: GroupChoice | None = None
+    _turns: dict[int, tuple[list[int], Turns]] = field(default_factory=dict)
 
     def places(self) -> Iterator[tuple[int, int]]:
         """Yield (row, number) of each crystal."""
@@ -101,6 +103,15 @@ class Plan:
     def _rules(self) -> list[ElementRules]:
         return [] if self.request is None else self.request.rules()
 
+    def _units(self, i: int) -> tuple[list[int], Turns] | None:
+        """Return which formula units the crystals of a row have, and their turns; None: one."""
+        shares = None if self.request is None else self.request.units()[i]
+        if not isinstance(shares, Mapping):
+            return None
+        if i not in self._turns:
+            self._turns[i] = list(shares), Turns(np.array(list(shares.values())))
+        return self._turns[i]
+
     def draft(self, row: int, number: int, attempt: int = 0) -> Draft:
         """Return a crystal of the request; its random numbers depend on seed and place alone."""
         path = (row, number) if attempt == 0 else (row, number, attempt)
@@ -117,9 +128,13 @@ class Plan:
         targets = {
             name: _target(values, i, generator) for name, values in self.request.conditions.items()
         }
-        rules = self._rules[i]
+        rules, turn = self._rules[i], number
+        if (units := self._units(i)) is not None:
+            units_of_one, turns = units
+            place, turn = turns[number]
+            known = known.repeat(units_of_one[place])  # atoms of one element stay together
         known = _place_open_atoms(known, generator)
-        draft = Draft(row, number, rules, known, targets, generator, attempt, number)
+        draft = Draft(row, number, rules, known, targets, generator, attempt, turn)
         if self.groups is not None:
             self.groups.settle(draft)
         return draft

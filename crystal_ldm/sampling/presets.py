@@ -1,6 +1,7 @@
 """Presets: what a person wants, as checked settings with the reason for them.
 
-Each is a YAML file in `configs/sampling` with `title`, `sentence` and `settings`.
+Each is a YAML file in `configs/sampling` with `title`, `sentence`, `settings` and, where it is not
+1, `formula_units`.
 """
 
 from __future__ import annotations
@@ -28,12 +29,14 @@ class Preset:
         title: the same for people.
         sentence: what it is for.
         settings: plain data of `SamplingSettings.from_dict`.
+        formula_units: of a formula for which nobody gives them: 1, or `likely`.
     """
 
     name: str
     title: str
     sentence: str
     settings: dict[str, Any]
+    formula_units: int | str = 1
 
 
 @cache

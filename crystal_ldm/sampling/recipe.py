@@ -133,6 +133,8 @@ def recipe_of_row(recipe: Mapping[str, Any], row: int) -> dict[str, Any]:
         raise DataError(f"The recipe has no row {row}.")
     alone = {name: request[name][i : i + 1] for name in ("atoms", "element_rules")}
     conditions = {name: _own(values, i) for name, values in request["conditions"].items()}
+    if request.get("formula_units"):
+        alone["formula_units"] = request["formula_units"][i : i + 1]
     alone["conditions"] = {name: [value] for name, (value, kept) in conditions.items() if kept}
     if request.get("crystals"):
         alone["crystals"] = {key: v[i : i + 1] for key, v in request["crystals"].items()}

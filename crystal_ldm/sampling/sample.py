@@ -22,6 +22,7 @@ from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module.diffusion import StopSampling
 from crystal_ldm.ldm_module.guidance import scale_of_each
 from crystal_ldm.nn.device_and_precision import resolve_device, sampling_precision
+from crystal_ldm.sampling.cell_sizes import settle_units
 from crystal_ldm.sampling.checks import check_request, groups_out_of_reach, smaller_than_known
 from crystal_ldm.sampling.denoising import Callback, Denoising
 from crystal_ldm.sampling.plan import Draft, Plan, require
@@ -92,8 +93,10 @@ def place_order(
     )
     request = settings.start.request(crystals, ldm)
     check_request(ldm, request)
+    request, about_units = settle_units(ldm, request, settings.preset)
     scale_of_each(settings.guidance.scale, list(ldm.conditions))
-    for note in [*notes, smaller_than_known(ldm, request), groups_out_of_reach(request)]:
+    notes += [about_units, smaller_than_known(ldm, request), groups_out_of_reach(request)]
+    for note in notes:
         if note:
             warnings.warn(note, stacklevel=4)
     origin = settings.start.origin(ldm, crystals, num_samples, settings)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from crystal_ldm.sampling.filters import Filter
 from crystal_ldm.sampling.presets import presets
-from crystal_ldm.sampling.schema import Option
+from crystal_ldm.sampling.schema import Option, Settings
 from crystal_ldm.sampling.settings import SamplingSettings, options
 from crystal_ldm.sampling.starts import Start
 
@@ -56,7 +56,8 @@ def _starts_and_filters() -> Iterator[str]:
 def _fields() -> Iterator[str]:
     yield "## Every field\n\n| setting | default | values | |\n|---|---|---|---|"
     for one in options():
-        default = "" if one.default is None or one.type == "data" else f"`{one.default}`"
+        has_objects = isinstance(one.default, Settings) or one.default in (None, ())
+        default = "" if has_objects else f"`{one.default}`"
         unit = f" ({one.unit})" if one.unit else ""
         yield f"| `{one.path}` | {default} | {_values(one)} | {one.help}{unit} |"
 
@@ -65,7 +66,7 @@ def _values(one: Option) -> str:
     if one.choices:
         return ", ".join(one.choices)
     if one.low is not None and one.high is not None:
-        return f"{one.low:g} to {one.high:g}"
+        return f"{one.low} to {one.high}"
     return {"flag": "true, false", "text": "name"}.get(one.type, "")
 
 

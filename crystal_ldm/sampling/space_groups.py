@@ -24,6 +24,7 @@ from crystal_ldm.crystals.symmetrise import onto_space_group
 from crystal_ldm.errors import DataError
 from crystal_ldm.sampling.filters import Filter, HasSpaceGroup
 from crystal_ldm.sampling.guidance import AFTER_FIRST, NONE
+from crystal_ldm.sampling.turns import Turns
 
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
@@ -53,7 +54,7 @@ class LikelyGroups:
         counts = getattr(condition, "counts", None)
         frequency = np.ones(NUM_GROUPS) if counts is None else counts.cpu().double().numpy() + 1e-3
         self._frequency: NDArray[np.float64] = frequency / frequency.sum()
-        self._turns: dict[tuple[bytes, bytes, int | None], _Turns] = {}
+        self._turns: dict[tuple[bytes, bytes, int | None], Turns] = {}
         self._nearest: dict[bytes, int | None] = {}
 
     def probabilities(self, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -91,9 +92,9 @@ class LikelyGroups:
     ) -> tuple[int, int]:
         """Return the group whose turn it is, and how often it had its turn before.
 
-        Likely groups come first and more often: the turns are shared out in proportion to the
-        square root of the probabilities, as seats are to votes (D'Hondt's method), since a group
-        that is left out costs more than one with a crystal less.
+        Likely groups come first and more often: the turns are shared out (`Turns`) in proportion to
+        the square root of the probabilities, since a group that is left out costs more than one
+        with a crystal less.
 
         Args:
             numbers: (n,) atomic numbers of a cell, 0 where open.
@@ -109,26 +110,9 @@ class LikelyGroups:
                 only = np.zeros(NUM_GROUPS)
                 only[kept] = probability[kept]
                 probability = only
-            self._turns[key] = _Turns(probability, taken)
-        return self._turns[key][number]
-
-
-class _Turns:
-    """Turns in proportion to votes, as far as they were asked for."""
-
-    def __init__(self, votes: NDArray[np.float64], taken: int | None) -> None:
-        self._votes = votes
-        self._had = np.zeros(len(votes), dtype=np.int64)
-        if taken is not None:
-            self._had[taken - 1] = 1
-        self._sequence: list[tuple[int, int]] = []
-
-    def __getitem__(self, number: int) -> tuple[int, int]:
-        while len(self._sequence) <= number:
-            seat = int((self._votes / (self._had + 1)).argmax())
-            self._sequence.append((seat + 1, int(self._had[seat])))
-            self._had[seat] += 1
-        return self._sequence[number]
+            self._turns[key] = Turns(probability, None if taken is None else taken - 1)
+        place, before = self._turns[key][number]
+        return place + 1, before
 
 
 class GroupChoice:
@@ -147,7 +131,7 @@ class GroupChoice:
     def settle(self, draft: Draft) -> None:
         """Set a draft's target, and its turn among the row's crystals with the same target."""
         asked: Any = draft.targets.get(SPACE_GROUP)
-        numbers, turn, taken = draft.atomic_numbers, draft.number, None
+        numbers, turn, taken = draft.atomic_numbers, draft.turn, None
         if asked is None or asked != asked:
             best_first = self._likely == AFTER_FIRST
             turn -= best_first

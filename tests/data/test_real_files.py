@@ -361,6 +361,9 @@ POSCARS: dict[str, tuple[str, Right]] = {
     "POSCAR_more": (POSCAR + ATOMS + "0.5 0.5 0.5\n", "more atoms than the 2"),
     "gaas.contcar": (POSCAR + ATOMS, GAAS),
     "poscar_small": (POSCAR + ATOMS, GAAS),
+    "POSCAR_symbols": (POSCAR + "0 0 0 Ga\n0.25 0.25 0.25 As\n", GAAS),
+    "POSCAR_other_symbols": (POSCAR + "0 0 0 As\n0.25 0.25 0.25 Ga\n", "of Ga by line 6"),
+    "POSCAR_capitals": (POSCAR.replace("Ga As", "GA AS") + ATOMS, "'GA' in line 6 is not the"),
     "POSCAR_order": (POSCAR.replace("Ga As\n1 1", "1 1\nGa As") + ATOMS, "must stand before"),
 }  # fmt: skip
 
@@ -370,6 +373,43 @@ def test_a_poscar_is_the_right_crystal_or_refused_for_the_true_reason(tmp_path: 
     text, right = POSCARS[name]
     (tmp_path / name).write_text(text, newline="")
     check(tmp_path / name, right)
+
+
+def test_deuterium_in_a_poscar_is_said(tmp_path: Path):
+    (tmp_path / "a.vasp").write_text(POSCAR.replace("Ga As", "Li D") + ATOMS)
+    assert "Deuterium" in " ".join(load(tmp_path / "a.vasp").report.notes)
+
+
+TWO_ELEMENTS = ["Si/Al", "Si,Al", "SiAl", "Si0.5Al0.5", "Si4+/Al3+", "Si-Al", "Si_Al"]
+
+
+@pytest.mark.parametrize("name", TWO_ELEMENTS)
+@pytest.mark.parametrize("by_label", [False, True])
+def test_a_site_that_names_two_elements_is_disordered(tmp_path: Path, name: str, by_label: bool):
+    """By its type symbol, or by a label with a slash, a comma or shares."""
+    label, columns = f"'{name}'", "label fract_x fract_y fract_z occupancy"
+    sites = f"{label} 0 0 0 1\nO1 0.5 0.5 0.5 1"
+    if not by_label:
+        sites, columns = f"M1 {label} 0 0 0 1\nO1 O 0.5 0.5 0.5 1", ""
+    text = cif(sites, CUBE, "'P m -3 m'", **({"columns": columns} if columns else {}))
+    (tmp_path / "a.cif").write_text(text)
+    if by_label and name in ("SiAl", "Si-Al", "Si_Al"):  # names of sites are free
+        assert load(tmp_path / "a.cif").formulas == ["SiO"]
+    else:
+        check(tmp_path / "a.cif", "names more than one element for a site")
+
+
+@pytest.mark.parametrize(
+    ("site", "reason"),
+    [("M1 CH3", "Hydrogen is missing"), ("T1 .", "not a chemical element"), ("M1 FeIII", "")],
+)
+def test_groups_and_tetrahedral_sites_are_no_elements(tmp_path: Path, site: str, reason: str):
+    text = cif(f"{site} 0 0 0 1\nO1 O 0.5 0.5 0.5 1", CUBE, "'P m -3 m'")
+    (tmp_path / "a.cif").write_text(text)
+    if reason:
+        check(tmp_path / "a.cif", reason)
+    else:
+        assert load(tmp_path / "a.cif").formulas == ["FeO"]
 
 
 def test_files_of_other_names_hold_crystals_too(tmp_path: Path):
@@ -502,6 +542,10 @@ def test_other_kinds_are_refused_by_name_everywhere(tmp_path: Path, name: str, r
         ("id,k\na,>1\nb,2\n", None, "is read as text"),
         ("name,k\nNaCl,1\nCsCl,2\n", None, "names are such as NaCl, CsCl"),
         ("id,k\na,1,9\nb,2\n", "more cells than its first line", ""),
+        ("id,k\n[-],[GPa]\na,1\nb,2\n", [1, 2], "is one of units"),
+        ("id,k\na,-9999\nb,2\n", [None, 2], "stand for none (-9999)"),
+        ("id,k\na,1200 MPa\nb,2\n", None, "write all in one unit"),
+        ("id,k\na,1200 MPa\nb,2 GPa\n", None, "write all in one unit"),
     ],
 )
 def test_tables_as_programs_and_people_write_them(
@@ -711,6 +755,41 @@ def test_json_of_the_large_databases(tmp_path: Path):
     (tmp_path / "other.json").write_text('[{"poscar": "x"}]')
     with pytest.raises(DataError, match="JARVIS"):
         load(tmp_path / "other.json")
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({}, ""),
+        ({"nsites": 8}, "states 8 sites and lists 2"),
+        ({"chemical_formula_reduced": "ClCs"}, "states the formula ClCs"),
+        ({"structure_features": ["assemblies"]}, "sites are not its atoms"),
+    ],
+)
+def test_optimade_states_what_it_has(tmp_path: Path, changed: dict, reason: str):
+    places = [[0, 0, 0], [2.82, 0, 0]]
+    salt = {
+        "lattice_vectors": (2.82 * (1 - np.eye(3))).tolist(),
+        "cartesian_site_positions": places,
+        "species_at_sites": ["Na", "Cl"],
+        "nsites": 2,
+        "chemical_formula_reduced": "ClNa",
+        **changed,
+    }
+    entry = {"id": "a", "type": "structures", "attributes": salt}
+    (tmp_path / "a.json").write_text(json.dumps({"data": [entry]}))
+    check(tmp_path / "a.json", reason or SALT)
+
+
+def test_a_word_for_false_is_false(tmp_path: Path):
+    atoms = {
+        "lattice_mat": (2.82 * (1 - np.eye(3))).tolist(),
+        "coords": [[0, 0, 0], [0.5, 0.5, 0.5]],
+        "elements": ["Na", "Cl"],
+        "cartesian": "False",
+    }
+    (tmp_path / "a.json").write_text(json.dumps([{"jid": "JVASP-1", "atoms": atoms}]))
+    check(tmp_path / "a.json", SALT)
 
 
 def test_from_structures_takes_crystals_of_any_kind(tmp_path: Path):

@@ -97,6 +97,34 @@ def test_a_search_leaves_a_ranked_list_and_goes_on_where_it_was(ldm: Any, tmp_pa
         search(ldm, tmp_path, Goal.make(formula="K?", max_hull_distance=3.0, forbidden=["U"]))
 
 
+def test_what_lies_lowest_before_relaxation_is_relaxed(ldm: Any, tmp_path: Path) -> None:
+    goal = Goal.make(formula="Rb?", max_hull_distance=3.0)
+    found = search(ldm, tmp_path, goal, num_candidates=8)
+    unique = [c for c in found.candidates if c.stage not in ("made", "filtered")]
+    out = [c for c in unique if c.reason.startswith("screened out: ")]
+    went_on = [c for c in unique if c not in out]
+    assert len(went_on) == min(4, len(unique)) and {c.stage for c in out} <= {"unique"}
+    assert all(c.relaxed is not None for c in went_on)
+    assert max(c.before for c in went_on) <= min((c.before for c in out), default=math.inf)
+    for candidate in went_on:
+        assert candidate.first is not None and candidate.relaxed is not None
+        change = candidate.relaxed.energy_before - candidate.relaxed.energy
+        assert candidate.before - candidate.first.e_above_hull == pytest.approx(change, abs=1e-4)
+    funnel = found.funnel()
+    assert funnel["unique"] - funnel["screened"] == len(out)
+    lines = list(csv.DictReader((tmp_path / "candidates.csv").open(encoding="utf-8")))
+    screened = {line["id"] for line in lines if line["e_above_hull_before"]}
+    assert len(lines) == 8 and screened == {c.id for c in unique}
+    # What was relaxed in a round that was cut short stays when the round is made whole.
+    more = search(ldm, tmp_path, goal, num_candidates=12)
+    relaxed = {c.id for c in more.candidates if c.relaxed is not None}
+    assert {c.id for c in went_on} <= relaxed
+    every = search(ldm, tmp_path / "all", goal, num_candidates=8, relaxed_share=1)
+    assert every.funnel()["screened"] == every.funnel()["unique"] == len(unique)
+    with pytest.raises(RunError, match=r"relaxed_share was 0\.5 and is now 1"):
+        search(ldm, tmp_path, goal, num_candidates=8, relaxed_share=1)
+
+
 def test_a_search_without_time_leaves_what_it_has_and_says_so(ldm: Any, tmp_path: Path) -> None:
     goal = Goal.make(system="Na-Cl", max_hull_distance=3.0)
     found = search(ldm, tmp_path, goal, num_candidates=40, max_minutes=1e-6, predictor="")
@@ -140,6 +168,9 @@ def test_budgets_and_predictors_that_are_none_are_refused(ldm: Any, tmp_path: Pa
     for changes in ({"num_candidates": 0}, {"max_minutes": 0}, {"second_opinions": -1}):
         with pytest.raises(RequestError, match="at least one candidate"):
             search(ldm, tmp_path / "run", goal, **changes)
+    for share in (0, 1.1):
+        with pytest.raises(RequestError, match=f"at most 1, not {share}"):
+            search(ldm, tmp_path / "run", goal, relaxed_share=share)
     with pytest.raises(EvaluationError, match="Did you mean 'cgcnn'"):
         search(ldm, tmp_path / "run", goal, predictor="cgcn")
     with pytest.raises(RequestError, match="needs a predictor"):
@@ -152,10 +183,10 @@ def test_rounds_of_a_formula_go_through_all_sizes_of_cells(ldm: Any) -> None:
     sizes = [goal.request(ldm, number, 0)[0].num_atoms.tolist() for number in range(5)]
     assert sizes == [[5], [10], [15], [20], [5]]
     places = [goal.request(ldm, number, 0)[1:] for number in range(3)]
-    assert places == [(16, 0), (16, 16), (16, 32)]
+    assert places == [(32, 0), (32, 32), (32, 64)]
     system = Goal.make(system="Li-Fe-O")
     first, again = (system.request(ldm, 3, 7)[0] for _ in range(2))
-    assert first.num_atoms.tolist() == again.num_atoms.tolist() and len(first) == 16
+    assert first.num_atoms.tolist() == again.num_atoms.tolist() and len(first) == 32
     assert min(first.num_atoms.tolist()) >= 3
 
 

@@ -30,8 +30,8 @@ PARAMETERS = {
     "05_analysis": "runs reference judge relax ldm_ckpt calibration targets scales steps "
     "workers run_dir",
     "06_discover": "ldm_ckpt system formula forbidden band_gap max_hull_distance space_group "
-    "num_candidates max_minutes second_opinions judge fmax max_steps workers dask seed run_dir "
-    "preset",
+    "num_candidates relaxed_share max_minutes second_opinions judge fmax max_steps workers dask "
+    "seed run_dir preset",
 }
 
 

@@ -167,7 +167,7 @@ def test_filters_and_the_host_are_both_met(pretrained: LDMModule, host: CrystalB
         ({"rest": "Li20"}, "more than the 20 that this model handles"),
         ({"rest": "Lu(Og)"}, "was not trained on Og"),
         ({"rest": "li"}, "li"),
-        ({"rest": "Li", "cell": "loose"}, "cell must be held or free"),
+        ({"rest": "Li", "cell": "loose"}, "cell must be one of held, free"),
         ({"kept": [1]}, "Host has no field 'kept'"),
     ],
 )

@@ -84,6 +84,7 @@ def test_options_have_the_types_and_help_of_the_notebook(clone: Path, make_noteb
     assert missing.exit_code == 1 and "Did you mean 'typed'?" in missing.output
 
 
+@pytest.mark.notebook
 def test_text_stays_text_and_the_run_gets_notebook_and_report(
     clone: Path, make_notebook: Any
 ) -> None:
@@ -102,7 +103,7 @@ def test_text_stays_text_and_the_run_gets_notebook_and_report(
     assert "InF" in (run / "typed.html").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.notebook
 def test_a_failure_is_one_sentence_and_a_directory_that_refuses_keeps_its_notebook(
     clone: Path, make_notebook: Any
 ) -> None:

@@ -48,6 +48,7 @@ def test_relative_paths_are_those_of_the_folder_of_lab(
     assert repo_root() == tmp_path
 
 
+@pytest.mark.slow
 def test_the_server_shows_the_folder_whoever_starts_it(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("localhost", 0))

@@ -126,6 +126,7 @@ def papermill(clone: Path, *words: str) -> tuple[subprocess.CompletedProcess[str
     return done, "".join(o.get("text", "") for o in cells[-1].outputs)
 
 
+@pytest.mark.notebook
 def test_text_survives_the_real_papermill_or_is_refused(clone: Path, make_notebook: Any) -> None:
     make_notebook("typed", "f1 = f2 = ''\nband_gap=None\nrun_dir=''\nscales={}", *CELL)
     words = ["-p", "f1", "NO", "-r", "f2", "INF", "-r", "run_dir", "2_024"]

@@ -114,7 +114,6 @@ def test_a_killed_sweep_goes_on_where_it_was(clone: Path, until: Any) -> None:
     assert (slow / "starts.txt").read_text() == "xx"
 
 
-@pytest.mark.slow
 def test_a_dask_worker_that_dies_loses_nothing(clone: Path, until: Any) -> None:
     from distributed import Client, LocalCluster
 

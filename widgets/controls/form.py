@@ -53,6 +53,8 @@ class RequestForm(Panel):
     problem = tl.Unicode("", read_only=True)
 
     def __init__(self, ldm: LDMModule) -> None:
+        from crystal_ldm.sampling import presets
+
         super().__init__()
         about = {name: condition.describe() for name, condition in ldm.conditions.items()}
         self._kinds = {name: text["kind"] for name, text in about.items()}
@@ -69,6 +71,11 @@ class RequestForm(Panel):
             if isinstance(control, SpaceGroupControl):
                 tl.dlink((self.formula, "counts"), (control, "counts"))
         self.sampling = SamplingControls({n: condition_title(a)[0] for n, a in about.items()})
+        tl.dlink(
+            (self.sampling, "preset"),
+            (self.formula, "likely_units"),
+            lambda name: presets()[name].formula_units != 1,
+        )
         self.seed = SeedControl()
         count = ipw.BoundedIntText(min=1, max=MOST)
         self.linked("num_samples", count, "cl-count cl-samples")
@@ -110,7 +117,7 @@ class RequestForm(Panel):
         formulas = self.formula.formulas
         arguments = RequestArguments(formulas, conditions=dict(self.conditions.values))
         if formulas:
-            arguments.formula_units = [self.formula.formula_units] * len(formulas)
+            arguments.formula_units = [self.formula.formula_units or None] * len(formulas)
         elif self.formula.num_atoms:
             arguments.num_atoms = [self.formula.num_atoms]
         if self.formula.open_atoms:
@@ -194,12 +201,15 @@ class RequestForm(Panel):
             arguments = arguments_of(first_row(request))
             note = "The rows of that request have different rules; the form shows the first row."
         arguments = arguments or RequestArguments()
-        units = set(arguments.formula_units) or {1}
+        units = {u if isinstance(u, int) else 0 for u in arguments.formula_units} or {0}
         sizes = arguments.num_atoms
         targets = dict(arguments.conditions)
         if len(units) > 1 or len(sizes) > 1 or any(isinstance(v, list) for v in targets.values()):
             note = "The rows of that request differ; the form shows what one row asks for."
             targets = {n: v[0] if isinstance(v, list) else v for n, v in targets.items()}
+        shares = any(isinstance(u, dict) for u in arguments.formula_units)
+        if shares and not self.formula.likely_units:
+            note = "That request has cells of several sizes, which the form cannot show."
         with self.formula.hold_trait_notifications():
             self.formula.text = ", ".join(arguments.formula)
             self.formula.formula_units = max(units)

@@ -21,9 +21,11 @@ class FormulaBox(Panel):
 
     Traits:
         text: the formula as typed, or several between commas; empty leaves all atoms open.
-        formula_units: formula units in the cell; used when there is a formula.
-        counts: atoms of each element in the cell of one formula without open atoms; else empty.
-            Read-only.
+        formula_units: formula units in the cell, used when there is a formula; 0: 1, or with
+            `likely_units` those that are likely for the formula.
+        likely_units: whether crystals take the likely formula units where none are given.
+        counts: atoms of each element in the cell of one formula without open atoms; empty for
+            others, and where cells have several sizes. Read-only.
         num_atoms: atoms in the cell when there is no formula; 0 draws it as in the training set.
         elements: symbols that the model knows; empty: all.
         max_atoms: most atoms in a cell.
@@ -34,7 +36,8 @@ class FormulaBox(Panel):
     """
 
     text = tl.Unicode("")
-    formula_units = tl.Int(1, min=1)
+    formula_units = tl.Int(0, min=0)
+    likely_units = tl.Bool(False)
     counts = tl.List(tl.Int(), read_only=True)
     num_atoms = tl.Int(0, min=0)
     elements = tl.List(tl.Unicode())
@@ -67,12 +70,15 @@ class FormulaBox(Panel):
         self.cells = row()
         box = ipw.Text(placeholder=PLACEHOLDER, continuous_update=True)
         self.linked("text", box, "cl-formula")
-        self._units = ipw.BoundedIntText(value=1, min=1, max=max_atoms)
+        self._units = ipw.BoundedIntText(value=0, min=0, max=max_atoms)
         self.linked("formula_units", self._units, "cl-count")
         self.atoms = ipw.BoundedIntText(value=0, min=0, max=max_atoms)
         self.linked("num_atoms", self.atoms, "cl-count")
         self.units_row = labelled(
-            "Formula units", self._units, tip="How many formula units one cell holds"
+            "Formula units",
+            self._units,
+            tip="How many formula units one cell holds; 0: with Predict those of known and similar "
+            "crystals in turn, else 1",
         )
         self.atoms_row = labelled("Atoms in the cell", self.atoms, tip="0: as in the training set")
         self.widget = column(
@@ -85,10 +91,10 @@ class FormulaBox(Panel):
             css="cl-formula-box",
         )
         self.observe(lambda change: self._bound(change.new), "max_atoms")
-        self.observe(lambda _: self._say_training(), "training")
+        self.observe(lambda _: self._say_training(), ["training", "formula_units", "likely_units"])
         self.observe(
             self.notice.guard(self._read),
-            ["text", "formula_units", "num_atoms", "elements", "max_atoms"],
+            ["text", "formula_units", "likely_units", "num_atoms", "elements", "max_atoms"],
         )
         with self.hold_trait_notifications():
             self.elements = list(elements)
@@ -128,7 +134,8 @@ class FormulaBox(Panel):
         counts = [symbol for one in parsed for symbol in one.counts]
         self.set_trait("symbols", list(dict.fromkeys(counts)))
         unknown = [s for s in dict.fromkeys(counts) if self.elements and s not in self.elements]
-        total = max((one.num_atoms for one in parsed), default=0) * self.formula_units
+        units, several = self.formula_units or 1, self.likely_units and not self.formula_units
+        total = max((one.num_atoms for one in parsed), default=0) * units
         if unknown:
             verb = "is" if len(unknown) == 1 else "are"
             self._refuse(
@@ -143,14 +150,15 @@ class FormulaBox(Panel):
         else:
             open_atoms = sum(one.num_open for one in parsed)
             self.set_trait("problem", "")
-            self.set_trait("open_atoms", open_atoms * self.formula_units)
-            atoms = f"{total} atom{'s' if total > 1 else ''} in the cell"
+            self.set_trait("open_atoms", open_atoms * units)
+            where = "a formula unit" if several and not open_atoms else "the cell"
+            atoms = f"{total} atom{'s' if total > 1 else ''} in {where}"
             if len(parsed) > 1:
                 self.notice.say(f"{len(parsed)} formulas, up to {atoms}.", "good")
                 return
             parts = [f"{symbol} {count}" for symbol, count in parsed[0].counts.items()]
-            if not open_atoms:
-                self._counts = [n * self.formula_units for n in parsed[0].counts.values()]
+            if not open_atoms and not several:
+                self._counts = [n * units for n in parsed[0].counts.values()]
             if open_atoms:
                 parts.append(f"any element {open_atoms}")
             seen = self._seen or self.max_atoms
@@ -192,7 +200,9 @@ class FormulaBox(Panel):
 
     def _say_training(self) -> None:
         cells = self.training
-        self.known.say("" if cells is None else cells.sentence)
+        likely = self.likely_units and not self.formula_units and cells is not None
+        said = [] if cells is None else [cells.sentence, cells.likely if likely else ""]
+        self.known.say(" ".join(filter(None, said)))
         pairs = [] if cells is None else zip(cells.units, cells.sizes, strict=False)
         self.cells.children = [
             button(f"{size} atoms", partial(self._take_units, units),

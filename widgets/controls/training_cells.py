@@ -23,11 +23,13 @@ class TrainingCells:
         groups: their space groups, the most frequent first.
         sizes: atoms in their cells, ascending.
         units: formula units in their cells, one for each of `sizes`.
+        likely: which formula units the crystals take where none are given, a sentence.
     """
 
     groups: tuple[str, ...]
     sizes: tuple[int, ...]
     units: tuple[int, ...]
+    likely: str = ""
 
     @property
     def sentence(self) -> str:
@@ -53,13 +55,15 @@ def training_cells(ldm: LDMModule, formula: str) -> TrainingCells | None:
     None where the model does not say what it was trained on. The first call takes a second.
     """
     from crystal_ldm.crystals import CrystalBatch
+    from crystal_ldm.sampling.cell_sizes import likely_units_in_words
 
     if ldm.training_crystals.empty:
         return None
     request = CrystalBatch.from_formulas([formula])
+    likely = likely_units_in_words(ldm, request.atomic_numbers[0].numpy())
     rows = ldm.training_crystals.rows_of(request.atomic_numbers)[0][:MOST]
     if not rows:
-        return TrainingCells((), (), ())
+        return TrainingCells((), (), (), likely)
     groups: dict[str, int] = {}
     for structure in ldm.training_crystals.crystals[rows].to_structures():
         with warnings.catch_warnings():
@@ -70,4 +74,4 @@ def training_cells(ldm: LDMModule, formula: str) -> TrainingCells | None:
     atoms = int(request.num_atoms)
     kept = tuple(size for size in sizes if size % atoms == 0)
     ordered = tuple(sorted(groups, key=lambda name: (-groups[name], name)))
-    return TrainingCells(ordered, kept or sizes, tuple(size // atoms for size in kept))
+    return TrainingCells(ordered, kept or sizes, tuple(size // atoms for size in kept), likely)

@@ -34,7 +34,7 @@ def python_code(recipe: Mapping[str, Any]) -> str:
         asked = "request = None  # elements and sizes as in the training set"
     else:
         imports.append("from crystal_ldm.crystals import CrystalBatch")
-        asked = _asked(request, arguments)
+        asked = _asked(request, arguments, settings.preset)
     return "\n".join(
         [
             *imports,
@@ -59,7 +59,7 @@ def shell_line(recipe: Mapping[str, Any]) -> str:
         return (
             "# The notebook makes all crystals of a request, from the first: use the Python call."
         )
-    said = _given(arguments)
+    said = _given(arguments, settings.preset)
     targets = dict(said.pop("conditions", {}))
     values: dict[str, Any] = {"ldm_ckpt": recipe["model"], "formula": "", **said}
     if "band_gap" in targets:
@@ -121,11 +121,11 @@ def _imports_of(values: list[Any]) -> list[str]:
     return lines
 
 
-def _asked(request: Mapping[str, Any], arguments: RequestArguments | None) -> str:
+def _asked(request: Mapping[str, Any], arguments: RequestArguments | None, preset: str) -> str:
     if arguments is None:
         text = pformat(dict(request), width=88, compact=True, sort_dicts=False)
         return f"request = CrystalBatch.from_request(\n{_indent(text)}\n)"
-    said = _given(arguments)
+    said = _given(arguments, preset)
     targets = said.pop("conditions", {})
     first = said.pop("formula", None)
     if first is None:
@@ -136,14 +136,17 @@ def _asked(request: Mapping[str, Any], arguments: RequestArguments | None) -> st
     return _call(f"request = CrystalBatch.{function}", *parts)
 
 
-def _given(arguments: RequestArguments) -> dict[str, Any]:
+def _given(arguments: RequestArguments, preset: str) -> dict[str, Any]:
     """Return the arguments that say something, single values instead of lists of equal ones."""
+    from crystal_ldm.sampling import presets
+
     found: dict[str, Any] = {}
     if arguments.formula:
         found["formula"] = _one(arguments.formula)
-        units = arguments.formula_units
-        if set(units) != {1}:
-            found["formula_units"] = units[0] if len(set(units)) == 1 else units
+        units, usual = arguments.formula_units, presets()[preset].formula_units
+        if any(one not in (usual, None) for one in units):
+            alike = all(one == units[0] for one in units)
+            found["formula_units"] = units[0] if alike else units
     elif arguments.num_atoms:
         found["num_atoms"] = _one(arguments.num_atoms)
     for name in ("conditions", "required", "allowed", "forbidden"):

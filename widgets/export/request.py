@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.formula_units import NOT_GIVEN
 from crystal_ldm.errors import CrystalLDMError
 from crystal_ldm.recipe.format_1 import settings_of_format_1
 from crystal_ldm.runs.generate import make_request
@@ -25,7 +26,7 @@ class RequestArguments:
     """The arguments of `crystal_ldm.runs.generate.make_request`."""
 
     formula: list[str] = field(default_factory=list)
-    formula_units: list[int] = field(default_factory=list)
+    formula_units: list[Any] = field(default_factory=list)
     num_atoms: list[int] = field(default_factory=list)
     conditions: dict[str, Any] = field(default_factory=dict)
     required: list[str] = field(default_factory=list)
@@ -35,7 +36,7 @@ class RequestArguments:
     def make(self) -> CrystalBatch | None:
         """Return the request."""
         given = asdict(self)
-        given["formula_units"] = self.formula_units or 1
+        given["formula_units"] = self.formula_units or None
         return make_request(**given)
 
 
@@ -80,11 +81,9 @@ def settings_of(recipe: Mapping[str, Any]) -> tuple[int, SamplingSettings]:
 
 def first_row(request: Mapping[str, Any]) -> dict[str, Any]:
     """Return the request with its first row alone."""
-    return {
-        "atoms": request["atoms"][:1],
-        "element_rules": request["element_rules"][:1],
-        "conditions": {name: values[:1] for name, values in request["conditions"].items()},
-    }
+    listed = [n for n in ("atoms", "element_rules", "formula_units") if n in request]
+    conditions = {name: values[:1] for name, values in request["conditions"].items()}
+    return {**{name: request[name][:1] for name in listed}, "conditions": conditions}
 
 
 def _guess(request: Mapping[str, Any]) -> RequestArguments:
@@ -93,18 +92,26 @@ def _guess(request: Mapping[str, Any]) -> RequestArguments:
     if all(symbol == OPEN for row in rows for symbol in row):
         made.num_atoms = [len(row) for row in rows]
     else:
-        for row in rows:
+        asked = request.get("formula_units") or [None] * len(rows)
+        for row, units in zip(rows, asked, strict=True):
             counts = {symbol: row.count(symbol) for symbol in dict.fromkeys(row)}
-            units = gcd(*counts.values())
-            text = (f"{s}{n // units if n > units else ''}" for s, n in counts.items())
+            one = gcd(*counts.values()) if units is None else 1
+            text = (f"{s}{n // one if n > one else ''}" for s, n in counts.items())
             made.formula.append("".join(text))
-            made.formula_units.append(units)
+            made.formula_units.append(one if units is None else _open_units(units))
     for name, values in request["conditions"].items():
         tidy = [_tidy(value) for value in values]
         made.conditions[name] = tidy[0] if all(v == tidy[0] for v in tidy) else tidy
     for name, symbols in (request["element_rules"][0] if rows else {}).items():
         setattr(made, name, list(symbols))
     return made
+
+
+def _open_units(units: Any) -> Any:
+    """Return what a request says of formula units that are no number, as a person gives it."""
+    if isinstance(units, Mapping):
+        return {int(number): share for number, share in units.items()}
+    return None if units == NOT_GIVEN else units
 
 
 def _tidy(value: Any) -> Any:

@@ -9,7 +9,11 @@ from pathlib import Path
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.cif import read_cif
 from crystal_ldm.crystals.readers.content import MAX_STRUCTURE_BYTES, read_text
-from crystal_ldm.crystals.readers.poscar import poscar_contradiction, poscar_problem
+from crystal_ldm.crystals.readers.poscar import (
+    is_deuterium_or_tritium,
+    poscar_contradiction,
+    poscar_problem,
+)
 from crystal_ldm.errors import DataError, describe_error
 
 
@@ -136,5 +140,4 @@ def _read_poscar(text: str) -> tuple[Cell, list[str]]:
     if reason := poscar_contradiction(text):
         raise DataError(f"The POSCAR contradicts itself: {reason}.")
     cell = Cell.from_structure(structure)
-    heavy = any(site.specie.symbol in ("D", "T") for site in structure)
-    return cell, [HYDROGEN] if heavy else []
+    return cell, [HYDROGEN] if is_deuterium_or_tritium(text) else []

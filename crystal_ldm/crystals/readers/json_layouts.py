@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -64,6 +66,9 @@ def read_structure(data: Any) -> tuple[Cell, tuple[str, ...]]:
     return Cell.from_arrays(np.array(numbers, dtype=np.int64), coords, lattice), notes
 
 
+_IN_FORMULA = re.compile(r"([A-Z][a-z]?)(\d*)")
+_NOT_ALL = {"disorder", "implicit_atoms", "site_attachments", "assemblies"}
+"""Features of an OPTIMADE structure whose sites are not all of its atoms, or more."""
 _Arrays = tuple[NDArray[np.float64], NDArray[np.float64], list[str]]
 
 
@@ -98,7 +103,7 @@ def _lattice(data: Any) -> NDArray[np.float64]:
 def _jarvis(data: Any) -> _Arrays:
     lattice = np.array(data["lattice_mat"], dtype=np.float64)
     coords = np.array(data["coords"], dtype=np.float64).reshape(-1, 3)
-    if data.get("cartesian"):
+    if str(data.get("cartesian") or False).lower() not in ("false", "0"):
         coords = coords @ np.linalg.inv(lattice)
     return lattice, coords, [str(name).strip() for name in data["elements"]]
 
@@ -119,7 +124,26 @@ def _optimade(data: Any) -> _Arrays:
         if any(kind.get("nattached") or kind.get("attached") or ()):
             raise DataError(f"Atoms are missing: the species '{name}' has others attached to it.")
         names.append(str(elements[0]))
+    if features := sorted(_NOT_ALL & set(data.get("structure_features") or ())):
+        raise DataError(f"Its sites are not its atoms ({', '.join(features)}).")
+    _check_optimade(data, names)
     return lattice, coords @ np.linalg.inv(lattice), names
+
+
+def _check_optimade(data: Any, names: list[str]) -> None:
+    """See that an entry has the atoms and the formula that it states.
+
+    Raises:
+        DataError: if it has not.
+    """
+    stated = str(data.get("chemical_formula_reduced") or "")
+    counts = {symbol: int(n or 1) for symbol, n in _IN_FORMULA.findall(stated)}
+    found = Counter(names)
+    units = len(names) / max(sum(counts.values()), 1)
+    if data.get("nsites") not in (None, len(names)):
+        raise DataError(f"It states {data['nsites']} sites and lists {len(names)}.")
+    if counts and {symbol: n * units for symbol, n in counts.items()} != found:
+        raise DataError(f"It states the formula {stated} and lists atoms of another.")
 
 
 def _ase(data: Any) -> Cell:

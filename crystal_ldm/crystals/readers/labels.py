@@ -17,6 +17,9 @@ Labels = Sequence[str] | Mapping[str, str] | None
 
 _NEVER_LABELS = {"cif", "formula", "pretty_formula", "full_formula", "reduced_formula", "structure"}
 
+_STAND_INS = {-999.0, -9999.0, -99999.0, -999.25, 1e20, 9.96921e36, 999999.0}
+"""Numbers that programs write where they have none."""
+
 
 @dataclass
 class LabelColumns:
@@ -124,7 +127,15 @@ def _values(
     numbers = {i: value for i in given if (value := number(texts[i])) is not None}
     if len(numbers) < len(given):
         rest = [i for i in given if i not in numbers]
-        numbers |= with_units(rest, texts, column, name, where, notes)
+        numbers |= with_units(rest, texts, column, name, where, notes, plain=bool(numbers))
+    stand_ins = {i for i, value in numbers.items() if value in _STAND_INS}
+    if stand_ins and len(stand_ins) < len(numbers):
+        given = [i for i in given if i not in stand_ins]
+        numbers = {i: value for i, value in numbers.items() if i not in stand_ins}
+        notes.append(
+            f"{len(stand_ins)} values of column '{column}' in {where} stand for none "
+            f"({texts[min(stand_ins)]}) and were left empty."
+        )
     if name not in UNITS and len(numbers) <= len(given) / 2 and given:
         chosen = set(given)
         other = next((texts[i] for i in given if i not in numbers), "")

@@ -96,15 +96,28 @@ def _split_unit(text: str) -> tuple[str, str]:
 
 
 def with_units(
-    rows: list[int], texts: list[str], column: str, name: str, where: str, notes: list[str]
+    rows: list[int],
+    texts: list[str],
+    column: str,
+    name: str,
+    where: str,
+    notes: list[str],
+    plain: bool,
 ) -> dict[int, float]:
     """Return the values of cells that hold a number and a unit, in the unit of a known label.
 
-    Of another column they count only where all these cells have the same unit.
+    Of another column they count only where all its cells have the same unit; `plain` is whether
+    some are numbers without one.
     """
     parts = {i: _split_unit(texts[i]) for i in rows}
     units = {unit for _, unit in parts.values()}
-    if name not in UNITS and ("" in units or len(units) != 1):
+    if name not in UNITS and ("" in units or len(units) != 1 or plain):
+        named = sorted(units - {""})
+        if named:
+            notes.append(
+                f"Cells of column '{column}' in {where} have a unit ({', '.join(named)}), others "
+                "another or none, so they are not read as numbers; write all in one unit."
+            )
         return {}
     values = {}
     for i, (text, unit) in parts.items():

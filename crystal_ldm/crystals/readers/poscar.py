@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from crystal_ldm.crystals.elements import symbols
+
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _FORTRAN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[dD][-+]?\d+")
 
@@ -26,6 +28,10 @@ def poscar_problem(text: str) -> str:
         return "the line of elements must stand before that of their numbers"
     if problem := poscar_contradiction(text):
         return problem
+    if counts == 6:
+        wrong = [name for name in lines[5].split("!")[0].split() if not _is_element(_bare(name))]
+        if wrong:
+            return f"'{wrong[0][:40]}' in line 6 is not the symbol of a chemical element"
     total = sum(_sizes(lines[counts]))
     start = counts + 1
     if start < len(lines) and lines[start].strip()[:1] in ("S", "s"):
@@ -55,6 +61,34 @@ def poscar_contradiction(text: str) -> str:
     words = lines[behind].split() if behind < len(lines) else []
     if len(words) >= 3 and all(_NUMBER.fullmatch(word) for word in words[:3]):
         return f"it lists more atoms than the {sum(sizes)} of line {counts + 1}"
+    if counts == 6:
+        return _other_symbols(lines, [_bare(n) for n in names], sizes, behind - sum(sizes))
+    return ""
+
+
+def is_deuterium_or_tritium(text: str) -> bool:
+    """Whether the line of elements names D or T."""
+    lines = text.splitlines()
+    return len(lines) > 5 and not {"D", "T"}.isdisjoint(map(_bare, lines[5].split("!")[0].split()))
+
+
+def _is_element(name: str) -> bool:
+    return name in symbols()[1:] or name in ("D", "T")
+
+
+def _bare(name: str) -> str:
+    """Return the symbol in the name of a potential (`Na_pv/3e4a1b`)."""
+    return re.split(r"[_/]", name)[0]
+
+
+def _other_symbols(lines: list[str], names: list[str], sizes: list[int], start: int) -> str:
+    """Return which atom has another symbol behind its place than in the line of elements."""
+    listed = [name for name, size in zip(names, sizes, strict=True) for _ in range(size)]
+    for i, name in enumerate(listed, start=start):
+        words = lines[i].split("!")[0].split() if i < len(lines) else []
+        word = next((word for word in words[3:] if word not in ("T", "F")), "")
+        if re.fullmatch(r"[A-Z][a-z]?", word) and word in symbols() and word != name:
+            return f"line {i + 1} is an atom of {name} by line 6, and of {word} by its end"
     return ""
 
 

@@ -151,9 +151,9 @@ def _without_units_row(frame: pd.DataFrame, where: str, notes: list[str]) -> pd.
     if len(frame) < 2:
         return frame
     names = id_column(frame.columns)
-    cells = {c: str(frame[c].iloc[0]).strip() for c in frame.columns if c != names}
-    given = {c: text.strip("()[]") for c, text in cells.items() if text.lower() not in ABSENT}
-    entry = "" if names is None else str(frame[names].iloc[0]).strip().lower()
+    first = {c: str(frame[c].iloc[0]).strip().strip("()[]").strip() for c in frame.columns}
+    entry = "" if names is None else first.pop(names).lower()
+    given = {c: text for c, text in first.items() if text.lower() not in ABSENT}
     if not given or entry not in {*ABSENT, "unit", "units"}:
         return frame
     if not all(is_unit(text) for text in given.values()):

@@ -23,7 +23,12 @@ _WATER = re.compile(r"(wat|o_?w|o\d+w|oh|h2o)", re.IGNORECASE)
 _ISOTOPE = re.compile(r"(?:\d{1,3}([A-Z][a-z]?)|([A-Z][a-z]?)_\d{1,3})")
 _LABELLED = re.compile(r"([A-Z][a-z]?)(?![A-Za-z])")
 _VACANCY = re.compile(r"va(c\w*)?(?![a-z])", re.IGNORECASE)
-_WATER_SYMBOL = re.compile(r"(wat|o-?h|h2o|oh2|ow|nh\d)\b.*", re.IGNORECASE)
+_WATER_SYMBOL = re.compile(r"(wat|o-?h|h2o|oh2|ow|nh\d|ch\d?)\b.*", re.IGNORECASE)
+_ROMAN = re.compile(r"\(?[IVX]+\)?(?![a-z])")
+_SHARED = re.compile(
+    r"[-+\d.]*\s*[/,+&|:;]\s*[-+\d.]*([A-Z][a-z]?)|[-+]?\d*\.\d+[-+]?([A-Z][a-z]?)"
+)
+"""What names a second element behind the first one: `Na/K`, `Si,Al`, `Na0.5K0.5`."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,11 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
                     "an ordered approximant first."
                 )
         symbol = _element(type_, label, elements)
+        if other := _second_element(type_, label, elements):
+            raise DataError(
+                f"It is disordered ('{other}' names more than one element for a site); make an "
+                "ordered approximant first."
+            )
         if _ISOTOPE.fullmatch(type_):
             notes.append(f"The isotope {type_} is read as its element.")
         named = _LABELLED.match(label)
@@ -193,10 +203,10 @@ def _element(type_: str, label: str, elements: frozenset[str]) -> str:
     match = _CHARGE.fullmatch(type_)
     if match and (symbol := match.group(1).capitalize()) in _all_symbols():
         return symbol
-    if re.search(r"\d\s*[A-Z].*[+,].*[A-Z]", type_):
-        raise DataError(f"It is disordered (a site holds '{type_}').")
     letters = re.match(r"[A-Za-z]+", named)
     options = _options(letters.group() if letters else "")
+    if not type_ and "T" in options:  # a tetrahedral site: nobody names tritium by a label alone
+        options.remove("T")
     if _VACANCY.match(named) or re.match(r"[A-Z][a-z](?!al)", type_):  # no label, as `Oa` is one
         options = [o for o in options if len(o) > 1 or (not type_ and o in elements)]
     if len(options) > 1:
@@ -206,6 +216,23 @@ def _element(type_: str, label: str, elements: frozenset[str]) -> str:
     if options:
         raise DataError(f"The atom '{named}' may be {' or '.join(options)}; the CIF does not say.")
     raise DataError(f"It holds a species that is not a chemical element ('{named[:20]}').")
+
+
+def _second_element(type_: str, label: str, elements: frozenset[str]) -> str:
+    """Return the type symbol or label that names two elements for one site; "" for neither.
+
+    A label is a name of any kind: it counts where it has a slash, a comma or shares, and where no
+    formula speaks against its second element.
+    """
+    first = re.match(r"[A-Za-z]{1,2}", type_)
+    if first and not _CHARGE.fullmatch(type_) and not _ISOTOPE.fullmatch(type_):
+        symbol = first.group() if first.group().capitalize() in _all_symbols() else type_[0]
+        rest = _ROMAN.sub("", type_[len(symbol) :])
+        if any(text in _all_symbols() for text in re.findall(r"[A-Z][a-z]?", rest)):
+            return type_
+    second = _SHARED.search(label.strip("()"), 1)
+    symbol = next((text for text in second.groups() if text), "") if second else ""
+    return label if symbol in (elements or _all_symbols()) else ""
 
 
 def _options(letters: str) -> list[str]:
