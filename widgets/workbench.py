@@ -138,25 +138,29 @@ class Workbench(Panel):
 
     def _keep(self, words: str, entries: Sequence[CrystalEntry], shown: bool = True) -> None:
         """Show finished crystals that no run writes by itself, and keep them on disk."""
-        if self.session is not None and entries:
-            request = self.session.keep(in_words(words, entries), entries)
-            if not shown:
-                request.hidden = True
-                self.session.save(request)
-            self.history.refresh()
-        if shown:
-            self.add(entries)
+        try:
+            if self.session is not None and entries:
+                request = self.session.keep(in_words(words, entries), entries)
+                if not shown:
+                    request.hidden = True
+                    self.session.save(request)
+                self.history.refresh()
+        finally:  # on a full disk they are shown all the same, and the error is said
+            if shown:
+                self.add(entries)
 
     def _keep_relaxed(self, made: Sequence[CrystalEntry]) -> None:
         """Show the newest of a press's relaxed crystals, and keep all of them as one request."""
-        if self.session is not None:
-            words = in_words("Relaxed", made)
-            if len(made) == 1:
-                self._relaxing = self.session.keep(words, made)
-            else:
-                self.session.rewrite(self._relaxing, words, made)
-            self.history.refresh()
-        self.add(made[-1:])
+        try:
+            if self.session is not None:
+                words = in_words("Relaxed", made)
+                if len(made) == 1:
+                    self._relaxing = self.session.keep(words, made)
+                else:
+                    self.session.rewrite(self._relaxing, words, made)
+                self.history.refresh()
+        finally:
+            self.add(made[-1:])
 
     def _show_again(self) -> None:
         """Show the run and all requests of the session that are not hidden."""

@@ -194,8 +194,10 @@ class GeneratePanel(Panel):
 
         def write_and_show(result: SampleResult) -> None:
             assert task.run is not None
-            task.run.files.add(result)
-            show(result)
+            try:
+                task.run.files.add(result)
+            finally:  # on a full disk they are seen all the same, and can be downloaded
+                show(result)
 
         while places and not job.stop_event.is_set():
             lot, places = set(places[:size]), places[size:]
