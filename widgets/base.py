@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import html
 import logging
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import ipywidgets as ipw
 import traitlets as tl
@@ -18,6 +18,8 @@ logger.addHandler(logging.NullHandler())
 
 LONGEST = 300
 """Characters of an error's text that are shown; some libraries write pages."""
+
+Control = TypeVar("Control", bound=ipw.DOMWidget)
 
 _STYLE: ipw.HTML | None = None
 _NO_MARGIN = {"margin": "0", "padding": "0"}
@@ -78,7 +80,7 @@ class Notice(tl.HasTraits):
         role = "alert" if self.level == "error" else "status"
         body = escape(SIGNS[self.level] + self.text)
         self.widget.value = f'<div class="cl-{self.level}" role="{role}">{body}</div>'
-        self.widget.layout.display = None if self.text else "none"
+        show_if(bool(self.text), self.widget)
 
     def say(self, text: str, level: str = "info") -> None:
         """Show `text` at `level`."""
@@ -112,8 +114,38 @@ class Panel(tl.HasTraits):
 
     widget: ipw.DOMWidget
 
+    @cached_property
+    def notice(self) -> Notice:
+        """What the panel has to say, errors included."""
+        return Notice()
+
+    def react(self, names: str | list[str], action: Callable[[], Any]) -> None:
+        """Call `action()` when one of the panel's traits changes; an error goes to the notice."""
+        self.observe(self.notice.guard(lambda _: action()), names)
+
+    def linked(self, name: str, control: Control, css: str = "") -> Control:
+        """Return `control`, whose value and this panel's trait are one from now on."""
+        tl.link((self, name), (control, "value"))
+        return styled(control, css)
+
     def _ipython_display_(self) -> None:
         display(framed(self.widget))
+
+
+class Quiet:
+    """Says that a panel sets its own parts: `with quiet:`; an observer asks `if quiet:`."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+
+    def __enter__(self) -> None:
+        self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+
+    def __bool__(self) -> bool:
+        return self._depth > 0
 
 
 def framed(*children: ipw.DOMWidget) -> ipw.VBox:
@@ -121,38 +153,47 @@ def framed(*children: ipw.DOMWidget) -> ipw.VBox:
     from crystal_ldm.widgets.browser.names import Names
 
     box = ipw.VBox([style_sheet(), Names(), *children], layout=ipw.Layout(width="100%"))
-    box.add_class("cl-root")
-    return box
+    return box.add_class("cl-root")
+
+
+def styled(control: Control, css: str) -> Control:
+    """Return `control` with the classes in `css`, between blanks."""
+    for name in css.split():
+        control.add_class(name)
+    return control
 
 
 def row(*children: ipw.DOMWidget, css: str = "") -> ipw.Box:
     """Return `children` side by side; they wrap onto a next line where space is short."""
-    box = ipw.Box(list(children))
-    for name in ("cl-row", *css.split()):
-        box.add_class(name)
-    return box
+    return styled(ipw.Box(list(children)), f"cl-row {css}")
 
 
 def column(*children: ipw.DOMWidget, css: str = "") -> ipw.Box:
     """Return `children` one below the other at an even distance."""
-    box = ipw.Box(list(children))
-    for name in ("cl-column", *css.split()):
-        box.add_class(name)
-    return box
+    return styled(ipw.Box(list(children)), f"cl-column {css}")
 
 
 def heading(text: str) -> ipw.HTML:
     """Return a small section title."""
     title = ipw.HTML(f"<h4>{escape(text)}</h4>", layout=ipw.Layout(**_NO_MARGIN))
-    title.add_class("cl-heading")
-    return title
+    return title.add_class("cl-heading")
 
 
 def caption(text: str) -> ipw.HTML:
     """Return a line of secondary text."""
-    line = ipw.HTML(escape(text), layout=ipw.Layout(**_NO_MARGIN))
-    line.add_class("cl-caption")
-    return line
+    return ipw.HTML(escape(text), layout=ipw.Layout(**_NO_MARGIN)).add_class("cl-caption")
+
+
+def facts_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table as HTML; `heads` are HTML, `rows` plain text, each with its name first."""
+    head = "".join(f'<th scope="col">{one}</th>' if one else "<td></td>" for one in heads)
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}</th>'
+        + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+        + "</tr>"
+        for name, *cells in rows
+    )
+    return f'<table class="cl-facts"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def button(
@@ -164,49 +205,48 @@ def button(
     css: str = "",
 ) -> ipw.Button:
     """Return a button that calls `action` without arguments."""
-    made = ipw.Button(description=text, tooltip=tip or text, icon=icon)
-    made.layout.width = "auto"
-    for name in ("cl-button", *css.split()):
-        made.add_class(name)
+    press = ipw.Button(description=text, tooltip=tip or text, icon=icon)
+    press.layout.width = "auto"
     if action is not None:
-        made.on_click(lambda _: action())
-    return made
+        press.on_click(lambda _: action())
+    return styled(press, f"cl-button {css}")
 
 
-def disable(made: ipw.Button, why: str) -> None:
+def toggle(text: str, tip: str, css: str = "", value: bool = False) -> ipw.ToggleButton:
+    """Return a small button that stays pressed."""
+    return styled(ipw.ToggleButton(value, description=text, tooltip=tip), f"cl-small {css}")
+
+
+def disable(press: ipw.Button, why: str) -> None:
     """Disable a button and let it say why; an empty `why` enables it again."""
-    usual = made.tooltip if not made.disabled else getattr(made, "usual_tip", made.tooltip)
-    made.usual_tip = usual
-    made.disabled = bool(why)
-    made.tooltip = why or usual
+    usual = press.tooltip if not press.disabled else getattr(press, "usual_tip", press.tooltip)
+    press.usual_tip = usual
+    press.disabled = bool(why)
+    press.tooltip = why or usual
 
 
-def fold(
-    text: str,
-    content: ipw.DOMWidget,
-    opened: bool = False,
-    on_turn: Callable[[bool], Any] | None = None,
-) -> ipw.Box:
-    """Return `content` below a button that folds it away; `on_turn` is told whether it is open."""
+def show_if(wanted: bool, *parts: ipw.DOMWidget) -> None:
+    """Show parts of a panel, or take them off the page."""
+    for part in parts:
+        part.layout.display = None if wanted else "none"
+
+
+def fold(text: str, content: ipw.DOMWidget, opened: bool = False) -> ipw.Box:
+    """Return `content` below a button that folds it away, which is its first child."""
     switch = ipw.ToggleButton(opened, description=text, icon="caret-right", tooltip=text)
     switch.layout.width = "auto"
     switch.add_class("cl-fold")
 
     def turn(_: Any = None) -> None:
-        content.layout.display = None if switch.value else "none"
+        show_if(switch.value, content)
         switch.icon = "caret-down" if switch.value else "caret-right"
-        if on_turn is not None:
-            on_turn(switch.value)
 
     switch.observe(turn, "value")
     turn()
-    box = column(switch, content)
-    box.add_class("cl-folding")
-    return box
+    return column(switch, content, css="cl-folding")
 
 
 def labelled(text: str, *controls: ipw.DOMWidget, tip: str = "") -> ipw.Box:
     """Return controls behind a label; labels of one form are equally wide and so line up."""
     name = ipw.HTML(f'<span title="{escape(tip)}">{escape(text)}</span>')
-    name.add_class("cl-label")
-    return row(name, *controls, css="cl-field")
+    return row(name.add_class("cl-label"), *controls, css="cl-field")

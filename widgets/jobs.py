@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
+import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import logger, sentence
+from crystal_ldm.widgets.base import Notice, disable, logger, sentence
+
+Result = TypeVar("Result")
 
 INTERVAL = 0.2
 """Seconds between two updates of what the browser shows."""
@@ -75,6 +78,31 @@ class Job(tl.HasTraits):
         self._thread.start()
         return True
 
+    def tell(
+        self,
+        notice: Notice,
+        running: str = "Working…",
+        buttons: Sequence[ipw.Button] = (),
+        why: str = "Crystals are being made.",
+    ) -> None:
+        """Say in `notice` what is going on, and disable `buttons` until it has ended.
+
+        The last message is what came of it.
+        """
+
+        def on_state(change: Any) -> None:
+            for press in buttons:
+                disable(press, why if self.busy else "")
+            if change.new == "running":
+                notice.say(running)
+            elif change.new == "failed":
+                notice.say(self.error, "error")
+            elif change.new == "done" and self.message:
+                notice.say(self.message, "good")
+
+        self.observe(lambda change: notice.say(change.new), "message")
+        self.observe(notice.guard(on_state), "state")
+
     def stop(self) -> None:
         """Ask the function to end; what it has finished stays."""
         if self.state == "running":
@@ -106,6 +134,44 @@ class Job(tl.HasTraits):
             self.state = "failed"
         else:
             self.state = "stopped" if self.stop_event.is_set() else "done"
+
+
+class Latest:
+    """Works in the background for what was asked for last: `Latest(notice).start(work, show)`.
+
+    Which of many crystals is selected changes more often than its symmetry is found: what was
+    found for another one is dropped.
+    """
+
+    def __init__(self, notice: Notice) -> None:
+        self._notice = notice
+        self._asked = 0
+
+    def start(
+        self, work: Callable[[], Result], show: Callable[[Result], Any], after: float = 0.0
+    ) -> None:
+        """Call `show(work())` in a thread, unless `start` is called again before `work` has ended.
+
+        Args:
+            work: takes its time, and shows nothing.
+            show: puts the result onto the page.
+            after: seconds to wait first.
+        """
+        self._asked += 1
+        asked = self._asked
+
+        def run() -> None:
+            time.sleep(after)
+            if asked == self._asked:
+                result = work()
+                if asked == self._asked:
+                    show(result)
+
+        threading.Thread(target=self._notice.guard(run), daemon=True).start()
+
+    def drop(self) -> None:
+        """Let nothing be shown of what is going on."""
+        self._asked += 1
 
 
 def duration(seconds: float) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, column, fold, framed
+from crystal_ldm.widgets.base import Panel, column, fold, framed
 from crystal_ldm.widgets.browser.in_view import InView
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result, from_run
 from crystal_ldm.widgets.explore.find import FindPanel, find_panel
@@ -72,7 +72,6 @@ class Workbench(Panel):
         self._fresh = False
         self._seeker = nearest_in_training(ldm)
         self.find: FindPanel | None = None
-        self.notice = Notice()
         there = from_result(result) if result is not None else []
         if run_dir is not None and len(there) < len(on_disk := from_run(run_dir)):
             there = on_disk
@@ -111,9 +110,9 @@ class Workbench(Panel):
         tl.link((self.gallery, "selected"), (self, "selected"))
         self.generate.on_start(self._on_start)
         self.generate.on_result(lambda made: self.add(from_result(made)))
-        self.generate.observe(guard(lambda _: self._on_model()), "ldm")
+        self.generate.react("ldm", self._on_model)
         self.tabs.observe(guard(lambda _: self._on_tab()), "selected_index")
-        self.observe(guard(lambda _: self._on_selected()), "selected")
+        self.react("selected", self._on_selected)
         self.panel.observe(lambda change: self.set_trait("count", change.new), "count")
         self.generate.job.observe(lambda _: self.history.refresh(), "state")
         self.history.on_change(guard(self._show_again))
@@ -139,25 +138,29 @@ class Workbench(Panel):
 
     def _keep(self, words: str, entries: Sequence[CrystalEntry], shown: bool = True) -> None:
         """Show finished crystals that no run writes by itself, and keep them on disk."""
-        if self.session is not None and entries:
-            request = self.session.keep(in_words(words, entries), entries)
-            if not shown:
-                request.hidden = True
-                self.session.save(request)
-            self.history.refresh()
-        if shown:
-            self.add(entries)
+        try:
+            if self.session is not None and entries:
+                request = self.session.keep(in_words(words, entries), entries)
+                if not shown:
+                    request.hidden = True
+                    self.session.save(request)
+                self.history.refresh()
+        finally:  # on a full disk they are shown all the same, and the error is said
+            if shown:
+                self.add(entries)
 
     def _keep_relaxed(self, made: Sequence[CrystalEntry]) -> None:
         """Show the newest of a press's relaxed crystals, and keep all of them as one request."""
-        if self.session is not None:
-            words = in_words("Relaxed", made)
-            if len(made) == 1:
-                self._relaxing = self.session.keep(words, made)
-            else:
-                self.session.rewrite(self._relaxing, words, made)
-            self.history.refresh()
-        self.add(made[-1:])
+        try:
+            if self.session is not None:
+                words = in_words("Relaxed", made)
+                if len(made) == 1:
+                    self._relaxing = self.session.keep(words, made)
+                else:
+                    self.session.rewrite(self._relaxing, words, made)
+                self.history.refresh()
+        finally:
+            self.add(made[-1:])
 
     def _show_again(self) -> None:
         """Show the run and all requests of the session that are not hidden."""
@@ -224,7 +227,7 @@ class Workbench(Panel):
     def _make_grid(self) -> ipw.DOMWidget:
         self.grid = GridPanel(self.generate.ldm, lambda: self.generate.form)
         if self.session is not None:
-            self.grid.on_filled(lambda entries: self._keep("Grid of", entries, shown=False))
+            self.grid.on_made(lambda entries: self._keep("Grid of", entries, shown=False))
         return self.grid.widget
 
     def _make_files(self) -> ipw.DOMWidget:

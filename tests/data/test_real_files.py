@@ -17,11 +17,11 @@ from ase import Atoms
 from ase.io import read as ase_read
 from ase.io import write as ase_write
 from ase.io.jsonio import encode
-from crystal_ldm.widgets.export.upload import read_upload
 from pymatgen.core import Lattice, Structure
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.inputs import read_crystals
+from crystal_ldm.crystals.readers.uploads import read_upload
 from crystal_ldm.data import load_dataset
 from crystal_ldm.errors import DataError, EvaluationError
 
@@ -261,7 +261,7 @@ def check(path: Path, right: Right) -> None:
         assert evaluated.crystals == [None] and re.search(right, evaluated.errors[0] or "")
         return
     dataset = load(path)
-    dropped = read_upload(path.name, path.read_bytes())
+    dropped = read_upload(path.name, path.read_bytes()).to_structure()
     assert evaluated.crystals[0] is not None
     whole = [dataset.structure(0), dropped, evaluated.crystals[0].to_structure()]
     for structure in whole:

@@ -169,7 +169,7 @@ def test_grid(tiny_ldm: Any) -> None:
         grid.along, grid.scales, grid.values = "seed", scales, values
         grid.go.click()
         assert grid.job.wait(60)
-        assert grid.notice.level == ("error" if reason else "info") and reason in grid.notice.text
+        assert grid.notice.level == ("error" if reason else "good") and reason in grid.notice.text
 
 
 def test_latent_map_opens_the_crystal_of_a_point() -> None:

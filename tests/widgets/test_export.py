@@ -16,16 +16,17 @@ from crystal_ldm.widgets import (
     FilesPanel,
     Workbench,
 )
+from crystal_ldm.widgets.base import Notice
 from crystal_ldm.widgets.browser.drop_zone import DropZone
 from crystal_ldm.widgets.browser.save_button import SaveButton
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.export.archive import FORMATS, zip_crystals
-from crystal_ldm.widgets.export.upload import read_upload
 from crystal_ldm.widgets.workbench import TABS
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.readers.uploads import read_upload
 from crystal_ldm.recipe import from_recipe, read_recipe
 from crystal_ldm.runs.generate import make_request
 from tests.widgets.crystals import perovskite, rock_salt
@@ -109,7 +110,7 @@ def test_one_crystal_is_saved_in_every_format(kind: str, tmp_path: Path) -> None
         assert StructureMatcher().fit(structure, perovskite())
     nothing = FilesPanel(lambda: ([], []))
     nothing.save_one.save()
-    assert "Choose a crystal" in nothing.save_one.error
+    assert "Choose a crystal" in nothing.notice.text
 
 
 def test_code_is_escaped(tiny_ldm: Any) -> None:
@@ -120,28 +121,33 @@ def test_code_is_escaped(tiny_ldm: Any) -> None:
 
 def test_save_button_sends_the_file_once_made() -> None:
     sent: list[Any] = []
-    button = SaveButton(lambda: ("a.zip", b"content"))
+    notice = Notice()
+    button = SaveButton(lambda: ("a.zip", b"content"), notice)
     button.send = lambda content, buffers=None: sent.append((content, buffers))  # type: ignore[method-assign]
     button.save()
     assert sent == [({"name": "a.zip"}, [b"content"])]
-    broken = SaveButton(lambda: zip_crystals([]) and ("", b""))
+    broken = SaveButton(lambda: zip_crystals([]) and ("", b""), notice)
     broken.save()
-    assert broken.error == "There is no crystal to download yet."
+    assert notice.text == "There is no crystal to download yet." and notice.level == "error"
+    button.save()
+    assert notice.text == ""
 
 
 def test_drop_zone_hands_over_bytes() -> None:
     files: list[tuple[str, bytes]] = []
-    zone = DropZone()
-    zone.on_files(lambda name, content: files.append((name, content)))
+    notice = Notice()
+    zone = DropZone(lambda name, content: files.append((name, content)), notice)
     zone.on_message(None, {"name": "x.cif"}, [memoryview(b"abc")])
     zone.on_message(None, {"name": "no buffer"}, [])
-    assert files == [("x.cif", b"abc")]
+    assert files == [("x.cif", b"abc")] and notice.text == ""
+    zone.on_message(None, {"refused": "x.cif is larger than 20 MB."}, [])
+    assert notice.text == "x.cif is larger than 20 MB." and notice.level == "error"
 
 
 @pytest.mark.parametrize("kind", ["cif", "poscar"])
 def test_uploads_are_read(kind: str) -> None:
     text = perovskite().to(fmt=kind).encode()
     name = "any.cif" if kind == "cif" else "POSCAR"
-    assert read_upload(name, text).composition.reduced_formula == "SrTiO3"
+    assert read_upload(name, text).to_structure().composition.reduced_formula == "SrTiO3"
     with pytest.raises(ValueError, match=r"cannot be parsed|cut short|empty"):
         read_upload(name, text[: len(text) // 3])

@@ -18,6 +18,7 @@ from crystal_ldm.widgets.session import Request, Session
 from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.recipe import from_recipe
 from crystal_ldm.runs.generate import generate, make_request
+from crystal_ldm.runs.requests import FOLDER
 from tests.widgets.crystals import perovskite, rock_salt
 
 QUICK = {"sampling_steps": 2}
@@ -33,6 +34,23 @@ def press_generate(bench: Workbench, count: int) -> None:
     bench.generate.form.num_samples = count
     bench.generate.generate()
     assert bench.generate.job.wait(60) and bench.generate.job.state == "done"
+
+
+def test_crystals_that_cannot_be_written_are_shown_all_the_same(
+    tiny_ldm: Any, run_dir: Path
+) -> None:
+    bench = Workbench(tiny_ldm, run_dir=run_dir, keywords=QUICK)
+    bench.tabs.selected_index = 3
+    (run_dir / FOLDER).write_text("a file where the folder of the requests should be")
+    bench.vary.first.take("mine", perovskite())
+    bench.vary.num_samples = 2
+    bench.vary.vary()
+    assert bench.vary.job.wait(60) and bench.vary.job.state == "failed"
+    assert bench.vary.notice.level == "error" and FOLDER in bench.vary.notice.text
+    assert bench.count == 2 + 2 and bench.vary.player.num_frames == 2
+    bench.generate.go.click()
+    assert bench.generate.notice.level == "error" and not bench.generate.job.busy
+    assert not bench.generate.go.disabled
 
 
 def test_all_that_was_made_is_there_again(tiny_ldm: Any, run_dir: Path) -> None:

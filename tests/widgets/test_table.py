@@ -212,9 +212,7 @@ def test_duplicates_are_folded_into_one_row(until: Any) -> None:
     gallery.filter = "na"
     assert gallery.table.marks == {"1": {"count": 3}}
     gallery.table_tools.folded = False
-    assert gallery.table_tools.notice.text == "", (
-        "nothing is folded, and no number of kinds is said"
-    )
+    assert gallery.table_tools.notice.text == "", "nothing is folded any more"
     gallery.filter = ""
     assert gallery.table.order == list(range(7)) and gallery.table.marks == {}
 
@@ -226,11 +224,11 @@ def test_chosen_or_shown_rows_are_downloaded(gallery: Gallery) -> None:
     gallery.table.checked = [0, 2]
     assert tools.which.value == "2 chosen rows:" and gallery.table.chosen == [2, 0]
     tools.boxes["num_atoms"].value = False
-    name, data = tools.csv._make()
+    name, data = tools.csv.make()
     lines = list(csv.DictReader(io.StringIO(data.decode())))
     assert name == "crystals.csv" and [line["formula"] for line in lines] == ["Cu", "NaCl"]
     assert "num_atoms" not in lines[0] and float(lines[1]["density"]) == pytest.approx(
         2.164, abs=0.01
     )
-    archive = zipfile.ZipFile(io.BytesIO(tools.zip._make()[1]))
+    archive = zipfile.ZipFile(io.BytesIO(tools.zip.make()[1]))
     assert sum(name.endswith(".cif") for name in archive.namelist()) == 2

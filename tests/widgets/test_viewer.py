@@ -15,6 +15,7 @@ from crystal_ldm.widgets import (
     trajectory_figure,
 )
 from crystal_ldm.widgets.viewers.elements import drawn_radius, element_colour, ink_on
+from crystal_ldm.widgets.viewers.frames import FrameViewer
 
 from crystal_ldm.crystals.bonds import crystal_bonds, radius_bonds
 from tests.widgets.crystals import copper, perovskite, rock_salt
@@ -73,7 +74,8 @@ def test_one_widget_is_reused() -> None:
 
 
 def test_a_trajectory_lies_in_the_browser_as_a_whole() -> None:
-    viewer = CrystalViewer(copper())
+    viewer = FrameViewer()
+    viewer.show(copper())
     frames = [perovskite(9.0, ("Ba", "Fe", "F")), perovskite(4.2), perovskite()]
     viewer.show_frames(frames, 2)
     stage = viewer.stage
@@ -125,11 +127,11 @@ def test_fallback_says_why_and_shows_the_same_crystal(
     viewer.stage.status = status  # as the browser sets it
     assert viewer.renderer == renderer
     assert viewer.notice.level == "warning" and viewer.notice.text
-    shown = pio.from_json(viewer.fallback.plot.spec)
+    shown = pio.from_json(viewer.stage.plot.spec)
     assert any(isinstance(trace, kind) for trace in shown.data)
-    before = viewer.fallback.plot.spec
+    before = viewer.stage.plot.spec
     viewer.show(copper())
-    assert viewer.fallback.plot.spec != before
+    assert viewer.stage.plot.spec != before
 
 
 def test_too_large_a_block_becomes_one_sentence() -> None:

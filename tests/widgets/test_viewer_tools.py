@@ -166,19 +166,19 @@ def test_picked_by_number_takes_the_nearest_image() -> None:
 def test_the_fallback_picks_and_draws_the_same(status: str, dimension: int) -> None:
     viewer = CrystalViewer(perovskite())
     viewer.stage.status = status
-    plain = len(pio.from_json(viewer.fallback.plot.spec).data)
+    plain = len(pio.from_json(viewer.stage.plot.spec).data)
     viewer.polyhedra = True
-    assert len(pio.from_json(viewer.fallback.plot.spec).data) == plain + 1
-    shown = viewer.fallback.figure
+    assert len(pio.from_json(viewer.stage.plot.spec).data) == plain + 1
+    shown = viewer.stage.figure
     for curve, trace in enumerate(shown.data):
         if trace.meta is not None:
             x, y = trace.x[0], trace.y[0]
-            viewer.fallback.plot.clicked = {"curve": curve, "point": 0, "x": x, "y": y, "count": 1}
+            viewer.stage.plot.clicked = {"curve": curve, "point": 0, "x": x, "y": y, "count": 1}
             break
     assert len(viewer.picked) == 1 and "coordination" in viewer.said.text
-    assert len(pio.from_json(viewer.fallback.plot.spec).data) == plain + 2
+    assert len(pio.from_json(viewer.stage.plot.spec).data) == plain + 2
     viewer.labels = True
-    assert "text" in viewer.fallback.plot.spec
+    assert "text" in viewer.stage.plot.spec
 
 
 def test_a_vertex_of_a_sphere_is_its_atom() -> None:

@@ -8,10 +8,14 @@ from typing import Any
 
 import anywidget
 import traitlets as tl
+from crystal_ldm.widgets.base import Notice
 
 
 class DropZone(anywidget.AnyWidget):
-    """Hands dropped or chosen files to Python: `zone.on_files(function)`.
+    """Hands a dropped or chosen file to Python: `DropZone(take, notice, text="…")`.
+
+    `take(name, content)` is called for each file; what goes wrong, there or because a file is too
+    large, is said in `notice`.
 
     Traits:
         text: what the zone says.
@@ -28,25 +32,14 @@ class DropZone(anywidget.AnyWidget):
     limit = tl.Int(20_000_000).tag(sync=True)
     multiple = tl.Bool(False).tag(sync=True)
 
-    def __init__(self, **traits: Any) -> None:
+    def __init__(self, take: Callable[[str, bytes], Any], notice: Notice, **traits: Any) -> None:
         super().__init__(**traits)
-        self._listeners: list[Callable[[str, bytes], None]] = []
-        self._refused: list[Callable[[str], None]] = []
+        self._take, self._notice = notice.guard(take), notice
         self.add_class("cl-drop-widget")
         self.on_msg(self.on_message)
 
-    def on_files(self, action: Callable[[str, bytes], None]) -> None:
-        """Call `action(name, content)` for each file."""
-        self._listeners.append(action)
-
-    def on_refused(self, action: Callable[[str], None]) -> None:
-        """Call `action(reason)` for each file that is too large."""
-        self._refused.append(action)
-
     def on_message(self, _: Any, content: dict[str, Any], buffers: list[Any]) -> None:
         if "refused" in content:
-            for tell in self._refused:
-                tell(str(content["refused"]))
+            self._notice.say(str(content["refused"]), "error")
         elif "name" in content and buffers:
-            for action in self._listeners:
-                action(str(content["name"]), bytes(buffers[0]))
+            self._take(str(content["name"]), bytes(buffers[0]))

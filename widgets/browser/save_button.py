@@ -9,31 +9,30 @@ from typing import Any
 
 import anywidget
 import traitlets as tl
-from crystal_ldm.widgets.base import sentence
+from crystal_ldm.widgets.base import Notice, sentence
 
 Maker = Callable[[], tuple[str, bytes]]
 
 
 class SaveButton(anywidget.AnyWidget):
-    """`SaveButton(make, text="Download")`, where `make()` returns file name and content.
+    """`SaveButton(make, notice, text="Download")`: `make()` returns file name and content.
 
-    The content is made at the press, in a thread, and goes to the browser once.
+    The content is made at the press, in a thread, and goes to the browser once. Why it could not
+    be made is said in `notice`.
 
     Traits:
         text: label of the button.
         disabled: why it cannot be pressed; empty if it can.
-        error: one sentence when making the file failed.
     """
 
     _esm = Path(__file__).with_name("save_button.js")
 
     text = tl.Unicode("Download").tag(sync=True)
     disabled = tl.Unicode("").tag(sync=True)
-    error = tl.Unicode("")
 
-    def __init__(self, make: Maker, **traits: Any) -> None:
+    def __init__(self, make: Maker, notice: Notice, **traits: Any) -> None:
         super().__init__(**traits)
-        self._make = make
+        self.make, self._notice = make, notice
         self.add_class("cl-save")
         self.on_msg(self._on_message)
 
@@ -44,10 +43,11 @@ class SaveButton(anywidget.AnyWidget):
     def save(self) -> None:
         """Make the file and hand it to the browser."""
         try:
-            name, data = self._make()
+            name, data = self.make()
         except Exception as error:  # the boundary where errors turn into text
-            self.error = sentence(error)
+            self._notice.say(sentence(error), "error")
             self.send({"failed": True})
         else:
-            self.error = ""
+            if self._notice.level == "error":
+                self._notice.clear()
             self.send({"name": name}, buffers=[data])

@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, column, labelled
+from crystal_ldm.widgets.base import Panel, column, labelled
 
 
 class CategoryControl(Panel):
@@ -69,7 +69,6 @@ class ElementSetControl(Panel):
     ) -> None:
         super().__init__()
         self._elements = list(description.get("options") or elements)
-        self.notice = Notice()
         self.box = ipw.Text(placeholder="any, or Sr, Ti, O", continuous_update=True)
         self.box.add_class("cl-fill")
         self.widget = column(

@@ -8,16 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import numpy as np
 import traitlets as tl
-from crystal_ldm.widgets.base import (
-    Notice,
-    Panel,
-    button,
-    caption,
-    column,
-    fold,
-    labelled,
-    row,
-)
+from crystal_ldm.widgets.base import Panel, button, caption, column, fold, labelled, row, show_if
 from crystal_ldm.widgets.controls.conditions import ConditionControls
 from crystal_ldm.widgets.controls.formula import FormulaBox
 from crystal_ldm.widgets.controls.periodic_table import PeriodicTable
@@ -67,7 +58,6 @@ class RequestForm(Panel):
         super().__init__()
         about = {name: condition.describe() for name, condition in ldm.conditions.items()}
         self._kinds = {name: text["kind"] for name, text in about.items()}
-        self.notice = Notice()
         self.formula = FormulaBox(
             elements=ldm.elements,
             max_atoms=ldm.max_atoms,
@@ -88,9 +78,7 @@ class RequestForm(Panel):
         )
         self.seed = SeedControl()
         count = ipw.BoundedIntText(min=1, max=MOST)
-        count.add_class("cl-count")
-        count.add_class("cl-samples")
-        tl.link((self, "num_samples"), (count, "value"))
+        self.linked("num_samples", count, "cl-count cl-samples")
         self._one = caption("")
         self._only = row(self._one, button("All, from the first", self._all, css="cl-small"))
         self._rules = fold("Elements of open atoms", self.table.widget)
@@ -245,7 +233,7 @@ class RequestForm(Panel):
             which = f"number {number}" + (f" of row {row_number}" if row_number else "")
             text = f"Of these, the one crystal of the recipe is made: {which}."
         self._one.value = text
-        self._only.layout.display = None if text else "none"
+        show_if(bool(text), self._only)
 
     # -- feedback --------------------------------------------------------------------------------
 

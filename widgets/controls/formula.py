@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, button, column, labelled, row
+from crystal_ldm.widgets.base import Notice, Panel, button, column, labelled, row, show_if
 from crystal_ldm.widgets.controls.training_cells import TrainingCells
+from crystal_ldm.widgets.jobs import Latest
 
 Look = Callable[[str], TrainingCells | None]
 PLACEHOLDER = "SrTiO3, or Sr?O3 with ? for any element"
@@ -66,17 +66,14 @@ class FormulaBox(Panel):
         self._found = ""
         self._counts: list[int] = []
         self.known = Notice()
+        self._latest = Latest(self.known)
         self.cells = row()
-        self.notice = Notice()
-        self._box = ipw.Text(placeholder=PLACEHOLDER, continuous_update=True)
-        self._box.add_class("cl-formula")
+        box = ipw.Text(placeholder=PLACEHOLDER, continuous_update=True)
+        self.linked("text", box, "cl-formula")
         self._units = ipw.BoundedIntText(value=0, min=0, max=max_atoms)
-        self._units.add_class("cl-count")
+        self.linked("formula_units", self._units, "cl-count")
         self.atoms = ipw.BoundedIntText(value=0, min=0, max=max_atoms)
-        self.atoms.add_class("cl-count")
-        tl.link((self, "text"), (self._box, "value"))
-        tl.link((self, "formula_units"), (self._units, "value"))
-        tl.link((self, "num_atoms"), (self.atoms, "value"))
+        self.linked("num_atoms", self.atoms, "cl-count")
         self.units_row = labelled(
             "Formula units",
             self._units,
@@ -85,7 +82,7 @@ class FormulaBox(Panel):
         )
         self.atoms_row = labelled("Atoms in the cell", self.atoms, tip="0: as in the training set")
         self.widget = column(
-            labelled("Formula", self._box),
+            labelled("Formula", box),
             self.notice.widget,
             self.known.widget,
             self.cells,
@@ -111,8 +108,8 @@ class FormulaBox(Panel):
 
     def _read(self, _: Any = None) -> None:
         given, self._counts = bool(self.formulas), []
-        self.units_row.layout.display = None if given else "none"
-        self.atoms_row.layout.display = "none" if given else None
+        show_if(given, self.units_row)
+        show_if(not given, self.atoms_row)
         if given:
             self._read_formula()
         else:
@@ -194,17 +191,12 @@ class FormulaBox(Panel):
         wanted = "" if self.problem else wanted
         if wanted == self._found or self._look is None:
             return
-        self._found = wanted
+        self._found, look = wanted, self._look
         self.set_trait("training", None)
-        if wanted:
-            threading.Thread(
-                target=self.known.guard(self._search), args=(wanted,), daemon=True
-            ).start()
-
-    def _search(self, formula: str) -> None:
-        found = self._look(formula) if self._look else None
-        if formula == self._found:
-            self.set_trait("training", found)
+        self._latest.start(
+            lambda: look(wanted) if wanted else None,
+            lambda found: self.set_trait("training", found),
+        )
 
     def _say_training(self) -> None:
         cells = self.training
@@ -217,7 +209,7 @@ class FormulaBox(Panel):
                    tip=f"Formula units in the cell: {units}", css="cl-small")
             for units, size in pairs if size <= self.max_atoms
         ]  # fmt: skip
-        self.cells.layout.display = None if self.cells.children else "none"
+        show_if(bool(self.cells.children), self.cells)
 
     def _take_units(self, units: int) -> None:
         self.formula_units = units

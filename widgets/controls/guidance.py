@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, caption, column, labelled
+from crystal_ldm.widgets.base import Panel, Quiet, caption, column, labelled, show_if
 
 MEANING = "0 ignores the request, 1 follows what was learned, above 1 exaggerates it."
 WIDEST = 100.0
@@ -47,7 +47,7 @@ class GuidanceControls(Panel):
             self.reasons[name] = caption("not asked for")
             parts.append(labelled(label, slider, number, self.reasons[name], tip=MEANING))
         self.widget = column(caption(MEANING), *parts, css="cl-guidance")
-        self._quiet = False
+        self._quiet = Quiet()
         self.observe(self._spread, "scales")
         self.observe(self._take, "value")
         self.observe(self._enable, "active")
@@ -73,8 +73,7 @@ class GuidanceControls(Panel):
             self.scales = {**self.scales, name: float(change.new)}
 
     def _spread(self, change: Any) -> None:
-        self._quiet = True
-        try:
+        with self._quiet:
             for name, slider in self.sliders.items():
                 wanted = change.new.get(name, slider.value)
                 slider.max = min(max(slider.max, wanted), WIDEST)
@@ -83,12 +82,10 @@ class GuidanceControls(Panel):
             distinct = set(change.new.values())
             if distinct:
                 self.value = distinct.pop() if len(distinct) == 1 else dict(change.new)
-        finally:
-            self._quiet = False
 
     def _enable(self, _: Any = None) -> None:
         for name, slider in self.sliders.items():
             used = name in self.active
-            for part in (slider, self.numbers[name]):
-                part.disabled, part.layout.display = not used, None if used else "none"
-            self.reasons[name].layout.display = "none" if used else None
+            slider.disabled = self.numbers[name].disabled = not used
+            show_if(used, slider, self.numbers[name])
+            show_if(not used, self.reasons[name])

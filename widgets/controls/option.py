@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, caption, column, labelled
+from crystal_ldm.widgets.base import Panel, Quiet, caption, column, labelled
 
 if TYPE_CHECKING:
     from crystal_ldm.sampling import Option, Settings
@@ -99,12 +99,11 @@ class GroupControls(Panel):
         """`special` are controls with a trait `value`, by path, in place of the usual."""
         super().__init__()
         self._group = group
-        self.notice = Notice()
         made = special or {}
         self.fields: dict[str, Any] = {
             one.field: made[one.path] if one.path in made else OptionControl(one) for one in options
         }
-        self._quiet = False
+        self._quiet = Quiet()
         self.widget = column(
             *(control.widget for control in self.fields.values()), self.notice.widget
         )
@@ -118,29 +117,22 @@ class GroupControls(Panel):
 
         if self._quiet:
             return
-        self._quiet = True
         try:
             fields = {name: control.value for name, control in self.fields.items()}
             value, problem = self._group(**fields), ""
         except CrystalLDMError as error:
             value, problem = None, str(error)
-        finally:
-            self._quiet = False
         self.set_trait("problem", problem)
         self.notice.say(problem, "error")
-        self._quiet = True
-        self.value = value
-        self._quiet = False
+        with self._quiet:
+            self.value = value
 
     def _spread(self, change: Any) -> None:
         if self._quiet or change.new is None:
             return
-        self._quiet = True
-        try:
+        with self._quiet:
             for name, control in self.fields.items():
                 control.value = getattr(change.new, name)
-        finally:
-            self._quiet = False
         self.set_trait("problem", "")
         self.notice.clear()
 

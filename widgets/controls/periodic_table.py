@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, button, caption, column, row
+from crystal_ldm.widgets.base import Panel, button, caption, column, row
 from crystal_ldm.widgets.browser.element_grid import ElementGrid
 
 HINT = "Click an element: allowed, required ✓, forbidden ✕. Keyboard: arrows, then R, F or A."
@@ -56,7 +56,6 @@ class PeriodicTable(Panel):
     def __init__(self, elements: Iterable[str] = (), *, locked: str = "") -> None:
         super().__init__()
         elements = list(elements)
-        self.notice = Notice()
         self.grid = ElementGrid(cells=element_cells(), disabled=_unknown(elements), locked=locked)
         self._said = caption(HINT)
         guard = self.notice.guard
@@ -75,7 +74,7 @@ class PeriodicTable(Panel):
         self.grid.on_msg(
             guard(lambda _, content, __: self.notice.say(content.get("refused", ""), "warning"))
         )
-        self.observe(guard(lambda _: self._to_grid()), ["required", "forbidden"])
+        self.react(["required", "forbidden"], self._to_grid)
         self.observe(guard(self._limit), "elements")
         self.observe(lambda change: setattr(self.grid, "locked", change.new), "locked")
         self.elements = elements

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, button, caption, column, fold, heading, labelled, row
+from crystal_ldm.widgets.base import (
+    Panel,
+    Quiet,
+    button,
+    caption,
+    column,
+    fold,
+    heading,
+    labelled,
+    row,
+    show_if,
+)
 from crystal_ldm.widgets.controls.guidance import GuidanceControls
 from crystal_ldm.widgets.controls.option import GroupControls
 
@@ -46,12 +57,12 @@ class KindControls(Panel):
         }
         names = {kind.kind: kind for kind in kinds}  # type: ignore[attr-defined]
         self.used: dict[str, ipw.Checkbox] = {}
-        self.choice = ipw.Dropdown(options=[(_words(name), name) for name in names])
-        self.choice.add_class("cl-fill")
+        kind_names = [(_words(name), name) for name in names]
+        self.choice = ipw.Dropdown(options=kind_names).add_class("cl-fill")
         parts: list[ipw.DOMWidget] = [] if many else [labelled(title, self.choice)]
         for name, group in self.groups.items():
-            self.used[name] = ipw.Checkbox(description=_words(name), indent=False)
-            self.used[name].add_class("cl-check")
+            box = ipw.Checkbox(description=_words(name), indent=False)
+            self.used[name] = box.add_class("cl-check")
             head = [self.used[name]] if many else []
             text = caption(names[name].summary())  # type: ignore[attr-defined]
             parts.append(column(*head, text, group.widget, css="cl-kind"))
@@ -60,7 +71,7 @@ class KindControls(Panel):
         self._kinds = dict(zip(self.groups, parts[-len(self.groups) :], strict=True))
         self.choice.observe(self._collect, "value")
         self.widget = column(*parts, css="cl-kinds")
-        self._quiet = False
+        self._quiet = Quiet()
         self.observe(self._spread, "value")
         self._collect()
 
@@ -77,16 +88,14 @@ class KindControls(Panel):
         groups = [self.groups[name] for name in self._order]
         problems = [group.problem for group in groups if group.problem]
         self.set_trait("problem", problems[0] if problems else "")
-        self._quiet = True
-        self.value = tuple(group.value for group in groups if group.value is not None)
-        self._quiet = False
+        with self._quiet:
+            self.value = tuple(group.value for group in groups if group.value is not None)
         self._show()
 
     def _spread(self, change: Any) -> None:
         if self._quiet:
             return
-        self._quiet = True
-        try:
+        with self._quiet:
             self._order = [one.kind for one in change.new]
             for name, box in self.used.items():
                 box.value = name in self._order
@@ -94,17 +103,15 @@ class KindControls(Panel):
                 self.groups[one.kind].value = one
             if not self.many and change.new:
                 self.choice.value = self._order[0]
-        finally:
-            self._quiet = False
         self.set_trait("problem", "")
         self._show()
 
     def _show(self) -> None:
         for name, group in self.groups.items():
             used = name in self._order
-            group.widget.layout.display = None if used else "none"
+            show_if(used, group.widget)
             if not self.many:
-                self._kinds[name].layout.display = None if used else "none"
+                show_if(used, self._kinds[name])
 
 
 class SamplingControls(Panel):
@@ -128,7 +135,7 @@ class SamplingControls(Panel):
         super().__init__()
         self._presets = presets()
         self.preset = next(iter(self._presets))
-        self._quiet = False
+        self._quiet = Quiet()
         self.scales = GuidanceControls(conditions or {})
         listed = [one for one in options() if one.path not in ELSEWHERE]
         families = {
@@ -175,15 +182,13 @@ class SamplingControls(Panel):
             options=[(one.title, name) for name, one in self._presets.items()],
             tooltips=[one.sentence for one in self._presets.values()],
         )
-        menu.add_class("cl-modes")
-        menu.add_class("cl-presets")
+        self.linked("preset", menu, "cl-modes cl-presets")
         self._sentence = caption("")
         self._changed = caption("")
         self._back = button("As the preset", self.reset, css="cl-small",
                             tip="Set all fields to what the preset says")  # fmt: skip
         self._differs = row(self._changed, self._back)
         self.choose = column(labelled("Aim", menu), self._sentence, self._differs, css="cl-preset")
-        tl.link((self, "preset"), (menu, "value"))
 
     def field(self, path: str) -> Any:
         """Return the control of a field, with a trait `value`: `field("min_distance.limit")`.
@@ -217,16 +222,13 @@ class SamplingControls(Panel):
                 "These settings start from a crystal that was given. Vary and Host make such "
                 "crystals, or the code of the recipe."
             )
-        self._quiet = True
-        try:
+        with self._quiet:
             self.preset = settings.preset
             for group, fields in self._flat.items():
                 self.groups[group].value = _group_of(settings, group, [o.field for o in fields])
             for name, family in self.families.items():
                 value = getattr(settings, name)
                 family.value = value if isinstance(value, tuple) else (value,)
-        finally:
-            self._quiet = False
         self._collect()
 
     def reset(self) -> None:
@@ -273,7 +275,7 @@ class SamplingControls(Panel):
         changed = {n: v for n, v in keyword_call(self.settings).items() if n != "preset"}
         text = ", ".join(f"{name}={source_of(value)}" for name, value in changed.items())
         self._changed.value = f"Changed: {text}"
-        self._differs.layout.display = None if changed else "none"
+        show_if(bool(changed), self._differs)
 
 
 def _keywords_of(value: Settings, fields: Iterable[Option]) -> dict[str, Any]:

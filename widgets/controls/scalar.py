@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as ipw
 import numpy as np
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, column, escape, row
+from crystal_ldm.widgets.base import Panel, Quiet, column, escape, row, show_if
 
 FEW = 20
 """Training crystals near the target below which a warning is shown."""
@@ -44,8 +44,7 @@ class ScalarControl(Panel):
         self._about = description
         self._unit = description.get("unit") or ""
         low, high = self._limits()
-        self.notice = Notice()
-        self._busy = False
+        self._quiet = Quiet()
         self.mode = ipw.ToggleButtons(
             options=[("Any", "any"), ("Value", "value"), ("Range", "range")], value="any"
         )
@@ -61,13 +60,10 @@ class ScalarControl(Panel):
         self.range = ipw.FloatRangeSlider(
             value=(low, high), min=low, max=high, step=step, readout=False, layout=_wide()
         )
-        self.low = ipw.FloatText(low, step=step)
-        self.high = ipw.FloatText(high, step=step)
-        for box in (self.low, self.high):
-            box.add_class("cl-count")
+        self.low = ipw.FloatText(low, step=step).add_class("cl-count")
+        self.high = ipw.FloatText(high, step=step).add_class("cl-count")
         self._to = ipw.HTML("to")
-        self._picture = ipw.HTML(layout=_wide())
-        self._picture.add_class("cl-histogram")
+        self._picture = ipw.HTML(layout=_wide()).add_class("cl-histogram")
         title, tip = condition_title(description)
         name = ipw.HTML(f'<b title="{escape(tip)}">{escape(title)}</b>')
         unit = ipw.HTML(escape(self._unit))
@@ -82,7 +78,7 @@ class ScalarControl(Panel):
         self.range.observe(guard(lambda c: self._from_slider(c.new)), "value")
         for box in (self.low, self.high):
             box.observe(guard(self._on_number), "value")
-        self.observe(guard(lambda _: self._refresh()), "value")
+        self.react("value", self._refresh)
         self.value = value
         self._refresh()
 
@@ -114,7 +110,7 @@ class ScalarControl(Panel):
     # -- what the person does --------------------------------------------------------------------
 
     def _on_mode(self, change: Any) -> None:
-        if self._busy:
+        if self._quiet:
             return
         low, high = self._limits()
         if change.new == "any":
@@ -144,25 +140,19 @@ class ScalarControl(Panel):
         self._from_person((new[0], new[1]) if len(new) > 1 else new[0])
 
     def _from_person(self, value: Target) -> None:
-        if not self._busy:
+        if not self._quiet:
             self.value = value
 
     # -- what is shown ---------------------------------------------------------------------------
 
     def _refresh(self) -> None:
-        self._busy = True
-        try:
+        with self._quiet:
             value = self.value
             mode = "any" if value is None else "range" if isinstance(value, tuple) else "value"
             self.mode.value = mode
-            self.details.layout.display = "none" if mode == "any" else None
-            for part, used in (
-                (self.slider, mode == "value"),
-                (self.range, mode == "range"),
-                (self.high, mode == "range"),
-                (self._to, mode == "range"),
-            ):
-                part.layout.display = None if used else "none"
+            show_if(mode != "any", self.details)
+            show_if(mode == "value", self.slider)
+            show_if(mode == "range", self.range, self.high, self._to)
             if isinstance(value, tuple):
                 self.low.value, self.high.value = value
                 least, most = self._limits()
@@ -173,8 +163,6 @@ class ScalarControl(Panel):
                 self.low.value = value
             self._weigh(value)
             self._draw(value)
-        finally:
-            self._busy = False
 
     def _weigh(self, value: Target) -> None:
         low, high = self._limits()

@@ -26,12 +26,9 @@ class SeedControl(Panel):
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
-        box = ipw.BoundedIntText(min=0, max=LARGEST)
-        box.add_class("cl-seed")
-        tl.link((self, "seed"), (box, "value"))
+        box = self.linked("seed", ipw.BoundedIntText(min=0, max=LARGEST), "cl-seed")
         fresh = ipw.Checkbox(description="new each run", indent=False)
-        fresh.add_class("cl-check")
-        tl.link((self, "fresh"), (fresh, "value"))
+        self.linked("fresh", fresh, "cl-check")
         self.reuse_button = button(
             "Reuse last", self.reuse, tip="Nothing has run yet", css="cl-small"
         )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, column, labelled
+from crystal_ldm.widgets.base import Panel, column, labelled
+from crystal_ldm.widgets.jobs import Latest
 
 LIKELY = "likely"
 
@@ -42,10 +41,10 @@ class SpaceGroupControl(Panel):
             "likely for the formula, in turn",
         )
         self.box.add_class("cl-fill")
-        self.notice = Notice()
+        self._latest = Latest(self.notice)
         title = str(description.get("label") or description["name"]).replace("_", " ").capitalize()
         self.widget = column(labelled(title, self.box), self.notice.widget)
-        self.box.observe(self.notice.guard(self._read), "value")
+        self.box.observe(self.notice.guard(lambda _: self._read()), "value")
         self.observe(self.notice.guard(self._write), "value")
         self.observe(self._offer, "counts")
         self.value = value
@@ -61,11 +60,11 @@ class SpaceGroupControl(Panel):
             group_numbers(value)
         return int(value) if isinstance(value, float) else value
 
-    def _read(self, change: Any) -> None:
+    def _read(self) -> None:
         from crystal_ldm.crystals.space_groups import group_numbers
         from crystal_ldm.errors import RequestError
 
-        value = _value(change.new)
+        value = _value(self.box.value)
         try:
             if value not in (None, LIKELY):
                 self._fits(group_numbers(value))
@@ -79,16 +78,14 @@ class SpaceGroupControl(Panel):
 
     def _offer(self, _: Any) -> None:
         """Offer the groups that the counts can fill; the first formula takes a second or two."""
-        threading.Thread(target=self.notice.guard(self._limit), daemon=True).start()
-
-    def _limit(self) -> None:
         from crystal_ldm.crystals.wyckoff import groups_to_fill
 
         counts = list(self.counts)
-        offered = _offered(groups_to_fill(counts))
-        if counts == self.counts:  # another formula may have been typed meanwhile
-            self.box.options = offered
-            self._read(SimpleNamespace(new=self.box.value))
+        self._latest.start(lambda: _offered(groups_to_fill(counts)), self._take)
+
+    def _take(self, offered: list[str]) -> None:
+        self.box.options = offered
+        self._read()
 
     def _fits(self, groups: Sequence[int]) -> None:
         """Raise `RequestError` if the counts can fill none of the groups."""

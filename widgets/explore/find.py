@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, button, caption, column, disable, heading, row
+from crystal_ldm.widgets.base import Panel, button, caption, column, heading, row
 from crystal_ldm.widgets.jobs import Job
 from crystal_ldm.widgets.panels.gallery import Gallery
 
@@ -40,15 +40,11 @@ class FindPanel(Panel):
     def __init__(self, known: Callable[[], CrystalSet], where: str) -> None:
         super().__init__()
         self._known = known
-        self._where = where
         self.job = Job()
-        self.notice = Notice()
         self.gallery: Gallery | None = None
         box = ipw.Text(placeholder="SrTiO3, or Sr-Ti-O", continuous_update=False)
-        box.add_class("cl-known")
-        tl.link((self, "text"), (box, "value"))
-        guard = self.notice.guard
-        self.go = button("Find", guard(self.find), css="cl-find", icon="search")
+        self.linked("text", box, "cl-known")
+        self.go = button("Find", self.notice.guard(self.find), css="cl-find", icon="search")
         self._place = column()
         self.widget = column(
             heading("What is known"),
@@ -61,8 +57,8 @@ class FindPanel(Panel):
             self._place,
             css="cl-find-panel",
         )
-        self.observe(guard(lambda _: self.find()), "text")
-        self.job.observe(guard(self._on_state), "state")
+        self.react("text", self.find)
+        self.job.tell(self.notice, f"Looking in the {where}…", [self.go], "The search is going on.")
 
     @property
     def structure(self) -> Structure | None:
@@ -92,15 +88,6 @@ class FindPanel(Panel):
             self.job.message = said
 
         self.job.start(work)
-
-    def _on_state(self, change: Any) -> None:
-        disable(self.go, "The search is going on." if self.job.busy else "")
-        if change.new == "running":
-            self.notice.say(f"Looking in the {self._where}…")
-        elif change.new == "failed":
-            self.notice.say(self.job.error, "error")
-        elif change.new == "done":
-            self.notice.say(self.job.message, "good")
 
 
 def find_panel(ldm: LDMModule, seeker: NearestInTraining | None) -> FindPanel:

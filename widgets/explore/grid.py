@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import numpy as np
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, button, caption, column, disable, labelled, row
+from crystal_ldm.widgets.base import (
+    Panel,
+    Quiet,
+    button,
+    caption,
+    column,
+    disable,
+    labelled,
+    row,
+    show_if,
+)
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.controls.form import RequestForm
 from crystal_ldm.widgets.controls.scalar import condition_title
@@ -55,7 +65,6 @@ class GridPanel(Panel):
         self.ldm = ldm
         self._form = form
         self.job = Job()
-        self.notice = Notice()
         self.cells: dict[tuple[int, int], Cell] = {}
         self._actions: list[Callable[[list[CrystalEntry]], Any]] = []
         self._axes: tuple[list[float], list[float], str] = ([], [], "")
@@ -67,28 +76,21 @@ class GridPanel(Panel):
         labels = {**WHOLE, **scalars}
         self._labels = labels
         along = ipw.Dropdown(options=[(text, name) for name, text in labels.items()])
-        texts = {name: ipw.Text() for name in ("scales", "values")}
-        count = ipw.BoundedIntText(min=1, max=64)
-        count.add_class("cl-count")
-        along.add_class("cl-short")
-        menus = {
-            name: ipw.Dropdown(options=[(text, key) for key, text in MEASURES.items()], tooltip=tip)
-            for name, tip in (("left", "Left matrix"), ("right", "Right matrix"))
-        }
-        self._choices = row(*(labelled(m.tooltip, m) for m in menus.values()))
-        self._choices.layout.display = "none"
-        self._chosen = self._automatic = False
-        for text in texts.values():
-            text.add_class("cl-fill")
-        for name, control in (("along", along), ("num_samples", count), *texts.items(),
-                              *menus.items()):  # fmt: skip
-            tl.link((self, name), (control, "value"))
+        self.linked("along", along, "cl-short")
+        texts = {n: self.linked(n, ipw.Text(), "cl-fill") for n in ("scales", "values")}
+        count = self.linked("num_samples", ipw.BoundedIntText(min=1, max=64), "cl-count")
+        measures = [(text, key) for key, text in MEASURES.items()]
+        self._choices = row(
+            *(labelled(text, self.linked(name, ipw.Dropdown(options=measures)))
+              for name, text in (("left", "Left matrix"), ("right", "Right matrix")))
+        )  # fmt: skip
+        self._chosen, self._quiet = False, Quiet()
         guard = self.notice.guard
         self.go = button("Fill the grid", guard(self.run), css="cl-fill-grid", icon="th")
         self.halt = button("Stop", guard(self.job.stop), icon="stop")
         disable(self.halt, "Nothing is running.")
         self.plot = Plot(height=300, tools=False)
-        self.plot.layout.display = "none"  # until there is something to show
+        show_if(False, self.plot, self._choices)  # until there is something to show
         self.player = TrajectoryPlayer(
             height=260, empty="Click a cell to see its crystals.", noun="crystal"
         )
@@ -106,13 +108,13 @@ class GridPanel(Panel):
             css="cl-grid-panel",
         )
         self.observe(lambda change: self._suggest(change.new), "along")
-        self.observe(guard(lambda _: self._open()), "opened")
-        self.observe(guard(lambda _: self._on_choice()), ["left", "right"])
+        self.react("opened", self._open)
+        self.react(["left", "right"], self._on_choice)
         self.plot.observe(guard(self._on_click), "clicked")
+        self.job.tell(self.notice, buttons=[self.go], why="The grid is being filled.")
         self.job.observe(guard(self._on_state), "state")
-        self.job.observe(lambda change: self.notice.say(change.new), "message")
 
-    def on_filled(self, action: Callable[[list[CrystalEntry]], Any]) -> None:
+    def on_made(self, action: Callable[[list[CrystalEntry]], Any]) -> None:
         """Call `action(crystals)` with those of all cells, in the worker's thread."""
         self._actions.append(action)
 
@@ -144,9 +146,8 @@ class GridPanel(Panel):
                 plan.append(((i, j), request, how))
         self.cells, self._axes = {}, (scales, values, along)
         if not self._chosen:
-            self._automatic = True
-            self.left = "gap" if "band_gap" in arguments.conditions else "group"
-            self._automatic = False
+            with self._quiet:
+                self.left = "gap" if "band_gap" in arguments.conditions else "group"
         self.opened = None
         count = self.num_samples
 
@@ -160,20 +161,21 @@ class GridPanel(Panel):
             every = [entry for cell in self.cells.values() for entry in cell.crystals]
             for action in self._actions:
                 action(every)
-            if not job.stop_event.is_set():
-                job.message = f"All {len(plan)} cells are filled: click one."
+            job.message = f"All {len(plan)} cells are filled: click one."
+            if job.stop_event.is_set():
+                job.message = f"Stopped: {len(self.cells)} cells are filled and kept."
 
         self.job.start(work)
 
     def _draw(self) -> None:
         scales, values, along = self._axes
-        self.plot.layout.display = self._choices.layout.display = None
+        show_if(True, self.plot, self._choices)
         label = self._labels.get(along, along)
         self.plot.show(grid_figure(self.cells, scales, values, label, self.opened,
                                    (self.left, self.right)))  # fmt: skip
 
     def _on_choice(self) -> None:
-        self._chosen = self._chosen or not self._automatic
+        self._chosen = self._chosen or not self._quiet
         if self.cells:
             self._draw()
 
@@ -202,12 +204,7 @@ class GridPanel(Panel):
             self.values = ", ".join(f"{low + (high - low) * k / 8:.3g}" for k in range(4))
 
     def _on_state(self, change: Any) -> None:
-        disable(self.go, "The grid is being filled." if self.job.busy else "")
         disable(self.halt, "" if change.new == "running" else "Nothing is running.")
-        if change.new == "failed":
-            self.notice.say(self.job.error, "error")
-        elif change.new == "stopped":
-            self.notice.say(f"Stopped: {len(self.cells)} cells are filled and kept.")
 
 
 def _numbers(text: str) -> list[float]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, column, row
+from crystal_ldm.widgets.base import Panel, column, row
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 
@@ -36,14 +36,13 @@ class LatentMap(Panel):
     ) -> None:
         super().__init__()
         self._structure_of = structure_of
-        self.notice = Notice()
         self.plot = Plot(figure, height=height)
         self.viewer = CrystalViewer(height=height - 100)
         self.viewer.title = "Click a point"
         self.plot.add_class("cl-latent-map")
         self.widget = column(row(self.plot, self.viewer.widget, css="cl-two"), self.notice.widget)
         self.plot.observe(self.notice.guard(self._on_click), "clicked")
-        self.observe(self.notice.guard(lambda _: self._show()), "selected")
+        self.react("selected", self._show)
 
     def _on_click(self, change: Any) -> None:
         if change.new.get("id") is not None:

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, button, column, row
+from crystal_ldm.widgets.base import Panel, button, column, row
 from crystal_ldm.widgets.browser.drop_zone import DropZone
-from crystal_ldm.widgets.export.upload import ACCEPT, read_upload
+
+from crystal_ldm.crystals.readers.uploads import read_upload
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
+ACCEPT = ".cif,.vasp,.poscar,.extxyz,.json"
 Givers = Mapping[str, Callable[[], "Structure | None"]]
 Find = Callable[[str], "Structure | None"]
 
@@ -37,10 +39,8 @@ class CrystalSource(Panel):
     def __init__(self, label: str, givers: Givers | None = None, find: Find | None = None) -> None:
         super().__init__()
         self._label = label
-        self.notice = Notice()
-        self.zone = DropZone(text="or drop a CIF or POSCAR here", accept=ACCEPT)
-        self.zone.on_files(self.notice.guard(self.read))
-        self.zone.on_refused(lambda reason: self.notice.say(reason, "error"))
+        say = "or drop a CIF or POSCAR here"
+        self.zone = DropZone(self.read, self.notice, text=say, accept=ACCEPT)
         buttons = [
             button(text, self.notice.guard(lambda text=text, give=give: self.take(text, give())),
                    css="cl-small")
@@ -52,8 +52,7 @@ class CrystalSource(Panel):
         self.notice.say(f"{label}: none chosen yet.")
 
     def _make_finder(self, find: Find) -> list[ipw.DOMWidget]:
-        box = ipw.Text(placeholder="training crystal: formula or id")
-        box.add_class("cl-known")
+        box = ipw.Text(placeholder="training crystal: formula or id").add_class("cl-known")
 
         def look() -> None:
             self.take(box.value.strip(), find(box.value.strip()))
@@ -66,7 +65,7 @@ class CrystalSource(Panel):
         Raises:
             DataError: it cannot be read.
         """
-        self.take(name, read_upload(name, content))
+        self.take(name, read_upload(name, content).to_structure())
 
     def take(self, name: str, structure: Structure | None) -> None:
         """Take a crystal; `name` says where it comes from."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, column, row
+from crystal_ldm.widgets.base import Notice, Panel, column, row, show_if
+from crystal_ldm.widgets.jobs import Latest
 from crystal_ldm.widgets.panels.powder import PowderPanel
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 
@@ -39,7 +39,6 @@ class Compare(Panel):
         height: int = 280,
     ) -> None:
         super().__init__()
-        self.notice = Notice()
         self.viewers = (CrystalViewer(height=height), CrystalViewer(height=height, toolbar=False))
         self.powder = PowderPanel(height=230)
         self.plot = self.powder.plot
@@ -51,11 +50,8 @@ class Compare(Panel):
             self.notice.widget,
             css="cl-compare",
         )
-        self._round = 0
-        self.observe(
-            self.notice.guard(lambda _: self._show()),
-            ["first", "second", "first_name", "second_name"],
-        )
+        self._latest = Latest(self.notice)
+        self.react(["first", "second", "first_name", "second_name"], self._show)
         with self.hold_trait_notifications():
             self.first_name, self.second_name = first_name, second_name
             self.first, self.second = first, second
@@ -66,7 +62,7 @@ class Compare(Panel):
         crystals = (self.first, self.second)
         names = (self.first_name, self.second_name)
         for viewer, crystal, name in zip(self.viewers, crystals, names, strict=True):
-            viewer.widget.layout.display = None if crystal is not None else "none"
+            show_if(crystal is not None, viewer.widget)
             viewer.title = name or (crystal.composition.reduced_formula if crystal else "")
             if viewer.structure is not crystal:
                 viewer.show(crystal)
@@ -76,23 +72,19 @@ class Compare(Panel):
             for title, usual, crystal in zip(titles, ("first", "second"), crystals, strict=True)
             if crystal is not None
         ]
-        self._round += 1
-        threading.Thread(
-            target=self.notice.guard(self._compute), args=(self._round, *crystals), daemon=True
-        ).start()
+        self._latest.start(lambda: same_structure(*crystals), self._say)
 
-    def _compute(self, this_round: int, first: Structure | None, second: Structure | None) -> None:
-        verdict = same_structure(first, second) if first and second else ""
-        if this_round != self._round:
-            return
+    def _say(self, verdict: str) -> None:
         self.set_trait("verdict", verdict)
         self._said.say(verdict)
 
 
-def same_structure(first: Structure, second: Structure) -> str:
+def same_structure(first: Structure | None, second: Structure | None) -> str:
     """Say whether pymatgen's StructureMatcher, at its defaults, takes both for one structure."""
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
+    if first is None or second is None:
+        return ""
     if first.composition.reduced_formula != second.composition.reduced_formula:
         return "The compositions differ."
     found = StructureMatcher().get_rms_dist(first, second)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import numpy as np
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, column, escape, labelled
+from crystal_ldm.widgets.base import Panel, column, escape, facts_table, labelled, show_if
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.jobs import Job
@@ -59,24 +59,23 @@ class CompareRequests(Panel):
         self._wanted: list[Request] = []
         self._facts: dict[str, tuple[int, Summary]] = {}
         self.job = Job()
-        self.notice = Notice()
         self.text = ipw.HTML()
         self.plot = Plot(height=190, tools=False)
-        self.menu = ipw.Dropdown(options=[("Density", "density")])
-        self.menu.add_class("cl-fill")
+        self.menu = ipw.Dropdown(options=[("Density", "density")]).add_class("cl-fill")
         self.body = column(self.text, labelled("Distribution", self.menu), self.plot)
-        self.body.layout.display = "none"
+        show_if(False, self.body)
         self.widget = column(self.notice.widget, self.body, css="cl-compare-requests")
         guard = self.notice.guard
         self.menu.observe(guard(lambda change: self._choose(change.new)), "value")
-        self.observe(guard(lambda _: self._draw()), "key")
+        self.react("key", self._draw)
+        self.job.tell(self.notice, "Comparing…")
         self.job.observe(guard(self._on_state), "state")
 
     def show(self, requests: Sequence[Request]) -> None:
         """Compare two requests in the background; fewer are none to compare."""
         self._wanted = list(requests)
         if len(requests) < 2:
-            self.body.layout.display = "none"
+            show_if(False, self.body)
             self.notice.say("Choose Compare at a second request." if requests else "")
             return
         self.job.start(self._work)
@@ -97,18 +96,14 @@ class CompareRequests(Panel):
         self.summaries = summaries
 
     def _on_state(self, change: Any) -> None:
-        if change.new == "running":
-            self.notice.say("Comparing…")
-        elif change.new == "failed":
-            self.notice.say(self.job.error, "error")
-        elif change.new == "done" and len(self._wanted) == 2:
+        if change.new == "done" and len(self._wanted) == 2:
             self.notice.clear()
             self.text.value = comparison_html(self.summaries)
             rows = [line for one in self.summaries for line in one.rows]
             keys, wanted = numeric_keys(rows, table_columns(rows)), self.key
             self.menu.options = [(column_info(key).label, key) for key in keys]
             self.menu.value = wanted if wanted in keys else keys[0] if keys else None
-            self.body.layout.display = None
+            show_if(True, self.body)
             self._draw()
 
     def _choose(self, key: str | None) -> None:
@@ -158,14 +153,8 @@ def comparison_html(summaries: Sequence[Summary]) -> str:
         ("Space groups", lambda one: _frequent(one.groups, len(one.rows))),
         *((tip, _share(name)) for name, tip in SHARES.items()),
     ]
-    head = "".join(f'<th scope="col">{escape(one.words)}</th>' for one in summaries)
-    body = "".join(
-        f'<tr><th scope="row">{escape(title)}</th>'
-        + "".join(f"<td>{escape(say(one))}</td>" for one in summaries)
-        + "</tr>"
-        for title, say in lines
-    )
-    return f'<table class="cl-facts"><thead><tr><td></td>{head}</tr></thead>{body}</table>'
+    heads = ["", *(escape(one.words) for one in summaries)]
+    return facts_table(heads, [(title, *map(say, summaries)) for title, say in lines])
 
 
 def _share(name: str) -> Callable[[Summary], str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from crystal_ldm.widgets.base import Notice, Panel, column
+from crystal_ldm.widgets.base import Panel, column
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, trajectory_of
 from crystal_ldm.widgets.jobs import Job
 from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
@@ -35,7 +35,6 @@ class DenoisingPanel(Panel):
         self._shown: CrystalEntry | None = None
         self.job = Job()
         self.player = TrajectoryPlayer(empty="Select a generated crystal to see its denoising.")
-        self.notice = Notice()
         self.widget = column(self.notice.widget, self.player.widget)
         self.job.observe(self.notice.guard(self._on_state), "state")
 

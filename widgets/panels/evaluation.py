@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from crystal_ldm.widgets.base import Notice, Panel, button, column, disable, row
+from crystal_ldm.widgets.base import Panel, button, column, row, show_if
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.helpers import Helpers
 from crystal_ldm.widgets.jobs import Job
@@ -50,7 +50,6 @@ class EvaluationBar(Panel):
         self._on_facts, self._on_made, self._reference = on_facts, on_made, reference
         self._helpers = helpers or Helpers()
         self.job = Job()
-        self.notice = Notice()
         guard = self.notice.guard
         self.buttons = [
             button("Evaluate all", guard(self.evaluate), css="cl-small cl-evaluate",
@@ -61,11 +60,12 @@ class EvaluationBar(Panel):
         ]  # fmt: skip
         self.halt = button("Stop", guard(self.job.stop), css="cl-small",
                            tip="End after this crystal; relaxed ones are kept")  # fmt: skip
-        self.halt.layout.display = "none"
+        show_if(False, self.halt)
         self.widget = column(row(*self.buttons, self.halt), self.notice.widget,
                              css="cl-evaluate-bar")  # fmt: skip
-        self.job.observe(guard(self._on_state), "state")
-        self.job.observe(lambda change: self.notice.say(change.new), "message")
+        why = "Crystals are being evaluated or relaxed."
+        self.job.tell(self.notice, "Starting…", self.buttons, why)
+        self.job.observe(lambda change: show_if(change.new == "running", self.halt), "state")
 
     def evaluate(self) -> None:
         """Evaluate all crystals; their rows get further columns."""
@@ -125,13 +125,6 @@ class EvaluationBar(Panel):
         job.message = f"{len(made)} of {len(crystals)} are relaxed, each in the row below." + (
             f" Not relaxed: {failed[0]}." if failed else ""
         )
-
-    def _on_state(self, change: Any) -> None:
-        for press in self.buttons:
-            disable(press, "Crystals are being evaluated or relaxed." if self.job.busy else "")
-        self.halt.layout.display = None if change.new == "running" else "none"
-        if change.new == "failed":
-            self.notice.say(self.job.error, "error")
 
 
 def relax_one(entry: CrystalEntry, executor: Executor) -> tuple[CrystalEntry | None, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, caption, column, escape, heading, labelled, row
+from crystal_ldm.widgets.base import Panel, caption, column, escape, heading, labelled, row, show_if
 from crystal_ldm.widgets.browser.copy_button import CopyButton
 from crystal_ldm.widgets.browser.drop_zone import DropZone
 from crystal_ldm.widgets.browser.save_button import SaveButton
@@ -42,21 +42,17 @@ class FilesPanel(Panel):
     ) -> None:
         super().__init__()
         self._crystals, self._selected = crystals, selected
-        self.notice = Notice()
-        self.code = ipw.HTML()
-        self.code.add_class("cl-code")
+        self.code = ipw.HTML().add_class("cl-code")
         self.copies = row(*(CopyButton(text=f"Copy {what}") for what in ("Python", "shell")))
-        self.save = SaveButton(self._make, text="Download all (zip)")
-        self.save.observe(lambda change: self.notice.say(change.new, "error"), "error")
+        self.save = SaveButton(self._make, self.notice, text="Download all (zip)")
         self.kind = ipw.Dropdown(options=FORMATS, layout={"width": "150px"})
-        self.save_one = SaveButton(self._make_one, text="Download")
-        self.save_one.observe(lambda change: self.notice.say(change.new, "error"), "error")
+        self.save_one = SaveButton(self._make_one, self.notice, text="Download")
         self.zone = DropZone(
+            self.load,
+            self.notice,
             text="Drop a CIF or recipe.json made here, or press to choose one",
             accept=".cif,.json,.zip",
         )
-        self.zone.on_files(self.notice.guard(self.load))
-        self.zone.on_refused(lambda reason: self.notice.say(reason, "error"))
         self.widget = column(
             heading("Download"),
             labelled("All crystals", self.save),
@@ -72,7 +68,7 @@ class FilesPanel(Panel):
             self.code,
             css="cl-files",
         )
-        self.observe(self.notice.guard(lambda _: self._show()), ["recipe", "name"])
+        self.react(["recipe", "name"], self._show)
         self.recipe = recipe
         self._show()
 
@@ -103,7 +99,7 @@ class FilesPanel(Panel):
         return one_crystal(made, self.kind.value)
 
     def _show(self) -> None:
-        self.copies.layout.display = "none" if self.recipe is None else None
+        show_if(self.recipe is not None, self.copies)
         if self.recipe is None:
             self.code.value = '<span class="cl-caption">Choose a generated crystal first.</span>'
             return

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, button, caption, column, fold, labelled, row
+from crystal_ldm.widgets.base import (
+    Panel,
+    Quiet,
+    button,
+    caption,
+    column,
+    fold,
+    labelled,
+    row,
+    show_if,
+    toggle,
+)
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.browser.table import Table
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
@@ -69,9 +80,8 @@ class Gallery(Panel):
         self.structures: list[Structure] = []
         self.rows: list[dict[str, Any]] = []
         self._lock = threading.RLock()
-        self._quiet = False
+        self._quiet = Quiet()
         self._entries = entries
-        self.notice = Notice()
         self.viewer = CrystalViewer(height=height)
         self.neighbour = None if nearest is None else NeighbourView(nearest, height)
         self.tools = row(css="cl-tools")
@@ -83,8 +93,7 @@ class Gallery(Panel):
         self.position = caption("")
         self.menus = {name: ipw.Dropdown(options=[("–", "")]) for name in ("x", "y", "colour")}
         search = ipw.Text(placeholder="Filter: oxide name, density > 4, Pm-3m")
-        search.add_class("cl-search")
-        tl.link((self, "filter"), (search, "value"))
+        self.linked("filter", search, "cl-search")
         tl.link((self, "filter"), (self.table, "filter"))
         tl.link((self, "selected"), (self.table, "selected"))
         guard = self.notice.guard
@@ -101,17 +110,14 @@ class Gallery(Panel):
             css="cl-axes",
         )
         if nearest is not None:
-            toggle = ipw.ToggleButton(
-                description="Nearest training crystal", tooltip="Show it beside the selected one"
-            )
-            toggle.add_class("cl-small")
-            tl.link((self, "show_nearest"), (toggle, "value"))
-            self.tools.children = (toggle,)
+            beside = toggle("Nearest training crystal", "Show it beside the selected one")
+            self.tools.children = (self.linked("show_nearest", beside),)
         self._scatter = column(axes, self.plot, css="cl-scatter")
         self.views = row(self.viewer.widget, self._scatter, css="cl-two")
         self.empty = caption(empty)
         self.symmetry = SymmetryPanel(active=False)
-        self.about = fold("Symmetry", self.symmetry.widget, on_turn=self._look_at_symmetry)
+        self.about = fold("Symmetry", self.symmetry.widget)
+        tl.link((self.about.children[0], "value"), (self.symmetry, "active"))
         self._bar = row(steps, search, self.tools, css="cl-bar")
         self.widget = column(
             self.empty,
@@ -127,9 +133,9 @@ class Gallery(Panel):
             menu.add_class("cl-small")
             menu.observe(guard(lambda change, name=name: self._on_axis(name, change.new)), "value")
         self.plot.observe(guard(self._on_click), "clicked")
-        self.observe(guard(lambda _: self._show_selected()), "selected")
+        self.react("selected", self._show_selected)
         self.observe(guard(self._on_axes), ["x", "y", "colour"])
-        self.observe(guard(lambda _: self._place_neighbour()), "show_nearest")
+        self.react("show_nearest", self._place_neighbour)
         self.table.observe(guard(lambda _: self._draw_plot()), "order")
         self.table.observe(lambda change: self.notice.say(change.new, "warning"), "problem")
         self.show_nearest = show_nearest and nearest is not None
@@ -205,25 +211,24 @@ class Gallery(Panel):
     # -- keeping the three in step ---------------------------------------------------------------
 
     def _refresh(self) -> None:
-        self._quiet = True  # the table and the menus below would each draw the plot again
         columns = table_columns(self.rows)
-        with self.table.hold_sync():
-            self.table.columns = columns
-            self.table.rows = table_rows(self.rows, columns)
-        self.set_trait("count", len(self.structures))
-        self.empty.layout.display = "none" if self.structures else None
-        for part in (self.views, self.about, self._bar, self.table, self.table_tools.widget):
-            part.layout.display = None if self.structures else "none"
-        numeric = numeric_keys(self.rows, columns)
-        for name, menu in self.menus.items():
-            options = [(column_info(k).label, k) for k in numeric]
-            if name == "colour":
-                options.insert(0, ("none", ""))
-            if options and list(menu.options) != options:
-                wanted = getattr(self, name)
-                menu.options = options
-                menu.value = wanted if wanted in dict(options).values() else options[0][1]
-        self._quiet = False
+        with self._quiet:  # the table and the menus would each draw the plot again
+            with self.table.hold_sync():
+                self.table.columns = columns
+                self.table.rows = table_rows(self.rows, columns)
+            self.set_trait("count", len(self.structures))
+            show_if(not self.structures, self.empty)
+            parts = (self.views, self.about, self._bar, self.table, self.table_tools.widget)
+            show_if(bool(self.structures), *parts)
+            numeric = numeric_keys(self.rows, columns)
+            for name, menu in self.menus.items():
+                options = [(column_info(k).label, k) for k in numeric]
+                if name == "colour":
+                    options.insert(0, ("none", ""))
+                if options and list(menu.options) != options:
+                    wanted = getattr(self, name)
+                    menu.options = options
+                    menu.value = wanted if wanted in dict(options).values() else options[0][1]
         self._draw_plot()
         self._say_where()
 
@@ -250,9 +255,6 @@ class Gallery(Panel):
         self._say_where()
         self._mark()
         self._seek()
-
-    def _look_at_symmetry(self, opened: bool) -> None:
-        self.symmetry.active = opened
 
     def _place_neighbour(self) -> None:
         parts = [self.viewer.widget, self._scatter]

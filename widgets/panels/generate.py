@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, button, column, disable, row
+from crystal_ldm.widgets.base import Notice, Panel, button, column, disable, row, show_if
 from crystal_ldm.widgets.controls.form import RequestForm
 from crystal_ldm.widgets.jobs import Job, duration
 from crystal_ldm.widgets.panels.models import ModelPicker
@@ -74,7 +74,6 @@ class GeneratePanel(Panel):
         self.ldm = ldm
         self.session = session
         self.job = Job()
-        self.notice = Notice()
         self._actions: list[OnResult] = []
         self._starts: list[Callable[[], Any]] = []
         self.picker = ModelPicker(ldm)
@@ -88,7 +87,7 @@ class GeneratePanel(Panel):
                             tip="End the run; finished crystals are kept")  # fmt: skip
         disable(self.halt, "Nothing is running.")
         self._bar = ipw.FloatProgress(min=0, max=1, layout=ipw.Layout(width="100%", height="8px"))
-        self._bar.add_class("cl-progress")
+        show_if(False, self._bar.add_class("cl-progress"))
         self.status = Notice()
         self.widget = column(
             self._place,
@@ -100,16 +99,15 @@ class GeneratePanel(Panel):
             css="cl-generate-panel",
         )
         tl.link((self, "ldm"), (self.picker, "ldm"))
-        self.observe(guard(lambda _: self._new_form()), "ldm")
+        self.react("ldm", self._new_form)
         self.job.observe(guard(self._on_state), "state")
         self.job.observe(lambda change: setattr(self._bar, "value", change.new), "progress")
         self.job.observe(lambda change: self.status.say(change.new), "message")
-        self.form.observe(guard(lambda _: self._allow()), "problem")
+        self.form.react("problem", self._allow)
         if request is not None or keywords is not None:
             plain = None if request is None else request.to_request()
             settings = None if keywords is None else SamplingSettings.make(keywords)
             self.notice.say(self.form.fill(plain, settings), "warning")
-        self._bar.layout.display = "none"
         self._allow()
 
     def on_result(self, action: OnResult) -> None:
@@ -196,8 +194,10 @@ class GeneratePanel(Panel):
 
         def write_and_show(result: SampleResult) -> None:
             assert task.run is not None
-            task.run.files.add(result)
-            show(result)
+            try:
+                task.run.files.add(result)
+            finally:  # on a full disk they are seen all the same, and can be downloaded
+                show(result)
 
         while places and not job.stop_event.is_set():
             lot, places = set(places[:size]), places[size:]
@@ -229,7 +229,7 @@ class GeneratePanel(Panel):
     def _on_state(self, change: Any) -> None:
         self._allow()
         disable(self.halt, "" if change.new == "running" else "Nothing is running.")
-        self._bar.layout.display = None
+        show_if(True, self._bar)
         self._bar.bar_style = {"failed": "danger", "stopped": "warning"}.get(change.new, "")
         if change.new == "running":
             self.status.say("Starting…")
@@ -248,7 +248,7 @@ class GeneratePanel(Panel):
     def _new_form(self) -> None:
         old = self.form
         self.form = RequestForm(self.ldm)
-        self.form.observe(self.notice.guard(lambda _: self._allow()), "problem")
+        self.form.react("problem", self._allow)
         self._place.children = (self.form.widget,)
         self._allow()
         # What was asked of the old model is kept as far as the new one can be asked for it.

@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, button, caption, column, row
+from crystal_ldm.widgets.base import Panel, button, caption, column, row, styled, toggle
 from crystal_ldm.widgets.panels.compare_requests import CompareRequests
 from crystal_ldm.widgets.session import Request, Session
 
@@ -28,13 +28,12 @@ class HistoryPanel(Panel):
     def __init__(self, session: Session | None) -> None:
         super().__init__()
         self.session = session
-        self.notice = Notice()
         self.lines = column(css="cl-history")
         self.comparison = CompareRequests(session)
         self._changed: list[Callable[[], Any]] = []
         self._reuse: list[Action] = []
         self.widget = column(self.lines, self.comparison.widget, self.notice.widget)
-        self.observe(self.notice.guard(lambda _: self._compare()), "compared")
+        self.react("compared", self._compare)
         self.refresh()
 
     def on_change(self, action: Callable[[], Any]) -> None:
@@ -59,22 +58,22 @@ class HistoryPanel(Panel):
 
     def hide(self, request: Request, hidden: bool = True) -> None:
         """Leave a request's crystals out of the table, or show them again."""
-        if self.session is not None:
-            request.hidden = hidden
-            self.session.save(request)
-            self._tell()
+        self._change(request, hidden=hidden)
+        self._tell()
 
     def favour(self, request: Request, favourite: bool = True) -> None:
         """Put a request before the others, or back among them."""
-        if self.session is not None:
-            request.favourite = favourite
-            self.session.save(request)
-            self.refresh()
+        self._change(request, favourite=favourite)
+        self.refresh()
 
     def annotate(self, request: Request, note: str) -> None:
         """Keep a note with a request."""
+        self._change(request, note=note.strip())
+
+    def _change(self, request: Request, **fields: Any) -> None:
+        for name, value in fields.items():
+            setattr(request, name, value)
         if self.session is not None:
-            request.note = note.strip()
             self.session.save(request)
 
     def compare(self, request: Request, on: bool = True) -> None:
@@ -106,24 +105,14 @@ class HistoryPanel(Panel):
     def _line(self, request: Request) -> ipw.DOMWidget:
         guard = self.notice.guard
         words = request.words
-        star = ipw.ToggleButton(
-            request.favourite,
-            description="★" if request.favourite else "☆",
-            tooltip=f"Favourite: {words}",
-        )
+        sign = "★" if request.favourite else "☆"
+        star = toggle(sign, f"Favourite: {words}", "cl-square", request.favourite)
         star.observe(guard(lambda change: self.favour(request, change.new)), "value")
-        compare = ipw.ToggleButton(
-            request.folder.name in self.compared,
-            description="Compare",
-            tooltip="Compare with another request: counts, shares, distributions",
-        )
+        tip = "Compare with another request: counts, shares, distributions"
+        compare = toggle("Compare", tip, value=request.folder.name in self.compared)
         compare.observe(guard(lambda change: self.compare(request, change.new)), "value")
-        for toggle in (star, compare):
-            toggle.add_class("cl-small")
-        star.add_class("cl-square")
         note = ipw.Text(request.note, placeholder="Note", continuous_update=False)
-        note.tooltip = f"Note: {words}"
-        note.add_class("cl-note")
+        styled(note, "cl-note").tooltip = f"Note: {words}"
         note.observe(guard(lambda change: self.annotate(request, change.new)), "value")
         buttons = [
             compare,

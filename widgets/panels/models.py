@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, button, column, labelled
+from crystal_ldm.widgets.base import Panel, button, column, labelled, show_if
 from crystal_ldm.widgets.controls.training_cells import most_atoms
 from crystal_ldm.widgets.jobs import Job
 
@@ -31,23 +31,19 @@ class ModelPicker(Panel):
         super().__init__()
         self.ldm = ldm
         self.job = Job()
-        self.notice = Notice()
         names = list(dict.fromkeys([str(ldm.source), *available()]))
         self._menu = ipw.Dropdown(options=[*names, OWN], value=str(ldm.source))
         self._menu.add_class("cl-fill")
-        self._path = ipw.Text(placeholder="file or run directory of 03_ldm")
-        self._path.add_class("cl-fill")
-        load = button(
-            "Load", self.notice.guard(lambda: self.load(self._path.value)), css="cl-small"
-        )
-        self._own = labelled("", self._path, load)
-        self._own.layout.display = "none"
+        path = ipw.Text(placeholder="file or run directory of 03_ldm").add_class("cl-fill")
+        load = button("Load", self.notice.guard(lambda: self.load(path.value)), css="cl-small")
+        self._own = labelled("", path, load)
+        show_if(False, self._own)
         self.widget = column(
             labelled("Model", self._menu), self._own, self.notice.widget, css="cl-model"
         )
         self._menu.observe(self.notice.guard(self._on_choice), "value")
-        self.job.observe(self._on_state, "state")
-        self.observe(lambda _: self._describe(), "ldm")
+        self.job.tell(self.notice, "Loading…")
+        self.react("ldm", self._describe)
         self._describe()
 
     def load(self, name: str) -> None:
@@ -62,15 +58,9 @@ class ModelPicker(Panel):
             self.notice.say("A model is being loaded already.", "warning")
 
     def _on_choice(self, change: Any) -> None:
-        self._own.layout.display = None if change.new == OWN else "none"
+        show_if(change.new == OWN, self._own)
         if change.new not in (OWN, str(self.ldm.source)):
             self.load(change.new)
-
-    def _on_state(self, change: Any) -> None:
-        if change.new == "running":
-            self.notice.say("Loading…")
-        elif change.new == "failed":
-            self.notice.say(self.job.error, "error")
 
     def _describe(self) -> None:
         source = str(self.ldm.source)

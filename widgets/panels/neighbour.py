@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from crystal_ldm.widgets.jobs import Latest
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 
 if TYPE_CHECKING:
@@ -39,22 +39,21 @@ class NeighbourView:
     def __init__(self, find: FindNearest, height: int = 340) -> None:
         self._find = find
         self._height = height
-        self._wanted: Structure | None = None
 
     @cached_property
     def viewer(self) -> CrystalViewer:
         """What shows it."""
         return CrystalViewer(height=self._height, toolbar=False)
 
+    @cached_property
+    def _latest(self) -> Latest:
+        return Latest(self.viewer.notice)
+
     def seek(self, structure: Structure | None) -> None:
         """Show the neighbour of `structure` as soon as it is found, in the background."""
-        self._wanted = structure
         self.viewer.title = "Looking for the nearest training crystal…"
-        seek = self.viewer.notice.guard(self._seek)
-        threading.Thread(target=seek, args=(structure,), daemon=True).start()
+        self._latest.start(lambda: None if structure is None else self._find(structure), self._show)
 
-    def _seek(self, structure: Structure | None) -> None:
-        found = None if structure is None else self._find(structure)
-        if structure is self._wanted:
-            self.viewer.title = found.text if found else "No training crystal is close."
-            self.viewer.show(found.structure if found else None)
+    def _show(self, neighbour: Neighbour | None) -> None:
+        self.viewer.title = neighbour.text if neighbour else "No training crystal is close."
+        self.viewer.show(neighbour.structure if neighbour else None)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, button, column, escape, labelled, row
+from crystal_ldm.widgets.base import Notice, Panel, button, column, escape, labelled, row, show_if
 from crystal_ldm.widgets.browser.drop_zone import DropZone
 from crystal_ldm.widgets.browser.plot import Plot
+from crystal_ldm.widgets.jobs import Latest
 
 from crystal_ldm.crystals.powder import (
     NARROWEST,
@@ -60,29 +60,22 @@ class PowderPanel(Panel):
         self, crystals: Sequence[tuple[str, Structure]] = (), *, height: int = 230
     ) -> None:
         super().__init__()
-        self._round = 0
+        self._latest = Latest(self.notice)
         self._name = ""
         self._height = height
-        self.notice = Notice()
         self.said = Notice()
         self.plot = Plot(height=height)
-        self.zone = DropZone(text="Drop a measured pattern here (xy, csv, xrdml)", accept=ACCEPT)
-        guard = self.notice.guard
-        self.zone.on_files(guard(self.read))
-        self.zone.on_refused(lambda reason: self.notice.say(reason, "error"))
+        zone = {"text": "Drop a measured pattern here (xy, csv, xrdml)", "accept": ACCEPT}
+        self.zone = DropZone(self.read, self.notice, **zone)
         radiation = ipw.Combobox(
             options=tuple(RADIATIONS), ensure_option=False, continuous_update=False,
             placeholder="Cu Kα, or Å",
         )  # fmt: skip
-        radiation.add_class("cl-radiation")
+        self.linked("radiation", radiation, "cl-radiation")
         width = ipw.BoundedFloatText(min=NARROWEST, max=WIDEST, step=0.05)
-        width.add_class("cl-count")
-        tl.link((self, "radiation"), (radiation, "value"))
-        tl.link((self, "width"), (width, "value"))
-        self.remove = button(
-            "Remove the measured pattern", guard(self.forget), css="cl-small cl-forget"
-        )
-        self.remove.layout.display = "none"
+        self.linked("width", width, "cl-count")
+        forget = self.notice.guard(self.forget)
+        self.remove = button("Remove the measured pattern", forget, css="cl-small cl-forget")
         self.controls = column(
             row(
                 labelled("Wavelength", radiation, tip="One of the list, or a number in Å"),
@@ -94,7 +87,7 @@ class PowderPanel(Panel):
         self.widget = column(
             self.plot, self.said.widget, self.controls, self.notice.widget, css="cl-powder"
         )
-        self.observe(guard(lambda _: self._start()), ["crystals", "radiation", "width", "measured"])
+        self.react(["crystals", "radiation", "width", "measured"], self._start)
         self.crystals = list(crystals)
         if not crystals:
             self._start()
@@ -123,45 +116,37 @@ class PowderPanel(Panel):
         wavelength_of(self.radiation)  # says what is wrong, and leaves the drawing as it is
         if self.notice.level == "error":
             self.notice.clear()
-        there = bool(self.crystals)
-        self.remove.layout.display = None if self.measured is not None else "none"
-        for part in (self.plot, self.controls):
-            part.layout.display = None if there else "none"
-        self._round += 1
-        if there:
-            job = self._round, list(self.crystals), self.radiation, self.width, self.measured
-            threading.Thread(target=self.notice.guard(self._compute), args=job, daemon=True).start()
+        show_if(self.measured is not None, self.remove)
+        show_if(bool(self.crystals), self.plot, self.controls)
+        if not self.crystals:
+            self._latest.drop()
+            return
+        job = list(self.crystals), self.radiation, self.width, self.measured
+        self._latest.start(lambda: self._compute(*job), lambda drawn: self._show(*drawn))
 
     def _compute(
         self,
-        this_round: int,
         crystals: list[tuple[str, Structure]],
         radiation: str,
         width: float,
         measured: PowderPattern | None,
-    ) -> None:
-        problem = ""
-        found: list[tuple[str, Comparison]] = []
+    ) -> tuple[go.Figure, list[tuple[str, Comparison]], str]:
+        """Return the figure, what was compared with the measured pattern, and why not all was."""
+        keys, names = ("first", "second"), [name for name, _ in crystals]
         if measured is None:
-            lines = {
-                key: xrd_pattern(crystal, radiation)
-                for key, (_, crystal) in zip(("first", "second"), crystals, strict=False)
-            }
-            names = {
-                key: name for key, (name, _) in zip(("first", "second"), crystals, strict=False)
-            }
-            figure = xrd_figure(lines, names, radiation)
-        else:
-            try:
-                found = [
-                    (name, compare(measured, crystal, radiation, width))
-                    for name, crystal in crystals
-                ]
-            except CrystalLDMError as error:
-                problem = str(error)
-            figure = comparison_figure(measured, found, radiation, self._name)
-        if this_round != self._round:
-            return
+            lines = [xrd_pattern(crystal, radiation) for _, crystal in crystals]
+            patterns = dict(zip(keys, lines, strict=False))
+            return xrd_figure(patterns, dict(zip(keys, names, strict=False)), radiation), [], ""
+        found, problem = [], ""
+        try:
+            found = [(n, compare(measured, c, radiation, width)) for n, c in crystals]
+        except CrystalLDMError as error:
+            problem = str(error)
+        return comparison_figure(measured, found, radiation, self._name), found, problem
+
+    def _show(
+        self, figure: go.Figure, found: Sequence[tuple[str, Comparison]], problem: str
+    ) -> None:
         self.plot.height = self._height + (70 if found else 0)  # for names that need a line each
         self.plot.show(figure)
         self.set_trait("similarity", [one.similarity for _, one in found])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, column, escape, fold, labelled
+from crystal_ldm.widgets.base import Panel, column, escape, facts_table, fold, labelled, show_if
+from crystal_ldm.widgets.jobs import Latest
 
 from crystal_ldm.crystals.symmetry import SYMPREC, Symmetry, symmetry_of
 
@@ -43,16 +43,12 @@ class SymmetryPanel(Panel):
 
     def __init__(self, structure: Structure | None = None, *, active: bool = True) -> None:
         super().__init__()
-        self._round = 0
+        self._latest = Latest(self.notice)
         self._done: tuple[Any, float] = (None, 0.0)
-        self.notice = Notice()
-        self.facts = ipw.HTML()
-        self.facts.add_class("cl-symmetry")
-        self.operations = ipw.HTML()
-        self.operations.add_class("cl-operations")
+        self.facts = ipw.HTML().add_class("cl-symmetry")
+        self.operations = ipw.HTML().add_class("cl-operations")
         tolerance = ipw.BoundedFloatText(min=1e-5, max=1.0, step=0.01)
-        tolerance.add_class("cl-count")
-        tl.link((self, "symprec"), (tolerance, "value"))
+        self.linked("symprec", tolerance, "cl-count")
         self.unfold = fold("Symmetry operations", self.operations)
         self.widget = column(
             labelled("Tolerance (Å)", tolerance, tip="Within which spglib looks for symmetry"),
@@ -62,7 +58,7 @@ class SymmetryPanel(Panel):
             css="cl-symmetry-panel",
         )
         self.active = active
-        self.observe(self.notice.guard(lambda _: self._start()), ["structure", "symprec", "active"])
+        self.react(["structure", "symprec", "active"], self._start)
         self.structure = structure
 
     def _start(self) -> None:
@@ -70,29 +66,27 @@ class SymmetryPanel(Panel):
         last, tolerance = self._done
         if not self.active or (last is self.structure and tolerance == self.symprec):
             return
-        self._done = (self.structure, self.symprec)
-        self._round += 1
-        threading.Thread(
-            target=self.notice.guard(self._find),
-            args=(self._round, self.structure, self.symprec),
-            daemon=True,
-        ).start()
+        self._done = structure, symprec = self.structure, self.symprec
+        self._latest.start(lambda: _find(structure, symprec), lambda found: self._show(*found))
 
-    def _find(self, this_round: int, structure: Structure | None, symprec: float) -> None:
-        from crystal_ldm.errors import DataError
-
-        symmetry, problem = None, "" if structure is not None else "No crystal is selected."
-        try:
-            symmetry = None if structure is None else symmetry_of(structure, symprec)
-        except DataError as error:
-            problem = str(error)
-        if this_round != self._round:  # another crystal was selected meanwhile
-            return
-        self.notice.say(problem, "info" if structure is None else "warning")
+    def _show(self, symmetry: Symmetry | None, problem: str) -> None:
+        self.notice.say(problem, "info" if self.structure is None else "warning")
         self.facts.value = "" if symmetry is None else facts_html(symmetry)
         self.operations.value = "" if symmetry is None else operations_html(symmetry)
-        self.unfold.layout.display = "none" if symmetry is None else None
+        show_if(symmetry is not None, self.unfold)
         self.set_trait("symmetry", symmetry)
+
+
+def _find(structure: Structure | None, symprec: float) -> tuple[Symmetry | None, str]:
+    """Return the symmetry, or None and why there is none."""
+    from crystal_ldm.errors import DataError
+
+    if structure is None:
+        return None, "No crystal is selected."
+    try:
+        return symmetry_of(structure, symprec), ""
+    except DataError as error:
+        return None, str(error)
 
 
 def facts_html(symmetry: Symmetry) -> str:
@@ -103,14 +97,13 @@ def facts_html(symmetry: Symmetry) -> str:
         f"{escape(symmetry.point_group)}, {operations} symmetry operation"
         f"{'' if operations == 1 else 's'} in the conventional cell"
     )
-    titles = "".join(f'<th scope="col" title="{escape(tip)}">{name}</th>' for name, tip in HEADS)
-    rows = "".join(
-        f"<tr><td>{escape(site.element)}</td><td>{site.multiplicity}{escape(site.letter)}</td>"
-        f"<td>{escape(site.site_symmetry)}</td>"
-        f"<td>{', '.join(f'{x:.4f}' for x in site.coords)}</td><td>{site.coordination}</td></tr>"
+    titles = [f'<span title="{escape(tip)}">{name}</span>' for name, tip in HEADS]
+    rows = [
+        (site.element, f"{site.multiplicity}{site.letter}", site.site_symmetry,
+         ", ".join(f"{x:.4f}" for x in site.coords), site.coordination)
         for site in symmetry.sites
-    )
-    return f"<div>{head}</div><table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>"
+    ]  # fmt: skip
+    return f"<div>{head}</div>{facts_table(titles, rows)}"
 
 
 def operations_html(symmetry: Symmetry) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, caption, column, row
+from crystal_ldm.widgets.base import Panel, caption, column, row, show_if, toggle
 from crystal_ldm.widgets.browser.save_button import SaveButton
 from crystal_ldm.widgets.browser.table import Table
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
@@ -48,18 +48,13 @@ class TableTools(Panel):
         self._helpers = helpers
         self._duplicates = Duplicates()
         self.job = Job()
-        self.notice = Notice()
         self.boxes: dict[str, ipw.Checkbox] = {}
         self._columns = row(css="cl-columns")
-        self._columns.layout.display = "none"
-        opened = ipw.ToggleButton(description="Columns", tooltip="Choose the columns of the table")
-        fold = ipw.ToggleButton(
-            description="Fold duplicates", tooltip="Show crystals that are the same as one row"
-        )
-        for toggle in (opened, fold):
-            toggle.add_class("cl-small")
-        self.csv = SaveButton(self._make_csv, text="Table (CSV)")
-        self.zip = SaveButton(self._make_zip, text="CIFs (zip)")
+        show_if(False, self._columns)
+        opened = toggle("Columns", "Choose the columns of the table")
+        fold = toggle("Fold duplicates", "Show crystals that are the same as one row")
+        self.csv = SaveButton(self._make_csv, self.notice, text="Table (CSV)")
+        self.zip = SaveButton(self._make_zip, self.notice, text="CIFs (zip)")
         self.which = caption("")
         self.widget = column(
             row(
@@ -72,19 +67,13 @@ class TableTools(Panel):
             css="cl-table-tools",
         )
         guard = self.notice.guard
-        opened.observe(
-            lambda change: setattr(self._columns.layout, "display", None if change.new else "none"),
-            "value",
-        )
-        tl.link((self, "folded"), (fold, "value"))
-        self.observe(guard(lambda _: self._fold()), "folded")
+        opened.observe(lambda change: show_if(change.new, self._columns), "value")
+        self.linked("folded", fold)
+        self.react("folded", self._fold)
         table.observe(guard(lambda _: self._offer_columns()), "columns")
         table.observe(guard(lambda _: self._fold()), "rows")
         table.observe(lambda _: self._say_which(), ["order", "checked"])
-        self.job.observe(guard(self._on_state), "state")
-        self.job.observe(lambda change: self.notice.say(change.new), "message")
-        for save in (self.csv, self.zip):
-            save.observe(lambda change: self.notice.say(change.new, "error"), "error")
+        self.job.tell(self.notice, "Comparing crystals…")
         self._offer_columns()
         self._say_which()
 
@@ -145,12 +134,8 @@ class TableTools(Panel):
         with self.table.hold_trait_notifications():
             self.table.groups = groups
             self.table.folded = self.folded
-        if self.folded:  # else it was unfolded meanwhile
-            job.message = f"{len(groups)} crystals, {len(set(groups))} of them different."
-
-    def _on_state(self, change: Any) -> None:
-        if change.new == "failed":
-            self.notice.say(self.job.error, "error")
+        said = f"{len(groups)} crystals, {len(set(groups))} of them different."
+        job.message = said if self.folded else ""  # it may have been unfolded meanwhile
 
     # -- files -----------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, caption, column, row
+from crystal_ldm.widgets.base import Panel, caption, column, row
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.browser.stop_button import StopButton
 from crystal_ldm.widgets.jobs import INTERVAL, Throttle, duration
@@ -67,7 +67,6 @@ class TrainingMonitor(Panel):
         self._max_steps = max_steps
         self._throttle = Throttle(5 * INTERVAL)
         self._lines: list[dict[str, float]] = []
-        self.notice = Notice()
         self.plot = Plot(height=380, eager=True)
         self.plot.add_class("cl-training")
         self.status = caption("No step yet.")
@@ -84,7 +83,7 @@ class TrainingMonitor(Panel):
             self.notice.widget,
             css="cl-training-monitor",
         )
-        self.observe(self.notice.guard(lambda _: self.read()), "run_dir")
+        self.react("run_dir", self.read)
         self.observe(self._on_following, "following")
         self.run_dir = str(run_dir)
         self.following = follow

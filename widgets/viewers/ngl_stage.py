@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +191,15 @@ class NGLStage(anywidget.AnyWidget):
             self.marked = []
             self.frames = frames
             self.frame = frame
+
+    def on_click(self, action: Callable[[int], Any]) -> None:
+        """Call `action` with the number of the drawn atom that is clicked."""
+
+        def clicked(change: Any) -> None:
+            if change.new.get("ticket") == self.message.get("ticket"):
+                action(int(change.new["atom"]))
+
+        self.observe(clicked, "clicked")
 
     @property
     def message(self) -> dict[str, Any]:

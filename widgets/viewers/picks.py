@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, button, row
-from crystal_ldm.widgets.viewers.scene import Scene
+from crystal_ldm.widgets.base import Notice, Quiet, button, row, show_if
+from crystal_ldm.widgets.viewers.shown import ShownCrystal
 
 from crystal_ldm.crystals.bonds import Bond, coordination_numbers, site_symbols
 from crystal_ldm.crystals.geometry import measure
@@ -24,8 +24,8 @@ MOST = 4
 """Atoms that can be measured together."""
 
 
-class AtomPicker(Panel):
-    """What a viewer knows of picked atoms.
+class AtomPicker(ShownCrystal):
+    """A shown crystal of which atoms can be picked.
 
     Traits:
         picked: numbers of atoms of `shown`, from 0. A click adds or removes one, and the one after
@@ -40,25 +40,16 @@ class AtomPicker(Panel):
 
     def __init__(self) -> None:
         super().__init__()
-        self.shown: Structure | None = None
-        self.drawn_bonds: list[Bond] = []
-        self.drawn: Scene | None = None
         self._picks: list[Corner] = []
-        self._quiet = False
+        self._quiet = Quiet()
         self._actions: list[Callable[[list[int]], Any]] = []
-        self.notice = Notice()
         self.said = Notice()
         self.said.widget.remove_class("cl-notice").add_class("cl-said")
         clear = button("Clear", self.notice.guard(lambda: setattr(self, "picked", [])),
                        css="cl-small", tip="Forget the picked atoms")  # fmt: skip
         self.pick_row = row(self.said.widget, clear, css="cl-picks")
-        self.pick_row.layout.display = "none"
-        self.observe(self.notice.guard(lambda _: self._on_picked()), "picked")
-
-    @property
-    def scene(self) -> Scene | None:
-        """What is drawn now, or None."""
-        raise NotImplementedError
+        show_if(False, self.pick_row)
+        self.react("picked", self._on_picked)
 
     def on_pick(self, action: Callable[[list[int]], Any]) -> None:
         """Call `action(picked)` when atoms are picked, and not when another crystal comes."""
@@ -67,19 +58,16 @@ class AtomPicker(Panel):
     def forget(self) -> None:
         """Forget the picked atoms, as another crystal is shown."""
         self._picks = []
-        quiet, self._quiet = self._quiet, True
-        try:
+        with self._quiet:
             self.picked = []
-        finally:
-            self._quiet = quiet
 
     def pick(self, atom: int) -> None:
         """Pick a drawn atom by its number in `scene`, or forget it if it was picked."""
-        self.drawn = self.drawn or self.scene
-        if self.drawn is None or not 0 <= atom < len(self.drawn):
+        scene = self.scene
+        if scene is None or not 0 <= atom < len(scene):
             return
-        x, y, z = (int(v) for v in self.drawn.cells[atom])
-        one: Corner = (int(self.drawn.sites[atom]), (x, y, z))
+        x, y, z = (int(v) for v in scene.cells[atom])
+        one: Corner = (int(scene.sites[atom]), (x, y, z))
         if self.choosing:
             others = [site for site in self.picked if site != one[0]]
             self.picked = others if one[0] in self.picked else [*others, one[0]]
@@ -117,24 +105,20 @@ class AtomPicker(Panel):
             if [site for site, _ in self._picks] != self.picked:
                 self._picks = nearest_images(self.shown, self.picked)
             self.say_picked()
-            self._mark()
             for action in self._actions:
                 action(self.picked)
 
     @property
     def marked(self) -> list[int]:
         """The numbers of the drawn atoms that are picked."""
-        if self.drawn is None or not self._picks:
+        scene = self.scene
+        if scene is None or not self._picks:
             return []
         if self.choosing:
-            return np.flatnonzero(np.isin(self.drawn.sites, self.picked)).tolist()
-        drawn = zip(self.drawn.sites.tolist(), self.drawn.cells.tolist(), strict=True)
+            return np.flatnonzero(np.isin(scene.sites, self.picked)).tolist()
+        drawn = zip(scene.sites.tolist(), scene.cells.tolist(), strict=True)
         numbers = {(site, tuple(cell)): atom for atom, (site, cell) in enumerate(drawn)}
         return [numbers[pick] for pick in self._picks if pick in numbers]
-
-    def _mark(self) -> None:
-        """Show which atoms are picked."""
-        raise NotImplementedError
 
     def say_picked(self) -> None:
         """Write what the picked atoms are."""
@@ -142,7 +126,7 @@ class AtomPicker(Panel):
         if self.shown is not None and not self.choosing:
             text = describe(self.shown, self._picks, self.drawn_bonds)
         self.said.say(text)
-        self.pick_row.layout.display = None if text else "none"
+        show_if(bool(text), self.pick_row)
 
 
 def nearest_images(structure: Structure, sites: Sequence[int]) -> list[Corner]:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.viewers.elements import Look
-from crystal_ldm.widgets.viewers.plotly_crystal import atom_clicked, crystal_figure
+from crystal_ldm.widgets.viewers.plotly_crystal import LOOK, atom_clicked, crystal_figure
 from crystal_ldm.widgets.viewers.plotly_flat import flat_crystal_figure
 from crystal_ldm.widgets.viewers.scene import Scene
 
 STANDARD = (0.28, -0.95, 0.13)
 """Almost along b, with c up."""
 
+Labels = Mapping[int, str] | None
+
 
 class PlotlyStage:
-    """Does what `NGLStage` does: `PlotlyStage(380, flat=False)`.
+    """Does what `NGLStage` does, by the same names: `PlotlyStage(380, flat=False)`.
+
+    In three dimensions the mouse turns the crystal, and the camera stays where it is.
 
     Args:
         height: px.
         flat: without WebGL, of which plotly's three-dimensional drawing needs as much as nglview.
+
+    Attributes:
+        plot: what is put onto the page.
+        figure: what it shows.
     """
 
     def __init__(self, height: int, *, flat: bool) -> None:
@@ -28,23 +36,71 @@ class PlotlyStage:
         self.figure: Any = None
         self._flat = flat
         self._towards: tuple[float, ...] = STANDARD
-        self._scene: Scene | None = None
+        self._scenes: Sequence[Scene] = ()
+        self._frame = 0
         self._how: dict[str, Any] = {"height": height}
 
     def show(
-        self, scene: Scene, labels: bool, look: Look, marked: Sequence[int], joined: bool
+        self,
+        scene: Scene,
+        labels: Labels = None,
+        camera: str = "reset",
+        look: Look = LOOK,
+        marked: Sequence[int] = (),
+        joined: bool = True,
     ) -> None:
         """Draw `scene`; see `NGLStage.show`."""
-        self._scene = scene
-        self._how |= {"labels": labels, "look": look, "marked": marked, "joined": joined}
+        self._how |= {"marked": list(marked), "joined": joined}
+        self.show_frames([scene], [labels], 0, camera, look)
+
+    def show_frames(
+        self,
+        scenes: Sequence[Scene],
+        labels: Sequence[Labels],
+        frame: int,
+        camera: str = "reset",
+        look: Look = LOOK,
+    ) -> None:
+        """Take the frames of a trajectory and draw one of them."""
+        self._how |= {"labels": bool(labels[frame]), "look": look}
+        self._scenes = scenes
+        self.frame = frame
+
+    @property
+    def frame(self) -> int:
+        """Number of the frame that is drawn."""
+        return self._frame
+
+    @frame.setter
+    def frame(self, frame: int) -> None:
+        self._frame = frame
         self._draw()
 
-    def look_along(self, towards: Sequence[float]) -> None:
-        """Look against `towards`; in three dimensions the mouse turns the crystal."""
+    @property
+    def marked(self) -> list[int]:
+        """Numbers of drawn atoms that stand out."""
+        return list(self._how.get("marked", ()))
+
+    @marked.setter
+    def marked(self, atoms: Sequence[int]) -> None:
+        if list(atoms) != self.marked:
+            self._how["marked"] = list(atoms)
+            self._draw()
+
+    def look_along(self, towards: Sequence[float], up: Sequence[float] = ()) -> None:
+        """Look against `towards`; c or b is upwards."""
         self._towards = tuple(towards)
         self._draw()
 
-    def on_click(self, action: Callable[[int], Any], guard: Callable[..., Any]) -> None:
+    def reset_camera(self) -> None:
+        """Turn to the standard view."""
+        self.look_along(STANDARD)
+
+    def download_png(self, name: str) -> None:
+        """Make the browser save what is shown as a PNG."""
+        self.plot.download_png(name)
+
+    def on_click(self, action: Callable[[int], Any]) -> None:
         """Call `action` with the number of the drawn atom that is clicked."""
 
         def clicked(change: Any) -> None:
@@ -52,15 +108,16 @@ class PlotlyStage:
             if atom is not None:
                 action(atom)
 
-        self.plot.observe(guard(clicked), "clicked")
+        self.plot.observe(clicked, "clicked")
 
     def _draw(self) -> None:
-        if self._scene is None:
+        if not self._scenes:
             return
+        scene = self._scenes[self._frame]
         if self._flat:
-            figure = flat_crystal_figure(self._scene, self._towards, **self._how)
+            figure = flat_crystal_figure(scene, self._towards, **self._how)
         else:
-            figure = crystal_figure(self._scene, **self._how)
+            figure = crystal_figure(scene, **self._how)
         figure.update_layout(showlegend=False, uirevision="viewer")
         self.figure = figure
         self.plot.show(figure)

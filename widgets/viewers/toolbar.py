@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
-import traitlets as tl
-from crystal_ldm.widgets.base import button, column, labelled, row
+from crystal_ldm.widgets.base import button, column, labelled, row, show_if, toggle
 from crystal_ldm.widgets.viewers.elements import COLOURS, STYLES
 
 from crystal_ldm.crystals.symmetry import CELLS, SYMPREC
@@ -36,12 +35,7 @@ def make_toolbar(viewer: CrystalViewer) -> ipw.Box:
     cells.add_class("cl-small")
     cells.observe(lambda change: _take_supercell(viewer, change.new), "value")
     viewer.observe(lambda change: _follow(cells, change.new), "supercell")
-    toggles = []
-    for trait, text, tip in TOGGLES:
-        toggle = ipw.ToggleButton(getattr(viewer, trait), description=text, tooltip=tip)
-        toggle.add_class("cl-small")
-        tl.link((viewer, trait), (toggle, "value"))
-        toggles.append(toggle)
+    toggles = [viewer.linked(trait, toggle(text, tip)) for trait, text, tip in TOGGLES]
     guard = viewer.notice.guard
     look = [
         button(axis, guard(lambda axis=axis: viewer.look_along(axis)), tip=f"Look along {axis}",
@@ -50,14 +44,12 @@ def make_toolbar(viewer: CrystalViewer) -> ipw.Box:
     ]  # fmt: skip
     reset = button("Reset", guard(viewer.reset_camera), css="cl-small", tip="Reset the camera")
     png = button("PNG", guard(viewer.download_png), css="cl-small", tip="Download a picture (PNG)")
-    more = ipw.ToggleButton(description="More", tooltip="Cell, supercell, style, colours, atoms")
-    more.add_class("cl-small")
-    more.add_class("cl-more-switch")
+    more = toggle("More", "Cell, supercell, style, colours, atoms", "cl-more-switch")
 
     def turn(change: Any) -> None:
         if change.new and not viewer.more.children:
             viewer.more.children = more_controls(viewer)
-        viewer.more.layout.display = None if change.new else "none"
+        show_if(change.new, viewer.more)
 
     more.observe(guard(turn), "value")
     return row(cells, *toggles, *look, reset, png, more, css="cl-toolbar")
@@ -67,10 +59,7 @@ def more_controls(viewer: CrystalViewer) -> tuple[ipw.DOMWidget, ...]:
     """Return the controls of the cell, the supercell, the style, the colours and the atoms."""
 
     def menu(trait: str, options: tuple[str, ...]) -> ipw.Dropdown:
-        made = ipw.Dropdown(options=options)
-        made.add_class("cl-small")
-        tl.link((viewer, trait), (made, "value"))
-        return made
+        return viewer.linked(trait, ipw.Dropdown(options=options), "cl-small")
 
     repeats = []
     for axis, name in enumerate("abc"):
@@ -135,5 +124,5 @@ def _follow(cells: ipw.Dropdown, value: tuple[int, int, int]) -> None:
 def more_box() -> ipw.Box:
     """Return the place of the less usual controls, which are made when they are first seen."""
     box = column(css="cl-more")
-    box.layout.display = "none"
+    show_if(False, box)
     return box

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import numpy as np
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, caption, column, row
+from crystal_ldm.widgets.base import Panel, caption, column, row, show_if
 from crystal_ldm.widgets.browser.plot import Plot
-from crystal_ldm.widgets.viewers.viewer import CrystalViewer
+from crystal_ldm.widgets.viewers.frames import FrameViewer
 
 from crystal_ldm.crystals.distances import min_distance
 
@@ -124,8 +124,7 @@ class TrajectoryPlayer(Panel):
         self._noun = noun
         self._trajectory: Sequence[Any] = ()
         self.steps = TrajectorySteps([], [], [])
-        self.notice = Notice()
-        self.viewer = CrystalViewer(height=height)
+        self.viewer = FrameViewer(height=height)
         self.plot = Plot(height=height + 40)
         self.play = ipw.Play(min=0, max=0, interval=self.interval, show_repeat=True)
         self.play.add_class("cl-play")
@@ -137,7 +136,7 @@ class TrajectoryPlayer(Panel):
         self._together = noun == "step"
         # One way only: what the kernel answers late must not pull the slider back.
         ipw.jsdlink((self.slider, "value"), (self.plot, "place"))
-        if self._together and self.viewer.stage is not None:
+        if self._together and isinstance(self.viewer.stage, ipw.Widget):
             ipw.jsdlink((self.slider, "value"), (self.viewer.stage, "frame"))
         self.position = caption("")
         self._which = ipw.BoundedIntText(value=1, min=1, max=1, description="Crystal")
@@ -153,8 +152,8 @@ class TrajectoryPlayer(Panel):
         self.slider.observe(guard(self._on_slider), "value")
         self._which.observe(guard(lambda change: setattr(self, "crystal", change.new - 1)), "value")
         self.plot.observe(guard(self._on_click), "clicked")
-        self.observe(guard(lambda _: self._show_frame()), "frame")
-        self.observe(guard(lambda _: self._load()), "crystal")
+        self.react("frame", self._show_frame)
+        self.react("crystal", self._load)
         self.observe(lambda change: setattr(self.play, "interval", change.new), "interval")
         self.set_trajectory(trajectory, crystal)
 
@@ -174,9 +173,9 @@ class TrajectoryPlayer(Panel):
         count = len(first.crystals) if first is not None and hasattr(first, "crystals") else 1
         self.set_trait("num_crystals", count if self._trajectory else 0)
         self._which.max = max(self.num_crystals, 1)
-        self._which.layout.display = None if self.num_crystals > 1 else "none"
-        self.empty.layout.display = "none" if self._trajectory else None
-        self.body.layout.display = None if self._trajectory else "none"
+        show_if(self.num_crystals > 1, self._which)
+        show_if(not self._trajectory, self.empty)
+        show_if(bool(self._trajectory), self.body)
         self.crystal = min(crystal, max(self.num_crystals - 1, 0))
         self._load()
 
