@@ -229,8 +229,8 @@ class _Search:
             distances = distances_before(
                 crystals, file, self.relaxation.potential, self.hull, self.executor
             )
-            for candidate, candidate.before in zip(candidates, distances, strict=True):
-                candidate.reason = SCREENED_OUT
+            for candidate, distance in zip(candidates, distances, strict=True):
+                candidate.before, candidate.reason = distance, SCREENED_OUT
         best = most_promising([c.before for c in candidates], math.ceil(self.relaxed_share * size))
         for i, candidate in enumerate(candidates):
             if i in best or not self._waits(candidate):

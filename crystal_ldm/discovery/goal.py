@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystal_ldm.crystals import CrystalBatch, ElementRules
 from crystal_ldm.crystals.elements import atomic_number
@@ -185,7 +186,7 @@ class Goal:
                 f"A cell of this model has at most {ldm.max_atoms} atoms, and the system "
                 f"{'-'.join(self.system)} has {len(self.system)} elements."
             )
-        sizes = np.arange(len(self.system), ldm.max_atoms + 1)
+        sizes: NDArray[np.int_] = np.arange(len(self.system), ldm.max_atoms + 1)
         weights = np.ones(ldm.max_atoms + 1)
         histogram = ldm.num_atoms_histogram[: len(weights)]
         weights[: len(histogram)] = histogram
