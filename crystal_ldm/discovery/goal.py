@@ -187,7 +187,7 @@ class Goal:
                 f"{'-'.join(self.system)} has {len(self.system)} elements."
             )
         sizes: NDArray[np.int_] = np.arange(len(self.system), ldm.max_atoms + 1)
-        weights = np.ones(ldm.max_atoms + 1)
+        weights: NDArray[np.float64] = np.ones(ldm.max_atoms + 1)
         histogram = ldm.num_atoms_histogram[: len(weights)]
         weights[: len(histogram)] = histogram
         if self.num_atoms:
