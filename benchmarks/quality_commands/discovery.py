@@ -63,7 +63,7 @@ def discover(model: LDMModule, options: argparse.Namespace) -> list[Row]:
             i: cell for i, cell in sorted(zip(source.ids, source.crystals, strict=True)) if cell
         }
         all_made = list(made.values())
-        places = np.arange(len(all_made))
+        places: NDArray[np.int_] = np.arange(len(all_made))
         if share < 1:
             places = _screened(made, share, run.path / "screened.json", hull, executor)
         cells = [all_made[i] for i in places]
