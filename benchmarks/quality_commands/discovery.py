@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from benchmarks.quality_commands.shared import Row, sampling, training_set
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
+from crystal_ldm.crystals.inputs import read_crystals
 from crystal_ldm.data import load_dataset
 from crystal_ldm.discovery.goal import ROUND
 from crystal_ldm.discovery.novelty import KINDS, novelty_of
@@ -57,11 +57,16 @@ def discover(model: LDMModule, options: argparse.Namespace) -> list[Row]:
     with run, open_executor(Workers(options.workers, memory_gb=6)) as executor:
         num_made = math.ceil(options.num / share)
         crystals = generate(model, None, run.path / "crystals", num_made, progress=False, **how)
-        made = read_crystals(crystals.path)
-        places = np.arange(num_made)
+        source = read_crystals(crystals.path)
+        # By row and number, which names begin with: a file has them as they were finished.
+        made = {
+            i: cell for i, cell in sorted(zip(source.ids, source.crystals, strict=True)) if cell
+        }
+        all_made = list(made.values())
+        places: NDArray[np.int_] = np.arange(len(all_made))
         if share < 1:
             places = _screened(made, share, run.path / "screened.json", hull, executor)
-        cells = [made.crystals[i] for i in places]
+        cells = [all_made[i] for i in places]
         kept = run.path / "relaxed"
         found = compute_stability(
             cells, kept, settings=settings, hull=hull, workers=executor, progress=True
@@ -89,7 +94,7 @@ def discover(model: LDMModule, options: argparse.Namespace) -> list[Row]:
         dataset = load_dataset(options.dataset, options.data_dir, progress=False)
         whole = Reference(dataset.batch(range(len(dataset))))
         seen = ~evaluate(relaxed, whole, metrics=metrics[1:], workers=executor).table["novel"]
-        kinds_made = novelty_of(made.crystals, model.training_crystals, executor)
+        kinds_made = novelty_of(all_made, model.training_crystals, executor)
     rows: list[Row] = [{"n": len(first), "note": reason or "; ".join(found.notes)}]
     for limit in LIMITS_EV:
         near = new & (first <= limit)
@@ -108,18 +113,17 @@ def discover(model: LDMModule, options: argparse.Namespace) -> list[Row]:
     known_elsewhere = seen.to_numpy(dtype=bool)
     counts = {"CHGNet": int(known_elsewhere.sum()), "both": int(known_elsewhere[both].sum())}
     rows.append({"within 0.1 and, relaxed,": "in any part of the data set", **counts})
-    for name, some in (("made", np.arange(num_made)), ("screened", places)):
-        rows.append({"as made": name, **_variety([made.crystals[i] for i in some])})
+    for name, some in (("made", np.arange(len(all_made))), ("screened", places)):
+        rows.append({"as made": name, **_variety([all_made[i] for i in some])})
         rows[-1] |= Counter(kinds_made[i].kind for i in some)
     return rows
 
 
 def _screened(
-    made: CrystalSet, share: float, file: Path, hull: ReferenceHull, executor: Executor
+    made: dict[str, Cell], share: float, file: Path, hull: ReferenceHull, executor: Executor
 ) -> NDArray[np.int_]:
     """Return which crystals `crystal_ldm.discovery` would relax, round by round."""
-    crystals = {name: cell for name, cell in zip(made.ids, made.crystals, strict=True) if cell}
-    distances = distances_before(crystals, file, "chgnet", hull, executor)
+    distances = distances_before(made, file, "chgnet", hull, executor)
     places: list[int] = []
     for start in range(0, len(distances), ROUND):
         some = distances[start : start + ROUND]

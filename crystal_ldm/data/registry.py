@@ -206,9 +206,27 @@ def _plan(
         folder = _named_folder(source, data_dir)
         opened = open_source(folder, labels, known.labels, known.split_files_only)
         return _Plan(known.about, filters, _with_reader(opened.fingerprint), opened.read)
+    path = _own_path(source, data_dir)
+    opened = open_source(path, labels)
+    return _Plan(About(opened.name), filters, _with_reader(opened.fingerprint), opened.read)
+
+
+def check_source(source: str, data_dir: str | Path | None = None) -> None:
+    """Refuse a name or path that `load_dataset` would, without reading anything.
+
+    Raises:
+        DataError: there is no such data set, file or folder.
+    """
+    if source in CSV_DATASETS:
+        _named_folder(source, data_dir)
+    elif source != "oqmd_icsd":
+        _own_path(source, data_dir)
+
+
+def _own_path(source: str | Path, data_dir: str | Path | None) -> Path:
     path = Path(source) if data_dir is None else Path(data_dir) / source
     try:
-        path = existing(path)
+        return existing(path)
     except DataError as error:
         if not str(error).startswith("There is no"):
             raise
@@ -218,8 +236,6 @@ def _plan(
             f"{suggest(str(source), DATASETS)} Known names: {', '.join(DATASETS)}; else give the "
             "path of your data."
         ) from None
-    opened = open_source(path, labels)
-    return _Plan(About(opened.name), filters, _with_reader(opened.fingerprint), opened.read)
 
 
 @lru_cache(maxsize=1)

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals import CrystalBatch, ElementRules
 from crystal_ldm.crystals.elements import atomic_number
 from crystal_ldm.crystals.formula import parse_formula
 from crystal_ldm.crystals.space_groups import SPACE_GROUP, group_number
@@ -36,15 +37,22 @@ class Goal:
 
     Attributes:
         system: symbols of the elements that every candidate has; empty: there is a formula.
+        num_atoms: atoms in a cell of the system, drawn with equal shares; empty: as often as in
+            the training set.
         formula: a formula, as a rule with open atoms (`Sr?O3`).
-        forbidden: what open atoms must not become.
+        formula_units: formula units in a cell, in turn; empty: 1, 2, … as the model's cells allow.
+        required, allowed, forbidden: what open atoms must and may become, and must not.
         band_gap: PBE gap in eV, a range of two, or None for any.
         max_hull_distance: what lies higher above the hull is left out, eV/atom.
         space_group: its number, or None for any.
     """
 
     system: tuple[str, ...] = ()
+    num_atoms: tuple[int, ...] = ()
     formula: str = ""
+    formula_units: tuple[int, ...] = ()
+    required: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
     forbidden: tuple[str, ...] = ()
     band_gap: float | tuple[float, float] | None = None
     max_hull_distance: float = 0.1
@@ -56,6 +64,10 @@ class Goal:
         system: str = "",
         formula: str = "",
         *,
+        num_atoms: Any = None,
+        formula_units: Any = None,
+        required: Any = (),
+        allowed: Any = (),
         forbidden: Any = (),
         band_gap: Any = None,
         max_hull_distance: float = 0.1,
@@ -66,7 +78,10 @@ class Goal:
         Args:
             system: a chemical system such as `Li-Fe-O`.
             formula: a formula such as `Sr?O3`, where ? is any element.
-            forbidden: symbols that open atoms must not become.
+            num_atoms: atoms in a cell of the system: a number, several, or None.
+            formula_units: formula units in a cell: a number, several, or None.
+            required, allowed, forbidden: symbols that open atoms of the formula must become, may
+                become (empty: all), and must not become.
             band_gap: a number, a pair (low, high), or None.
             max_hull_distance: eV/atom.
             space_group: number or Hermann–Mauguin symbol, or None.
@@ -80,10 +95,20 @@ class Goal:
                 "Give a chemical system such as Li-Fe-O or a formula such as Sr?O3, one of them."
             )
         symbols = tuple(dict.fromkeys(part for part in re.split(r"[-,\s]+", system) if part))
-        for symbol in (*symbols, *forbidden):
+        for symbol in symbols:
             atomic_number(symbol)
+        sizes, units = _whole(num_atoms, "num_atoms"), _whole(formula_units, "formula_units")
+        lists = (tuple(required), tuple(allowed), tuple(forbidden))
+        ElementRules.make(*lists)
         if formula:
             parse_formula(formula)
+            if sizes:
+                raise RequestError("Cells of a formula are as large as formula_units says.")
+        elif units or any(lists):
+            raise RequestError(
+                "formula_units and element lists are for a formula; a system names its elements, "
+                "and num_atoms says how large its cells are."
+            )
         if isinstance(band_gap, list | tuple):
             if len(band_gap) != 2 or not band_gap[0] <= band_gap[1]:
                 raise RequestError(f"A range of band gaps is (low, high), not {band_gap}.")
@@ -91,7 +116,8 @@ class Goal:
         if not max_hull_distance >= 0:
             raise RequestError(f"max_hull_distance is 0 or more, not {max_hull_distance}.")
         number = None if space_group in (None, "") else group_number(space_group)
-        return cls(symbols, formula, tuple(forbidden), band_gap, float(max_hull_distance), number)
+        limit = float(max_hull_distance)
+        return cls(symbols, sizes, formula, units, *lists, band_gap, limit, number)
 
     def __str__(self) -> str:
         parts = ["-".join(self.system) or self.formula]
@@ -135,19 +161,22 @@ class Goal:
     def request(self, ldm: LDMModule, number: int, seed: int) -> tuple[CrystalBatch, int, int]:
         """Return the request of a round, the crystals of each of its rows, and their offset.
 
-        Of a chemical system the cells are as large as in the training set, drawn by `seed`; of a
-        formula they hold one formula unit in the first round, and one more in each until they are
-        as large as the model makes them, over and over.
+        Of a chemical system the cells are as large as in the training set, or as `num_atoms` says,
+        drawn by `seed`; of a formula they hold one formula unit in the first round, and one more in
+        each until they are as large as the model makes them, over and over.
 
         Raises:
-            RequestError: if the system has more elements than the model's cells have atoms.
+            RequestError: if a cell is larger than the model's, or too small for its elements.
         """
         targets = self.conditions(ldm)
         if self.formula:
-            units = max(1, ldm.max_atoms // parse_formula(self.formula).num_atoms)
+            most = max(1, ldm.max_atoms // parse_formula(self.formula).num_atoms)
+            units = self.formula_units or range(1, most + 1)
             request = CrystalBatch.from_formulas(
                 [self.formula],
-                number % units + 1,
+                units[number % len(units)],
+                required=list(self.required) or None,
+                allowed=list(self.allowed) or None,
                 forbidden=list(self.forbidden) or None,
                 **targets,
             )
@@ -157,13 +186,29 @@ class Goal:
                 f"A cell of this model has at most {ldm.max_atoms} atoms, and the system "
                 f"{'-'.join(self.system)} has {len(self.system)} elements."
             )
-        sizes = np.arange(len(self.system), ldm.max_atoms + 1)
-        weights = np.ones(ldm.max_atoms + 1)
+        sizes: NDArray[np.int_] = np.arange(len(self.system), ldm.max_atoms + 1)
+        weights: NDArray[np.float64] = np.ones(ldm.max_atoms + 1)
         histogram = ldm.num_atoms_histogram[: len(weights)]
         weights[: len(histogram)] = histogram
+        if self.num_atoms:
+            sizes, weights = np.array(self.num_atoms), np.ones(ldm.max_atoms + 1)
+            if not len(self.system) <= sizes.min() <= sizes.max() <= ldm.max_atoms:
+                raise RequestError(
+                    f"Cells of {'-'.join(self.system)} have {len(self.system)} to {ldm.max_atoms} "
+                    f"atoms in this model, not {sizes.min()} to {sizes.max()}."
+                )
         weights = weights[sizes] + 1e-9
         generator = crystal_generator(seed, _SIZES, number)
         drawn = generator.choice(sizes, ROUND, p=weights / weights.sum()).tolist()
         elements = list(self.system)
         request = CrystalBatch.from_num_atoms(drawn, required=elements, allowed=elements, **targets)
         return request, 1, number
+
+
+def _whole(value: Any, name: str) -> tuple[int, ...]:
+    """Return a whole number above 0, or several, as a tuple; None is empty."""
+    values = () if value is None else tuple(value) if isinstance(value, list | tuple) else (value,)
+    for one in values:
+        if isinstance(one, bool) or not isinstance(one, int) or one < 1:
+            raise RequestError(f"{name} is a whole number above 0 or a list of them, not {value}.")
+    return values

@@ -1,6 +1,11 @@
 """Recipes: what a set of generated crystals depends on, and the same crystals from it again."""
 
-from crystal_ldm.recipe.execution import from_recipe, order_of_recipe
+from crystal_ldm.recipe.execution import (
+    arguments_of_recipe,
+    from_recipe,
+    model_of_recipe,
+    order_of_recipe,
+)
 from crystal_ldm.sampling.recipe import (
     check_recipe,
     embed_recipe,
@@ -12,10 +17,12 @@ from crystal_ldm.sampling.recipe import (
 )
 
 __all__ = [
+    "arguments_of_recipe",
     "check_recipe",
     "embed_recipe",
     "from_recipe",
     "make_recipe",
+    "model_of_recipe",
     "order_of_recipe",
     "read_recipe",
     "recipe_hash",

@@ -34,6 +34,29 @@ def from_recipe(file: Path | str | bytes, ldm: LDMModule | None = None) -> Sampl
     from crystal_ldm.sampling.sample import iter_sample
 
     recipe = read_recipe(file)
+    ldm = model_of_recipe(recipe, ldm)
+    order = order_of_recipe(recipe, ldm)
+    wanted = None
+    if "number" in recipe:
+        place = (recipe["row"], recipe["number"])
+        if place not in order.plan:
+            raise RequestError(
+                f"The recipe asks for no crystal in row {place[0]}, number {place[1]}."
+            )
+        wanted = [place]
+    return SampleResult.of_batches(list(iter_sample(order, wanted=wanted)))
+
+
+def model_of_recipe(recipe: Mapping[str, Any], ldm: LDMModule | None = None) -> LDMModule:
+    """Return the model that made a recipe's crystals; versions that differ are warned of.
+
+    Args:
+        recipe: see `read_recipe`.
+        ldm: the model; None: the one that the recipe names.
+
+    Raises:
+        CheckpointError: the model is not there, or not the one that made the crystals.
+    """
     _warn_of_versions(recipe["versions"])
     if ldm is None:
         ldm = _load_model(recipe["model"])
@@ -49,16 +72,7 @@ def from_recipe(file: Path | str | bytes, ldm: LDMModule | None = None) -> Sampl
             f"{recipe['model_hash'][:12]}, and this one has {ldm.model_hash[:12]}: it would give "
             "other crystals. Pass the right one: from_recipe(file, ldm=...)."
         )
-    order = order_of_recipe(recipe, ldm)
-    wanted = None
-    if "number" in recipe:
-        place = (recipe["row"], recipe["number"])
-        if place not in order.plan:
-            raise RequestError(
-                f"The recipe asks for no crystal in row {place[0]}, number {place[1]}."
-            )
-        wanted = [place]
-    return SampleResult.of_batches(list(iter_sample(order, wanted=wanted)))
+    return ldm
 
 
 def order_of_recipe(recipe: Mapping[str, Any], ldm: LDMModule) -> Order:
@@ -67,13 +81,33 @@ def order_of_recipe(recipe: Mapping[str, Any], ldm: LDMModule) -> Order:
     Raises:
         RequestError: `LDMModule.sample` does not know an argument, or refuses the request.
     """
-    from crystal_ldm.crystals import CrystalBatch
     from crystal_ldm.sampling.sample import place_order
 
-    num_samples, sampling = _checked_sampling(recipe)
-    request = recipe["request"]
-    batch: CrystalBatch | None = None if request is None else CrystalBatch.from_request(request)
+    batch, num_samples, sampling = arguments_of_recipe(recipe)
     return place_order(ldm, batch, num_samples, sampling, recipe.get("first_row", 0))
+
+
+def arguments_of_recipe(
+    recipe: Mapping[str, Any],
+) -> tuple[CrystalBatch | None, int, dict[str, Any]]:
+    """Return request, num_samples and the other keywords of `sample`, all of them checked.
+
+    What the computing is done on is left to the machine at hand, but for the precision.
+
+    Raises:
+        RequestError: `LDMModule.sample` does not know an argument.
+    """
+    from crystal_ldm.crystals import CrystalBatch
+    from crystal_ldm.sampling.settings import SamplingSettings
+
+    sampling, request = dict(recipe["sampling"]), recipe["request"]
+    num_samples = sampling.pop("num_samples", 1)
+    if isinstance(num_samples, bool) or not isinstance(num_samples, int):
+        raise RequestError(f"num_samples should be a whole number and is {num_samples!r}.")
+    batch = None if request is None else CrystalBatch.from_request(request)
+    if recipe["format"] == 1:
+        return batch, num_samples, settings_of_format_1(sampling)
+    return batch, num_samples, SamplingSettings.from_dict(sampling).keywords()
 
 
 def _load_model(model: str) -> LDMModule:
@@ -87,22 +121,6 @@ def _load_model(model: str) -> LDMModule:
     except (OSError, ValueError):  # no path that a file can have
         is_file = False
     return LDMModule.load_from_checkpoint(path) if is_file else load_pretrained(model)
-
-
-def _checked_sampling(recipe: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-    """Return num_samples and the keyword arguments of `sample`, all of them checked.
-
-    What the computing is done on is left to the machine at hand, but for the precision.
-    """
-    from crystal_ldm.sampling.settings import SamplingSettings
-
-    sampling = dict(recipe["sampling"])
-    num_samples = sampling.pop("num_samples", 1)
-    if isinstance(num_samples, bool) or not isinstance(num_samples, int):
-        raise RequestError(f"num_samples should be a whole number and is {num_samples!r}.")
-    if recipe["format"] == 1:
-        return num_samples, settings_of_format_1(sampling)
-    return num_samples, SamplingSettings.from_dict(sampling).keywords()
 
 
 def _warn_of_versions(made_with: Mapping[str, Any]) -> None:

@@ -9,8 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals import CrystalBatch, ElementRules
 from crystal_ldm.errors import RequestError
+from crystal_ldm.files import resolve_path
 from crystal_ldm.runs.sample_run import SampleRun
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def make_request(
     required: Any = None,
     allowed: Any = None,
     forbidden: Any = None,
+    crystals: Sequence[str] = (),
+    sampling: Mapping[str, Any] | None = None,
 ) -> CrystalBatch | None:
     """Return the request that a notebook's parameters describe; None: de novo.
 
@@ -37,16 +40,37 @@ def make_request(
         num_atoms: without a formula, atoms in a cell; None or 0: as in the training set.
         conditions: targets by name; None and empty text count as not given.
         required, allowed, forbidden: element lists for open atoms.
+        crystals: instead of a formula, structure files that the denoising starts from.
+        sampling: keywords of `LDMModule.sample`, of which the start says whether it takes crystals.
 
     Raises:
-        FormulaError, RequestError: for what cannot be read or does not go together.
+        DataError, FormulaError, RequestError: for what cannot be read or does not go together.
     """
+    from crystal_ldm.sampling import SamplingSettings
+
+    start = SamplingSettings.make(sampling or {}).start
     targets = {n: v for n, v in (conditions or {}).items() if v is not None and v != ""}
     rules = {
         "required": required or None,
         "allowed": allowed or None,
         "forbidden": forbidden or None,
     }
+    if crystals and not start.takes_crystals:
+        raise RequestError(
+            "Structure files are for the starts host and crystal: set one of their settings, such "
+            "as start_host_rest or start_crystal_strength."
+        )
+    if start.takes_crystals and not crystals:
+        raise RequestError(
+            f"The start {start.kind} needs structure files: name them, as --crystals FILE."
+        )
+    if crystals:
+        if formula or num_atoms:
+            raise RequestError("Give structure files, a formula or num_atoms, one of them.")
+        files = [resolve_path(file) for file in crystals]
+        batch = CrystalBatch.from_structures(files, targets, canonical=not start.keeps_cells)
+        batch.element_rules = [ElementRules.make(**rules) for _ in files]
+        return batch
     if formula:
         if num_atoms:
             raise RequestError(
@@ -115,6 +139,7 @@ def generate(
     *,
     symprec: float = 0.1,
     p1_cif: bool = False,
+    first_row: int = 0,
     on_batch: OnBatch | None = None,
     progress: bool = True,
     **settings: Any,
@@ -126,7 +151,7 @@ def generate(
     Args:
         ldm: the model.
         request: see `LDMModule.sample`.
-        run_dir, num_samples, symprec, p1_cif: see `SampleRun.open`.
+        run_dir, num_samples, symprec, p1_cif, first_row: see `SampleRun.open`.
         on_batch: called with each finished result and its lines of the table.
         progress: whether to print a line now and then.
         settings: see `LDMModule.sample`.
@@ -139,7 +164,8 @@ def generate(
     """
     from crystal_ldm.sampling.sample import iter_sample
 
-    how: dict[str, Any] = {"symprec": symprec, "p1_cif": p1_cif, "settings": settings}
+    how: dict[str, Any] = {"symprec": symprec, "p1_cif": p1_cif, "first_row": first_row}
+    how["settings"] = settings
     with SampleRun.open(run_dir, ldm, request, num_samples, **how) as run:
         before, started = len(run.files.done), time.monotonic()
         if before and progress:
@@ -171,3 +197,29 @@ def generate(
             if pending is not None:
                 written(*pending)
     return run
+
+
+def generate_again(file: Path | str, run_dir: str | Path = "", **how: Any) -> SampleRun:
+    """Generate the crystals of a recipe into a run directory: all of a `recipe.json`, the one of a
+    CIF.
+
+    Args:
+        file: see `crystal_ldm.recipe.read_recipe`.
+        run_dir: see `SampleRun.open`.
+        how: other arguments of `generate`.
+
+    Raises:
+        CheckpointError, DataError, RequestError: see `crystal_ldm.recipe.from_recipe`.
+        RunError: see `SampleRun.open`.
+    """
+    from crystal_ldm.recipe import arguments_of_recipe, model_of_recipe, read_recipe
+
+    recipe = read_recipe(file)
+    first_row = recipe.get("first_row", 0)
+    request, num_samples, settings = arguments_of_recipe(recipe)
+    if "number" in recipe:
+        row, num_samples, settings["offset"] = recipe["row"], 1, recipe["number"]
+        if request is not None and 0 <= row - first_row < len(request):
+            request, first_row = request[[row - first_row]], row
+    ldm = model_of_recipe(recipe)
+    return generate(ldm, request, run_dir, num_samples, first_row=first_row, **how, **settings)

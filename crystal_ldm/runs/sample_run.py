@@ -70,6 +70,7 @@ class SampleRun:
         symprec: float = 0.1,
         p1_cif: bool = False,
         settings: Mapping[str, Any] | None = None,
+        first_row: int = 0,
     ) -> Self:
         """Make or continue a run, and lock it.
 
@@ -81,6 +82,7 @@ class SampleRun:
             symprec: tolerance of the symmetry search for the CIFs, Å.
             p1_cif: whether to write the raw cells as CIFs without symmetry, too.
             settings: the other keywords of `LDMModule.sample`.
+            first_row: number of the request's first row, where it is part of a larger one.
 
         Raises:
             RequestError: for what the model was not trained for.
@@ -89,7 +91,7 @@ class SampleRun:
         """
         from crystal_ldm.sampling.sample import place_order
 
-        order = place_order(ldm, request, num_samples, settings or {})
+        order = place_order(ldm, request, num_samples, settings or {}, first_row)
         text = str(run_dir).strip()
         with _guard:
             if text and resolve_path(text).resolve() in _open_runs:

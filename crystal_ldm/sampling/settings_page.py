@@ -19,7 +19,7 @@ dot is part of an object: in Python `start=Prototype(0.3)`, `elements=Elements(n
 `filters=[MinDistance(0.7)]`, in a shell `--start-prototype-strength 0.3`,
 `--elements-new-formula`, `--filters-min-distance-limit 0.7`. A list of filters is all of them;
 filters that are given by name change or join the preset's. Starts that take crystals (Crystal,
-Host) are for Python and the workbench alone.
+Host) take structure files in a shell: `--crystals host.cif --start-host-rest Li`.
 """
 
 

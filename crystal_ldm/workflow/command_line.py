@@ -1,4 +1,4 @@
-"""`crystal-ldm`: notebooks, sweeps, large requests, JupyterLab, models and data from a shell."""
+"""`crystal-ldm`: notebooks, sweeps, requests, recipes, JupyterLab, models, data from a shell."""
 
 from __future__ import annotations
 
@@ -160,6 +160,19 @@ def sample(request: str, workers: int | None) -> None:
     from crystal_ldm.runs.request_file import run_request
 
     print(run_request(request, workers=workers))
+
+
+@main.command()
+@click.argument("file")
+@click.option("--run-dir", default="", help="Where they go; empty: a new directory under runs/.")
+def again(file: str, run_dir: str) -> None:
+    """Make the crystals of a recipe again.
+
+    FILE is the recipe.json of a run, or a CIF of it, for that crystal alone.
+    """
+    from crystal_ldm.runs.generate import generate_again
+
+    print(generate_again(file, run_dir).path)
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

@@ -130,15 +130,10 @@ def check_parameters(wanted: Iterable[str], permitted: Iterable[str]) -> None:
 
 @cache
 def sampling_parameters() -> dict[Parameter, Option]:
-    """Return the parameter of each option of sampling, in the schema's order.
-
-    Starts that take crystals are left out: a notebook's request is a formula, or numbers of atoms.
-    """
+    """Return the parameter of each option of sampling, in the schema's order."""
     from crystal_ldm.sampling import options
 
-    return {
-        _parameter(one): one for one in options() if not getattr(one.group, "takes_crystals", False)
-    }
+    return {_parameter(one): one for one in options()}
 
 
 def sampling_keywords(namespace: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,9 +144,10 @@ def sampling_keywords(namespace: Mapping[str, Any]) -> dict[str, Any]:
             taken; None and empty text count as not given.
 
     Raises:
-        RequestError: for a value that cannot be read, an unknown preset, or a group that is given
-            both as a whole and by its parts.
+        RequestError: for a value that cannot be read or that its setting does not take, or a group
+            that is given both as a whole and by its parts.
     """
+    from crystal_ldm.sampling import SamplingSettings
     from crystal_ldm.sampling.arguments import keywords_of
 
     values: dict[str, Any] = {}
@@ -169,6 +165,7 @@ def sampling_keywords(namespace: Mapping[str, Any]) -> dict[str, Any]:
     keywords = keywords_of(values)
     if any(path.startswith("start.") for path in values):
         keywords["start"] = _start(keywords["start"], keywords)
+    SamplingSettings.make(keywords)
     return keywords
 
 

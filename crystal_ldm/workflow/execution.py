@@ -23,12 +23,16 @@ from crystal_ldm.files.run_directory import new_run_path, read_object
 from crystal_ldm.files.writing import atomic_write_json, make_folder, open_file, write_error
 from crystal_ldm.parallel.worker import THREAD_VARIABLES, end_with_parent
 from crystal_ldm.workflow.declared_parameters import notebook_parameters
+from crystal_ldm.workflow.early_checks import check_early
 from crystal_ldm.workflow.kernel import WRITTEN_OUTSIDE
 from crystal_ldm.workflow.notebooks import find_notebook, kernel_environment
 from crystal_ldm.workflow.report import export_html, put_report
 from crystal_ldm.workflow.spec import Job
 
-_CELL_LOG = ("Executing Cell", "Ending Cell", "Executing notebook with kernel")
+_CELL_LOG = (
+    "Executing Cell", "Ending Cell", "Executing notebook with kernel",
+    "Passed unknown parameter",  # of the settings that no line sets; others are refused before
+)  # fmt: skip
 
 
 def execute_notebook(
@@ -77,10 +81,12 @@ def run_once(name: str, parameters: dict[str, Any]) -> tuple[Path, str]:
         refused the run is left as it was, and the notebook lies in a temporary one.
 
     Raises:
+        CrystalLDMError: the notebook refuses its parameters (`early_checks`).
         RunError: there is no such notebook, or the report cannot be written.
     """
     os.environ.update(kernel_environment())
     source = find_notebook(name)
+    check_early(source, parameters)
     named = str(parameters.get("run_dir") or "").strip()
     run_dir = resolve_path(named) if named else new_run_path(source.stem)
     before = read_status(run_dir)

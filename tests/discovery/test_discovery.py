@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals import CrystalBatch, ElementRules
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.discovery import Discovery, Goal, Novelty, discover
 from crystal_ldm.discovery.novelty import novelty_of
@@ -156,6 +156,10 @@ def test_targets_are_met_by_all_that_is_kept(ldm: Any, tmp_path: Path) -> None:
         ({"formula": "LiO", "band_gap": [3, 1]}, RequestError, "low, high"),
         ({"formula": "LiO", "max_hull_distance": -1}, RequestError, "0 or more"),
         ({"formula": "LiO", "space_group": 231}, RequestError, "231"),
+        ({"formula": "Li?", "num_atoms": 4}, RequestError, "formula_units"),
+        ({"formula": "Li?", "formula_units": 0}, RequestError, "above 0"),
+        ({"formula": "Li?", "required": ["O"], "allowed": ["F"]}, FormulaError, "not among"),
+        ({"system": "Li-O", "forbidden": ["O"]}, RequestError, "are for a formula"),
     ],
 )
 def test_a_goal_that_is_none_is_refused(words: Any, error: type[Exception], text: str) -> None:
@@ -188,6 +192,19 @@ def test_rounds_of_a_formula_go_through_all_sizes_of_cells(ldm: Any) -> None:
     first, again = (system.request(ldm, 3, 7)[0] for _ in range(2))
     assert first.num_atoms.tolist() == again.num_atoms.tolist() and len(first) == 32
     assert min(first.num_atoms.tolist()) >= 3
+
+
+def test_cells_and_open_atoms_are_as_asked_for(ldm: Any) -> None:
+    goal = Goal.make(formula="Sr?O3", formula_units=[2, 4], required=["Ti"], allowed=["Ti", "Zr"])
+    requests = [goal.request(ldm, number, 0)[0] for number in range(3)]
+    assert [r.num_atoms.tolist() for r in requests] == [[10], [20], [10]]
+    assert requests[0].element_rules[0].required == ElementRules.make(required="Ti").required
+    assert len(requests[0].element_rules[0].allowed) == 2
+    system = Goal.make(system="Li-Fe-O", num_atoms=[4, 7])
+    assert set(system.request(ldm, 0, 0)[0].num_atoms.tolist()) == {4, 7}
+    for size in (2, 21):
+        with pytest.raises(RequestError, match="3 to 20 atoms"):
+            Goal.make(system="Li-Fe-O", num_atoms=size).request(ldm, 0, 0)
 
 
 def test_kinds_of_novelty(ldm: Any) -> None:

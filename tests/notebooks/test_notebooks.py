@@ -11,12 +11,13 @@ from typing import Any
 
 import nbformat
 import pytest
-from pymatgen.core import Structure
+from papermill import inspect_notebook
+from pymatgen.core import Lattice, Structure
 
 from crystal_ldm.pretrained import load_model
 from crystal_ldm.recipe import from_recipe
 from crystal_ldm.training import read_metrics
-from crystal_ldm.workflow.declared_parameters import permitted_parameters
+from crystal_ldm.workflow.declared_parameters import notebook_parameters, permitted_parameters
 from crystal_ldm.workflow.notebooks import find_notebook
 
 PARAMETERS = {
@@ -24,12 +25,13 @@ PARAMETERS = {
     "02_vae": "experiment dataset data_dir overrides init_from max_minutes run_dir seed",
     "03_ldm": "experiment dataset data_dir conditions vae_ckpt overrides init_from max_minutes "
     "run_dir seed",
-    "04_sample": "ldm_ckpt formula formula_units num_atoms band_gap conditions required allowed "
-    "forbidden preset cfg_scale cfg_interval sampler sampling_steps eta temperature start elements "
-    "filters attempts num_samples seed batch_size precision trajectory run_dir",
+    "04_sample": "ldm_ckpt formula formula_units num_atoms crystals band_gap conditions required "
+    "allowed forbidden preset cfg_scale cfg_interval sampler sampling_steps eta temperature start "
+    "elements filters attempts num_samples seed batch_size precision trajectory run_dir",
     "05_analysis": "runs reference judge relax ldm_ckpt calibration targets scales steps "
     "workers run_dir",
-    "06_discover": "ldm_ckpt system formula forbidden band_gap max_hull_distance space_group "
+    "06_discover": "ldm_ckpt system num_atoms formula formula_units required allowed forbidden "
+    "band_gap max_hull_distance space_group "
     "num_candidates relaxed_share max_minutes second_opinions judge fmax max_steps workers dask "
     "seed run_dir preset",
 }
@@ -62,7 +64,9 @@ def test_parameters_come_first_and_are_documented_line_by_line(name: str) -> Non
     assert notebook.cells[1].metadata.tags == ["parameters"]
     for line in notebook.cells[1].source.splitlines():
         if line and not line.startswith("#"):
-            assert re.match(r"\w+(: [\w |]+)? = .+  # \w.+", line), line
+            assert re.match(r"\w+ = .+  # \w.+", line), line
+    # papermill warns of each parameter that it cannot read, such as `count: int | list = 1`.
+    assert list(inspect_notebook(str(path))) == [one.name for one in notebook_parameters(path)]
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
 
 
@@ -214,6 +218,24 @@ def test_04_and_05_make_crystals_and_judge_them(
         rows = list(csv.DictReader(file))
     assert [row["id"] for row in rows] == [line["id"] for line in lines]
     assert {"valid", "unique", "novel", "band_gap", "target_band_gap"} <= set(rows[0])
+
+
+def test_a_host_structure_comes_from_a_file(papermill: Callable[..., Any], tmp_path: Path) -> None:
+    sites = [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
+    host = Structure(Lattice.cubic(3.905), ["Sr", "Ti", "O", "O", "O"], sites)
+    host.to(str(tmp_path / "host.cif"))
+    done = papermill(
+        "04_sample", "host", "-r", "crystals", str(tmp_path / "host.cif"), "-r",
+        "start_host_replace", "{1: '?'}", "-r", "forbidden", "Ti", "-p", "num_samples", "2",
+    )  # fmt: skip
+    check_report(done, figures=3)
+    again = from_recipe(done.run_dir / "recipe.json").to_structures()
+    assert len(again) == len(table(done.run_dir)) == 2
+    for structure in again:
+        assert structure.lattice.abc == pytest.approx((3.905,) * 3, abs=1e-4)
+        assert structure.frac_coords == pytest.approx(host.frac_coords, abs=1e-4)
+        assert [e.symbol for e in structure.species][::2] == ["Sr", "O", "O"]
+        assert structure.species[1].symbol != "Ti"
 
 
 def test_the_formula_inf_stays_a_formula_with_the_shipped_model(

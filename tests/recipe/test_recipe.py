@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import functools
 import io
 import json
@@ -10,12 +11,14 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import CheckpointError, CrystalLDMError, DataError
 from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.pretrained import load_pretrained
 from crystal_ldm.recipe import (
     embed_recipe,
     from_recipe,
@@ -24,8 +27,10 @@ from crystal_ldm.recipe import (
     recipe_hash,
     write_recipe,
 )
+from crystal_ldm.runs.generate import generate
 from crystal_ldm.sampling import SampleResult
 from crystal_ldm.sampling.recipe import recipe_of_row
+from crystal_ldm.workflow.command_line import main
 
 SAMPLING = {"num_samples": 8, "seed": 3, "sampler": "ddim", "cfg_scale": {"band_gap": 2.0}}
 
@@ -257,3 +262,20 @@ def test_a_cif_with_its_own_row_alone_makes_exactly_its_crystal(tiny_ldm: LDMMod
 def test_a_cif_does_not_grow_with_the_request() -> None:
     few, many = (len(embed_recipe(a_cif(), a_recipe(rows), rows - 1, 0)) for rows in (2, 2000))
     assert many - few < 20
+
+
+def test_a_run_and_one_of_its_crystals_are_generated_again_from_a_shell(
+    tmp_path: Path,
+) -> None:
+    request = CrystalBatch.from_formulas(["NaCl", "KBr"])
+    run = generate(load_pretrained(), request, tmp_path / "run", 2, seed=5, progress=False)
+    for name, file in (("all", run.path / "recipe.json"), ("one", run.path / run.rows[-1]["cif"])):
+        done = CliRunner().invoke(main, ["again", str(file), "--run-dir", str(tmp_path / name)])
+        assert done.exit_code == 0, done.output
+    lines = {line["id"]: line for line in run.rows}
+    for name, count in (("all", 4), ("one", 1)):
+        again = list(csv.DictReader((tmp_path / name / "table.csv").open(encoding="utf-8")))
+        assert len(again) == count
+        for line in again:
+            same = [key for key in line if key != "recipe"]
+            assert [line[key] for key in same] == [lines[line["id"]][key] for key in same]

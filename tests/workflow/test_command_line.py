@@ -11,6 +11,7 @@ import nbformat
 import pytest
 from click.testing import CliRunner, Result
 
+from crystal_ldm.errors import RequestError
 from crystal_ldm.files import read_status
 from crystal_ldm.workflow.command_line import main
 from crystal_ldm.workflow.declared_parameters import (
@@ -18,6 +19,7 @@ from crystal_ldm.workflow.declared_parameters import (
     permitted_parameters,
     read_parameters,
 )
+from crystal_ldm.workflow.early_checks import check_early
 from crystal_ldm.workflow.notebooks import find_notebook
 
 PARAMETERS = """
@@ -56,7 +58,7 @@ def test_help_is_quick_and_light(clone: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert time.monotonic() - started < 5  # 0.1 s on an idle machine
     assert done.stdout.splitlines()[-1] == "[]"
-    for command in ("run", "sweep", "sample", "lab", "models", "data", "report", "show"):
+    for command in ("run", "sweep", "sample", "again", "lab", "models", "data", "report", "show"):
         assert f"\n  {command} " in done.stdout
 
 
@@ -127,14 +129,65 @@ def test_a_failure_is_one_sentence_and_a_directory_that_refuses_keeps_its_notebo
     assert "RunError" in refused.read_text() and clone not in refused.parents
 
 
+def test_what_cannot_be_meant_is_refused_before_a_kernel_starts() -> None:
+    refused = {
+        "04_sample --formula sr?o3": "'sr?o3' cannot be read",
+        "04_sample --temperature warm": "temperature should be a number and is 'warm'",
+        "04_sample --temperature 11": "temperature must be a number from 0 to 10",
+        "04_sample --elements-temperature 11": "elements.temperature|temperature must be",
+        "04_sample --num-atoms 5": "Give a formula",
+        "04_sample --forbidden Sr,Xx": "Xx",
+        "04_sample --crystals none.cif": "set one of their settings, such as start_host_rest",
+        "04_sample --crystals none.cif --start-host-rest Li": "There is no file or folder",
+        "04_sample --start-host-rest Li": "needs structure files",
+        "01_data --dataset mp_2": "Did you mean 'mp_20'?",
+        "01_data --dataset mp_20": "give data_dir",
+        "06_discover --system Li-Xx": "Xx",
+        "06_discover --system Li-O --allowed Li": "are for a formula",
+        "06_discover --formula Sr?O3 --num-atoms 5": "formula_units",
+    }
+    code = (
+        "import resource, sys, crystal_ldm.workflow.command_line as c\n"
+        "for words in sys.argv[1:]:\n"
+        "    try: c.main(['run', *words.split()])\n"
+        "    except SystemExit as end: print(end.code, file=sys.stderr)\n"
+        "seconds = resource.getrusage(resource.RUSAGE_SELF).ru_utime\n"
+        "print([m for m in ('papermill', 'nbclient') if m in sys.modules], seconds)"
+    )
+    words = [sys.executable, "-c", code, *refused]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    modules, _, seconds = done.stdout.strip().rpartition(" ")
+    assert modules == "[]" and float(seconds) < 8  # all of them; 2 s on an idle machine
+    lines = done.stderr.splitlines()
+    assert lines[1::2] == ["1"] * len(refused)  # one sentence each, and the exit status
+    for sentence, told in zip(lines[::2], refused.values(), strict=True):
+        assert any(part in sentence for part in told.split("|")), sentence
+
+
+def test_a_cell_of_checks_refuses_early_and_leaves_other_errors_to_the_kernel(
+    make_notebook: Any,
+) -> None:
+    source = (
+        "from crystal_ldm.errors import RequestError\n"
+        "if count == 1: raise RequestError('one is none')\n"
+        "if count == 2: raise ValueError('two')\n"
+    )
+    path = make_notebook("checked", "count = 0", source)
+    check_early(path, {"count": 1})  # the cell has no tag
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[1].metadata["tags"] = ["checks"]
+    nbformat.write(notebook, path)
+    for count in (0, 2):
+        check_early(path, {"count": count})
+    with pytest.raises(RequestError, match="one is none"):
+        check_early(path, {"count": 1})
+
+
 def test_every_setting_of_sampling_is_an_option_of_04() -> None:
     from crystal_ldm.sampling import options
 
     names = [parameter.name for parameter in permitted_parameters(find_notebook("04_sample"))]
-    of_crystals = {"start_crystal_", "start_host_"}  # whose request no notebook can name
-    wanted = {one.path.replace(".", "_") for one in options()}
-    assert {n for n in names if n.startswith(tuple(of_crystals))} == set()
-    assert {n for n in wanted if not n.startswith(tuple(of_crystals))} <= set(names)
+    assert {one.path.replace(".", "_") for one in options()} <= set(names)
     assert len(names) == len(set(names))
     shown = call("run", "04_sample", "--help").output
     for option in ("--preset [explore|discover|predict]", "--filters-min-distance-limit NUMBER"):

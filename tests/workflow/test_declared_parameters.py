@@ -62,8 +62,7 @@ def test_what_cannot_be_meant_is_one_sentence(namespace: dict[str, Any], told: s
 
 def test_names_are_variables_and_none_is_used_by_the_notebook_for_something_else() -> None:
     names = {parameter.name for parameter in sampling_parameters()}
-    permitted = [one for one in options() if not getattr(one.group, "takes_crystals", False)]
-    assert len(names) == len(permitted) and all(name.isidentifier() for name in names)
+    assert len(names) == len(list(options())) and all(name.isidentifier() for name in names)
     _, _, *cells = nbformat.read(find_notebook("04_sample"), as_version=4).cells
     code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
     assigned = set(re.findall(r"^\s*(\w+) = ", code, re.MULTILINE))

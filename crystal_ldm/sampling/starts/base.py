@@ -112,6 +112,8 @@ class Start(Named):
     """Whether it depends on the crystals that the model was trained on."""
     takes_crystals: ClassVar[bool] = False
     """Whether the rows of a request are crystals with coordinates."""
+    keeps_cells: ClassVar[bool] = False
+    """Whether those crystals keep their cell and order of atoms; else they are made canonical."""
     draws_elements: ClassVar[bool] = True
     """Whether the composition model draws elements that are left open."""
 

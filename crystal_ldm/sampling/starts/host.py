@@ -63,6 +63,7 @@ class Host(Start):
     """
 
     takes_crystals = True
+    keeps_cells = True
 
     keep: Annotated[tuple[Whole, ...] | None, BeforeValidator(_listed)] = option(
         None, "Atoms of the host that stay, by their number from 0; none: all", level="basic"
