@@ -121,7 +121,7 @@ def test_what_lies_lowest_before_relaxation_is_relaxed(ldm: Any, tmp_path: Path)
     assert {c.id for c in went_on} <= relaxed
     every = search(ldm, tmp_path / "all", goal, num_candidates=8, relaxed_share=1)
     assert every.funnel()["screened"] == every.funnel()["unique"] == len(unique)
-    with pytest.raises(RunError, match="relaxed_share was 0.5 and is now 1"):
+    with pytest.raises(RunError, match=r"relaxed_share was 0\.5 and is now 1"):
         search(ldm, tmp_path, goal, num_candidates=8, relaxed_share=1)
 
 
