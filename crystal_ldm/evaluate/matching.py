@@ -166,7 +166,9 @@ def csp_metrics(
 
     At k, a reference is matched if one of its first k candidates matches; its RMSE is the lowest
     of them. The rates are over all references; the mean RMSE is over those matched; cRMSE is over
-    all. A reference with fewer than k candidates is scored on those it has.
+    all. A reference with fewer than k candidates is scored on those it has. The group "polymorphs"
+    has the references whose formula others have, too: METRe counts those that any candidate of
+    the formula matches.
 
     Args:
         candidates: for each reference the crystals generated for it, in order.
@@ -272,6 +274,7 @@ def _reference_table(
 def _summary(table: pd.DataFrame, ks: Sequence[int], tolerances: Tolerances) -> pd.DataFrame:
     atoms, seen = table["num_atoms"], table["formula_seen"]
     groups: dict[str, pd.Series] = {"all": atoms > 0}
+    groups["polymorphs"] = table["formula"].duplicated(keep=False)
     for low, high in _ATOM_BINS:
         name = f"{low} to {high:g} atoms" if math.isfinite(high) else f"over {low - 1} atoms"
         groups[name] = atoms.between(low, high)

@@ -84,6 +84,8 @@ def test_prediction_at_k(known_crystals, pool):
     found = csp_metrics(candidates, [rutile, anatase, halide], ks=(1, 2), workers=pool)
     assert found.value("match_rate", 1) == pytest.approx(1 / 3)
     assert found.value("metre", 1) == 1.0
+    assert found.value("match_rate", 1, "polymorphs") == 0
+    assert found.value("metre", 1, "polymorphs") == 1.0
     direct = match_pairs([far, close], [halide, halide], workers=pool).rmse
     assert found.value("rmse", 1) == direct[0]
     assert found.value("rmse", 2) == min(direct) == direct[1]

@@ -172,9 +172,31 @@ def composition_loss(
     Conditions are left out as often as in the denoiser's training, and part of the composition is
     given for some of the crystals.
     """
-    counts = counts_by_place(crystals.atomic_numbers)
-    given_counts = _some_given(counts, generator)
+    given_counts = _some_given(counts_by_place(crystals.atomic_numbers), generator)
     kept = leave_out(model.properties, encoded, generator)
+    drawn = generator if dropout else None
+    return composition_nll(model, crystals, given_counts, kept, by_place, drawn).mean()
+
+
+def composition_nll(
+    model: CompositionModel,
+    crystals: CrystalBatch,
+    given_counts: Tensor,
+    encoded: Mapping[str, Tensor],
+    by_place: Tensor,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Return −log p(composition | conditions, given atoms) of each crystal, (B,) in nats.
+
+    Args:
+        model: the composition model.
+        crystals: atomic numbers and numbers of atoms are needed.
+        given_counts: (B, 119) atoms that are given, by place.
+        encoded: encoded conditions by name, NaN where left out.
+        by_place: the model's elements, `mask_by_place`.
+        generator: draws dropout; None: there is none.
+    """
+    counts = counts_by_place(crystals.atomic_numbers)
     target = Sequences.of(counts)
     before = Sequences(_shifted(target.places), _shifted(target.counts))
     taken = (before.counts - given_counts.gather(1, before.places)).cumsum(dim=1)
@@ -189,16 +211,16 @@ def composition_loss(
     # After a sequence's end the state means nothing; any values that exist will do.
     states.spare = states.spare.where(exists, 0)
     states.given = states.given * exists.unsqueeze(-1)
-    context = model.context(crystals.num_atoms, given_counts, kept)
-    hidden = model(before, states, context, generator if dropout else None)
+    context = model.context(crystals.num_atoms, given_counts, encoded)
+    hidden = model(before, states, context, generator)
     elements = model.element_head(hidden).masked_fill(~states.element_choices(), -torch.inf)
     numbers = model.count_logits(hidden, target.places)
     numbers = numbers.masked_fill(~states.count_choices(target.places, model.max_atoms), -torch.inf)
-    loss = nn.functional.cross_entropy(elements[exists], target.places[exists], reduction="sum")
-    loss = loss + nn.functional.cross_entropy(
-        numbers[exists], target.counts[exists], reduction="sum"
-    )
-    return loss / len(counts)
+    nll = torch.zeros(len(counts), dtype=elements.dtype)
+    for logits, chosen in ((elements, target.places), (numbers, target.counts)):
+        losses = nn.functional.cross_entropy(logits[exists], chosen[exists], reduction="none")
+        nll = nll.index_add(0, exists.nonzero()[:, 0], losses)
+    return nll
 
 
 def _shifted(values: Tensor) -> Tensor:
