@@ -11,6 +11,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from crystal_ldm.data import load_dataset
+from crystal_ldm.recipe import read_recipe
+from crystal_ldm.runs.requests import Requests
 from crystal_ldm.training.experiment import load_experiment, train
 from tests.browser.driver import Visit, copy_notebook
 
@@ -43,7 +45,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def test_an_own_condition_has_its_control(
+def test_an_own_condition_has_its_control_and_is_asked_for(
     browser: Browser, visit: Callable[..., Visit], model: Path, tmp_path: Path
 ) -> None:
     shown = visit(browser, width=1440, height=1500)
@@ -60,4 +62,12 @@ def test_an_own_condition_has_its_control(
     assert 100 <= float(box.input_value()) <= 159
     box.fill("120")
     page.keyboard.press("Tab")
+    page.fill(f"{BENCH} .cl-side .cl-samples input", "2")
+    page.keyboard.press("Tab")
+    page.click(f"{BENCH} .cl-side .cl-generate")
+    rows = page.locator(f"{BENCH} .cl-gallery .cl-table tbody tr[data-index]")
+    expect(rows).to_have_count(4, timeout=60_000)
     shown.shot("own_condition", BENCH)
+    (request,) = Requests(run_dir).requests()
+    recipe = read_recipe(request.run_dir / "recipe.json")
+    assert recipe["request"]["conditions"] == {"stiffness": [120.0]}
