@@ -77,6 +77,7 @@ class FormulaBox(Panel):
         self.units_row = labelled(
             "Formula units",
             self._units,
+            ipw.Label("0: automatic"),
             tip="How many formula units one cell holds; 0: with Predict those of known and similar "
             "crystals in turn, else 1",
         )

@@ -183,10 +183,8 @@ class ScalarControl(Panel):
         else:
             near = self._near(ends)
             if near is not None and near < FEW:
-                self.notice.say(
-                    f"Only {near} training crystals are near this target; expect a poor aim.",
-                    "warning",
-                )
+                crystals = "1 training crystal is" if near == 1 else f"{near} training crystals are"
+                self.notice.say(f"Only {crystals} near this target; expect a poor aim.", "warning")
             else:
                 self.notice.clear()
 
