@@ -262,7 +262,7 @@ class CompositionProgress(pl.Callback):
         left = self._is_due()
         while self._is_due():
             self._step(trainer.global_step)
-        if self.training is not None and not self.training.finished:
+        if self.training is not None and 0 < self.training.step < self.training.max_steps:
             self._tell(trainer.global_step)
         return left
 
