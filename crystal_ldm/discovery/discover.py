@@ -120,9 +120,10 @@ def discover(
     }
     run = open_run(str(run_dir), NOTEBOOK, identity)
     with run, open_executor(workers, Workers(memory_gb=6)) as executor:
-        search = _Search(ldm, goal, run, executor, relaxation, predictor, keywords, say)
+        search = _Search(
+            ldm, goal, run, executor, relaxation, relaxed_share, predictor, keywords, say
+        )
         search.deadline = time.monotonic() + 60 * max_minutes
-        search.relaxed_share = relaxed_share
         search.carry_out(num_candidates, 60 * max_minutes, second_opinions)
     return search.found
 
@@ -137,19 +138,20 @@ class _Search:
         run: Run,
         executor: Executor,
         relaxation: RelaxationSettings,
+        relaxed_share: float,
         predictor: str,
         keywords: dict[str, Any],
         say: Callable[[str], None] | None,
     ) -> None:
         self.ldm, self.goal, self.run, self.executor = ldm, goal, run, executor
-        self.relaxation, self.keywords = relaxation, keywords
+        self.relaxation, self.relaxed_share, self.keywords = relaxation, relaxed_share, keywords
         self.say = say or (lambda text: None)
         self.hull = ReferenceHull(ReferenceEnergies.shipped(relaxation.potential))
         self.found = Discovery(run.path, self.hull, goal.max_hull_distance)
         self.kept_relaxed = run.path / "relaxed"
         folder = make_folder(run.path / "judged")
         self.check = GoalCheck(ldm, goal, folder, predictor, relaxation, executor)
-        self.deadline, self.relaxed_share = math.inf, 1.0
+        self.deadline = math.inf
         if predictor:
             self.found.notes.append(predictor_note(predictor))
         if goal.band_gap is not None and "band_gap" not in ldm.conditions:

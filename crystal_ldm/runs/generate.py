@@ -213,13 +213,13 @@ def generate_again(file: Path | str, run_dir: str | Path = "", **how: Any) -> Sa
         RunError: see `SampleRun.open`.
     """
     from crystal_ldm.recipe import arguments_of_recipe, model_of_recipe, read_recipe
+    from crystal_ldm.sampling.recipe import recipe_of_row
 
     recipe = read_recipe(file)
-    first_row = recipe.get("first_row", 0)
+    if "number" in recipe:
+        recipe = recipe_of_row(recipe, recipe["row"])
     request, num_samples, settings = arguments_of_recipe(recipe)
     if "number" in recipe:
-        row, num_samples, settings["offset"] = recipe["row"], 1, recipe["number"]
-        if request is not None and 0 <= row - first_row < len(request):
-            request, first_row = request[[row - first_row]], row
-    ldm = model_of_recipe(recipe)
-    return generate(ldm, request, run_dir, num_samples, first_row=first_row, **how, **settings)
+        num_samples, settings["offset"] = 1, recipe["number"]
+    how["first_row"] = recipe.get("first_row", 0)
+    return generate(model_of_recipe(recipe), request, run_dir, num_samples, **how, **settings)

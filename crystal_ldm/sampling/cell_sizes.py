@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.formula_units import LIKELY, Units, multiplied
-from crystal_ldm.crystals.space_groups import SPACE_GROUP, group_numbers
+from crystal_ldm.crystals.space_groups import SPACE_GROUP
 from crystal_ldm.crystals.wyckoff import can_fill
 from crystal_ldm.errors import RequestError
 from crystal_ldm.sampling.presets import get_preset
+from crystal_ldm.sampling.space_groups import groups_asked
 
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
@@ -120,6 +120,7 @@ def settle_units(
     if request is None or request.formula_units is None:
         return request, ""
     likely, units, said = LikelyUnits(ldm), list[Units](), list[str]()
+    groups = groups_asked(request.conditions.get(SPACE_GROUP, [None] * len(request)))
     for i, asked in enumerate(request.units()):
         by_preset = get_preset(preset).formula_units if isinstance(asked, str) else None
         if asked == LIKELY and ldm.training_crystals.empty:
@@ -129,7 +130,7 @@ def settle_units(
             )
         if asked == LIKELY or by_preset == LIKELY:
             numbers = request.atomic_numbers[i, : int(request.num_atoms[i])].numpy()
-            asked, why = likely.shares(numbers, _groups(request, i))
+            asked, why = likely.shares(numbers, groups[i])
             if list(asked) != [1]:
                 said.append(f"{request.formulas[i]} {_in_words(asked, len(numbers))}, as {why}")
         units.append({1: 1.0} if isinstance(asked, str) else asked)
@@ -155,12 +156,3 @@ def _in_words(shares: Mapping[int, float], atoms: int) -> str:
         rest = " and ".join(", ".join(map(str, others)).rsplit(", ", 1))
         text += f" for {100 * shares[first]:.0f} % of the crystals and the first, then {rest}"
     return text
-
-
-def _groups(request: CrystalBatch, row: int) -> Sequence[int]:
-    """Return the space groups that a row asks for; empty: none, or the likely ones."""
-    values: Any = request.conditions.get(SPACE_GROUP)
-    if values is None:
-        return ()
-    asked = values[row].item() if isinstance(values, Tensor) else values[row]
-    return () if asked is None or asked != asked or asked == LIKELY else group_numbers(asked)

@@ -10,10 +10,10 @@ from torch import Tensor
 from crystal_ldm.crystals import CrystalBatch, ElementRules
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.crystals.formula_units import largest_cells
-from crystal_ldm.crystals.space_groups import SPACE_GROUP, group_numbers, group_symbol
+from crystal_ldm.crystals.space_groups import SPACE_GROUP, group_symbol
 from crystal_ldm.crystals.wyckoff import can_fill
 from crystal_ldm.errors import RequestError, suggest
-from crystal_ldm.sampling.space_groups import LIKELY, check_groups
+from crystal_ldm.sampling.space_groups import check_groups, groups_asked
 from crystal_ldm.vae_module.vocabulary import check_atoms
 
 if TYPE_CHECKING:
@@ -93,11 +93,8 @@ def groups_out_of_reach(request: CrystalBatch | None) -> str:
     """Return in a sentence the first row whose atoms can fill no space group asked for; else ''."""
     if request is None or SPACE_GROUP not in request.conditions:
         return ""
-    values = request.conditions[SPACE_GROUP]
-    asked = values.tolist() if isinstance(values, Tensor) else list(values)
-    for row, value in enumerate(asked):
+    for row, groups in enumerate(groups_asked(request.conditions[SPACE_GROUP])):
         numbers = request.atomic_numbers[row, : int(request.num_atoms[row])]
-        groups = [] if value == LIKELY else group_numbers(value)
         counts = numbers.unique(return_counts=True)[1]
         if not groups or bool((numbers == 0).any()):
             continue

@@ -169,8 +169,17 @@ def check_groups(values: Values) -> Values:
     Raises:
         RequestError: if a row names something else.
     """
+    return [next(iter(groups), None) for groups in groups_asked(values)]
+
+
+def groups_asked(values: Values) -> list[list[int]]:
+    """Return the groups that each row of a request names: none where any or likely ones will do.
+
+    Raises:
+        RequestError: if a row names something else.
+    """
     rows = values.tolist() if isinstance(values, Tensor) else list(values)
-    return [None if row == LIKELY else next(iter(group_numbers(row)), None) for row in rows]
+    return [[] if row == LIKELY else group_numbers(row) for row in rows]
 
 
 def groups_of(drafts: Sequence[Draft], filters: Sequence[Filter]) -> list[int | None]:
