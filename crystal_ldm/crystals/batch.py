@@ -13,7 +13,7 @@ from torch import Tensor
 
 from crystal_ldm.crystals.canonical import canonical_arrays
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.element_rules import ElementRules
+from crystal_ldm.crystals.elements import ElementRules
 from crystal_ldm.crystals.formula_units import Units
 from crystal_ldm.crystals.padding import (
     Values,

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from crystal_ldm.config.numbers import short
 from crystal_ldm.crystals.batch import CrystalBatch
-from crystal_ldm.crystals.element_rules import ElementRules
-from crystal_ldm.crystals.elements import atomic_number, symbols
+from crystal_ldm.crystals.elements import ElementRules, atomic_number, symbols
 from crystal_ldm.crystals.formula import parse_formula
 from crystal_ldm.crystals.formula_units import read_units
 from crystal_ldm.crystals.padding import Values

@@ -12,7 +12,7 @@ from pymatgen.core import Structure
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.orbit_prototypes import orbit_prototypes
+from crystal_ldm.crystals.prototype_search import orbit_prototypes
 from crystal_ldm.crystals.space_groups import (
     group_number,
     group_numbers,

@@ -139,7 +139,7 @@ def _extra(row: dict[str, Any], line: dict[str, Any]) -> dict[str, Any]:
 
 
 def _table(lines: list[dict[str, Any]]) -> str:
-    from crystal_ldm.files.csv_text import csv_text
+    from crystal_ldm.files.writing import csv_text
     from crystal_ldm.runs.table import COLUMNS
 
     keys = dict.fromkeys(key for line in lines for key in line)

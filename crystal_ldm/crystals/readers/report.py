@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from crystal_ldm.files.csv_text import safe_cell
+from crystal_ldm.files.writing import safe_cell
 
 
 @dataclass(frozen=True)
