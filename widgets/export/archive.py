@@ -106,7 +106,7 @@ def _describe(
     made: CrystalEntry, name: str, recipes: dict[str, dict[str, Any]]
 ) -> tuple[str, dict[str, Any]]:
     from crystal_ldm.crystals.distances import shortest_distance
-    from crystal_ldm.crystals.symmetrise import STRICT
+    from crystal_ldm.crystals.symmetry import STRICT
     from crystal_ldm.crystals.writers import symmetrised_cif
     from crystal_ldm.evaluate.description import density
     from crystal_ldm.recipe import embed_recipe
