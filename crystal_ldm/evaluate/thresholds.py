@@ -28,7 +28,7 @@ class Thresholds(BaseModel):
     Attributes:
         min_distance: shortest allowed distance between two atoms, Å.
         contact: shortest allowed distance of two atoms in units of the usual one of their elements
-            (`crystals.contacts`); 0: none.
+            (`crystals.distances`); 0: none.
         min_volume_per_atom: smallest allowed volume, Å³/atom.
         oxidation_states: SMACT's list of oxidation states ("smact14", "icsd16", "icsd24", ...).
         use_pauling: composition validity also asks for the electronegativity order.
