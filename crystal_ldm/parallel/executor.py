@@ -207,9 +207,6 @@ def map_items(
 ) -> list[Outcome]:
     """Return the outcome of each item; short lists are worked on in this process.
 
-    An item whose process dies is tried once more in another one: what is killed from outside (out
-    of memory, say) costs nothing, and what kills its process by itself costs only its own item.
-
     Args:
         function: importable by name, or a `functools.partial` of such a function.
         timeout: longest time for one item, s.
@@ -217,22 +214,15 @@ def map_items(
     """
     settings = _as_workers(workers, Workers(timeout=timeout, memory_gb=16))
     if len(items) < _FEW or settings.count == 1:
-        workers = Workers(here=True)
-    elif not isinstance(workers, Workers):
-        workers = settings
+        settings = Workers(here=True)
     chunk = 1 + min(63, len(items) // 1000)
-    with open_executor(workers, bars=progress) as executor:
-        outcomes = []
+    outcomes = []
+    with open_executor(settings, bars=progress) as executor:
         for outcome in executor.imap(function, items, timeout=timeout, chunk=chunk, label=label):
             outcomes.append(outcome)
             if on_outcome is not None:
                 on_outcome(outcome)
-        outcomes.sort(key=lambda outcome: outcome.index)
-        died = [outcome.index for outcome in outcomes if str(outcome.error).startswith("Crash")]
-        again = executor.map(function, [items[i] for i in died], timeout=timeout, chunk=1)
-        for i, outcome in zip(died, again, strict=True):
-            outcomes[i] = Outcome(i, outcome.value, outcome.error)
-    return outcomes
+    return sorted(outcomes, key=lambda outcome: outcome.index)
 
 
 @contextlib.contextmanager

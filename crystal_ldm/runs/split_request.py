@@ -89,7 +89,6 @@ def piece_folders(run_dir: Path, piece: Piece) -> tuple[Path, Path]:
 REQUEST = "request.json"
 PIECE_SIZE = 256
 PIECE_TIMEOUT_S = 3600.0
-_ROUNDS = 3  # how often a piece is tried whose worker died
 
 
 def sample_in_parallel(
@@ -212,21 +211,17 @@ def _load(run_dir: str, text: str) -> tuple[Order, set[tuple[int, int]], dict[st
 
 
 def _make_all(path: Path, pieces: list[Piece], workers: AnyWorkers) -> Iterator[Piece]:
-    """Yield each piece when it is made; those whose worker died are tried again."""
-    left = pieces
+    """Yield each piece when it is made."""
+    failed: list[str] = []
     with open_executor(workers) as executor:
-        for _ in range(_ROUNDS):
-            failed: list[tuple[Piece, str]] = []
-            function, places = partial(make_piece, str(path)), map(astuple, left)
-            for outcome in executor.imap(function, places, timeout=PIECE_TIMEOUT_S, chunk=1):
-                if outcome.error is None:
-                    yield left[outcome.index]
-                else:
-                    failed.append((left[outcome.index], outcome.error))
-            if not failed:
-                return
-            left = [piece for piece, _ in failed]
-    raise RunError(
-        f"{len(left)} of {len(pieces)} pieces could not be made ({failed[0][1][:200]}). "
-        "Finished ones are kept: run it again to go on."
-    )
+        function, places = partial(make_piece, str(path)), map(astuple, pieces)
+        for outcome in executor.imap(function, places, timeout=PIECE_TIMEOUT_S, chunk=1):
+            if outcome.error is None:
+                yield pieces[outcome.index]
+            else:
+                failed.append(outcome.error)
+    if failed:
+        raise RunError(
+            f"{len(failed)} of {len(pieces)} pieces could not be made ({failed[0][:200]}). "
+            "Finished ones are kept: run it again to go on."
+        )
