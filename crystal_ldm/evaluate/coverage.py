@@ -8,7 +8,6 @@ properties is the one that SMACT carries.
 
 from __future__ import annotations
 
-import csv
 import warnings
 from collections.abc import Sequence
 from functools import lru_cache
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from crystal_ldm.crystals.cell import Cell, FormulaKey
@@ -182,13 +182,12 @@ def _magpie() -> dict[int, NDArray[np.float64]]:
     import smact
     from pymatgen.core import Element
 
-    table: dict[int, NDArray[np.float64]] = {}
-    with (Path(smact.__file__).parent / "data" / "magpie.csv").open() as stream:
-        for row in csv.DictReader(stream):
-            symbol = row.pop("element")
-            values = [float(value) if value else np.nan for value in row.values()]
-            table[Element(symbol).Z] = np.array(values)
-    return table
+    file = Path(smact.__file__).parent / "data" / "magpie.csv"
+    table = pd.read_csv(file, index_col="element", keep_default_na=False, na_values=[""])
+    return {
+        Element(symbol).Z: values
+        for symbol, values in zip(table.index, table.to_numpy(np.float64), strict=True)
+    }
 
 
 @lru_cache(maxsize=65536)

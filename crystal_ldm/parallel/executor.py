@@ -104,6 +104,8 @@ class Executor(ABC):
         Raises:
             EvaluationError: if no worker process can be started.
         """
+        from tqdm import tqdm
+
         limit = self.workers.timeout if timeout is None else timeout
         places: dict[int, int] = {}
 
@@ -114,12 +116,19 @@ class Executor(ABC):
                     places[count], count = place, count + 1
                     yield item
 
-        total = operator.length_hint(items) or None
-        with _progress_bar(label, total, self.bars and bool(label)) as advance:
+        # In plain text: bars that are widgets are blank in an exported notebook.
+        bar = tqdm(
+            desc=label,
+            total=operator.length_hint(items) or None,
+            file=sys.stdout,
+            mininterval=1.0,
+            disable=not (self.bars and label),
+        )
+        with bar:
             for outcome in self._outcomes(function, present(), limit, chunk):
-                for tell in (advance, progress):
-                    if tell is not None:
-                        tell(1)
+                bar.update()
+                if progress is not None:
+                    progress(1)
                 yield replace(outcome, index=places.pop(outcome.index))
 
     @abstractmethod
@@ -223,18 +232,6 @@ def map_items(
             if on_outcome is not None:
                 on_outcome(outcome)
     return sorted(outcomes, key=lambda outcome: outcome.index)
-
-
-@contextlib.contextmanager
-def _progress_bar(title: str, total: int | None, show: bool) -> Iterator[Progress | None]:
-    """Give what moves a bar on, in plain text: widget bars are blank in an exported notebook."""
-    if not show:
-        yield None
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=total, desc=title, file=sys.stdout, mininterval=1.0) as bar:
-        yield bar.update
 
 
 def _as_workers(workers: AnyWorkers, default: Workers | None = None) -> Workers:
