@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,7 +144,7 @@ def describe_all(
     limits: Thresholds,
     executor: Executor,
     label: str = "crystals",
-    **wanted: bool,
+    **wanted: Any,
 ) -> list[Description | None]:
     """Describe many crystals as `describe_crystal` does; None for those that are None.
 
