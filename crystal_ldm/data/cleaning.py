@@ -54,7 +54,7 @@ class Filters:
 
     max_atoms: int = 20
     min_distance: float = 0.5
-    max_volume: float | None = None
+    max_volume: float | None = 1000.0  # a cell in pm is not a crystal
     min_volume: float = 0.1
     max_formation_energy: float | None = None
     need_band_gap: bool = False
