@@ -40,13 +40,13 @@ class Operations:
     def __len__(self) -> int:
         return len(self.rotations)
 
-    def fit_cell(self, lattice: NDArray[np.float64], tolerance: float = 0.01) -> bool:
-        """Whether the cell (row vectors) has this symmetry, within a relative `tolerance`."""
+    def fit_cell(self, lattice: NDArray[np.float64]) -> bool:
+        """Whether the cell (row vectors) has this symmetry, within 1 %."""
         metric = lattice @ lattice.T
         lengths = np.sqrt(np.diag(metric))
         turned = self.rotations.transpose(0, 2, 1) @ metric @ self.rotations
         drift = np.abs(turned - metric) / np.outer(lengths, lengths)
-        return bool(drift.max() < tolerance)
+        return bool(drift.max() < 0.01)
 
 
 @dataclass(frozen=True)
