@@ -30,12 +30,14 @@ _BAR = re.compile(r"([1346])\s?bar|[(\[]-([1346])[)\]]|\\[-=]([1346])", re.IGNOR
 _BAR_IN_TEX = re.compile(r"\\(?:bar|overline)\s*\{?\s*([1-6])\s*\}?")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Operations:
-    """Operations x' = W x + t on fractional coordinates: `rotations` (m, 3, 3), `shifts` (m, 3)."""
+    """Operations x' = W x + t on fractional coordinates: `rotations` (m, 3, 3), `shifts` (m, 3),
+    and as `triplets` such as `-x,y+1/2,z`."""
 
     rotations: NDArray[np.int64]
     shifts: NDArray[np.float64]
+    triplets: frozenset[str]
 
     def __len__(self) -> int:
         return len(self.rotations)
@@ -67,10 +69,11 @@ class Setting:
     axis: int = 0
 
 
-def operations(triplets: list[gemmi.Op]) -> Operations:
-    """Return operations as arrays."""
-    rotations = np.array([op.rot for op in triplets], dtype=np.int64) // gemmi.Op.DEN
-    return Operations(rotations, np.array([op.tran for op in triplets], float) / gemmi.Op.DEN)
+def operations(ops: list[gemmi.Op]) -> Operations:
+    """Return gemmi's operations as arrays and triplets."""
+    rotations = np.array([op.rot for op in ops], dtype=np.int64) // gemmi.Op.DEN
+    shifts = np.array([op.tran for op in ops], float) / gemmi.Op.DEN
+    return Operations(rotations, shifts, frozenset(op.wrap().triplet() for op in ops))
 
 
 @lru_cache(maxsize=1024)
