@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.contacts import closest_contact
-from crystal_ldm.crystals.distances import pair_distances
+from crystal_ldm.crystals.distances import closest_contact, pair_distances
 from crystal_ldm.crystals.elements import covalent_radii
 from crystal_ldm.crystals.same_crystal import reduced_cell
 from crystal_ldm.crystals.space_groups import space_group

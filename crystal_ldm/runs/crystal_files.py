@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from crystal_ldm.crystals.symmetrise import STRICT
+from crystal_ldm.crystals.symmetry import STRICT
 from crystal_ldm.crystals.writers import cif_without_symmetry, extxyz_frame, symmetrised_cif
 from crystal_ldm.errors import RunError
-from crystal_ldm.files.csv_text import csv_text
 from crystal_ldm.files.run_directory import CIFS, P1_CIFS, RAW_CELLS, TABLE
 from crystal_ldm.files.writing import (
     append_text,
     atomic_path,
     atomic_write,
+    csv_text,
     flush_files,
     make_folder,
     write_error,

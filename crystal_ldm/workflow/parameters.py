@@ -162,7 +162,7 @@ def as_mapping(value: Any, name: str) -> dict[str, Any]:
 
 
 def as_overrides(value: Any, name: str = "overrides") -> list[str]:
-    """Return Hydra overrides from a list or from text with spaces between them, such as
+    """Return changes of a configuration from a list or from text with spaces between them, such as
     `a.b=1 c=2` or `[a.b=1, c=2]`.
 
     A space inside a value (a path) separates nothing: only one before the next `key=` does.
