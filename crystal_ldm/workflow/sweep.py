@@ -185,9 +185,15 @@ class _Runner:
                 ready.append(job)
         threads = self.sweep.keys.threads or max(1, (os.cpu_count() or 1) // self.workers)
         work, folders = partial(run_job, threads=threads), [str(job.directory) for job in ready]
-        for outcome in self.executor.imap(work, folders, chunk=1):
-            self._end(_ended(ready[outcome.index], outcome))
-            self._write_table()
+        try:
+            for outcome in self.executor.imap(work, folders, chunk=1):
+                self._end(_ended(ready[outcome.index], outcome))
+                self._write_table()
+        finally:
+            for job in ready:
+                if job.name not in self.results and job_status(job.directory)["state"] == "running":
+                    stopped = {"state": "failed", "message": "stopped; run it again to continue"}
+                    save_status(job.directory, stopped)
 
     def _end(self, result: JobResult) -> None:
         """Note how a job ended, and tell it."""
