@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from crystal_ldm.recipe import makes_crystals_of
 from crystal_ldm.widgets.panels.generate import GeneratePanel
 
 if TYPE_CHECKING:
@@ -35,6 +36,6 @@ def load_recipe(panel: GeneratePanel, recipe: Mapping[str, Any]) -> None:
     form = panel.form
     note = form.fill_recipe(recipe)
     form.seed.fresh = False
-    if recipe["model_hash"] not in panel.ldm.hashes:
+    if not makes_crystals_of(panel.ldm, recipe):
         note = f"Another model made it ({recipe['model']}): this one gives other crystals."
     panel.notice.say(note, "warning")
