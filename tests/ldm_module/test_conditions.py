@@ -23,7 +23,6 @@ from crystal_ldm.random import torch_generator
 from crystal_ldm.training.experiment import load_experiment
 from tests.conftest import make_tiny_ldm
 
-
 PAIRS = [[1.0, 1.0], [2.0, 3.0], [3.0, 5.0]]
 
 

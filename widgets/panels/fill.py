@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from crystal_ldm.recipe import makes_crystals_of
 from crystal_ldm.widgets.panels.generate import GeneratePanel
 
 if TYPE_CHECKING:
@@ -33,6 +32,8 @@ def show_request(
 
 def load_recipe(panel: GeneratePanel, recipe: Mapping[str, Any]) -> None:
     """Show a dropped recipe; Generate then gives exactly its crystals."""
+    from crystal_ldm.recipe import makes_crystals_of
+
     form = panel.form
     note = form.fill_recipe(recipe)
     form.seed.fresh = False
