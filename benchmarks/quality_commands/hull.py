@@ -57,7 +57,7 @@ def hull(model: LDMModule, options: argparse.Namespace) -> list[Row]:
 def hull_calibration(model: LDMModule, options: argparse.Namespace) -> list[Row]:
     """Calibrate the condition by `CALIBRATION_EV`; write the model as `model.safetensors` to
     `--run-dir`. Recipes of before make their crystals, up to the first target."""
-    before = model.model_hash
+    before = model.data_info.get("hashes_before_calibration", [model.model_hash])
     pairs = [list(pair) for pair in CALIBRATION_EV]
     for network in (model.network, model.sampler_network, model.composition_model):
         if network is not None:
@@ -65,7 +65,7 @@ def hull_calibration(model: LDMModule, options: argparse.Namespace) -> list[Row]
     changed = {**model.config["conditions"][NAME], "calibration": pairs}
     conditions = {**model.config["conditions"], NAME: changed}
     model.config = {**model.config, "conditions": conditions}
-    model.data_info = {**model.data_info, "hashes_before_calibration": [before]}
+    model.data_info = {**model.data_info, "hashes_before_calibration": before}
     folder = Path(options.run_dir or "runs/quality/hull_calibration")
     folder.mkdir(parents=True, exist_ok=True)
     save_safetensors(model, folder / "model.safetensors")
