@@ -32,9 +32,11 @@ def show_request(
 
 def load_recipe(panel: GeneratePanel, recipe: Mapping[str, Any]) -> None:
     """Show a dropped recipe; Generate then gives exactly its crystals."""
+    from crystal_ldm.recipe import makes_crystals_of
+
     form = panel.form
     note = form.fill_recipe(recipe)
     form.seed.fresh = False
-    if recipe["model_hash"] not in panel.ldm.hashes:
+    if not makes_crystals_of(panel.ldm, recipe):
         note = f"Another model made it ({recipe['model']}): this one gives other crystals."
     panel.notice.say(note, "warning")
