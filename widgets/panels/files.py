@@ -82,9 +82,13 @@ class FilesPanel(Panel):
             DataError: it holds none.
             RequestError: a form cannot show it.
         """
+        from crystal_ldm.errors import DataError
         from crystal_ldm.recipe import read_recipe
 
-        recipe = read_recipe(content)
+        try:
+            recipe = read_recipe(content)
+        except DataError as error:
+            raise DataError(str(error).replace("the given file", name)) from error
         for action in self._actions:
             action(recipe)
         self.notice.say(f"The form shows what {name} was made with.", "good")
