@@ -86,6 +86,7 @@ def test_what_is_being_made_is_neither_hidden_nor_deleted(bench: Workbench) -> N
         assert "press Stop first" in bench.history.notice.text and request.folder.is_dir()
     bench.generate.stop()
     assert bench.generate.job.wait(60) and bench.generate.job.state == "stopped"
+    assert bench.history.notice.text == "", "what it says is true no longer"
     bench.history.delete(request)
     assert bench.count == 2 and not request.folder.exists()
 
