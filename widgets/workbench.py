@@ -161,10 +161,11 @@ class Workbench(Panel):
         try:
             if self.session is not None:
                 words = in_words("Relaxed", made)
-                if len(made) == 1:
+                request = self._relaxing
+                if len(made) == 1 or request is None or not request.folder.is_dir():
                     self._relaxing = self.session.keep(words, made)
                 else:
-                    self.session.rewrite(self._relaxing, words, made)
+                    self.session.rewrite(request, words, made)
                 self.history.refresh()
         finally:
             self.add(made[-1:])
@@ -302,6 +303,9 @@ class Workbench(Panel):
 
     def _on_model(self) -> None:
         ldm = self.generate.ldm
+        if self._seeker is not None:
+            self._seeker.follow(ldm)
+            self.gallery.show_nearest = self.gallery.show_nearest and self._seeker.cached
         if hasattr(self, "vary"):
             self.vary.ldm = ldm
         if hasattr(self, "host"):
