@@ -315,6 +315,7 @@ class Workbench(Panel):
             self.tabs.children[TABS.index("Grid")].children = (self._make_grid(),)
         if self.find is not None:
             self.tabs.children[TABS.index("Find")].children = (self._make_find(),)
+        self._on_selected()
 
 
 def _named(formula: str, origin: str) -> str:

@@ -115,11 +115,11 @@ def nearest_in_training(ldm: LDMModule) -> NearestInTraining | None:
 
 
 def _data_set(ldm: LDMModule) -> str:
-    """Return the name of the data set that a model was trained on; empty where it has none."""
-    from crystal_ldm.data import DATASETS
+    """Return the name of a model's data set, if a name is enough to open it; else nothing."""
+    from crystal_ldm.data.registry import CSV_DATASETS, DATASETS
 
     name = str(ldm.data_info.get("dataset", ""))
-    return name if name in DATASETS else ""
+    return name if name in DATASETS and name not in CSV_DATASETS else ""
 
 
 def training_reference(
