@@ -89,7 +89,7 @@ def from_run(run_dir: str | Path) -> list[CrystalEntry]:
     Raises:
         DataError: the run's recipe cannot be read.
     """
-    from crystal_ldm.runs import read_crystals_of, read_run_recipe
+    from crystal_ldm.runs.sample_run import read_crystals_of, read_run_recipe
 
     entries: list[CrystalEntry] = []
     recipe: dict[str, Any] | None = None

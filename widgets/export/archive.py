@@ -106,7 +106,7 @@ def _describe(
     made: CrystalEntry, name: str, recipes: dict[str, dict[str, Any]]
 ) -> tuple[str, dict[str, Any]]:
     from crystal_ldm.crystals.distances import shortest_distance
-    from crystal_ldm.crystals.symmetrise import STRICT
+    from crystal_ldm.crystals.symmetry import STRICT
     from crystal_ldm.crystals.writers import symmetrised_cif
     from crystal_ldm.evaluate.description import density
     from crystal_ldm.recipe import embed_recipe
@@ -139,7 +139,7 @@ def _extra(row: dict[str, Any], line: dict[str, Any]) -> dict[str, Any]:
 
 
 def _table(lines: list[dict[str, Any]]) -> str:
-    from crystal_ldm.files.csv_text import csv_text
+    from crystal_ldm.files.writing import csv_text
     from crystal_ldm.runs.table import COLUMNS
 
     keys = dict.fromkeys(key for line in lines for key in line)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from crystal_ldm.crystals import CrystalBatch
     from crystal_ldm.ldm_module import LDMModule
-    from crystal_ldm.runs import SampleRun
+    from crystal_ldm.runs.sample_run import SampleRun
     from crystal_ldm.sampling import SampleResult
 
 FIRST = 4

@@ -144,7 +144,7 @@ class TableTools(Panel):
         self.which.value = f"{count} {'chosen' if checked else 'shown'} rows:"
 
     def _make_csv(self) -> tuple[str, bytes]:
-        from crystal_ldm.files.csv_text import csv_text
+        from crystal_ldm.files.writing import csv_text
 
         _, rows = self._rows()
         columns = [c["key"] for c in self.table.columns if c["key"] not in self.table.hidden]
