@@ -97,6 +97,8 @@ class HostPanel(MakerPanel):
         from crystal_ldm.errors import RequestError
         from crystal_ldm.sampling import Host
 
+        if self.job.busy:  # the second press of a double click
+            return
         if self.source.structure is None:
             raise RequestError("Choose a crystal for the host, or drop a file.")
         host = CrystalBatch.from_structures([self.source.structure], canonical=False)
@@ -115,7 +117,17 @@ class HostPanel(MakerPanel):
     # -- the atoms -------------------------------------------------------------------------------
 
     def _on_host(self) -> None:
+        from crystal_ldm.errors import RequestError
+
         host: Structure = self.source.structure
+        too_large = len(host) > self.ldm.max_atoms
+        show_if(not too_large, self._atoms)
+        if too_large:
+            raise RequestError(
+                f"The host's cell has {len(host)} atoms, and this model makes at most "
+                f"{self.ldm.max_atoms}: choose a smaller cell."
+            )
+        self.notice.clear()
         self.boxes, self.elements, rows = [], [], []
         for i, site in enumerate(host):
             where = ", ".join(f"{x:.3f}" for x in site.frac_coords)
@@ -135,7 +147,6 @@ class HostPanel(MakerPanel):
         self._list.children = tuple(rows)
         with self.hold_trait_notifications():
             self.kept, self.replaced, self.rest = list(range(len(host))), {}, ""
-        show_if(True, self._atoms)
         self.viewer.title = host.composition.reduced_formula
         self.viewer.show(host)
         self._show()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from crystal_ldm.data import CrystalDataset
     from crystal_ldm.evaluate.reference_set import Reference
+    from crystal_ldm.ldm_module import LDMModule
 
 
 class NearestInTraining:
@@ -26,6 +27,13 @@ class NearestInTraining:
         self._lock = threading.Lock()
         self._reference: Reference | None = None
 
+    def follow(self, ldm: LDMModule) -> None:
+        """Look in the data set of another model from now on; in none where that is not named."""
+        name = _data_set(ldm)
+        with self._lock:
+            if name != self._source:
+                self._source, self._reference = name, None
+
     @property
     def cached(self) -> bool:
         """Whether the data set is prepared, so that opening it takes seconds and no network."""
@@ -37,11 +45,18 @@ class NearestInTraining:
 
     @property
     def reference(self) -> Reference:
-        """The training crystals."""
+        """The training crystals.
+
+        Raises:
+            DataError: the model was not trained on a data set with a name.
+        """
         from crystal_ldm.data import load_dataset
+        from crystal_ldm.errors import DataError
         from crystal_ldm.evaluate.reference_set import Reference
 
         with self._lock:
+            if self._source == "":
+                raise DataError("The training set of this model is none that can be opened here.")
             if self._reference is None:
                 data = self._source
                 data = load_dataset(data, progress=False) if isinstance(data, str) else data
@@ -93,12 +108,18 @@ class NearestInTraining:
         return Neighbour(crystal.to_structure(), f"Training set, {name}: {said}")
 
 
-def nearest_in_training(ldm: Any) -> NearestInTraining | None:
+def nearest_in_training(ldm: LDMModule) -> NearestInTraining | None:
     """Return a finder in the data set of a model; None where that is not a named one."""
-    from crystal_ldm.data import DATASETS
+    name = _data_set(ldm)
+    return NearestInTraining(name) if name else None
+
+
+def _data_set(ldm: LDMModule) -> str:
+    """Return the name of a model's data set, if a name is enough to open it; else nothing."""
+    from crystal_ldm.data.registry import CSV_DATASETS, DATASETS
 
     name = str(ldm.data_info.get("dataset", ""))
-    return NearestInTraining(name) if name in DATASETS else None
+    return name if name in DATASETS and name not in CSV_DATASETS else ""
 
 
 def training_reference(

@@ -12,7 +12,7 @@ from crystal_ldm.widgets.jobs import Latest
 from crystal_ldm.widgets.viewers.legend import legend_html
 from crystal_ldm.widgets.viewers.picks import AtomPicker
 from crystal_ldm.widgets.viewers.plotly_stage import PlotlyStage
-from crystal_ldm.widgets.viewers.scene import Scene
+from crystal_ldm.widgets.viewers.scene import Scene, SceneTooLarge
 from crystal_ldm.widgets.viewers.toolbar import make_toolbar, more_box
 
 from crystal_ldm.crystals.bonds import Bond, crystal_bonds
@@ -195,6 +195,13 @@ class CrystalViewer(AtomPicker):
         self._latest.start(lambda: crystal_bonds(shown), show, PATIENCE)
 
     def _draw(self, camera: str | None = None) -> None:
+        try:
+            self._draw_scene(camera)
+        except SceneTooLarge as error:
+            self.box.layout.visibility = "hidden"  # what it shows is not this
+            self.notice.say(str(error), "error")
+
+    def _draw_scene(self, camera: str | None) -> None:
         with self._lock:
             self._scene = None
             scene = self.scene
