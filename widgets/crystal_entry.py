@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from crystal_ldm.errors import RequestError
+
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
@@ -110,7 +112,6 @@ def trajectory_of(ldm: LDMModule, entry: CrystalEntry) -> Sequence[TrajectoryFra
         RequestError: it has no recipe.
         CheckpointError: another model made it.
     """
-    from crystal_ldm.errors import RequestError
     from crystal_ldm.recipe import from_recipe
 
     if entry.recipe is None:

@@ -21,7 +21,6 @@ class DropZone(anywidget.AnyWidget):
         text: what the zone says.
         accept: suffixes for the file dialogue, e.g. ".cif,.vasp".
         limit: largest file in bytes; larger ones are refused in the browser.
-        multiple: whether several files are taken.
     """
 
     _esm = Path(__file__).with_name("drop_zone.js")
@@ -30,12 +29,10 @@ class DropZone(anywidget.AnyWidget):
     text = tl.Unicode("Drop a file here, or press to choose one").tag(sync=True)
     accept = tl.Unicode("").tag(sync=True)
     limit = tl.Int(20_000_000).tag(sync=True)
-    multiple = tl.Bool(False).tag(sync=True)
 
     def __init__(self, take: Callable[[str, bytes], Any], notice: Notice, **traits: Any) -> None:
         super().__init__(**traits)
         self._take, self._notice = notice.guard(take), notice
-        self.add_class("cl-drop-widget")
         self.on_msg(self.on_message)
 
     def on_message(self, _: Any, content: dict[str, Any], buffers: list[Any]) -> None:

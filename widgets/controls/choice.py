@@ -9,6 +9,8 @@ import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import Panel, column, labelled
 
+from crystal_ldm.errors import RequestError, suggest
+
 
 class CategoryControl(Panel):
     """Asks for one of several options.
@@ -40,8 +42,6 @@ class CategoryControl(Panel):
 
     @tl.validate("value")
     def _known(self, proposal: Any) -> Any:
-        from crystal_ldm.errors import RequestError, suggest
-
         options = list(self._about.get("options") or ())
         if proposal.value is not None and proposal.value not in options:
             name = self._about.get("label") or self._about["name"]
@@ -85,8 +85,6 @@ class ElementSetControl(Panel):
         return ", ".join(_symbols(proposal.value)) or None
 
     def _read(self, change: Any) -> None:
-        from crystal_ldm.errors import suggest
-
         symbols = _symbols(change.new)
         unknown = [s for s in symbols if self._elements and s not in self._elements]
         if unknown:

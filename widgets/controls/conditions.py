@@ -11,6 +11,8 @@ from crystal_ldm.widgets.controls.choice import CategoryControl, ElementSetContr
 from crystal_ldm.widgets.controls.scalar import ScalarControl
 from crystal_ldm.widgets.controls.space_group import SpaceGroupControl
 
+from crystal_ldm.errors import RequestError, suggest
+
 Control = ScalarControl | CategoryControl | ElementSetControl | SpaceGroupControl
 
 
@@ -56,8 +58,6 @@ class ConditionControls(Panel):
 
     @tl.validate("values")
     def _known(self, proposal: Any) -> dict[str, Any]:
-        from crystal_ldm.errors import RequestError, suggest
-
         for name in proposal.value:
             if name not in self.controls:
                 known = ", ".join(self.controls) or "none"

@@ -24,6 +24,8 @@ from crystal_ldm.widgets.export.request import (
     settings_of,
 )
 
+from crystal_ldm.errors import RequestError
+
 if TYPE_CHECKING:
     from crystal_ldm.crystals import CrystalBatch
     from crystal_ldm.ldm_module import LDMModule
@@ -131,8 +133,6 @@ class RequestForm(Panel):
         Raises:
             CrystalLDMError: for what cannot be made, in one sentence.
         """
-        from crystal_ldm.errors import RequestError
-
         if self.problem:
             raise RequestError(self.problem)
         return self.arguments().make()
@@ -157,8 +157,6 @@ class RequestForm(Panel):
         Raises:
             RequestError: a field has no value that is one, in one sentence.
         """
-        from crystal_ldm.errors import RequestError
-
         settings: SamplingSettings | None = self.sampling.settings
         if settings is None:
             raise RequestError(self.sampling.problem)

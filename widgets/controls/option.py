@@ -10,6 +10,8 @@ import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import Panel, Quiet, caption, column, labelled
 
+from crystal_ldm.errors import CrystalLDMError
+
 if TYPE_CHECKING:
     from crystal_ldm.sampling import Option, Settings
 
@@ -113,8 +115,6 @@ class GroupControls(Panel):
         self._collect()
 
     def _collect(self, _: Any = None) -> None:
-        from crystal_ldm.errors import CrystalLDMError
-
         if self._quiet:
             return
         try:

@@ -25,6 +25,8 @@ from crystal_ldm.widgets.base import (
 from crystal_ldm.widgets.controls.guidance import GuidanceControls
 from crystal_ldm.widgets.controls.option import GroupControls
 
+from crystal_ldm.errors import RequestError
+
 if TYPE_CHECKING:
     from crystal_ldm.sampling import Option, SamplingSettings, Settings
 
@@ -215,8 +217,6 @@ class SamplingControls(Panel):
         Raises:
             RequestError: if their start needs crystals, which a form of this kind has none of.
         """
-        from crystal_ldm.errors import RequestError
-
         if settings.start.takes_crystals:
             raise RequestError(
                 "These settings start from a crystal that was given. Vary and Host make such "

@@ -10,6 +10,8 @@ import numpy as np
 import traitlets as tl
 from crystal_ldm.widgets.base import Panel, Quiet, column, escape, row, show_if
 
+from crystal_ldm.errors import RequestError
+
 FEW = 20
 """Training crystals near the target below which a warning is shown."""
 
@@ -84,8 +86,6 @@ class ScalarControl(Panel):
 
     @tl.validate("value")
     def _clean(self, proposal: Any) -> Target:
-        from crystal_ldm.errors import RequestError
-
         value = proposal.value
         name = self._about.get("label") or self._about["name"]
         if value is None:

@@ -10,6 +10,8 @@ import traitlets as tl
 from crystal_ldm.widgets.base import Panel, column, labelled
 from crystal_ldm.widgets.jobs import Latest
 
+from crystal_ldm.errors import RequestError
+
 LIKELY = "likely"
 
 
@@ -62,7 +64,6 @@ class SpaceGroupControl(Panel):
 
     def _read(self) -> None:
         from crystal_ldm.crystals.space_groups import group_numbers
-        from crystal_ldm.errors import RequestError
 
         value = _value(self.box.value)
         try:
@@ -91,7 +92,6 @@ class SpaceGroupControl(Panel):
         """Raise `RequestError` if the counts can fill none of the groups."""
         from crystal_ldm.crystals.space_groups import group_symbol
         from crystal_ldm.crystals.wyckoff import can_fill
-        from crystal_ldm.errors import RequestError
 
         if not any(can_fill(group, self.counts) for group in groups):
             names = ", ".join(f"{group_symbol(group)} ({group})" for group in groups[:3])

@@ -12,6 +12,8 @@ from crystal_ldm.widgets.base import Panel, button, caption, column, heading, ro
 from crystal_ldm.widgets.jobs import Job
 from crystal_ldm.widgets.panels.gallery import Gallery
 
+from crystal_ldm.errors import DataError
+
 if TYPE_CHECKING:
     from crystal_ldm.widgets.explore.nearest_in_training import NearestInTraining
     from pymatgen.core import Structure
@@ -101,7 +103,6 @@ def find_panel(ldm: LDMModule, seeker: NearestInTraining | None) -> FindPanel:
 
     def remembered() -> CrystalSet:
         from crystal_ldm.crystals.inputs import read_crystals
-        from crystal_ldm.errors import DataError
 
         if ldm.training_crystals.empty:
             raise DataError("The model's file does not hold the crystals that it was trained on.")

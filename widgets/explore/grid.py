@@ -27,6 +27,8 @@ from crystal_ldm.widgets.explore.grid_figure import MEASURES, Cell, cell_of, gri
 from crystal_ldm.widgets.jobs import Job
 from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
 
+from crystal_ldm.errors import RequestError
+
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
 
@@ -208,8 +210,6 @@ class GridPanel(Panel):
 
 
 def _numbers(text: str) -> list[float]:
-    from crystal_ldm.errors import RequestError
-
     parts = text.replace(";", ",").split(",")
     try:
         found = [float(part) for part in parts if part.strip()]
@@ -221,8 +221,6 @@ def _numbers(text: str) -> list[float]:
 
 
 def _whole(value: float, name: str) -> int:
-    from crystal_ldm.errors import RequestError
-
     if value != int(value):
         raise RequestError(f"{WHOLE[name]} must be whole numbers, not {value:g}.")
     return int(value)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+import plotly.graph_objects as go
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result
 from crystal_ldm.widgets.panels.rows import crystal_row
+from plotly.subplots import make_subplots
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
     from crystal_ldm.sampling import SampleResult
 
 MEASURES = {
@@ -108,8 +108,6 @@ def grid_figure(
     measures: tuple[str, str] = ("gap", "valid"),
 ) -> go.Figure:
     """Return two matrices, each of one of `MEASURES`."""
-    from plotly.subplots import make_subplots
-
     titles = tuple(MEASURES[name] for name in measures)
     figure = make_subplots(rows=1, cols=2, subplot_titles=titles, horizontal_spacing=0.12)
     columns, rows = [f"{v:g}" for v in scales], [f"{v:g}" for v in values]

@@ -12,6 +12,8 @@ from crystal_ldm.widgets.explore.maker import MakerPanel
 from crystal_ldm.widgets.explore.source import CrystalSource, Find, Givers
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 
+from crystal_ldm.errors import RequestError
+
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
@@ -94,7 +96,6 @@ class HostPanel(MakerPanel):
             CrystalLDMError: for what cannot be made; nothing is started then.
         """
         from crystal_ldm.crystals import CrystalBatch
-        from crystal_ldm.errors import RequestError
         from crystal_ldm.sampling import Host
 
         if self.source.structure is None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.widgets.panels.neighbour import Neighbour
 
+from crystal_ldm.errors import DataError
+
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
@@ -55,7 +57,6 @@ class NearestInTraining:
             DataError: there is none, or `text` is neither.
         """
         from crystal_ldm.crystals.search import chemical_system, find_crystals
-        from crystal_ldm.errors import DataError
 
         known = self.reference.crystals
         problem = f"No training crystal has the id or formula '{text}'."

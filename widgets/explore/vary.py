@@ -11,6 +11,8 @@ from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result
 from crystal_ldm.widgets.explore.maker import MakerPanel
 from crystal_ldm.widgets.explore.source import CrystalSource, Find, Givers
 
+from crystal_ldm.errors import RequestError
+
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
 
@@ -90,7 +92,6 @@ class VaryPanel(MakerPanel):
 
     def _batch(self, source: CrystalSource) -> Any:
         from crystal_ldm.crystals import CrystalBatch
-        from crystal_ldm.errors import RequestError
 
         if source.structure is None:
             which = "start" if source is self.first else "end"

@@ -11,6 +11,7 @@ from typing import Any
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 
 from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.errors import RequestError
 from crystal_ldm.files.run_directory import CIFS, RAW_CELLS, RECIPE, TABLE
 
 SYMPREC = 0.1
@@ -30,7 +31,6 @@ def zip_crystals(
         RequestError: there is no crystal.
     """
     from crystal_ldm.crystals.writers import extxyz_frame
-    from crystal_ldm.errors import RequestError
 
     if not crystals:
         raise RequestError("There is no crystal to download yet.")

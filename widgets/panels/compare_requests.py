@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as ipw
 import numpy as np
+import plotly.graph_objects as go
 import traitlets as tl
 from crystal_ldm.widgets.base import Panel, column, escape, facts_table, labelled, show_if
 from crystal_ldm.widgets.browser.plot import Plot
@@ -16,9 +17,6 @@ from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.jobs import Job
 from crystal_ldm.widgets.panels.rows import column_info, crystal_row, numeric_keys, table_columns
 from crystal_ldm.widgets.session import Request, Session
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 COLOURS = ("#2f86d6", "#e07b00")
 SHARES = {"valid": "Physical distances and volumes", "unique": "Unlike every earlier crystal"}
@@ -170,8 +168,6 @@ def _frequent(counts: Mapping[str, int], total: int) -> str:
 
 def distribution_figure(summaries: Sequence[Summary], key: str) -> go.Figure:
     """Return histograms of a property, one for each request, as shares of its crystals."""
-    import plotly.graph_objects as go
-
     values = [
         np.array([row[key] for row in one.rows if row.get(key) is not None], dtype=float)
         for one in summaries

@@ -11,6 +11,8 @@ from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.helpers import Helpers
 from crystal_ldm.widgets.jobs import Job
 
+from crystal_ldm.errors import EvaluationError
+
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
@@ -98,8 +100,6 @@ class EvaluationBar(Panel):
         job.message = f"Of {len(crystals)} crystals: {rates}."
 
     def _relax(self, job: Job, crystals: Sequence[CrystalEntry]) -> None:
-        from crystal_ldm.errors import EvaluationError
-
         failed: list[str] = []
         made: list[CrystalEntry] = []
         with self._helpers.open() as pool:

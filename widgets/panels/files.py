@@ -8,12 +8,13 @@ from typing import Any
 import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import Panel, caption, column, escape, heading, labelled, row, show_if
-from crystal_ldm.widgets.browser.copy_button import CopyButton
+from crystal_ldm.widgets.browser.buttons import CopyButton, SaveButton
 from crystal_ldm.widgets.browser.drop_zone import DropZone
-from crystal_ldm.widgets.browser.save_button import SaveButton
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.export.archive import FORMATS, one_crystal, zip_crystals
 from crystal_ldm.widgets.export.code import python_code, shell_line
+
+from crystal_ldm.errors import RequestError
 
 Crystals = Callable[[], tuple[Sequence[CrystalEntry], Sequence[dict[str, Any]]]]
 
@@ -91,8 +92,6 @@ class FilesPanel(Panel):
         return f"{formulas.pop() if len(formulas) == 1 else 'crystals'}.zip", data
 
     def _make_one(self) -> tuple[str, bytes]:
-        from crystal_ldm.errors import RequestError
-
         made = self._selected()
         if made is None:
             raise RequestError("Choose a crystal first: press it in the gallery or the table.")

@@ -15,6 +15,8 @@ from crystal_ldm.widgets.controls.form import RequestForm
 from crystal_ldm.widgets.jobs import Job, duration
 from crystal_ldm.widgets.panels.models import ModelPicker
 
+from crystal_ldm.errors import RequestError
+
 if TYPE_CHECKING:
     from crystal_ldm.widgets.session import Session
 
@@ -124,7 +126,6 @@ class GeneratePanel(Panel):
         Raises:
             CrystalLDMError: for what the model cannot make; nothing is started then.
         """
-        from crystal_ldm.errors import RequestError
         from crystal_ldm.sampling import keyword_call
 
         if self.job.busy:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
+import plotly.graph_objects as go
 import traitlets as tl
 from crystal_ldm.widgets.base import Notice, Panel, button, column, escape, labelled, row, show_if
 from crystal_ldm.widgets.browser.drop_zone import DropZone
@@ -26,7 +27,6 @@ from crystal_ldm.crystals.readers.powder import read_powder_pattern
 from crystal_ldm.errors import CrystalLDMError
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
     from pymatgen.core import Structure
 
 COLOURS = ("#1976d2", "#e65100")
@@ -168,8 +168,6 @@ def xrd_figure(
     radiation: str = "Cu Kα",
 ) -> go.Figure:
     """Return one pattern upwards and the other downwards over the same angles."""
-    import plotly.graph_objects as go
-
     figure = go.Figure()
     for key, sign, colour in (("first", 1, COLOURS[0]), ("second", -1, COLOURS[1])):
         if key not in patterns:
@@ -215,8 +213,6 @@ def comparison_figure(
 
     Without crystals to compare it with, the pattern is shown as it was measured.
     """
-    import plotly.graph_objects as go
-
     figure = go.Figure()
     grid, curve = measured.angles, measured.intensities * (100 / measured.intensities.max())
     if found:

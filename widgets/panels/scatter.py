@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 from crystal_ldm.widgets.panels.rows import column_info
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 
 def scatter_figure(
@@ -20,8 +18,6 @@ def scatter_figure(
     colour: str = "",
 ) -> go.Figure:
     """Return a plot of two columns; each point carries its index."""
-    import plotly.graph_objects as go
-
     shown = [i for i in order if rows[i].get(x) is not None and rows[i].get(y) is not None]
     marker: dict[str, Any] = {"size": 8, "opacity": 0.8, "color": "#2f86d6"}
     if colour:

@@ -10,6 +10,7 @@ from crystal_ldm.widgets.base import Panel, column, escape, facts_table, fold, l
 from crystal_ldm.widgets.jobs import Latest
 
 from crystal_ldm.crystals.symmetry import SYMPREC, Symmetry, symmetry_of
+from crystal_ldm.errors import DataError
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -79,8 +80,6 @@ class SymmetryPanel(Panel):
 
 def _find(structure: Structure | None, symprec: float) -> tuple[Symmetry | None, str]:
     """Return the symmetry, or None and why there is none."""
-    from crystal_ldm.errors import DataError
-
     if structure is None:
         return None, "No crystal is selected."
     try:

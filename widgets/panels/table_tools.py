@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import Panel, caption, column, row, show_if, toggle
-from crystal_ldm.widgets.browser.save_button import SaveButton
+from crystal_ldm.widgets.browser.buttons import SaveButton
 from crystal_ldm.widgets.browser.table import Table
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.helpers import Helpers

@@ -8,15 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import plotly.graph_objects as go
 import traitlets as tl
 from crystal_ldm.widgets.base import Panel, caption, column, row
+from crystal_ldm.widgets.browser.buttons import StopButton
 from crystal_ldm.widgets.browser.plot import Plot
-from crystal_ldm.widgets.browser.stop_button import StopButton
 from crystal_ldm.widgets.jobs import INTERVAL, Throttle, duration
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
+from plotly.subplots import make_subplots
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
     from pymatgen.core import Structure
 
 FIRST = 15.0
@@ -152,8 +153,6 @@ class TrainingMonitor(Panel):
 
 def metrics_figure(lines: Sequence[Mapping[str, float]]) -> go.Figure:
     """Return loss, learning rate, gradient norm and speed over the steps."""
-    from plotly.subplots import make_subplots
-
     figure = make_subplots(
         rows=2, cols=2, subplot_titles=list(CURVES.values()), vertical_spacing=0.16
     )

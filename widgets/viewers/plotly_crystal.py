@@ -7,13 +7,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import plotly.graph_objects as go
 from crystal_ldm.widgets.viewers.elements import Look
 from crystal_ldm.widgets.viewers.scene import CELL_EDGES, Scene, build_scene
 
 from crystal_ldm.crystals.bonds import radius_bonds
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
     from pymatgen.core import Structure
 
 LOOK = Look()
@@ -39,8 +39,6 @@ def crystal_figure(
     Atoms are spheres, so they scale with the crystal when zoomed. `marked` are numbers of drawn
     atoms that stand out, `joined` by a line; see `atom_clicked` for the way back.
     """
-    import plotly.graph_objects as go
-
     scene = as_scene(structure, supercell)
     data: list[Any] = [cell_trace(scene), *bond_traces(scene, look), *_polyhedra(scene, look)]
     for symbol in scene.elements:
@@ -64,8 +62,6 @@ def as_scene(structure: Structure | Scene, supercell: tuple[int, int, int] = (1,
 
 def cell_trace(scene: Scene) -> go.Scatter3d:
     """Return the edges of the cell, and of the block of cells, as one line trace."""
-    import plotly.graph_objects as go
-
     points = np.concatenate([_broken_lines_3d(corners, CELL_EDGES) for corners in scene.boxes])
     return go.Scatter3d(
         x=points[:, 0],
@@ -80,8 +76,6 @@ def cell_trace(scene: Scene) -> go.Scatter3d:
 
 def bond_traces(scene: Scene, look: Look = LOOK) -> list[go.Scatter3d]:
     """Return the bonds, each half in its atom's colour, as one trace for each element."""
-    import plotly.graph_objects as go
-
     halves: dict[str, list[np.ndarray]] = {}
     gap = np.full(3, np.nan)
     for i, j in scene.bonds:
@@ -149,8 +143,6 @@ def _unit_sphere(rings: int = 11, segments: int = 16) -> tuple[np.ndarray, np.nd
 
 
 def _spheres(symbol: str, centres: np.ndarray, look: Look, atoms: list[int]) -> go.Mesh3d:
-    import plotly.graph_objects as go
-
     vertices, triangles = _unit_sphere()
     points = (centres[:, None, :] + look.radius(symbol) * vertices[None]).reshape(-1, 3)
     offsets = len(vertices) * np.arange(len(centres))
@@ -190,8 +182,6 @@ def atom_clicked(figure: go.Figure, curve: int, point: int) -> int | None:
 
 def _polyhedra(scene: Scene, look: Look) -> list[go.Mesh3d]:
     """Return the polyhedra, one trace for each element at their centres."""
-    import plotly.graph_objects as go
-
     faces: dict[str, list[np.ndarray]] = {}
     for centre, triangles in scene.polyhedra:
         faces.setdefault(scene.symbols[centre], []).append(triangles.reshape(-1, 3))
@@ -216,8 +206,6 @@ def mark_mode(joined: bool) -> str:
 
 
 def _marks(points: np.ndarray, mode: str) -> go.Scatter3d:
-    import plotly.graph_objects as go
-
     return go.Scatter3d(
         x=points[:, 0], y=points[:, 1], z=points[:, 2], mode=mode,
         line={"color": MARK, "width": 5},
@@ -227,8 +215,6 @@ def _marks(points: np.ndarray, mode: str) -> go.Scatter3d:
 
 
 def _element_labels(scene: Scene, look: Look) -> go.Scatter3d:
-    import plotly.graph_objects as go
-
     # Above the atoms: a text inside a sphere is hidden by it.
     x, y, z = scene.positions.T
     above = z + np.array([look.radius(symbol) + 0.15 for symbol in scene.symbols])

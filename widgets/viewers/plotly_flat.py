@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import plotly.graph_objects as go
 from crystal_ldm.widgets.viewers.elements import Look, ink_on
 from crystal_ldm.widgets.viewers.plotly_crystal import GREY, LOOK, MARK, as_scene, mark_mode
 from crystal_ldm.widgets.viewers.scene import CELL_EDGES, Scene
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
     from pymatgen.core import Structure
 
 
@@ -30,8 +30,6 @@ def flat_crystal_figure(
 
     It is plain SVG: for browsers without WebGL, and for printed reports.
     """
-    import plotly.graph_objects as go
-
     scene = as_scene(structure, supercell)
     axes = view_axes(towards)
     flat = scene.positions @ axes.T
@@ -103,15 +101,11 @@ def view_axes(towards: Sequence[float]) -> np.ndarray:
 
 
 def _legend_entry(symbol: str, look: Look) -> go.Scatter:
-    import plotly.graph_objects as go
-
     marker = {"size": 12, "color": look.colour(symbol), "line": {"color": "#444444", "width": 1}}
     return go.Scatter(x=[None], y=[None], mode="markers", name=symbol, marker=marker)
 
 
 def _flat_lines(x: list[float | None], y: list[float | None], colour: str, width: int) -> Any:
-    import plotly.graph_objects as go
-
     line = {"color": colour, "width": width}
     return go.Scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=False)
 
@@ -127,8 +121,6 @@ def _broken_lines(points: np.ndarray, pairs: Any) -> tuple[list[float | None], l
 
 def _flat_polyhedra(scene: Scene, axes: np.ndarray, look: Look) -> list[go.Scatter]:
     """Return the faces that are seen from the front, one trace for each element at the centre."""
-    import plotly.graph_objects as go
-
     outlines: dict[str, list[list[float | None]]] = {}
     for centre, triangles in scene.polyhedra:
         flat = triangles @ axes.T
@@ -147,8 +139,6 @@ def _flat_polyhedra(scene: Scene, axes: np.ndarray, look: Look) -> list[go.Scatt
 
 
 def _flat_marks(points: np.ndarray, size: float, mode: str) -> go.Scatter:
-    import plotly.graph_objects as go
-
     return go.Scatter(
         x=points[:, 0], y=points[:, 1], mode=mode, hoverinfo="skip", showlegend=False,
         line={"color": MARK, "width": 3},

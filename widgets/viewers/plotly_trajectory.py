@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import plotly.graph_objects as go
 from crystal_ldm.widgets.viewers.elements import drawn_radius, element_colour
 from crystal_ldm.widgets.viewers.plotly_crystal import as_scene, cell_trace, scene_layout
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go
     from crystal_ldm.widgets.viewers.scene import Scene
     from pymatgen.core import Structure
 
@@ -32,8 +32,6 @@ def trajectory_figure(
     Raises:
         ValueError: `structures` is empty.
     """
-    import plotly.graph_objects as go
-
     if not structures:
         raise ValueError("A trajectory needs at least one frame.")
     names = [str(label) for label in labels] if labels else [str(i) for i in range(len(structures))]
@@ -59,8 +57,6 @@ def trajectory_figure(
 
 def _frame_traces(scene: Scene) -> list[Any]:
     """Return cell, bonds and atoms; three traces, so that each frame replaces all."""
-    import plotly.graph_objects as go
-
     points: list[np.ndarray] = []
     gap = np.full(3, np.nan)
     for i, j in scene.bonds:
