@@ -12,9 +12,8 @@ import ipywidgets as ipw
 import nglview
 import numpy as np
 import traitlets as tl
-from crystal_ldm.widgets.viewers.elements import Look
-from crystal_ldm.widgets.viewers.scene import Scene
-from crystal_ldm.widgets.viewers.sdf import scene_to_sdf
+from crystal_ldm.widgets.viewers.elements import LOOK, Look
+from crystal_ldm.widgets.viewers.scene import Scene, scene_to_sdf
 
 STICK = 0.11
 """Å, radius of a drawn bond."""
@@ -24,7 +23,6 @@ FAIR = 1.25
 """How much larger than the last frame the part of space is, at most, that the camera shows."""
 EDGE_COLOUR = 0x8A8A8A
 
-LOOK = Look()
 _tickets = itertools.count(1)
 
 

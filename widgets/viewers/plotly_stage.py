@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from crystal_ldm.widgets.browser.plot import Plot
-from crystal_ldm.widgets.viewers.elements import Look
-from crystal_ldm.widgets.viewers.plotly_crystal import LOOK, atom_clicked, crystal_figure
+from crystal_ldm.widgets.viewers.elements import LOOK, Look
+from crystal_ldm.widgets.viewers.plotly_crystal import atom_clicked, crystal_figure
 from crystal_ldm.widgets.viewers.plotly_flat import flat_crystal_figure
 from crystal_ldm.widgets.viewers.scene import Scene
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel
-from crystal_ldm.widgets.viewers.elements import COLOURS, STYLES, Look
+from crystal_ldm.widgets.base import Panel, escape
+from crystal_ldm.widgets.viewers.elements import COLOURS, LOOK, STYLES, Look, ink_on
 from crystal_ldm.widgets.viewers.scene import Scene, build_scene
 
-from crystal_ldm.crystals.bonds import Bond, radius_bonds
+from crystal_ldm.crystals.bonds import Bond, radius_bonds, site_symbols
 from crystal_ldm.crystals.polyhedra import coordination_polyhedra
 from crystal_ldm.crystals.symmetry import CELLS, cell_of_kind
 from crystal_ldm.errors import DataError
@@ -88,3 +88,24 @@ class ShownCrystal(Panel):
                 problem = str(error)
         self.drawn_bonds = [] if self.shown is None else radius_bonds(self.shown)
         return problem
+
+
+def legend_html(structure: Structure | None, look: Look = LOOK) -> str:
+    """Return the legend of a crystal; None: that there is none."""
+    if structure is None:
+        return '<span class="cl-caption">No crystal is shown.</span>'
+    chips = "".join(
+        f'<span class="cl-chip" style="background:{look.colour(e)};'
+        f'color:{ink_on(look.colour(e))}">{escape(e)}</span>'
+        for e in dict.fromkeys(site_symbols(structure))
+    )
+    lattice = structure.lattice
+    lengths = ", ".join(f"{v:.2f}" for v in lattice.abc)
+    angles = ", ".join(f"{v:.1f}" for v in lattice.angles)
+    parts = (
+        f"a, b, c = {lengths} Å",
+        f"α, β, γ = {angles}°",
+        f"{lattice.volume:.1f} Å³",
+    )
+    cell = " ".join(f'<span class="cl-cell">{part}</span>' for part in parts)
+    return f"<div>{chips}</div><div>{cell}</div>"

@@ -9,10 +9,10 @@ import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import column, escape, row, show_if
 from crystal_ldm.widgets.jobs import Latest
-from crystal_ldm.widgets.viewers.legend import legend_html
 from crystal_ldm.widgets.viewers.picks import AtomPicker
 from crystal_ldm.widgets.viewers.plotly_stage import PlotlyStage
 from crystal_ldm.widgets.viewers.scene import Scene
+from crystal_ldm.widgets.viewers.shown import legend_html
 from crystal_ldm.widgets.viewers.toolbar import make_toolbar, more_box
 
 from crystal_ldm.crystals.bonds import Bond, crystal_bonds
