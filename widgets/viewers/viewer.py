@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
@@ -204,22 +205,25 @@ class CrystalViewer(AtomPicker):
             self.say_picked()
             if scene is None:
                 return
-            self._send(scene, self._camera if camera is None else camera)
+            self._hand_over(self._camera if camera is None else camera)
             if self.notice.level == "error" or self.notice.text == NO_POLYHEDRA:
                 self.notice.clear()
             if self.polyhedra and not scene.polyhedra and not self.notice.text:
                 self.notice.say(NO_POLYHEDRA)
 
-    def _send(self, scene: Scene, camera: str) -> None:
+    def _hand_over(self, camera: str) -> None:
+        """Hand what is drawn to the browser."""
+        if self.scene is not None:
+            self._send([self.scene], 0, camera)
+
+    def _send(self, scenes: Sequence[Scene], frame: int, camera: str) -> None:
+        labels = [dict(enumerate(scene.symbols)) if self.labels else None for scene in scenes]
         how = self.look, self.marked, not self.choosing
-        self.stage.show(scene, self._labels(scene), camera, *how)
+        self.stage.show(scenes, labels, frame, camera, *how)
 
     def _mark(self) -> None:
         if not self._quiet:
             self.stage.marked = self.marked
-
-    def _labels(self, scene: Scene) -> dict[int, str] | None:
-        return dict(enumerate(scene.symbols)) if self.labels else None
 
     def _write_title(self) -> None:
         self.heading.value = f"<b>{escape(self.title)}</b>" if self.title else ""
