@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
-from crystal_ldm.widgets.figures.theme import BLUE, SERIES, themed
+from crystal_ldm.widgets.figures.theme import BLUE, SERIES, horizontal, themed
 
 if TYPE_CHECKING:
     from pymatgen.analysis.phase_diagram import PhaseDiagram
@@ -25,8 +25,7 @@ def funnel_figure(counts: Mapping[str, int], title: str = "") -> go.Figure:
         textposition="auto",
         hovertemplate="%{y}: %{x}<extra></extra>",
     )
-    figure = themed(go.Figure(bars), title, "candidates", height=90 + 36 * len(counts))
-    return figure.update_yaxes(autorange="reversed")
+    return horizontal(go.Figure(bars), title, "candidates", 90 + 36 * len(counts))
 
 
 def phase_diagram_figure(diagram: PhaseDiagram, title: str = "") -> go.Figure:
