@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, caption, column
-from crystal_ldm.widgets.controls.choice import CategoryControl, ElementSetControl
+from crystal_ldm.widgets.base import Field, Panel, caption, column
+from crystal_ldm.widgets.controls.choice import (
+    CategoryControl,
+    ElementSetControl,
+    SpaceGroupControl,
+)
 from crystal_ldm.widgets.controls.scalar import ScalarControl
-from crystal_ldm.widgets.controls.space_group import SpaceGroupControl
 
 from crystal_ldm.errors import RequestError, suggest
-
-Control = ScalarControl | CategoryControl | ElementSetControl | SpaceGroupControl
 
 
 class ConditionControls(Panel):
@@ -37,17 +39,16 @@ class ConditionControls(Panel):
         elements: Iterable[str] = (),
     ) -> None:
         super().__init__()
-        self.controls: dict[str, Control] = {}
-        for name, condition in conditions.items():
-            about = condition.describe()
-            if about["kind"] == "scalar":
-                self.controls[name] = ScalarControl(about)
-            elif about["kind"] == "category":
-                self.controls[name] = CategoryControl(about)
-            elif about["kind"] == "element_set":
-                self.controls[name] = ElementSetControl(about, elements=elements)
-            elif about["kind"] == "space_group":
-                self.controls[name] = SpaceGroupControl(about)
+        kinds = {
+            "scalar": ScalarControl,
+            "category": CategoryControl,
+            "element_set": partial(ElementSetControl, elements=elements),
+            "space_group": SpaceGroupControl,
+        }
+        about = {name: condition.describe() for name, condition in conditions.items()}
+        self.controls: dict[str, Field] = {
+            name: kinds[one["kind"]](one) for name, one in about.items() if one["kind"] in kinds
+        }
         for control in self.controls.values():
             control.observe(self._collect, ["value", "problem"])
         parts = [control.widget for control in self.controls.values()]
@@ -68,13 +69,10 @@ class ConditionControls(Panel):
         return {name: value for name, value in proposal.value.items() if value is not None}
 
     def _collect(self, _: Any) -> None:
-        found = {n: c.value for n, c in self.controls.items() if c.value is not None}
-        problems = [c.problem for c in self.controls.values() if c.problem]
-        self.set_trait("problem", problems[0] if problems else "")
-        self.values = found
+        problems = (control.problem for control in self.controls.values())
+        self.set_trait("problem", next(filter(None, problems), ""))
+        self.values = {name: control.value for name, control in self.controls.items()}
 
     def _spread(self, change: Any) -> None:
         for name, control in self.controls.items():
-            wanted = change.new.get(name)
-            if control.value != wanted:
-                control.value = wanted
+            control.value = change.new.get(name)

@@ -9,13 +9,13 @@ import ipywidgets as ipw
 import numpy as np
 import traitlets as tl
 from crystal_ldm.widgets.base import Panel, button, caption, column, fold, labelled, row, show_if
+from crystal_ldm.widgets.controls.choice import SpaceGroupControl
 from crystal_ldm.widgets.controls.conditions import ConditionControls
 from crystal_ldm.widgets.controls.formula import FormulaBox
 from crystal_ldm.widgets.controls.periodic_table import PeriodicTable
 from crystal_ldm.widgets.controls.sampling import SamplingControls
 from crystal_ldm.widgets.controls.scalar import condition_title
 from crystal_ldm.widgets.controls.seed import SeedControl
-from crystal_ldm.widgets.controls.space_group import SpaceGroupControl
 from crystal_ldm.widgets.controls.training_cells import most_atoms, training_cells
 from crystal_ldm.widgets.export.request import (
     RequestArguments,

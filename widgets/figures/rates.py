@@ -148,10 +148,7 @@ def _line(
         mode="lines+markers",
         line={"color": colour, "dash": dash, "width": 2},
         marker={"size": 6},
-        error_y={
-            **interval(value, part[f"{name} low"], part[f"{name} high"], colour),
-            "thickness": 1,
-        },
+        error_y=interval(value, part[f"{name} low"], part[f"{name} high"], colour),
         customdata=part["n"].to_numpy(),
         hovertemplate=f"{label}, {x} %{{x:g}} {unit}: %{{y:.1%}} of %{{customdata}}<extra></extra>",
     )
