@@ -30,6 +30,7 @@ class CrystalEntry:
         facts: further columns of the table.
         key: what tells it from all others, also when it is read again; made where it is empty.
         parent: the key of the crystal that this one was relaxed from; empty where there is none.
+        request: the name of the folder of the request that made it; empty for the run's own.
     """
 
     structure: Structure
@@ -40,6 +41,7 @@ class CrystalEntry:
     facts: dict[str, Any] = field(default_factory=dict)
     key: str = ""
     parent: str = ""
+    request: str = ""
 
     def identify(self) -> str:
         """Return the key; that of a crystal with a recipe follows from recipe and place."""

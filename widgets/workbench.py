@@ -79,6 +79,7 @@ class Workbench(Panel):
         self.session = None if run_dir is None else Session(run_dir)
         self.history = HistoryPanel(self.session)
         self._first = there
+        self._relaxing: Request | None = None
         self.generate = GeneratePanel(ldm, session=self.session)
         show_request(self.generate, recipe, request, keywords)
         self.panel = CrystalsPanel(
@@ -109,13 +110,14 @@ class Workbench(Panel):
         guard = self.notice.guard
         tl.link((self.gallery, "selected"), (self, "selected"))
         self.generate.on_start(self._on_start)
-        self.generate.on_result(lambda made: self.add(from_result(made)))
+        self.generate.on_result(self._on_result)
         self.generate.react("ldm", self._on_model)
         self.tabs.observe(guard(lambda _: self._on_tab()), "selected_index")
         self.react("selected", self._on_selected)
         self.panel.observe(lambda change: self.set_trait("count", change.new), "count")
         self.generate.job.observe(lambda _: self.history.refresh(), "state")
         self.history.on_change(guard(self._show_again))
+        self.history.at_work = self._at_work
         self.history.on_reuse(guard(self._reuse))
         self._on_tab()
         self._show_again()
@@ -136,14 +138,19 @@ class Workbench(Panel):
         """Remove all crystals from the table; those on disk stay, see `history`."""
         self.panel.clear()
 
+    def _on_result(self, made: SampleResult) -> None:
+        entries, request = from_result(made), self.generate.kept_as
+        for entry in entries:
+            entry.request = "" if request is None else request.folder.name
+        self.add(entries)
+
     def _keep(self, words: str, entries: Sequence[CrystalEntry], shown: bool = True) -> None:
         """Show finished crystals that no run writes by itself, and keep them on disk."""
         try:
             if self.session is not None and entries:
                 request = self.session.keep(in_words(words, entries), entries)
                 if not shown:
-                    request.hidden = True
-                    self.session.save(request)
+                    self.session.change(request, hidden=True)
                 self.history.refresh()
         finally:  # on a full disk they are shown all the same, and the error is said
             if shown:
@@ -163,14 +170,28 @@ class Workbench(Panel):
             self.add(made[-1:])
 
     def _show_again(self) -> None:
-        """Show the run and all requests of the session that are not hidden."""
-        entries = list(self._first)
-        if self.session is not None:
-            read = self.notice.guard(self.session.entries)
-            for request in self.session.requests():
-                entries += [] if request.hidden else read(request) or []
-        self.clear()
-        self.add(entries)
+        """Show the run and all requests of the session that are not hidden.
+
+        What is in the table already is not read again: some of it may not be on disk, as where the
+        disk is full or the run is gone.
+        """
+        requests = [] if self.session is None else self.session.requests()
+        gone = {one.folder.name for one in requests if one.hidden} | self.history.deleted
+        first = set(map(id, self._first))
+        kept = [e for e in self.crystals if id(e) not in first and e.request not in gone]
+        entries, there = [*self._first, *kept], {entry.request for entry in kept}
+        for request in requests:
+            if self.session is not None and request.folder.name not in there | gone:
+                entries += self.notice.guard(self.session.entries)(request) or []
+        self.panel.set(entries)
+
+    def _at_work(self, request: Request) -> bool:
+        """Return whether crystals are still being added to a request."""
+        at_work = (
+            self.generate.kept_as if self.generate.job.busy else None,
+            self._relaxing if self.evaluation.job.busy else None,
+        )
+        return any(one is not None and one.folder == request.folder for one in at_work)
 
     def _reuse(self, request: Request) -> None:
         recipe = self.session.recipe(request) if self.session else None
@@ -237,9 +258,7 @@ class Workbench(Panel):
             made.recipe if made else None,
             lambda: self.current,
         )
-        self.files.observe(
-            self.notice.guard(lambda change: load_recipe(self.generate, change.new)), "loaded"
-        )
+        self.files.on_load(lambda recipe: load_recipe(self.generate, recipe))
         return self.files.widget
 
     def _make_find(self) -> ipw.DOMWidget:
@@ -288,6 +307,7 @@ class Workbench(Panel):
         if hasattr(self, "host"):
             self.host.ldm = ldm
         if hasattr(self, "grid"):
+            self.grid.job.stop()  # its panel goes; the cells that are filled are kept
             self.tabs.children[TABS.index("Grid")].children = (self._make_grid(),)
         if self.find is not None:
             self.tabs.children[TABS.index("Find")].children = (self._make_find(),)

@@ -98,6 +98,8 @@ class HostPanel(MakerPanel):
         from crystal_ldm.crystals import CrystalBatch
         from crystal_ldm.sampling import Host
 
+        if self.job.busy:  # the second press of a double click
+            return
         if self.source.structure is None:
             raise RequestError("Choose a crystal for the host, or drop a file.")
         host = CrystalBatch.from_structures([self.source.structure], canonical=False)

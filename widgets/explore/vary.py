@@ -67,6 +67,8 @@ class VaryPanel(MakerPanel):
 
     def vary(self) -> None:
         """Make neighbours of the start in the background."""
+        if self.job.busy:  # the second press of a double click
+            return
         batch = self._batch(self.first)
         strength, count, keep = self.strength, self.num_samples, self.keep_elements
         seed = self.seed.use()

@@ -89,6 +89,18 @@ class CrystalsPanel(Panel):
         self.background.wake()
         return place
 
+    def set(self, entries: Sequence[CrystalEntry]) -> None:
+        """Show these crystals; of those that stay, the selection and all columns stay, too."""
+        with self._lock:
+            gallery, current = self.gallery, self.current
+            known = list(zip(gallery.structures, gallery.rows, strict=True))
+            self.clear()
+            self.add(entries)
+            gallery.update_crystals(known)
+            kept = [i for i, entry in enumerate(self.entries) if entry is current]
+            if kept:
+                gallery.selected = kept[0]
+
     def clear(self) -> None:
         """Remove all crystals from the table; those on disk stay."""
         with self._lock:

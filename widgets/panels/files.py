@@ -28,12 +28,10 @@ class FilesPanel(Panel):
     Traits:
         recipe: the recipe whose code is shown; None: there is none yet.
         name: what the crystal is called whose recipe it is.
-        loaded: the last recipe that was dropped; read-only.
     """
 
     recipe: tl.TraitType[Any, Any] = tl.Dict(default_value=None, allow_none=True)
     name = tl.Unicode("")
-    loaded: tl.TraitType[Any, Any] = tl.Dict(default_value=None, allow_none=True, read_only=True)
 
     def __init__(
         self,
@@ -43,6 +41,7 @@ class FilesPanel(Panel):
     ) -> None:
         super().__init__()
         self._crystals, self._selected = crystals, selected
+        self._actions: list[Callable[[dict[str, Any]], Any]] = []
         self.code = ipw.HTML().add_class("cl-code")
         self.copies = row(*(CopyButton(text=f"Copy {what}") for what in ("Python", "shell")))
         self.save = SaveButton(self._make, self.notice, text="Download all (zip)")
@@ -73,16 +72,22 @@ class FilesPanel(Panel):
         self.recipe = recipe
         self._show()
 
+    def on_load(self, action: Callable[[dict[str, Any]], Any]) -> None:
+        """Call `action(recipe)` with each recipe that is dropped."""
+        self._actions.append(action)
+
     def load(self, name: str, content: bytes) -> None:
         """Read the recipe in a file.
 
         Raises:
             DataError: it holds none.
+            RequestError: a form cannot show it.
         """
         from crystal_ldm.recipe import read_recipe
 
         recipe = read_recipe(content)
-        self.set_trait("loaded", recipe)
+        for action in self._actions:
+            action(recipe)
         self.notice.say(f"The form shows what {name} was made with.", "good")
 
     def _make(self) -> tuple[str, bytes]:

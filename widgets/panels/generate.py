@@ -18,7 +18,7 @@ from crystal_ldm.widgets.panels.models import ModelPicker
 from crystal_ldm.errors import RequestError
 
 if TYPE_CHECKING:
-    from crystal_ldm.widgets.session import Session
+    from crystal_ldm.widgets.session import Request, Session
 
     from crystal_ldm.crystals import CrystalBatch
     from crystal_ldm.ldm_module import LDMModule
@@ -54,6 +54,8 @@ class GeneratePanel(Panel):
         ldm: the model; another one brings another form.
         made: crystals of the current run that are finished; read-only.
         total: crystals that the current run is to make; read-only.
+    Attributes:
+        kept_as: the request of the session that the crystals of the last run are kept as, or None.
     """
 
     ldm = tl.Any()
@@ -75,6 +77,7 @@ class GeneratePanel(Panel):
         super().__init__()
         self.ldm = ldm
         self.session = session
+        self.kept_as: Request | None = None
         self.job = Job()
         self._actions: list[OnResult] = []
         self._starts: list[Callable[[], Any]] = []
@@ -128,8 +131,8 @@ class GeneratePanel(Panel):
         """
         from crystal_ldm.sampling import keyword_call
 
-        if self.job.busy:
-            raise RequestError("Crystals are being made already: press Stop first.")
+        if self.job.busy:  # the second press of a double click
+            return
         request, settings, count = self.form.request(), self.form.settings(), self.form.num_samples
         # What a preset brings and this model or request cannot have is left out, and said.
         asked = list(keyword_call(settings))
@@ -137,17 +140,17 @@ class GeneratePanel(Panel):
         self.notice.say(" ".join(notes), "warning")
         ldm, keywords = self.ldm, keyword_call(settings)
         ldm.iter_sample(request, count, **keywords)  # checks all of it and computes nothing yet
-        self.form.seed.use()
         rows = 1 if request is None else len(request)
         numbers = range(settings.offset, settings.offset + count)
         place = self.form.place
         places = [place] if place else [(row, number) for number in numbers for row in range(rows)]
-        self.set_trait("total", len(places))
-        self.set_trait("made", 0)
         run = None
         if self.session is not None:
             words = self.form.words()
-            _, run = self.session.open_run(words, ldm, request, count, keywords)
+            self.kept_as, run = self.session.open_run(words, ldm, request, count, keywords)
+        self.form.seed.use()
+        self.set_trait("total", len(places))
+        self.set_trait("made", 0)
         for action in self._starts:
             action()
         size = settings.compute.batch_size
@@ -256,6 +259,8 @@ class GeneratePanel(Panel):
         if old.sampling.settings is not None:
             self.form.fill_settings(old.settings())
         self.form.num_samples = old.num_samples
+        self.form.seed.follow(old.seed)
+        self.form.formula.num_atoms = old.formula.num_atoms
         self.form.formula.text = old.formula.text
         self.form.formula.formula_units = old.formula.formula_units
         controls, targets = self.form.conditions.controls, old.conditions.values
