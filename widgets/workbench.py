@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
@@ -30,13 +30,11 @@ from crystal_ldm.widgets.panels.generate import GeneratePanel
 from crystal_ldm.widgets.panels.history import HistoryPanel
 from crystal_ldm.widgets.session import Request, Session, in_words
 from IPython.display import display
+from pymatgen.core import Structure
 
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
-
-    from crystal_ldm.crystals import CrystalBatch
-    from crystal_ldm.ldm_module import LDMModule
-    from crystal_ldm.sampling import SampleResult
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.sampling import SampleResult
 
 TABS = ("Crystals", "Trajectory", "Compare", "Vary", "Host", "Grid", "Export", "Find")
 

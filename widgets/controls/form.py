@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as ipw
 import numpy as np
@@ -24,12 +24,10 @@ from crystal_ldm.widgets.export.request import (
     settings_of,
 )
 
+from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
-
-if TYPE_CHECKING:
-    from crystal_ldm.crystals import CrystalBatch
-    from crystal_ldm.ldm_module import LDMModule
-    from crystal_ldm.sampling import SamplingSettings
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.sampling import SamplingSettings, presets
 
 MOST = 1_000_000
 """Crystals for each formula that can be asked for at once."""
@@ -55,8 +53,6 @@ class RequestForm(Panel):
     problem = tl.Unicode("", read_only=True)
 
     def __init__(self, ldm: LDMModule) -> None:
-        from crystal_ldm.sampling import presets
-
         super().__init__()
         about = {name: condition.describe() for name, condition in ldm.conditions.items()}
         self._kinds = {name: text["kind"] for name, text in about.items()}

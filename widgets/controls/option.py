@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import Field, Panel, Quiet, caption, column, labelled
 
 from crystal_ldm.errors import CrystalLDMError
-
-if TYPE_CHECKING:
-    from crystal_ldm.sampling import Option, Settings
+from crystal_ldm.sampling import Option, Settings
 
 NONE = "none"
 """What is typed for None, as well as nothing at all."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as ipw
 import numpy as np
@@ -28,9 +28,8 @@ from crystal_ldm.widgets.jobs import Job
 from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
 
 from crystal_ldm.errors import RequestError
-
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.sampling import keyword_call
 
 WHOLE = {"sampling_steps": "Steps", "seed": "Seed"}
 USUAL = {"sampling_steps": "5, 10, 20", "seed": "0, 1, 2"}
@@ -126,8 +125,6 @@ class GridPanel(Panel):
         Raises:
             CrystalLDMError: a value cannot be read, or the model cannot make it.
         """
-        from crystal_ldm.sampling import keyword_call
-
         if self.job.busy:
             return
         scales, values = _numbers(self.scales), _numbers(self.values)

@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
@@ -14,8 +13,10 @@ from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result
 from crystal_ldm.widgets.panels.rows import crystal_row
 from plotly.subplots import make_subplots
 
-if TYPE_CHECKING:
-    from crystal_ldm.sampling import SampleResult
+from crystal_ldm.evaluate.band_gap import estimate_band_gaps
+from crystal_ldm.evaluate.thresholds import Thresholds
+from crystal_ldm.parallel import Workers
+from crystal_ldm.sampling import SampleResult
 
 MEASURES = {
     "gap": "Distance to the target gap (eV)",
@@ -61,8 +62,6 @@ class Cell:
 
 def cell_of(result: SampleResult) -> Cell:
     """Return what is said of the crystals of one cell."""
-    from crystal_ldm.evaluate.thresholds import Thresholds
-
     limits = Thresholds()
     crystals = from_result(result)
     rows = [crystal_row(made.structure) for made in crystals]
@@ -83,9 +82,6 @@ def cell_of(result: SampleResult) -> Cell:
 
 
 def _distance_to_gap(result: SampleResult) -> float:
-    from crystal_ldm.evaluate.band_gap import estimate_band_gaps
-    from crystal_ldm.parallel import Workers
-
     targets = result.crystals.conditions.get("band_gap")
     if targets is None:
         return math.nan

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import Quiet, button, caption, column, heading, labelled, row, show_if
@@ -11,13 +9,12 @@ from crystal_ldm.widgets.crystal_entry import from_result
 from crystal_ldm.widgets.explore.maker import MakerPanel
 from crystal_ldm.widgets.explore.source import CrystalSource, Find, Givers
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
+from pymatgen.core import Structure
 
+from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
-
-    from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.sampling import Host
 
 
 class HostPanel(MakerPanel):
@@ -95,9 +92,6 @@ class HostPanel(MakerPanel):
         Raises:
             CrystalLDMError: for what cannot be made; nothing is started then.
         """
-        from crystal_ldm.crystals import CrystalBatch
-        from crystal_ldm.sampling import Host
-
         if self.job.busy:  # the second press of a double click
             return
         if self.source.structure is None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crystal_ldm.widgets.panels.neighbour import Neighbour
+from pymatgen.core import Structure
 
+from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.search import chemical_system, find_crystals
+from crystal_ldm.data import DATASETS, CrystalDataset, load_dataset
+from crystal_ldm.data.cache import cache_path
 from crystal_ldm.errors import DataError
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
-
-    from crystal_ldm.data import CrystalDataset
-    from crystal_ldm.evaluate.reference_set import Reference
+from crystal_ldm.evaluate.description import comparison_form
+from crystal_ldm.evaluate.reference_set import Reference
+from crystal_ldm.evaluate.thresholds import Thresholds
+from crystal_ldm.evaluate.uniqueness_and_novelty import find_in_reference
+from crystal_ldm.parallel.executor import HereExecutor
 
 
 class NearestInTraining:
@@ -31,8 +35,6 @@ class NearestInTraining:
     @property
     def cached(self) -> bool:
         """Whether the data set is prepared, so that opening it takes seconds and no network."""
-        from crystal_ldm.data.cache import cache_path
-
         if not isinstance(self._source, str):
             return True
         return any((cache_path() / "datasets").glob(f"{self._source}-*.safetensors"))
@@ -40,9 +42,6 @@ class NearestInTraining:
     @property
     def reference(self) -> Reference:
         """The training crystals."""
-        from crystal_ldm.data import load_dataset
-        from crystal_ldm.evaluate.reference_set import Reference
-
         with self._lock:
             if self._reference is None:
                 data = self._source
@@ -56,8 +55,6 @@ class NearestInTraining:
         Raises:
             DataError: there is none, or `text` is neither.
         """
-        from crystal_ldm.crystals.search import chemical_system, find_crystals
-
         known = self.reference.crystals
         problem = f"No training crystal has the id or formula '{text}'."
         if len(chemical_system(text)) > 1:
@@ -72,12 +69,6 @@ class NearestInTraining:
 
     def __call__(self, structure: Structure) -> Neighbour | None:
         """Return the nearest training crystal, and how it resembles `structure`."""
-        from crystal_ldm.crystals.cell import Cell
-        from crystal_ldm.evaluate.description import comparison_form
-        from crystal_ldm.evaluate.thresholds import Thresholds
-        from crystal_ldm.evaluate.uniqueness_and_novelty import find_in_reference
-        from crystal_ldm.parallel.executor import HereExecutor
-
         reference = self.reference
         form = comparison_form(Cell.from_structure(structure))
         # One crystal: a worker process would take longer to start than the comparison takes.
@@ -96,8 +87,6 @@ class NearestInTraining:
 
 def nearest_in_training(ldm: Any) -> NearestInTraining | None:
     """Return a finder in the data set of a model; None where that is not a named one."""
-    from crystal_ldm.data import DATASETS
-
     name = str(ldm.data_info.get("dataset", ""))
     return NearestInTraining(name) if name in DATASETS else None
 
@@ -113,8 +102,6 @@ def training_reference(
     carried: dict[int, Reference] = {}
 
     def reference() -> Reference | None:
-        from crystal_ldm.evaluate.reference_set import Reference
-
         if nearest is not None and nearest.cached:
             return nearest.reference
         known = ldm().training_crystals

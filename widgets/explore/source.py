@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import Panel, button, column, row
 from crystal_ldm.widgets.browser.drop_zone import DropZone
+from pymatgen.core import Structure
 
 from crystal_ldm.crystals.readers.uploads import read_upload
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
 
 ACCEPT = ".cif,.vasp,.poscar,.extxyz,.json"
 Givers = Mapping[str, Callable[[], "Structure | None"]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
@@ -11,10 +11,9 @@ from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result
 from crystal_ldm.widgets.explore.maker import MakerPanel
 from crystal_ldm.widgets.explore.source import CrystalSource, Find, Givers
 
+from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
-
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.ldm_module import LDMModule
 
 
 class VaryPanel(MakerPanel):
@@ -93,8 +92,6 @@ class VaryPanel(MakerPanel):
         self.start(make)
 
     def _batch(self, source: CrystalSource) -> Any:
-        from crystal_ldm.crystals import CrystalBatch
-
         if source.structure is None:
             which = "start" if source is self.first else "end"
             raise RequestError(f"Choose a crystal for the {which}, or drop a file.")

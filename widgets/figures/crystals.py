@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import plotly.graph_objects as go
 from crystal_ldm.widgets.figures.theme import themed
 from crystal_ldm.widgets.viewers.plotly_flat import flat_crystal_figure, legend_entry
 from plotly.subplots import make_subplots
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
+from pymatgen.core import Structure
 
 WIDTH = 940
 """px, for which the atoms' sizes are made; a wider page only spreads the crystals out."""

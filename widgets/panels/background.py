@@ -5,16 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crystal_ldm.widgets.base import logger, sentence
 from crystal_ldm.widgets.helpers import Helpers
+from pymatgen.core import Structure
 
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
-
-    from crystal_ldm.evaluate.reference_set import Reference
-    from crystal_ldm.parallel.executor import Executor
+from crystal_ldm.evaluate import evaluate
+from crystal_ldm.evaluate.band_gap import estimate_band_gaps
+from crystal_ldm.evaluate.reference_set import Reference
+from crystal_ldm.parallel.executor import Executor
 
 FIRST = 200
 """Crystals that are evaluated without being asked for."""
@@ -116,9 +116,6 @@ def evaluate_lot(
     crystals: Sequence[Structure], reference: Reference | None, executor: Executor
 ) -> list[dict[str, Any]]:
     """Return predicted gap, validity and, with a reference, novelty of some crystals."""
-    from crystal_ldm.evaluate import evaluate
-    from crystal_ldm.evaluate.band_gap import estimate_band_gaps
-
     crystals = list(crystals)
     facts: list[dict[str, Any]] = [{} for _ in crystals]
     # Separately: with a reference, validity would be found for all of its crystals, too.

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import traitlets as tl
 from crystal_ldm.widgets.base import Notice, Panel, column, row, show_if
 from crystal_ldm.widgets.jobs import Latest
 from crystal_ldm.widgets.panels.powder import PowderPanel
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
+from pymatgen.core import Structure
 
 
 class Compare(Panel):

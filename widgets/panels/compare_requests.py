@@ -18,6 +18,12 @@ from crystal_ldm.widgets.jobs import Job
 from crystal_ldm.widgets.panels.rows import column_info, crystal_row, numeric_keys, table_columns
 from crystal_ldm.widgets.session import Request, Session
 
+from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, reduced_cell
+from crystal_ldm.evaluate.thresholds import Thresholds
+from crystal_ldm.evaluate.uniqueness_and_novelty import find_duplicates
+from crystal_ldm.parallel.executor import HereExecutor
+
 COLOURS = ("#2f86d6", "#e07b00")
 SHARES = {"valid": "Physical distances and volumes", "unique": "Unlike every earlier crystal"}
 MOST_GROUPS = 3
@@ -115,12 +121,6 @@ class CompareRequests(Panel):
 
 def summary_of(words: str, entries: Sequence[CrystalEntry]) -> Summary:
     """Return what is said of the crystals of a request."""
-    from crystal_ldm.crystals.cell import Cell
-    from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, reduced_cell
-    from crystal_ldm.evaluate.thresholds import Thresholds
-    from crystal_ldm.evaluate.uniqueness_and_novelty import find_duplicates
-    from crystal_ldm.parallel.executor import HereExecutor
-
     here = HereExecutor()
     structures = [entry.structure for entry in entries]
     cells = (Cell.from_structure(structure) for structure in structures)

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import traitlets as tl
 from crystal_ldm.widgets.base import Notice, Panel, button
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, parents_of
+from crystal_ldm.widgets.explore.nearest_in_training import NearestInTraining
 from crystal_ldm.widgets.helpers import Helpers
 from crystal_ldm.widgets.panels.background import FIRST, BackgroundEvaluation
 from crystal_ldm.widgets.panels.evaluation import EvaluationBar
 from crystal_ldm.widgets.panels.gallery import Gallery
+from pymatgen.core import Structure
 
-if TYPE_CHECKING:
-    from crystal_ldm.widgets.explore.nearest_in_training import NearestInTraining
-    from pymatgen.core import Structure
-
-    from crystal_ldm.evaluate.reference_set import Reference
-
+from crystal_ldm.evaluate.reference_set import Reference
 
 UNUSUAL = ("volume_per_atom", "element_agreement")
 """Columns that are shown when they are chosen: nearly the density, and nearly always 1."""

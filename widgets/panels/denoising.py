@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crystal_ldm.widgets.base import Panel, column
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, trajectory_of
 from crystal_ldm.widgets.jobs import Job
 from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
 
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.ldm_module import LDMModule
 
 SAYS = (
     "Each step shows the model's estimate of the final crystal from what is still noise, not a "

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
+from pymatgen.core import Structure
 
-    from crystal_ldm.crystals.cell import Cell
-    from crystal_ldm.parallel.executor import Executor, Progress
+from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, reduced_cell
+from crystal_ldm.evaluate.uniqueness_and_novelty import find_duplicates
+from crystal_ldm.parallel.executor import Executor, Progress
 
 
 class Duplicates:
@@ -38,9 +38,6 @@ class Duplicates:
             executor: runs reductions and comparisons.
             progress: called with the number of reductions just finished.
         """
-        from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL
-        from crystal_ldm.evaluate.uniqueness_and_novelty import find_duplicates
-
         self._reduce(structures, executor, progress)
         place = {id(structure): i for i, structure in enumerate(structures)}
         if any(first not in place for first in self._first.values()):
@@ -57,9 +54,6 @@ class Duplicates:
     def _reduce(
         self, structures: Sequence[Structure], executor: Executor, progress: Progress | None
     ) -> None:
-        from crystal_ldm.crystals.cell import Cell
-        from crystal_ldm.crystals.same_crystal import reduced_cell
-
         there = {id(structure) for structure in structures}
         self._reduced = {k: kept for k, kept in self._reduced.items() if k in there}
         self._first = {k: first for k, first in self._first.items() if k in there}

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crystal_ldm.widgets.base import Panel, button, column, row, show_if
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.helpers import Helpers
 from crystal_ldm.widgets.jobs import Job
+from pymatgen.core import Structure
 
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.errors import EvaluationError
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
-
-    from crystal_ldm.evaluate.reference_set import Reference
-    from crystal_ldm.parallel.executor import Executor
+from crystal_ldm.evaluate import evaluate
+from crystal_ldm.evaluate.band_gap import estimate_band_gaps
+from crystal_ldm.evaluate.reference_set import Reference
+from crystal_ldm.evaluate.stability import compute_stability
+from crystal_ldm.evaluate.stability.relaxation import shifts
+from crystal_ldm.parallel.executor import Executor
 
 Facts = Callable[[list[tuple["Structure", Mapping[str, Any]]]], Any]
 RATES = ("valid", "unique", "novel")
@@ -82,9 +84,6 @@ class EvaluationBar(Panel):
             self.job.start(lambda job: self._relax(job, crystals))
 
     def _evaluate(self, job: Job, crystals: Sequence[Structure]) -> None:
-        from crystal_ldm.evaluate import evaluate
-        from crystal_ldm.evaluate.band_gap import estimate_band_gaps
-
         job.message = f"Evaluating {len(crystals)} crystals…"
         known = self._reference()
         metrics = ["validity", "uniqueness", *(["novelty"] if known is not None else [])]
@@ -129,10 +128,6 @@ class EvaluationBar(Panel):
 
 def relax_one(entry: CrystalEntry, executor: Executor) -> tuple[CrystalEntry | None, str]:
     """Return a crystal relaxed by CHGNet, and in how many steps; None, and why it could not be."""
-    from crystal_ldm.crystals.cell import Cell
-    from crystal_ldm.evaluate.stability import compute_stability
-    from crystal_ldm.evaluate.stability.relaxation import shifts
-
     with tempfile.TemporaryDirectory() as folder:
         outcome = compute_stability([entry.structure], folder, workers=executor)
     line = outcome.table.iloc[0].to_dict()

@@ -15,6 +15,7 @@ from crystal_ldm.widgets.export.archive import FORMATS, one_crystal, zip_crystal
 from crystal_ldm.widgets.export.code import python_code, shell_line
 
 from crystal_ldm.errors import RequestError
+from crystal_ldm.recipe import read_recipe
 
 Crystals = Callable[[], tuple[Sequence[CrystalEntry], Sequence[dict[str, Any]]]]
 
@@ -83,8 +84,6 @@ class FilesPanel(Panel):
             DataError: it holds none.
             RequestError: a form cannot show it.
         """
-        from crystal_ldm.recipe import read_recipe
-
         recipe = read_recipe(content)
         for action in self._actions:
             action(recipe)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crystal_ldm.widgets.panels.generate import GeneratePanel
 
-if TYPE_CHECKING:
-    from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.sampling import SamplingSettings
 
 
 def show_request(
@@ -18,8 +18,6 @@ def show_request(
     keywords: Mapping[str, Any] | None,
 ) -> None:
     """Show what was asked; the next run gets another seed, so that Generate makes more."""
-    from crystal_ldm.sampling import SamplingSettings
-
     form = panel.form
     if recipe is not None:
         panel.notice.say(form.fill_recipe(recipe), "warning")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
@@ -36,9 +36,7 @@ from crystal_ldm.widgets.panels.scatter import scatter_figure
 from crystal_ldm.widgets.panels.symmetry import SymmetryPanel
 from crystal_ldm.widgets.panels.table_tools import TableTools
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
+from pymatgen.core import Structure
 
 
 class Gallery(Panel):

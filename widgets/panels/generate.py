@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
@@ -14,16 +14,13 @@ from crystal_ldm.widgets.base import Notice, Panel, button, column, disable, row
 from crystal_ldm.widgets.controls.form import RequestForm
 from crystal_ldm.widgets.jobs import Job, duration
 from crystal_ldm.widgets.panels.models import ModelPicker
+from crystal_ldm.widgets.session import Request, Session
 
-from crystal_ldm.errors import RequestError
-
-if TYPE_CHECKING:
-    from crystal_ldm.widgets.session import Request, Session
-
-    from crystal_ldm.crystals import CrystalBatch
-    from crystal_ldm.ldm_module import LDMModule
-    from crystal_ldm.runs import SampleRun
-    from crystal_ldm.sampling import SampleResult
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.ldm_module.diffusion import SamplerStep, StopSampling
+from crystal_ldm.runs import SampleRun
+from crystal_ldm.sampling import SampleResult, SamplingSettings, keyword_call
 
 FIRST = 4
 """Crystals made before all others, so that something is on screen soon."""
@@ -72,8 +69,6 @@ class GeneratePanel(Panel):
     ) -> None:
         """`keywords` of `LDMModule.sample` are what the form shows at first; `session` keeps the
         crystals."""
-        from crystal_ldm.sampling import SamplingSettings
-
         super().__init__()
         self.ldm = ldm
         self.session = session
@@ -129,8 +124,6 @@ class GeneratePanel(Panel):
         Raises:
             CrystalLDMError: for what the model cannot make; nothing is started then.
         """
-        from crystal_ldm.sampling import keyword_call
-
         if self.job.busy:  # the second press of a double click
             return
         request, settings, count = self.form.request(), self.form.settings(), self.form.num_samples
@@ -177,8 +170,6 @@ class GeneratePanel(Panel):
         The first few are shown at once. All others are shown when they are on disk, so that a
         kernel that dies takes none of those with it that were seen.
         """
-        from crystal_ldm.ldm_module.diffusion import SamplerStep, StopSampling
-
         places, most = task.places, task.most
         total, started = len(places), time.monotonic()
         size, finished = min(FIRST, most), 0

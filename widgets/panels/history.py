@@ -12,6 +12,8 @@ from crystal_ldm.widgets.base import Panel, button, caption, column, row, styled
 from crystal_ldm.widgets.panels.compare_requests import CompareRequests
 from crystal_ldm.widgets.session import Request, Session
 
+from crystal_ldm.errors import RequestError
+
 Action = Callable[[Request], Any]
 DOUBLE_CLICK = 0.7
 """Seconds within which a second click belongs to the first."""
@@ -109,8 +111,6 @@ class HistoryPanel(Panel):
             self._tell()
 
     def _at_rest(self, request: Request) -> None:
-        from crystal_ldm.errors import RequestError
-
         if self.at_work(request):
             raise RequestError(f"'{request.words}' is still being made: press Stop first.")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as ipw
 import plotly.graph_objects as go
@@ -12,6 +12,7 @@ from crystal_ldm.widgets.base import Notice, Panel, button, column, escape, labe
 from crystal_ldm.widgets.browser.drop_zone import DropZone
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.jobs import Latest
+from pymatgen.core import Structure
 
 from crystal_ldm.crystals.powder import (
     NARROWEST,
@@ -25,9 +26,6 @@ from crystal_ldm.crystals.powder import (
 )
 from crystal_ldm.crystals.readers.powder import read_powder_pattern
 from crystal_ldm.errors import CrystalLDMError
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
 
 COLOURS = ("#1976d2", "#e65100")
 ACCEPT = ".xy,.csv,.dat,.txt,.xrdml,.xml"

@@ -5,14 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from pymatgen.core import Structure
 
 from crystal_ldm.crystals.distances import min_distance
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
 
 SYMPREC = 0.1
 """Å, tolerance of the space group shown."""

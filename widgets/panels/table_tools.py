@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
@@ -11,12 +11,13 @@ from crystal_ldm.widgets.base import Panel, caption, column, row, show_if, toggl
 from crystal_ldm.widgets.browser.buttons import SaveButton
 from crystal_ldm.widgets.browser.table import Table
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
+from crystal_ldm.widgets.export.archive import zip_crystals
 from crystal_ldm.widgets.helpers import Helpers
 from crystal_ldm.widgets.jobs import Job
 from crystal_ldm.widgets.panels.duplicates import Duplicates
+from pymatgen.core import Structure
 
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
+from crystal_ldm.files.csv_text import csv_text
 
 Chosen = Callable[[Sequence[int]], tuple[list[CrystalEntry], list[dict[str, Any]]]]
 
@@ -144,14 +145,10 @@ class TableTools(Panel):
         self.which.value = f"{count} {'chosen' if checked else 'shown'} rows:"
 
     def _make_csv(self) -> tuple[str, bytes]:
-        from crystal_ldm.files.csv_text import csv_text
-
         _, rows = self._chosen(self.table.chosen)
         columns = [c["key"] for c in self.table.columns if c["key"] not in self.table.hidden]
         return "crystals.csv", csv_text(rows, columns).encode()
 
     def _make_zip(self) -> tuple[str, bytes]:
-        from crystal_ldm.widgets.export.archive import zip_crystals
-
         crystals, rows = self._chosen(self.table.chosen)
         return "crystals.zip", zip_crystals(crystals, rows)

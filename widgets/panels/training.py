@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import plotly.graph_objects as go
 import traitlets as tl
@@ -16,9 +16,7 @@ from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.jobs import INTERVAL, Throttle, duration
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 from plotly.subplots import make_subplots
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
+from pymatgen.core import Structure
 
 FIRST = 15.0
 """Seconds until the first preview; a short training should show one too."""

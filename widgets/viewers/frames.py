@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
+from pymatgen.core import Structure
 
 from crystal_ldm.crystals.bonds import Bond, crystal_bonds, radius_bonds
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
 
 REFINED = 40
 """Frames of a trajectory, the last ones, whose bonds are CrystalNN's."""

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import traitlets as tl
 from crystal_ldm.widgets.base import Notice, Quiet, button, row, show_if
 from crystal_ldm.widgets.viewers.shown import ShownCrystal
+from pymatgen.core import Structure
 
 from crystal_ldm.crystals.bonds import Bond, coordination_numbers, site_symbols
 from crystal_ldm.crystals.geometry import measure
 from crystal_ldm.crystals.polyhedra import Corner
 from crystal_ldm.crystals.symmetry import SYMPREC, wyckoff_letters
 from crystal_ldm.errors import DataError, RequestError
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
 
 HOME = (0, 0, 0)
 MOST = 4

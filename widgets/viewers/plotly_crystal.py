@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from crystal_ldm.widgets.viewers.elements import LOOK, Look
 from crystal_ldm.widgets.viewers.scene import CELL_EDGES, Scene, build_scene
+from pymatgen.core import Structure
 
 from crystal_ldm.crystals.bonds import radius_bonds
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
 
 GREY = "#8a8a8a"
 """For text and cell edges: readable on white and on black, where a report has no theme."""

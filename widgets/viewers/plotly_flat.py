@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -16,9 +16,7 @@ from crystal_ldm.widgets.viewers.plotly_crystal import (
     mark_mode,
 )
 from crystal_ldm.widgets.viewers.scene import CELL_EDGES, Scene
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
+from pymatgen.core import Structure
 
 
 def flat_crystal_figure(

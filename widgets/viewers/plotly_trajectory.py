@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -15,10 +15,8 @@ from crystal_ldm.widgets.viewers.plotly_crystal import (
     lines_3d,
     scene_layout,
 )
-
-if TYPE_CHECKING:
-    from crystal_ldm.widgets.viewers.scene import Scene
-    from pymatgen.core import Structure
+from crystal_ldm.widgets.viewers.scene import Scene
+from pymatgen.core import Structure
 
 
 def trajectory_figure(

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import TYPE_CHECKING
 
 import numpy as np
+from pymatgen.core import Structure
 
 from crystal_ldm.crystals.bonds import Bond, site_symbols
 from crystal_ldm.crystals.polyhedra import Polyhedron
 from crystal_ldm.errors import CrystalLDMError
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
 
 BOUNDARY = 0.2
 """Å; an atom this close to a face of the cell is drawn at the opposite face as well."""

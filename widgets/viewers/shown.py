@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import traitlets as tl
 from crystal_ldm.widgets.base import Panel, escape
 from crystal_ldm.widgets.viewers.elements import COLOURS, LOOK, STYLES, Look, ink_on
 from crystal_ldm.widgets.viewers.scene import Scene, build_scene
+from pymatgen.core import Structure
 
 from crystal_ldm.crystals.bonds import Bond, radius_bonds, site_symbols
 from crystal_ldm.crystals.polyhedra import coordination_polyhedra
 from crystal_ldm.crystals.symmetry import CELLS, cell_of_kind
 from crystal_ldm.errors import DataError
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
 
 
 class ShownCrystal(Panel):

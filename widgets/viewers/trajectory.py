@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as ipw
 import numpy as np
@@ -14,11 +14,9 @@ from crystal_ldm.widgets.base import Panel, caption, column, row, show_if
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.viewers.frames import FrameViewer
 from plotly.subplots import make_subplots
+from pymatgen.core import Structure
 
 from crystal_ldm.crystals.distances import min_distance
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
 
 MOST = 250
 """Frames that go to the browser together; of longer trajectories each goes when it is shown."""

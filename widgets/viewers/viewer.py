@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
@@ -15,11 +15,9 @@ from crystal_ldm.widgets.viewers.plotly_stage import PlotlyStage
 from crystal_ldm.widgets.viewers.scene import Scene
 from crystal_ldm.widgets.viewers.shown import legend_html
 from crystal_ldm.widgets.viewers.toolbar import make_toolbar, more_box
+from pymatgen.core import Structure
 
 from crystal_ldm.crystals.bonds import Bond, crystal_bonds
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
 
 PATIENCE = 0.1
 """Seconds before CrystalNN starts, so that the crystal is on its way to the browser by then."""
