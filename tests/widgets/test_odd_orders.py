@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import shutil
 import threading
 from pathlib import Path
@@ -9,8 +11,11 @@ from typing import Any
 
 import pytest
 from crystal_ldm.widgets import Workbench
+from crystal_ldm.widgets.controls.formula import FormulaBox
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
+from crystal_ldm.widgets.explore.source import CrystalSource
 from crystal_ldm.widgets.panels import history
+from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 
 from crystal_ldm.errors import RunError
 from crystal_ldm.runs.generate import generate, make_request
@@ -176,8 +181,6 @@ def test_a_half_typed_note_survives_the_end_of_a_run(bench: Workbench) -> None:
 
 
 def test_another_model_keeps_size_and_seed(bench: Workbench, tiny_ldm: Any) -> None:
-    import copy
-
     form = bench.generate.form
     form.formula.text, form.formula.num_atoms = "", 6
     form.seed.seed, form.seed.fresh = 7, False
@@ -188,8 +191,6 @@ def test_another_model_keeps_size_and_seed(bench: Workbench, tiny_ldm: Any) -> N
 
 
 def test_a_recipe_dropped_twice_fills_the_form_twice(bench: Workbench) -> None:
-    import json
-
     recipe = json.dumps(bench.crystals[0].recipe).encode()
     bench.tabs.selected_index = 6
     bench.files.zone.on_message(None, {"name": "a.json"}, [recipe])
@@ -200,8 +201,6 @@ def test_a_recipe_dropped_twice_fills_the_form_twice(bench: Workbench) -> None:
 
 
 def test_a_recipe_that_the_form_cannot_show_is_not_called_shown(bench: Workbench) -> None:
-    import json
-
     bench.tabs.selected_index = 3
     bench.vary.first.take("mine", perovskite())
     bench.vary.num_samples = 1
@@ -211,3 +210,77 @@ def test_a_recipe_that_the_form_cannot_show_is_not_called_shown(bench: Workbench
     recipe = json.dumps(bench.crystals[-1].recipe).encode()
     bench.files.zone.on_message(None, {"name": "a.json"}, [recipe])
     assert bench.files.notice.level == "error" and "start from a crystal" in bench.files.notice.text
+
+
+# -- files in the wrong place ----------------------------------------------------------------------
+
+
+def big_cell() -> Any:
+    crystal = perovskite()
+    crystal.make_supercell([5, 4, 4])
+    return crystal
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("paper.pdf", b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj", "no known kind"),
+        ("paper.cif", b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj", "data_"),
+        ("empty.cif", b"", "empty"),
+        ("pattern.xy", b"10.0 1.0\n10.1 2.0\n10.2 1.5\n", "no known kind"),
+        ("x.json", b'{"a": 1}', "no structure"),
+    ],
+)
+def test_a_file_that_holds_no_structure_is_one_sentence(
+    name: str, content: bytes, said: str
+) -> None:
+    source = CrystalSource("Start")
+    source.zone.on_message(None, {"name": name}, [content])
+    assert source.structure is None and source.notice.level == "error"
+    assert said in source.notice.text and "TypeError" not in source.notice.text
+    assert "folder" not in source.notice.text, "a folder cannot be dropped"
+
+
+def test_a_recipe_among_structures_is_called_one(bench: Workbench) -> None:
+    recipe = json.dumps(bench.crystals[0].recipe).encode()
+    source = CrystalSource("Start")
+    source.zone.on_message(None, {"name": "recipe.json"}, [recipe])
+    assert "is a recipe: drop it on Export" in source.notice.text
+
+
+def test_a_file_without_a_recipe_is_named(bench: Workbench) -> None:
+    bench.tabs.selected_index = 6
+    bench.files.zone.on_message(None, {"name": "mine.cif"}, [perovskite().to(fmt="cif").encode()])
+    assert bench.files.notice.text.startswith("mine.cif holds no recipe")
+
+
+def test_a_host_larger_than_the_model_is_refused_at_once(bench: Workbench) -> None:
+    bench.tabs.selected_index = 4
+    bench.host.source.take("big.cif", big_cell())
+    assert (
+        "400 atoms" in bench.host.notice.text and "choose a smaller cell" in bench.host.notice.text
+    )
+    assert bench.host._atoms.layout.display == "none" and not bench.host.job.busy
+    bench.host.source.take("small.cif", perovskite())
+    assert bench.host._atoms.layout.display is None and len(bench.host.boxes) == 5
+    assert bench.host.notice.text == ""
+
+
+def test_a_crystal_that_cannot_be_drawn_does_not_look_like_the_one_before() -> None:
+    viewer = CrystalViewer(perovskite())
+    viewer.show(big_cell(), refine=False)
+    assert viewer.notice.level == "error" and "press Bonds" in viewer.notice.text
+    assert viewer.box.layout.visibility == "hidden"
+    assert viewer.toolbar.layout.visibility == "visible"
+    viewer.bonds = False
+    assert viewer.notice.text == "" and viewer.box.layout.visibility == "visible"
+    viewer.bonds = True
+    viewer.show(perovskite(), refine=False)
+    assert viewer.notice.text == "" and viewer.box.layout.visibility == "visible"
+
+
+def test_advice_on_formula_units_is_given_where_there_are_several() -> None:
+    box = FormulaBox("Sr5Ti5O15", max_atoms=20)
+    assert box.problem == "25 atoms in the cell are more than the 20 that this model can make."
+    box.text, box.formula_units = "SrTiO3", 5
+    assert "Fewer formula units would do" in box.problem

@@ -146,7 +146,7 @@ class FormulaBox(Panel):
         elif total > self.max_atoms:
             self._refuse(
                 f"{total} atoms in the cell are more than the {self.max_atoms} that this model "
-                "can make. Fewer formula units would do."
+                f"can make.{' Fewer formula units would do.' if units > 1 else ''}"
             )
         else:
             open_atoms = sum(one.num_open for one in parsed)

@@ -113,6 +113,14 @@ class HostPanel(MakerPanel):
 
     def _on_host(self) -> None:
         host: Structure = self.source.structure
+        too_large = len(host) > self.ldm.max_atoms
+        show_if(not too_large, self._atoms)
+        if too_large:
+            raise RequestError(
+                f"The host's cell has {len(host)} atoms, and this model makes at most "
+                f"{self.ldm.max_atoms}: choose a smaller cell."
+            )
+        self.notice.clear()
         self.boxes, self.elements, rows = [], [], []
         for i, site in enumerate(host):
             where = ", ".join(f"{x:.3f}" for x in site.frac_coords)
@@ -132,7 +140,6 @@ class HostPanel(MakerPanel):
         self._list.children = tuple(rows)
         with self.hold_trait_notifications():
             self.kept, self.replaced, self.rest = list(range(len(host))), {}, ""
-        show_if(True, self._atoms)
         self.viewer.title = host.composition.reduced_formula
         self.viewer.show(host)
         self._show()

@@ -11,6 +11,7 @@ from crystal_ldm.widgets.browser.drop_zone import DropZone
 from pymatgen.core import Structure
 
 from crystal_ldm.crystals.readers.uploads import read_upload
+from crystal_ldm.errors import DataError
 
 ACCEPT = ".cif,.vasp,.poscar,.extxyz,.json"
 Givers = Mapping[str, Callable[[], "Structure | None"]]
@@ -62,6 +63,8 @@ class CrystalSource(Panel):
         Raises:
             DataError: it cannot be read.
         """
+        if content.lstrip()[:1] == b"{" and b'"model_hash"' in content:
+            raise DataError(f"{name} is a recipe: drop it on Export, which asks for its crystals.")
         self.take(name, read_upload(name, content).to_structure())
 
     def take(self, name: str, structure: Structure | None) -> None:

@@ -14,7 +14,7 @@ from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.export.archive import FORMATS, one_crystal, zip_crystals
 from crystal_ldm.widgets.export.code import python_code, shell_line
 
-from crystal_ldm.errors import RequestError
+from crystal_ldm.errors import DataError, RequestError
 from crystal_ldm.recipe import read_recipe
 
 Crystals = Callable[[], tuple[Sequence[CrystalEntry], Sequence[dict[str, Any]]]]
@@ -84,7 +84,10 @@ class FilesPanel(Panel):
             DataError: it holds none.
             RequestError: a form cannot show it.
         """
-        recipe = read_recipe(content)
+        try:
+            recipe = read_recipe(content)
+        except DataError as error:
+            raise DataError(str(error).replace("the given file", name)) from error
         for action in self._actions:
             action(recipe)
         self.notice.say(f"The form shows what {name} was made with.", "good")

@@ -205,7 +205,7 @@ def scene_to_sdf(scene: Scene) -> str:
     if len(points) > LIMIT or len(bonds) > LIMIT:
         raise SceneTooLarge(
             f"{len(scene)} atoms with {len(scene.bonds)} bonds are more than the viewer can draw. "
-            "Choose a smaller supercell."
+            "Choose a smaller supercell, or press Bonds to leave them out."
         )
     return "\n".join(_lines(points, symbols, bonds))
 

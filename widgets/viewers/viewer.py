@@ -12,7 +12,7 @@ from crystal_ldm.widgets.base import column, escape, row, show_if
 from crystal_ldm.widgets.jobs import Latest
 from crystal_ldm.widgets.viewers.picks import AtomPicker
 from crystal_ldm.widgets.viewers.plotly_stage import PlotlyStage
-from crystal_ldm.widgets.viewers.scene import Scene
+from crystal_ldm.widgets.viewers.scene import Scene, SceneTooLarge
 from crystal_ldm.widgets.viewers.shown import legend_html
 from crystal_ldm.widgets.viewers.toolbar import make_toolbar, more_box
 from pymatgen.core import Structure
@@ -194,6 +194,13 @@ class CrystalViewer(AtomPicker):
         self._latest.start(lambda: crystal_bonds(shown), show, PATIENCE)
 
     def _draw(self, camera: str | None = None) -> None:
+        try:
+            self._draw_scene(camera)
+        except SceneTooLarge as error:
+            self.box.layout.visibility = "hidden"  # what it shows is not this
+            self.notice.say(str(error), "error")
+
+    def _draw_scene(self, camera: str | None) -> None:
         with self._lock:
             self._scene = None
             scene = self.scene
