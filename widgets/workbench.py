@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,11 @@ from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result, from_ru
 from crystal_ldm.widgets.explore.find import FindPanel, find_panel
 from crystal_ldm.widgets.explore.grid import GridPanel
 from crystal_ldm.widgets.explore.host import HostPanel
+from crystal_ldm.widgets.explore.maker import CrystalSource
 from crystal_ldm.widgets.explore.nearest_in_training import (
-    givers,
     nearest_in_training,
     training_reference,
 )
-from crystal_ldm.widgets.explore.source import CrystalSource, Givers
 from crystal_ldm.widgets.explore.vary import VaryPanel
 from crystal_ldm.widgets.panels.compare import Compare
 from crystal_ldm.widgets.panels.crystals import CrystalsPanel
@@ -36,7 +36,18 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.sampling import SampleResult
 
-TABS = ("Crystals", "Trajectory", "Compare", "Vary", "Host", "Grid", "Export", "Find")
+PARTS = {
+    "Crystals": "gallery",
+    "Trajectory": "denoising",
+    "Compare": "compare",
+    "Vary": "vary",
+    "Host": "host",
+    "Grid": "grid",
+    "Export": "files",
+    "Find": "find",
+}
+"""The attribute of a workbench that each tab shows; it is made when the tab is first opened."""
+TABS = tuple(PARTS)
 
 
 class Workbench(Panel):
@@ -69,7 +80,6 @@ class Workbench(Panel):
         super().__init__()
         self._fresh = False
         self._seeker = nearest_in_training(ldm)
-        self.find: FindPanel | None = None
         there = from_result(result) if result is not None else []
         if run_dir is not None and len(there) < len(on_disk := from_run(run_dir)):
             there = on_disk
@@ -90,16 +100,6 @@ class Workbench(Panel):
         self.gallery, self.evaluation = self.panel.gallery, self.panel.evaluation
         self.tabs = ipw.Tab([column() for _ in TABS], titles=TABS)
         self.tabs.add_class("cl-tab-bar")
-        self._build: dict[int, Callable[[], ipw.DOMWidget]] = {
-            0: lambda: self.gallery.widget,
-            1: self._make_trajectory,
-            2: self._make_compare,
-            3: self._make_vary,
-            4: self._make_host,
-            5: self._make_grid,
-            6: self._make_files,
-            7: self._make_find,
-        }
         history = fold("History", self.history.widget)
         side = column(self.generate.widget, history, self.notice.widget, css="cl-side cl-card")
         main = column(self.tabs, css="cl-main")
@@ -209,67 +209,94 @@ class Workbench(Panel):
     # -- parts that are made when their tab is first opened ----------------------------------------
 
     def _on_tab(self) -> None:
-        index = self.tabs.selected_index
-        if index in self._build:
-            make = self._build.pop(index)
-            self.tabs.children[index].children = (make(),)
+        self._open(TABS[self.tabs.selected_index or 0])
         self._on_selected()
 
-    def _make_trajectory(self) -> ipw.DOMWidget:
-        self.denoising = DenoisingPanel(lambda: self.generate.ldm, lambda: self.current)
-        return self.denoising.widget
+    def _open(self, name: str) -> None:
+        tab = self.tabs.children[TABS.index(name)]
+        if not tab.children:
+            tab.children = (getattr(self, PARTS[name]).widget,)
 
-    def _make_compare(self) -> ipw.DOMWidget:
-        self.compare = Compare(height=260)
-        self.other = CrystalSource("Compared with", self._givers(), self._find)
+    @cached_property
+    def denoising(self) -> DenoisingPanel:
+        """Plays the denoising of the selected crystal."""
+        return DenoisingPanel(lambda: self.generate.ldm, lambda: self.current)
+
+    @cached_property
+    def compare(self) -> Compare:
+        """Compares the selected crystal with another."""
+        compare = Compare(height=260)
+        self.other = other = self._source("Compared with")
 
         def show(_: Any = None) -> None:
-            with self.compare.hold_trait_notifications():
-                crystal, origin = self.other.structure, self.other.origin
-                formula = crystal.composition.reduced_formula if crystal else ""
-                self.compare.second_name = _named(formula, origin) if crystal else ""
-                self.compare.second = crystal
+            with compare.hold_trait_notifications():
+                formula = other.structure.composition.reduced_formula
+                compare.second_name = _named(formula, other.origin)
+                compare.second = other.structure
 
-        self.other.observe(show, ["structure", "origin"])
-        return column(self.other.widget, self.compare.widget, css="cl-compare-tab")
+        other.observe(show, ["structure", "origin"])
+        compare.widget = column(other.widget, compare.widget, css="cl-compare-tab")
+        return compare
 
-    def _make_vary(self) -> ipw.DOMWidget:
-        self.vary = VaryPanel(self.generate.ldm, self._givers(), self._find)
-        self.vary.on_made(lambda entries: self._keep(entries[0].origin.capitalize(), entries))
-        return self.vary.widget
+    @cached_property
+    def vary(self) -> VaryPanel:
+        """Makes neighbours of a crystal."""
+        vary = VaryPanel(self.generate.ldm, self._source)
+        vary.on_made(lambda entries: self._keep(entries[0].origin.capitalize(), entries))
+        return vary
 
-    def _make_host(self) -> ipw.DOMWidget:
-        self.host = HostPanel(self.generate.ldm, self._givers(), self._find)
-        self.host.on_made(lambda entries: self._keep("Around a host", entries))
-        return self.host.widget
+    @cached_property
+    def host(self) -> HostPanel:
+        """Makes crystals around atoms that stay."""
+        host = HostPanel(self.generate.ldm, self._source)
+        host.on_made(lambda entries: self._keep("Around a host", entries))
+        return host
 
-    def _make_grid(self) -> ipw.DOMWidget:
-        self.grid = GridPanel(self.generate.ldm, lambda: self.generate.form)
+    @cached_property
+    def grid(self) -> GridPanel:
+        """Carries out the request of the form once for each cell of a matrix."""
+        grid = GridPanel(self.generate.ldm, lambda: self.generate.form)
         if self.session is not None:
-            self.grid.on_made(lambda entries: self._keep("Grid of", entries, shown=False))
-        return self.grid.widget
+            grid.on_made(lambda entries: self._keep("Grid of", entries, shown=False))
+        return grid
 
-    def _make_files(self) -> ipw.DOMWidget:
-        made = self.current
-        self.files = FilesPanel(
+    @cached_property
+    def files(self) -> FilesPanel:
+        """Code, downloads and recipes."""
+        selected = self.current
+        files = FilesPanel(
             lambda: (list(self.crystals), list(self.gallery.rows)),
-            made.recipe if made else None,
+            selected.recipe if selected else None,
             lambda: self.current,
         )
-        self.files.on_load(lambda recipe: load_recipe(self.generate, recipe))
-        return self.files.widget
+        files.on_load(lambda recipe: load_recipe(self.generate, recipe))
+        return files
 
-    def _make_find(self) -> ipw.DOMWidget:
-        self.find = find_panel(self.generate.ldm, self._seeker)
-        return self.find.widget
+    @cached_property
+    def find(self) -> FindPanel:
+        """Lists what is known of a formula or of some elements."""
+        return find_panel(self.generate.ldm, self._seeker)
 
-    @property
-    def _find(self) -> Callable[[str], Structure | None] | None:
-        return None if self._seeker is None else self._seeker.find
+    def _source(self, label: str) -> CrystalSource:
+        """Return what takes a crystal out of the parts of this workbench, or from a file."""
+        gallery, seeker = self.gallery, self._seeker
+        givers = {"Selected crystal": lambda: gallery.structure}
+        if seeker is not None:
 
-    def _givers(self) -> Givers:
-        found = {"Crystal of Find": lambda: None if self.find is None else self.find.structure}
-        return givers(lambda: self.gallery.structure, self._seeker) | found
+            def nearest() -> Structure | None:
+                neighbour = seeker(gallery.structure)
+                return None if neighbour is None else neighbour.structure
+
+            givers["Its nearest training crystal"] = nearest
+        givers["Crystal of Find"] = lambda: self.find.structure if self._made("find") else None
+        return CrystalSource(label, givers, None if seeker is None else seeker.find)
+
+    def _made(self, part: str) -> bool:
+        """Return whether the part of a tab is there.
+
+        A background thread may ask while it is still being made.
+        """
+        return part in vars(self)
 
     # -- keeping the parts in step -----------------------------------------------------------------
 
@@ -278,16 +305,17 @@ class Workbench(Panel):
         self.tabs.selected_index = 0
 
     def _on_selected(self) -> None:
-        # A background thread may come here while the part of a new tab is still being made.
         name = TABS[self.tabs.selected_index or 0]
         made = self.current
-        if name == "Trajectory" and hasattr(self, "denoising"):
+        if not self._made(PARTS[name]):
+            return
+        if name == "Trajectory":
             self.denoising.show()
-        elif name == "Compare" and hasattr(self, "compare"):
+        elif name == "Compare":
             with self.compare.hold_trait_notifications():
                 self.compare.first_name = self.gallery.viewer.title
                 self.compare.first = None if made is None else made.structure
-        elif name == "Export" and hasattr(self, "files"):
+        elif name == "Export":
             with self.files.hold_trait_notifications():
                 self.files.recipe = None if made is None else made.recipe
                 self.files.name = self._name_of(made)
@@ -300,15 +328,15 @@ class Workbench(Panel):
 
     def _on_model(self) -> None:
         ldm = self.generate.ldm
-        if hasattr(self, "vary"):
-            self.vary.ldm = ldm
-        if hasattr(self, "host"):
-            self.host.ldm = ldm
-        if hasattr(self, "grid"):
+        for part in ("vary", "host"):
+            if self._made(part):
+                getattr(self, part).ldm = ldm
+        if self._made("grid"):
             self.grid.job.stop()  # its panel goes; the cells that are filled are kept
-            self.tabs.children[TABS.index("Grid")].children = (self._make_grid(),)
-        if self.find is not None:
-            self.tabs.children[TABS.index("Find")].children = (self._make_find(),)
+        for name in ("Grid", "Find"):
+            if vars(self).pop(PARTS[name], None) is not None:
+                self.tabs.children[TABS.index(name)].children = ()
+                self._open(name)
 
 
 def _named(formula: str, origin: str) -> str:

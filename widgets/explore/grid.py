@@ -9,7 +9,6 @@ import ipywidgets as ipw
 import numpy as np
 import traitlets as tl
 from crystal_ldm.widgets.base import (
-    Panel,
     Quiet,
     button,
     caption,
@@ -22,10 +21,9 @@ from crystal_ldm.widgets.base import (
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.controls.form import RequestForm
 from crystal_ldm.widgets.controls.scalar import condition_title
-from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.explore.grid_figure import MEASURES, Cell, cell_of, grid_figure
+from crystal_ldm.widgets.explore.maker import MakerPanel
 from crystal_ldm.widgets.jobs import Job
-from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
 
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module import LDMModule
@@ -36,11 +34,11 @@ USUAL = {"sampling_steps": "5, 10, 20", "seed": "0, 1, 2"}
 SCALES = "0, 1, 2, 4"
 
 
-class GridPanel(Panel):
+class GridPanel(MakerPanel):
     """Carries out a request once for each cell of a matrix: `GridPanel(ldm, form)`.
 
     Traits:
-        ldm: the model.
+        ldm: see `MakerPanel`.
         scales: guidance scales, the columns: numbers between commas.
         along: what changes from row to row: "sampling_steps", "seed" or a condition's name.
         values: its values, between commas.
@@ -50,7 +48,6 @@ class GridPanel(Panel):
         opened: (row, column) of the cell whose crystals are shown, or None.
     """
 
-    ldm = tl.Any()
     scales = tl.Unicode(SCALES)
     along = tl.Unicode("sampling_steps")
     values = tl.Unicode(USUAL["sampling_steps"])
@@ -62,12 +59,9 @@ class GridPanel(Panel):
     )
 
     def __init__(self, ldm: LDMModule, form: Callable[[], RequestForm]) -> None:
-        super().__init__()
-        self.ldm = ldm
+        super().__init__(ldm, height=260, empty="Click a cell to see its crystals.")
         self._form = form
-        self.job = Job()
         self.cells: dict[tuple[int, int], Cell] = {}
-        self._actions: list[Callable[[list[CrystalEntry]], Any]] = []
         self._axes: tuple[list[float], list[float], str] = ([], [], "")
         scalars = {
             name: condition_title(about)[0]
@@ -92,9 +86,6 @@ class GridPanel(Panel):
         disable(self.halt, "Nothing is running.")
         self.plot = Plot(height=300, tools=False)
         show_if(False, self.plot, self._choices)  # until there is something to show
-        self.player = TrajectoryPlayer(
-            height=260, empty="Click a cell to see its crystals.", noun="crystal"
-        )
         self.widget = column(
             caption(
                 "The request of the form, once for each cell; the form's own value is replaced."
@@ -114,10 +105,6 @@ class GridPanel(Panel):
         self.plot.observe(guard(self._on_click), "clicked")
         self.job.tell(self.notice, buttons=[self.go], why="The grid is being filled.")
         self.job.observe(guard(self._on_state), "state")
-
-    def on_made(self, action: Callable[[list[CrystalEntry]], Any]) -> None:
-        """Call `action(crystals)` with those of all cells, in the worker's thread."""
-        self._actions.append(action)
 
     def run(self) -> None:
         """Fill the grid in the background.
@@ -158,8 +145,7 @@ class GridPanel(Panel):
                 self.cells[place] = cell_of(self.ldm.sample(request, count, **how))
                 self._draw()
             every = [entry for cell in self.cells.values() for entry in cell.crystals]
-            for action in self._actions:
-                action(every)
+            self.on_made.tell(every)
             job.message = f"All {len(plan)} cells are filled: click one."
             if job.stop_event.is_set():
                 job.message = f"Stopped: {len(self.cells)} cells are filled and kept."

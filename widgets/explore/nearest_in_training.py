@@ -1,12 +1,14 @@
-"""The nearest training crystal of a data set."""
+"""Training crystals: the nearest one to a crystal, and what novelty is judged by."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
-from crystal_ldm.widgets.panels.neighbour import Neighbour
+from crystal_ldm.widgets.jobs import Latest
+from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 from pymatgen.core import Structure
 
 from crystal_ldm.crystals.cell import Cell
@@ -19,6 +21,16 @@ from crystal_ldm.evaluate.reference_set import Reference
 from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.evaluate.uniqueness_and_novelty import find_in_reference
 from crystal_ldm.parallel.executor import HereExecutor
+
+
+class Neighbour(NamedTuple):
+    """A training crystal that resembles another, and what is said of it: its id, the distance."""
+
+    structure: Structure
+    text: str
+
+
+FindNearest = Callable[[Structure | None], Neighbour | None]
 
 
 class NearestInTraining:
@@ -67,8 +79,10 @@ class NearestInTraining:
             raise DataError(problem)
         return crystal.to_structure()
 
-    def __call__(self, structure: Structure) -> Neighbour | None:
-        """Return the nearest training crystal, and how it resembles `structure`."""
+    def __call__(self, structure: Structure | None) -> Neighbour | None:
+        """Return the nearest training crystal, and how it resembles `structure`; of None: None."""
+        if structure is None:
+            return None
         reference = self.reference
         form = comparison_form(Cell.from_structure(structure))
         # One crystal: a worker process would take longer to start than the comparison takes.
@@ -115,17 +129,30 @@ def training_reference(
     return reference
 
 
-def givers(
-    selected: Callable[[], Structure | None], seeker: NearestInTraining | None
-) -> dict[str, Callable[[], Structure | None]]:
-    """Return where a `CrystalSource` takes crystals from: the selected one, and its nearest."""
-    found: dict[str, Callable[[], Structure | None]] = {"Selected crystal": selected}
-    if seeker is not None:
+class NeighbourView:
+    """Finds and shows the neighbour of a crystal: `NeighbourView(find).seek(structure)`.
 
-        def nearest() -> Structure | None:
-            structure = selected()
-            neighbour = None if structure is None else seeker(structure)
-            return None if neighbour is None else neighbour.structure
+    Its viewer is made at the first use, as every viewer costs the browser a WebGL context.
+    """
 
-        found["Its nearest training crystal"] = nearest
-    return found
+    def __init__(self, find: FindNearest, height: int = 340) -> None:
+        self._find = find
+        self._height = height
+
+    @cached_property
+    def viewer(self) -> CrystalViewer:
+        """What shows it."""
+        return CrystalViewer(height=self._height, toolbar=False)
+
+    @cached_property
+    def _latest(self) -> Latest:
+        return Latest(self.viewer.notice)
+
+    def seek(self, structure: Structure | None) -> None:
+        """Show the neighbour of `structure` as soon as it is found, in the background."""
+        self.viewer.title = "Looking for the nearest training crystal…"
+        self._latest.start(lambda: self._find(structure), self._show)
+
+    def _show(self, neighbour: Neighbour | None) -> None:
+        self.viewer.title = neighbour.text if neighbour else "No training crystal is close."
+        self.viewer.show(neighbour.structure if neighbour else None)

@@ -23,8 +23,8 @@ from crystal_ldm.widgets.base import (
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.browser.table import Table
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
+from crystal_ldm.widgets.explore.nearest_in_training import FindNearest, NeighbourView
 from crystal_ldm.widgets.helpers import Helpers
-from crystal_ldm.widgets.panels.neighbour import FindNearest, NeighbourView
 from crystal_ldm.widgets.panels.rows import (
     column_info,
     crystal_row,
