@@ -86,6 +86,7 @@ def test_what_is_being_made_is_neither_hidden_nor_deleted(bench: Workbench) -> N
         assert "press Stop first" in bench.history.notice.text and request.folder.is_dir()
     bench.generate.stop()
     assert bench.generate.job.wait(60) and bench.generate.job.state == "stopped"
+    assert bench.history.notice.text == "", "what it says is true no longer"
     bench.history.delete(request)
     assert bench.count == 2 and not request.folder.exists()
 
@@ -284,3 +285,30 @@ def test_advice_on_formula_units_is_given_where_there_are_several() -> None:
     assert box.problem == "25 atoms in the cell are more than the 20 that this model can make."
     box.text, box.formula_units = "SrTiO3", 5
     assert "Fewer formula units would do" in box.problem
+
+
+# -- what is said is true of what is asked now -----------------------------------------------------
+
+
+def test_why_a_request_was_refused_goes_with_the_request(bench: Workbench) -> None:
+    panel = bench.generate
+    panel.form.conditions.values = {"band_gap": 99.0}
+    panel.go.click()
+    assert panel.notice.level == "error" and "99" in panel.notice.text
+    panel.form.conditions.values = {}
+    assert panel.notice.text == ""
+
+
+def test_a_column_is_filtered_by_the_name_in_its_header(bench: Workbench) -> None:
+    bench.gallery.update_rows({0: {"band_gap": 1.5}, 1: {"band_gap": 2.5}})
+    bench.gallery.filter = "Gap (eV) > 2, Density (g/cm³) > 0"
+    assert bench.gallery.table.order == [1] and bench.gallery.table.problem == ""
+
+
+def test_no_file_is_made_of_no_row(bench: Workbench) -> None:
+    tools = bench.gallery.table_tools
+    bench.gallery.filter = "gapp > 2"
+    for save in (tools.csv, tools.zip):
+        save.save()
+        assert tools.notice.level == "error" and "filter leaves no row" in tools.notice.text
+        tools.notice.clear()

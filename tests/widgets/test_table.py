@@ -205,7 +205,7 @@ def test_duplicates_are_folded_into_one_row(until: Any) -> None:
     until(lambda: gallery.table.folded and gallery.table_tools.job.state == "done", 120)
     assert gallery.table.order == [0, 1, 3]
     assert gallery.table.marks == {"0": {"count": 2}, "1": {"count": 2}}
-    assert gallery.table_tools.notice.text == "5 crystals, 3 of them different."
+    assert gallery.table_tools.notice.text == "5 crystals, 3 distinct."
     gallery.add([perovskite(3.9), rock_salt(9.0)])
     until(lambda: gallery.table.marks.get("0") == {"count": 3}, 60)
     assert gallery.table.order == [0, 1, 3], "StructureMatcher scales volumes"

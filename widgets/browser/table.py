@@ -182,7 +182,12 @@ class Table(anywidget.AnyWidget):
         """Return the place of the column whose key or label starts with `name`."""
         wanted = name.strip().lower().replace("_", " ")
         names = [
-            {c["key"].lower().replace("_", " "), str(c["label"]).lower()} for c in self.columns
+            {
+                c["key"].lower().replace("_", " "),
+                str(c["label"]).lower(),
+                f"{c['label']} ({c.get('unit')})".lower(),
+            }
+            for c in self.columns
         ]
         for i, options in enumerate(names):
             if wanted in options:

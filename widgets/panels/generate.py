@@ -103,7 +103,7 @@ class GeneratePanel(Panel):
         self.job.observe(guard(self._on_state), "state")
         self.job.observe(lambda change: setattr(self._bar, "value", change.new), "progress")
         self.job.observe(lambda change: self.status.say(change.new), "message")
-        self.form.react("problem", self._allow)
+        self._watch_form()
         if request is not None or keywords is not None:
             plain = None if request is None else request.to_request()
             settings = None if keywords is None else SamplingSettings.make(keywords)
@@ -240,10 +240,21 @@ class GeneratePanel(Panel):
         why = self.form.problem or ("Crystals are being made." if self.job.busy else "")
         disable(self.go, why)
 
+    def _watch_form(self) -> None:
+        form = self.form
+        form.react("problem", self._allow)
+        # What was said of another request is true of this one no longer.
+        for part, names in (
+            (form.formula, ["text", "formula_units", "num_atoms"]),
+            (form.conditions, ["values"]),
+            (form.sampling, ["settings"]),
+        ):
+            part.observe(lambda _: self.notice.clear(), names)
+
     def _new_form(self) -> None:
         old = self.form
         self.form = RequestForm(self.ldm)
-        self.form.react("problem", self._allow)
+        self._watch_form()
         self._place.children = (self.form.widget,)
         self._allow()
         # What was asked of the old model is kept as far as the new one can be asked for it.

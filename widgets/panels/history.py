@@ -61,6 +61,7 @@ class HistoryPanel(Panel):
         if self.session is None:
             self.lines.children = [caption("Crystals are not kept: this workbench has no run.")]
             return
+        self.notice.clear()
         newest = self.session.requests()[::-1]
         self.set_trait("requests", sorted(newest, key=lambda one: not one.favourite))
         names = {request.folder.name for request in self.requests}

@@ -17,6 +17,7 @@ from crystal_ldm.widgets.jobs import Job
 from crystal_ldm.widgets.panels.duplicates import Duplicates
 from pymatgen.core import Structure
 
+from crystal_ldm.errors import RequestError
 from crystal_ldm.files.csv_text import csv_text
 
 Chosen = Callable[[Sequence[int]], tuple[list[CrystalEntry], list[dict[str, Any]]]]
@@ -135,7 +136,7 @@ class TableTools(Panel):
         with self.table.hold_trait_notifications():
             self.table.groups = groups
             self.table.folded = self.folded
-        said = f"{len(groups)} crystals, {len(set(groups))} of them different."
+        said = f"{len(groups)} crystals, {len(set(groups))} distinct."
         job.message = said if self.folded else ""  # it may have been unfolded meanwhile
 
     # -- files -----------------------------------------------------------------------------------
@@ -145,10 +146,15 @@ class TableTools(Panel):
         self.which.value = f"{count} {'chosen' if checked else 'shown'} rows:"
 
     def _make_csv(self) -> tuple[str, bytes]:
-        _, rows = self._chosen(self.table.chosen)
+        _, rows = self._rows()
         columns = [c["key"] for c in self.table.columns if c["key"] not in self.table.hidden]
         return "crystals.csv", csv_text(rows, columns).encode()
 
     def _make_zip(self) -> tuple[str, bytes]:
-        crystals, rows = self._chosen(self.table.chosen)
-        return "crystals.zip", zip_crystals(crystals, rows)
+        return "crystals.zip", zip_crystals(*self._rows())
+
+    def _rows(self) -> tuple[list[CrystalEntry], list[dict[str, Any]]]:
+        chosen = self.table.chosen
+        if not chosen:
+            raise RequestError("The filter leaves no row: change it, or check rows without it.")
+        return self._chosen(chosen)
