@@ -25,7 +25,6 @@ from crystal_ldm.widgets.panels.compare import Compare
 from crystal_ldm.widgets.panels.crystals import CrystalsPanel
 from crystal_ldm.widgets.panels.denoising import DenoisingPanel
 from crystal_ldm.widgets.panels.files import FilesPanel
-from crystal_ldm.widgets.panels.fill import load_recipe, show_request
 from crystal_ldm.widgets.panels.generate import GeneratePanel
 from crystal_ldm.widgets.panels.history import HistoryPanel
 from crystal_ldm.widgets.session import Request, Session, in_words
@@ -89,7 +88,7 @@ class Workbench(Panel):
         self._first = there
         self._relaxing: Request | None = None
         self.generate = GeneratePanel(ldm, session=self.session)
-        show_request(self.generate, recipe, request, keywords)
+        self.generate.show_request(recipe, request, keywords)
         self.panel = CrystalsPanel(
             self._seeker,
             training_reference(lambda: self.generate.ldm, self._seeker),
@@ -269,7 +268,7 @@ class Workbench(Panel):
             selected.recipe if selected else None,
             lambda: self.current,
         )
-        files.on_load(lambda recipe: load_recipe(self.generate, recipe))
+        files.on_load(self.generate.load_recipe)
         return files
 
     @cached_property

@@ -217,6 +217,29 @@ class RequestForm(Panel):
         self.sampling.show(settings)
         self.seed.seed = settings.seed
 
+    def follow(self, other: RequestForm) -> str:
+        """Ask what the form of another model asked for, as far as this one can be asked for it.
+
+        Returns:
+            What it cannot be asked for, one sentence; empty if there is nothing.
+        """
+        if other.sampling.settings is not None:
+            self.fill_settings(other.settings())
+        self.num_samples = other.num_samples
+        self.seed.follow(other.seed)
+        self.formula.num_atoms = other.formula.num_atoms
+        self.formula.text = other.formula.text
+        self.formula.formula_units = other.formula.formula_units
+        controls, targets = self.conditions.controls, other.conditions.values
+        self.conditions.values = {n: v for n, v in targets.items() if n in controls}
+        dropped = [n for n in targets if n not in controls]
+        usable = set(self.table.usable)
+        for name in ("required", "forbidden"):
+            symbols = getattr(other.table, name)
+            setattr(self.table, name, [s for s in symbols if s in usable])
+            dropped += [s for s in symbols if s not in usable and name == "required"]
+        return f"This model does not know {', '.join(dropped)}: left out." if dropped else ""
+
     def _all(self) -> None:
         self.place, self.offset = None, 0
 

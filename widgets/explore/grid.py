@@ -13,7 +13,6 @@ from crystal_ldm.widgets.base import (
     button,
     caption,
     column,
-    disable,
     labelled,
     row,
     show_if,
@@ -82,8 +81,7 @@ class GridPanel(MakerPanel):
         self._chosen, self._quiet = False, Quiet()
         guard = self.notice.guard
         self.go = button("Fill the grid", guard(self.run), css="cl-fill-grid", icon="th")
-        self.halt = button("Stop", guard(self.job.stop), icon="stop")
-        disable(self.halt, "Nothing is running.")
+        self.halt = self.job.stop_button(icon="stop")
         self.plot = Plot(height=300, tools=False)
         show_if(False, self.plot, self._choices)  # until there is something to show
         self.widget = column(
@@ -104,7 +102,6 @@ class GridPanel(MakerPanel):
         self.react(["left", "right"], self._on_choice)
         self.plot.observe(guard(self._on_click), "clicked")
         self.job.tell(self.notice, buttons=[self.go], why="The grid is being filled.")
-        self.job.observe(guard(self._on_state), "state")
 
     def run(self) -> None:
         """Fill the grid in the background.
@@ -187,9 +184,6 @@ class GridPanel(MakerPanel):
             about = self.ldm.conditions[along].describe()
             low, high = float(about["min"]), float(about["max"])
             self.values = ", ".join(f"{low + (high - low) * k / 8:.3g}" for k in range(4))
-
-    def _on_state(self, change: Any) -> None:
-        disable(self.halt, "" if change.new == "running" else "Nothing is running.")
 
 
 def _numbers(text: str) -> list[float]:

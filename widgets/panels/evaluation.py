@@ -62,8 +62,8 @@ class EvaluationBar(Panel):
                    tip="Relax the chosen rows, or the selected one, with the CHGNet potential "
                    "and compare with its convex hull"),
         ]  # fmt: skip
-        self.halt = button("Stop", guard(self.job.stop), css="cl-small",
-                           tip="End after this crystal; relaxed ones are kept")  # fmt: skip
+        tip = "End after this crystal; relaxed ones are kept"
+        self.halt = self.job.stop_button(css="cl-small", tip=tip)
         show_if(False, self.halt)
         self.widget = column(row(*self.buttons, self.halt), self.notice.widget,
                              css="cl-evaluate-bar")  # fmt: skip

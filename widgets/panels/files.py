@@ -7,7 +7,17 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, caption, column, escape, heading, labelled, row, show_if
+from crystal_ldm.widgets.base import (
+    Listeners,
+    Panel,
+    caption,
+    column,
+    escape,
+    heading,
+    labelled,
+    row,
+    show_if,
+)
 from crystal_ldm.widgets.browser.buttons import CopyButton, SaveButton
 from crystal_ldm.widgets.browser.drop_zone import DropZone
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
@@ -42,7 +52,7 @@ class FilesPanel(Panel):
     ) -> None:
         super().__init__()
         self._crystals, self._selected = crystals, selected
-        self._actions: list[Callable[[dict[str, Any]], Any]] = []
+        self.on_load = Listeners()
         self.code = ipw.HTML().add_class("cl-code")
         self.copies = row(*(CopyButton(text=f"Copy {what}") for what in ("Python", "shell")))
         self.save = SaveButton(self._make, self.notice, text="Download all (zip)")
@@ -73,10 +83,6 @@ class FilesPanel(Panel):
         self.recipe = recipe
         self._show()
 
-    def on_load(self, action: Callable[[dict[str, Any]], Any]) -> None:
-        """Call `action(recipe)` with each recipe that is dropped."""
-        self._actions.append(action)
-
     def load(self, name: str, content: bytes) -> None:
         """Read the recipe in a file.
 
@@ -88,8 +94,7 @@ class FilesPanel(Panel):
             recipe = read_recipe(content)
         except DataError as error:
             raise DataError(str(error).replace("the given file", name)) from error
-        for action in self._actions:
-            action(recipe)
+        self.on_load.tell(recipe)
         self.notice.say(f"The form shows what {name} was made with.", "good")
 
     def _make(self) -> tuple[str, bytes]:

@@ -8,13 +8,12 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, button, caption, column, row, styled, toggle
+from crystal_ldm.widgets.base import Listeners, Panel, button, caption, column, row, styled, toggle
 from crystal_ldm.widgets.panels.compare_requests import CompareRequests
 from crystal_ldm.widgets.session import Request, Session
 
 from crystal_ldm.errors import RequestError
 
-Action = Callable[[Request], Any]
 DOUBLE_CLICK = 0.7
 """Seconds within which a second click belongs to the first."""
 
@@ -23,6 +22,8 @@ class HistoryPanel(Panel):
     """Shows, hides, deletes, compares and reuses requests: `HistoryPanel(session)`.
 
     Attributes:
+        on_change: `on_change(action)`: call `action()` when requests were hidden, shown or deleted.
+        on_reuse: `on_reuse(action)`: call `action(request)` when one is to be asked for again.
         deleted: the names of the folders of those that were deleted here.
         at_work: returns whether a request is still being worked on; it then stays as it is.
 
@@ -42,19 +43,10 @@ class HistoryPanel(Panel):
         self._drawn: dict[str, tuple[Any, ipw.DOMWidget]] = {}
         self.lines = column(css="cl-history")
         self.comparison = CompareRequests(session)
-        self._changed: list[Callable[[], Any]] = []
-        self._reuse: list[Action] = []
+        self.on_change, self.on_reuse = Listeners(), Listeners()
         self.widget = column(self.lines, self.comparison.widget, self.notice.widget)
         self.react("compared", self._compare)
         self.refresh()
-
-    def on_change(self, action: Callable[[], Any]) -> None:
-        """Call `action()` when requests were hidden, shown or deleted."""
-        self._changed.append(action)
-
-    def on_reuse(self, action: Action) -> None:
-        """Call `action(request)` when one is to be asked for again."""
-        self._reuse.append(action)
 
     def refresh(self) -> None:
         """Read the requests from the disk."""
@@ -117,13 +109,11 @@ class HistoryPanel(Panel):
 
     def reuse(self, request: Request) -> None:
         """Ask for the same again."""
-        for action in self._reuse:
-            action(request)
+        self.on_reuse.tell(request)
 
     def _tell(self) -> None:
         self.refresh()
-        for action in self._changed:
-            action()
+        self.on_change.tell()
 
     def _compare(self) -> None:
         by_name = {request.folder.name: request for request in self.requests}

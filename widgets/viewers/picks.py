@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Quiet, button, row, show_if
+from crystal_ldm.widgets.base import Listeners, Notice, Quiet, button, row, show_if
 from crystal_ldm.widgets.viewers.shown import ShownCrystal
 from pymatgen.core import Structure
 
@@ -31,6 +31,9 @@ class AtomPicker(ShownCrystal):
             where it is nearest to the one before.
         choosing: atoms are chosen for some purpose, any number, instead of measured; all images of
             an atom are one.
+    Attributes:
+        on_pick: `on_pick(action)`: call `action(picked)` when atoms are picked, and not when
+            another crystal comes.
     """
 
     picked = tl.List(tl.Int(min=0))
@@ -40,7 +43,7 @@ class AtomPicker(ShownCrystal):
         super().__init__()
         self._picks: list[Corner] = []
         self._quiet = Quiet()
-        self._actions: list[Callable[[list[int]], Any]] = []
+        self.on_pick = Listeners()
         self.said = Notice()
         self.said.widget.remove_class("cl-notice").add_class("cl-said")
         clear = button("Clear", self.notice.guard(lambda: setattr(self, "picked", [])),
@@ -48,10 +51,6 @@ class AtomPicker(ShownCrystal):
         self.pick_row = row(self.said.widget, clear, css="cl-picks")
         show_if(False, self.pick_row)
         self.react("picked", self._on_picked)
-
-    def on_pick(self, action: Callable[[list[int]], Any]) -> None:
-        """Call `action(picked)` when atoms are picked, and not when another crystal comes."""
-        self._actions.append(action)
 
     def forget(self) -> None:
         """Forget the picked atoms, as another crystal is shown."""
@@ -103,8 +102,7 @@ class AtomPicker(ShownCrystal):
             if [site for site, _ in self._picks] != self.picked:
                 self._picks = nearest_images(self.shown, self.picked)
             self.say_picked()
-            for action in self._actions:
-                action(self.picked)
+            self.on_pick.tell(self.picked)
 
     @property
     def marked(self) -> list[int]:
