@@ -158,10 +158,11 @@ class Workbench(Panel):
         try:
             if self.session is not None:
                 words = in_words("Relaxed", made)
-                if len(made) == 1:
+                request = self._relaxing
+                if len(made) == 1 or request is None or not request.folder.is_dir():
                     self._relaxing = self.session.keep(words, made)
                 else:
-                    self.session.rewrite(self._relaxing, words, made)
+                    self.session.rewrite(request, words, made)
                 self.history.refresh()
         finally:
             self.add(made[-1:])
@@ -327,6 +328,9 @@ class Workbench(Panel):
 
     def _on_model(self) -> None:
         ldm = self.generate.ldm
+        if self._seeker is not None:
+            self._seeker.follow(ldm)
+            self.gallery.show_nearest = self.gallery.show_nearest and self._seeker.cached
         for part in ("vary", "host"):
             if self._made(part):
                 getattr(self, part).ldm = ldm
@@ -336,6 +340,7 @@ class Workbench(Panel):
             if vars(self).pop(PARTS[name], None) is not None:
                 self.tabs.children[TABS.index(name)].children = ()
                 self._open(name)
+        self._on_selected()
 
 
 def _named(formula: str, origin: str) -> str:

@@ -14,10 +14,14 @@ from crystal_ldm.widgets import Workbench
 from crystal_ldm.widgets.controls.formula import FormulaBox
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.explore.maker import CrystalSource
+from crystal_ldm.widgets.explore.nearest_in_training import (
+    nearest_in_training,
+    training_reference,
+)
 from crystal_ldm.widgets.panels import history
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 
-from crystal_ldm.errors import RunError
+from crystal_ldm.errors import DataError, RunError
 from crystal_ldm.runs.generate import generate, make_request
 from crystal_ldm.runs.requests import FOLDER, Requests
 from tests.widgets.crystals import perovskite, rock_salt
@@ -312,3 +316,32 @@ def test_no_file_is_made_of_no_row(bench: Workbench) -> None:
         save.save()
         assert tools.notice.level == "error" and "filter leaves no row" in tools.notice.text
         tools.notice.clear()
+
+
+def test_another_model_is_compared_with_its_own_training_set(tiny_ldm: Any) -> None:
+    own, named = copy.copy(tiny_ldm), copy.copy(tiny_ldm)
+    own.data_info = {"dataset": "a folder of mine"}
+    named.data_info = {"dataset": "oqmd_icsd"}
+    seek = nearest_in_training(named)
+    assert seek is not None and nearest_in_training(own) is None
+    own.data_info = {"dataset": "perov_5"}  # read from a folder, which is not known here
+    assert nearest_in_training(own) is None
+    seek.follow(own)
+    assert not seek.cached
+    with pytest.raises(DataError, match="training set of this model"):
+        seek.find("SrTiO3")
+    judged_by = training_reference(lambda: own, seek)()
+    assert judged_by is None or len(judged_by.crystals) == len(own.training_crystals.crystals)
+
+
+def test_the_steps_of_another_models_crystal_say_which_model_to_choose(
+    bench: Workbench, tiny_ldm: Any
+) -> None:
+    bench.crystals[0].recipe["model_hash"] = "of another one"
+    bench.tabs.selected_index = 1
+    assert bench.denoising.job.wait(60) and bench.denoising.job.state == "failed"
+    assert "choose that one below Generate" in bench.denoising.notice.text
+    bench.crystals[0].recipe["model_hash"] = tiny_ldm.hashes[0]
+    bench.generate.ldm = copy.copy(tiny_ldm)  # now the right one is chosen
+    assert bench.denoising.job.wait(60) and bench.denoising.job.state == "done"
+    assert bench.denoising.player.num_frames > 1

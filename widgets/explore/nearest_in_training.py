@@ -13,13 +13,15 @@ from pymatgen.core import Structure
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.search import chemical_system, find_crystals
-from crystal_ldm.data import DATASETS, CrystalDataset, load_dataset
+from crystal_ldm.data import CrystalDataset, load_dataset
 from crystal_ldm.data.cache import cache_path
+from crystal_ldm.data.registry import CSV_DATASETS, DATASETS
 from crystal_ldm.errors import DataError
 from crystal_ldm.evaluate.description import comparison_form
 from crystal_ldm.evaluate.reference_set import Reference
 from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.evaluate.uniqueness_and_novelty import find_in_reference
+from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.parallel.executor import HereExecutor
 
 
@@ -44,6 +46,13 @@ class NearestInTraining:
         self._lock = threading.Lock()
         self._reference: Reference | None = None
 
+    def follow(self, ldm: LDMModule) -> None:
+        """Look in the data set of another model from now on; in none where that is not named."""
+        name = _data_set(ldm)
+        with self._lock:
+            if name != self._source:
+                self._source, self._reference = name, None
+
     @property
     def cached(self) -> bool:
         """Whether the data set is prepared, so that opening it takes seconds and no network."""
@@ -53,8 +62,14 @@ class NearestInTraining:
 
     @property
     def reference(self) -> Reference:
-        """The training crystals."""
+        """The training crystals.
+
+        Raises:
+            DataError: the model was not trained on a data set with a name.
+        """
         with self._lock:
+            if self._source == "":
+                raise DataError("The training set of this model is none that can be opened here.")
             if self._reference is None:
                 data = self._source
                 data = load_dataset(data, progress=False) if isinstance(data, str) else data
@@ -99,10 +114,16 @@ class NearestInTraining:
         return Neighbour(crystal.to_structure(), f"Training set, {name}: {said}")
 
 
-def nearest_in_training(ldm: Any) -> NearestInTraining | None:
+def nearest_in_training(ldm: LDMModule) -> NearestInTraining | None:
     """Return a finder in the data set of a model; None where that is not a named one."""
+    name = _data_set(ldm)
+    return NearestInTraining(name) if name else None
+
+
+def _data_set(ldm: LDMModule) -> str:
+    """Return the name of a model's data set, if a name is enough to open it; else nothing."""
     name = str(ldm.data_info.get("dataset", ""))
-    return NearestInTraining(name) if name in DATASETS else None
+    return name if name in DATASETS and name not in CSV_DATASETS else ""
 
 
 def training_reference(

@@ -31,7 +31,7 @@ class DenoisingPanel(Panel):
     ) -> None:
         super().__init__()
         self._ldm, self._current = ldm, current
-        self._shown: CrystalEntry | None = None
+        self._shown: tuple[CrystalEntry, LDMModule] | None = None
         self.job = Job()
         self.player = TrajectoryPlayer(empty="Select a generated crystal to see its denoising.")
         self.widget = column(self.notice.widget, self.player.widget)
@@ -39,13 +39,22 @@ class DenoisingPanel(Panel):
 
     def show(self) -> None:
         """Show the denoising of the current crystal, in the background."""
-        made = self._current()
-        if made is None or made is self._shown or self.job.busy:
+        from crystal_ldm.errors import RequestError
+
+        made, ldm = self._current(), self._ldm()
+        if made is None or self.job.busy:
             return
-        self._shown = made
+        if self._shown is not None and self._shown[0] is made and self._shown[1] is ldm:
+            return
+        self._shown = made, ldm
 
         def work(_: Job) -> None:
-            self.player.set_trajectory(trajectory_of(self._ldm(), made), 0, made.structure)
+            if made.recipe is not None and made.recipe["model_hash"] not in ldm.hashes:
+                raise RequestError(
+                    f"The model {made.recipe['model']} made this crystal: choose that one below "
+                    "Generate to see the steps."
+                )
+            self.player.set_trajectory(trajectory_of(ldm, made), 0, made.structure)
 
         self.job.start(work)
 
