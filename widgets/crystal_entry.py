@@ -58,9 +58,12 @@ class CrystalEntry:
 
 
 def parents_of(entries: Sequence[CrystalEntry]) -> list[int | None]:
-    """Return for each crystal the position of the one that it was relaxed from, or None."""
+    """Return for each crystal the position of the one that it was relaxed from, or None.
+
+    The list is empty where there is none at all.
+    """
     if not any(entry.parent for entry in entries):
-        return [None] * len(entries)
+        return []
     place = {entry.identify(): i for i, entry in enumerate(entries)}
     return [place.get(entry.parent) if entry.parent else None for entry in entries]
 

@@ -27,9 +27,8 @@ from crystal_ldm.widgets.panels.denoising import DenoisingPanel
 from crystal_ldm.widgets.panels.files import FilesPanel
 from crystal_ldm.widgets.panels.generate import GeneratePanel
 from crystal_ldm.widgets.panels.history import HistoryPanel
-from crystal_ldm.widgets.session import Request, Session, in_words
+from crystal_ldm.widgets.session import Request, Session
 from IPython.display import display
-from pymatgen.core import Structure
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.ldm_module import LDMModule
@@ -89,14 +88,13 @@ class Workbench(Panel):
         self._relaxing: Request | None = None
         self.generate = GeneratePanel(ldm, session=self.session)
         self.generate.show_request(recipe, request, keywords)
-        self.panel = CrystalsPanel(
+        self.gallery = CrystalsPanel(
             self._seeker,
             training_reference(lambda: self.generate.ldm, self._seeker),
             lambda: self.generate.job.busy,
             self._keep_relaxed,
-            self.notice,
         )
-        self.gallery, self.evaluation = self.panel.gallery, self.panel.evaluation
+        self.evaluation = self.gallery.evaluation
         self.tabs = ipw.Tab([column() for _ in TABS], titles=TABS)
         self.tabs.add_class("cl-tab-bar")
         history = fold("History", self.history.widget)
@@ -111,7 +109,7 @@ class Workbench(Panel):
         self.generate.react("ldm", self._on_model)
         self.tabs.observe(guard(lambda _: self._on_tab()), "selected_index")
         self.react("selected", self._on_selected)
-        self.panel.observe(lambda change: self.set_trait("count", change.new), "count")
+        self.gallery.observe(lambda change: self.set_trait("count", change.new), "count")
         self.generate.job.observe(lambda _: self.history.refresh(), "state")
         self.history.on_change(guard(self._show_again))
         self.history.at_work = self._at_work
@@ -127,13 +125,13 @@ class Workbench(Panel):
     def add(self, crystals: Sequence[CrystalEntry]) -> None:
         """Append crystals; the first ones of a new run are selected at once."""
         first, self._fresh = self._fresh, False
-        place = self.panel.add(crystals)
+        place = self.gallery.add(crystals)
         if first and crystals:
             self.selected = place
 
     def clear(self) -> None:
         """Remove all crystals from the table; those on disk stay, see `history`."""
-        self.panel.clear()
+        self.gallery.clear()
 
     def _on_result(self, made: SampleResult) -> None:
         entries, request = from_result(made), self.generate.kept_as
@@ -144,11 +142,7 @@ class Workbench(Panel):
     def _keep(self, words: str, entries: Sequence[CrystalEntry], shown: bool = True) -> None:
         """Show finished crystals that no run writes by itself, and keep them on disk."""
         try:
-            if self.session is not None and entries:
-                request = self.session.keep(in_words(words, entries), entries)
-                if not shown:
-                    self.session.change(request, hidden=True)
-                self.history.refresh()
+            self.history.keep(words, entries, hidden=not shown)
         finally:  # on a full disk they are shown all the same, and the error is said
             if shown:
                 self.add(entries)
@@ -156,14 +150,8 @@ class Workbench(Panel):
     def _keep_relaxed(self, made: Sequence[CrystalEntry]) -> None:
         """Show the newest of a press's relaxed crystals, and keep all of them as one request."""
         try:
-            if self.session is not None:
-                words = in_words("Relaxed", made)
-                request = self._relaxing
-                if len(made) == 1 or request is None or not request.folder.is_dir():
-                    self._relaxing = self.session.keep(words, made)
-                else:
-                    self.session.rewrite(request, words, made)
-                self.history.refresh()
+            earlier = self._relaxing if len(made) > 1 else None
+            self._relaxing = self.history.keep("Relaxed", made, earlier)
         finally:
             self.add(made[-1:])
 
@@ -181,7 +169,7 @@ class Workbench(Panel):
         for request in requests:
             if self.session is not None and request.folder.name not in there | gone:
                 entries += self.notice.guard(self.session.entries)(request) or []
-        self.panel.set(entries)
+        self.gallery.set(entries)
 
     def _at_work(self, request: Request) -> bool:
         """Return whether crystals are still being added to a request."""
@@ -199,12 +187,12 @@ class Workbench(Panel):
     @property
     def current(self) -> CrystalEntry | None:
         """The selected crystal."""
-        return self.panel.current
+        return self.gallery.current
 
     @property
     def crystals(self) -> list[CrystalEntry]:
         """All crystals in the order of making."""
-        return self.panel.entries
+        return self.gallery.entries
 
     # -- parts that are made when their tab is first opened ----------------------------------------
 
@@ -225,18 +213,8 @@ class Workbench(Panel):
     @cached_property
     def compare(self) -> Compare:
         """Compares the selected crystal with another."""
-        compare = Compare(height=260)
-        self.other = other = self._source("Compared with")
-
-        def show(_: Any = None) -> None:
-            with compare.hold_trait_notifications():
-                formula = other.structure.composition.reduced_formula
-                compare.second_name = _named(formula, other.origin)
-                compare.second = other.structure
-
-        other.observe(show, ["structure", "origin"])
-        compare.widget = column(other.widget, compare.widget, css="cl-compare-tab")
-        return compare
+        self.other = self._source("Compared with")
+        return Compare(height=260, other=self.other)
 
     @cached_property
     def vary(self) -> VaryPanel:
@@ -263,11 +241,8 @@ class Workbench(Panel):
     @cached_property
     def files(self) -> FilesPanel:
         """Code, downloads and recipes."""
-        selected = self.current
         files = FilesPanel(
-            lambda: (list(self.crystals), list(self.gallery.rows)),
-            selected.recipe if selected else None,
-            lambda: self.current,
+            lambda: (list(self.crystals), list(self.gallery.rows)), selected=lambda: self.current
         )
         files.on_load(self.generate.load_recipe)
         return files
@@ -282,20 +257,12 @@ class Workbench(Panel):
         gallery, seeker = self.gallery, self._seeker
         givers = {"Selected crystal": lambda: gallery.structure}
         if seeker is not None:
-
-            def nearest() -> Structure | None:
-                neighbour = seeker(gallery.structure)
-                return None if neighbour is None else neighbour.structure
-
-            givers["Its nearest training crystal"] = nearest
+            givers["Its nearest training crystal"] = lambda: seeker.nearest(gallery.structure)
         givers["Crystal of Find"] = lambda: self.find.structure if self._made("find") else None
         return CrystalSource(label, givers, None if seeker is None else seeker.find)
 
     def _made(self, part: str) -> bool:
-        """Return whether the part of a tab is there.
-
-        A background thread may ask while it is still being made.
-        """
+        # A background thread may ask while the part of a new tab is still being made.
         return part in vars(self)
 
     # -- keeping the parts in step -----------------------------------------------------------------
@@ -316,15 +283,7 @@ class Workbench(Panel):
                 self.compare.first_name = self.gallery.viewer.title
                 self.compare.first = None if made is None else made.structure
         elif name == "Export":
-            with self.files.hold_trait_notifications():
-                self.files.recipe = None if made is None else made.recipe
-                self.files.name = self._name_of(made)
-
-    def _name_of(self, entry: CrystalEntry | None) -> str:
-        """Return how the selected crystal is called in its recipe."""
-        if entry is None or entry.recipe is None:
-            return ""
-        return f"{self.gallery.viewer.title}, row {entry.row}, number {entry.number},"
+            self.files.follow(made, self.gallery.viewer.title)
 
     def _on_model(self) -> None:
         ldm = self.generate.ldm
@@ -334,14 +293,10 @@ class Workbench(Panel):
         for part in ("vary", "host"):
             if self._made(part):
                 getattr(self, part).ldm = ldm
-        if self._made("grid"):
-            self.grid.job.stop()  # its panel goes; the cells that are filled are kept
+        if self._made("grid"):  # its panel goes; the cells that are filled are kept
+            self.grid.job.stop()
         for name in ("Grid", "Find"):
             if vars(self).pop(PARTS[name], None) is not None:
                 self.tabs.children[TABS.index(name)].children = ()
                 self._open(name)
         self._on_selected()
-
-
-def _named(formula: str, origin: str) -> str:
-    return formula if formula == origin else f"{formula} ({origin})"

@@ -313,7 +313,7 @@ def test_compare(seen: Visit) -> None:
     page.click(f"{BENCH} .cl-tab-bar button:has-text('Its nearest training crystal'):visible")
     expect(page.locator(compare)).to_contain_text("tructure", timeout=60_000)
     cif = perovskite().to(fmt="cif").encode()
-    seen.drop(f"{BENCH} .cl-compare-tab .cl-drop", "my.cif", cif)
+    seen.drop(f"{compare} .cl-source .cl-drop", "my.cif", cif)
     expect(page.locator(compare)).to_contain_text("SrTiO3 (my.cif)", timeout=30_000)
     expect(page.locator(compare)).to_contain_text("The same structure", timeout=30_000)
     page.wait_for_selector(f"{compare} .cl-plot .main-svg", timeout=30_000)

@@ -15,12 +15,12 @@ from crystal_ldm.widgets import (
     ScalarControl,
     SeedControl,
 )
-from crystal_ldm.widgets.controls.choice import (
+from crystal_ldm.widgets.controls.conditions import (
     CategoryControl,
+    ConditionControls,
     ElementSetControl,
     SpaceGroupControl,
 )
-from crystal_ldm.widgets.controls.conditions import ConditionControls
 from crystal_ldm.widgets.controls.periodic_table import element_cells
 from crystal_ldm.widgets.controls.scalar import histogram_svg
 

@@ -9,8 +9,7 @@ import ipywidgets as ipw
 import numpy as np
 import traitlets as tl
 from crystal_ldm.widgets.base import Panel, button, caption, column, fold, labelled, row, show_if
-from crystal_ldm.widgets.controls.choice import SpaceGroupControl
-from crystal_ldm.widgets.controls.conditions import ConditionControls
+from crystal_ldm.widgets.controls.conditions import ConditionControls, SpaceGroupControl
 from crystal_ldm.widgets.controls.formula import FormulaBox
 from crystal_ldm.widgets.controls.periodic_table import PeriodicTable
 from crystal_ldm.widgets.controls.sampling import SamplingControls

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import plotly.graph_objects as go
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result
-from crystal_ldm.widgets.panels.rows import crystal_row
+from crystal_ldm.widgets.panels.rows import crystal_row, physical
 from plotly.subplots import make_subplots
 
 from crystal_ldm.evaluate.band_gap import estimate_band_gaps
-from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.parallel import Workers
 from crystal_ldm.sampling import SampleResult
 
@@ -62,18 +61,12 @@ class Cell:
 
 def cell_of(result: SampleResult) -> Cell:
     """Return what is said of the crystals of one cell."""
-    limits = Thresholds()
     crystals = from_result(result)
-    rows = [crystal_row(made.structure) for made in crystals]
-    valid = [
-        row["min_distance"] > limits.min_distance
-        and made.columns["volume_per_atom"] > limits.min_volume_per_atom
-        for row, made in zip(rows, crystals, strict=True)
-    ]
+    rows = [crystal_row(made.structure) | made.columns for made in crystals]
     group, count = Counter(row["space_group"] for row in rows).most_common(1)[0]
     return Cell(
         crystals,
-        float(np.mean(valid)),
+        float(np.mean([physical(row) for row in rows])),
         float(result.element_agreement.nanmean()),
         _distance_to_gap(result),
         count / len(rows),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import Listeners, Panel, button, column, row
-from crystal_ldm.widgets.browser.drop_zone import DropZone
+from crystal_ldm.widgets.browser.buttons import DropZone
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.jobs import Job
 from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer

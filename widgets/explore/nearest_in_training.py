@@ -94,6 +94,11 @@ class NearestInTraining:
             raise DataError(problem)
         return crystal.to_structure()
 
+    def nearest(self, structure: Structure | None) -> Structure | None:
+        """Return the nearest training crystal alone."""
+        neighbour = self(structure)
+        return None if neighbour is None else neighbour.structure
+
     def __call__(self, structure: Structure | None) -> Neighbour | None:
         """Return the nearest training crystal, and how it resembles `structure`; of None: None."""
         if structure is None:

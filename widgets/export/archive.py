@@ -50,7 +50,7 @@ def zip_crystals(
             archive.writestr(f"{CIFS}/{name}.cif", cif)
             archive.writestr(f"poscar/{name}.vasp", made.structure.to(fmt="poscar"))
             frames.append(extxyz_frame(Cell.from_structure(made.structure), name))
-            lines.append({**line, **_extra(rows[i] if rows is not None else {}, line)})
+            lines.append({**line, **(rows[i] if rows is not None else {}), **line})
         archive.writestr(RAW_CELLS, "".join(frames))
         archive.writestr(TABLE, _table(lines))
         for file, recipe in recipes.items():
@@ -128,10 +128,6 @@ def _describe(
         **made.columns,
     }
     return cif, line
-
-
-def _extra(row: dict[str, Any], line: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key not in line}
 
 
 def _table(lines: list[dict[str, Any]]) -> str:

@@ -38,6 +38,15 @@ def phase_diagram_figure(diagram: PhaseDiagram, title: str = "") -> go.Figure:
     return figure
 
 
+def sticks(
+    angles: Sequence[float], heights: Sequence[float], base: float = 0.0
+) -> tuple[list[float | None], list[float | None]]:
+    """Return x and y of a line that draws a stick of each height over its angle, from `base`."""
+    x = [value for angle in angles for value in (angle, angle, None)]
+    y = [value for height in heights for value in (base, base + height, None)]
+    return x, y
+
+
 def powder_figure(patterns: Mapping[str, Pattern], title: str = "") -> go.Figure:
     """Return powder patterns below one another over the same angles.
 
@@ -48,8 +57,7 @@ def powder_figure(patterns: Mapping[str, Pattern], title: str = "") -> go.Figure
     figure = go.Figure()
     for i, (name, (angles, heights)) in enumerate(patterns.items()):
         base = 110.0 * (len(patterns) - 1 - i)
-        x = [value for angle in angles for value in (angle, angle, None)]
-        y = [value for height in heights for value in (base, base + height, None)]
+        x, y = sticks(angles, heights, base)
         line = {"color": SERIES[i % len(SERIES)], "width": 2}
         figure.add_scatter(
             x=x, y=y, mode="lines", line=line, name=name, hovertemplate="2θ = %{x:.2f}°"

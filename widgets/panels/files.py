@@ -18,8 +18,7 @@ from crystal_ldm.widgets.base import (
     row,
     show_if,
 )
-from crystal_ldm.widgets.browser.buttons import CopyButton, SaveButton
-from crystal_ldm.widgets.browser.drop_zone import DropZone
+from crystal_ldm.widgets.browser.buttons import CopyButton, DropZone, SaveButton
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.export.archive import FORMATS, one_crystal, zip_crystals
 from crystal_ldm.widgets.export.code import python_code, shell_line
@@ -82,6 +81,13 @@ class FilesPanel(Panel):
         self.react(["recipe", "name"], self._show)
         self.recipe = recipe
         self._show()
+
+    def follow(self, entry: CrystalEntry | None, title: str) -> None:
+        """Show the code of a crystal, which is called `title`."""
+        with self.hold_trait_notifications():
+            self.recipe = None if entry is None else entry.recipe
+            known = entry is not None and entry.recipe is not None
+            self.name = f"{title}, row {entry.row}, number {entry.number}," if known else ""
 
     def load(self, name: str, content: bytes) -> None:
         """Read the recipe in a file.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import Listeners, Panel, button, caption, column, row, styled, toggle
+from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.panels.compare_requests import CompareRequests
-from crystal_ldm.widgets.session import Request, Session
+from crystal_ldm.widgets.session import Request, Session, in_words
 
 from crystal_ldm.errors import RequestError
 
@@ -61,6 +62,36 @@ class HistoryPanel(Panel):
         empty = caption("Each request is kept here, and on disk, as soon as crystals are finished.")
         self._drawn = {one.folder.name: self._draw(one) for one in self.requests}
         self.lines.children = [line for _, line in self._drawn.values()] or [empty]
+
+    def keep(
+        self,
+        verb: str,
+        entries: Sequence[CrystalEntry],
+        request: Request | None = None,
+        hidden: bool = False,
+    ) -> Request | None:
+        """Keep finished crystals that no run writes by itself, if there is where to.
+
+        Args:
+            verb: what was done with them.
+            entries: the crystals.
+            request: what they are kept as, which has got more of them; None: a new one.
+            hidden: whether a new one is left out of the table.
+
+        Raises:
+            RunError: they cannot be written.
+        """
+        if self.session is None or not entries:
+            return None
+        words = in_words(verb, entries)
+        if request is not None:
+            self.session.rewrite(request, words, entries)
+        else:
+            request = self.session.keep(words, entries)
+            if hidden:
+                self.session.change(request, hidden=True)
+        self.refresh()
+        return request
 
     def hide(self, request: Request, hidden: bool = True) -> None:
         """Leave a request's crystals out of the table, or show them again.

@@ -10,10 +10,9 @@ import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import column, escape, row, show_if
 from crystal_ldm.widgets.jobs import Latest
-from crystal_ldm.widgets.viewers.picks import AtomPicker
 from crystal_ldm.widgets.viewers.plotly_stage import PlotlyStage
 from crystal_ldm.widgets.viewers.scene import Scene, SceneTooLarge
-from crystal_ldm.widgets.viewers.shown import legend_html
+from crystal_ldm.widgets.viewers.shown import ShownCrystal, legend_html
 from crystal_ldm.widgets.viewers.toolbar import make_toolbar, more_box
 from pymatgen.core import Structure
 
@@ -31,13 +30,12 @@ _WHY = {
 }
 
 
-class CrystalViewer(AtomPicker):
+class CrystalViewer(ShownCrystal):
     """Shows one crystal: `CrystalViewer(structure)`.
 
     Traits:
-        structure, supercell, images, bonds, labels, polyhedra, cell, style, colours: see
-            `ShownCrystal`.
-        picked, choosing: see `AtomPicker`.
+        structure, supercell, images, bonds, labels, polyhedra, cell, style, colours, picked,
+            choosing: see `ShownCrystal`.
         title: plain text above the crystal; empty hides it.
         renderer: "ngl", "plotly" or "flat"; read-only, set by what the browser can do.
 
