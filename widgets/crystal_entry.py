@@ -14,7 +14,7 @@ from pymatgen.core import Structure
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.recipe import from_recipe, recipe_hash
-from crystal_ldm.runs import read_crystals_of, read_run_recipe
+from crystal_ldm.runs.sample_run import read_crystals_of, read_run_recipe
 from crystal_ldm.sampling import SampleResult, TrajectoryFrame
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_ldm.crystals.batch import CrystalBatch
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.content import existing
 from crystal_ldm.crystals.readers.csv_files import table_files
@@ -191,7 +192,7 @@ def read_crystals(source: Any, *, allow_empty: bool = False) -> CrystalSet:
         if source.crystals.ids is None:
             pairs = zip(crystals.rows, crystals.numbers, strict=True)
             crystals.ids = without_repetition([f"{row}-{number}" for row, number in pairs])
-    elif hasattr(source, "atomic_numbers") and hasattr(source, "lattices"):  # CrystalBatch
+    elif isinstance(source, CrystalBatch):
         crystals = _from_batch(source)
     elif hasattr(source, "batch") and hasattr(source, "label_names"):  # CrystalDataset
         crystals = _from_batch(source.batch(np.arange(len(source))))
@@ -246,16 +247,18 @@ def _add_rows(crystals: CrystalSet, folder: Path) -> None:
         crystals.notes.append(f"'{TABLE}' names other ids than the crystals; it was not used.")
 
 
-def _from_batch(batch: Any) -> CrystalSet:
+def _from_batch(batch: CrystalBatch) -> CrystalSet:
     if batch.frac_coords is None or batch.lattices is None:
         raise EvaluationError("The batch is a request: it has no coordinates to evaluate.")
-    numbers = batch.atomic_numbers.cpu().numpy()
-    counts = batch.num_atoms.cpu().numpy()
-    frac = batch.frac_coords.cpu().double().numpy()
-    cells = batch.lattices.cpu().double().numpy()
-    rows = zip(numbers, counts, frac, cells, strict=True)
+    rows = zip(
+        batch.atomic_numbers.cpu().numpy(),
+        batch.frac_coords.cpu().double().numpy(),
+        batch.num_atoms.tolist(),
+        batch.lattices.cpu().double().numpy(),
+        strict=True,
+    )
     crystals, errors = read_each(
-        lambda row: Cell.from_arrays(row[0][: row[1]], row[2][: row[1]], row[3]), rows
+        lambda row: Cell.from_arrays(row[0][: row[2]], row[1][: row[2]], row[3]), rows
     )
     ids = batch.ids if batch.ids is not None else [str(i) for i in range(len(crystals))]
     return CrystalSet(crystals, list(ids), errors)

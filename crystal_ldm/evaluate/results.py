@@ -13,8 +13,7 @@ import pandas as pd
 from crystal_ldm.errors import EvaluationError, RunError, suggest
 from crystal_ldm.evaluate.statistics import rate
 from crystal_ldm.evaluate.thresholds import Thresholds
-from crystal_ldm.files.csv_text import safe_cell
-from crystal_ldm.files.writing import atomic_write
+from crystal_ldm.files.writing import atomic_write, safe_cell
 
 _COLUMNS = ["value", "count", "n", "ci_low", "ci_high", "unit", "thresholds"]
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.crystals.space_groups import space_group_column
 from crystal_ldm.evaluate.coverage import coverage
-from crystal_ldm.evaluate.description import Description, Wanted, describe_all
+from crystal_ldm.evaluate.description import Description, describe_all
 from crystal_ldm.evaluate.matching import (
     PredictionMetrics,
     candidates_by_row,
@@ -68,13 +68,13 @@ class EvaluationRun:
         self.descriptions: list[Description | None] = []
 
     def describe(self, *, symmetry: bool, comparison: bool) -> None:
-        wanted = Wanted(
-            symprec=self.limits.symprec if symmetry else (),
-            angle_tolerance=self.limits.angle_tolerance,
-            bond_factor=self.limits.bond_factor,
+        self.descriptions = describe_all(
+            self.generated.crystals,
+            self.limits,
+            self.executor,
+            symmetry=symmetry,
             comparison=comparison,
         )
-        self.descriptions = describe_all(self.generated.crystals, wanted, self.executor)
         for position, description in enumerate(self.descriptions):
             for name, reason in (description.errors if description else {}).items():
                 self.errors[position].append(f"{name}: {reason}")
@@ -88,7 +88,7 @@ class EvaluationRun:
         volume = np.array(self.columns["volume_per_atom"], dtype=np.float64)
         structure = (distance > limits.min_distance) & (volume > limits.min_volume_per_atom)
         keys = [c.formula_key for c in self.generated.crystals if c is not None]
-        validity = compositions_validity(keys, limits.composition_rules, self.executor)
+        validity = compositions_validity(keys, limits, self.executor)
         unreadable = (False, None)
         verdicts = [validity[c.formula_key] if c else unreadable for c in self.generated.crystals]
         composition = np.array([verdict[0] for verdict in verdicts])
@@ -112,7 +112,7 @@ class EvaluationRun:
         self.summary.rate("valid", int((apart & composition).sum()), self.n)
         self.summary.rate("valid (CDVAE)", int((structure & composition).sum()), self.n)
         if self.reference is not None:
-            count, n = self.reference.composition_validity(limits.composition_rules, self.executor)
+            count, n = self.reference.composition_validity(limits, self.executor)
             self.summary.rate("composition_valid (reference)", count, n, rules)
 
     def uniqueness(self) -> None:
@@ -167,7 +167,7 @@ class EvaluationRun:
     def distribution(self) -> None:
         assert self.reference is not None
         factor = self.limits.bond_factor
-        reference = self.reference.descriptions(factor, self.executor)
+        reference = self.reference.descriptions(self.limits, self.executor)
         columns = self.columns
         bonds = f"neighbours within {factor:g} times the covalent radii"
         elements = self.reference.num_elements
@@ -196,18 +196,18 @@ class EvaluationRun:
     def coverage(self) -> None:
         assert self.reference is not None
         limits = self.limits
-        result = coverage(
+        covered, found, errors = coverage(
             self.generated.crystals,
             self.reference.crystals.crystals,
             limits.structure_cutoff,
             limits.composition_cutoff,
             self.executor,
         )
-        self.columns["covered"] = result.covered
-        self.note_errors("coverage", result.errors)
+        self.columns["covered"] = covered
+        self.note_errors("coverage", errors)
         text = f"structure {limits.structure_cutoff:g}, composition {limits.composition_cutoff:g}"
-        self.summary.rate("coverage precision", int(result.covered.sum()), self.n, text)
-        self.summary.rate("coverage recall", int(result.found.sum()), len(result.found), text)
+        self.summary.rate("coverage precision", int(covered.sum()), self.n, text)
+        self.summary.rate("coverage recall", int(found.sum()), len(found), text)
 
     def latents(self, generated: ArrayLike, reference: ArrayLike) -> None:
         distance = number(frechet_distance(generated, reference), len(np.asarray(generated)))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch, ElementRules
 from crystal_ldm.crystals.elements import symbols
-from crystal_ldm.crystals.formula_units import largest_cells
+from crystal_ldm.crystals.request import largest_cells
 from crystal_ldm.crystals.space_groups import SPACE_GROUP, group_symbol
 from crystal_ldm.crystals.wyckoff import can_fill
 from crystal_ldm.errors import RequestError, suggest

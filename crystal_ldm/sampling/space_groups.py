@@ -20,7 +20,7 @@ from crystal_ldm.crystals.space_groups import (
     group_number,
     group_numbers,
 )
-from crystal_ldm.crystals.symmetrise import onto_space_group
+from crystal_ldm.crystals.symmetry import onto_space_group
 from crystal_ldm.errors import DataError
 from crystal_ldm.sampling.filters import Filter, HasSpaceGroup
 from crystal_ldm.sampling.guidance import AFTER_FIRST, NONE

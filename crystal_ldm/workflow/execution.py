@@ -6,6 +6,8 @@ its parent dies, and the kernel ends with it, so that nothing keeps on writing a
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import os
 import shutil
@@ -14,6 +16,8 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +27,8 @@ from crystal_ldm.files.run_directory import new_run_path, read_object
 from crystal_ldm.files.writing import atomic_write_json, make_folder, open_file, write_error
 from crystal_ldm.parallel.worker import THREAD_VARIABLES, end_with_parent
 from crystal_ldm.workflow.declared_parameters import notebook_parameters
-from crystal_ldm.workflow.early_checks import check_early
 from crystal_ldm.workflow.kernel import WRITTEN_OUTSIDE
-from crystal_ldm.workflow.notebooks import find_notebook, kernel_environment
+from crystal_ldm.workflow.notebooks import find_notebook, kernel_environment, read_notebook
 from crystal_ldm.workflow.report import export_html, put_report
 from crystal_ldm.workflow.spec import Job
 
@@ -81,7 +84,7 @@ def run_once(name: str, parameters: dict[str, Any]) -> tuple[Path, str]:
         refused the run is left as it was, and the notebook lies in a temporary one.
 
     Raises:
-        CrystalLDMError: the notebook refuses its parameters (`early_checks`).
+        CrystalLDMError: the notebook refuses its parameters, before a kernel starts.
         RunError: there is no such notebook, or the report cannot be written.
     """
     os.environ.update(kernel_environment())
@@ -100,6 +103,42 @@ def run_once(name: str, parameters: dict[str, Any]) -> tuple[Path, str]:
     put_report(output, copy)
     shutil.rmtree(output.parent)
     return copy, message
+
+
+CHECKS = "checks"
+"""Tag of the cell after the parameters that reads them, and computes, prints and writes nothing."""
+
+
+def check_early(path: Path, parameters: Mapping[str, Any]) -> None:
+    """Execute a notebook's cell with the tag `checks` in this process, if it has one.
+
+    The kernel executes the same cell again: a refusal has the same words, but comes at once. What
+    else may go wrong in the cell is left to the kernel, which shows it in the notebook.
+
+    Args:
+        path: the notebook.
+        parameters: what papermill would give it.
+
+    Raises:
+        CrystalLDMError: that of the cell.
+    """
+    cells = read_notebook(path)["cells"]
+    tags = [cell.get("metadata", {}).get("tags", ()) for cell in cells]
+    sources = ["".join(cell["source"]) for cell in cells]
+    if not any(CHECKS in some for some in tags):
+        return
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            for source, some in zip(sources, tags, strict=True):
+                if CHECKS in some or "parameters" in some:
+                    exec(source, namespace)  # noqa: S102 - the kernel executes it, too
+                    namespace.update(parameters)
+        except CrystalLDMError:
+            raise
+        except Exception:
+            return
 
 
 def log_outputs() -> None:

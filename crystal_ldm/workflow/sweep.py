@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.errors import RunError
 from crystal_ldm.files import DirectoryLock, resolve_path
-from crystal_ldm.files.csv_text import csv_text
-from crystal_ldm.files.writing import atomic_write, make_folder
+from crystal_ldm.files.writing import atomic_write, csv_text, make_folder
 from crystal_ldm.parallel.cluster import dask_client
 from crystal_ldm.workflow.execution import job_status, prepare_job, run_job
 from crystal_ldm.workflow.spec import Job, Sweep, read_sweep, single_job

@@ -20,10 +20,10 @@ from crystal_ldm.errors import CrystalLDMError, RequestError, RunError
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.recipe import from_recipe
-from crystal_ldm.runs import SampleRun
 from crystal_ldm.runs.crystal_files import CrystalFiles
 from crystal_ldm.runs.generate import generate, last_run, make_request
 from crystal_ldm.runs.requests import Requests
+from crystal_ldm.runs.sample_run import SampleRun
 from crystal_ldm.runs.table import COLUMNS
 
 

@@ -13,12 +13,12 @@ from crystal_ldm.widgets.viewers.plotly_crystal import crystal_figure
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.distances import shortest_distance
-from crystal_ldm.crystals.symmetrise import STRICT
+from crystal_ldm.crystals.symmetry import STRICT
 from crystal_ldm.crystals.writers import extxyz_frame, symmetrised_cif
 from crystal_ldm.errors import RequestError
 from crystal_ldm.evaluate.description import density
-from crystal_ldm.files.csv_text import csv_text
 from crystal_ldm.files.run_directory import CIFS, RAW_CELLS, RECIPE, TABLE
+from crystal_ldm.files.writing import csv_text
 from crystal_ldm.recipe import embed_recipe
 from crystal_ldm.runs.table import COLUMNS
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.formula_units import NOT_GIVEN
+from crystal_ldm.crystals.request import NOT_GIVEN
 from crystal_ldm.errors import CrystalLDMError
 from crystal_ldm.recipe.format_1 import settings_of_format_1
 from crystal_ldm.runs.generate import make_request

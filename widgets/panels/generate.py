@@ -20,7 +20,7 @@ from crystal_ldm.widgets.session import Request, Session
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.ldm_module.diffusion import SamplerStep, StopSampling
-from crystal_ldm.runs import SampleRun
+from crystal_ldm.runs.sample_run import SampleRun
 from crystal_ldm.sampling import SampleResult, SamplingSettings, keyword_call
 
 FIRST = 4

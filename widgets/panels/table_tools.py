@@ -20,7 +20,7 @@ from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, reduced_cell
 from crystal_ldm.errors import RequestError
 from crystal_ldm.evaluate.uniqueness_and_novelty import find_duplicates
-from crystal_ldm.files.csv_text import csv_text
+from crystal_ldm.files.writing import csv_text
 from crystal_ldm.parallel.executor import Executor, Progress
 
 Chosen = Callable[[Sequence[int]], tuple[list[CrystalEntry], list[dict[str, Any]]]]

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from crystal_ldm.crystals.readers.content import read_text
 from crystal_ldm.crystals.readers.entries import (
     HYDROGEN,
@@ -21,6 +19,7 @@ from crystal_ldm.crystals.readers.entries import (
 )
 from crystal_ldm.crystals.readers.labels import Labels, read_labels
 from crystal_ldm.crystals.readers.objects import atoms_cell
+from crystal_ldm.crystals.readers.records import columns_of
 from crystal_ldm.crystals.readers.units import UNITS
 from crystal_ldm.errors import DataError
 
@@ -67,11 +66,7 @@ def read_ase(path: Path, labels: Labels = None) -> Source:
         assert isinstance(problem, Problem)
         raise DataError(f"The file {path} cannot be read ({problem.reason}).")
 
-    columns: dict[str, list[object]] = {}
-    for i, (_, info, _, _) in enumerate(frames):
-        for key, value in info.items():
-            if isinstance(value, (str, int, float, np.number)) and not isinstance(value, bool):
-                columns.setdefault(key, [None] * len(frames))[i] = value
+    columns = columns_of([info for _, info, _, _ in frames], path.name, source.notes)
     found = read_labels(columns, labels, path.name, skip=("id", "unique_id"))
     source.notes += found.notes
     energies = [n for n in found.values if "energy" in n.lower() and n not in UNITS]
@@ -118,6 +113,14 @@ def _extxyz_frames(path: Path) -> Iterator[_Frame]:
             yield name, {}, Problem("unreadable", reason), ()
             return
         start += size
+        rest = next((line for line in lines[start:] if line.strip()), "0").strip()
+        if not rest.isdecimal():
+            reason = (
+                f"It says that it has {size - 2} atoms, and is followed by '{rest[:40]}' in place "
+                "of the next number of atoms."
+            )
+            yield name, {}, Problem("unreadable", reason), ()
+            return
         notes = _without_isotopes(frame)
         try:
             atoms = read(io.StringIO("\n".join(frame) + "\n"), format="extxyz")
@@ -175,4 +178,9 @@ def _database_rows(path: Path) -> Iterator[_Frame]:
 
     for row in connect(path, type="db").select():
         energies = {n: row.get(n) for n in _ENERGIES if isinstance(row.get(n), float)}
-        yield f"{path.stem}-{row.id}", {**energies, **row.key_value_pairs}, row.toatoms(), ()
+        yield (
+            f"{path.stem}-{row.id}",
+            {"data": row.data, **energies, **row.key_value_pairs},
+            row.toatoms(),
+            (),
+        )

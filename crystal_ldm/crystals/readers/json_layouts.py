@@ -65,10 +65,12 @@ def read_structure(data: Any) -> tuple[Cell, tuple[str, ...]]:
         numbers = [atomic_number(_element(name)) for name in names]
     except FormulaError as error:
         raise DataError(str(error)) from error
-    notes = (HYDROGEN,) if {"D", "T"} & set(names) else ()
+    heavy = {"D", "T"} & {_CHARGE.sub("", name) for name in names}
+    notes = (HYDROGEN,) if heavy else ()
     return Cell.from_arrays(np.array(numbers, dtype=np.int64), coords, lattice), notes
 
 
+_CHARGE = re.compile(r"\d*(\.\d+)?[-+]$|[-+]\d+$")
 _IN_FORMULA = re.compile(r"([A-Z][a-z]?)(\d*)")
 _NOT_ALL = {"disorder", "implicit_atoms", "site_attachments", "assemblies"}
 """Features of an OPTIMADE structure whose sites are not all of its atoms, or more."""
@@ -166,4 +168,5 @@ def _ase(data: Any) -> Cell:
 
 
 def _element(symbol: str) -> str:
-    return "H" if symbol in ("D", "T") else symbol
+    bare = _CHARGE.sub("", symbol)  # Cs1+, O2-
+    return "H" if bare in ("D", "T") else bare

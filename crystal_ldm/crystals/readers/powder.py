@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_ldm.crystals.powder import LONGEST, SHORTEST, PowderPattern
+from crystal_ldm.crystals.readers.content import decode
 from crystal_ldm.errors import DataError
 
 FEWEST = 50
@@ -30,25 +31,18 @@ def read_powder_pattern(name: str, content: bytes) -> PowderPattern:
     Raises:
         DataError: one sentence on why the file is no pattern.
     """
-    text = _text(name, content)
+    try:
+        text = decode(content)
+    except DataError:
+        raise DataError(
+            f"{name} is no text: export the pattern as two columns, 2θ and intensity, or as xrdml."
+        ) from None
     if text.lstrip().startswith("<"):
         angles, counts, wavelength, notes = _from_xrdml(name, text)
     else:
         angles, counts, notes = _from_columns(name, text)
         wavelength = None
     return _checked(name, angles, counts, wavelength, notes)
-
-
-def _text(name: str, content: bytes) -> str:
-    if b"\0" in content[:4096] and not content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataError(
-            f"{name} is no text: export the pattern as two columns, 2θ and intensity, or as xrdml."
-        )
-    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
-    try:
-        return content.decode(encoding)
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
 
 
 def _from_columns(name: str, text: str) -> tuple[list[float], list[float], list[str]]:

@@ -25,6 +25,7 @@ from crystal_ldm.crystals.readers.folders import (
 from crystal_ldm.crystals.readers.json_files import JSON_SUFFIXES, read_json
 from crystal_ldm.crystals.readers.labels import Labels, read_labels
 from crystal_ldm.crystals.readers.objects import cell_of, cells_of, is_atoms, is_structure
+from crystal_ldm.crystals.readers.records import columns_of
 from crystal_ldm.errors import DataError
 from crystal_ldm.files.run_directory import RAW_CELLS
 
@@ -146,14 +147,11 @@ def open_structures(structures: Iterable[Any], labels: Labels = None) -> OpenSou
 
 
 def _read_structures(items: list[Any], labels: Labels) -> Source:
-    columns: dict[str, list[object]] = {}
-    for i, item in enumerate(items):
-        properties = getattr(item, "properties", None) or getattr(item, "info", None) or {}
-        for key, value in properties.items():
-            if isinstance(value, (str, int, float, np.number)) and not isinstance(value, bool):
-                columns.setdefault(key, [None] * len(items))[i] = value
-    found = read_labels(columns, labels, "the list of structures")
-    source = Source(notes=found.notes)
+    source = Source()
+    where = "the list of structures"
+    records = [getattr(x, "properties", None) or getattr(x, "info", None) or {} for x in items]
+    found = read_labels(columns_of(records, where, source.notes), labels, where)
+    source.notes += found.notes
     for i, item in enumerate(items):
         payload: Payload
         try:

@@ -12,7 +12,7 @@ import torch
 from crystal_ldm.config.numbers import Number, Whole
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import electronegativity_rank
-from crystal_ldm.crystals.orbit_prototypes import orbit_prototypes
+from crystal_ldm.crystals.prototype_search import orbit_prototypes
 from crystal_ldm.crystals.space_groups import SPACE_GROUP, group_number
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module.training_crystals import GROUP_TOLERANCE

@@ -40,8 +40,9 @@ def read_cif(text: str) -> tuple[Cell, list[str]]:
         DataError: if it cannot be parsed, is disordered, incomplete, or contradicts itself.
     """
     blocks = read_blocks(text)
-    crystals = [b for b in blocks if b.column("_atom_site_fract_x", "_atom_site_cartn_x")]
-    if not crystals:
+    listing = [b for b in blocks if b.column("_atom_site_fract_x", "_atom_site_cartn_x")]
+    crystals = [b for b in listing if b.text("_atom_site_fract_x", "_atom_site_cartn_x")] or listing
+    if not crystals:  # a template's block has atoms without places
         raise DataError("The CIF lists no atoms: it holds no crystal, or is cut short.")
     block = next((b for b in crystals if b.has("_cell_length_a")), crystals[0])
     others = [b.name for b in crystals if b is not block]

@@ -19,11 +19,11 @@ _FULL = 1e-3
 _THIRDS = (1 / 3, 2 / 3)
 _THIRD_TOLERANCE = 1e-4  # relative, as pymatgen's parser has it
 _CHARGE = re.compile(r"([A-Za-z]{1,2})[-+]?\d*\.?\d*[-+]?")
-_WATER = re.compile(r"(wat|o_?w|o\d+w|oh|h2o)", re.IGNORECASE)
+_WATER = re.compile(r"(wat|o[_-]?[wh]|o\d+w|h2o|n[_-]?h\d?)(?![a-z])", re.IGNORECASE)
 _ISOTOPE = re.compile(r"(?:\d{1,3}([A-Z][a-z]?)|([A-Z][a-z]?)_\d{1,3})")
 _LABELLED = re.compile(r"([A-Z][a-z]?)(?![A-Za-z])")
 _VACANCY = re.compile(r"va(c\w*)?(?![a-z])", re.IGNORECASE)
-_WATER_SYMBOL = re.compile(r"(wat|o-?h|h2o|oh2|ow|nh\d|ch\d?)\b.*", re.IGNORECASE)
+_WATER_SYMBOL = re.compile(r"(wat|o[_-]?h|h2o|oh2|ow|n[_-]?h\d|ch\d?)\b.*", re.IGNORECASE)
 _ROMAN = re.compile(r"\(?[IVX]+\)?(?![a-z])")
 _SHARED = re.compile(
     r"[-+\d.]*\s*[/,+&|:;]\s*[-+\d.]*([A-Z][a-z]?)|[-+]?\d*\.\d+[-+]?([A-Z][a-z]?)"
@@ -99,6 +99,7 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
     sites: list[Site] = []
     heavy: set[str] = set()
     renamed: list[str] = []
+    waters: list[str] = []
     alternatives: dict[str, str] = {}
     notes: list[str] = []
     for i in range(count):
@@ -147,6 +148,8 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
         if symbol in ("D", "T"):
             heavy.add(symbol)
             symbol = "H"
+        if symbol in ("O", "N"):
+            waters += [name for name in (label, type_) if _WATER.match(name)]
         texts = [column[i] for column in columns]
         if not all(texts):
             raise DataError(f"The atom {label} has no place: its coordinates are not given.")
@@ -163,13 +166,11 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
         )
     if not sites:
         raise DataError("The CIF lists no occupied atoms.")
-    if all(site.number != 1 for site in sites):
-        water = next((s.label for s in sites if s.number == 8 and _WATER.match(s.label)), None)
-        if water:
-            raise DataError(
-                f"Hydrogen is missing: {water} is water or hydroxide by its name, and the CIF "
-                "gives no place for hydrogen."
-            )
+    if waters and all(site.number != 1 for site in sites):
+        raise DataError(
+            f"Hydrogen is missing: {waters[0]} is water, hydroxide or ammonium by its name, and "
+            "the CIF gives no place for hydrogen."
+        )
     names = {"D": "Deuterium", "T": "Tritium"}
     notes += [f"{names[symbol]} is read as hydrogen." for symbol in sorted(heavy)]
     if renamed:
@@ -196,7 +197,7 @@ def _element(type_: str, label: str, elements: frozenset[str]) -> str:
         DataError: if it is none, or cannot be told.
     """
     named = type_ or label
-    if _WATER_SYMBOL.fullmatch(type_) or (not type_ and re.match(r"wat|h2o", label, re.I)):
+    if _WATER_SYMBOL.fullmatch(type_) or (not type_ and re.match(r"wat|wa\d*$|h2o", label, re.I)):
         raise DataError(f"Hydrogen is missing: '{named}' stands for atoms without places.")
     if isotope := _ISOTOPE.fullmatch(type_):
         type_ = isotope.group(1) or isotope.group(2)

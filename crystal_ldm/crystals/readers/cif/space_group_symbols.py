@@ -18,7 +18,15 @@ _QUALIFIER = re.compile(
 # The subscript of a screw axis, as SHELX and journals write it: 2(1), 4~2~, 6sub3, 4_{2}.
 _SCREW = re.compile(r"([2346])(?:\(([1-5])\)|~([1-5])~|sub([1-5])|_?\{([1-5])\})")
 _BAR_BEHIND = re.compile(r"([1346])-(?=[\s_/A-Za-z]|$)")  # 4- for the axis that is written -4
+# The number behind the symbol, an origin with it: (225), (No. 225), #225, (227, origin choice 2).
+_NUMBERED = re.compile(
+    r"(?:\s*[(,]\s*(?:no\.?|#)?\s*\d{1,3}\b|\s*(?:no\.?|#)\s*\d{1,3}\b),?\s*\)?"
+    r"\s*,?\s*((?:origin.*)?)$|\s*,\s*(?=origin)",
+    re.IGNORECASE,
+)
 _QUALIFIERS = {"S": "1", "Z": "2", "s": "1", "z": "2", "h": "H", "r": "R"}
+# 3bar, (-3), [-3], \\-3, \\=3 for the axis that is written -3.
+_BAR = re.compile(r"([1346])\s?bar|[(\[]-([1346])[)\]]|\\[-=]([1346])", re.IGNORECASE)
 _BAR_IN_TEX = re.compile(r"\\(?:bar|overline)\s*\{?\s*([1-6])\s*\}?")
 
 
@@ -86,12 +94,12 @@ def settings_of_name(name: str) -> tuple[Setting, ...]:
 
     A symbol without an origin choice means both, one of a rhombohedral group both axes.
     """
-    text = _BAR_IN_TEX.sub(r"-\1", name.strip().strip("$").strip())
+    text = _BAR_IN_TEX.sub(r"-\1", name.replace("$", "").strip())
+    text = _BAR.sub(lambda match: f"-{next(filter(None, match.groups()))}", text)
     text = _SCREW.sub(_screw_axis, text)
     text = _BAR_BEHIND.sub(r"-\1", text)
     text = text.replace("_", " " if " " in text else "").strip()
-    # The number behind the symbol: (225), (No. 225), #225.
-    text = re.sub(r"\s*(\((no\.?\s*)?#?\d+\)|#\s*\d+)$", "", text, flags=re.IGNORECASE)
+    text = _NUMBERED.sub(r" \1", text).strip()
     choice = ""
     settings = _by_name().get(_key(text), ())
     if not settings and (match := _QUALIFIER.search(text)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -150,6 +151,9 @@ def _named(block: Block) -> tuple[tuple[Setting, ...], str]:
         DataError: if they contradict each other.
     """
     hall, name, number = block.text(*_HALL), block.text(*_NAMES), block.text(*_NUMBER)
+    number = number.lstrip("#No. ").rstrip(".")
+    if bare := re.fullmatch(r"(?:#|no\.?|number)?\s*(\d{1,3})", name, re.IGNORECASE):
+        name, number = "", number or bare.group(1)
     words = name or hall or (f"number {number}" if number else "")
     options: tuple[Setting, ...] = ()
     if name:
