@@ -231,3 +231,16 @@ def test_chosen_or_shown_rows_are_downloaded(gallery: Gallery) -> None:
     )
     archive = zipfile.ZipFile(io.BytesIO(tools.zip.make()[1]))
     assert sum(name.endswith(".cif") for name in archive.namelist()) == 2
+
+
+def test_a_notebooks_table_has_the_headers_of_a_gallery(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import pandas as pd
+    from crystal_ldm.widgets import figures
+
+    line = {"rank": 1, "e_above_hull_chgnet": 0.0274, "decomposes_to": "Li2O + Fe", "run": "mine"}
+    figures.show_table(pd.DataFrame([line]), 3)
+    said = capsys.readouterr().out
+    assert "Hull, CHGNet (eV/atom)" in said and "Competes with" in said and "0.027" in said
+    assert "e_above_hull" not in said and "run" in said

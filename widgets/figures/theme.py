@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
+from crystal_ldm.widgets.panels.rows import COLUMNS
 from IPython.display import display
 from numpy.typing import ArrayLike
 
@@ -82,11 +83,14 @@ def horizontal(figure: go.Figure, title: str, x: str, height: int) -> go.Figure:
 def show_table(table: pd.DataFrame, precision: int = 2, index: bool = False) -> None:
     """Show a table in the notebook and its HTML; a shell that runs the notebook prints it as text.
 
+    Columns are called as in a gallery, with their units.
+
     Args:
         table: what is shown.
         precision: decimals of numbers.
         index: whether the names of the rows are shown, too.
     """
+    table = table.rename(columns={key: one.axis for key, one in COLUMNS.items()})
     styled = table.style.format(precision=precision, na_rep="")
     styled = styled.set_properties(["id"] if "id" in table else [], **{"white-space": "nowrap"})
     html = (styled if index else styled.hide()).to_html()

@@ -41,6 +41,24 @@ COLUMNS: dict[str, Column] = {
     "target_band_gap": Column("Target gap", "Band gap asked for", "eV", 2),
     "band_gap": Column("Gap", "PBE band gap as CGCNN predicts it", "eV", 2),
     "e_above_hull": Column("Hull", "Energy above the convex hull", "eV/atom", 3),
+    "rank": Column("Rank", "By the worse of the distances from the hull"),
+    "e_above_hull_chgnet": Column(
+        "Hull, CHGNet", "Energy above the convex hull after relaxation by CHGNet", "eV/atom", 3
+    ),
+    "e_above_hull_sevennet": Column(
+        "Hull, SevenNet", "Energy above the convex hull, as SevenNet sees it", "eV/atom", 3
+    ),
+    "e_above_hull_before": Column(
+        "Hull, unrelaxed", "By CHGNet before relaxation; it was screened by this", "eV/atom", 3
+    ),
+    "space_group_number": Column("Group number", "Number of the space group"),
+    "space_group@0.1": Column("Group number", "Number of the space group, within 0.1 Å"),
+    "novelty": Column("Novelty", "New, a known prototype, or a known crystal with other elements"),
+    "known_crystal": Column("Nearest known", "The training crystal with the same structure"),
+    "nearest_id": Column("Nearest known", "The nearest known crystal, by its id"),
+    "prototype": Column("Prototype", "Its type in the AFLOW library"),
+    "decomposes_to": Column("Competes with", "Phases that it would decompose into"),
+    "cif": Column("File", "Its CIF in the run"),
     "volume_change": Column("Volume change", "By the relaxation, against the row above", "%", 1),
     "energy_change": Column("Energy change", "By the relaxation, by CHGNet", "eV/atom", 3),
     "largest_shift": Column(
@@ -71,7 +89,7 @@ def column_info(key: str) -> Column:
     return COLUMNS.get(key) or Column(key.replace("_", " ").capitalize(), key)
 
 
-HIDDEN = ("recipe", "cif", "seed", "row", "number", "id")
+HIDDEN = ("recipe", "cif", "xrd", "seed", "row", "number", "id")
 """Columns that a run's table has but that say nothing in a gallery."""
 
 
