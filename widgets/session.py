@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_run
+from pymatgen.core import Structure
 
 from crystal_ldm.errors import DataError
 from crystal_ldm.runs.requests import Request, Requests
@@ -84,8 +85,6 @@ def _data(entry: CrystalEntry) -> dict[str, Any]:
 
 
 def _entry(data: Mapping[str, Any]) -> CrystalEntry:
-    from pymatgen.core import Structure
-
     structure = Structure.from_dict(data["structure"])
     row, number = data["place"]
     return CrystalEntry(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import ase.io
 import pytest
-from crystal_ldm.widgets.viewers.elements import element_colour
+from crystal_ldm.widgets.viewers.elements import LOOK
 from playwright.sync_api import Browser, Page, expect
 from pymatgen.core import Structure
 
@@ -172,7 +172,7 @@ def test_formula_gap_generate_first_crystal_select(seen: Visit) -> None:
     canvas = f"{GALLERY} .cl-ngl canvas"
     seen.shot("generated", BENCH)
     for element in ("Na", "Cl"):
-        code = element_colour(element)
+        code = LOOK.colour(element)
         red, green, blue = (int(code[k : k + 2], 16) for k in (1, 3, 5))
         assert seen.colour(canvas, (red, green, blue), 110) > 300, f"no {element} is drawn"
     assert waited < 20, "far more than the 5 s of an idle machine"
@@ -314,7 +314,7 @@ def test_compare(seen: Visit) -> None:
     page.click(f"{BENCH} .cl-tab-bar button:has-text('Its nearest training crystal'):visible")
     expect(page.locator(compare)).to_contain_text("tructure", timeout=60_000)
     cif = perovskite().to(fmt="cif").encode()
-    seen.drop(f"{BENCH} .cl-compare-tab .cl-drop", "my.cif", cif)
+    seen.drop(f"{compare} .cl-source .cl-drop", "my.cif", cif)
     expect(page.locator(compare)).to_contain_text("SrTiO3 (my.cif)", timeout=30_000)
     expect(page.locator(compare)).to_contain_text("The same structure", timeout=30_000)
     page.wait_for_selector(f"{compare} .cl-plot .main-svg", timeout=30_000)

@@ -13,11 +13,11 @@ import pytest
 from crystal_ldm.widgets import Workbench
 from crystal_ldm.widgets.controls.formula import FormulaBox
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
+from crystal_ldm.widgets.explore.maker import CrystalSource
 from crystal_ldm.widgets.explore.nearest_in_training import (
     nearest_in_training,
     training_reference,
 )
-from crystal_ldm.widgets.explore.source import CrystalSource
 from crystal_ldm.widgets.panels import history
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 

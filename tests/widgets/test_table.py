@@ -14,8 +14,7 @@ import plotly.io as pio
 import pytest
 from crystal_ldm.widgets import Gallery
 from crystal_ldm.widgets.browser.table import Table
-from crystal_ldm.widgets.panels.rows import crystal_row, table_columns, table_rows
-from crystal_ldm.widgets.panels.scatter import scatter_figure
+from crystal_ldm.widgets.panels.rows import crystal_row, scatter_figure, table_columns, table_rows
 
 from tests.widgets.crystals import copper, perovskite, rock_salt
 

@@ -64,7 +64,6 @@ class Table(anywidget.AnyWidget):
 
     def __init__(self, **traits: Any) -> None:
         super().__init__(**traits)
-        self.add_class("cl-table-widget")
         sources = ("rows", "columns", "sort_by", "descending", "filter", "parents", "groups")
         self.observe(self._arrange, [*sources, "folded"])
         self._arrange()

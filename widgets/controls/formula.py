@@ -12,6 +12,9 @@ from crystal_ldm.widgets.base import Notice, Panel, button, column, labelled, ro
 from crystal_ldm.widgets.controls.training_cells import TrainingCells
 from crystal_ldm.widgets.jobs import Latest
 
+from crystal_ldm.crystals.formula import parse_formula
+from crystal_ldm.errors import FormulaError
+
 Look = Callable[[str], TrainingCells | None]
 PLACEHOLDER = "SrTiO3, or Sr?O3 with ? for any element"
 
@@ -124,9 +127,6 @@ class FormulaBox(Panel):
         return [part.strip() for part in self.text.replace(";", ",").split(",") if part.strip()]
 
     def _read_formula(self) -> None:
-        from crystal_ldm.crystals.formula import parse_formula
-        from crystal_ldm.errors import FormulaError
-
         try:
             parsed = [parse_formula(text) for text in self.formulas]
         except FormulaError as error:

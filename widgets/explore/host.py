@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import Quiet, button, caption, column, heading, labelled, row, show_if
+from crystal_ldm.widgets.controls.seed import SeedControl
 from crystal_ldm.widgets.crystal_entry import from_result
-from crystal_ldm.widgets.explore.maker import MakerPanel
-from crystal_ldm.widgets.explore.source import CrystalSource, Find, Givers
+from crystal_ldm.widgets.explore.maker import CrystalSource, MakerPanel
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
+from pymatgen.core import Structure
 
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
-
-    from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.errors import RequestError
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.sampling import Host
 
 
 class HostPanel(MakerPanel):
@@ -36,11 +37,13 @@ class HostPanel(MakerPanel):
     cell = tl.Enum(["held", "free"], default_value="held")
 
     def __init__(
-        self, ldm: LDMModule, givers: Givers | None = None, find: Find | None = None
+        self, ldm: LDMModule, source: Callable[[str], CrystalSource] = CrystalSource
     ) -> None:
+        """`source` makes what takes a crystal, from what it is for."""
         super().__init__(ldm)
         self._quiet = Quiet()
-        self.source = CrystalSource("Host", givers, find)
+        self.source = source("Host")
+        self.seed = SeedControl()
         self.boxes: list[ipw.Checkbox] = []
         self.elements: list[ipw.Text] = []
         self.viewer = CrystalViewer(height=260)
@@ -93,15 +96,9 @@ class HostPanel(MakerPanel):
         Raises:
             CrystalLDMError: for what cannot be made; nothing is started then.
         """
-        from crystal_ldm.crystals import CrystalBatch
-        from crystal_ldm.errors import RequestError
-        from crystal_ldm.sampling import Host
-
         if self.job.busy:  # the second press of a double click
             return
-        if self.source.structure is None:
-            raise RequestError("Choose a crystal for the host, or drop a file.")
-        host = CrystalBatch.from_structures([self.source.structure], canonical=False)
+        host = CrystalBatch.from_structures([self.source.chosen], canonical=False)
         whole = len(self.kept) == len(self.boxes)
         start = Host(
             keep=None if whole else tuple(self.kept),
@@ -117,8 +114,6 @@ class HostPanel(MakerPanel):
     # -- the atoms -------------------------------------------------------------------------------
 
     def _on_host(self) -> None:
-        from crystal_ldm.errors import RequestError
-
         host: Structure = self.source.structure
         too_large = len(host) > self.ldm.max_atoms
         show_if(not too_large, self._atoms)

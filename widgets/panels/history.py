@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, button, caption, column, row, styled, toggle
+from crystal_ldm.widgets.base import Listeners, Panel, button, caption, column, row, styled, toggle
+from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.panels.compare_requests import CompareRequests
-from crystal_ldm.widgets.session import Request, Session
+from crystal_ldm.widgets.session import Request, Session, in_words
 
-Action = Callable[[Request], Any]
+from crystal_ldm.errors import RequestError
+
 DOUBLE_CLICK = 0.7
 """Seconds within which a second click belongs to the first."""
 
@@ -21,6 +23,8 @@ class HistoryPanel(Panel):
     """Shows, hides, deletes, compares and reuses requests: `HistoryPanel(session)`.
 
     Attributes:
+        on_change: `on_change(action)`: call `action()` when requests were hidden, shown or deleted.
+        on_reuse: `on_reuse(action)`: call `action(request)` when one is to be asked for again.
         deleted: the names of the folders of those that were deleted here.
         at_work: returns whether a request is still being worked on; it then stays as it is.
 
@@ -40,19 +44,10 @@ class HistoryPanel(Panel):
         self._drawn: dict[str, tuple[Any, ipw.DOMWidget]] = {}
         self.lines = column(css="cl-history")
         self.comparison = CompareRequests(session)
-        self._changed: list[Callable[[], Any]] = []
-        self._reuse: list[Action] = []
+        self.on_change, self.on_reuse = Listeners(), Listeners()
         self.widget = column(self.lines, self.comparison.widget, self.notice.widget)
         self.react("compared", self._compare)
         self.refresh()
-
-    def on_change(self, action: Callable[[], Any]) -> None:
-        """Call `action()` when requests were hidden, shown or deleted."""
-        self._changed.append(action)
-
-    def on_reuse(self, action: Action) -> None:
-        """Call `action(request)` when one is to be asked for again."""
-        self._reuse.append(action)
 
     def refresh(self) -> None:
         """Read the requests from the disk."""
@@ -67,6 +62,36 @@ class HistoryPanel(Panel):
         empty = caption("Each request is kept here, and on disk, as soon as crystals are finished.")
         self._drawn = {one.folder.name: self._draw(one) for one in self.requests}
         self.lines.children = [line for _, line in self._drawn.values()] or [empty]
+
+    def keep(
+        self,
+        verb: str,
+        entries: Sequence[CrystalEntry],
+        request: Request | None = None,
+        hidden: bool = False,
+    ) -> Request | None:
+        """Keep finished crystals that no run writes by itself, if there is where to.
+
+        Args:
+            verb: what was done with them.
+            entries: the crystals.
+            request: what they are kept as, which has got more of them; None: a new one.
+            hidden: whether a new one is left out of the table.
+
+        Raises:
+            RunError: they cannot be written.
+        """
+        if self.session is None or not entries:
+            return None
+        words = in_words(verb, entries)
+        if request is not None:
+            self.session.rewrite(request, words, entries)
+        else:
+            request = self.session.keep(words, entries)
+            if hidden:
+                self.session.change(request, hidden=True)
+        self.refresh()
+        return request
 
     def hide(self, request: Request, hidden: bool = True) -> None:
         """Leave a request's crystals out of the table, or show them again.
@@ -110,20 +135,16 @@ class HistoryPanel(Panel):
             self._tell()
 
     def _at_rest(self, request: Request) -> None:
-        from crystal_ldm.errors import RequestError
-
         if self.at_work(request):
             raise RequestError(f"'{request.words}' is still being made: press Stop first.")
 
     def reuse(self, request: Request) -> None:
         """Ask for the same again."""
-        for action in self._reuse:
-            action(request)
+        self.on_reuse.tell(request)
 
     def _tell(self) -> None:
         self.refresh()
-        for action in self._changed:
-            action()
+        self.on_change.tell()
 
     def _compare(self) -> None:
         by_name = {request.folder.name: request for request in self.requests}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
@@ -65,7 +65,7 @@ def more_controls(viewer: CrystalViewer) -> tuple[ipw.DOMWidget, ...]:
     for axis, name in enumerate("abc"):
         count = ipw.BoundedIntText(viewer.supercell[axis], min=1, max=99, description=name)
         count.add_class("cl-repeat")
-        count.observe(_repeat(viewer, axis), "value")
+        count.observe(partial(_repeat, viewer, axis), "value")
         viewer.observe(
             lambda change, count=count, axis=axis: setattr(count, "value", change.new[axis]),
             "supercell",
@@ -97,13 +97,10 @@ def more_controls(viewer: CrystalViewer) -> tuple[ipw.DOMWidget, ...]:
     )
 
 
-def _repeat(viewer: CrystalViewer, axis: int) -> Callable[[Any], None]:
-    def change(event: Any) -> None:
-        wanted = list(viewer.supercell)
-        wanted[axis] = event.new
-        viewer.supercell = tuple(wanted)
-
-    return change
+def _repeat(viewer: CrystalViewer, axis: int, change: Any) -> None:
+    wanted = list(viewer.supercell)
+    wanted[axis] = change.new
+    viewer.supercell = tuple(wanted)
 
 
 def _take_supercell(viewer: CrystalViewer, value: tuple[int, int, int] | None) -> None:
