@@ -18,7 +18,6 @@ from crystal_ldm.crystals.readers.entries import (
     LabelValue,
     Payload,
     Problem,
-    problem_kind,
     read_payload,
 )
 from crystal_ldm.crystals.readers.report import Rejection
@@ -201,7 +200,7 @@ def prepare(payload: Payload, filters: Filters) -> Prepared | Problem:
             return problem
         return Prepared(cell, shortest_distance(cell), tuple(notes))
     except DataError as error:
-        return Problem(problem_kind(str(error)), str(error))
+        return Problem.of(error)
     # Whatever else a strange structure provokes must not stop the rest.
     except Exception as error:
         return _not_canonical(repr(error))

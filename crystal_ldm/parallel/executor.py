@@ -30,8 +30,9 @@ class Workers:
         count: number of worker processes; None: one for each core.
         client: a `dask.distributed.Client`: its workers instead.
         here: in this process instead, where nothing can end an item that hangs or takes too much.
-        timeout: longest time for one item, s.
-        memory_gb: longest memory for one worker, GiB; beyond it an item fails with MemoryError.
+        timeout: longest time for one item, s; infinite: any.
+        memory_gb: largest memory of one worker, GiB, beyond which an item fails with MemoryError;
+            infinite: any.
 
     Raises:
         EvaluationError: if the number of workers or a limit makes no sense.

@@ -11,6 +11,7 @@ from crystal_ldm.widgets.jobs import Job
 from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
 
 from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.recipe import makes_crystals_of
 
 SAYS = (
     "Each step shows the model's estimate of the final crystal from what is still noise, not a "
@@ -49,7 +50,7 @@ class DenoisingPanel(Panel):
         self._shown = made, ldm
 
         def work(_: Job) -> None:
-            if made.recipe is not None and made.recipe["model_hash"] not in ldm.hashes:
+            if made.recipe is not None and not makes_crystals_of(ldm, made.recipe):
                 raise RequestError(
                     f"The model {made.recipe['model']} made this crystal: choose that one below "
                     "Generate to see the steps."

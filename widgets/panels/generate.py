@@ -20,6 +20,7 @@ from crystal_ldm.widgets.session import Request, Session
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.ldm_module.diffusion import SamplerStep, StopSampling
+from crystal_ldm.recipe import makes_crystals_of
 from crystal_ldm.runs.sample_run import SampleRun
 from crystal_ldm.sampling import SampleResult, SamplingSettings, keyword_call
 
@@ -113,7 +114,7 @@ class GeneratePanel(Panel):
         """Show a dropped recipe; Generate then gives exactly its crystals."""
         note = self.form.fill_recipe(recipe)
         self.form.seed.fresh = False
-        if recipe["model_hash"] not in self.ldm.hashes:
+        if not makes_crystals_of(self.ldm, recipe):
             note = f"Another model made it ({recipe['model']}): this one gives other crystals."
         self.notice.say(note, "warning")
 

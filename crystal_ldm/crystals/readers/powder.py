@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from crystal_ldm.crystals.powder import LONGEST, SHORTEST, PowderPattern
 from crystal_ldm.crystals.readers.content import decode
+from crystal_ldm.crystals.readers.poscar import NUMBER
 from crystal_ldm.errors import DataError
 
 FEWEST = 50
@@ -17,7 +18,6 @@ FEWEST = 50
 NARROWEST = 5.0
 """Degrees 2θ that a pattern covers at least."""
 
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+(?:,\d+)?(?:[eE][-+]?\d+)?$")
 _COMMENT = ("#", "!", ";", "%", "*", "'", "/", '"')
 
@@ -75,7 +75,7 @@ def _values(line: str) -> list[float] | None:
     if len(words) > 1 and all(_DECIMAL_COMMA.match(word) for word in words):
         return [float(word.replace(",", ".")) for word in words]
     words = [word for word in re.split(r"[,;\s]+", line) if word]
-    if not all(_NUMBER.match(word) for word in words[:2]):
+    if not all(NUMBER.fullmatch(word) for word in words[:2]):
         return None
     return [float(word) for word in words[:2]]
 

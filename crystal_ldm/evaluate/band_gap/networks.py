@@ -7,7 +7,7 @@ eq. 5), with layer norms before and after them as in transformers instead of bat
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,7 +24,16 @@ _DROPOUT = 0.1
 """Of the messages' sums and of elements while training; of hidden layers it is twice as much."""
 
 
-class BandGapNet(nn.Module):
+class Ensemble(nn.Module):
+    """Networks that each give metal logits and gaps in eV, (members, B), and their mean."""
+
+    def predict(self, inputs: Any) -> tuple[Tensor, Tensor]:
+        """Return the gap in eV as if not metallic and the probability of a metal, both (B,)."""
+        logits, gaps = self(inputs)
+        return gaps.mean(dim=0), torch.sigmoid(logits).mean(dim=0)
+
+
+class BandGapNet(Ensemble):
     """Perceptrons; each gives a metal logit and a gap."""
 
     mean: Tensor
@@ -56,11 +65,6 @@ class BandGapNet(nn.Module):
         scaled = ((features - self.mean) / self.spread).clamp(-6, 6)
         out = torch.stack([member(scaled) for member in self.members])
         return out[..., 0], nn.functional.softplus(out[..., 1])
-
-    def predict(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the gap in eV as if not metallic and the probability of a metal, both (B,)."""
-        logits, gaps = self(features)
-        return gaps.mean(dim=0), torch.sigmoid(logits).mean(dim=0)
 
 
 _DISTANCES_A = (1.0, 6.0, 12)
@@ -101,7 +105,7 @@ def join(graphs: Sequence[CrystalGraph]) -> GraphBatch:
     )
 
 
-class GraphNet(nn.Module):
+class GraphNet(Ensemble):
     """Graph networks; each gives a metal logit and a gap.
 
     Args:
@@ -125,13 +129,8 @@ class GraphNet(nn.Module):
         out = torch.stack([member(batch, properties, bonds, weights) for member in self.members])
         return out[..., 0], nn.functional.softplus(out[..., 1])
 
-    def predict(self, batch: GraphBatch) -> tuple[Tensor, Tensor]:
-        """Return the gap in eV as if not metallic and the probability of a metal, both (B,)."""
-        logits, gaps = self(batch)
-        return gaps.mean(dim=0), torch.sigmoid(logits).mean(dim=0)
-
     def predict_many(self, graphs: Sequence[CrystalGraph]) -> tuple[Tensor, Tensor]:
-        """Return the same for many graphs, some at a time, so that memory stays bounded."""
+        """Return what `predict` does for many graphs, some at a time: memory stays bounded."""
         with torch.no_grad():
             parts = [
                 self.predict(join(graphs[start : start + _AT_ONCE]))
