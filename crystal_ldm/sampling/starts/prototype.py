@@ -62,8 +62,7 @@ class Prototype(Start):
     )
     votes: Whole = option(
         0,
-        "How many crystals the model makes to vote, with the nearest prototypes, on which of these "
-        "comes first; 0: the nearest",
+        "Crystals that the model makes to vote on which prototype comes first; 0: the nearest",
         low=0,
         high=100,
     )
