@@ -50,10 +50,12 @@ class Attention(nn.Module):
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, key_mask: Tensor | None) -> Tensor:
     """Scaled dot-product attention of q, k, v (B, heads, N, d); `key_mask` (B, 1, 1, N)."""
-    if q.device.type != "cpu" or q.dtype != torch.bfloat16:
+    plain_cpu = q.dtype != torch.bfloat16 and not torch.is_grad_enabled()
+    if q.device.type != "cpu" or plain_cpu:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=key_mask)
     # For the few atoms of a cell the fused kernel's bfloat16 version on a CPU is up to eleven
-    # times slower, backward pass included, than these two products (benchmarks/README.md).
+    # times slower, backward pass included, than these two products, and the float32 one becomes
+    # slower with a second thread (benchmarks/README.md).
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     if key_mask is not None:
         scores = scores.masked_fill(~key_mask, -torch.inf)

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 from crystal_ldm.crystals.readers.content import read_text
 from crystal_ldm.crystals.readers.entries import (
     HYDROGEN,
-    Entry,
     Payload,
     Problem,
     Source,
-    problem_kind,
 )
-from crystal_ldm.crystals.readers.labels import Labels, read_labels
+from crystal_ldm.crystals.readers.labels import Labels
 from crystal_ldm.crystals.readers.objects import atoms_cell
-from crystal_ldm.crystals.readers.records import columns_of
+from crystal_ldm.crystals.readers.records import source_of
 from crystal_ldm.crystals.readers.units import UNITS
 from crystal_ldm.errors import DataError
 
@@ -43,7 +41,6 @@ def read_ase(path: Path, labels: Labels = None) -> Source:
     Raises:
         DataError: if the file cannot be read at all.
     """
-    source = Source()
     frames: list[_Frame] = []
     readers = {".db": _database_rows, ".traj": _trajectory_frames}
     stream = readers.get(path.suffix.lower(), _extxyz_frames)(path)
@@ -66,19 +63,15 @@ def read_ase(path: Path, labels: Labels = None) -> Source:
         assert isinstance(problem, Problem)
         raise DataError(f"The file {path} cannot be read ({problem.reason}).")
 
-    columns = columns_of([info for _, info, _, _ in frames], path.name, source.notes)
-    found = read_labels(columns, labels, path.name, skip=("id", "unique_id"))
-    source.notes += found.notes
-    energies = [n for n in found.values if "energy" in n.lower() and n not in UNITS]
+    entries = [(name, info, _payload(atoms), notes) for name, info, atoms, notes in frames]
+    source = source_of(entries, labels, path.name, skip=("id", "unique_id"))
+    names = dict.fromkeys(name for entry in source.entries for name in entry.labels)
+    energies = [n for n in names if "energy" in n.lower() and n not in UNITS]
     if energies:
         source.notes.append(
             f"Labels of {path.name} as the file has them (ASE: eV for the cell): "
             f"{', '.join(energies)}."
         )
-    for i, (name, _, atoms, notes) in enumerate(frames):
-        where = f"{path.name} number {i + 1}"
-        entry = Entry(name, where, _payload(atoms), found.row(i), notes=notes)
-        source.entries.append(entry)
     return source
 
 
@@ -88,7 +81,7 @@ def _payload(atoms: Atoms | Problem) -> Payload:
     try:
         return atoms_cell(atoms)
     except DataError as error:
-        return Problem(problem_kind(str(error)), str(error))
+        return Problem.of(error)
 
 
 def _extxyz_frames(path: Path) -> Iterator[_Frame]:

@@ -13,11 +13,9 @@ from typing import Any
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.content import read_text
 from crystal_ldm.crystals.readers.entries import (
-    Entry,
     Payload,
     Problem,
     Source,
-    problem_kind,
     read_payload,
     read_structure_text,
 )
@@ -27,9 +25,9 @@ from crystal_ldm.crystals.readers.json_layouts import (
     read_structure,
     structure_cell,
 )
-from crystal_ldm.crystals.readers.labels import Labels, read_labels
+from crystal_ldm.crystals.readers.labels import Labels
 from crystal_ldm.crystals.readers.poscar import poscar_problem
-from crystal_ldm.crystals.readers.records import columns_of, flat
+from crystal_ldm.crystals.readers.records import flat, source_of
 from crystal_ldm.crystals.readers.tables import id_column
 from crystal_ldm.errors import DataError
 
@@ -59,16 +57,8 @@ def read_json(path: Path, labels: Labels = None) -> Source:
     if not records:
         raise DataError(f"The file {path} holds no structures.")
 
-    source = Source()
-    columns = columns_of([values for _, _, values in records], path.name, source.notes)
-    skip = [c for c in [id_column(columns)] if c]
-    found = read_labels(columns, labels, path.name, skip=skip)
-    source.notes += found.notes
-    for i, (name, structure, _) in enumerate(records):
-        payload, notes = _payload(structure)
-        where = f"{path.name} number {i + 1}"
-        source.entries.append(Entry(name, where, payload, found.row(i), notes=notes))
-    return source
+    frames = [(name, values, *_payload(structure)) for name, structure, values in records]
+    return source_of(frames, labels, path.name)
 
 
 def _parsed(text: str) -> Any:
@@ -116,7 +106,7 @@ def _payload(structure: Any) -> tuple[Payload, tuple[str, ...]]:
             return _of_text(structure)
         return read_structure(structure)
     except DataError as error:
-        return Problem(problem_kind(str(error)), str(error)), ()
+        return Problem.of(error), ()
 
 
 def _records(data: Any, path: Path) -> list[tuple[str, Any, dict[str, Any]]]:

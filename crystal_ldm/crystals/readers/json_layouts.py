@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,8 @@ def structure_cell(data: Any) -> Cell:
 
 def read_structure(data: Any) -> tuple[Cell, tuple[str, ...]]:
     """Return what `structure_cell` does, and notes on what was changed."""
+    if not isinstance(data, Mapping):
+        raise DataError(f"It is no structure but {data!r:.40}; what can be read: {LAYOUTS}.")
     try:
         if "lattice_mat" in data:
             lattice, coords, names = _jarvis(data)

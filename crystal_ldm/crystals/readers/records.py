@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from crystal_ldm.crystals.readers.tables import listed
+from crystal_ldm.crystals.readers.entries import Entry, Payload, Source
+from crystal_ldm.crystals.readers.labels import Labels, read_labels
+from crystal_ldm.crystals.readers.tables import id_column, listed
 
 _WRAPPERS = {"data", "properties", "info", "key_value_pairs"}
 """What holds the values of a record and is no part of their names."""
@@ -18,6 +20,32 @@ _NO_VALUES = {
 }  # fmt: skip
 """What belongs to the structure or to the database, and is no property."""
 _DEPTH = 5
+
+Record = tuple[str, Mapping[str, Any], Payload, tuple[str, ...]]
+"""A name, the values beside its structure, the structure, and notes."""
+
+
+def source_of(
+    records: Sequence[Record], labels: Labels, where: str, skip: Iterable[str] | None = None
+) -> Source:
+    """Return the entries of a file or list, their values as labels.
+
+    Args:
+        records: what was read.
+        labels: see `read_labels`.
+        where: what holds them, for messages.
+        skip: columns that are no labels; None: the one that names the entries.
+    """
+    source = Source()
+    columns = columns_of([values for _, values, _, _ in records], where, source.notes)
+    if skip is None:
+        skip = [name for name in [id_column(columns)] if name]
+    found = read_labels(columns, labels, where, skip=skip)
+    source.notes += found.notes
+    for i, (name, _, payload, notes) in enumerate(records):
+        place = f"{where} number {i + 1}"
+        source.entries.append(Entry(name, place, payload, found.row(i), notes=notes))
+    return source
 
 
 def columns_of(

@@ -14,7 +14,7 @@ from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.ase_files import ASE_SUFFIXES, read_ase
 from crystal_ldm.crystals.readers.content import existing
 from crystal_ldm.crystals.readers.csv_files import read_csv_files, split_part, table_files
-from crystal_ldm.crystals.readers.entries import Entry, Payload, Problem, Source, problem_kind
+from crystal_ldm.crystals.readers.entries import Entry, Payload, Problem, Source
 from crystal_ldm.crystals.readers.folders import (
     add_labels,
     is_structure_file,
@@ -157,7 +157,7 @@ def _read_structures(items: list[Any], labels: Labels) -> Source:
         try:
             payload = cell_of(item)
         except DataError as error:
-            payload = Problem(problem_kind(str(error)), str(error))
+            payload = Problem.of(error)
         source.entries.append(Entry(f"structure-{i}", f"item {i}", payload, found.row(i)))
     return source
 

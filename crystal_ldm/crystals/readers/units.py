@@ -15,7 +15,6 @@ UNITS = {
 _ALIASES = {
     "band_gap": ("bandgap", "gap", "egap", "eg", "bandgappbe", "gappbe", "pbebandgap"),
     "formation_energy_per_atom": (
-        "formationenergyperatom",
         "formationenergypeatom",
         "formationenergyperatom",
         "eformperatom",

@@ -26,6 +26,9 @@ from crystal_ldm.random import torch_generator
 
 BATCH_SIZE = 256
 AVERAGED_STEPS = 200
+VALIDATED_STEPS = 20
+"""Fewest steps between two looks at the validation set: the mean of the last 200 hardly changes in
+fewer, and an epoch of a few crystals is one step."""
 ADDED_STEPS = 600
 """Fewest steps in which the embedding of an added condition is trained: with 80 crystals it steers
 after so many and hardly after half of them."""
@@ -41,6 +44,7 @@ class CompositionTraining:
     The weights that `model` has by now are running means over some 200 steps, those of the epoch
     with the lowest loss on the validation set: a few thousand compositions are soon learned by
     heart. A validation set of few crystals decides nothing; then they are those of the last epoch.
+    Of short epochs only some are looked at (`VALIDATED_STEPS`), the last one among them.
 
     Args:
         model: the composition model, with its conditions built. It is changed in place; on any
@@ -69,6 +73,9 @@ class CompositionTraining:
         self.by_place = mask_by_place(known_elements.cpu())
         self.seed = seed
         self.steps_in_epoch = math.ceil(len(train) / BATCH_SIZE)
+        self.steps_to_validation = self.steps_in_epoch * math.ceil(
+            VALIDATED_STEPS / self.steps_in_epoch
+        )
         epochs = max(model.epochs, math.ceil(ADDED_STEPS / self.steps_in_epoch)) if added else 0
         self.max_steps = self.steps_in_epoch * (epochs or model.epochs)
         self.working = copy.deepcopy(model).cpu().requires_grad_(True)
@@ -80,7 +87,8 @@ class CompositionTraining:
             max_steps=self.max_steps,
             weight_decay=0.1,
         )
-        built = schedule.build(self.working.parameters())
+        self.trained = [p for p in self.working.parameters() if p.requires_grad]
+        built = schedule.build(self.trained)
         self.optimizer, self.rate = built["optimizer"], built["lr_scheduler"]["scheduler"]
         self.average = running_average(self.working, 1 - 1 / AVERAGED_STEPS)
         self.step = 0
@@ -101,28 +109,27 @@ class CompositionTraining:
         """Epochs in all."""
         return self.max_steps // self.steps_in_epoch
 
-    def run_step(self) -> bool:
-        """Train one step; return whether it was the last one of an epoch."""
+    def run_step(self) -> None:
+        """Train one step."""
         epoch, position = divmod(self.step, self.steps_in_epoch)
         order = torch.randperm(len(self.train), generator=torch_generator(self.seed, 3, epoch))
         part = self.train[order.split(BATCH_SIZE)[position]]
         generator = torch_generator(self.seed, 5, self.step)
         loss = composition_loss(self.working, part.crystals, part.encoded, self.by_place, generator)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.working.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(self.trained, 1.0)
         self.optimizer.step()
         self.rate.step()
         self.optimizer.zero_grad()
         self.step += 1
         # From the first weights on, so that the mean begins where the composition model did.
         update_average(self.average, self.working, self.step + 1)
-        if self.step % self.steps_in_epoch:
-            return False
+        if self.step % self.steps_to_validation and not self.finished:
+            return
         loss_now = self._held_out_loss()
         if loss_now < self.loss or len(self.held_out) < FEW_CRYSTALS:
             self.loss = loss_now
             self.model.load_state_dict(self.average.module.state_dict())
-        return True
 
     def _held_out_loss(self) -> float:
         generator = torch_generator(self.seed, 4)

@@ -14,6 +14,22 @@ from crystal_ldm.crystals.readers.cif.block import Block, decimals, number
 from crystal_ldm.errors import DataError
 
 _AXES = ("x", "y", "z")
+_TAGS = {
+    **{axis: (f"_atom_site_fract_{axis}",) for axis in _AXES},
+    "label": ("_atom_site_label", "_atom_site_id"),
+    "type": ("_atom_site_type_symbol",),
+    "occupancy": ("_atom_site_occupancy",),
+    "hydrogens": ("_atom_site_attached_hydrogens",),
+    "multiplicity": (
+        "_atom_site_site_symmetry_multiplicity",
+        "_atom_site_symmetry_multiplicity",
+    ),
+    "order": ("_atom_site_site_symmetry_order",),
+    "flag": ("_atom_site_calc_flag",),
+    "group": ("_atom_site_disorder_group",),
+    "assembly": ("_atom_site_disorder_assembly",),
+}
+"""What is read of each site."""
 _FULL = 1e-3
 """An occupancy that differs from 1 by more than this is partial."""
 _THIRDS = (1 / 3, 2 / 3)
@@ -62,38 +78,15 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
     Raises:
         DataError: if a site has no place or no element, is partly occupied, or lacks hydrogen.
     """
-    axes = [block.column(f"_atom_site_fract_{axis}") for axis in _AXES]
-    if any(axis is None for axis in axes):
+    columns = {name: block.column(*tags) for name, tags in _TAGS.items()}
+    if any(columns[axis] is None for axis in _AXES):
         raise DataError("The CIF gives no fractional coordinates for its atoms.")
-    columns = [axis or [] for axis in axes]
-    count = len(columns[0])
+    count = len(columns["x"] or ())
     if count == 0:
         raise DataError("The CIF lists no atoms: it holds no crystal, or is cut short.")
-    labels = block.column("_atom_site_label", "_atom_site_id")
-    types = block.column("_atom_site_type_symbol")
-    if labels is None and types is None:
+    if columns["label"] is None and columns["type"] is None:
         raise DataError("The CIF does not say which elements its atoms are.")
-    occupancies = block.column("_atom_site_occupancy")
-    hydrogens = block.column("_atom_site_attached_hydrogens")
-    multiplicities = block.column(
-        "_atom_site_site_symmetry_multiplicity", "_atom_site_symmetry_multiplicity"
-    )
-    orders = block.column("_atom_site_site_symmetry_order")
-    flags = block.column("_atom_site_calc_flag")
-    groups = block.column("_atom_site_disorder_group")
-    assemblies = block.column("_atom_site_disorder_assembly")
-    others = (
-        labels,
-        types,
-        occupancies,
-        hydrogens,
-        multiplicities,
-        orders,
-        groups,
-        assemblies,
-        flags,
-    )
-    if any(len(column) != count for column in (*columns, *others) if column is not None):
+    if any(len(column) != count for column in columns.values() if column is not None):
         raise DataError("The CIF's columns of atoms are not equally long; it may be cut short.")
 
     sites: list[Site] = []
@@ -103,15 +96,14 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
     alternatives: dict[str, str] = {}
     notes: list[str] = []
     for i in range(count):
-        type_ = types[i] if types else ""
-        if not type_ and not (labels and labels[i]):
+        row = {name: column[i] if column else "" for name, column in columns.items()}
+        type_, label = row["type"], row["label"] or row["type"]
+        if not label:
             raise DataError(f"The CIF does not say which element its atom number {i + 1} is.")
-        label = (labels[i] if labels else "") or type_
-        occupancy = occupancies[i] if occupancies else ""
-        share = number(occupancy, f"the occupancy of {label}") if occupancy else 1.0
+        share = number(row["occupancy"] or "1", f"the occupancy of {label}")
         if share == 0:
             continue
-        if flags and flags[i].lower() in ("dum", "dummy"):
+        if row["flag"].lower() in ("dum", "dummy"):
             notes.append("Dummy sites (calc_flag dum) are left out.")
             continue
         if not 0 <= share <= 1 + _FULL:
@@ -121,19 +113,19 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
                 f"It is disordered (the site {label} has the occupancy {share:g}); make an ordered "
                 "approximant first."
             )
-        if hydrogens and hydrogens[i] and number(hydrogens[i], f"hydrogens of {label}") != 0:
+        if number(row["hydrogens"] or "0", f"hydrogens of {label}") != 0:
             raise DataError(
                 f"Hydrogen is missing: the CIF says that hydrogens are attached to {label} and "
                 "gives no place for them."
             )
-        group = groups[i] if groups else ""
-        if group not in ("", "0"):
-            assembly = assemblies[i] if assemblies else ""
-            if group.startswith("-") or alternatives.setdefault(assembly, group) != group:
-                raise DataError(
-                    f"It is disordered ({label} is of the alternative {group} of its sites); make "
-                    "an ordered approximant first."
-                )
+        group = row["group"]
+        if group not in ("", "0") and (
+            group.startswith("-") or alternatives.setdefault(row["assembly"], group) != group
+        ):
+            raise DataError(
+                f"It is disordered ({label} is of the alternative {group} of its sites); make "
+                "an ordered approximant first."
+            )
         symbol = _element(type_, label, elements)
         if other := _second_element(type_, label, elements):
             raise DataError(
@@ -150,7 +142,7 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
             symbol = "H"
         if symbol in ("O", "N"):
             waters += [name for name in (label, type_) if _WATER.match(name)]
-        texts = [column[i] for column in columns]
+        texts = [row[axis] for axis in _AXES]
         if not all(texts):
             raise DataError(f"The atom {label} has no place: its coordinates are not given.")
         coords = [number(t, f"{axis} of {label}") for t, axis in zip(texts, _AXES, strict=True)]
@@ -160,8 +152,8 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
                 symbols().index(symbol),
                 np.array([_ideal(x) for x in coords]),
                 max(decimals(text) for text in texts),
-                _count(multiplicities, i),
-                _count(orders, i),
+                _count(row["multiplicity"]),
+                _count(row["order"]),
             )
         )
     if not sites:
@@ -186,8 +178,8 @@ def _ideal(x: float) -> float:
     return next((t for t in _THIRDS if abs(x / t - 1) <= _THIRD_TOLERANCE), x)
 
 
-def _count(column: list[str] | None, i: int) -> int | None:
-    return int(column[i]) if column and column[i].isdecimal() else None
+def _count(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None
 
 
 def _element(type_: str, label: str, elements: frozenset[str]) -> str:

@@ -30,23 +30,25 @@ _BAR = re.compile(r"([1346])\s?bar|[(\[]-([1346])[)\]]|\\[-=]([1346])", re.IGNOR
 _BAR_IN_TEX = re.compile(r"\\(?:bar|overline)\s*\{?\s*([1-6])\s*\}?")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Operations:
-    """Operations x' = W x + t on fractional coordinates: `rotations` (m, 3, 3), `shifts` (m, 3)."""
+    """Operations x' = W x + t on fractional coordinates: `rotations` (m, 3, 3), `shifts` (m, 3),
+    and as `triplets` such as `-x,y+1/2,z`."""
 
     rotations: NDArray[np.int64]
     shifts: NDArray[np.float64]
+    triplets: frozenset[str]
 
     def __len__(self) -> int:
         return len(self.rotations)
 
-    def fit_cell(self, lattice: NDArray[np.float64], tolerance: float = 0.01) -> bool:
-        """Whether the cell (row vectors) has this symmetry, within a relative `tolerance`."""
+    def fit_cell(self, lattice: NDArray[np.float64]) -> bool:
+        """Whether the cell (row vectors) has this symmetry, within 1 %."""
         metric = lattice @ lattice.T
         lengths = np.sqrt(np.diag(metric))
         turned = self.rotations.transpose(0, 2, 1) @ metric @ self.rotations
         drift = np.abs(turned - metric) / np.outer(lengths, lengths)
-        return bool(drift.max() < tolerance)
+        return bool(drift.max() < 0.01)
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,11 @@ class Setting:
     axis: int = 0
 
 
-def operations(triplets: list[gemmi.Op]) -> Operations:
-    """Return operations as arrays."""
-    rotations = np.array([op.rot for op in triplets], dtype=np.int64) // gemmi.Op.DEN
-    return Operations(rotations, np.array([op.tran for op in triplets], float) / gemmi.Op.DEN)
+def operations(ops: list[gemmi.Op]) -> Operations:
+    """Return gemmi's operations as arrays and triplets."""
+    rotations = np.array([op.rot for op in ops], dtype=np.int64) // gemmi.Op.DEN
+    shifts = np.array([op.tran for op in ops], float) / gemmi.Op.DEN
+    return Operations(rotations, shifts, frozenset(op.wrap().triplet() for op in ops))
 
 
 @lru_cache(maxsize=1024)
