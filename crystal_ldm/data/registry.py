@@ -226,7 +226,11 @@ def _own_path(source: str | Path, data_dir: str | Path | None) -> Path:
     except DataError as error:
         if not str(error).startswith("There is no"):
             raise
-        where = "" if path.is_absolute() else f" in {Path.cwd()}"
+        where = (
+            ""
+            if Path(source).is_absolute()
+            else f" in {Path.cwd() if data_dir is None else data_dir}"
+        )
         raise DataError(
             f"There is no data set and no file or folder '{shortened(source)}'{where}."
             f"{suggest(str(source), DATASETS)} Known names: {', '.join(DATASETS)}; else give the "

@@ -59,8 +59,13 @@ def repo_root() -> Path:
 
 
 def resolve_path(path: Path | str) -> Path:
-    """Return `path` as an absolute one; a relative one is relative to `repo_root()`."""
-    return repo_root() / in_home(path)
+    """Return `path` as an absolute one; a relative one is relative to `repo_root()`.
+
+    What is not there but in the working directory is meant, too: a shell is often elsewhere.
+    """
+    inside = repo_root() / in_home(path)
+    here = Path.cwd() / in_home(path)
+    return here if str(path).strip() and not inside.exists() and here.exists() else inside
 
 
 def in_home(path: Path | str) -> Path:

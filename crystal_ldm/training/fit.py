@@ -226,13 +226,19 @@ def usable_parts(dataset: CrystalDataset, module: Any) -> tuple[CrystalBatch, Cr
 
 
 def _labelled(part: CrystalBatch, module: Any) -> CrystalBatch:
-    """Return crystals with the labels that a condition finds by itself, looked for once."""
+    """Return crystals with the labels that conditions find by themselves, looked for once.
+
+    Conditions of a kind find the same, whatever they are called.
+    """
     network = getattr(module, "network", None)
+    found: dict[tuple[str, float], Any] = {}
     for condition in getattr(network, "properties", {}).values():
-        if condition.label not in part.conditions:
-            values = condition.values_of(part)
-            if values is not None:
-                part.conditions[condition.label] = values
+        if condition.label in part.conditions:
+            continue
+        kind = condition.kind, getattr(condition, "symprec", 0.0)
+        values = found[kind] if kind in found else condition.values_of(part)
+        if values is not None:
+            found[kind] = part.conditions[condition.label] = values
     return part
 
 

@@ -296,3 +296,15 @@ def test_error_of_the_caller_is_not_taken_for_a_full_disk(tmp_path: Path) -> Non
 def test_json_with_nan_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="not JSON"):
         atomic_write_json(tmp_path / "a.json", {"gap": float("nan")})
+
+
+def test_what_lies_in_the_working_directory_is_meant_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone = repo_root()
+    (tmp_path / "my data").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert repo_root() == clone  # that the package was installed from
+    assert resolve_path("my data") == tmp_path / "my data"
+    assert resolve_path("nowhere") == clone / "nowhere"
+    assert resolve_path("") == clone

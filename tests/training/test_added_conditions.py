@@ -24,6 +24,7 @@ from crystal_ldm.training.experiment import (
     not_yet_steering,
     read_conditions,
 )
+from crystal_ldm.training.fit import _labelled
 from tests.conftest import make_tiny_ldm
 
 REQUEST = CrystalBatch.from_formulas(["NaCl", "Sr?O3"], band_gap=[2.0, None])
@@ -226,3 +227,12 @@ def test_a_space_group_needs_no_label(known_batch: CrystalBatch) -> None:
     counts = ldm.conditions["space_group"].counts
     assert counts.sum() == len(known_batch)
     assert counts[224] >= 1  # rock salt
+
+
+def test_conditions_of_one_kind_look_for_their_labels_once(known_batch: CrystalBatch) -> None:
+    ldm = make_tiny_ldm(known_batch)
+    for name in ("space_group", "mine"):
+        ldm.add_conditions({name: SpaceGroupCondition(label=name)})
+    part = _labelled(known_batch[torch.arange(len(known_batch))], ldm)
+    assert part.conditions["mine"] is part.conditions["space_group"]
+    assert all(1 <= number <= 230 for number in part.conditions["mine"])
