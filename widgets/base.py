@@ -128,6 +128,10 @@ class Panel(tl.HasTraits):
         tl.link((self, name), (control, "value"))
         return styled(control, css)
 
+    def button(self, text: str, action: Callable[[], Any], **how: Any) -> ipw.Button:
+        """Return a button, see `button`; an error of its action goes to the notice."""
+        return button(text, self.notice.guard(action), **how)
+
     def _ipython_display_(self) -> None:
         display(framed(self.widget))
 

@@ -95,13 +95,11 @@ class Workbench(Panel):
             self._keep_relaxed,
         )
         self.evaluation = self.gallery.evaluation
-        self.tabs = ipw.Tab([column() for _ in TABS], titles=TABS)
-        self.tabs.add_class("cl-tab-bar")
+        self.tabs = ipw.Tab([column() for _ in TABS], titles=TABS).add_class("cl-tab-bar")
         history = fold("History", self.history.widget)
         side = column(self.generate.widget, history, self.notice.widget, css="cl-side cl-card")
         main = column(self.tabs, css="cl-main")
-        self.widget = ipw.Box([side, main])
-        self.widget.add_class("cl-workbench")
+        self.widget = ipw.Box([side, main]).add_class("cl-workbench")
         guard = self.notice.guard
         tl.link((self.gallery, "selected"), (self, "selected"))
         self.generate.on_start(self._on_start)

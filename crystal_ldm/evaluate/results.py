@@ -52,17 +52,16 @@ class Evaluation:
         lines = [f"{len(self.table)} crystals"]
         for name, row in self.summary.iterrows():
             lines.append(f"{name!s:36} {_format(row)}")
-        lines.append("thresholds: " + ", ".join(f"{k} {v}" for k, v in self._settings().items()))
+        lines.append(
+            "thresholds: " + ", ".join(f"{k} {v}" for k, v in self.thresholds.model_dump().items())
+        )
         lines += [f"note: {note}" for note in self.notes]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         notes = "".join(f"<li>{note}</li>" for note in self.notes)
-        settings = ", ".join(f"{k} {v}" for k, v in self._settings().items())
+        settings = ", ".join(f"{k} {v}" for k, v in self.thresholds.model_dump().items())
         return f"{self.summary.to_html()}<p>Thresholds: {settings}</p><ul>{notes}</ul>"
-
-    def _settings(self) -> dict[str, object]:
-        return self.thresholds.model_dump()
 
     def save(self, folder: str | Path) -> None:
         """Write `evaluation.csv`, `summary.csv` and `thresholds.json` into a folder.
@@ -77,7 +76,7 @@ class Evaluation:
             folder.mkdir(parents=True, exist_ok=True)
             atomic_write(folder / "evaluation.csv", self.table.map(safe_cell).to_csv(index=False))
             atomic_write(folder / "summary.csv", self.summary.to_csv())
-            content = {"thresholds": self._settings(), "notes": self.notes}
+            content = {"thresholds": self.thresholds.model_dump(), "notes": self.notes}
             atomic_write(folder / "thresholds.json", json.dumps(content, indent=2) + "\n")
         except (OSError, RunError) as error:
             raise EvaluationError(f"'{folder}' cannot be written: {error}") from error

@@ -154,7 +154,8 @@ def test_formula_gap_generate_first_crystal_select(seen: Visit) -> None:
         "([box, old]) => Number(document.querySelector(box).value) > old",
         arg=[f"{SIDE} .cl-scalar input[type=number]", before],
     )
-    fill(page, f"{SIDE} .cl-samples input", "24")
+    fill(page, f"{SIDE} .cl-samples input", "2.4e1")
+    expect(page.locator(f"{SIDE} .cl-samples input")).to_have_value("24")
     page.wait_for_timeout(1000)  # until all five key presses have come back from the kernel
     target = float(number.input_value())
     page.click(f"{SIDE} .cl-generate")

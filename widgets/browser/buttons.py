@@ -35,13 +35,11 @@ class SaveButton(anywidget.AnyWidget):
 
     Traits:
         text: label of the button.
-        disabled: why it cannot be pressed; empty if it can.
     """
 
     _esm = Path(__file__).with_name("save_button.js")
 
     text = tl.Unicode("Download").tag(sync=True)
-    disabled = tl.Unicode("").tag(sync=True)
 
     def __init__(
         self, make: Callable[[], tuple[str, bytes]], notice: Notice, **traits: Any

@@ -5,10 +5,9 @@ export default {
     b.type = "button";
     b.className = "jupyter-button lm-Widget cl-button";
     const paint = (busy = false) => {
-      const why = model.get("disabled");
       b.textContent = busy ? "Preparing…" : model.get("text");
-      b.disabled = Boolean(why) || busy;
-      b.title = why || model.get("text");
+      b.disabled = busy;
+      b.title = model.get("text");
     };
     b.addEventListener("click", () => { paint(true); model.send({ press: true }); });
     const receive = (content, buffers) => {
@@ -25,7 +24,6 @@ export default {
     const again = () => paint();
     model.on("msg:custom", receive);
     model.on("change:text", again);
-    model.on("change:disabled", again);
     paint();
     el.append(b);
     return () => model.off("msg:custom", receive);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -194,8 +194,9 @@ class SpaceGroupControl(TypedControl):
             )
 
     def written(self, value: int | str | None) -> str:
-        is_number = isinstance(value, int) and value
-        return f"{value} {group_symbol(value)}" if is_number else super().written(value)
+        if isinstance(value, int) and value:
+            return f"{value} {group_symbol(value)}"
+        return super().written(value)
 
 
 def _offered(groups: Sequence[int]) -> list[str]:
@@ -228,7 +229,7 @@ class ConditionControls(Panel):
         elements: Iterable[str] = (),
     ) -> None:
         super().__init__()
-        kinds = {
+        kinds: dict[str, Callable[[Mapping[str, Any]], Field]] = {
             "scalar": ScalarControl,
             "category": CategoryControl,
             "element_set": partial(ElementSetControl, elements=elements),

@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as ipw
 import numpy as np
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, button, caption, column, fold, labelled, row, show_if
+from crystal_ldm.widgets.base import Panel, caption, column, fold, labelled, row, show_if
 from crystal_ldm.widgets.controls.conditions import ConditionControls, SpaceGroupControl
 from crystal_ldm.widgets.controls.formula import FormulaBox
 from crystal_ldm.widgets.controls.periodic_table import PeriodicTable
@@ -77,7 +77,7 @@ class RequestForm(Panel):
         count = ipw.BoundedIntText(min=1, max=MOST)
         self.linked("num_samples", count, "cl-count cl-samples")
         self._one = caption("")
-        self._only = row(self._one, button("All, from the first", self._all, css="cl-small"))
+        self._only = row(self._one, self.button("All, from the first", self._all, css="cl-small"))
         self._rules = fold("Elements of open atoms", self.table.widget)
         self.widget = column(
             self.sampling.choose,

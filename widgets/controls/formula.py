@@ -8,7 +8,7 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, button, column, labelled, row, show_if
+from crystal_ldm.widgets.base import Notice, Panel, column, labelled, row, show_if
 from crystal_ldm.widgets.controls.training_cells import TrainingCells
 from crystal_ldm.widgets.jobs import Latest
 
@@ -206,7 +206,7 @@ class FormulaBox(Panel):
         self.known.say(" ".join(filter(None, said)))
         pairs = [] if cells is None else zip(cells.units, cells.sizes, strict=False)
         self.cells.children = [
-            button(f"{size} atoms", partial(self._take_units, units),
+            self.button(f"{size} atoms", partial(self._take_units, units),
                    tip=f"Formula units in the cell: {units}", css="cl-small")
             for units, size in pairs if size <= self.max_atoms
         ]  # fmt: skip

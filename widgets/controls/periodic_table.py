@@ -9,7 +9,7 @@ from typing import Any
 
 import anywidget
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, button, caption, column, row
+from crystal_ldm.widgets.base import Panel, caption, column, row
 
 from crystal_ldm.errors import RequestError, suggest
 
@@ -85,10 +85,10 @@ class PeriodicTable(Panel):
         self._said = caption(HINT)
         guard = self.notice.guard
         tools = row(
-            button("Allow all", guard(self.allow_all), css="cl-small"),
-            button(
+            self.button("Allow all", self.allow_all, css="cl-small"),
+            self.button(
                 "Only these elements",
-                guard(self.forbid_others),
+                self.forbid_others,
                 tip="Forbid every element that is not required ✓",
                 css="cl-small",
             ),

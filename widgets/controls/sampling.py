@@ -14,7 +14,6 @@ from crystal_ldm.widgets.base import (
     Field,
     Panel,
     Quiet,
-    button,
     caption,
     column,
     fold,
@@ -203,7 +202,7 @@ class SamplingControls(Panel):
         self.linked("preset", menu, "cl-modes cl-presets")
         self._sentence = caption("")
         self._changed = caption("")
-        self._back = button("As the preset", self.reset, css="cl-small",
+        self._back = self.button("As the preset", self.reset, css="cl-small",
                             tip="Set all fields to what the preset says")  # fmt: skip
         self._differs = row(self._changed, self._back)
         self.choose = column(labelled("Aim", menu), self._sentence, self._differs, css="cl-preset")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, button, caption, column, heading, row
+from crystal_ldm.widgets.base import Panel, caption, column, heading, row
 from crystal_ldm.widgets.explore.nearest_in_training import NearestInTraining, training_reference
 from crystal_ldm.widgets.jobs import Job
 from crystal_ldm.widgets.panels.gallery import Gallery
@@ -42,7 +42,7 @@ class FindPanel(Panel):
         self.gallery: Gallery | None = None
         box = ipw.Text(placeholder="SrTiO3, or Sr-Ti-O", continuous_update=False)
         self.linked("text", box, "cl-known")
-        self.go = button("Find", self.notice.guard(self.find), css="cl-find", icon="search")
+        self.go = self.button("Find", self.find, css="cl-find", icon="search")
         self._place = column()
         self.widget = column(
             heading("What is known"),

@@ -10,7 +10,6 @@ import numpy as np
 import traitlets as tl
 from crystal_ldm.widgets.base import (
     Quiet,
-    button,
     caption,
     column,
     labelled,
@@ -80,7 +79,7 @@ class GridPanel(MakerPanel):
         )  # fmt: skip
         self._chosen, self._quiet = False, Quiet()
         guard = self.notice.guard
-        self.go = button("Fill the grid", guard(self.run), css="cl-fill-grid", icon="th")
+        self.go = self.button("Fill the grid", self.run, css="cl-fill-grid", icon="th")
         self.halt = self.job.stop_button(icon="stop")
         self.plot = Plot(height=300, tools=False)
         show_if(False, self.plot, self._choices)  # until there is something to show

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Quiet, button, caption, column, heading, labelled, row, show_if
+from crystal_ldm.widgets.base import Quiet, caption, column, heading, labelled, row, show_if
 from crystal_ldm.widgets.controls.seed import SeedControl
 from crystal_ldm.widgets.crystal_entry import from_result
 from crystal_ldm.widgets.explore.maker import CrystalSource, MakerPanel
@@ -59,9 +59,9 @@ class HostPanel(MakerPanel):
         self.linked("cell", cell, "cl-modes")
         count = self.linked("num_samples", ipw.BoundedIntText(min=1, max=200), "cl-count")
         guard = self.notice.guard
-        self.go = button("Generate", guard(self.generate), css="cl-around", icon="play")
-        every = button("Keep all", guard(lambda: self._keep(True)), css="cl-small")
-        none = button("Keep none", guard(lambda: self._keep(False)), css="cl-small")
+        self.go = self.button("Generate", self.generate, css="cl-around", icon="play")
+        every = self.button("Keep all", lambda: self._keep(True), css="cl-small")
+        none = self.button("Keep none", lambda: self._keep(False), css="cl-small")
         self._atoms = column(
             caption(
                 "Checked atoms stay: check them here, or click them in the picture, where they "

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Listeners, Panel, button, column, row
+from crystal_ldm.widgets.base import Listeners, Panel, column, row
 from crystal_ldm.widgets.browser.buttons import DropZone
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.jobs import Job
@@ -44,20 +45,26 @@ class CrystalSource(Panel):
     ) -> None:
         super().__init__()
         self._label = label
-        guard = self.notice.guard
         say = "or drop a CIF or POSCAR here"
         self.zone = DropZone(self.read, self.notice, text=say, accept=ACCEPT)
         buttons: list[ipw.DOMWidget] = [
-            button(text, guard(lambda text=text, give=give: self.take(text, give())),
+            self.button(text, partial(self._take_from, text, give),
                    css="cl-small")
             for text, give in (givers or {}).items()
         ]  # fmt: skip
         if find is not None:
             box = ipw.Text(placeholder="training crystal: formula or id").add_class("cl-known")
-            look = guard(lambda: self.take(box.value.strip(), find(box.value.strip())))
-            buttons += [box, button("Find", look, css="cl-small")]
+            look = self.button(
+                "Find",
+                lambda: self.take(box.value.strip(), find(box.value.strip())),
+                css="cl-small",
+            )
+            buttons += [box, look]
         self.widget = column(row(*buttons), self.zone, self.notice.widget, css="cl-source")
         self.notice.say(f"{label}: none chosen yet.")
+
+    def _take_from(self, text: str, give: Callable[[], Structure | None]) -> None:
+        self.take(text, give())
 
     def read(self, name: str, content: bytes) -> None:
         """Take the crystal in a file.

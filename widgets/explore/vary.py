@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import button, caption, column, heading, labelled, row
+from crystal_ldm.widgets.base import caption, column, heading, labelled, row
 from crystal_ldm.widgets.controls.seed import SeedControl
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result
 from crystal_ldm.widgets.explore.maker import CrystalSource, MakerPanel
@@ -42,10 +42,9 @@ class VaryPanel(MakerPanel):
                   for n in ("num_samples", "steps")}  # fmt: skip
         keep = ipw.Checkbox(description="keep the elements", indent=False)
         self.linked("keep_elements", keep, "cl-check")
-        guard = self.notice.guard
         self.buttons = [
-            button("Vary", guard(self.vary), css="cl-vary", icon="random"),
-            button("Interpolate", guard(self.interpolate), css="cl-interpolate", icon="exchange"),
+            self.button("Vary", self.vary, css="cl-vary", icon="random"),
+            self.button("Interpolate", self.interpolate, css="cl-interpolate", icon="exchange"),
         ]
         tip = "How much of the diffusion time is gone back"
         self.widget = column(

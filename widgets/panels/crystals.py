@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from crystal_ldm.widgets.base import button
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.explore.nearest_in_training import NearestInTraining
 from crystal_ldm.widgets.helpers import Helpers
@@ -54,7 +53,7 @@ class CrystalsPanel(Gallery):
         self.background = BackgroundEvaluation(
             self._pending, self.update_crystals, helpers, reference, busy
         )
-        clear = button("Remove all", self.notice.guard(self.clear), css="cl-small")
+        clear = self.button("Remove all", self.clear, css="cl-small")
         self.tools.children = (*self.tools.children, self.evaluation.widget, clear)
         self.table.hidden = list(UNUSUAL)
         self.react("count", self.background.wake)

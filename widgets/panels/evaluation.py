@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from crystal_ldm.widgets.base import Panel, button, column, logger, row, sentence, show_if
+from crystal_ldm.widgets.base import Panel, column, logger, row, sentence, show_if
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.helpers import Helpers
 from crystal_ldm.widgets.jobs import Job
@@ -148,9 +148,6 @@ def predicted_gaps(crystals: Sequence[Structure], executor: Executor) -> list[di
     return [{"band_gap": float(gap)} for gap in gaps]
 
 
-Facts = Callable[[list[tuple["Structure", Mapping[str, Any]]]], Any]
-
-
 class EvaluationBar(Panel):
     """Evaluates crystals in the background.
 
@@ -180,11 +177,10 @@ class EvaluationBar(Panel):
         self._on_facts, self._on_made, self._reference = on_facts, on_made, reference
         self._helpers = helpers or Helpers()
         self.job = Job()
-        guard = self.notice.guard
         self.buttons = [
-            button("Evaluate all", guard(self.evaluate), css="cl-small cl-evaluate",
+            self.button("Evaluate all", self.evaluate, css="cl-small cl-evaluate",
                    tip="Validity, uniqueness, novelty and a predicted band gap"),
-            button("Relax", guard(self.relax), css="cl-small cl-relax",
+            self.button("Relax", self.relax, css="cl-small cl-relax",
                    tip="Relax the chosen rows, or the selected one, with the CHGNet potential "
                    "and compare with its convex hull"),
         ]  # fmt: skip

@@ -85,9 +85,10 @@ class FilesPanel(Panel):
     def follow(self, entry: CrystalEntry | None, title: str) -> None:
         """Show the code of a crystal, which is called `title`."""
         with self.hold_trait_notifications():
-            self.recipe = None if entry is None else entry.recipe
-            known = entry is not None and entry.recipe is not None
-            self.name = f"{title}, row {entry.row}, number {entry.number}," if known else ""
+            self.recipe, self.name = None, ""
+            if entry is not None and entry.recipe is not None:
+                self.recipe = entry.recipe
+                self.name = f"{title}, row {entry.row}, number {entry.number},"
 
     def load(self, name: str, content: bytes) -> None:
         """Read the recipe in a file.

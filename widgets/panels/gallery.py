@@ -12,7 +12,6 @@ import traitlets as tl
 from crystal_ldm.widgets.base import (
     Panel,
     Quiet,
-    button,
     caption,
     column,
     fold,
@@ -83,9 +82,7 @@ class Gallery(Panel):
         self.neighbour = None if nearest is None else NeighbourView(nearest, height)
         self.tools = row(css="cl-tools")
         self.table = Table()
-        self.table_tools = TableTools(
-            self.table, lambda: self.structures, self._chosen, helpers or Helpers()
-        )
+        self.table_tools = TableTools(self, helpers or Helpers())
         self.plot = Plot(height=height)
         self.position = caption("")
         self.menus = {name: ipw.Dropdown(options=[("–", "")]) for name in ("x", "y", "colour")}
@@ -95,9 +92,9 @@ class Gallery(Panel):
         tl.link((self, "selected"), (self.table, "selected"))
         guard = self.notice.guard
         steps = row(
-            button("‹", guard(lambda: self.step(-1)), tip="Previous", css="cl-small cl-square"),
+            self.button("‹", lambda: self.step(-1), tip="Previous", css="cl-small cl-square"),
             self.position,
-            button("›", guard(lambda: self.step(1)), tip="Next", css="cl-small cl-square"),
+            self.button("›", lambda: self.step(1), tip="Next", css="cl-small cl-square"),
         )
         titles = {"x": "x", "y": "y", "colour": "Colour"}
         axes = row(*(labelled(titles[n], m) for n, m in self.menus.items()), css="cl-axes")
@@ -122,9 +119,7 @@ class Gallery(Panel):
             css="cl-gallery",
         )
         for name, menu in self.menus.items():
-            menu.add_class("cl-small")
-            on_choice = partial(self._on_axis, name)
-            menu.observe(guard(on_choice), "value")
+            menu.add_class("cl-small").observe(guard(partial(self._on_axis, name)), "value")
         self.plot.observe(guard(self._on_click), "clicked")
         self.react("selected", self._show_selected)
         self.observe(guard(self._on_axes), ["x", "y", "colour"])
@@ -174,9 +169,8 @@ class Gallery(Panel):
             self.clear()
             self.add(crystals, rows)
             self.update_crystals(known)
-            kept = [i for i, entry in enumerate(self.entries) if entry is current]
-            if kept:
-                self.selected = kept[0]
+            places = (i for i, entry in enumerate(self.entries) if entry is current)
+            self.selected = next(places, self.selected)
 
     def clear(self) -> None:
         """Remove all crystals."""
@@ -245,7 +239,6 @@ class Gallery(Panel):
             for name, menu in self.menus.items():
                 offer_columns(menu, numeric, getattr(self, name), none=name == "colour")
         self._draw_plot()
-        self._say_where()
 
     def _on_axis(self, name: str, change: Any) -> None:
         if change.new is not None:
@@ -281,7 +274,8 @@ class Gallery(Panel):
         if self.neighbour is not None and self.show_nearest:
             self.neighbour.seek(self.structure)
 
-    def _chosen(self, indices: Sequence[int]) -> tuple[list[CrystalEntry], list[dict[str, Any]]]:
+    def at(self, indices: Sequence[int]) -> tuple[list[CrystalEntry], list[dict[str, Any]]]:
+        """Return crystals, and what the table has of them, by index."""
         with self._lock:
             return [self.entries[i] for i in indices], [dict(self.rows[i]) for i in indices]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Listeners, Notice, Panel, button, column, disable, row, show_if
+from crystal_ldm.widgets.base import Listeners, Notice, Panel, column, disable, row, show_if
 from crystal_ldm.widgets.controls.form import RequestForm
 from crystal_ldm.widgets.jobs import Job, duration
 from crystal_ldm.widgets.panels.models import ModelPicker
@@ -69,7 +69,7 @@ class GeneratePanel(Panel):
         self.form = RequestForm(ldm)
         self._place = column(self.form.widget, css="cl-form-place")
         guard = self.notice.guard
-        self.go = button("Generate", guard(self.generate), icon="play", css="cl-generate",
+        self.go = self.button("Generate", self.generate, icon="play", css="cl-generate",
                           tip="Make crystals")  # fmt: skip
         self.go.button_style = "primary"
         tip = "End the run; finished crystals are kept"

@@ -173,12 +173,12 @@ class HistoryPanel(Panel):
         note.observe(guard(lambda change: self.annotate(request, change.new)), "value")
         buttons = [
             compare,
-            button("Show" if request.hidden else "Hide",
-                   guard(lambda: self.hide(request, not request.hidden)), css="cl-small"),
+            self.button("Show" if request.hidden else "Hide",
+                   lambda: self.hide(request, not request.hidden), css="cl-small"),
             self._delete_button(request),
         ]  # fmt: skip
         if self.session is not None and self.session.recipe(request) is not None:
-            again = button("Reuse", guard(lambda: self.reuse(request)), css="cl-small",
+            again = self.button("Reuse", lambda: self.reuse(request), css="cl-small",
                            tip="Show this request in the form")  # fmt: skip
             buttons.insert(0, again)
         return column(row(star, caption(words)), row(note, *buttons), css="cl-request")

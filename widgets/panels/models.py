@@ -6,7 +6,7 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, button, column, labelled, show_if
+from crystal_ldm.widgets.base import Panel, column, labelled, show_if
 from crystal_ldm.widgets.controls.training_cells import most_atoms
 from crystal_ldm.widgets.jobs import Job
 
@@ -33,7 +33,7 @@ class ModelPicker(Panel):
         self._menu = ipw.Dropdown(options=[*names, OWN], value=str(ldm.source))
         self._menu.add_class("cl-fill")
         path = ipw.Text(placeholder="file or run directory of 03_ldm").add_class("cl-fill")
-        load = button("Load", self.notice.guard(lambda: self.load(path.value)), css="cl-small")
+        load = self.button("Load", lambda: self.load(path.value), css="cl-small")
         self._own = labelled("", path, load)
         show_if(False, self._own)
         self.widget = column(

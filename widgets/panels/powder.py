@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as ipw
 import plotly.graph_objects as go
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, button, column, escape, labelled, row, show_if
+from crystal_ldm.widgets.base import Notice, Panel, column, escape, labelled, row, show_if
 from crystal_ldm.widgets.browser.buttons import DropZone
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.figures.discovery import sticks
@@ -73,8 +73,8 @@ class PowderPanel(Panel):
         self.linked("radiation", radiation, "cl-radiation")
         width = ipw.BoundedFloatText(min=NARROWEST, max=WIDEST, step=0.05)
         self.linked("width", width, "cl-count")
-        forget = self.notice.guard(self.forget)
-        self.remove = button("Remove the measured pattern", forget, css="cl-small cl-forget")
+        tools = "cl-small cl-forget"
+        self.remove = self.button("Remove the measured pattern", self.forget, css=tools)
         self.controls = column(
             row(
                 labelled("Wavelength", radiation, tip="One of the list, or a number in Å"),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import Panel, caption, column, row, show_if, toggle
 from crystal_ldm.widgets.browser.buttons import SaveButton
-from crystal_ldm.widgets.browser.table import Table
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.export.archive import zip_crystals
 from crystal_ldm.widgets.helpers import Helpers
@@ -23,7 +22,8 @@ from crystal_ldm.evaluate.uniqueness_and_novelty import find_duplicates
 from crystal_ldm.files.writing import csv_text
 from crystal_ldm.parallel.executor import Executor, Progress
 
-Chosen = Callable[[Sequence[int]], tuple[list[CrystalEntry], list[dict[str, Any]]]]
+if TYPE_CHECKING:
+    from crystal_ldm.widgets.panels.gallery import Gallery
 
 
 class Duplicates:
@@ -79,12 +79,10 @@ class Duplicates:
 
 
 class TableTools(Panel):
-    """Tools of a table of crystals: `TableTools(table, structures, chosen, helpers)`.
+    """Tools of a gallery's table: `TableTools(gallery, helpers)`.
 
     Args:
-        table: the table.
-        structures: returns the crystals, in the order of the table's rows.
-        chosen: returns crystals and rows by index, for files.
+        gallery: has the crystals and their table.
         helpers: compare the crystals.
 
     Traits:
@@ -93,16 +91,9 @@ class TableTools(Panel):
 
     folded = tl.Bool(False)
 
-    def __init__(
-        self,
-        table: Table,
-        structures: Callable[[], Sequence[Structure]],
-        chosen: Chosen,
-        helpers: Helpers,
-    ) -> None:
+    def __init__(self, gallery: Gallery, helpers: Helpers) -> None:
         super().__init__()
-        self.table, self._structures, self._chosen = table, structures, chosen
-        self._helpers = helpers
+        self.gallery, self.table, self._helpers = gallery, gallery.table, helpers
         self._duplicates = Duplicates()
         self.job = Job()
         self.boxes: dict[str, ipw.Checkbox] = {}
@@ -127,19 +118,14 @@ class TableTools(Panel):
         opened.observe(lambda change: show_if(change.new, self._columns), "value")
         self.linked("folded", fold)
         self.react("folded", self._fold)
-        table.observe(guard(lambda _: self._offer_columns()), "columns")
-        table.observe(guard(lambda _: self._fold()), "rows")
-        table.observe(lambda _: self._say_which(), ["order", "checked"])
+        self.table.observe(guard(lambda _: self._offer_columns()), "columns")
+        self.table.observe(guard(lambda _: self._fold()), "rows")
+        self.table.observe(lambda _: self._say_which(), ["order", "checked"])
         self.job.tell(self.notice, "Comparing crystals…")
         self._offer_columns()
         self._say_which()
 
     # -- columns ---------------------------------------------------------------------------------
-
-    def show_columns(self, keys: Sequence[str]) -> None:
-        """Show just these columns."""
-        self.table.hidden = [c["key"] for c in self.table.columns if c["key"] not in keys]
-        self._offer_columns()
 
     def _offer_columns(self) -> None:
         keys = [one["key"] for one in self.table.columns]
@@ -176,7 +162,7 @@ class TableTools(Panel):
 
     def _compare(self, job: Job) -> None:
         while True:
-            structures = list(self._structures())
+            structures = self.gallery.structures
             done = 0
 
             def count(finished: int, total: int = len(structures)) -> None:
@@ -186,7 +172,7 @@ class TableTools(Panel):
 
             with self._helpers.open() as pool:
                 groups = self._duplicates.groups(structures, pool, count)
-            if list(map(id, self._structures())) == list(map(id, structures)):
+            if list(map(id, self.gallery.structures)) == list(map(id, structures)):
                 break  # else some came or went meanwhile
         with self.table.hold_trait_notifications():
             self.table.groups = groups
@@ -212,4 +198,4 @@ class TableTools(Panel):
         chosen = self.table.chosen
         if not chosen:
             raise RequestError("The filter leaves no row: change it, or check rows without it.")
-        return self._chosen(chosen)
+        return self.gallery.at(chosen)

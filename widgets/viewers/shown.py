@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import traitlets as tl
-from crystal_ldm.widgets.base import Listeners, Notice, Panel, Quiet, button, escape, row, show_if
+from crystal_ldm.widgets.base import Listeners, Notice, Panel, Quiet, escape, row, show_if
 from crystal_ldm.widgets.viewers.elements import COLOURS, LOOK, STYLES, Look, ink_on
 from crystal_ldm.widgets.viewers.scene import Scene, build_scene
 from pymatgen.core import Structure
@@ -71,7 +71,7 @@ class ShownCrystal(Panel):
         self.on_pick = Listeners()
         self.said = Notice()
         self.said.widget.remove_class("cl-notice").add_class("cl-said")
-        clear = button("Clear", self.notice.guard(lambda: setattr(self, "picked", [])),
+        clear = self.button("Clear", lambda: setattr(self, "picked", []),
                        css="cl-small", tip="Forget the picked atoms")  # fmt: skip
         self.pick_row = row(self.said.widget, clear, css="cl-picks")
         show_if(False, self.pick_row)

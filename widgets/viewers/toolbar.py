@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
-from crystal_ldm.widgets.base import button, column, labelled, row, show_if, toggle
+from crystal_ldm.widgets.base import column, labelled, row, show_if, toggle
 from crystal_ldm.widgets.viewers.elements import COLOURS, STYLES
 
 from crystal_ldm.crystals.symmetry import CELLS, SYMPREC
@@ -38,12 +38,12 @@ def make_toolbar(viewer: CrystalViewer) -> ipw.Box:
     toggles = [viewer.linked(trait, toggle(text, tip)) for trait, text, tip in TOGGLES]
     guard = viewer.notice.guard
     look = [
-        button(axis, guard(lambda axis=axis: viewer.look_along(axis)), tip=f"Look along {axis}",
+        viewer.button(axis, partial(viewer.look_along, axis), tip=f"Look along {axis}",
                css="cl-small cl-square")
         for axis in "abc"
     ]  # fmt: skip
-    reset = button("Reset", guard(viewer.reset_camera), css="cl-small", tip="Reset the camera")
-    png = button("PNG", guard(viewer.download_png), css="cl-small", tip="Download a picture (PNG)")
+    reset = viewer.button("Reset", viewer.reset_camera, css="cl-small", tip="Reset the camera")
+    png = viewer.button("PNG", viewer.download_png, css="cl-small", tip="Download a picture (PNG)")
     more = toggle("More", "Cell, supercell, style, colours, atoms", "cl-more-switch")
 
     def turn(change: Any) -> None:
