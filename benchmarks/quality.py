@@ -29,8 +29,9 @@ On generated crystals:
     python -m benchmarks.quality discover --num 200 --workers 2
     python -m benchmarks.quality lemat --num 2500
 
-Training the condition on the hull distance, into a file:
+Training the condition on the hull distance, and calibrating its targets, into a file:
     python -m benchmarks.quality hull_condition --part val --run-dir runs/hull
+    python -m benchmarks.quality hull_calibration --run-dir runs/hull
 
 On the data set itself, which no model has part in:
     python -m benchmarks.quality identity --part train --num 20000 --check 500
@@ -51,7 +52,7 @@ from benchmarks.quality_commands.contacts import contacts
 from benchmarks.quality_commands.discovery import discover, lemat
 from benchmarks.quality_commands.evaluation import evaluation, identity
 from benchmarks.quality_commands.host import host
-from benchmarks.quality_commands.hull import hull
+from benchmarks.quality_commands.hull import hull, hull_calibration
 from benchmarks.quality_commands.hull_condition import hull_condition
 from benchmarks.quality_commands.model import (
     denovo,
@@ -86,6 +87,7 @@ COMMANDS: dict[str, Callable[[Any, argparse.Namespace], list[Row]]] = {
         identity,
         stability,
         hull,
+        hull_calibration,
         hull_condition,
         discover,
         lemat,

@@ -13,6 +13,8 @@ import ipywidgets as ipw
 import traitlets as tl
 from IPython.display import display
 
+from crystal_ldm.errors import CrystalLDMError
+
 logger = logging.getLogger("crystal_ldm.widgets")
 logger.addHandler(logging.NullHandler())
 
@@ -35,8 +37,6 @@ def sentence(error: BaseException) -> str:
 
     Errors that a user can cause carry their own sentence; others get their kind in front.
     """
-    from crystal_ldm.errors import CrystalLDMError
-
     text = " ".join(str(error).split())
     if len(text) > LONGEST:
         text = text[: LONGEST - 1] + "…"
@@ -128,8 +128,48 @@ class Panel(tl.HasTraits):
         tl.link((self, name), (control, "value"))
         return styled(control, css)
 
+    def button(self, text: str, action: Callable[[], Any], **how: Any) -> ipw.Button:
+        """Return a button, see `button`; an error of its action goes to the notice."""
+        return button(text, self.notice.guard(action), **how)
+
     def _ipython_display_(self) -> None:
         display(framed(self.widget))
+
+
+class Field(Panel):
+    """A part of a form.
+
+    Traits:
+        value: what is asked for; None: nothing.
+        problem: why what is typed cannot be used; empty if it can. Read-only.
+    """
+
+    value = tl.Any(None, allow_none=True)
+    problem = tl.Unicode("", read_only=True)
+
+    def refuse(self, problem: str) -> None:
+        """Say why what is typed cannot be used; an empty text takes that back."""
+        self.set_trait("problem", problem)
+        self.notice.say(problem, "error")
+
+
+class Listeners:
+    """Who is told of something: `panel.on_made(action)` joins, `panel.on_made.tell(crystals)`.
+
+    Unlike in ipywidgets' own, an error of theirs reaches the one who tells.
+    """
+
+    def __init__(self) -> None:
+        self._actions: list[Callable[..., Any]] = []
+
+    def __call__(self, action: Callable[..., Any]) -> None:
+        """Let `action` be called."""
+        self._actions.append(action)
+
+    def tell(self, *news: Any) -> None:
+        """Call all of them with `news`, in this thread."""
+        for action in self._actions:
+            action(*news)
 
 
 class Quiet:
@@ -150,7 +190,7 @@ class Quiet:
 
 def framed(*children: ipw.DOMWidget) -> ipw.VBox:
     """Return `children` one below the other with the style sheet applied."""
-    from crystal_ldm.widgets.browser.names import Names
+    from crystal_ldm.widgets.browser.page import Names
 
     box = ipw.VBox([style_sheet(), Names(), *children], layout=ipw.Layout(width="100%"))
     return box.add_class("cl-root")

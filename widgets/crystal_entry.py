@@ -6,14 +6,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
+from pymatgen.core import Structure
 
-    from crystal_ldm.ldm_module import LDMModule
-    from crystal_ldm.sampling import SampleResult, TrajectoryFrame
+from crystal_ldm.errors import RequestError
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.recipe import from_recipe, recipe_hash
+from crystal_ldm.runs.sample_run import read_crystals_of, read_run_recipe
+from crystal_ldm.sampling import SampleResult, TrajectoryFrame
 
 
 @dataclass
@@ -28,6 +30,7 @@ class CrystalEntry:
         facts: further columns of the table.
         key: what tells it from all others, also when it is read again; made where it is empty.
         parent: the key of the crystal that this one was relaxed from; empty where there is none.
+        request: the name of the folder of the request that made it; empty for the run's own.
     """
 
     structure: Structure
@@ -38,11 +41,10 @@ class CrystalEntry:
     facts: dict[str, Any] = field(default_factory=dict)
     key: str = ""
     parent: str = ""
+    request: str = ""
 
     def identify(self) -> str:
         """Return the key; that of a crystal with a recipe follows from recipe and place."""
-        from crystal_ldm.recipe import recipe_hash
-
         if not self.key:
             place = f"-{self.row}-{self.number}"
             self.key = recipe_hash(self.recipe) + place if self.recipe else uuid4().hex
@@ -56,9 +58,12 @@ class CrystalEntry:
 
 
 def parents_of(entries: Sequence[CrystalEntry]) -> list[int | None]:
-    """Return for each crystal the position of the one that it was relaxed from, or None."""
+    """Return for each crystal the position of the one that it was relaxed from, or None.
+
+    The list is empty where there is none at all.
+    """
     if not any(entry.parent for entry in entries):
-        return [None] * len(entries)
+        return []
     place = {entry.identify(): i for i, entry in enumerate(entries)}
     return [place.get(entry.parent) if entry.parent else None for entry in entries]
 
@@ -87,8 +92,6 @@ def from_run(run_dir: str | Path) -> list[CrystalEntry]:
     Raises:
         DataError: the run's recipe cannot be read.
     """
-    from crystal_ldm.runs import read_crystals_of, read_run_recipe
-
     entries: list[CrystalEntry] = []
     recipe: dict[str, Any] | None = None
     for line, structure in read_crystals_of(run_dir):
@@ -110,9 +113,6 @@ def trajectory_of(ldm: LDMModule, entry: CrystalEntry) -> Sequence[TrajectoryFra
         RequestError: it has no recipe.
         CheckpointError: another model made it.
     """
-    from crystal_ldm.errors import RequestError
-    from crystal_ldm.recipe import from_recipe
-
     if entry.recipe is None:
         raise RequestError(
             f"A crystal that was {entry.origin} has no denoising to show; choose a generated one."

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, disable, logger, sentence
+from crystal_ldm.widgets.base import Notice, button, disable, logger, sentence
 
 Result = TypeVar("Result")
 
@@ -102,6 +102,17 @@ class Job(tl.HasTraits):
 
         self.observe(lambda change: notice.say(change.new), "message")
         self.observe(notice.guard(on_state), "state")
+
+    def stop_button(self, **how: Any) -> ipw.Button:
+        """Return a button that ends the function, usable while one is running."""
+        press = button("Stop", self.stop, **how)
+
+        def on_state(_: Any = None) -> None:
+            disable(press, "" if self.state == "running" else "Nothing is running.")
+
+        self.observe(on_state, "state")
+        on_state()
+        return press
 
     def stop(self) -> None:
         """Ask the function to end; what it has finished stays."""

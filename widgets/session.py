@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_run
+from pymatgen.core import Structure
 
 from crystal_ldm.errors import DataError
 from crystal_ldm.runs.requests import Request, Requests
@@ -33,9 +34,10 @@ class Session(Requests):
             RunError: they cannot be written.
         """
         self.write_crystals(request, [_data(entry) for entry in entries])
+        for entry in entries:
+            entry.request = request.folder.name
         if words != request.words:
-            request.words = words
-            self.save(request)
+            self.change(request, words=words)
 
     def entries(self, request: Request) -> list[CrystalEntry]:
         """Return the crystals of a request that are on disk.
@@ -45,11 +47,16 @@ class Session(Requests):
         """
         crystals = self.read_crystals(request)
         if crystals is None:
-            return from_run(request.run_dir)
-        try:
-            return [_entry(one) for one in crystals]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"The crystals of '{request.folder}' are damaged ({error}).") from error
+            entries = from_run(request.run_dir)
+        else:
+            try:
+                entries = [_entry(one) for one in crystals]
+            except (ValueError, KeyError, TypeError) as error:
+                problem = f"The crystals of '{request.folder}' are damaged ({error})."
+                raise DataError(problem) from error
+        for entry in entries:
+            entry.request = request.folder.name
+        return entries
 
 
 def in_words(verb: str, entries: Sequence[CrystalEntry]) -> str:
@@ -78,8 +85,6 @@ def _data(entry: CrystalEntry) -> dict[str, Any]:
 
 
 def _entry(data: Mapping[str, Any]) -> CrystalEntry:
-    from pymatgen.core import Structure
-
     structure = Structure.from_dict(data["structure"])
     row, number = data["place"]
     return CrystalEntry(

@@ -2,43 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import Panel, column, fold, framed
-from crystal_ldm.widgets.browser.in_view import InView
+from crystal_ldm.widgets.browser.page import InView
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result, from_run
 from crystal_ldm.widgets.explore.find import FindPanel, find_panel
 from crystal_ldm.widgets.explore.grid import GridPanel
 from crystal_ldm.widgets.explore.host import HostPanel
+from crystal_ldm.widgets.explore.maker import CrystalSource
 from crystal_ldm.widgets.explore.nearest_in_training import (
-    givers,
     nearest_in_training,
     training_reference,
 )
-from crystal_ldm.widgets.explore.source import CrystalSource, Givers
 from crystal_ldm.widgets.explore.vary import VaryPanel
 from crystal_ldm.widgets.panels.compare import Compare
 from crystal_ldm.widgets.panels.crystals import CrystalsPanel
 from crystal_ldm.widgets.panels.denoising import DenoisingPanel
 from crystal_ldm.widgets.panels.files import FilesPanel
-from crystal_ldm.widgets.panels.fill import load_recipe, show_request
 from crystal_ldm.widgets.panels.generate import GeneratePanel
 from crystal_ldm.widgets.panels.history import HistoryPanel
-from crystal_ldm.widgets.session import Request, Session, in_words
+from crystal_ldm.widgets.session import Request, Session
 from IPython.display import display
 
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.sampling import SampleResult
 
-    from crystal_ldm.crystals import CrystalBatch
-    from crystal_ldm.ldm_module import LDMModule
-    from crystal_ldm.sampling import SampleResult
-
-TABS = ("Crystals", "Trajectory", "Compare", "Vary", "Host", "Grid", "Export", "Find")
+PARTS = {
+    "Crystals": "gallery",
+    "Trajectory": "denoising",
+    "Compare": "compare",
+    "Vary": "vary",
+    "Host": "host",
+    "Grid": "grid",
+    "Export": "files",
+    "Find": "find",
+}
+"""The attribute of a workbench that each tab shows; it is made when the tab is first opened."""
+TABS = tuple(PARTS)
 
 
 class Workbench(Panel):
@@ -71,7 +78,6 @@ class Workbench(Panel):
         super().__init__()
         self._fresh = False
         self._seeker = nearest_in_training(ldm)
-        self.find: FindPanel | None = None
         there = from_result(result) if result is not None else []
         if run_dir is not None and len(there) < len(on_disk := from_run(run_dir)):
             there = on_disk
@@ -79,43 +85,32 @@ class Workbench(Panel):
         self.session = None if run_dir is None else Session(run_dir)
         self.history = HistoryPanel(self.session)
         self._first = there
+        self._relaxing: Request | None = None
         self.generate = GeneratePanel(ldm, session=self.session)
-        show_request(self.generate, recipe, request, keywords)
-        self.panel = CrystalsPanel(
+        self.generate.show_request(recipe, request, keywords)
+        self.gallery = CrystalsPanel(
             self._seeker,
             training_reference(lambda: self.generate.ldm, self._seeker),
             lambda: self.generate.job.busy,
             self._keep_relaxed,
-            self.notice,
         )
-        self.gallery, self.evaluation = self.panel.gallery, self.panel.evaluation
-        self.tabs = ipw.Tab([column() for _ in TABS], titles=TABS)
-        self.tabs.add_class("cl-tab-bar")
-        self._build: dict[int, Callable[[], ipw.DOMWidget]] = {
-            0: lambda: self.gallery.widget,
-            1: self._make_trajectory,
-            2: self._make_compare,
-            3: self._make_vary,
-            4: self._make_host,
-            5: self._make_grid,
-            6: self._make_files,
-            7: self._make_find,
-        }
+        self.evaluation = self.gallery.evaluation
+        self.tabs = ipw.Tab([column() for _ in TABS], titles=TABS).add_class("cl-tab-bar")
         history = fold("History", self.history.widget)
         side = column(self.generate.widget, history, self.notice.widget, css="cl-side cl-card")
         main = column(self.tabs, css="cl-main")
-        self.widget = ipw.Box([side, main])
-        self.widget.add_class("cl-workbench")
+        self.widget = ipw.Box([side, main]).add_class("cl-workbench")
         guard = self.notice.guard
         tl.link((self.gallery, "selected"), (self, "selected"))
         self.generate.on_start(self._on_start)
-        self.generate.on_result(lambda made: self.add(from_result(made)))
+        self.generate.on_result(self._on_result)
         self.generate.react("ldm", self._on_model)
         self.tabs.observe(guard(lambda _: self._on_tab()), "selected_index")
         self.react("selected", self._on_selected)
-        self.panel.observe(lambda change: self.set_trait("count", change.new), "count")
+        self.gallery.observe(lambda change: self.set_trait("count", change.new), "count")
         self.generate.job.observe(lambda _: self.history.refresh(), "state")
         self.history.on_change(guard(self._show_again))
+        self.history.at_work = self._at_work
         self.history.on_reuse(guard(self._reuse))
         self._on_tab()
         self._show_again()
@@ -128,23 +123,24 @@ class Workbench(Panel):
     def add(self, crystals: Sequence[CrystalEntry]) -> None:
         """Append crystals; the first ones of a new run are selected at once."""
         first, self._fresh = self._fresh, False
-        place = self.panel.add(crystals)
+        place = self.gallery.add(crystals)
         if first and crystals:
             self.selected = place
 
     def clear(self) -> None:
         """Remove all crystals from the table; those on disk stay, see `history`."""
-        self.panel.clear()
+        self.gallery.clear()
+
+    def _on_result(self, made: SampleResult) -> None:
+        entries, request = from_result(made), self.generate.kept_as
+        for entry in entries:
+            entry.request = "" if request is None else request.folder.name
+        self.add(entries)
 
     def _keep(self, words: str, entries: Sequence[CrystalEntry], shown: bool = True) -> None:
         """Show finished crystals that no run writes by itself, and keep them on disk."""
         try:
-            if self.session is not None and entries:
-                request = self.session.keep(in_words(words, entries), entries)
-                if not shown:
-                    request.hidden = True
-                    self.session.save(request)
-                self.history.refresh()
+            self.history.keep(words, entries, hidden=not shown)
         finally:  # on a full disk they are shown all the same, and the error is said
             if shown:
                 self.add(entries)
@@ -152,25 +148,34 @@ class Workbench(Panel):
     def _keep_relaxed(self, made: Sequence[CrystalEntry]) -> None:
         """Show the newest of a press's relaxed crystals, and keep all of them as one request."""
         try:
-            if self.session is not None:
-                words = in_words("Relaxed", made)
-                if len(made) == 1:
-                    self._relaxing = self.session.keep(words, made)
-                else:
-                    self.session.rewrite(self._relaxing, words, made)
-                self.history.refresh()
+            earlier = self._relaxing if len(made) > 1 else None
+            self._relaxing = self.history.keep("Relaxed", made, earlier)
         finally:
             self.add(made[-1:])
 
     def _show_again(self) -> None:
-        """Show the run and all requests of the session that are not hidden."""
-        entries = list(self._first)
-        if self.session is not None:
-            read = self.notice.guard(self.session.entries)
-            for request in self.session.requests():
-                entries += [] if request.hidden else read(request) or []
-        self.clear()
-        self.add(entries)
+        """Show the run and all requests of the session that are not hidden.
+
+        What is in the table already is not read again: some of it may not be on disk, as where the
+        disk is full or the run is gone.
+        """
+        requests = [] if self.session is None else self.session.requests()
+        gone = {one.folder.name for one in requests if one.hidden} | self.history.deleted
+        first = set(map(id, self._first))
+        kept = [e for e in self.crystals if id(e) not in first and e.request not in gone]
+        entries, there = [*self._first, *kept], {entry.request for entry in kept}
+        for request in requests:
+            if self.session is not None and request.folder.name not in there | gone:
+                entries += self.notice.guard(self.session.entries)(request) or []
+        self.gallery.set(entries)
+
+    def _at_work(self, request: Request) -> bool:
+        """Return whether crystals are still being added to a request."""
+        at_work = (
+            self.generate.kept_as if self.generate.job.busy else None,
+            self._relaxing if self.evaluation.job.busy else None,
+        )
+        return any(one is not None and one.folder == request.folder for one in at_work)
 
     def _reuse(self, request: Request) -> None:
         recipe = self.session.recipe(request) if self.session else None
@@ -180,79 +185,83 @@ class Workbench(Panel):
     @property
     def current(self) -> CrystalEntry | None:
         """The selected crystal."""
-        return self.panel.current
+        return self.gallery.current
 
     @property
     def crystals(self) -> list[CrystalEntry]:
         """All crystals in the order of making."""
-        return self.panel.entries
+        return self.gallery.entries
 
     # -- parts that are made when their tab is first opened ----------------------------------------
 
     def _on_tab(self) -> None:
-        index = self.tabs.selected_index
-        if index in self._build:
-            make = self._build.pop(index)
-            self.tabs.children[index].children = (make(),)
+        self._open(TABS[self.tabs.selected_index or 0])
         self._on_selected()
 
-    def _make_trajectory(self) -> ipw.DOMWidget:
-        self.denoising = DenoisingPanel(lambda: self.generate.ldm, lambda: self.current)
-        return self.denoising.widget
+    def _open(self, name: str) -> None:
+        tab = self.tabs.children[TABS.index(name)]
+        if not tab.children:
+            tab.children = (getattr(self, PARTS[name]).widget,)
 
-    def _make_compare(self) -> ipw.DOMWidget:
-        self.compare = Compare(height=260)
-        self.other = CrystalSource("Compared with", self._givers(), self._find)
+    @cached_property
+    def denoising(self) -> DenoisingPanel:
+        """Plays the denoising of the selected crystal."""
+        return DenoisingPanel(lambda: self.generate.ldm, lambda: self.current)
 
-        def show(_: Any = None) -> None:
-            with self.compare.hold_trait_notifications():
-                crystal, origin = self.other.structure, self.other.origin
-                formula = crystal.composition.reduced_formula if crystal else ""
-                self.compare.second_name = _named(formula, origin) if crystal else ""
-                self.compare.second = crystal
+    @cached_property
+    def compare(self) -> Compare:
+        """Compares the selected crystal with another."""
+        self.other = self._source("Compared with")
+        return Compare(height=260, other=self.other)
 
-        self.other.observe(show, ["structure", "origin"])
-        return column(self.other.widget, self.compare.widget, css="cl-compare-tab")
+    @cached_property
+    def vary(self) -> VaryPanel:
+        """Makes neighbours of a crystal."""
+        vary = VaryPanel(self.generate.ldm, self._source)
+        vary.on_made(lambda entries: self._keep(entries[0].origin.capitalize(), entries))
+        return vary
 
-    def _make_vary(self) -> ipw.DOMWidget:
-        self.vary = VaryPanel(self.generate.ldm, self._givers(), self._find)
-        self.vary.on_made(lambda entries: self._keep(entries[0].origin.capitalize(), entries))
-        return self.vary.widget
+    @cached_property
+    def host(self) -> HostPanel:
+        """Makes crystals around atoms that stay."""
+        host = HostPanel(self.generate.ldm, self._source)
+        host.on_made(lambda entries: self._keep("Around a host", entries))
+        return host
 
-    def _make_host(self) -> ipw.DOMWidget:
-        self.host = HostPanel(self.generate.ldm, self._givers(), self._find)
-        self.host.on_made(lambda entries: self._keep("Around a host", entries))
-        return self.host.widget
-
-    def _make_grid(self) -> ipw.DOMWidget:
-        self.grid = GridPanel(self.generate.ldm, lambda: self.generate.form)
+    @cached_property
+    def grid(self) -> GridPanel:
+        """Carries out the request of the form once for each cell of a matrix."""
+        grid = GridPanel(self.generate.ldm, lambda: self.generate.form)
         if self.session is not None:
-            self.grid.on_made(lambda entries: self._keep("Grid of", entries, shown=False))
-        return self.grid.widget
+            grid.on_made(lambda entries: self._keep("Grid of", entries, shown=False))
+        return grid
 
-    def _make_files(self) -> ipw.DOMWidget:
-        made = self.current
-        self.files = FilesPanel(
-            lambda: (list(self.crystals), list(self.gallery.rows)),
-            made.recipe if made else None,
-            lambda: self.current,
+    @cached_property
+    def files(self) -> FilesPanel:
+        """Code, downloads and recipes."""
+        files = FilesPanel(
+            lambda: (list(self.crystals), list(self.gallery.rows)), selected=lambda: self.current
         )
-        self.files.observe(
-            self.notice.guard(lambda change: load_recipe(self.generate, change.new)), "loaded"
-        )
-        return self.files.widget
+        files.on_load(self.generate.load_recipe)
+        return files
 
-    def _make_find(self) -> ipw.DOMWidget:
-        self.find = find_panel(self.generate.ldm, self._seeker)
-        return self.find.widget
+    @cached_property
+    def find(self) -> FindPanel:
+        """Lists what is known of a formula or of some elements."""
+        return find_panel(self.generate.ldm, self._seeker)
 
-    @property
-    def _find(self) -> Callable[[str], Structure | None] | None:
-        return None if self._seeker is None else self._seeker.find
+    def _source(self, label: str) -> CrystalSource:
+        """Return what takes a crystal out of the parts of this workbench, or from a file."""
+        gallery, seeker = self.gallery, self._seeker
+        givers = {"Selected crystal": lambda: gallery.structure}
+        if seeker is not None:
+            givers["Its nearest training crystal"] = lambda: seeker.nearest(gallery.structure)
+        givers["Crystal of Find"] = lambda: self.find.structure if self._made("find") else None
+        return CrystalSource(label, givers, None if seeker is None else seeker.find)
 
-    def _givers(self) -> Givers:
-        found = {"Crystal of Find": lambda: None if self.find is None else self.find.structure}
-        return givers(lambda: self.gallery.structure, self._seeker) | found
+    def _made(self, part: str) -> bool:
+        # A background thread may ask while the part of a new tab is still being made.
+        return part in vars(self)
 
     # -- keeping the parts in step -----------------------------------------------------------------
 
@@ -261,37 +270,31 @@ class Workbench(Panel):
         self.tabs.selected_index = 0
 
     def _on_selected(self) -> None:
-        # A background thread may come here while the part of a new tab is still being made.
         name = TABS[self.tabs.selected_index or 0]
         made = self.current
-        if name == "Trajectory" and hasattr(self, "denoising"):
+        if not self._made(PARTS[name]):
+            return
+        if name == "Trajectory":
             self.denoising.show()
-        elif name == "Compare" and hasattr(self, "compare"):
+        elif name == "Compare":
             with self.compare.hold_trait_notifications():
                 self.compare.first_name = self.gallery.viewer.title
                 self.compare.first = None if made is None else made.structure
-        elif name == "Export" and hasattr(self, "files"):
-            with self.files.hold_trait_notifications():
-                self.files.recipe = None if made is None else made.recipe
-                self.files.name = self._name_of(made)
-
-    def _name_of(self, entry: CrystalEntry | None) -> str:
-        """Return how the selected crystal is called in its recipe."""
-        if entry is None or entry.recipe is None:
-            return ""
-        return f"{self.gallery.viewer.title}, row {entry.row}, number {entry.number},"
+        elif name == "Export":
+            self.files.follow(made, self.gallery.viewer.title)
 
     def _on_model(self) -> None:
         ldm = self.generate.ldm
-        if hasattr(self, "vary"):
-            self.vary.ldm = ldm
-        if hasattr(self, "host"):
-            self.host.ldm = ldm
-        if hasattr(self, "grid"):
-            self.tabs.children[TABS.index("Grid")].children = (self._make_grid(),)
-        if self.find is not None:
-            self.tabs.children[TABS.index("Find")].children = (self._make_find(),)
-
-
-def _named(formula: str, origin: str) -> str:
-    return formula if formula == origin else f"{formula} ({origin})"
+        if self._seeker is not None:
+            self._seeker.follow(ldm)
+            self.gallery.show_nearest = self.gallery.show_nearest and self._seeker.cached
+        for part in ("vary", "host"):
+            if self._made(part):
+                getattr(self, part).ldm = ldm
+        if self._made("grid"):  # its panel goes; the cells that are filled are kept
+            self.grid.job.stop()
+        for name in ("Grid", "Find"):
+            if vars(self).pop(PARTS[name], None) is not None:
+                self.tabs.children[TABS.index(name)].children = ()
+                self._open(name)
+        self._on_selected()

@@ -83,7 +83,7 @@ def discover(model: LDMModule, options: argparse.Namespace) -> list[Row]:
         if not reason:
             opinion = SecondOpinion(hull, kept, settings, executor)
             for i, cell in zip(chosen, relaxed, strict=True):
-                (distance,) = opinion.distances([cell])
+                distance = opinion.distance(cell)
                 second[i] = np.nan if distance is None else distance.e_above_hull
                 run.progress(int(np.isfinite(second).sum()), len(chosen))
         kinds = novelty_of(relaxed, model.training_crystals, executor)

@@ -24,7 +24,6 @@ from crystal_ldm.ldm_module.composition_model.sequences import PLACES, mask_by_p
 from crystal_ldm.ldm_module.composition_model.training import composition_nll
 from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.random import torch_generator
-from crystal_ldm.vae_module.vocabulary import representable
 
 NAME = "e_above_hull"
 EDGES_EV = (0.02, 0.1, 0.25)
@@ -48,7 +47,7 @@ def hull_condition(model: LDMModule, options: argparse.Namespace) -> list[Row]:
     unseen = held_out(options, model.vae)
     rows: list[Row] = [{"when": "before", **_told_apart(model, unseen)}]
     crystals = training_set(options)
-    known = representable(crystals, model.elements, model.max_atoms)
+    known = model.representable(crystals)
     crystals = crystals[(known & crystals.conditions[NAME].isfinite()).nonzero().flatten()]
     working = copy.deepcopy(trained).requires_grad_(True)
     working.freeze_all_but([NAME])

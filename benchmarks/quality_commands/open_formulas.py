@@ -12,7 +12,8 @@ from pymatgen.core import Composition
 from benchmarks.quality_commands.shared import Row, sampling
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.cell import FormulaKey
-from crystal_ldm.evaluate.validity import CompositionRules, composition_validity
+from crystal_ldm.evaluate.thresholds import Thresholds
+from crystal_ldm.evaluate.validity import composition_validity
 from crystal_ldm.ldm_module import LDMModule
 
 FORMULAS = ("Sr?O3", "K?F3", "Cs?Cl3", "Na?S2", "Li?O2", "Ca?2O4")
@@ -38,7 +39,7 @@ def charge_balance(model: LDMModule, options: argparse.Namespace) -> list[Row]:
 
 def _judged(compositions: list[Composition]) -> dict[str, Any]:
     neutral = [bool(one.oxi_state_guesses()) for one in compositions]
-    valid = [composition_validity(_key(one), CompositionRules())[0] for one in compositions]
+    valid = [composition_validity(_key(one), Thresholds())[0] for one in compositions]
     most = Counter(one.reduced_formula for one in compositions).most_common(4)
     return {
         "n": len(compositions),

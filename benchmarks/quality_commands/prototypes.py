@@ -11,8 +11,7 @@ from pymatgen.core.structure_prediction.substitution_probability import Substitu
 
 from benchmarks.quality_commands.shared import Row, held_out, request_of, sampling
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.element_distances import element_distances
-from crystal_ldm.crystals.elements import atomic_number, symbols
+from crystal_ldm.crystals.elements import atomic_number, element_distances, symbols
 from crystal_ldm.crystals.prototype_search import Prototype, PrototypeSearch
 from crystal_ldm.evaluate import csp_metrics, match_pairs
 from crystal_ldm.ldm_module import LDMModule

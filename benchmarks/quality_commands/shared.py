@@ -16,7 +16,6 @@ from crystal_ldm.pretrained import load_pretrained
 from crystal_ldm.random import crystal_generator
 from crystal_ldm.sampling.arguments import keywords_of
 from crystal_ldm.vae_module import VAEModule
-from crystal_ldm.vae_module.vocabulary import representable
 
 Row = dict[str, Any]
 
@@ -54,7 +53,7 @@ def training_set(options: argparse.Namespace) -> CrystalBatch:
 def usable(dataset: CrystalDataset, rows: np.ndarray, vae: VAEModule) -> CrystalBatch:
     """Return the crystals of `rows` with elements and sizes that the model knows."""
     batch = dataset.batch(rows)
-    keep = representable(batch, vae.elements, vae.max_atoms)
+    keep = vae.representable(batch)
     print(
         f"{int(keep.sum())} of {len(batch)} crystals have elements and sizes that the model knows"
     )

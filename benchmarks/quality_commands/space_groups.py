@@ -13,7 +13,7 @@ from benchmarks.quality_commands.shared import Row, held_out, request_of, sampli
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.space_groups import SPACE_GROUP, space_group, space_groups_of
-from crystal_ldm.crystals.symmetrise import STRICT
+from crystal_ldm.crystals.symmetry import STRICT
 from crystal_ldm.crystals.writers import symmetrised_cif
 from crystal_ldm.evaluate import csp_metrics
 from crystal_ldm.ldm_module import LDMModule

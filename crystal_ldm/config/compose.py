@@ -1,32 +1,30 @@
-"""Configurations: Hydra YAML composed into plain, checked data.
+"""Configurations: YAML files composed into plain, checked data.
 
 `load_config("oqmd_icsd/ldm_joint", ["training.batch_size=64"])` composes
 `configs/experiment/ldm_joint.yaml` for a data set with what its defaults list names; `instantiate`
-builds objects from it. Nothing in a YAML file can run code: `_target_` names one of the listed
-classes, and arguments are values.
+builds objects from it. Files are laid out as Hydra's: a file's defaults list names those that it
+changes, and its content belongs under its folder's name, unless it says `# @package _global_`.
+Nothing in a YAML file can run code: `_target_` names one of the listed classes, and arguments are
+values.
 """
 
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from crystal_ldm.config.typed import TARGETS, check, instantiate, target_class
+from crystal_ldm.config.typed import check
+from crystal_ldm.config.yaml_data import parse_yaml, read_yaml
 from crystal_ldm.errors import ConfigError, suggest
-
-__all__ = ["TARGETS", "check", "config_names", "instantiate", "load_config", "target_class"]
 
 CONFIG_DIR = Path(__file__).parents[1] / "configs"
 
 _PATH_KEYS = ("data.dataset",)
-
-_hydra_lock = threading.Lock()  # Hydra's state is global
 
 
 def config_names(config_dir: Path | str | None = None) -> list[str]:
@@ -48,9 +46,10 @@ def load_config(
         name: a file under `config_dir` without its suffix, for example
             `ldm_module/ldm_dng`; `ldm_joint` is short for `experiment/ldm_joint`, and
             `mp_20/ldm_joint` is that experiment with `data.dataset=mp_20`.
-        overrides: Hydra overrides, for example `ldm_module.denoiser.depth=6`, or of a group of
-            the defaults list, for example `ldm_module=ldm_small`. A key that no file gives, but
-            that the class has, may be set in the same way.
+        overrides: changes, for example `ldm_module.denoiser.depth=6`; another file of a folder that
+            a defaults list names, for example `ldm_module=ldm_small`; or a key to leave out,
+            `~ldm_module.conditions.band_gap`. A key that no file gives, but that the class has, may
+            be set in the same way.
         config_dir: folder of the YAML files; None: the shipped ones.
         schema: a class whose arguments are the configuration's outermost keys.
 
@@ -60,15 +59,18 @@ def load_config(
     """
     folder = Path(config_dir).resolve() if config_dir is not None else CONFIG_DIR
     full_name, dataset = _find(name, folder)
-    changes = [*([f"data.dataset={dataset}"] if dataset else []), *overrides]
-    changes = _checked_overrides(overrides if isinstance(overrides, str) else changes)
-    changes = [_added(item, folder, schema is not None) for item in changes]
-    with _hydra(folder):
-        content = _compose(full_name, changes, folder)
+    if isinstance(overrides, str) or not all(isinstance(item, str) for item in overrides):
+        raise ConfigError(f"overrides must be a list of 'key=value' texts and is {overrides!r}.")
+    where = f"{folder.name}/{full_name}.yaml"
+    changes = {"data.dataset": dataset} if dataset else {}
     try:
-        check(content, f"{folder.name}/{full_name}.yaml", schema)
+        for item in overrides:
+            changes |= _change(item)
+        content = _composed(full_name, folder, changes)
+        check(content, where, schema)
     except ConfigError as error:
-        raise ConfigError(f"{error}{_origin(str(error), full_name, changes, folder)}") from None
+        text = str(error) if where in str(error) else f"{where}: {error}"
+        raise ConfigError(f"{text}{_origin(text, full_name, overrides, folder)}") from None
     return content
 
 
@@ -89,117 +91,86 @@ def _find(name: str, folder: Path) -> tuple[str, str]:
     )
 
 
-def _checked_overrides(overrides: Sequence[str]) -> list[str]:
-    if isinstance(overrides, str) or not all(isinstance(item, str) for item in overrides):
-        raise ConfigError(f"overrides must be a list of 'key=value' texts and is {overrides!r}.")
-    for item in overrides:
-        if re.match(r"[+~]*hydra[./=@]", item):
-            raise ConfigError(f"The override '{item}' is about Hydra itself: that is not allowed.")
-    return [_quoted(item) for item in overrides]
-
-
-def _added(override: str, folder: Path, has_schema: bool) -> str:
-    """Return an override that adds its key where no file gives it: the check comes later."""
-    key, equals, _ = override.partition("=")
-    is_value = equals and re.fullmatch(r"[\w.]+", key) and not (folder / key).is_dir()
-    return f"++{override}" if is_value and (has_schema or "." in key) else override
-
-
-def _quoted(override: str) -> str:
-    """Return an override with quotes around its value where Hydra's grammar cannot read it plain.
+def _change(override: str) -> dict[str, Any]:
+    """Return an override as a key and its value; a text that YAML cannot read stands for itself.
 
     Paths may hold commas, brackets, blanks, `=` and `#`, and are text in any case.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    key, equals, value = override.partition("=")
-    if not equals or not value.strip() or value.strip()[0] in "'\"" or "${" in value:
-        return override
+    match = re.fullmatch(r"(~|\+{0,2})([\w./@-]+)(?:=(.*))?", override.strip(), re.DOTALL)
+    if match is None or (match[3] is None) != (match[1] == "~"):
+        raise ConfigError(f"the override '{override[:200]}' cannot be read: write it as key=value.")
+    sign, key, value = match[1], match[2], (match[3] or "").strip()
+    if sign == "~":
+        return {f"~{key}": None}
+    if not value or (key.endswith(_PATH_KEYS) and value[0] not in "'\""):
+        return {key: value}
     try:
-        OverridesParser.create().parse_override(override)
-        if not key.endswith(_PATH_KEYS):
-            return override
-    except HydraException:
-        if not re.fullmatch(r"[+~]{0,2}[\w./@:-]+", key):
-            return override  # not the value is the trouble
-    # Hydra takes a backslash for itself unless a quote follows.
-    text = re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), value.strip())
-    return f"{key}='{text}'"
+        # `{a:1}` is meant as `{a: 1}`.
+        spaced = re.sub(r"(?<=\w):(?=\S)", ": ", value) if value[0] == "{" else value
+        return {key: parse_yaml(spaced)}
+    except ConfigError:
+        return {key: value}
 
 
-@contextmanager
-def _hydra(folder: Path) -> Iterator[None]:
-    """Hydra on `folder`; whatever the user's own program has set up in Hydra is put back."""
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.version import VersionBase
-
-    with _hydra_lock:
-        state, version = GlobalHydra.instance(), VersionBase.instance()
-        hydra_before, version_before = state.hydra, version.version_base
-        state.clear()
-        try:
-            with initialize_config_dir(str(folder), job_name="crystal_ldm", version_base="1.3"):
-                yield
-        finally:
-            state.hydra = hydra_before
-            GlobalHydra.set_instance(state)
-            version.version_base = version_before
-
-
-def _compose(name: str, overrides: list[str], folder: Path) -> dict[str, Any]:
-    from hydra import compose
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    where = f"{folder.name}/{name}.yaml"
+def _composed(name: str, folder: Path, changes: dict[str, Any]) -> dict[str, Any]:
+    """Return a file with all that its defaults lists name, and with the changes."""
     try:
-        composed = compose(name, overrides)
-        content = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{where} or a file that it names is not YAML: {error}.") from error
-    except (HydraException, OmegaConfBaseException, OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{where}: {_explain(error, overrides, folder)}") from error
-    assert isinstance(content, dict)
-    return _unwrap({str(key): value for key, value in content.items()}, name)
-
-
-def _unwrap(content: dict[str, Any], name: str) -> dict[str, Any]:
-    """Take a file's content out of the package that Hydra derives from its folder.
-
-    `ldm_module/ldm_dng` comes as `{"ldm_module": {...}}` unless the file says
-    `# @package _global_`.
-    """
+        content = OmegaConf.create(_merged(name, folder, changes))
+        for key, value in changes.items():
+            if (folder / key).is_dir():
+                raise ConfigError(
+                    f"no defaults list names a file of '{key}' that it could replace."
+                )
+            if key.startswith("~"):
+                above, _, last = key[1:].rpartition(".")
+                del (OmegaConf.select(content, above) if above else content)[last]
+            else:
+                OmegaConf.update(content, key, value, force_add=True)
+        plain: Any = OmegaConf.to_container(content, resolve=True, throw_on_missing=True)
+    except ConfigError:
+        raise
+    except (OmegaConfBaseException, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(" ".join(str(error).split())[:300]) from error
     for group in name.split("/")[:-1]:
-        if list(content) == [group] and isinstance(content[group], dict):
-            content = content[group]
-    return content
+        if list(plain) == [group] and isinstance(plain[group], dict):
+            plain = plain[group]
+    return plain
 
 
-def _explain(error: Exception, overrides: list[str], folder: Path) -> str:
-    """Say in one sentence what Hydra says in many, with the key or file that was meant."""
-    text = " ".join(str(error).split())
-    missing_file = re.search(r"(?:Could not find|Could not load|Cannot find \S+) '([^']+)'", text)
-    if missing_file:
-        wanted, options = missing_file[1], config_names(folder)
-        group = [n for n in options if n.rpartition("/")[0] == wanted.rpartition("/")[0]]
-        listed = f" There are: {', '.join(group)}." if group else ""
-        return f"there is no '{wanted}'.{suggest(wanted, options)}{listed}"
-    for item in overrides:
-        if item in text:
-            return f"the override '{item.lstrip('+')}' cannot be read ({text[:200]})."
-    return text[:300]
+def _merged(name: str, folder: Path, changes: dict[str, Any]) -> Any:
+    """Return a file merged with those of its defaults list; what it says itself comes last."""
+    options = config_names(folder)
+    group = name.rpartition("/")[0]
+    if name not in options:
+        near = [n for n in options if n.rpartition("/")[0] == group]
+        listed = f" There are: {', '.join(near)}." if near else ""
+        raise ConfigError(f"there is no '{name}'.{suggest(name, options)}{listed}")
+    file = folder / f"{name}.yaml"
+    own = read_yaml(file) or {}
+    if not isinstance(own, dict):
+        raise ConfigError(f"'{file}' should be a mapping of keys to values.")
+    defaults = own.pop("defaults", [])
+    if group and not file.read_text(encoding="utf-8").startswith("# @package _global_"):
+        for key in reversed(group.split("/")):
+            own = {key: own}
+    parts = []
+    for item in defaults:
+        if isinstance(item, dict):
+            ((key, choice),) = item.items()
+            key = key.strip("/")
+            parts.append(_merged(f"{key}/{changes.pop(key, choice)}", folder, changes))
+        elif item != "_self_":
+            parts.append(_merged(f"{group}/{item}", folder, changes))
+    return OmegaConf.merge(*parts, own)
 
 
-def _origin(message: str, name: str, overrides: list[str], folder: Path) -> str:
+def _origin(message: str, name: str, overrides: Sequence[str], folder: Path) -> str:
     """Name the override or the file that a wrong key came from, when it is not the main file."""
     match = re.search(r": '([^']+)'", message)
     if not match:
         return ""
     key = match[1].split("[")[0]
-    if any(key in item.split("=")[0] for item in overrides):
+    if any(key in item.partition("=")[0] for item in overrides):
         return " It comes from an override."
     pattern = re.compile(rf"^\s*{re.escape(key.rpartition('.')[2])}\s*:", re.MULTILINE)
     files = [

@@ -7,14 +7,13 @@ that dataclass. Values are checked by pydantic against the annotations of ordina
 
 from __future__ import annotations
 
-import builtins
 import collections.abc
 import dataclasses
 import inspect
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -43,7 +42,7 @@ TARGETS: dict[str, str] = {
 """The only classes that `_target_` may name: short name -> where it is."""
 
 
-def instantiate(config: Mapping[str, Any], where: str = "the configuration", **extra: Any) -> Any:
+def instantiate(config: Mapping[str, Any], **extra: Any) -> Any:
     """Build the object that `config` describes, with the objects nested in it.
 
     Args:
@@ -54,7 +53,7 @@ def instantiate(config: Mapping[str, Any], where: str = "the configuration", **e
         ConfigError: a class that is not listed, an unknown or missing key (with a suggestion), or
             a value of the wrong type.
     """
-    return _Reader(where, build=True).object(dict(config), "", extra)
+    return _Reader("the configuration", build=True).object(dict(config), "", extra)
 
 
 def check(config: Any, where: str = "the configuration", schema: type | None = None) -> None:
@@ -74,7 +73,7 @@ def check(config: Any, where: str = "the configuration", schema: type | None = N
         raise ConfigError(f"{where} should be a mapping of keys to values and is {config!r:.60}.")
 
 
-def target_class(name: Any, where: str = "the configuration") -> Callable[..., Any]:
+def target_class(name: Any, where: str = "the configuration") -> type:
     """Return the class that `_target_: name` means.
 
     Raises:
@@ -87,7 +86,7 @@ def target_class(name: Any, where: str = "the configuration") -> Callable[..., A
             f"{suggest(str(name), listed)} It may be: {', '.join(sorted(TARGETS))}."
         )
     module, _, attribute = listed[name].rpartition(".")
-    return cast(Callable[..., Any], getattr(import_module(module), attribute))
+    return cast(type, getattr(import_module(module), attribute))
 
 
 class _Reader:
@@ -106,34 +105,30 @@ class _Reader:
 
     def call(
         self,
-        target: Callable[..., Any],
+        target: type,
         arguments: Mapping[str, Any],
         path: str,
         extra: Mapping[str, Any],
     ) -> Any:
         """Check the arguments of a class and build its object."""
-        every = inspect.signature(target).parameters
-        anything = any(p.kind is p.VAR_KEYWORD for p in every.values())
-        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-        parameters = {name: p for name, p in every.items() if p.kind in named}
-        name_of = getattr(target, "__name__", "it")
-        annotations = annotations_of(target)
+        parameters = inspect.signature(target).parameters
+        annotations = typing.get_type_hints(cast(Any, target).__init__)
         values: dict[str, Any] = {}
         for key, value in arguments.items():
             inner = f"{path}.{key}" if path else str(key)
-            if key not in parameters and not anything:
+            if key not in parameters:
                 options = ", ".join(parameters) or "none"
                 raise ConfigError(
-                    f"{self._at(inner)}: {name_of} has no such key."
+                    f"{self._at(inner)}: {target.__name__} has no such key."
                     f"{suggest(str(key), parameters)} Its keys: {options}."
                 )
             values[key] = self._value(value, annotations.get(key, Any), inner)
         values.update(extra)
         if not self.build:
-            return object.__new__(cast(type, target))  # of the right class, and nothing more
+            return object.__new__(target)  # of the right class, and nothing more
         missing = [n for n, p in parameters.items() if p.default is p.empty and n not in values]
         if missing:
-            raise ConfigError(f"{self._at(path)}: {name_of} needs {', '.join(missing)}.")
+            raise ConfigError(f"{self._at(path)}: {target.__name__} needs {', '.join(missing)}.")
         return target(**values)
 
     def inside(self, value: Any, path: str) -> Any:
@@ -166,7 +161,7 @@ class _Reader:
 
 
 _SCALARS = {int: Whole, float: Number, str: StrictStr, bool: StrictBool}
-_LISTS = (list, collections.abc.Sequence, collections.abc.Iterable)
+_LISTS = (list, collections.abc.Sequence)
 _WORDS = {
     "string_type": "text",
     "bool_type": "true or false",
@@ -198,30 +193,10 @@ def checked(value: Any, annotation: Any) -> Any:
         raise _mismatch(value, error) from None
 
 
-def annotations_of(target: Callable[..., Any]) -> dict[str, Any]:
-    """Return the annotations of a class's arguments, as far as they can be told."""
-    function = target.__init__ if inspect.isclass(target) else target
-    function = inspect.unwrap(function)
-    names = _Names({**getattr(function, "__globals__", {})})
-    if inspect.isclass(target):  # a dataclass's __init__ is made elsewhere
-        names |= vars(import_module(target.__module__))
-    try:
-        return typing.get_type_hints(function, None, names, include_extras=True)
-    except TypeError:  # `Unknown[int]` of a name for type checkers only
-        return {}
-
-
 def dataclass_of(annotation: Any) -> Any:
     """Return the dataclass that an annotation allows, or None."""
     options = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
     return next((o for o in options if inspect.isclass(o) and dataclasses.is_dataclass(o)), None)
-
-
-class _Names(dict[str, Any]):
-    """Names for annotations; one that exists for type checkers only means anything at all."""
-
-    def __missing__(self, name: str) -> Any:
-        return getattr(builtins, name, Any)
 
 
 @lru_cache(maxsize=512)
@@ -241,22 +216,16 @@ def _for_pydantic(annotation: Any) -> Any:
         return _SCALARS[annotation]
     if annotation is None or kind in (Any, type(None), Path, typing.Literal):
         return annotation
-    if origin is Annotated:
-        return _for_pydantic(inner[0])
     if _is_union(annotation):
         return typing.Union[tuple(map(_for_pydantic, inner))]  # noqa: UP007
     if kind in _LISTS:
         return list[_for_pydantic(inner[0])] if inner else list  # type: ignore[misc]
-    if kind in (set, frozenset):
-        return kind[_for_pydantic(inner[0])] if inner else kind
     if kind is tuple:
         parts = tuple(p if p is ... else _for_pydantic(p) for p in inner)
         return tuple[parts] if parts else tuple  # type: ignore[valid-type]
     if kind in (dict, collections.abc.Mapping):
         return dict[tuple(map(_for_pydantic, inner))] if inner else dict  # type: ignore[misc]
-    if inspect.isclass(kind) and not getattr(kind, "_is_protocol", False):
-        return Annotated[kind, InstanceOf()]
-    return Any
+    return Annotated[kind, InstanceOf()] if inspect.isclass(kind) else Any
 
 
 def _mismatch(value: Any, error: ValidationError) -> Mismatch:

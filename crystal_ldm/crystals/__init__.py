@@ -8,8 +8,7 @@ os.environ.setdefault("SPGLIB_WARNING", "OFF")
 
 from crystal_ldm.crystals.batch import CrystalBatch
 from crystal_ldm.crystals.canonical import canonical_form
-from crystal_ldm.crystals.element_rules import ElementRules
-from crystal_ldm.crystals.elements import MAX_Z
+from crystal_ldm.crystals.elements import MAX_Z, ElementRules
 from crystal_ldm.crystals.formula import ParsedFormula, parse_formula
 
 __all__ = [

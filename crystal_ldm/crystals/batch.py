@@ -13,8 +13,7 @@ from torch import Tensor
 
 from crystal_ldm.crystals.canonical import canonical_arrays
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.element_rules import ElementRules
-from crystal_ldm.crystals.formula_units import Units
+from crystal_ldm.crystals.elements import ElementRules
 from crystal_ldm.crystals.padding import (
     Values,
     atom_mask,
@@ -29,6 +28,8 @@ from crystal_ldm.errors import DataError
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
+
+    from crystal_ldm.crystals.request import Units
 
 
 @dataclass
@@ -45,7 +46,7 @@ class CrystalBatch:
             sets are lists with None where not given.
         ids: names of the crystals, or None.
         element_rules: what open atoms of a request may become, or None.
-        formula_units: of each row of a request (`crystals.formula_units.Units`); None: the rows are
+        formula_units: of each row of a request (`crystals.request.Units`); None: the rows are
             the cells.
     """
 

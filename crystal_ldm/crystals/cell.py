@@ -130,7 +130,9 @@ class Cell:
 
     def to_structure(self) -> Structure:
         """Return the pymatgen structure."""
-        return _structure(self).copy()
+        from pymatgen.core import Lattice, Structure
+
+        return Structure(Lattice(self.lattice), self.numbers.tolist(), self.frac_coords)
 
     def to_atoms(self) -> Atoms:
         """Return the ASE atoms."""
@@ -169,10 +171,3 @@ def composition_of(key: FormulaKey) -> Composition:
     from pymatgen.core import Composition, Element
 
     return Composition({Element.from_Z(z): count for z, count in key})
-
-
-@lru_cache(maxsize=2048)
-def _structure(crystal: Cell) -> Structure:
-    from pymatgen.core import Lattice, Structure
-
-    return Structure(Lattice(crystal.lattice), crystal.numbers.tolist(), crystal.frac_coords)

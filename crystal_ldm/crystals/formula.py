@@ -22,6 +22,7 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _SAME_SIGNS = str.maketrans("₀₁₂₃₄₅₆₇₈₉•∙⋅×・‧", "0123456789······", "\u200b\u200c\u200d\ufeff")
+_MARKUP = re.compile(r"(?:<sub>|_\{|~)(\d+)(?:</sub>|\}|~)")
 _ISOTOPE = re.compile(r"\[(\d{1,3})([A-Z][a-z]?)\]")
 _CLOSES = {"(": ")", "[": "]"}
 
@@ -64,11 +65,10 @@ def parse_formula(formula: str | Mapping[Any, Any]) -> ParsedFormula:
     Raises:
         FormulaError: with one sentence that names the part that could not be read.
     """
-    if isinstance(formula, Mapping):
-        formula = _from_mapping(formula)
+    formula = _from_mapping(formula) if isinstance(formula, Mapping) else formula
     if not isinstance(formula, str):
         raise FormulaError(f"A formula is text such as SrTiO3, not {formula!r}.")
-    cleaned = formula.strip().translate(_SAME_SIGNS)
+    cleaned = _MARKUP.sub(r"\1", formula.translate(_SAME_SIGNS)).strip().strip("$")
     if not cleaned:
         raise FormulaError("The formula is empty; type one such as SrTiO3.")
     reader = _Reader(_ISOTOPE.sub(r"\2", cleaned))
@@ -241,15 +241,14 @@ def _from_mapping(counts: Mapping[Any, Any]) -> str:
 
 def _unreadable(formula: str, character: str, suggests: bool) -> str:
     if character.isalpha():
-        better = _suggested(formula) if suggests else ""
-        hint = f"elements start with a capital letter ('{character}' does not)"
-        return f"'{formula}' cannot be read: {hint}.{better}"
+        hint = f"elements start with a capital letter from A to Z ('{character}' does not)."
+        return f"'{formula}' cannot be read: {hint}{_suggested(formula) if suggests else ''}"
     hint = " Write '·' between groups." if character in ".:,/-+" else ""
     return f"'{formula}' cannot be read: '{character}' has no place in a formula.{hint}"
 
 
 def _suggested(formula: str) -> str:
-    """Return `" Did you mean 'CaCl2'?"` for readable ways to write `formula` in capitals."""
+    """Return `" Did you mean 'CaCl2'?"` for readable ways to write `formula`."""
     pieces = re.split(r"([A-Za-z]+)", formula) if len(formula) <= 60 else []
     ways = [_spelled(piece) if piece.isalpha() else [piece] for piece in pieces]
     readable: list[str] = []
@@ -289,6 +288,8 @@ def _multiply(group: dict[str, int] | None, number: str, formula: str) -> dict[s
     if group is None:
         raise FormulaError(f"'{formula}' has the number {number} without an element before it.")
     value = float(number)
+    if re.match(r"0\d", number):
+        raise FormulaError(f"'{formula[:60]}' has the count {number[:9]}; oxygen is the letter O.")
     if value > MAX_FORMULA_ATOMS or value == 0:
         raise FormulaError(f"'{formula[:60]}' has the count {number[:60]}; counts are 1 to 10,000.")
     if not value.is_integer():

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crystal_ldm.crystals.batch import CrystalBatch
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.content import existing
-from crystal_ldm.crystals.readers.csv_files import table_files
+from crystal_ldm.crystals.readers.csv_files import table_files, without_repetition
 from crystal_ldm.crystals.readers.entries import (
     Entry,
     LabelValue,
@@ -60,7 +61,7 @@ class CrystalSet:
             self.numbers = [0] * len(self.crystals)
         repeated = {name for name, count in Counter(self.ids).items() if count > 1}
         if repeated:
-            self.ids = without_repetition(self.ids)
+            self.ids = without_repetition(self.ids, "#")
             some = ", ".join(sorted(repeated)[:3])
             self.notes.append(
                 f"{len(repeated)} ids occur more than once ({some}); "
@@ -93,24 +94,10 @@ class CrystalSet:
             joined.crystals += part.crystals
             joined.ids += part.ids
             joined.errors += part.errors
-        joined.ids = without_repetition(joined.ids)
+        joined.ids = without_repetition(joined.ids, "#")
         joined.rows = list(range(len(joined)))
         joined.numbers = [0] * len(joined)
         return joined
-
-
-def without_repetition(names: Sequence[str]) -> list[str]:
-    """Return the names with #2, #3 ... added to those that have occurred before."""
-    taken = set(names)
-    seen: set[str] = set()
-    result: list[str] = []
-    for name in names:
-        unique, copy = name, 2
-        while unique in seen or (copy > 2 and unique in taken):
-            unique, copy = f"{name}#{copy}", copy + 1
-        seen.add(unique)
-        result.append(unique)
-    return result
 
 
 def from_objects(objects: Sequence[Any]) -> CrystalSet:
@@ -190,8 +177,8 @@ def read_crystals(source: Any, *, allow_empty: bool = False) -> CrystalSet:
         crystals.numbers = [int(number) for number in source.number]
         if source.crystals.ids is None:
             pairs = zip(crystals.rows, crystals.numbers, strict=True)
-            crystals.ids = without_repetition([f"{row}-{number}" for row, number in pairs])
-    elif hasattr(source, "atomic_numbers") and hasattr(source, "lattices"):  # CrystalBatch
+            crystals.ids = without_repetition([f"{row}-{number}" for row, number in pairs], "#")
+    elif isinstance(source, CrystalBatch):
         crystals = _from_batch(source)
     elif hasattr(source, "batch") and hasattr(source, "label_names"):  # CrystalDataset
         crystals = _from_batch(source.batch(np.arange(len(source))))
@@ -246,16 +233,18 @@ def _add_rows(crystals: CrystalSet, folder: Path) -> None:
         crystals.notes.append(f"'{TABLE}' names other ids than the crystals; it was not used.")
 
 
-def _from_batch(batch: Any) -> CrystalSet:
+def _from_batch(batch: CrystalBatch) -> CrystalSet:
     if batch.frac_coords is None or batch.lattices is None:
         raise EvaluationError("The batch is a request: it has no coordinates to evaluate.")
-    numbers = batch.atomic_numbers.cpu().numpy()
-    counts = batch.num_atoms.cpu().numpy()
-    frac = batch.frac_coords.cpu().double().numpy()
-    cells = batch.lattices.cpu().double().numpy()
-    rows = zip(numbers, counts, frac, cells, strict=True)
+    rows = zip(
+        batch.atomic_numbers.cpu().numpy(),
+        batch.frac_coords.cpu().double().numpy(),
+        batch.num_atoms.tolist(),
+        batch.lattices.cpu().double().numpy(),
+        strict=True,
+    )
     crystals, errors = read_each(
-        lambda row: Cell.from_arrays(row[0][: row[1]], row[2][: row[1]], row[3]), rows
+        lambda row: Cell.from_arrays(row[0][: row[2]], row[1][: row[2]], row[3]), rows
     )
     ids = batch.ids if batch.ids is not None else [str(i) for i in range(len(crystals))]
     return CrystalSet(crystals, list(ids), errors)

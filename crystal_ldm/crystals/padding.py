@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crystal_ldm.config.numbers import short
 from crystal_ldm.crystals.elements import electronegativity_rank, symbols
 from crystal_ldm.errors import DataError
 
@@ -24,32 +24,26 @@ def chosen_rows(index: Any, size: int) -> Tensor:
         DataError: if it is none of them.
         IndexError: for a row that does not exist.
     """
-    every = torch.arange(size)
-    if isinstance(index, slice):
-        try:
-            return every[index]
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{index!r} chooses no crystals ({error}).") from None
+    every = np.arange(size)
     try:
-        chosen = torch.as_tensor(np.asarray(index) if not isinstance(index, Tensor) else index)
-    except (TypeError, ValueError, RuntimeError):
-        chosen = torch.tensor(math.nan)
-    chosen = chosen.cpu() if chosen.numel() else chosen.cpu().reshape(-1).long()
-    whole = not chosen.is_floating_point() and not chosen.is_complex()
-    mask = chosen.dtype == torch.bool
-    if not whole or chosen.ndim > 1 or (mask and chosen.shape != (size,)):
-        shown = f"{index!r}"
-        raise DataError(
-            f"A batch is indexed by a number, a slice, a list of numbers or a mask of {size} "
-            f"values, not {shown if len(shown) <= 60 else shown[:60] + '…'}."
-        )
-    if mask:
-        return every[chosen]
-    chosen = chosen.long().reshape(-1)
-    outside = chosen[(chosen < -size) | (chosen >= size)]
-    if len(outside):
-        raise IndexError(f"There is no crystal {int(outside[0])}; the batch has {size}.")
-    return every[chosen]
+        if not isinstance(index, slice):
+            index = np.asarray(index.cpu() if isinstance(index, Tensor) else index)
+            index = index if index.size else index.astype(np.int64)
+        chosen = np.atleast_1d(every[index])
+    except (TypeError, ValueError, RuntimeError, IndexError) as error:
+        if "out of bounds" in str(error):
+            raise IndexError(f"The batch of {size} has no such crystal: {error}.") from None
+        raise _no_index(index, size) from None
+    if chosen.ndim > 1:
+        raise _no_index(index, size)
+    return torch.from_numpy(chosen.copy())
+
+
+def _no_index(index: Any, size: int) -> DataError:
+    return DataError(
+        f"A batch is indexed by a number, a slice, a list of numbers or a mask of {size} values, "
+        f"not {short(index)}."
+    )
 
 
 def atom_mask(num_atoms: Tensor, width: int) -> Tensor:

@@ -1,10 +1,12 @@
-"""Requests for crystals: what is known of them, and what is left open."""
+"""Requests for crystals: what is known of them, and what is left open, the number of formula units
+among it."""
 
 from __future__ import annotations
 
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from numbers import Real
 from typing import Any
 
@@ -13,13 +15,22 @@ from torch import Tensor
 
 from crystal_ldm.config.numbers import short
 from crystal_ldm.crystals.batch import CrystalBatch
-from crystal_ldm.crystals.element_rules import ElementRules
-from crystal_ldm.crystals.elements import atomic_number, symbols
+from crystal_ldm.crystals.elements import ElementRules, atomic_number, symbols
 from crystal_ldm.crystals.formula import parse_formula
-from crystal_ldm.crystals.formula_units import read_units
 from crystal_ldm.crystals.padding import Values
 from crystal_ldm.crystals.space_groups import SPACE_GROUP
 from crystal_ldm.errors import FormulaError, RequestError
+
+NOT_GIVEN = "not given"
+"""A row whose formula units nobody gave: they are what the preset says."""
+LIKELY = "likely"
+"""What a request gives as formula units for those that are likely for its formula."""
+MOST = 1000
+"""Formula units, or atoms where all elements are open, in a cell."""
+
+Units = Mapping[int, float] | str | None
+"""Of a row: None, its atoms are those of the cell; `NOT_GIVEN` or `LIKELY`; or the share of the
+row's crystals for each number of formula units, of which the row has the atoms of one."""
 
 
 def request_from_formulas(
@@ -51,10 +62,14 @@ def request_from_num_atoms(
     num_atoms: Sequence[int] | int, rules: ElementRules, conditions: Mapping[str, Any]
 ) -> CrystalBatch:
     """See `CrystalBatch.from_num_atoms`."""
-    num_atoms = _native(num_atoms)
-    size = len(num_atoms) if isinstance(num_atoms, list | tuple) else 1
-    counts = _whole_numbers("num_atoms", num_atoms, size)
-    return _request([[0] * n for n in counts], rules, conditions)
+    native = _native(num_atoms)
+    counts = native if isinstance(native, list | tuple) else [native]
+    for n in counts:
+        if not _is_number(n) or not 1 <= n <= MOST or n != int(n):
+            raise RequestError(
+                f"'num_atoms' must be whole numbers from 1 to {MOST}, not {short(n)}."
+            )
+    return _request([[0] * int(n) for n in counts], rules, conditions)
 
 
 def request_to_dict(batch: CrystalBatch) -> dict[str, Any]:
@@ -131,21 +146,14 @@ def condition_values(name: str, values: Any, size: int) -> Values:
         RequestError: if there are not `size` values, or a range is not (low, high).
     """
     values = _native(values)
-    if not isinstance(values, list | tuple) or (
-        isinstance(values, tuple) and len(values) == 2 and all(_is_number(v) for v in values)
-    ):
-        values = [values] * size
-    if len(values) != size:
-        raise RequestError(
-            f"'{name}' has {len(values)} values for {size} rows; give one for each row, "
-            "or one for all."
-        )
-    if all(v is None or _is_number(v) for v in values):
-        numbers = [math.nan if v is None else float(v) for v in values]
+    is_range = isinstance(values, tuple) and len(values) == 2 and all(map(_is_number, values))
+    rows = _a_row(name, [values] * size if is_range else values, size)
+    if all(v is None or _is_number(v) for v in rows):
+        numbers = [math.nan if v is None else float(v) for v in rows]
         return torch.tensor(numbers, dtype=torch.float32)
-    if name != SPACE_GROUP and all(v is None or _is_number(v) or _is_pair(v) for v in values):
-        return torch.tensor([_range(name, v) for v in values], dtype=torch.float32)
-    return list(values)
+    if name != SPACE_GROUP and all(v is None or _is_number(v) or _is_pair(v) for v in rows):
+        return torch.tensor([_range(name, v) for v in rows], dtype=torch.float32)
+    return rows
 
 
 def _native(value: Any) -> Any:
@@ -198,17 +206,10 @@ def _a_row(name: str, value: Any, size: int) -> list[Any]:
     values = list(value) if isinstance(value, list | tuple) else [value] * size
     if len(values) != size:
         raise RequestError(
-            f"'{name}' has {len(values)} values for {size} rows; give one for each row."
+            f"'{name}' has {len(values)} values for {size} rows; give one for each row, "
+            "or one for all."
         )
     return values
-
-
-def _whole_numbers(name: str, value: Any, size: int) -> list[int]:
-    values = _a_row(name, value, size)
-    for v in values:
-        if not _is_number(v) or not 1 <= v <= 1000 or v != int(v):
-            raise RequestError(f"'{name}' must be whole numbers from 1 to 1000, not {short(v)}.")
-    return [int(v) for v in values]
 
 
 def _request(
@@ -227,3 +228,61 @@ def _request(
         },
         element_rules=[rules] * len(rows) if rules else None,
     )
+
+
+def read_units(value: Any) -> int | Mapping[int, float] | str:
+    """Return one row's formula units as they were given, checked.
+
+    Raises:
+        RequestError: if they are neither a whole number nor one of `Units`.
+    """
+    if value is None:
+        return NOT_GIVEN
+    if isinstance(value, str) and value.strip() in (NOT_GIVEN, LIKELY):
+        return value.strip()
+    if isinstance(value, Mapping) and value:
+        return dict(sorted((_whole(n, value), _share(s, value)) for n, s in value.items()))
+    return _whole(value, value)
+
+
+def _whole(number: Any, given: Any) -> int:
+    if isinstance(number, str) and number.isdecimal() and isinstance(given, Mapping):
+        number = int(number)  # JSON writes keys as text
+    try:
+        whole = not isinstance(number, bool | str) and 1 <= number <= MOST and number == int(number)
+    except (TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise RequestError(
+            f"'formula_units' must be whole numbers from 1 to {MOST}, not {short(given)}; or "
+            f"{LIKELY!r}, or the share of the crystals for each of several, such as "
+            "{1: 0.3, 2: 0.7}."
+        )
+    return int(number)
+
+
+def _share(share: Any, given: Any) -> float:
+    number = isinstance(share, int | float) and not isinstance(share, bool)
+    if not number or not 0 < share <= 1e6:
+        raise RequestError(
+            f"The shares of 'formula_units' must be numbers above 0, not {short(given)}."
+        )
+    return float(share)
+
+
+def multiplied(request: CrystalBatch, units: Sequence[int]) -> CrystalBatch:
+    """Return a request for cells of so many times the atoms of each row, those of an element
+    together."""
+    sizes = request.num_atoms.tolist()
+    width = max((n * m for n, m in zip(sizes, units, strict=True)), default=0)
+    numbers = request.atomic_numbers.new_zeros(len(sizes), width)
+    for row, old, n, m in zip(numbers, request.atomic_numbers, sizes, units, strict=True):
+        row[: n * m] = old[:n].repeat_interleave(m)
+    num_atoms = request.num_atoms * request.num_atoms.new_tensor(units)
+    return replace(request, atomic_numbers=numbers, num_atoms=num_atoms, formula_units=None)
+
+
+def largest_cells(request: CrystalBatch) -> CrystalBatch:
+    """Return a request for the largest cell that each row may have."""
+    units = [max(one) if isinstance(one, Mapping) else 1 for one in request.units()]
+    return multiplied(request, units)

@@ -49,9 +49,6 @@ class Tolerances:
 SAME_CRYSTAL = Tolerances()
 """pymatgen's defaults: used for uniqueness and novelty."""
 
-PREDICTION = Tolerances(ltol=0.3, stol=0.5, angle_tol=10.0)
-"""The looser ones that the field uses for crystal structure prediction (CDVAE, Xie et al. 2022)."""
-
 
 @lru_cache(maxsize=8)
 def structure_matcher(tolerances: Tolerances) -> StructureMatcher:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -82,12 +81,15 @@ def _orbits(crystal: Cell, hall: str) -> list[NDArray[np.int64]] | None:
 
     None: an operation leads from an atom to a place without one of its element.
     """
-    matrices, _ = _operations(hall)
+    from crystal_ldm.crystals.readers.cif.space_group_symbols import hall_operations
+
+    operations = hall_operations(hall)
+    assert operations is not None  # spglib's symbols are known
     orbits, left = [], np.ones(len(crystal), dtype=bool)
     for i, coords in enumerate(crystal.frac_coords):
         if not left[i]:
             continue
-        apart = (matrices[:, :3, :3] @ coords + matrices[:, :3, 3])[:, None] - crystal.frac_coords
+        apart = (operations.rotations @ coords + operations.shifts)[:, None] - crystal.frac_coords
         same = np.abs(apart - np.round(apart)).max(axis=-1) < _SAME_PLACE
         same &= left & (crystal.numbers == crystal.numbers[i])
         if not same.any(axis=1).all():
@@ -97,23 +99,12 @@ def _orbits(crystal: Cell, hall: str) -> list[NDArray[np.int64]] | None:
     return orbits
 
 
-@lru_cache(maxsize=530)
-def _operations(hall: str) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Return the operations of a Hall symbol as (G, 4, 4) matrices and in words, identity first."""
-    import gemmi
-
-    operations = list(gemmi.symops_from_hall(hall))
-    return (
-        np.array([operation.float_seitz() for operation in operations]),
-        tuple(gemmi.cif.quote(operation.triplet()) for operation in operations),
-    )
-
-
 def _cif(crystal: Cell, orbits: list[NDArray[np.int64]], hall: str) -> str:
     import gemmi
     from pymatgen.core import Lattice
 
-    group = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(hall))
+    operations = gemmi.symops_from_hall(hall)
+    group = gemmi.find_spacegroup_by_ops(operations)
     lattice = Lattice(crystal.lattice)
     counts = Counter(symbols()[z] for z in crystal.numbers)
     block = gemmi.cif.Block(crystal.formula)
@@ -134,8 +125,8 @@ def _cif(crystal: Cell, orbits: list[NDArray[np.int64]], hall: str) -> str:
     ):
         block.set_pair(name, gemmi.cif.quote(text))
     loop = block.init_loop("_symmetry_equiv_pos_", ["site_id", "as_xyz"])
-    for i, triplet in enumerate(_operations(hall)[1], start=1):
-        loop.add_row([str(i), triplet])
+    for i, operation in enumerate(operations, start=1):
+        loop.add_row([str(i), gemmi.cif.quote(operation.triplet())])
     columns = "type_symbol label symmetry_multiplicity fract_x fract_y fract_z occupancy"
     loop = block.init_loop("_atom_site_", columns.split())
     labels = Counter[str]()

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.csv_files import make_ids_unique
-from crystal_ldm.crystals.readers.entries import Entry, LabelValue, Source, summarised
+from crystal_ldm.crystals.readers.entries import LabelValue, Source, summarised
 from crystal_ldm.crystals.readers.report import Rejection, Report
-from crystal_ldm.data.cache import PartialReading
-from crystal_ldm.data.cleaning import Filters, Prepared, find_duplicates, prepare_entries
+from crystal_ldm.data.cleaning import (
+    Filters,
+    PartialReading,
+    find_duplicates,
+    prepare_entries,
+)
 from crystal_ldm.data.dataset import LABEL_PREFIX, CrystalDataset
-from crystal_ldm.data.splits import formula_key, split_by_formula, split_officially
+from crystal_ldm.data.splits import BY_FORMULA, formula_key, split_by_formula, split_officially
 from crystal_ldm.errors import DataError
 from crystal_ldm.parallel import AnyWorkers
-
-Kept = list[tuple[Entry, Prepared]]
 
 
 @dataclass(frozen=True)
@@ -58,34 +58,48 @@ def build_dataset(
     Raises:
         DataError: if no entry can be used, or the reading has to stop.
     """
-    reading = reading or PartialReading()
-    count = len(source.entries)
     make_ids_unique(source)
     kept, rejected = prepare_entries(
-        source.entries, filters, workers, progress,
-        reading.prepared, partial(reading.check, f"Preparing the crystals of {about.name}"),
-    )  # fmt: skip
-    formulas = CrystalBatch.from_cells([prepared.cell for _, prepared in kept]).formulas
+        source.entries, filters, reading, workers=workers, progress=progress
+    )
+    batch = CrystalBatch.from_cells([prepared.cell for _, prepared in kept])
     if filters.unique:
-        kept, formulas, duplicates = _unique(kept, formulas, workers, progress, reading)
-        rejected += duplicates
+        formulas = batch.formulas
+        duplicates = find_duplicates(
+            [prepared.cell for _, prepared in kept],
+            formulas,
+            [entry.energy for entry, _ in kept],
+            reading,
+            workers=workers,
+            progress=progress,
+        )
+        for i, j in sorted(duplicates.items()):
+            reason = f"It matches {kept[j][0].id} ({formulas[i]}), which is lower in energy."
+            rejected.append(Rejection(kept[i][0].id, kept[i][0].where, "duplicate", reason))
+        rest = [i for i in range(len(kept)) if i not in duplicates]
+        kept, batch = [kept[i] for i in rest], batch[rest]
+    count = len(source.entries)
     if not kept:
         reason = f" The first: {rejected[0].id}: {rejected[0].reason}" if rejected else ""
         raise DataError(f"None of the {count} entries of {about.name} can be used.{reason}")
 
-    keys = [formula_key(prepared.cell.numbers) for _, prepared in kept]
+    keys = [formula_key(prepared.cell) for _, prepared in kept]
     ids = [entry.id for entry, _ in kept]
     if about.official_splits:
         split, how = split_officially(keys, ids, [entry.part for entry, _ in kept])
     else:
-        split, how = split_by_formula(keys, ids), "90/5/5 by reduced formula"
+        split, how = split_by_formula(keys, ids), BY_FORMULA
     labels, categories = _labels([entry.labels for entry, _ in kept])
-    distinct = sorted(set(formulas))
-    position = {formula: i for i, formula in enumerate(distinct)}
+    distinct, formula_index = np.unique(batch.formulas, return_inverse=True)
+    assert batch.frac_coords is not None and batch.lattices is not None
     tensors = {
-        **_padded([prepared.cell for _, prepared in kept]),
+        "atomic_numbers": batch.atomic_numbers.to(torch.uint8),
+        "num_atoms": batch.num_atoms.to(torch.int16),
+        # Rounding to float32 can turn 0.99999999 into 1.
+        "frac_coords": batch.frac_coords.masked_fill(batch.frac_coords >= 1, 0),
+        "lattices": batch.lattices,
         "split": torch.from_numpy(split),
-        "formula_index": torch.tensor([position[f] for f in formulas], dtype=torch.int32),
+        "formula_index": torch.from_numpy(formula_index.astype(np.int32)),
         **{LABEL_PREFIX + name: values for name, values in labels.items()},
     }
     info: dict[str, Any] = {
@@ -96,29 +110,7 @@ def build_dataset(
     }
     changed = [note for entry, prepared in kept for note in (*entry.notes, *prepared.notes)]
     report = Report(count, len(kept), rejected, [*source.notes, *summarised(changed)])
-    return CrystalDataset(about.name, info, tensors, ids, distinct, categories, report)
-
-
-def _unique(
-    kept: Kept, formulas: list[str], workers: AnyWorkers, progress: bool, reading: PartialReading
-) -> tuple[Kept, list[str], list[Rejection]]:
-    cells = [prepared.cell for _, prepared in kept]
-    energies = [entry.energy for entry, _ in kept]
-    duplicates = find_duplicates(
-        cells, formulas, energies, workers, progress,
-        reading.compared, partial(reading.check, "Comparing the crystals of each formula"),
-    )  # fmt: skip
-    rejected = [
-        Rejection(
-            kept[i][0].id,
-            kept[i][0].where,
-            "duplicate",
-            f"It matches {kept[j][0].id} ({formulas[i]}), which is lower in energy.",
-        )
-        for i, j in sorted(duplicates.items())
-    ]
-    rest = [i for i in range(len(kept)) if i not in duplicates]
-    return [kept[i] for i in rest], [formulas[i] for i in rest], rejected
+    return CrystalDataset(about.name, info, tensors, ids, distinct.tolist(), categories, report)
 
 
 def _labels(
@@ -145,15 +137,3 @@ def _labels(
 def _as_text(value: float | str | None) -> str | None:
     """In tables that are pooled, a column may be numbers in one and text in another."""
     return None if value is None or value != value else f"{value:g}"
-
-
-def _padded(cells: Sequence[Cell]) -> dict[str, Tensor]:
-    batch = CrystalBatch.from_cells(cells)
-    assert batch.frac_coords is not None and batch.lattices is not None
-    return {
-        "atomic_numbers": batch.atomic_numbers.to(torch.uint8),
-        "num_atoms": batch.num_atoms.to(torch.int16),
-        # Rounding to float32 can turn 0.99999999 into 1.
-        "frac_coords": batch.frac_coords.masked_fill(batch.frac_coords >= 1, 0),
-        "lattices": batch.lattices,
-    }

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ import numpy as np
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.content import shortened
-from crystal_ldm.data.cleaning.prepare import Prepared
+from crystal_ldm.crystals.readers.entries import Problem
+from crystal_ldm.data.cleaning import PartialReading, Prepared
 from crystal_ldm.errors import DataError, RunError
 from crystal_ldm.files.writing import atomic_path
 
@@ -136,37 +136,6 @@ def entry_lock(path: Path, progress: bool = True) -> Iterator[None]:
 SUFFIX = ".unfinished"
 
 
-def _never() -> bool:
-    return False
-
-
-@dataclass
-class PartialReading:
-    """Results that are there already, and whether to stop.
-
-    Attributes:
-        prepared: crystals, or (kind, reason) of a rejection, by the entry's position.
-        compared: duplicates of a group of the same formula, by the group's first position.
-        over: asked after each result; once it is true, the reading ends.
-    """
-
-    prepared: dict[int, Prepared | tuple[str, str]] = field(default_factory=dict)
-    compared: dict[int, dict[int, int]] = field(default_factory=dict)
-    over: Callable[[], bool] = _never
-
-    def check(self, doing: str, done: int, total: int) -> None:
-        """See whether there is time for more.
-
-        Raises:
-            DataError: if there is not.
-        """
-        if self.over():
-            raise DataError(
-                f"{doing} ended after {done:,} of {total:,}, since it was stopped or its time "
-                "(max_minutes) is over. What was done is kept: run it again to go on from there."
-            )
-
-
 @contextmanager
 def partial_reading(path: Path, over: Callable[[], bool] | None) -> Iterator[PartialReading]:
     """Give what an earlier reading of the cache entry `path` has left; keep what this one leaves.
@@ -176,7 +145,7 @@ def partial_reading(path: Path, over: Callable[[], bool] | None) -> Iterator[Par
     """
     file = path.with_name(path.name + SUFFIX)
     reading = _read(file)
-    reading.over = over or _never
+    reading.over = over or reading.over
     before = len(reading.prepared) + len(reading.compared)
     try:
         yield reading
@@ -190,13 +159,12 @@ def partial_reading(path: Path, over: Callable[[], bool] | None) -> Iterator[Par
 
 def _lines(reading: PartialReading) -> Iterator[str]:
     for position, result in reading.prepared.items():
-        value: Any = result
+        value: Any = [result.kind, result.reason] if isinstance(result, Problem) else None
         if isinstance(result, Prepared):
-            cell = [array.tolist() for array in result.cell]
-            value = [cell, result.volume, result.distance, list(result.notes)]
+            value = [[array.tolist() for array in result.cell], result.distance, result.notes]
         yield json.dumps([position, value]) + "\n"
     for position, duplicates in reading.compared.items():
-        yield json.dumps([position, {str(i): j for i, j in duplicates.items()}]) + "\n"
+        yield json.dumps([position, duplicates]) + "\n"
 
 
 def _read(file: Path) -> PartialReading:
@@ -208,11 +176,11 @@ def _read(file: Path) -> PartialReading:
             if isinstance(value, dict):
                 reading.compared[position] = {int(i): j for i, j in value.items()}
             elif len(value) == 2:
-                reading.prepared[position] = value[0], value[1]
+                reading.prepared[position] = Problem(*value)
             else:
-                (lattice, coords, numbers), volume, distance, notes = value
+                (lattice, coords, numbers), distance, notes = value
                 arrays = np.array(lattice), np.array(coords), np.array(numbers, dtype=np.int64)
-                reading.prepared[position] = Prepared(Cell(*arrays), volume, distance, tuple(notes))
+                reading.prepared[position] = Prepared(Cell(*arrays), distance, tuple(notes))
     except (OSError, ValueError, TypeError):
         pass
     return reading

@@ -1,7 +1,27 @@
-"""`CrystalDataset`: a prepared data set, mapped into memory from its cache file."""
+"""`CrystalDataset`: a prepared data set, mapped into memory from its file in the cache.
+
+The file is one of safetensors: padded arrays, labels, splits, names, report.
+
+| tensor | type, shape | content |
+|---|---|---|
+| `atomic_numbers` | uint8 (n, N) | 0 where padded |
+| `num_atoms` | int16 (n,) | |
+| `frac_coords` | float32 (n, N, 3) | in [0, 1), 0 where padded |
+| `lattices` | float32 (n, 3, 3) | row vectors, Å |
+| `split` | uint8 (n,) | position in `splits.PARTS` |
+| `formula_index` | int32 (n,) | position in the list of reduced formulas |
+| `label:<name>` | float32 (n,) | NaN where absent |
+| `text` | uint8 | JSON: ids, formulas, string labels |
+| `report` | uint8 | JSON: the preflight report |
+
+Its metadata names the data set and carries a SHA-256 of all tensors but the report. Opening maps it
+into memory; nothing in it is executed.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,12 +36,14 @@ from crystal_ldm.crystals import MAX_Z, CrystalBatch
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.crystals.readers.report import Report
 from crystal_ldm.crystals.readers.units import UNITS
+from crystal_ldm.data.cache import atomic_file
 from crystal_ldm.data.splits import PARTS
 from crystal_ldm.errors import DataError, suggest
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
+FORMAT = "crystal_ldm dataset 1"
 LABEL_PREFIX = "label:"
 
 
@@ -32,7 +54,7 @@ class CrystalDataset:
     Attributes:
         name: name of the data set.
         info: `description`, `licence`, `split` (how it was done), `max_atoms`.
-        tensors: arrays by name, those of the table in `storage` without the two JSON ones.
+        tensors: arrays by name, those of the table above without the two JSON ones.
         ids: (n,) names of the entries.
         distinct: the distinct reduced formulas.
         categories: text labels (n,) by name, None where absent.
@@ -58,9 +80,58 @@ class CrystalDataset:
         Raises:
             DataError: if it is cut short, damaged or not one of ours.
         """
-        from crystal_ldm.data.storage import read_dataset
+        from safetensors import SafetensorError, safe_open
 
-        return read_dataset(Path(path))
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("format") != FORMAT:
+                    raise DataError(f"{path} is not a prepared data set of this version.")
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if _content_hash(tensors) != metadata["content_hash"]:
+                raise DataError(f"{path} is damaged: its content does not have the hash it names.")
+            text = _from_json_tensor(tensors.pop("text"))
+            report = Report.from_dict(_from_json_tensor(tensors.pop("report")))
+            return cls(
+                metadata["name"],
+                json.loads(metadata["info"]),
+                tensors,
+                text["ids"],
+                text["formulas"],
+                text["categories"],
+                report,
+                Path(path),
+                metadata["content_hash"],
+            )
+        except DataError:
+            raise
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path} is cut short or damaged ({error}).") from error
+
+    def write(self, path: Path) -> None:
+        """Write it to a file, whole or not at all, and set its `content_hash`.
+
+        Raises:
+            DataError: if the folder cannot be written or the disk is full.
+        """
+        from safetensors.torch import save
+
+        text = {"ids": self.ids, "formulas": self.distinct, "categories": self.categories}
+        tensors = {
+            **{name: tensor.contiguous() for name, tensor in self.tensors.items()},
+            "text": _json_tensor(text),
+            "report": _json_tensor(self.report.to_dict()),
+        }
+        self.content_hash = _content_hash(tensors)
+        metadata = {
+            "format": FORMAT,
+            "name": self.name,
+            "info": json.dumps(self.info),
+            "content_hash": self.content_hash,
+        }
+        with atomic_file(path) as part:
+            # Not save_file: it makes files that their owner alone can read; a cache may be shared.
+            part.write_bytes(save(tensors, metadata=metadata))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -189,3 +260,21 @@ class CrystalDataset:
         if name == "band_gap":
             line += f", {int((finite > 0).sum()):,} above zero"
         return line
+
+
+def _json_tensor(data: Any) -> Tensor:
+    encoded = json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    return torch.from_numpy(np.frombuffer(encoded, dtype=np.uint8).copy())
+
+
+def _from_json_tensor(tensor: Tensor) -> Any:
+    return json.loads(tensor.numpy().tobytes().decode("utf-8"))
+
+
+def _content_hash(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(set(tensors) - {"report"}):
+        array = tensors[name].numpy()
+        digest.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -17,7 +17,7 @@ from crystal_ldm.crystals.readers.labels import Labels
 from crystal_ldm.data.build import About, build_dataset
 from crystal_ldm.data.cache import cache_path, entry_lock, partial_reading
 from crystal_ldm.data.cleaning import Filters
-from crystal_ldm.data.dataset import CrystalDataset
+from crystal_ldm.data.dataset import FORMAT, CrystalDataset
 from crystal_ldm.data.oqmd import (
     DATABASE_SHA256,
     DESCRIPTION,
@@ -26,7 +26,6 @@ from crystal_ldm.data.oqmd import (
     oqmd_filters,
     read_oqmd,
 )
-from crystal_ldm.data.storage import FORMAT, write_dataset
 from crystal_ldm.errors import DataError, suggest
 from crystal_ldm.parallel import AnyWorkers
 
@@ -154,10 +153,9 @@ def load_dataset(
             dataset = None if rebuild else _open(path, tell=True)
             if dataset is None:
                 with partial_reading(path, over) as reading:
-                    stored = build_dataset(
+                    build_dataset(
                         plan.read(), plan.about, plan.filters, workers, progress, reading
-                    )
-                    write_dataset(path, stored)
+                    ).write(path)
                 dataset = CrystalDataset.open(path)
     if progress:
         print(dataset.summary, flush=True)
@@ -186,14 +184,6 @@ def _plan(
     progress: bool,
     labels: Labels,
 ) -> _Plan:
-    filters = Filters(max_atoms=max_atoms)
-    if not isinstance(source, (str, Path)):
-        if not isinstance(source, Iterable):
-            raise DataError(
-                f"A data set is a name, a path or a list of structures, not {source!r}."
-            )
-        opened = open_structures(source, labels)
-        return _Plan(About(opened.name), filters, _with_reader(opened.fingerprint), opened.read)
     if source == "oqmd_icsd":
         return _Plan(
             About("oqmd_icsd", DESCRIPTION, LICENCE, official_splits=False),
@@ -201,14 +191,20 @@ def _plan(
             DATABASE_SHA256,
             lambda: read_oqmd(oqmd_database(cache_dir, progress)),
         )
-    if isinstance(source, str) and source in CSV_DATASETS:
-        known = CSV_DATASETS[source]
+    known = CSV_DATASETS.get(source) if isinstance(source, str) else None
+    if known is not None:
         folder = _named_folder(source, data_dir)
         opened = open_source(folder, labels, known.labels, known.split_files_only)
-        return _Plan(known.about, filters, _with_reader(opened.fingerprint), opened.read)
-    path = _own_path(source, data_dir)
-    opened = open_source(path, labels)
-    return _Plan(About(opened.name), filters, _with_reader(opened.fingerprint), opened.read)
+    elif isinstance(source, (str, Path)):
+        opened = open_source(_own_path(source, data_dir), labels)
+    elif isinstance(source, Iterable):
+        opened = open_structures(source, labels)
+    else:
+        raise DataError(f"A data set is a name, a path or a list of structures, not {source!r}.")
+    about = About(opened.name) if known is None else known.about
+    # Better code reads again.
+    fingerprint = opened.fingerprint + _reader_digest()
+    return _Plan(about, Filters(max_atoms=max_atoms), fingerprint, opened.read)
 
 
 def check_source(source: str, data_dir: str | Path | None = None) -> None:
@@ -240,15 +236,11 @@ def _own_path(source: str | Path, data_dir: str | Path | None) -> Path:
 
 @lru_cache(maxsize=1)
 def _reader_digest() -> str:
+    """Return a hash of the code that reads files."""
     digest = hashlib.sha256()
     for file in sorted(Path(readers.__file__).parent.rglob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()
-
-
-def _with_reader(fingerprint: str) -> str:
-    """Return the fingerprint of a source and of the code that reads it: better code reads again."""
-    return fingerprint + _reader_digest()
 
 
 def _named_folder(name: str, data_dir: str | Path | None) -> Path:

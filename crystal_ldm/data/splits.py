@@ -7,17 +7,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from crystal_ldm.crystals.cell import formula_key as crystal_formula_key
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.entries import PARTS
 
 VAL_SHARE = 0.05
 TEST_SHARE = 0.05
+BY_FORMULA = "90/5/5 by reduced formula"
 
 
-def formula_key(numbers: np.ndarray) -> str:
+def formula_key(crystal: Cell) -> str:
     """Return the reduced composition as text, e.g. `8:3 22:1 38:1` for SrTiO3 (Z:count)."""
-    key = crystal_formula_key(np.asarray(numbers, dtype=np.uint8).tobytes())
-    return " ".join(f"{z}:{n}" for z, n in key)
+    return " ".join(f"{z}:{n}" for z, n in crystal.formula_key)
 
 
 def hash_fraction(key: str) -> float:
@@ -64,7 +64,7 @@ def split_officially(
     """
     present = set(files) & set(PARTS)
     if None in files or "train" not in present or len(present) == 1:
-        return split_by_formula(keys, ids), "90/5/5 by reduced formula"
+        return split_by_formula(keys, ids), BY_FORMULA
     if len(present) == len(PARTS):
         return np.array([PARTS.index(str(f)) for f in files], dtype=np.uint8), "the official files"
     reported = "val" if "val" in present else "test"

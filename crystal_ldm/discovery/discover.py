@@ -273,7 +273,7 @@ class _Search:
         best = self.found.kept[:count]
         opinion = SecondOpinion(self.hull, self.kept_relaxed, self.relaxation, self.executor)
         for candidate in best:
-            (candidate.second,) = opinion.distances([candidate.crystal], self._in_time)
+            candidate.second = opinion.distance(candidate.crystal, self._in_time)
             self.found.write()
         done = sum(c.second is not None for c in best)
         self.say(f"second potential: asked about {done} of the best {len(best)}")

@@ -16,9 +16,8 @@ from crystal_ldm.discovery.novelty import Novelty
 from crystal_ldm.evaluate.stability.hull import HullDistance, ReferenceHull
 from crystal_ldm.evaluate.stability.relaxation import Relaxed
 from crystal_ldm.evaluate.statistics import rate
-from crystal_ldm.files.csv_text import csv_text
 from crystal_ldm.files.run_directory import CIFS, TABLE
-from crystal_ldm.files.writing import atomic_write, make_folder
+from crystal_ldm.files.writing import atomic_write, csv_text, make_folder
 
 if TYPE_CHECKING:
     from pymatgen.analysis.phase_diagram import PhaseDiagram

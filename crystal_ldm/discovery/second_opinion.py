@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,34 +56,26 @@ class SecondOpinion:
     _systems: dict[frozenset[int], ReferenceHull | None] = field(default_factory=dict)
     _cells: dict[str, Cell] | None = None
 
-    def distances(
-        self, crystals: Sequence[Cell], in_time: Callable[[], bool] = lambda: True
-    ) -> list[HullDistance | None]:
-        """Return where crystals lie against the second potential's hull.
+    def distance(
+        self, crystal: Cell, in_time: Callable[[], bool] = lambda: True
+    ) -> HullDistance | None:
+        """Return where a crystal lies against the second potential's hull; None: it is unknown.
 
         Args:
-            crystals: relaxed by the first potential, the best first.
-            in_time: whether there is time to relax further ones; None stands for those that
-                there was no time for, and what was relaxed is kept.
+            crystal: relaxed by the first potential.
+            in_time: whether there is time to relax it and its references; what was relaxed is kept.
         """
-        distances: list[HullDistance | None] = []
-        for crystal in crystals:
-            elements = frozenset(z for z, _ in crystal.formula_key)
-            if elements not in self._systems:
-                self._systems[elements] = self._own_hull(elements, in_time)
-            hull = self._systems.get(elements)
-            relaxed = None
-            if hull is not None and (in_time() or self._is_kept(crystal)):
-                (relaxed,), (error,) = relax_crystals(
-                    [crystal], self.folder, self._how(), self.executor
-                )
-                if error is not None:
-                    self._note(f"{crystal.formula} has no energy by {POTENTIAL}: {error}.")
-            if hull is None or relaxed is None:
-                distances.append(None)
-            else:
-                distances.append(hull.distance(crystal.formula_key, relaxed.energy))
-        return distances
+        elements = frozenset(z for z, _ in crystal.formula_key)
+        if elements not in self._systems:
+            self._systems[elements] = self._own_hull(elements, in_time)
+        hull = self._systems[elements]
+        if hull is None or not (in_time() or self._is_kept(crystal)):
+            return None
+        (relaxed,), (error,) = relax_crystals([crystal], self.folder, self._how(), self.executor)
+        if relaxed is None:
+            self._note(f"{crystal.formula} has no energy by {POTENTIAL}: {error}.")
+            return None
+        return hull.distance(crystal.formula_key, relaxed.energy)
 
     def _is_kept(self, crystal: Cell) -> bool:
         return (self.folder / f"{content_key(crystal, self._how())}.json").is_file()

@@ -8,15 +8,14 @@ properties is the one that SMACT carries.
 
 from __future__ import annotations
 
-import csv
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from crystal_ldm.crystals.cell import Cell, FormulaKey
@@ -26,37 +25,25 @@ if TYPE_CHECKING:
     from pymatgen.analysis.local_env import CrystalNN, LocalStructOrderParams
 
 
-@dataclass
-class Coverage:
-    """Coverage in both directions.
-
-    Attributes:
-        covered: for each generated crystal, whether a reference is near it in both fingerprints.
-        found: for each reference, whether a generated crystal is near it.
-        errors: for each generated crystal, why it has no fingerprint (it is not covered).
-        reference_errors: the same for each reference (it is not found).
-    """
-
-    covered: NDArray[np.bool_]
-    found: NDArray[np.bool_]
-    errors: list[str | None]
-    reference_errors: list[str | None]
-
-
 def coverage(
     generated: Sequence[Cell | None],
     reference: Sequence[Cell | None],
     structure_cutoff: float,
     composition_cutoff: float,
     executor: Executor,
-) -> Coverage:
-    """Return coverage with the nearest structure and the nearest composition, as CDVAE does.
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], list[str | None]]:
+    """Return coverage both ways, with the nearest structure and composition, as CDVAE does.
 
     A crystal is near a set if its nearest structure fingerprint there is within `structure_cutoff`
     and its nearest composition fingerprint, possibly another crystal's, within
     `composition_cutoff`. Composition fingerprints are standardised with mean and standard deviation
     of the reference set (CDVAE stores constants of its training data), so that numbers come close
     to published ones only for a reference set like the one that they were published for.
+
+    Returns:
+        For each generated crystal whether the reference set is near it; for each reference whether
+        the generated set is near it; and for each generated crystal why it has no fingerprint (it
+        is not covered).
     """
     first, errors = _fingerprints(generated, executor)
     second, reference_errors = _fingerprints(reference, executor)
@@ -78,7 +65,7 @@ def coverage(
             )
         ]
         covered[able1], found[able2] = near
-    return Coverage(covered, found, errors, reference_errors)
+    return covered, found, errors
 
 
 def _fingerprints(
@@ -195,13 +182,12 @@ def _magpie() -> dict[int, NDArray[np.float64]]:
     import smact
     from pymatgen.core import Element
 
-    table: dict[int, NDArray[np.float64]] = {}
-    with (Path(smact.__file__).parent / "data" / "magpie.csv").open() as stream:
-        for row in csv.DictReader(stream):
-            symbol = row.pop("element")
-            values = [float(value) if value else np.nan for value in row.values()]
-            table[Element(symbol).Z] = np.array(values)
-    return table
+    file = Path(smact.__file__).parent / "data" / "magpie.csv"
+    table = pd.read_csv(file, index_col="element", keep_default_na=False, na_values=[""])
+    return {
+        Element(symbol).Z: values
+        for symbol, values in zip(table.index, table.to_numpy(np.float64), strict=True)
+    }
 
 
 @lru_cache(maxsize=65536)

@@ -6,17 +6,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.contacts import closest_contact
-from crystal_ldm.crystals.distances import pair_distances
+from crystal_ldm.crystals.distances import closest_contact, pair_distances
 from crystal_ldm.crystals.elements import covalent_radii
 from crystal_ldm.crystals.same_crystal import reduced_cell
 from crystal_ldm.crystals.space_groups import space_group
 from crystal_ldm.errors import describe_error
+from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.parallel.executor import Executor
 
 _PACKING_NEIGHBOURS = 16
@@ -50,48 +51,43 @@ class Description:
     errors: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """Which numbers to compute beyond the cheap ones, and how.
+def describe_crystal(
+    crystal: Cell,
+    limits: Thresholds,
+    *,
+    distances: bool = True,
+    symmetry: bool = False,
+    comparison: bool = False,
+) -> Description:
+    """Return the numbers of one crystal; each may fail without the others.
 
-    Attributes:
-        distances: the shortest one and the closest contact.
-        symprec: tolerances of the space groups, Å; empty: none.
-        angle_tolerance: of the space groups, degrees.
-        bond_factor: neighbours lie within this factor times the sum of covalent radii.
-        comparison: also compute the reduced cell and the packing.
+    Args:
+        limits: tolerances of the space groups, and how near a neighbour is.
+        distances: whether to compute the shortest one and the closest contact.
+        symmetry: whether to find the space groups.
+        comparison: whether to compute the reduced cell and the packing.
     """
-
-    distances: bool = True
-    symprec: tuple[float, ...] = ()
-    angle_tolerance: float = 5.0
-    bond_factor: float = 1.25
-    comparison: bool = False
-
-
-def describe_crystal(crystal: Cell, wanted: Wanted) -> Description:
-    """Return the numbers of one crystal; each may fail without the others."""
     result = Description()
     result.volume_per_atom = crystal.volume / len(crystal.numbers)
     if crystal.volume > 0:
         result.density = density(crystal)
-    if wanted.distances:
+    if distances:
         try:
-            distances = pair_distances(crystal)
-            result.min_distance = float(distances.min())
-            result.contact = closest_contact(crystal, distances)
+            lengths = pair_distances(crystal)
+            result.min_distance = float(lengths.min())
+            result.contact = closest_contact(crystal, lengths)
         except Exception as error:
             result.errors["min_distance"] = describe_error(error)
-    roomy = result.volume_per_atom >= _CROWDED_A3
-    if roomy:
+    if result.volume_per_atom >= _CROWDED_A3:
         try:
-            result.coordination = mean_coordination(crystal, wanted.bond_factor)
+            result.coordination = mean_coordination(crystal, limits.bond_factor)
         except Exception as error:
             result.errors["coordination"] = describe_error(error)
-    result.space_groups = tuple(
-        space_group(crystal, symprec, wanted.angle_tolerance) for symprec in wanted.symprec
-    )
-    if wanted.comparison:
+    if symmetry:
+        result.space_groups = tuple(
+            space_group(crystal, symprec, limits.angle_tolerance) for symprec in limits.symprec
+        )
+    if comparison:
         try:
             result.reduced, result.packing = comparison_form(crystal)
         except Exception as error:
@@ -144,28 +140,29 @@ def packing(crystal: Cell) -> NDArray[np.float64]:
 
 def describe_all(
     crystals: Sequence[Cell | None],
-    wanted: Wanted,
+    limits: Thresholds,
     executor: Executor,
     label: str = "crystals",
+    **wanted: Any,
 ) -> list[Description | None]:
-    """Describe many crystals; None for those that are None.
+    """Describe many crystals as `describe_crystal` does; None for those that are None.
 
     One that hangs or crashes its worker is described again without symmetry and comparison, the
     only steps that can.
     """
     result: list[Description | None] = [None] * len(crystals)
     failed: list[tuple[int, str]] = []
-    function = partial(describe_crystal, wanted=wanted)
+    function = partial(describe_crystal, limits=limits, **wanted)
     for outcome in executor.imap(function, crystals, label=label):
         if outcome.error is None:
             result[outcome.index] = outcome.value
         else:
             failed.append((outcome.index, outcome.error))
-    simple = partial(describe_crystal, wanted=Wanted(bond_factor=wanted.bond_factor))
+    simple = partial(describe_crystal, limits=limits)
     again = executor.map(simple, (crystals[position] for position, _ in failed))
     for (position, reason), outcome in zip(failed, again, strict=True):
         description = outcome.value if outcome.error is None else Description()
-        description.space_groups = (None,) * len(wanted.symprec)
+        description.space_groups = (None,) * len(limits.symprec)
         description.errors["symmetry and comparison"] = reason
         result[position] = description
     return result

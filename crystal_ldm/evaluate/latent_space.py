@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.errors import DataError
-from crystal_ldm.vae_module.vocabulary import representable
 
 if TYPE_CHECKING:
     from crystal_ldm.vae_module import VAEModule
@@ -38,7 +37,7 @@ def pooled_latents(vae: VAEModule, crystals: Any) -> NDArray[np.float64]:
         batch, places = _canonical(source)
         n = len(source)
     pooled = torch.full((n, vae.latent_dim), torch.nan)
-    able = representable(batch, vae.elements, vae.max_atoms).nonzero().flatten()
+    able = vae.representable(batch).nonzero().flatten()
     with torch.inference_mode():
         for rows in able.split(_AT_ONCE) if len(able) else ():
             part = batch[rows]

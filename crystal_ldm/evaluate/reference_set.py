@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from crystal_ldm.crystals.cell import Cell, FormulaKey
 from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.errors import EvaluationError
-from crystal_ldm.evaluate.description import Description, Wanted, comparison_form, describe_all
-from crystal_ldm.evaluate.validity import CompositionRules, compositions_validity
+from crystal_ldm.evaluate.description import Description, comparison_form, describe_all
+from crystal_ldm.evaluate.thresholds import Thresholds
+from crystal_ldm.evaluate.validity import compositions_validity
 from crystal_ldm.parallel.executor import Executor
 
 
@@ -51,7 +52,7 @@ class Reference:
         self.errors: dict[int, str] = {}
         self._forms: dict[int, tuple[Cell, NDArray[np.float64] | None]] = {}
         self._descriptions: dict[float, list[Description]] = {}
-        self._validity: dict[CompositionRules, tuple[int, int]] = {}
+        self._validity: dict[Thresholds, tuple[int, int]] = {}
 
     def __len__(self) -> int:
         return len(self.crystals)
@@ -61,21 +62,21 @@ class Reference:
         """Number of elements of each usable crystal."""
         return np.array([len(c.formula_key) for c in self.crystals.crystals if c is not None])
 
-    def descriptions(self, bond_factor: float, executor: Executor) -> list[Description]:
+    def descriptions(self, limits: Thresholds, executor: Executor) -> list[Description]:
         """Return density and coordination of each usable crystal."""
-        if bond_factor not in self._descriptions:
-            wanted = Wanted(distances=False, bond_factor=bond_factor)
-            every = describe_all(self.crystals.crystals, wanted, executor, "reference")
-            self._descriptions[bond_factor] = [d for d in every if d is not None]
-        return self._descriptions[bond_factor]
+        if limits.bond_factor not in self._descriptions:
+            crystals = self.crystals.crystals
+            every = describe_all(crystals, limits, executor, "reference", distances=False)
+            self._descriptions[limits.bond_factor] = [d for d in every if d is not None]
+        return self._descriptions[limits.bond_factor]
 
-    def composition_validity(self, rules: CompositionRules, executor: Executor) -> tuple[int, int]:
+    def composition_validity(self, limits: Thresholds, executor: Executor) -> tuple[int, int]:
         """Return how many crystals have a valid composition, and of how many."""
-        if rules not in self._validity:
+        if limits not in self._validity:
             keys = [c.formula_key for c in self.crystals.crystals if c is not None]
-            validity = compositions_validity(keys, rules, executor)
-            self._validity[rules] = (sum(validity[key][0] for key in keys), len(self.crystals))
-        return self._validity[rules]
+            validity = compositions_validity(keys, limits, executor)
+            self._validity[limits] = (sum(validity[key][0] for key in keys), len(self.crystals))
+        return self._validity[limits]
 
     def reduce(self, keys: set[FormulaKey], executor: Executor) -> None:
         """Reduce the crystals of some formulas."""

@@ -13,8 +13,7 @@ import pandas as pd
 from crystal_ldm.errors import EvaluationError, RunError, suggest
 from crystal_ldm.evaluate.statistics import rate
 from crystal_ldm.evaluate.thresholds import Thresholds
-from crystal_ldm.files.csv_text import safe_cell
-from crystal_ldm.files.writing import atomic_write
+from crystal_ldm.files.writing import atomic_write, safe_cell
 
 _COLUMNS = ["value", "count", "n", "ci_low", "ci_high", "unit", "thresholds"]
 
@@ -53,17 +52,16 @@ class Evaluation:
         lines = [f"{len(self.table)} crystals"]
         for name, row in self.summary.iterrows():
             lines.append(f"{name!s:36} {_format(row)}")
-        lines.append("thresholds: " + ", ".join(f"{k} {v}" for k, v in self._settings().items()))
+        lines.append(
+            "thresholds: " + ", ".join(f"{k} {v}" for k, v in self.thresholds.model_dump().items())
+        )
         lines += [f"note: {note}" for note in self.notes]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         notes = "".join(f"<li>{note}</li>" for note in self.notes)
-        settings = ", ".join(f"{k} {v}" for k, v in self._settings().items())
+        settings = ", ".join(f"{k} {v}" for k, v in self.thresholds.model_dump().items())
         return f"{self.summary.to_html()}<p>Thresholds: {settings}</p><ul>{notes}</ul>"
-
-    def _settings(self) -> dict[str, object]:
-        return self.thresholds.model_dump()
 
     def save(self, folder: str | Path) -> None:
         """Write `evaluation.csv`, `summary.csv` and `thresholds.json` into a folder.
@@ -78,7 +76,7 @@ class Evaluation:
             folder.mkdir(parents=True, exist_ok=True)
             atomic_write(folder / "evaluation.csv", self.table.map(safe_cell).to_csv(index=False))
             atomic_write(folder / "summary.csv", self.summary.to_csv())
-            content = {"thresholds": self._settings(), "notes": self.notes}
+            content = {"thresholds": self.thresholds.model_dump(), "notes": self.notes}
             atomic_write(folder / "thresholds.json", json.dumps(content, indent=2) + "\n")
         except (OSError, RunError) as error:
             raise EvaluationError(f"'{folder}' cannot be written: {error}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from numpy.typing import ArrayLike
 from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.crystals.space_groups import space_group_column
 from crystal_ldm.evaluate.coverage import coverage
-from crystal_ldm.evaluate.description import Description, Wanted, describe_all
+from crystal_ldm.evaluate.description import Description, describe_all
 from crystal_ldm.evaluate.matching import (
     PredictionMetrics,
     candidates_by_row,
@@ -53,11 +52,10 @@ class EvaluationRun:
         self.limits = limits
         self.executor = executor
         self.properties = properties or {}
-        self.n = len(generated)
         self.summary = Summary()
         self.notes = list(generated.notes)
         self.errors: list[list[str]] = [[e] if e else [] for e in generated.errors]
-        self.columns: dict[str, Any] = {
+        columns = {
             "id": generated.ids,
             "row": generated.rows,
             "number": generated.numbers,
@@ -65,39 +63,40 @@ class EvaluationRun:
             "num_atoms": [len(c.numbers) if c else None for c in generated.crystals],
             "num_elements": [len(c.formula_key) if c else None for c in generated.crystals],
         }
+        self.table = pd.DataFrame(columns)
         self.descriptions: list[Description | None] = []
 
     def describe(self, *, symmetry: bool, comparison: bool) -> None:
-        wanted = Wanted(
-            symprec=self.limits.symprec if symmetry else (),
-            angle_tolerance=self.limits.angle_tolerance,
-            bond_factor=self.limits.bond_factor,
+        self.descriptions = describe_all(
+            self.generated.crystals,
+            self.limits,
+            self.executor,
+            symmetry=symmetry,
             comparison=comparison,
         )
-        self.descriptions = describe_all(self.generated.crystals, wanted, self.executor)
         for position, description in enumerate(self.descriptions):
             for name, reason in (description.errors if description else {}).items():
                 self.errors[position].append(f"{name}: {reason}")
         for name in ("density", "volume_per_atom", "min_distance", "contact", "coordination"):
-            self.columns[name] = [getattr(d, name) if d else np.nan for d in self.descriptions]
-        self.summary.rate("readable", sum(map(bool, self.generated.crystals)), self.n)
+            self.table[name] = [getattr(d, name) if d else np.nan for d in self.descriptions]
+        self.share("readable", self.table["formula"].notna())
+
+    def share(self, name: str, flags: Any, thresholds: str = "") -> None:
+        """Add the share of crystals with a flag to the summary."""
+        self.summary.rate(name, int(np.sum(flags)), len(flags), thresholds)
 
     def validity(self) -> None:
-        limits = self.limits
-        distance = np.array(self.columns["min_distance"], dtype=np.float64)
-        volume = np.array(self.columns["volume_per_atom"], dtype=np.float64)
-        structure = (distance > limits.min_distance) & (volume > limits.min_volume_per_atom)
+        limits, table = self.limits, self.table
         keys = [c.formula_key for c in self.generated.crystals if c is not None]
-        validity = compositions_validity(keys, limits.composition_rules, self.executor)
+        validity = compositions_validity(keys, limits, self.executor)
         unreadable = (False, None)
         verdicts = [validity[c.formula_key] if c else unreadable for c in self.generated.crystals]
-        composition = np.array([verdict[0] for verdict in verdicts])
-        self.columns["structure_valid"] = structure
-        self.columns["composition_valid"] = composition
-        self.columns["composition_rule"] = [verdict[1] for verdict in verdicts]
-        apart = structure & (np.array(self.columns["contact"], np.float64) >= limits.contact)
-        self.columns["contacts_valid"] = apart
-        self.columns["valid"] = apart & composition
+        roomy = table["volume_per_atom"] > limits.min_volume_per_atom
+        table["structure_valid"] = (table["min_distance"] > limits.min_distance) & roomy
+        table["composition_valid"] = [verdict[0] for verdict in verdicts]
+        table["composition_rule"] = [verdict[1] for verdict in verdicts]
+        table["contacts_valid"] = table["structure_valid"] & (table["contact"] >= limits.contact)
+        table["valid"] = table["contacts_valid"] & table["composition_valid"]
         geometry = (
             f"distance > {limits.min_distance:g} Å, volume > {limits.min_volume_per_atom:g} Å³/atom"
         )
@@ -105,25 +104,24 @@ class EvaluationRun:
         rules = (
             f"SMACT {limits.oxidation_states}, electronegativity {pauling}, alloys valid {alloys}"
         )
-        self.summary.rate("structure_valid", int(structure.sum()), self.n, geometry)
-        self.summary.rate("composition_valid", int(composition.sum()), self.n, rules)
         contacts = f"distances > {limits.contact:g} of the elements' usual ones"
-        self.summary.rate("contacts_valid", int(apart.sum()), self.n, contacts)
-        self.summary.rate("valid", int((apart & composition).sum()), self.n)
-        self.summary.rate("valid (CDVAE)", int((structure & composition).sum()), self.n)
+        self.share("structure_valid", table["structure_valid"], geometry)
+        self.share("composition_valid", table["composition_valid"], rules)
+        self.share("contacts_valid", table["contacts_valid"], contacts)
+        self.share("valid", table["valid"])
+        self.share("valid (CDVAE)", table["structure_valid"] & table["composition_valid"])
         if self.reference is not None:
-            count, n = self.reference.composition_validity(limits.composition_rules, self.executor)
+            count, n = self.reference.composition_validity(limits, self.executor)
             self.summary.rate("composition_valid (reference)", count, n, rules)
 
     def uniqueness(self) -> None:
         reduced = [d.reduced if d else None for d in self.descriptions]
         duplicates = find_duplicates(reduced, self.limits.same_crystal, self.executor)
         ids = self.generated.ids
-        self.columns["unique"] = [entry.unique for entry in duplicates]
-        self.columns["duplicate_of"] = [None if e.of is None else ids[e.of] for e in duplicates]
+        self.table["unique"] = [entry.unique for entry in duplicates]
+        self.table["duplicate_of"] = [None if e.of is None else ids[e.of] for e in duplicates]
         self.note_errors("uniqueness", [entry.error for entry in duplicates])
-        count = sum(entry.unique for entry in duplicates)
-        self.summary.rate("unique", count, self.n, str(self.limits.same_crystal))
+        self.share("unique", self.table["unique"], str(self.limits.same_crystal))
 
     def novelty(self) -> None:
         assert self.reference is not None
@@ -131,44 +129,38 @@ class EvaluationRun:
         same = self.limits.same_crystal
         nearest = find_in_reference(forms, self.reference, same, self.executor)
         ids = self.reference.crystals.ids
-        self.columns["novel"] = [entry.novel for entry in nearest]
-        self.columns["nearest_id"] = [
-            None if e.nearest is None else ids[e.nearest] for e in nearest
-        ]
-        self.columns["nearest_kind"] = [entry.kind or None for entry in nearest]
-        self.columns["nearest_rmse"] = [entry.rmse for entry in nearest]
-        self.columns["nearest_composition_difference"] = [e.composition_difference for e in nearest]
+        self.table["novel"] = [entry.novel for entry in nearest]
+        self.table["nearest_id"] = [None if e.nearest is None else ids[e.nearest] for e in nearest]
+        self.table["nearest_kind"] = [entry.kind or None for entry in nearest]
+        self.table["nearest_rmse"] = [entry.rmse for entry in nearest]
+        self.table["nearest_composition_difference"] = [e.composition_difference for e in nearest]
         self.note_errors("novelty", [entry.error for entry in nearest])
-        count = sum(entry.novel for entry in nearest)
-        self.summary.rate("novel", count, self.n, str(self.limits.same_crystal))
+        self.share("novel", self.table["novel"], str(self.limits.same_crystal))
         unusable = len(self.reference) - self.reference.usable + len(self.reference.errors)
         if unusable:
             self.notes.append(f"{unusable} crystals of the reference set could not be compared.")
-        if "unique" not in self.columns:
+        if "unique" not in self.table:
             return
-        both = np.array(self.columns["unique"]) & np.array(self.columns["novel"])
-        self.summary.rate("unique and novel", int(both.sum()), self.n)
-        if "valid" in self.columns:
-            good = both & np.array(self.columns["valid"])
-            self.summary.rate("valid, unique and novel", int(good.sum()), self.n)
-            good = both & np.array(self.columns["structure_valid"])
-            good &= np.array(self.columns["composition_valid"])
-            self.summary.rate("valid (CDVAE), unique and novel", int(good.sum()), self.n)
+        both = self.table["unique"] & self.table["novel"]
+        self.share("unique and novel", both)
+        if "valid" in self.table:
+            self.share("valid, unique and novel", both & self.table["valid"])
+            both &= self.table["structure_valid"] & self.table["composition_valid"]
+            self.share("valid (CDVAE), unique and novel", both)
 
     def symmetry(self) -> None:
         for position, symprec in enumerate(self.limits.symprec):
             groups = [d.space_groups[position] if d else None for d in self.descriptions]
-            self.columns[space_group_column(symprec)] = groups
+            self.table[space_group_column(symprec)] = groups
             limit = f"symprec {symprec:g} Å, angle {self.limits.angle_tolerance:g}°"
-            counts = Counter(groups)
-            self.summary.rate(f"P1@{symprec:g}", counts[1], self.n, limit)
-            self.summary.rate(f"no space group@{symprec:g}", counts[None], self.n, limit)
+            self.share(f"P1@{symprec:g}", [group == 1 for group in groups], limit)
+            self.share(f"no space group@{symprec:g}", [group is None for group in groups], limit)
 
     def distribution(self) -> None:
         assert self.reference is not None
         factor = self.limits.bond_factor
-        reference = self.reference.descriptions(factor, self.executor)
-        columns = self.columns
+        reference = self.reference.descriptions(self.limits, self.executor)
+        columns = self.table
         bonds = f"neighbours within {factor:g} times the covalent radii"
         elements = self.reference.num_elements
         densities = [d.density for d in reference]
@@ -180,7 +172,7 @@ class EvaluationRun:
         ]
         labels = self.reference.crystals.labels
         for name, values in self.properties.items():
-            columns[name] = list(np.asarray(values, dtype=np.float64))
+            columns[name] = np.asarray(values, dtype=np.float64)
             if name in labels:
                 pairs.append((name, columns[name], labels[name], "unit of the property", ""))
             else:
@@ -196,18 +188,18 @@ class EvaluationRun:
     def coverage(self) -> None:
         assert self.reference is not None
         limits = self.limits
-        result = coverage(
+        covered, found, errors = coverage(
             self.generated.crystals,
             self.reference.crystals.crystals,
             limits.structure_cutoff,
             limits.composition_cutoff,
             self.executor,
         )
-        self.columns["covered"] = result.covered
-        self.note_errors("coverage", result.errors)
+        self.table["covered"] = covered
+        self.note_errors("coverage", errors)
         text = f"structure {limits.structure_cutoff:g}, composition {limits.composition_cutoff:g}"
-        self.summary.rate("coverage precision", int(result.covered.sum()), self.n, text)
-        self.summary.rate("coverage recall", int(result.found.sum()), len(result.found), text)
+        self.share("coverage precision", covered, text)
+        self.share("coverage recall", found, text)
 
     def latents(self, generated: ArrayLike, reference: ArrayLike) -> None:
         distance = number(frechet_distance(generated, reference), len(np.asarray(generated)))
@@ -243,12 +235,10 @@ class EvaluationRun:
             self.generated, predictor, metal_probability=limit, workers=self.executor
         )
         self.notes.append(predictor_note(predictor))
-        self.columns[f"band_gap ({predictor})"] = gaps.gap
-        self.columns[f"metal_probability ({predictor})"] = gaps.metal_probability
+        self.table[f"band_gap ({predictor})"] = gaps.gap
+        self.table[f"metal_probability ({predictor})"] = gaps.metal_probability
         self.note_errors(f"band gap by {predictor}", gaps.errors)
-        self.summary.rate(
-            f"metal ({predictor})", int(gaps.metal.sum()), self.n, f"probability >= {limit:g}"
-        )
+        self.share(f"metal ({predictor})", gaps.metal, f"probability >= {limit:g}")
 
     def stability(self, folder: str | Path, settings: RelaxationSettings | None) -> None:
         """Add relaxed energy, distance to the hull, and S.U.N. rates."""
@@ -257,21 +247,21 @@ class EvaluationRun:
         result = compute_stability(self.generated, folder, settings=settings, workers=self.executor)
         table = result.table
         for name in ("energy", "e_above_hull", "converged", "rmsd", "decomposes_to"):
-            self.columns[name] = table[name].tolist()
+            self.table[name] = table[name].tolist()
         self.note_errors("stability", [e if e == e else None for e in table["error"]])
         self.notes += result.notes
-        self.summary.rate("converged", int(table["converged"].sum()), self.n)
+        self.share("converged", table["converged"])
         self.summary.add("e_above_hull", mean(table["e_above_hull"]), "eV/atom")
         self.summary.add("relaxation rmsd", mean(table["rmsd"]), "Å")
         rates = result.rates(
-            self.columns.get("unique"),
-            self.columns.get("novel"),
+            self.table.get("unique"),
+            self.table.get("novel"),
             (self.limits.stable, self.limits.metastable),
         )
         for row in rates.to_dict("records"):
             limit = f"e_above_hull <= {row['e_above_hull <=']:g} eV/atom"
             name = f"{row['metric']}@{row['e_above_hull <=']:g}"
-            self.summary.rate(name, int(row["count"]), self.n, limit)
+            self.summary.rate(name, int(row["count"]), row["n"], limit)
 
     def note_errors(self, stage: str, errors: Sequence[str | None]) -> None:
         """Put reasons into the rows; what cannot be read at all has one already."""
@@ -280,7 +270,7 @@ class EvaluationRun:
                 self.errors[position].append(f"{stage}: {reason}")
 
     def result(self, predictions: PredictionMetrics | None) -> Evaluation:
-        table = pd.DataFrame(self.columns)
+        table = self.table
         table["error"] = ["; ".join(reasons) or None for reasons in self.errors]
         failed = int(table["error"].notna().sum())
         if failed:

@@ -17,7 +17,6 @@ from pydantic import (
 from crystal_ldm.config.numbers import Number, plain_number, sentence
 from crystal_ldm.crystals.same_crystal import Tolerances
 from crystal_ldm.errors import EvaluationError
-from crystal_ldm.evaluate.validity import CompositionRules
 
 _Positive = Annotated[Number, Field(gt=0)]
 
@@ -28,9 +27,10 @@ class Thresholds(BaseModel):
     Attributes:
         min_distance: shortest allowed distance between two atoms, Å.
         contact: shortest allowed distance of two atoms in units of the usual one of their elements
-            (`crystals.contacts`); 0: none.
+            (`crystals.distances`); 0: none.
         min_volume_per_atom: smallest allowed volume, Å³/atom.
-        oxidation_states: SMACT's list of oxidation states ("smact14", "icsd16", "icsd24", ...).
+        oxidation_states: SMACT's list of oxidation states; "smact14" is the one behind the numbers
+            published since CDVAE, "icsd24" a newer and longer one.
         use_pauling: composition validity also asks for the electronegativity order.
         alloys_valid: compositions of metals only need no charge balance.
         ltol, stol, angle_tol: StructureMatcher's for uniqueness and novelty (angle in degrees).
@@ -96,8 +96,3 @@ class Thresholds(BaseModel):
     def prediction(self) -> Tolerances:
         """Tolerances of crystal structure prediction."""
         return Tolerances(self.csp_ltol, self.csp_stol, self.csp_angle_tol)
-
-    @property
-    def composition_rules(self) -> CompositionRules:
-        """Rules of composition validity."""
-        return CompositionRules(self.oxidation_states, self.use_pauling, self.alloys_valid)

@@ -3,7 +3,7 @@
 Structure (CDVAE, Xie et al. 2022, section 5.2): no two atoms closer than 0.5 Å, periodic images of
 an atom itself included, and a cell that is not collapsed; here at least 0.1 Å³ for each atom. The
 field compares itself by that; a person wants neighbours that are as far apart as those of their
-elements are in known crystals, too (`crystals.contacts`), and such crystals alone are `valid`.
+elements are in known crystals, too (`crystals.distances`), and such crystals alone are `valid`.
 
 Composition (the same paper, after SMACT, Davies et al. 2019): some choice of oxidation states is
 charge neutral and gives the anions the higher Pauling electronegativity. By the same convention a
@@ -15,31 +15,15 @@ stated beside every generated one.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from crystal_ldm.crystals.cell import FormulaKey
+from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.parallel.executor import Executor
 
 
-@dataclass(frozen=True)
-class CompositionRules:
-    """When a composition is valid.
-
-    Attributes:
-        oxidation_states: SMACT's list of oxidation states; "smact14" is the one behind the numbers
-            published since CDVAE, "icsd24" a newer and longer one.
-        use_pauling: also ask for the electronegativity order.
-        alloys_valid: accept compositions of metals only without a charge balance.
-    """
-
-    oxidation_states: str = "smact14"
-    use_pauling: bool = True
-    alloys_valid: bool = True
-
-
 @lru_cache(maxsize=65536)
-def composition_validity(key: FormulaKey, rules: CompositionRules) -> tuple[bool, str]:
+def composition_validity(key: FormulaKey, limits: Thresholds) -> tuple[bool, str]:
     """Return whether a reduced composition is valid, and by which rule.
 
     The second value is "one element", "alloy", "charge balanced", "not charge balanced" (also when
@@ -53,7 +37,7 @@ def composition_validity(key: FormulaKey, rules: CompositionRules) -> tuple[bool
     symbols = {Element.from_Z(z).symbol: count for z, count in key}
     if len(symbols) == 1:
         return True, "one element"
-    if rules.alloys_valid and all(symbol in metals for symbol in symbols):
+    if limits.alloys_valid and all(symbol in metals for symbol in symbols):
         return True, "alloy"
 
     def neutral(pauling: bool) -> bool:
@@ -62,23 +46,23 @@ def composition_validity(key: FormulaKey, rules: CompositionRules) -> tuple[bool
                 Composition(symbols),
                 use_pauling_test=pauling,
                 include_alloys=False,
-                oxidation_states_set=rules.oxidation_states,
+                oxidation_states_set=limits.oxidation_states,
             )
         )
 
-    if neutral(rules.use_pauling):
+    if neutral(limits.use_pauling):
         return True, "charge balanced"
-    if rules.use_pauling and neutral(False):
+    if limits.use_pauling and neutral(False):
         return False, "against electronegativity"
     return False, "not charge balanced"
 
 
 def compositions_validity(
-    keys: Iterable[FormulaKey], rules: CompositionRules, executor: Executor
+    keys: Iterable[FormulaKey], limits: Thresholds, executor: Executor
 ) -> dict[FormulaKey, tuple[bool, str]]:
     """Check each composition once; one that takes too long is not valid, with the reason."""
     distinct = list(dict.fromkeys(keys))
-    function = partial(composition_validity, rules=rules)
+    function = partial(composition_validity, limits=limits)
     return {
         key: outcome.value if outcome.error is None else (False, outcome.error)
         for key, outcome in zip(distinct, executor.map(function, distinct, chunk=64), strict=True)

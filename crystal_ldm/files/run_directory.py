@@ -23,7 +23,7 @@ PROJECT = "crystal-ldm"
 RUN_FILE = "run.json"
 STATUS_FILE = "status.json"
 
-# What a run of crystals holds besides; `crystal_ldm.runs.SampleRun` writes it.
+# What a run of crystals holds besides; `crystal_ldm.runs.sample_run` writes it.
 CIFS = "cif"
 """Folder of symmetrised CIFs."""
 P1_CIFS = "cif_p1"
@@ -34,8 +34,6 @@ TABLE = "table.csv"
 """One line for each crystal that is wholly on disk."""
 RECIPE = "recipe.json"
 """What makes all of them again."""
-PIECES = "pieces"
-"""Folder of what the workers of a split request have not finished yet."""
 
 ROOT_VARIABLE = "CRYSTAL_LDM_ROOT"  # environment variable of the kernels of `crystal-ldm lab`
 

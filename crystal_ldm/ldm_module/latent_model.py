@@ -30,7 +30,6 @@ from crystal_ldm.nn.checkpoints import (
 from crystal_ldm.nn.optimizer import Optimizer
 from crystal_ldm.nn.trained_module import TrainedModule
 from crystal_ldm.vae_module import VAEModule
-from crystal_ldm.vae_module.vocabulary import element_mask
 
 
 class LatentModel(TrainedModule):
@@ -101,10 +100,6 @@ class LatentModel(TrainedModule):
     def elements(self) -> tuple[str, ...]:
         """Symbols of the elements that the model knows, by atomic number."""
         return tuple(self.data_info.get("elements", self.vae.elements))
-
-    def element_mask(self) -> Tensor:
-        """Return (119,) bool by atomic number, True for the elements that the model knows."""
-        return element_mask(self.elements)
 
     @property
     def max_atoms(self) -> int:

@@ -83,8 +83,10 @@ class ConditionedDenoiser(nn.Module):
             values = condition.values_of(crystals) if labels else crystals.conditions.get(name)
             if values is None:
                 encoded[name] = condition.null_encoding(len(crystals))
+            elif labels:
+                encoded[name] = condition.encode(condition.known(values))
             else:
-                encoded[name] = condition.encode(condition.known(values) if labels else values)
+                encoded[name] = condition.calibrated(condition.encode(values))
         return encoded
 
     def embed(

@@ -30,8 +30,9 @@ class Workers:
         count: number of worker processes; None: one for each core.
         client: a `dask.distributed.Client`: its workers instead.
         here: in this process instead, where nothing can end an item that hangs or takes too much.
-        timeout: longest time for one item, s.
-        memory_gb: longest memory for one worker, GiB; beyond it an item fails with MemoryError.
+        timeout: longest time for one item, s; infinite: any.
+        memory_gb: largest memory of one worker, GiB, beyond which an item fails with MemoryError;
+            infinite: any.
 
     Raises:
         EvaluationError: if the number of workers or a limit makes no sense.
@@ -104,6 +105,8 @@ class Executor(ABC):
         Raises:
             EvaluationError: if no worker process can be started.
         """
+        from tqdm import tqdm
+
         limit = self.workers.timeout if timeout is None else timeout
         places: dict[int, int] = {}
 
@@ -114,12 +117,19 @@ class Executor(ABC):
                     places[count], count = place, count + 1
                     yield item
 
-        total = operator.length_hint(items) or None
-        with _progress_bar(label, total, self.bars and bool(label)) as advance:
+        # In plain text: bars that are widgets are blank in an exported notebook.
+        bar = tqdm(
+            desc=label,
+            total=operator.length_hint(items) or None,
+            file=sys.stdout,
+            mininterval=1.0,
+            disable=not (self.bars and label),
+        )
+        with bar:
             for outcome in self._outcomes(function, present(), limit, chunk):
-                for tell in (advance, progress):
-                    if tell is not None:
-                        tell(1)
+                bar.update()
+                if progress is not None:
+                    progress(1)
                 yield replace(outcome, index=places.pop(outcome.index))
 
     @abstractmethod
@@ -207,9 +217,6 @@ def map_items(
 ) -> list[Outcome]:
     """Return the outcome of each item; short lists are worked on in this process.
 
-    An item whose process dies is tried once more in another one: what is killed from outside (out
-    of memory, say) costs nothing, and what kills its process by itself costs only its own item.
-
     Args:
         function: importable by name, or a `functools.partial` of such a function.
         timeout: longest time for one item, s.
@@ -217,34 +224,15 @@ def map_items(
     """
     settings = _as_workers(workers, Workers(timeout=timeout, memory_gb=16))
     if len(items) < _FEW or settings.count == 1:
-        workers = Workers(here=True)
-    elif not isinstance(workers, Workers):
-        workers = settings
+        settings = Workers(here=True)
     chunk = 1 + min(63, len(items) // 1000)
-    with open_executor(workers, bars=progress) as executor:
-        outcomes = []
+    outcomes = []
+    with open_executor(settings, bars=progress) as executor:
         for outcome in executor.imap(function, items, timeout=timeout, chunk=chunk, label=label):
             outcomes.append(outcome)
             if on_outcome is not None:
                 on_outcome(outcome)
-        outcomes.sort(key=lambda outcome: outcome.index)
-        died = [outcome.index for outcome in outcomes if str(outcome.error).startswith("Crash")]
-        again = executor.map(function, [items[i] for i in died], timeout=timeout, chunk=1)
-        for i, outcome in zip(died, again, strict=True):
-            outcomes[i] = Outcome(i, outcome.value, outcome.error)
-    return outcomes
-
-
-@contextlib.contextmanager
-def _progress_bar(title: str, total: int | None, show: bool) -> Iterator[Progress | None]:
-    """Give what moves a bar on, in plain text: widget bars are blank in an exported notebook."""
-    if not show:
-        yield None
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=total, desc=title, file=sys.stdout, mininterval=1.0) as bar:
-        yield bar.update
+    return sorted(outcomes, key=lambda outcome: outcome.index)
 
 
 def _as_workers(workers: AnyWorkers, default: Workers | None = None) -> Workers:

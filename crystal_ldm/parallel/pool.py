@@ -4,7 +4,9 @@
 task. pebble can, but starts its processes through `multiprocessing`: they import the caller's main
 module, so that a script without a main guard runs itself again, or they are forked with the
 threads of torch. Here each worker is a process of its own with one reader thread in the parent; a
-task over its time limit has its process killed, and only that task fails.
+task over its time limit has its process killed, and only that task fails. One whose process dies
+is tried once more: what is killed from outside (out of memory, say) costs nothing, and what kills
+its process by itself costs only its own item.
 """
 
 from __future__ import annotations
@@ -131,6 +133,7 @@ class WorkerPool(Executor):
         body = pickle.dumps(function)
         source = iter(enumerate(items))
         retry: deque[tuple[int, Any]] = deque()
+        died: set[int] = set()
         try:
             while True:
                 while len(self._busy()) < self._count:
@@ -149,7 +152,7 @@ class WorkerPool(Executor):
                         worker.deadline = time.monotonic() + limit
                 if not self._busy():
                     return
-                yield from self._collect(retry, limit)
+                yield from self._collect(retry, died, limit)
         finally:  # also when the caller stops early: no worker keeps old tasks
             for worker in self._busy():
                 self._drop(worker)
@@ -157,7 +160,9 @@ class WorkerPool(Executor):
     def _busy(self) -> list[_Worker]:
         return [worker for worker in self._processes.values() if worker.pending]
 
-    def _collect(self, retry: deque[tuple[int, Any]], limit: float) -> Iterator[Outcome]:
+    def _collect(
+        self, retry: deque[tuple[int, Any]], died: set[int], limit: float
+    ) -> Iterator[Outcome]:
         """Wait for one message or one missed deadline; yield the outcomes that follow from it."""
         busy = self._busy()
         wait = min(max(0.0, min(w.deadline for w in busy) - time.monotonic()), _LONGEST_WAIT_S)
@@ -190,9 +195,13 @@ class WorkerPool(Executor):
             self._drop(sender)
         else:
             if sender.pending:
-                index, _ = sender.pending.popleft()
+                index, item = sender.pending.popleft()
                 retry.extend(sender.pending)
-                yield Outcome(index, error=f"Crash: {sender.cause_of_death()}")
+                if index in died:
+                    yield Outcome(index, error=f"Crash: {sender.cause_of_death()}")
+                else:
+                    died.add(index)
+                    retry.append((index, item))
             self._drop(sender)
             return
         sender.deadline = time.monotonic() + limit

@@ -7,6 +7,7 @@ from scripts without a main guard.
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import queue
@@ -67,6 +68,8 @@ def _limit_memory(gigabytes: float) -> None:
     try:
         import resource
     except ImportError:  # Windows
+        return
+    if gigabytes == math.inf:
         return
     limit = int(gigabytes * 2**30)
     # RLIMIT_DATA counts what is allocated; RLIMIT_AS would also count torch's mapped libraries.

@@ -3,6 +3,7 @@
 from crystal_ldm.recipe.execution import (
     arguments_of_recipe,
     from_recipe,
+    makes_crystals_of,
     model_of_recipe,
     order_of_recipe,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "embed_recipe",
     "from_recipe",
     "make_recipe",
+    "makes_crystals_of",
     "model_of_recipe",
     "order_of_recipe",
     "read_recipe",

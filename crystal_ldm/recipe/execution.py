@@ -66,13 +66,44 @@ def model_of_recipe(recipe: Mapping[str, Any], ldm: LDMModule | None = None) -> 
             "has others: it would give other crystals. Pass the right one: "
             "from_recipe(file, ldm=...)."
         )
-    if recipe["model_hash"] not in ldm.hashes:
+    if not makes_crystals_of(ldm, recipe):
         raise CheckpointError(
             f"The recipe was made by the model '{recipe['model']}' with hash "
             f"{recipe['model_hash'][:12]}, and this one has {ldm.model_hash[:12]}: it would give "
             "other crystals. Pass the right one: from_recipe(file, ldm=...)."
         )
     return ldm
+
+
+def makes_crystals_of(ldm: LDMModule, recipe: Mapping[str, Any]) -> bool:
+    """Return whether a model makes a recipe's crystals.
+
+    It does by the hash of its weights, or by that of what it was before one of its conditions was
+    calibrated (`ScalarCondition`), unless a target is one that the calibration changes.
+
+    Raises:
+        RequestError: the recipe's request is none.
+    """
+    import torch
+
+    from crystal_ldm.crystals import CrystalBatch
+
+    if recipe["model_hash"] in ldm.hashes:
+        return True
+    if recipe["model_hash"] not in ldm.data_info.get("hashes_before_calibration", ()):
+        return False
+    request = recipe["request"]
+    targets = {} if request is None else CrystalBatch.from_request(request).conditions
+    firsts = {
+        name: calibration[0, 0]
+        for name, condition in ldm.conditions.items()
+        if (calibration := getattr(condition, "calibration", None)) is not None
+    }
+    return not any(
+        bool((torch.as_tensor(targets[name]) > first).any())
+        for name, first in firsts.items()
+        if name in targets
+    )
 
 
 def order_of_recipe(recipe: Mapping[str, Any], ldm: LDMModule) -> Order:

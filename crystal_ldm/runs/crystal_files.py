@@ -7,22 +7,21 @@ is on disk: a process that is killed, or a power cut, costs at most one portion.
 from __future__ import annotations
 
 import math
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from crystal_ldm.crystals.symmetrise import STRICT
+from crystal_ldm.crystals.symmetry import STRICT
 from crystal_ldm.crystals.writers import cif_without_symmetry, extxyz_frame, symmetrised_cif
 from crystal_ldm.errors import RunError
-from crystal_ldm.files.csv_text import csv_text
 from crystal_ldm.files.run_directory import CIFS, P1_CIFS, RAW_CELLS, TABLE
 from crystal_ldm.files.writing import (
     append_text,
     atomic_path,
     atomic_write,
+    csv_text,
     flush_files,
     make_folder,
     write_error,
@@ -35,6 +34,40 @@ if TYPE_CHECKING:
 
 PORTION = 32
 """Crystals that are written at a time; each portion costs one flush of the disk."""
+
+
+class CrystalText(NamedTuple):
+    """What the files of a run say of a crystal.
+
+    Attributes:
+        line: of the table, see `line_of`.
+        frame: of the raw cells.
+        cifs: the CIF for each folder of CIFs.
+    """
+
+    line: dict[str, Any]
+    frame: str
+    cifs: dict[str, str]
+
+
+def crystal_texts(
+    result: SampleResult, recipe: Mapping[str, Any], symprec: float, p1_cif: bool
+) -> list[CrystalText]:
+    """Return what the files of a run say of each crystal of a result; see `CrystalFiles`."""
+    texts, digest = [], recipe_hash(recipe)
+    for i, crystal in enumerate(result.crystals.to_cells()):
+        # A crystal that was moved onto a group has it exactly; at a wider tolerance it may have
+        # a higher one.
+        exact = not math.isnan(float(result.displacement[i]))
+        cif, space_group = symmetrised_cif(crystal, min(STRICT, symprec) if exact else symprec)
+        line = line_of(result, i, crystal, space_group)
+        cifs = {CIFS: cif}
+        if p1_cif:
+            cifs[P1_CIFS] = cif_without_symmetry(crystal)
+        for folder, text in cifs.items():
+            cifs[folder] = embed_recipe(text, recipe, line["row"], line["number"], digest)
+        texts.append(CrystalText(line, extxyz_frame(crystal, line["id"]), cifs))
+    return texts
 
 
 class CrystalFiles:
@@ -63,7 +96,6 @@ class CrystalFiles:
         self.symprec = symprec
         self.p1_cif = p1_cif
         self.done: set[tuple[int, int]] = set()
-        self._hash = ""
         self._columns: list[str] = []
         try:
             self._recover()
@@ -83,76 +115,49 @@ class CrystalFiles:
         """
         if self.recipe is None:
             self.recipe = result.recipe
-        self._hash = self._hash or recipe_hash(self.recipe)
+        lines: list[dict[str, Any]] = []
+        for portion in torch.arange(len(result)).split(PORTION):
+            lines += self.write(
+                crystal_texts(result[portion], self.recipe, self.symprec, self.p1_cif)
+            )
+        return lines
+
+    def write(self, texts: Sequence[CrystalText]) -> list[dict[str, Any]]:
+        """Write crystals as `crystal_texts` has them, with one flush of the disk; see `add`."""
         for name in (CIFS, P1_CIFS) if self.p1_cif else (CIFS,):
             folder = make_folder(self.folder / name)
             if folder.is_symlink():
                 raise RunError(f"'{folder}' is a symbolic link, and a run writes through none.")
-        lines: list[dict[str, Any]] = []
-        for portion in torch.arange(len(result)).split(PORTION):
-            lines += self._add_portion(result[portion])
-        return lines
-
-    def _add_portion(self, result: SampleResult) -> list[dict[str, Any]]:
-        assert self.recipe is not None
-        lines, frames, files = [], [], []
-        for i, crystal in enumerate(result.crystals.to_cells()):
-            # A crystal that was moved onto a group has it exactly; at a wider tolerance it may have
-            # a higher one.
-            exact = not math.isnan(float(result.displacement[i]))
-            symprec = min(STRICT, self.symprec) if exact else self.symprec
-            cif, space_group = symmetrised_cif(crystal, symprec)
-            line = line_of(result, i, crystal, space_group)
-            texts = {CIFS: cif}
-            if self.p1_cif:
-                texts[P1_CIFS] = cif_without_symmetry(crystal)
-            for folder, text in texts.items():
-                file = self.folder / folder / f"{line['id']}.cif"
-                text = embed_recipe(text, self.recipe, line["row"], line["number"], self._hash)
-                atomic_write(file, text, flush=False)
-                files.append(file)
-            lines.append(line)
-            frames.append(extxyz_frame(crystal, line["id"]))
+        lines = [text.line for text in texts]
+        cifs = {
+            self.folder / folder / f"{text.line['id']}.cif": cif
+            for text in texts
+            for folder, cif in text.cifs.items()
+        }
+        for file, cif in cifs.items():
+            atomic_write(file, cif, flush=False)
         new = not self._columns
         self._columns = self._columns or list(lines[0])
         try:
-            append_text(self.folder / RAW_CELLS, "".join(frames))
-            flush_files([*files, self.folder / RAW_CELLS])
+            append_text(self.folder / RAW_CELLS, "".join(text.frame for text in texts))
+            flush_files([*cifs, self.folder / RAW_CELLS])
             append_text(self.folder / TABLE, csv_text(lines, self._columns, header=new))
         except RunError as error:
             raise RunError(f"{error} Finished crystals are kept: run again to go on.") from error
         self.done |= {(line["row"], line["number"]) for line in lines}
         return lines
 
+    def sort(self) -> None:
+        """Put table and raw cells in the order of the request, whatever order they came in."""
+        rows = sorted(self.rows, key=lambda row: (int(row["row"]), int(row["number"])))
+        frames = dict(_frames(self.folder / RAW_CELLS))
+        atomic_write(self.folder / RAW_CELLS, "".join(frames[row["id"]] for row in rows))
+        atomic_write(self.folder / TABLE, csv_text(rows, self._columns))
+
     def flush(self) -> None:
         """Make the last lines of the table last through a power cut."""
         if (self.folder / TABLE).is_file():
             flush_files([self.folder / TABLE])
-
-    def take(self, folders: list[Path]) -> None:
-        """Move the crystals of other directories like this one here.
-
-        Killed at any moment, it can be done again: CIFs are moved first, the table comes last.
-
-        Raises:
-            RunError: the file system refused, or the tables have different columns.
-        """
-        tables = [(folder, *read_table(folder / TABLE)) for folder in folders]
-        for folder, columns, _, _ in tables:
-            if columns != (self._columns or tables[0][1]):
-                raise RunError(f"'{folder / TABLE}' has other columns than '{tables[0][0]}'.")
-        try:
-            for folder in folders:
-                for file in folder.glob(f"{CIFS}*/*.cif"):
-                    target = make_folder(self.folder / file.parent.name) / file.name
-                    file.replace(target)
-            for name, skip in ((RAW_CELLS, 0), (TABLE, 1)):
-                _join([folder / name for folder in folders], self.folder / name, skip)
-        except OSError as error:
-            raise write_error(self.folder, error) from error
-        for _, columns, rows, _ in tables:
-            self._columns = columns
-            self.done |= places_of(rows)
 
     def _recover(self) -> None:
         """Read what an earlier call wrote; drop what a kill left half-written."""
@@ -179,17 +184,6 @@ class CrystalFiles:
                         left.remove(name)
                         out.write(text)
         self.done = places_of(kept.values())
-
-
-def _join(parts: list[Path], target: Path, skip: int) -> None:
-    """Put files behind one another; the first `skip` lines stand in the first of them alone."""
-    parts = [part for part in (target, *parts) if part.is_file()]
-    with atomic_path(target) as temporary, temporary.open("wb") as out:
-        for number, part in enumerate(parts):
-            with part.open("rb") as source:
-                for _ in range(skip if number else 0):
-                    source.readline()
-                shutil.copyfileobj(source, out)
 
 
 def _frames(path: Path) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from crystal_ldm.crystals import CrystalBatch, ElementRules
 from crystal_ldm.errors import RequestError
 from crystal_ldm.files import resolve_path
-from crystal_ldm.runs.sample_run import SampleRun
+from crystal_ldm.files.run_directory import newest_runs, read_run
+from crystal_ldm.runs.requests import FOLDER
+from crystal_ldm.runs.sample_run import NOTEBOOK, SampleRun, identity
 
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
@@ -169,7 +172,8 @@ def generate(
     with SampleRun.open(run_dir, ldm, request, num_samples, **how) as run:
         before, started = len(run.files.done), time.monotonic()
         if before and progress:
-            print(f"{before} of {run.total} crystals are there already; making the rest.")
+            rest = "; making the rest." if before < run.total else "."
+            print(f"{before} of {run.total} crystals are there already{rest}")
 
         def written(job: Future[list[dict[str, Any]]], result: SampleResult) -> None:
             lines = job.result()
@@ -197,6 +201,35 @@ def generate(
             if pending is not None:
                 written(*pending)
     return run
+
+
+def last_run(
+    ldm: LDMModule,
+    request: CrystalBatch | None,
+    num_samples: int,
+    *,
+    symprec: float = 0.1,
+    p1_cif: bool = False,
+    **settings: Any,
+) -> str:
+    """Return the run under `runs/` with just this request that a workbench has used last.
+
+    Args: see `generate`.
+
+    Returns:
+        Its path; empty where there is none.
+
+    Raises:
+        RequestError: see `SampleRun.open`.
+    """
+    from crystal_ldm.sampling.sample import place_order
+
+    order = place_order(ldm, request, num_samples, settings, 0)
+    wanted = json.loads(json.dumps(identity(order, symprec, p1_cif)))  # as it reads back
+    for path in newest_runs(NOTEBOOK):
+        if (path / FOLDER).is_dir() and read_run(path)["recipe"] == wanted:
+            return str(path)
+    return ""
 
 
 def generate_again(file: Path | str, run_dir: str | Path = "", **how: Any) -> SampleRun:

@@ -58,10 +58,10 @@ class RequestFile(FileKeys):
     dask: dict[str, Any] | None = None
 
 
-_REQUEST = (
+_REQUEST = {
     "formula", "formula_units", "num_atoms", "conditions", "required", "allowed", "forbidden",
-)  # fmt: skip
-_OPTIONS = ("ldm_ckpt", "symprec", "p1_cif", "piece_size")
+}  # fmt: skip
+_OPTIONS = {"ldm_ckpt", "symprec", "p1_cif", "piece_size"}
 
 
 def run_request(
@@ -93,30 +93,23 @@ def run_request(
     if not isinstance(content, dict) or "num_samples" not in content:
         raise ConfigError(f"{where} should be a mapping with the key 'num_samples'.")
     file = RequestFile.read(content, where)
-    content = file.model_dump(exclude_unset=True)
     number = workers if workers is not None else file.workers
     if number is not None and number < 1:
         raise ConfigError(f"{where}: workers should be at least 1 and is {number}.")
-    asked = {name: content[name] for name in _REQUEST if name in content}
-    targets = asked.get("conditions", {}).items()
+    for name in (*inspect.signature(sample_in_parallel).parameters, "callback", "wanted"):
+        if name in file.sampling:
+            raise ConfigError(f"{where}: '{name}' does not belong under 'sampling'.")
+    asked = file.model_dump(include=_REQUEST, exclude_unset=True)
+    targets = file.conditions.items()
     asked["conditions"] = {n: tuple(v) if isinstance(v, list) else v for n, v in targets}
     request = make_request(**asked)
-    dask = content.get("dask")
-    with dask_client(dask, number or 1) if dask else nullcontext() as client:
+    with dask_client(file.dask, number or 1) if file.dask else nullcontext() as client:
         return sample_in_parallel(
             request,
-            content["num_samples"],
-            content.get("run_dir", f"runs/{stem}"),
+            file.num_samples,
+            f"runs/{stem}" if file.run_dir is None else file.run_dir,
             workers=Workers(number, client=client),
             progress=progress,
-            **{name: content[name] for name in _OPTIONS if name in content},
-            **_sampling(content.get("sampling", {}), where),
+            **file.model_dump(include=_OPTIONS, exclude_unset=True),
+            **file.sampling,
         )
-
-
-def _sampling(options: dict[str, Any], where: str) -> dict[str, Any]:
-    reserved = {*inspect.signature(sample_in_parallel).parameters, "callback", "wanted"}
-    for name in options:
-        if name in reserved:
-            raise ConfigError(f"{where}: '{name}' does not belong under 'sampling'.")
-    return options

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.errors import CrystalLDMError, DataError
 from crystal_ldm.files.run_directory import read_object
-from crystal_ldm.files.writing import atomic_write_json, make_folder
+from crystal_ldm.files.writing import atomic_write_json, make_folder, write_error
 from crystal_ldm.runs.sample_run import SampleRun, read_run_recipe
 
 if TYPE_CHECKING:
@@ -98,6 +98,17 @@ class Requests:
         about = {name: value for name, value in vars(request).items() if name != "folder"}
         atomic_write_json(request.folder / ABOUT, about)
 
+    def change(self, request: Request, **fields: Any) -> None:
+        """Set fields of a request; what else was written of it meanwhile stays.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        written = read_object(request.folder / ABOUT)
+        for name, value in {**written, **fields}.items():
+            setattr(request, name, value)
+        self.save(request)
+
     def open_run(
         self,
         words: str,
@@ -150,5 +161,13 @@ class Requests:
             return None
 
     def delete(self, request: Request) -> None:
-        """Remove a request and its crystals from the disk."""
-        shutil.rmtree(request.folder, ignore_errors=True)
+        """Remove a request and its crystals from the disk.
+
+        Raises:
+            RunError: the file system refused.
+        """
+        try:
+            if request.folder.exists():
+                shutil.rmtree(request.folder)
+        except OSError as error:
+            raise write_error(request.folder, error) from error

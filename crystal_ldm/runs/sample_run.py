@@ -8,7 +8,6 @@
 | `table.csv` | a line for each crystal that is wholly on disk |
 | `recipe.json` | what makes all of them again |
 | `run.json`, `status.json` | what identifies the run, and how far it is |
-| `pieces/` | what the workers of a split request have not finished yet |
 | `workbench/` | what was asked for in a workbench afterwards, see `requests` |
 | `04_sample.ipynb`, `.html` | the notebook that made them, if one did |
 """
@@ -16,7 +15,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 import warnings
 import weakref
@@ -26,10 +24,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from crystal_ldm.errors import DataError, RunError
 from crystal_ldm.files import Run, open_run, resolve_path
-from crystal_ldm.files.run_directory import PIECES, RAW_CELLS, RECIPE, TABLE
+from crystal_ldm.files.run_directory import RAW_CELLS, RECIPE, TABLE
 from crystal_ldm.recipe import read_recipe, write_recipe
 from crystal_ldm.runs.crystal_files import CrystalFiles
-from crystal_ldm.runs.table import places_of, read_table
+from crystal_ldm.runs.table import read_table
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -103,7 +101,6 @@ class SampleRun:
             try:
                 _check_recipe(run.path, order.recipe)
                 opened = cls(run, order, CrystalFiles(run.path, order.recipe, symprec, p1_cif))
-                opened.take_pieces()
             except BaseException as error:
                 run.fail(f"{type(error).__name__}: {error}")
                 raise
@@ -128,24 +125,6 @@ class SampleRun:
     def progress(self, message: str = "") -> None:
         """Record how far the run is."""
         self._run.progress(len(self.files.done), self.total, message)
-
-    def take_pieces(self) -> None:
-        """Move the crystals that workers have made here."""
-        folder = self.path / PIECES
-        if not folder.is_dir():
-            return
-        for part in sorted(folder.glob("*.part")):  # of a worker that was killed
-            whole = part.with_suffix("")
-            if CrystalFiles(part).done and not whole.exists():
-                part.rename(whole)
-        wholes = [f for f in sorted(folder.iterdir()) if f.is_dir() and f.suffix != ".part"]
-        # A kill between the table and the removal of the pieces leaves them behind.
-        self.files.take([f for f in wholes if not self._holds(f)])
-        shutil.rmtree(folder, ignore_errors=True)
-
-    def _holds(self, piece: Path) -> bool:
-        rows = read_table(piece / TABLE)[1] if (piece / TABLE).is_file() else []
-        return places_of(rows) <= self.files.done
 
     def close(self, error: BaseException | None = None) -> None:
         """Record the end (or why it came early), and let others in; what was written stays."""

@@ -16,80 +16,31 @@ with dask_client(cluster, workers=100) as client:  # the same on a cluster
 From the shell: `crystal-ldm sample request.yaml`, see
 `crystal_ldm.runs.request_file`.
 
-Pieces depend on the request and `piece_size` alone, and each is made by one thread: the files are
-the same for any number of workers. A piece is made in `pieces/NAME.part`, where a killed worker's
-successor goes on, and becomes `pieces/NAME` when it is whole. When all are there, they are joined
-into the run directory that notebook 04_sample would have written.
+Workers make pieces of the request and hand the crystals back as the texts of their files; this
+process alone writes them, a piece at a time, and a piece whose worker dies is made again. In the
+end the files are in the order of the request: the same for any number of workers.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import astuple, dataclass, replace
+from dataclasses import replace
 from functools import lru_cache, partial
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.errors import RequestError, RunError
-from crystal_ldm.files import DirectoryLock
-from crystal_ldm.files.run_directory import PIECES, TABLE
-from crystal_ldm.files.writing import atomic_write_json, make_folder, write_error
 from crystal_ldm.parallel import AnyWorkers, open_executor
-from crystal_ldm.runs.crystal_files import CrystalFiles
-from crystal_ldm.runs.sample_run import SampleRun
-from crystal_ldm.runs.table import places_of, read_table
+from crystal_ldm.recipe import recipe_hash
+from crystal_ldm.runs.crystal_files import CrystalText, crystal_texts
+from crystal_ldm.runs.sample_run import SampleRun, read_run_recipe
 
 if TYPE_CHECKING:
     from crystal_ldm.crystals import CrystalBatch
     from crystal_ldm.sampling.sample import Order
 
-
-@dataclass(frozen=True)
-class Piece:
-    """The crystals of some rows of a request and some numbers in each of them."""
-
-    first_row: int
-    rows: int
-    first_number: int
-    numbers: int
-
-    @property
-    def name(self) -> str:
-        """Name of its directory."""
-        return f"{self.first_row:06d}-{self.first_number:09d}"
-
-    def places(self) -> Iterator[tuple[int, int]]:
-        """Yield (row, number) of each crystal of the piece."""
-        rows = range(self.first_row, self.first_row + self.rows)
-        return product(rows, range(self.first_number, self.first_number + self.numbers))
-
-
-def split_request(rows: int, num_samples: int, offset: int, size: int) -> list[Piece]:
-    """Return pieces of about `size` crystals that together are the whole request.
-
-    Args:
-        offset: number of the first crystal of each row.
-    """
-    if num_samples >= size:
-        starts = range(offset, offset + num_samples, size)
-        end = offset + num_samples
-        return [Piece(r, 1, n, min(size, end - n)) for r in range(rows) for n in starts]
-    step = max(1, size // num_samples)
-    return [Piece(r, min(step, rows - r), offset, num_samples) for r in range(0, rows, step)]
-
-
-def piece_folders(run_dir: Path, piece: Piece) -> tuple[Path, Path]:
-    """Return the directories of a finished piece and of one in the making."""
-    folder = run_dir / PIECES
-    return folder / piece.name, folder / f"{piece.name}.part"
-
-
-REQUEST = "request.json"
-PIECE_SIZE = 256
+PIECE_SIZE = 128
 PIECE_TIMEOUT_S = 3600.0
-_ROUNDS = 3  # how often a piece is tried whose worker died
 
 
 def sample_in_parallel(
@@ -108,7 +59,7 @@ def sample_in_parallel(
     """Make the crystals of `LDMModule.sample` with several processes and write them to a run.
 
     What an earlier call, or notebook 04_sample, has finished there is not made again; a worker that
-    dies costs at most one batch of its piece.
+    dies costs at most the piece that it was making.
 
     Args:
         request: see `LDMModule.sample`; None: de novo.
@@ -116,7 +67,7 @@ def sample_in_parallel(
         run_dir: the run directory; empty: a new one under `runs/`.
         ldm_ckpt: the model, see `crystal_ldm.pretrained.load_model`; workers load it themselves.
         workers: see `open_executor`; workers of a Dask client must see the same directories.
-        piece_size: most crystals in a piece.
+        piece_size: crystals in a piece, which is made by one worker and written at once.
         symprec, p1_cif: see `SampleRun.open`.
         progress: whether to print a line for each piece.
         options: see `LDMModule.sample`, without `callback`, `wanted` and `trajectory`.
@@ -128,7 +79,7 @@ def sample_in_parallel(
         RequestError: for what the model was not trained for.
         CheckpointError: if there is no such model.
         RunError: if the directory holds another run, is in use or cannot be written, or a piece
-            failed again and again.
+            could not be made.
     """
     from crystal_ldm.pretrained import load_model
 
@@ -140,61 +91,60 @@ def sample_in_parallel(
     writing: dict[str, Any] = {"symprec": symprec, "p1_cif": p1_cif}
     ldm = load_model(ldm_ckpt)
     with SampleRun.open(run_dir, ldm, request, num_samples, settings=options, **writing) as run:
-        plan, done = run.order.plan, run.files.done
-        rows = 1 if plan.request is None else len(plan.request)
-        pieces = split_request(rows, plan.num_samples, plan.offset, piece_size)
-        missing = [p for p in pieces if any(place not in done for place in p.places())]
+        recipe = run.order.recipe
+        missing = [place for place in run.order.plan.places() if run.missing(*place)]
+        pieces = [missing[i : i + size] for i in range(0, len(missing), size)]
         task = {
             "ldm_ckpt": str(ldm_ckpt),
             "known_hash": ldm.training_crystals.hash,
-            "recipe": run.order.recipe,
-            "done": len(done),  # so that a worker reads the table of a continued run again
+            "recipe_hash": recipe_hash(recipe),
+            "sampling": recipe["sampling"],
             **writing,
         }
-        make_folder(run.path / PIECES)
-        atomic_write_json(run.path / PIECES / REQUEST, task)
         tell = partial(print, flush=True) if progress else lambda line: None
-        tell(f"{len(pieces)} pieces, {len(missing)} to make; {run.path}")
-        for count, piece in enumerate(_make_all(run.path, missing, workers), 1):
-            run.progress(f"{count} of {len(missing)} pieces")
-            tell(f"[{count}/{len(missing)}] {piece.name}")
-        run.take_pieces()
+        tell(f"{len(missing)} crystals to make, in {len(pieces)} pieces; {run.path}")
+        make = partial(make_piece, str(run.path), json.dumps(task))
+        failed: list[str] = []
+        with open_executor(workers) as executor:
+            for outcome in executor.imap(make, pieces, timeout=PIECE_TIMEOUT_S, chunk=1):
+                if outcome.error is not None:
+                    failed.append(outcome.error)
+                    continue
+                run.files.write(outcome.value)
+                run.progress()
+                tell(f"{len(run.files.done)} of {run.total} crystals")
+        if failed:
+            raise RunError(
+                f"{len(failed)} of {len(pieces)} pieces could not be made ({failed[0][:200]}). "
+                "Finished ones are kept: run it again to go on."
+            )
+        if pieces:
+            run.files.sort()
     return run.path
 
 
-def make_piece(run_dir: str, place: tuple[int, int, int, int]) -> None:
-    """Make one piece (its fields are `place`) of the request in `run_dir`; called in a worker.
+def make_piece(run_dir: str, task: str, places: list[tuple[int, int]]) -> list[CrystalText]:
+    """Return the crystals of some (row, number) of the request in `run_dir`; called in a worker.
 
     Raises:
-        RunError: if the model is another one by now, or the directory cannot be written.
+        RunError: if the model is another one by now.
     """
     from crystal_ldm.sampling.sample import iter_sample
 
-    folder, piece = Path(run_dir) / PIECES, Piece(*place)
-    whole, part = piece_folders(Path(run_dir), piece)
-    order, done, writing = _load(run_dir, (folder / REQUEST).read_text(encoding="utf-8"))
-    # A scheduler that has lost sight of a worker starts its piece a second time elsewhere.
-    with DirectoryLock(folder, f".{piece.name}.lock"):
-        if whole.is_dir():
-            return
-        files = CrystalFiles(make_folder(part), order.recipe, **writing)
-        missing = [p for p in piece.places() if p not in done and p not in files.done]
-        for result in iter_sample(order, wanted=missing):
-            files.add(result)
-        try:
-            part.rename(whole)
-        except OSError as error:
-            raise write_error(whole, error) from error
+    order, writing = _load(run_dir, task)
+    results = iter_sample(order, wanted=places)
+    return [text for result in results for text in crystal_texts(result, order.recipe, **writing)]
 
 
 @lru_cache(maxsize=1)
-def _load(run_dir: str, text: str) -> tuple[Order, set[tuple[int, int]], dict[str, Any]]:
-    """Return the request, what is done of it, and how to write; loaded once in each worker."""
+def _load(run_dir: str, text: str) -> tuple[Order, dict[str, Any]]:
+    """Return the request, and how to write it; loaded once in each worker."""
     from crystal_ldm.pretrained import load_model
     from crystal_ldm.recipe import order_of_recipe
 
     task = json.loads(text)
-    ldm, recipe = load_model(task["ldm_ckpt"]), task["recipe"]
+    ldm = load_model(task["ldm_ckpt"])
+    recipe = {**read_run_recipe(run_dir), "sampling": task["sampling"]}
     if (ldm.model_hash, ldm.training_crystals.hash) != (recipe["model_hash"], task["known_hash"]):
         raise RunError(
             f"The model '{ldm.source}' of this worker is not the one that the request was made "
@@ -206,27 +156,4 @@ def _load(run_dir: str, text: str) -> tuple[Order, set[tuple[int, int]], dict[st
     asked = recipe["sampling"]["compute"]
     compute = order.settings.compute.changed(batch_size=asked["batch_size"])
     settings = order.settings.changed(compute=compute)
-    table = Path(run_dir) / TABLE  # nothing is added to it before the last piece is made
-    done = places_of(read_table(table)[1]) if table.is_file() else set()
-    return replace(order, settings=settings, recipe=recipe), done, writing
-
-
-def _make_all(path: Path, pieces: list[Piece], workers: AnyWorkers) -> Iterator[Piece]:
-    """Yield each piece when it is made; those whose worker died are tried again."""
-    left = pieces
-    with open_executor(workers) as executor:
-        for _ in range(_ROUNDS):
-            failed: list[tuple[Piece, str]] = []
-            function, places = partial(make_piece, str(path)), map(astuple, left)
-            for outcome in executor.imap(function, places, timeout=PIECE_TIMEOUT_S, chunk=1):
-                if outcome.error is None:
-                    yield left[outcome.index]
-                else:
-                    failed.append((left[outcome.index], outcome.error))
-            if not failed:
-                return
-            left = [piece for piece, _ in failed]
-    raise RunError(
-        f"{len(left)} of {len(pieces)} pieces could not be made ({failed[0][1][:200]}). "
-        "Finished ones are kept: run it again to go on."
-    )
+    return replace(order, settings=settings, recipe=recipe), writing

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.formula_units import LIKELY, Units, multiplied
+from crystal_ldm.crystals.request import LIKELY, Units, multiplied
 from crystal_ldm.crystals.space_groups import SPACE_GROUP
 from crystal_ldm.crystals.wyckoff import can_fill
 from crystal_ldm.errors import RequestError

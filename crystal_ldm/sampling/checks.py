@@ -9,12 +9,11 @@ from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch, ElementRules
 from crystal_ldm.crystals.elements import symbols
-from crystal_ldm.crystals.formula_units import largest_cells
+from crystal_ldm.crystals.request import largest_cells
 from crystal_ldm.crystals.space_groups import SPACE_GROUP, group_symbol
 from crystal_ldm.crystals.wyckoff import can_fill
 from crystal_ldm.errors import RequestError, suggest
 from crystal_ldm.sampling.space_groups import check_groups, groups_asked
-from crystal_ldm.vae_module.vocabulary import check_atoms
 
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module.ldm_module import LDMModule
@@ -51,7 +50,7 @@ def check_request(ldm: LDMModule, request: CrystalBatch | None) -> None:
             columns = [values[:, 0], values[:, 1]]
         for column in columns:
             network.properties[name].encode(column)
-    check_atoms(largest_cells(request), ldm.elements, ldm.max_atoms)
+    ldm.check_atoms(largest_cells(request))
     if network.composition is None and bool((request.atomic_numbers > 0).any()):
         raise RequestError(
             "This model was not trained on compositions; ask for numbers of atoms "

@@ -12,7 +12,7 @@ class Elements(Settings):
     With `new_formula` or `max_distance_to_known`, and where charges have to be in balance, they are
     drawn again, at most 100 times, until the formula is as asked for; of these at most 50 times for
     the charges, which may have no balance. A relative of a formula has as many elements and atoms
-    of each; its distance is the mean over atoms of `crystals.element_distances`.
+    of each; its distance is the mean over atoms of `crystals.elements.element_distances`.
     """
 
     temperature: Number = option(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.charge_balance import is_charge_balanced, names_an_anion
+from crystal_ldm.crystals.elements import is_charge_balanced, names_an_anion
 from crystal_ldm.ldm_module.composition_model.draw import draw_compositions
 from crystal_ldm.ldm_module.composition_model.network import CompositionModel
 from crystal_ldm.ldm_module.condition.base import given_names

@@ -104,11 +104,11 @@ def place_order(
     notes += [about_units, smaller_than_known(ldm, request), groups_out_of_reach(request)]
     for note in notes:
         if note:
-            warnings.warn(note, stacklevel=4)
+            warnings.warn(note, stacklevel=5)  # at the line that called LDMModule.sample
     origin = settings.start.origin(ldm, crystals, num_samples, settings)
     plan = Plan(request, num_samples, settings.offset, settings.seed, ldm.num_atoms_histogram)
     plan.first_row = origin.first_row = first_row
-    plan.groups = group_choice(ldm, request, settings)
+    plan.groups = group_choice(ldm, request, settings, origin)
     if settings.compute.device != "auto":
         ldm.to(resolve_device(settings.compute.device))
     precision = sampling_precision(settings.compute.precision, ldm.device)

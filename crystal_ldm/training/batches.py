@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,12 +41,6 @@ def bucketed_batches(
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-class Items(Protocol):
-    """Training crystals in memory, indexed by a tensor of rows."""
-
-    def __getitem__(self, rows: torch.Tensor) -> Any: ...
-
-
 class StepStream(IterableDataset):
     """Endless batches, bucketed by atom count and shuffled anew each epoch.
 
@@ -55,12 +49,12 @@ class StepStream(IterableDataset):
     train together each gets its own rows of that batch, every `processes`-th one.
 
     Args:
-        items: training crystals, indexed by a tensor of rows.
+        items: training crystals in memory, indexed by a tensor of rows.
         num_atoms: (M,) atoms of each of them.
         batch_size: crystals in a batch, over all processes.
     """
 
-    def __init__(self, items: Items, num_atoms: np.ndarray, batch_size: int, seed: int) -> None:
+    def __init__(self, items: Any, num_atoms: np.ndarray, batch_size: int, seed: int) -> None:
         self.items = items
         self.num_atoms = num_atoms
         self.batch_size = batch_size

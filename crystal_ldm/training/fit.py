@@ -46,7 +46,6 @@ from crystal_ldm.training.validation import (
     Validation,
     check_choice,
 )
-from crystal_ldm.vae_module.vocabulary import representable
 
 if TYPE_CHECKING:
     from crystal_ldm.data import CrystalDataset
@@ -206,7 +205,7 @@ def usable_parts(dataset: CrystalDataset, module: Any) -> tuple[CrystalBatch, Cr
     parts = []
     for name in ("train", "val"):
         part = dataset.batch(dataset.indices(name))
-        usable = representable(part, tuple(elements), module.max_atoms)
+        usable = module.representable(part, elements)
         parts.append(_labelled(part[usable.nonzero().flatten()], module))
     if len(parts[0]) < 20 or len(parts[1]) < 1:
         counts = f"Only {len(parts[0])} training and {len(parts[1])} validation crystals"

@@ -113,8 +113,6 @@ def saved_step(path: Path) -> int:
 
 def any_process(trainer: pl.Trainer, decision: bool) -> bool:
     """Return whether any process decided so: clocks differ, and all must do the same."""
-    if trainer.world_size == 1:
-        return decision
     return trainer.strategy.reduce_boolean_decision(decision, all=False)
 
 

@@ -17,7 +17,6 @@ from crystal_ldm.errors import ConfigError
 from crystal_ldm.random import crystal_generator
 from crystal_ldm.training.callbacks import MetricsLog, TimeLimit, TimeOver, save_atomically
 from crystal_ldm.training.processes import any_process
-from crystal_ldm.vae_module.vocabulary import representable
 
 if TYPE_CHECKING:
     from crystal_ldm.data import CrystalDataset
@@ -173,7 +172,7 @@ def held_out_crystals(dataset: CrystalDataset, model: Any) -> CrystalBatch:
     """
     for part in ("test", "val", "train"):
         crystals = dataset.batch(dataset.indices(part))
-        usable = representable(crystals, tuple(model.elements), model.max_atoms)
+        usable = model.representable(crystals)
         crystals = crystals[usable.nonzero().flatten()]
         if len(crystals):
             break

@@ -30,7 +30,6 @@ from crystal_ldm.vae_module.losses import (
     lattice_loss,
     randn_like,
 )
-from crystal_ldm.vae_module.vocabulary import check_atoms, element_mask
 
 
 class VAEModule(TrainedModule):
@@ -203,14 +202,10 @@ class VAEModule(TrainedModule):
     def choose_elements(self, logits: Tensor, allowed: Tensor | None = None) -> Tensor:
         """Return the likeliest element (B, N) among `allowed` (see `decode`)."""
         if allowed is None:
-            allowed = self.element_mask()
+            allowed = self.element_mask().to(logits.device)
         if allowed.ndim == 2:
             allowed = allowed.unsqueeze(1)
         return logits.masked_fill(~allowed, -torch.inf).argmax(dim=-1)
-
-    def element_mask(self) -> Tensor:
-        """Return (119,) bool by atomic number, True for the elements that the model knows."""
-        return element_mask(self.elements).to(self.lattice_mean.device)
 
     def reconstruct(self, batch: CrystalBatch, corrections: int = 2) -> CrystalBatch:
         """Encode and decode crystals, elements included: nothing is imposed.
@@ -290,7 +285,7 @@ class VAEModule(TrainedModule):
             raise RequestError(
                 "The VAE encodes crystals; this batch holds requests without geometry."
             )
-        check_atoms(batch, self.elements, self.max_atoms)
+        self.check_atoms(batch)
 
     def _log_lattice(self, batch: CrystalBatch) -> Tensor:
         assert batch.lattices is not None

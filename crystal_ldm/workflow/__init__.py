@@ -25,25 +25,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crystal_ldm.runs.request_file import run_request as run_request
     from crystal_ldm.runs.split_request import sample_in_parallel as sample_in_parallel
     from crystal_ldm.workflow.declared_parameters import sampling_keywords as sampling_keywords
     from crystal_ldm.workflow.kernel import start_notebook as start_notebook
-    from crystal_ldm.workflow.report import export_html as export_html
     from crystal_ldm.workflow.report import save_report as save_report
     from crystal_ldm.workflow.spec import read_sweep as read_sweep
-    from crystal_ldm.workflow.sweep import JobResult as JobResult
-    from crystal_ldm.workflow.sweep import SweepResult as SweepResult
     from crystal_ldm.workflow.sweep import run_notebook as run_notebook
     from crystal_ldm.workflow.sweep import run_sweep as run_sweep
 
 _HOMES = {
-    "JobResult": "workflow.sweep",
-    "SweepResult": "workflow.sweep",
-    "export_html": "workflow.report",
     "read_sweep": "workflow.spec",
     "run_notebook": "workflow.sweep",
-    "run_request": "runs.request_file",
     "run_sweep": "workflow.sweep",
     "sample_in_parallel": "runs.split_request",
     "sampling_keywords": "workflow.declared_parameters",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,7 @@ def sweep(file: str, workers: int | None, dry_run: bool) -> None:
         for job in read_sweep(file).jobs:
             print(job.name, *(f"(needs {name})" for name in job.needs[-1:]))
         return
-    error = sweep_failed(run_sweep(file, workers=workers, progress=_print))
+    error = sweep_failed(run_sweep(file, workers=workers, progress=partial(print, flush=True)))
     if error is not None:
         raise error
 
@@ -246,7 +247,3 @@ def show(run_dir: str) -> None:
     for name, file in files.items():
         if (path / file).exists():
             print(f"  {name:9}{path / file}")
-
-
-def _print(line: str) -> None:
-    print(line, flush=True)

@@ -1,19 +1,21 @@
 """Executing a notebook by papermill, in the kernel of this Python: here, or as a job.
 
-A job has a process of its own, `python -m crystal_ldm.workflow.execution DIRECTORY`. It ends when
-its parent dies, and the kernel ends with it, so that nothing keeps on writing after a kill.
+A job is executed by a worker process (`crystal_ldm.parallel`). It ends when its parent dies, and
+the kernel ends with it, so that nothing keeps on writing after a kill.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import threading
 import time
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,10 @@ from crystal_ldm.errors import CrystalLDMError, RunError
 from crystal_ldm.files import DirectoryLock, read_status, repo_root, resolve_path
 from crystal_ldm.files.run_directory import new_run_path, read_object
 from crystal_ldm.files.writing import atomic_write_json, make_folder, open_file, write_error
-from crystal_ldm.parallel.worker import THREAD_VARIABLES, end_with_parent
+from crystal_ldm.parallel.worker import THREAD_VARIABLES
 from crystal_ldm.workflow.declared_parameters import notebook_parameters
-from crystal_ldm.workflow.early_checks import check_early
 from crystal_ldm.workflow.kernel import WRITTEN_OUTSIDE
-from crystal_ldm.workflow.notebooks import find_notebook, kernel_environment
+from crystal_ldm.workflow.notebooks import find_notebook, kernel_environment, read_notebook
 from crystal_ldm.workflow.report import export_html, put_report
 from crystal_ldm.workflow.spec import Job
 
@@ -81,7 +82,7 @@ def run_once(name: str, parameters: dict[str, Any]) -> tuple[Path, str]:
         refused the run is left as it was, and the notebook lies in a temporary one.
 
     Raises:
-        CrystalLDMError: the notebook refuses its parameters (`early_checks`).
+        CrystalLDMError: the notebook refuses its parameters, before a kernel starts.
         RunError: there is no such notebook, or the report cannot be written.
     """
     os.environ.update(kernel_environment())
@@ -102,6 +103,42 @@ def run_once(name: str, parameters: dict[str, Any]) -> tuple[Path, str]:
     return copy, message
 
 
+CHECKS = "checks"
+"""Tag of the cell after the parameters that reads them, and computes, prints and writes nothing."""
+
+
+def check_early(path: Path, parameters: Mapping[str, Any]) -> None:
+    """Execute a notebook's cell with the tag `checks` in this process, if it has one.
+
+    The kernel executes the same cell again: a refusal has the same words, but comes at once. What
+    else may go wrong in the cell is left to the kernel, which shows it in the notebook.
+
+    Args:
+        path: the notebook.
+        parameters: what papermill would give it.
+
+    Raises:
+        CrystalLDMError: that of the cell.
+    """
+    cells = read_notebook(path)["cells"]
+    tags = [cell.get("metadata", {}).get("tags", ()) for cell in cells]
+    sources = ["".join(cell["source"]) for cell in cells]
+    if not any(CHECKS in some for some in tags):
+        return
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            for source, some in zip(sources, tags, strict=True):
+                if CHECKS in some or "parameters" in some:
+                    exec(source, namespace)  # noqa: S102 - the kernel executes it, too
+                    namespace.update(parameters)
+        except CrystalLDMError:
+            raise
+        except Exception:
+            return
+
+
 def log_outputs() -> None:
     """Show what a notebook prints, without papermill's own lines about its cells."""
     handler = logging.StreamHandler(sys.stdout)
@@ -116,7 +153,6 @@ def log_outputs() -> None:
 JOB_FILE, STATUS_FILE, LOG_FILE = "job.json", "job.status.json", "job.log"
 
 _LOCK = ".job.lock"
-_POLL = 0.1  # seconds
 
 
 def prepare_job(job: Job) -> None:
@@ -143,75 +179,46 @@ def job_status(directory: Path | str) -> dict[str, Any]:
     return read_object(Path(directory) / STATUS_FILE) or waiting
 
 
-def run_job(
-    directory: str,
-    threads: int | None = None,
-    timeout: float | None = None,
-    stop: threading.Event | None = None,
-) -> dict[str, Any]:
-    """Execute the prepared job in `directory` and return its status, whatever goes wrong in it."""
+def run_job(directory: str, threads: int | None = None) -> dict[str, Any]:
+    """Execute the prepared job in `directory` and return its status, whatever goes wrong in it.
+
+    Called in a worker process, whose output goes to the job's log from here on, as that of the
+    kernel does.
+
+    Args:
+        threads: for numerical libraries.
+    """
     started = time.monotonic()
     path = Path(directory)
-    environment = os.environ | kernel_environment()
+    os.environ.update(kernel_environment())
     if threads:
-        environment.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-    command = [sys.executable, "-m", "crystal_ldm.workflow.execution", directory]
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    lock = DirectoryLock(path, _LOCK)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         with os.fdopen(open_file(path / LOG_FILE, flags), "ab") as log:
-            process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-            reason = _wait(process, timeout, stop)
-    except OSError as error:
-        reason = str(write_error(path, error))
-    status = job_status(path)
-    if reason or status.get("state") == "running":
-        reason = reason or f"its process ended with code {process.returncode}; see {LOG_FILE}"
-        status = {"state": "failed", "message": reason}
-    status["seconds"] = round(time.monotonic() - started, 2)
-    _save_status(path, status)
+            os.dup2(log.fileno(), sys.stdout.fileno())
+            os.dup2(log.fileno(), sys.stderr.fileno())
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        lock.acquire(wait=20.0)
+        save_status(path, {"state": "running", "message": "", "pid": os.getpid()})
+        message = _execute(path)
+    except CrystalLDMError as error:
+        message = str(error)
+    state, seconds = "failed" if message else "finished", round(time.monotonic() - started, 2)
+    status = {"state": state, "message": message, "seconds": seconds}
+    save_status(path, status)
+    lock.release()
     return status
 
 
-def _wait(
-    process: subprocess.Popen[bytes], timeout: float | None, stop: threading.Event | None
-) -> str:
-    deadline = None if timeout is None else time.monotonic() + timeout
-    reason = ""
-    while process.poll() is None:
-        if stop is not None and stop.is_set():
-            reason = "stopped; run it again to continue"
-        elif deadline is not None and time.monotonic() > deadline:
-            reason = f"it took longer than the {timeout:.0f} s allowed"
-        if reason:
-            process.kill()
-            process.wait()
-        time.sleep(_POLL)
-    return reason
-
-
-def _save_status(directory: Path, status: dict[str, Any]) -> None:
+def save_status(directory: Path, status: dict[str, Any]) -> None:
+    """Write the status of a job, if the file system lets it."""
     try:
         atomic_write_json(directory / STATUS_FILE, status)
     except RunError as error:
         # A full disk: the state lives on in the sweep's memory, and the job will be run again.
         print(error, file=sys.stderr)
-
-
-def _main(directory: Path) -> int:
-    end_with_parent()
-    lock = DirectoryLock(directory, _LOCK)
-    try:
-        lock.acquire(wait=20.0)
-        _save_status(directory, {"state": "running", "message": "", "pid": os.getpid()})
-        message = _execute(directory)
-    except CrystalLDMError as error:
-        message = str(error)
-    state = "failed" if message else "finished"
-    _save_status(directory, {"state": state, "message": message})
-    lock.release()
-    return 1 if message else 0
 
 
 def _execute(directory: Path) -> str:
@@ -223,8 +230,3 @@ def _execute(directory: Path) -> str:
     if output.is_file():
         export_html(output, output.with_suffix(".html"))
     return message
-
-
-if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    sys.exit(_main(Path(sys.argv[1])))

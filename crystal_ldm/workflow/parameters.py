@@ -9,6 +9,7 @@ whatever Python's `float` and `int` do (`InF`, `NaN`, `1_0`), and `-y`/`-f` read
 from __future__ import annotations
 
 import ast
+import contextlib
 import math
 import re
 from collections.abc import Mapping
@@ -53,7 +54,8 @@ def as_formulas(value: Any, name: str = "formula") -> list[str]:
     """
     if isinstance(value, list | tuple):
         return [as_text(item, f"{name}[{i}]") for i, item in enumerate(value)]
-    return [part for part in _split(as_text(value, name)) if part]
+    words = as_text(value, name).removeprefix("[").removesuffix("]").replace(",", " ").split()
+    return [word for word in (word.strip("'\"") for word in words) if word]
 
 
 def as_paths(value: Any, name: str) -> list[str]:
@@ -67,14 +69,11 @@ def as_paths(value: Any, name: str) -> list[str]:
     """
     from crystal_ldm.files import resolve_path
 
-    if isinstance(value, list | tuple):
-        return [as_text(item, f"{name}[{i}]") for i, item in enumerate(value)]
-    text = as_text(value, name)
-    try:
-        is_path = bool(text) and resolve_path(text).exists()
-    except (OSError, ValueError):  # too long for a file system, a zero byte
-        is_path = False
-    return [text] if is_path else [part for part in _split(text) if part]
+    if isinstance(value, str | Path) and (text := as_text(value, name)):
+        with contextlib.suppress(OSError, ValueError):  # too long for a file system, a zero byte
+            if resolve_path(text).exists():
+                return [text]
+    return as_formulas(value, name)
 
 
 def as_symbols(value: Any, name: str) -> list[str]:
@@ -83,14 +82,12 @@ def as_symbols(value: Any, name: str) -> list[str]:
     Raises:
         RequestError: it is neither.
     """
-    if isinstance(value, list | tuple):
-        if not all(isinstance(item, str) for item in value):
-            raise RequestError(
-                f"{name} should be a list of element symbols and is {value!r}. In YAML put quotes "
-                'around each: ["N", "O", "No"].'
-            )
-        return [item.strip() for item in value]
-    return [part for part in _split(as_text(value, name)) if part]
+    if isinstance(value, list | tuple) and not all(isinstance(item, str) for item in value):
+        raise RequestError(
+            f"{name} should be a list of element symbols and is {value!r}. In YAML put quotes "
+            'around each: ["N", "O", "No"].'
+        )
+    return as_formulas(value, name)
 
 
 def as_number(value: Any, name: str) -> float:
@@ -165,7 +162,7 @@ def as_mapping(value: Any, name: str) -> dict[str, Any]:
 
 
 def as_overrides(value: Any, name: str = "overrides") -> list[str]:
-    """Return Hydra overrides from a list or from text with spaces between them, such as
+    """Return changes of a configuration from a list or from text with spaces between them, such as
     `a.b=1 c=2` or `[a.b=1, c=2]`.
 
     A space inside a value (a path) separates nothing: only one before the next `key=` does.
@@ -186,11 +183,6 @@ def as_overrides(value: Any, name: str = "overrides") -> list[str]:
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
         raise RequestError(f"{name} should be a list of 'key=value' texts and is {value!r}.")
     return list(value)
-
-
-def _split(text: str) -> list[str]:
-    inner = text.strip().removeprefix("[").removesuffix("]")
-    return [part.strip().strip("'\"") for part in inner.replace(",", " ").split()]
 
 
 def _literal(text: str, name: str) -> Any:

@@ -1,25 +1,34 @@
-"""Running the jobs of a sweep: each after what it needs, none twice, no failure stops the rest."""
+"""Running the jobs of a sweep: each after what it needs, none twice, no failure stops the rest.
+
+Steps come one after the other; the jobs of a step run side by side.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.errors import RunError
 from crystal_ldm.files import DirectoryLock, resolve_path
-from crystal_ldm.files.csv_text import csv_text
-from crystal_ldm.files.writing import atomic_write, make_folder
+from crystal_ldm.files.writing import atomic_write, csv_text, make_folder
+from crystal_ldm.parallel import Executor, Outcome, Workers, open_executor
 from crystal_ldm.parallel.cluster import dask_client
-from crystal_ldm.workflow.execution import job_status, prepare_job, run_job
+from crystal_ldm.workflow.execution import (
+    LOG_FILE,
+    job_status,
+    prepare_job,
+    run_job,
+    save_status,
+)
 from crystal_ldm.workflow.spec import Job, Sweep, read_sweep, single_job
 
 if TYPE_CHECKING:
@@ -76,16 +85,26 @@ def run_sweep(
         RunError: a notebook or the directory cannot be used, or another sweep is at work there.
     """
     sweep = read_sweep(source)
-    number = workers or sweep.keys.workers
+    keys = sweep.keys
+    number = workers or keys.workers
+    limits = _limits(number, None if keys.timeout_minutes is None else 60 * keys.timeout_minutes)
     make_folder(sweep.directory)
     lock = DirectoryLock(sweep.directory, ".sweep.lock")
     lock.acquire()
     try:
-        dask = sweep.keys.dask if client is None else None
-        with dask_client(dask, number) if dask else nullcontext(client) as engine:
-            return _Runner(sweep, number, engine, progress or (lambda line: None)).run()
+        dask = keys.dask if client is None else None
+        with (
+            dask_client(dask, number) if dask else nullcontext(client) as engine,
+            open_executor(replace(limits, client=engine)) as executor,
+        ):
+            return _Runner(sweep, number, executor, progress or (lambda line: None)).run()
     finally:
         lock.release()
+
+
+def _limits(workers: int, timeout: float | None) -> Workers:
+    """Return where jobs run: as many at a time, each as long as it may take, s, and as large."""
+    return Workers(workers, timeout=timeout or math.inf, memory_gb=math.inf)
 
 
 def run_notebook(
@@ -117,24 +136,21 @@ def run_notebook(
     before = job_status(directory)
     if before["state"] == "finished":
         return _result(job, before, repeated=True)
-    return _result(job, run_job(str(directory), threads, timeout))
+    with open_executor(_limits(1, timeout)) as executor:
+        (outcome,) = executor.map(partial(run_job, threads=threads), [str(directory)])
+    return _ended(job, outcome)
 
 
 class _Runner:
     """One call of `run_sweep`."""
 
     def __init__(
-        self,
-        sweep: Sweep,
-        workers: int,
-        client: Client | None,
-        tell: Callable[[str], None],
+        self, sweep: Sweep, workers: int, executor: Executor, tell: Callable[[str], None]
     ) -> None:
         self.sweep = sweep
         self.workers = workers
-        self.client = client
+        self.executor = executor
         self.tell = tell
-        self.stop = threading.Event()
         self.results: dict[str, JobResult] = {}
         self.started = time.monotonic()
 
@@ -147,70 +163,41 @@ class _Runner:
         total, done = len(self.sweep.jobs), len(self.results)
         again = f", {done} finished before" if done else ""
         self.tell(f"{total} jobs{again}; {self.workers} at a time; {self.sweep.directory}")
-        # Jobs have their own memory on disk: Dask must not take two of them for one.
-        executor: Executor = (
-            ThreadPoolExecutor(self.workers)
-            if self.client is None
-            else self.client.get_executor(pure=False)
-        )
+        left = [job for job in self.sweep.jobs if job.name not in self.results]
         try:
-            self._run_all(executor)
+            for _, jobs in groupby(sorted(left, key=_depth), key=_depth):
+                self._run_step(list(jobs))
         finally:
-            self.stop.set()
-            executor.shutdown(wait=True)
             self._write_table()
         result = SweepResult(self.sweep.directory, self._ordered())
         counts = (f"{result.count(s)} {s}" for s in ("finished", "failed", "blocked"))
         self.tell(f"{', '.join(counts)}; table: {self.sweep.directory / TABLE}")
         return result
 
-    def _run_all(self, executor: Executor) -> None:
-        keys = self.sweep.keys
-        threads = keys.threads or max(1, (os.cpu_count() or 1) // self.workers)
-        stop = self.stop if self.client is None else None
-        timeout = None if keys.timeout_minutes is None else 60.0 * keys.timeout_minutes
-        work = partial(run_job, threads=threads, timeout=timeout, stop=stop)
-        waiting = [job for job in self.sweep.jobs if job.name not in self.results]
-        running: dict[Future[dict[str, Any]], Job] = {}
+    def _run_step(self, jobs: list[Job]) -> None:
+        """Run jobs that need none of one another, but those that need a failed one."""
+        ready = []
+        for job in jobs:
+            failed = [name for name in job.needs if self.results[name].state != "finished"]
+            if failed:
+                self._end(JobResult(job, "blocked", f"it needs {failed[0]}, which failed"))
+            else:
+                ready.append(job)
+        threads = self.sweep.keys.threads or max(1, (os.cpu_count() or 1) // self.workers)
+        work, folders = partial(run_job, threads=threads), [str(job.directory) for job in ready]
         try:
-            while waiting or running:
-                for job in list(waiting):
-                    if self._blocked(job):
-                        waiting.remove(job)
-                    elif all(name in self.results for name in job.needs):
-                        waiting.remove(job)
-                        running[executor.submit(work, str(job.directory))] = job
-                if running:
-                    ended, _ = wait(running, return_when=FIRST_COMPLETED)
-                    for future in ended:
-                        self._end(running.pop(future), future, len(running))
+            for outcome in self.executor.imap(work, folders, chunk=1):
+                self._end(_ended(ready[outcome.index], outcome))
+                self._write_table()
         finally:
-            for future in running:  # left only when this call was interrupted
-                future.cancel()
+            for job in ready:
+                if job.name not in self.results and job_status(job.directory)["state"] == "running":
+                    stopped = {"state": "failed", "message": "stopped; run it again to continue"}
+                    save_status(job.directory, stopped)
 
-    def _blocked(self, job: Job) -> bool:
-        failed = [
-            name
-            for name in job.needs
-            if name in self.results and self.results[name].state != "finished"
-        ]
-        if failed:
-            self.results[job.name] = JobResult(
-                job, "blocked", f"it needs {failed[0]}, which failed"
-            )
-            self._tell_end(self.results[job.name], None)
-        return bool(failed)
-
-    def _end(self, job: Job, future: Future[dict[str, Any]], running: int) -> None:
-        try:
-            status = future.result()
-        except Exception as error:  # a Dask worker that died again and again
-            status = {"state": "failed", "message": f"{type(error).__name__}: {error}"}
-        self.results[job.name] = _result(job, status)
-        self._tell_end(self.results[job.name], running)
-        self._write_table()
-
-    def _tell_end(self, result: JobResult, running: int | None) -> None:
+    def _end(self, result: JobResult) -> None:
+        """Note how a job ended, and tell it."""
+        self.results[result.job.name] = result
         total, done = len(self.sweep.jobs), len(self.results)
         new = [r for r in self.results.values() if not r.repeated and r.state != "blocked"]
         elapsed = time.monotonic() - self.started
@@ -218,8 +205,8 @@ class _Runner:
         parts = [f"[{done}/{total}] {result.state} {result.job.name}"]
         if result.state != "blocked":
             parts.append(f"{result.seconds:.1f} s")
-        if running is not None and total > done:
-            parts.append(f"{running} running, about {left:.0f} s left")
+            if total > done:
+                parts.append(f"about {left:.0f} s left")
         if result.message:
             parts.append(result.message.splitlines()[0][:300])
         self.tell("; ".join(parts))
@@ -234,6 +221,19 @@ class _Runner:
 def _result(job: Job, status: dict[str, Any], repeated: bool = False) -> JobResult:
     seconds = float(status.get("seconds", 0.0))
     return JobResult(job, status["state"], str(status.get("message", "")), seconds, repeated)
+
+
+def _ended(job: Job, outcome: Outcome) -> JobResult:
+    """Return how a job ended; where its process did not come to write it down, do so."""
+    status = outcome.value
+    if status is None:
+        status = {"state": "failed", "message": f"{outcome.error}; see {LOG_FILE}"}
+        save_status(job.directory, status)
+    return _result(job, status)
+
+
+def _depth(job: Job) -> int:
+    return len(job.needs)
 
 
 def _table(results: Iterable[JobResult]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import ase.io
 import pytest
-from crystal_ldm.widgets.viewers.elements import element_colour
+from crystal_ldm.widgets.viewers.elements import LOOK
 from playwright.sync_api import Browser, Page, expect
 from pymatgen.core import Structure
 
@@ -154,7 +154,8 @@ def test_formula_gap_generate_first_crystal_select(seen: Visit) -> None:
         "([box, old]) => Number(document.querySelector(box).value) > old",
         arg=[f"{SIDE} .cl-scalar input[type=number]", before],
     )
-    fill(page, f"{SIDE} .cl-samples input", "24")
+    fill(page, f"{SIDE} .cl-samples input", "2.4e1")
+    expect(page.locator(f"{SIDE} .cl-samples input")).to_have_value("24")
     page.wait_for_timeout(1000)  # until all five key presses have come back from the kernel
     target = float(number.input_value())
     page.click(f"{SIDE} .cl-generate")
@@ -171,7 +172,7 @@ def test_formula_gap_generate_first_crystal_select(seen: Visit) -> None:
     canvas = f"{GALLERY} .cl-ngl canvas"
     seen.shot("generated", BENCH)
     for element in ("Na", "Cl"):
-        code = element_colour(element)
+        code = LOOK.colour(element)
         red, green, blue = (int(code[k : k + 2], 16) for k in (1, 3, 5))
         assert seen.colour(canvas, (red, green, blue), 110) > 300, f"no {element} is drawn"
     assert waited < 20, "far more than the 5 s of an idle machine"
@@ -313,7 +314,7 @@ def test_compare(seen: Visit) -> None:
     page.click(f"{BENCH} .cl-tab-bar button:has-text('Its nearest training crystal'):visible")
     expect(page.locator(compare)).to_contain_text("tructure", timeout=60_000)
     cif = perovskite().to(fmt="cif").encode()
-    seen.drop(f"{BENCH} .cl-compare-tab .cl-drop", "my.cif", cif)
+    seen.drop(f"{compare} .cl-source .cl-drop", "my.cif", cif)
     expect(page.locator(compare)).to_contain_text("SrTiO3 (my.cif)", timeout=30_000)
     expect(page.locator(compare)).to_contain_text("The same structure", timeout=30_000)
     page.wait_for_selector(f"{compare} .cl-plot .main-svg", timeout=30_000)

@@ -31,6 +31,9 @@ from crystal_ldm.errors import FormulaError
         ("CO", {"C": 1, "O": 1}, 0),
         ("Co", {"Co": 1}, 0),
         ("Na2Na", {"Na": 3}, 0),
+        ("SrTiO<sub>3</sub>", {"Sr": 1, "Ti": 1, "O": 3}, 0),
+        ("$Sr_{2}TiO_4$", {"Sr": 2, "Ti": 1, "O": 4}, 0),
+        ("SrTiO~3~", {"Sr": 1, "Ti": 1, "O": 3}, 0),
     ],
 )
 def test_formulas_are_understood(text: str, counts: dict[str, int], num_open: int) -> None:
@@ -55,6 +58,8 @@ def test_atoms_come_by_electronegativity() -> None:
         ("3SrO", "without an element"),
         ("Sr0.5O", "fraction"),
         ("SrO0", "count 0"),
+        ("SrTi03", "letter O"),
+        ("NaСl", "letter from A to Z"),  # a Cyrillic letter
         ("Na99999", "10,000"),
         ("Sr+O", "no place"),
         ("O" * 20_000, "more than"),

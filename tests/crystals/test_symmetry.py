@@ -39,7 +39,7 @@ def test_spinel_has_the_positions_of_the_textbook() -> None:
 def test_operations_take_the_conventional_cell_onto_itself(crystal: Structure) -> None:
     from pymatgen.core.operations import SymmOp
 
-    found = symmetry_of(crystal, bonds=[])
+    found = symmetry_of(crystal)
     cell = cell_of_kind(crystal, "symmetrised")
     for text in found.operations:
         moved = SymmOp.from_xyz_str(text).operate_multi(cell.frac_coords)

@@ -13,7 +13,6 @@ from crystal_ldm.crystals.readers import Entry, Source, parse
 from crystal_ldm.crystals.readers.objects import cell_of
 from crystal_ldm.data.build import About, build_dataset
 from crystal_ldm.data.cleaning import Filters, find_duplicates, prepare_entries
-from crystal_ldm.data.cleaning.prepare import volume_per_atom
 from crystal_ldm.data.oqmd import oqmd_filters
 
 LIMITS = Filters(
@@ -70,7 +69,7 @@ def test_measures_agree_with_pymatgen(structures: list[Structure]):
         if nearest < 6.0:
             assert prepared.distance == pytest.approx(nearest, abs=1e-4)
         volume = structure.volume / len(structure)
-        assert volume_per_atom(prepared.cell) == pytest.approx(volume, rel=1e-6)
+        assert prepared.cell.volume / len(prepared.cell) == pytest.approx(volume, rel=1e-6)
 
 
 def disguise(structure: Structure, rng: np.random.Generator) -> Structure:
@@ -146,6 +145,6 @@ def test_oqmd_is_cleaned_to_its_limits(oqmd_entries):
         lattice = stored.tensors["lattices"][i].double().numpy()
         coords = stored.tensors["frac_coords"][i, :n].double().numpy()
         cell = parse(Cell(lattice, coords, stored.tensors["atomic_numbers"][i, :n].numpy()))
-        assert n <= 20 and volume_per_atom(cell) < 80 and shortest_distance(cell) > 0.7
+        assert n <= 20 and cell.volume / n < 80 and shortest_distance(cell) > 0.7
     assert stored.tensors["label:band_gap"].isfinite().all()
     assert (stored.tensors["label:formation_energy_per_atom"].abs() < 5).all()

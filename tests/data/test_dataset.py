@@ -21,7 +21,6 @@ def dataset(rows, tmp_path_factory: pytest.TempPathFactory, structures) -> Cryst
     from crystal_ldm.crystals.readers.entries import Entry
     from crystal_ldm.data.build import About, build_dataset
     from crystal_ldm.data.cleaning import Filters
-    from crystal_ldm.data.storage import write_dataset
 
     entries = [
         Entry(
@@ -37,7 +36,7 @@ def dataset(rows, tmp_path_factory: pytest.TempPathFactory, structures) -> Cryst
         for i, row in enumerate(rows)
     ]
     path = tmp_path_factory.mktemp("data") / "real.safetensors"
-    write_dataset(path, build_dataset(Source(entries), About("real"), Filters(), progress=False))
+    build_dataset(Source(entries), About("real"), Filters(), progress=False).write(path)
     return CrystalDataset.open(path)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.db import connect
 from ase.io import read as ase_read
 from ase.io import write as ase_write
 from ase.io.jsonio import encode
@@ -73,6 +74,7 @@ MAGNETIC = cif(
     before="_space_group_magn.number_BNS 167.108\nloop_\n_space_group_symop_magn_operation.xyz\n"
     "x,y,z,+1\nloop_\n_space_group_symop_magn_centering.xyz\nx,y,z,+1\nx+1/2,y+1/2,z+1/2,-1",
 )  # fmt: skip
+LIO = "Li1 Li 0 0 0 1\nO1 O 0.5 0.5 0.5 1"
 NACL = cif(NACL_SITES, group="'F m -3 m'")
 CSCL_TEXT = cif("Cs1 Cs 0 0 0 1\nCl1 Cl 0.5 0.5 0.5 1", CUBE, "'P 1'")
 MOS2_SITES = "Mo1 Mo4+ 0.333 0.667 0.25 1\nS1 S2- 0.333 0.667 0.621(3) 1."
@@ -218,6 +220,35 @@ CIFS: dict[str, tuple[str, Right]] = {
                         group="'F m -3 m'"), "Na2, which is an image of another"),
     "other_elements": (cif(NACL_SITES, group="'F m -3 m'", before="_chemical_formula_sum 'K Cl'"),
                        r"but holds Cl4 Na4\."),
+    "template_of_dots": ("data_t\n_cell_length_a ?\nloop_\n_atom_site_label\n_atom_site_fract_x\n"
+                         f"? ?\n{NACL}", SALT),
+    "bar_in_brackets": (cif(NACL_SITES, group="'F m (-3) m'"), SALT),
+    "bar_in_words": (cif(NACL_SITES, group="'F 4/m 3bar 2/m'"), SALT),
+    "bar_in_tex_dollars": (cif(NACL_SITES, group=r"'Fm$\overline{3}$m'"), SALT),
+    "number_as_name": (cif(NACL_SITES, group="'No. 225'"), SALT),
+    "number_behind_comma": (cif(NACL_SITES, group="'F m -3 m, 225'"), SALT),
+    "number_and_origin": (cif("Si1 Si 0.125 0.125 0.125 1", SILICON,
+                              "'Fd-3m (227, origin choice 2)'"), ("Si", 2, 20.01)),
+    "number_with_a_word": (cif(NACL_SITES, before="_space_group_IT_number 'No. 225'"), SALT),
+    "hydroxide_by_name": (cif(LIO, CUBE, "'P 1'", "_chemical_name_systematic 'lithium hydroxide'"),
+                          "Hydrogen is missing"),
+    "hydrate_by_name": (cif(LIO, CUBE, "'P 1'", "_chemical_name_common 'oxide monohydrate'"),
+                        "Hydrogen is missing"),
+    "dehydrated": (cif(LIO, CUBE, "'P 1'", "_chemical_name_common 'dehydrated oxide'"),
+                   ("LiO", 2, 34.97)),
+    "sum_with_brackets": (cif(LIO, CUBE, "'P 1'", "_chemical_formula_sum 'Li (O H)'"),
+                          "Hydrogen is missing"),
+    "mercury_in_capitals": (cif("Hg1 Hg 0 0 0 1\nSe1 Se 0.25 0.25 0.25 1", ZINC_BLENDE,
+                                "'F -4 3 m'", "_chemical_formula_structural HGSE"),
+                            ("HgSe", 2, 22.55)),
+    "weight_with_hydrogen": (cif(LIO, CUBE, "'P 1'", "_chemical_formula_weight 23.95"),
+                             "formula weight of 23.95 g/mol"),
+    "weight_right": (cif(NACL_SITES, group="'F m -3 m'", before="_chemical_formula_weight 58.44"),
+                     SALT),
+    "density_with_hydrogen": (cif(LIO, CUBE, "'P 1'", "_exptl_crystal_density_diffrn 0.569"),
+                              "states a density of 0.569"),
+    "hydroxide_by_type": (cif(LIO.replace("O1 O", "X1 O_H"), CUBE, "'P 1'"), "Hydrogen is missing"),
+    "hydroxide_by_label": (cif(LIO.replace("O1 O", "O-H O"), CUBE, "'P 1'"), "Hydrogen is missing"),
     "web_page": ("<!DOCTYPE html><html><body>404</body></html>", "a web page"),
 }  # fmt: skip
 
@@ -596,6 +627,13 @@ def rows(path: Path, header: str, values: list[str], separator: str = ",") -> Pa
         ("band_gap (meV)", "band_gap", 1e-3),
         ("gap [meV]", "band_gap", 1e-3),
         ("band_gap_meV", "band_gap", 1e-3),
+        ("band_gap/meV", "band_gap", 1e-3),
+        ("band_gap_in_meV", "band_gap", 1e-3),
+        (r"$E_{\mathrm{g}}$ [meV]", "band_gap", 1e-3),
+        ("band_gap <meV>", "band_gap", 1e-3),
+        ("band_gap (cm$^{-1}$)", "band_gap", 1.239842e-4),
+        ("formation energy (meV/atom)", "formation_energy_per_atom", 1e-3),
+        ("formation_energy (eV)", "formation_energy (eV)", 1),
         ("band gap / eV", "band_gap", 1),
         ("band_gap (PBE)", "band_gap", 1),
         ("band_gap (eV, PBE)", "band_gap", 1),
@@ -619,7 +657,8 @@ def test_units_are_converted_or_the_column_keeps_its_name(
     assert dataset.labels[label].tolist() == pytest.approx([5100 * factor, 50 * factor], rel=1e-5)
     notes = " ".join(dataset.report.notes)
     assert ("values times" in notes) == (factor != 1)
-    assert ("keeps its name" in notes) == (label == column and "GPa" not in column)
+    unknown = column in ("hardness (GPa)", "formation_energy (eV)")
+    assert ("keeps its name" in notes) == (label == column and not unknown)
 
 
 def test_a_unit_that_does_not_fit_the_label_asked_for_is_refused(tmp_path: Path):
@@ -755,6 +794,90 @@ def test_json_of_the_large_databases(tmp_path: Path):
     (tmp_path / "other.json").write_text('[{"poscar": "x"}]')
     with pytest.raises(DataError, match="JARVIS"):
         load(tmp_path / "other.json")
+
+
+def test_nested_values_of_json_are_labels_or_named(tmp_path: Path):
+    """Summaries of the Materials Project, values with a unit, records beside a structure."""
+    salt = Structure(Lattice.cubic(4.12), ["Cs1+", "Cl-"], [[0] * 3, [0.5] * 3]).as_dict()
+    record = {
+        "material_id": "mp-1", "structure": salt, "bulk_modulus": {"voigt": 17, "vrh": 16},
+        "band_gap": {"value": 5100, "unit": "meV"}, "properties": {"hardness": [3.0]},
+        "is_stable": False, "stress": [1, 2, 3], "kappa": "na", "composition": {"Cs": 1, "Cl": 1},
+    }  # fmt: skip
+    (tmp_path / "x.json").write_text(json.dumps([record]))
+    dataset = load(tmp_path / "x.json")
+    assert list(dataset.ids) == ["mp-1"]
+    assert {k: round(float(v[0]), 5) for k, v in dataset.labels.items()} == {
+        "band_gap": 5.1, "bulk_modulus_voigt": 17, "bulk_modulus_vrh": 16, "hardness": 3,
+    }  # fmt: skip
+    notes = " ".join(dataset.report.notes)
+    assert "what is neither is not read: is_stable, stress." in notes
+    assert "Columns without a value in x.json: kappa." in notes
+
+
+def test_structures_as_text_and_tables_by_column_in_json(tmp_path: Path):
+    salt = Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0] * 3, [0.5] * 3])
+    texts = {"a": salt.to(fmt="cif"), "b": salt.to(fmt="poscar"),
+             "c": json.dumps(salt.as_dict())}  # fmt: skip
+    columns = {"structure": texts, "k": dict.fromkeys(texts, 2.5)}
+    (tmp_path / "x.json").write_text(json.dumps(columns))
+    dataset = load(tmp_path / "x.json")
+    assert list(dataset.ids) == list(texts) and dataset.labels["k"].tolist() == [2.5] * 3
+    assert set(dataset.formulas) == {"CsCl"}
+    for text in texts.values():
+        assert CrystalBatch.from_structures([{"structure": text}]).formulas == ["CsCl"]
+
+
+def test_values_beside_objects_are_labels_or_named(tmp_path: Path):
+    atoms = Atoms("CsCl", cell=np.eye(3) * 4.12, scaled_positions=[[0] * 3, [0.5] * 3], pbc=True)
+    atoms.info = {"k": np.array([2.5]), "deep": {"x": 3}, "metal": True, "stress": np.eye(3)}
+    dataset = load([atoms])
+    assert {k: v.tolist() for k, v in dataset.labels.items()} == {"deep_x": [3], "k": [2.5]}
+    assert "not read: metal, stress" in " ".join(dataset.report.notes)
+    with connect(tmp_path / "x.db") as rows:
+        rows.write(atoms, k=2.5, data={"deep": {"x": 3}})
+    assert set(load(tmp_path / "x.db").label_names) == {"deep_x", "k"}
+
+
+def test_a_frame_with_a_wrong_number_of_atoms_is_no_crystal(tmp_path: Path):
+    (tmp_path / "x.extxyz").write_text(frame("K Cl") + frame("Cs Cl").replace("2\n", "1\n", 1))
+    dataset = load(tmp_path / "x.extxyz")
+    assert dataset.formulas == ["KCl"]
+    assert "says that it has 1 atoms" in dataset.report.rejected[0].reason
+
+
+def test_a_cell_in_picometres_is_no_crystal(tmp_path: Path):
+    (tmp_path / "x.cif").write_text(CSCL_TEXT.replace("4.12", "412"))
+    with pytest.raises(DataError, match="Å³ per atom"):
+        load(tmp_path / "x.cif")
+
+
+@pytest.mark.parametrize(
+    ("table", "values"),
+    [
+        ("id,k\na,1\n1,2\n1.5,9\n", [2, 1]),  # Excel leaves the zeros of 001 out
+        ("k,CIF file\n1,a.cif\n2,001.cif\n", [2, 1]),
+        ("formula,structure,k\nCsCl,a.cif,1\nNaCl,001.cif,2\n", [2, 1]),
+        ("formula,k\nCsCl,1\nNaCl,2\n", None),  # 1 is a value and not the file 001
+    ],
+)
+def test_the_column_that_names_the_files(tmp_path: Path, table: str, values: list | None):
+    (tmp_path / "a.cif").write_text(CSCL_TEXT)
+    (tmp_path / "001.cif").write_text(NACL)
+    (tmp_path / "table.csv").write_text(table)
+    dataset = load(tmp_path)
+    assert list(dataset.ids) == ["001", "a"]
+    if values is None:
+        assert "None of the files has a row" in " ".join(dataset.report.notes)
+    else:
+        assert dataset.labels["k"].tolist() == values
+
+
+def test_numbers_that_stand_for_none_are_far_from_the_rest(tmp_path: Path):
+    path = rows(tmp_path / "t.csv", "material_id,cif,carriers", ["1e20", "3e20"])
+    assert load(path).labels["carriers"].tolist() == pytest.approx([1e20, 3e20])
+    path = rows(tmp_path / "u.csv", "material_id,cif,k", ["-999", "3"])
+    assert np.isnan(load(path).labels["k"]).tolist() == [True, False]
 
 
 @pytest.mark.parametrize(

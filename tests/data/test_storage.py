@@ -110,15 +110,15 @@ def test_a_killed_build_leaves_nothing_that_passes_for_whole(
     table = write(tmp_path / "many.csv", rows)
     process = python(
         f"""
-        from crystal_ldm.data import load_dataset, registry
-        def stop(*arguments):
+        from crystal_ldm.data import CrystalDataset, load_dataset
+        def stop(dataset, path):
             # Half of the file is there: this is the moment to be killed.
             import os, signal
             from crystal_ldm.data.cache import atomic_file
-            with atomic_file(arguments[0]) as part:
+            with atomic_file(path) as part:
                 part.write_bytes(b"half")
                 os.kill(os.getpid(), signal.SIGKILL)
-        registry.write_dataset = stop
+        CrystalDataset.write = stop
         load_dataset({str(table)!r}, progress=False)
         """
     )

@@ -313,12 +313,12 @@ def test_a_second_opinion_waits_for_all_phases_and_takes_kept_ones_at_any_time(
     cell = Cell.from_structure(rocksalt("Na", "Cl", 5.64).get_primitive_structure())
     with open_executor(HERE) as executor:
         late = SecondOpinion(hull, tmp_path, QUICK, executor)
-        assert late.distances([cell], in_time=lambda: False) == [None] and not late.notes
+        assert late.distance(cell, in_time=lambda: False) is None and not late.notes
         if why_not():
             assert "pip install 'crystal-ldm[sevenn]'" in why_not()
             return
-        (asked,) = SecondOpinion(hull, tmp_path, QUICK, executor).distances([cell])
+        asked = SecondOpinion(hull, tmp_path, QUICK, executor).distance(cell)
         assert asked is not None and abs(asked.e_above_hull) < 0.05  # it is the reference itself
         again = SecondOpinion(hull, tmp_path, QUICK, executor)
-        (kept,) = again.distances([cell], in_time=lambda: False)
+        kept = again.distance(cell, in_time=lambda: False)
     assert kept == asked

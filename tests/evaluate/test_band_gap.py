@@ -11,6 +11,7 @@ import pytest
 import torch
 from pymatgen.core import Lattice, Structure
 
+from benchmarks.band_gap_predictors import errors, save, strained, train, train_graphs
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.errors import EvaluationError
@@ -25,9 +26,8 @@ from crystal_ldm.evaluate.band_gap.features import (
     NUM_FEATURES,
     band_gap_inputs,
 )
-from crystal_ldm.evaluate.band_gap.networks import BandGapNet, GraphNet, errors, join
+from crystal_ldm.evaluate.band_gap.networks import BandGapNet, GraphNet, join
 from crystal_ldm.evaluate.band_gap.own_predictor import GRAPH, _load, load_graph, predict_band_gap
-from crystal_ldm.evaluate.band_gap.training import save, strained, train, train_graphs
 from crystal_ldm.evaluate.weights import load_weights
 
 

@@ -135,15 +135,15 @@ def test_composition_fingerprints_are_matminers():
 def test_a_set_covers_itself_and_not_another_one(known_crystals, pool):
     halides = [_packed(crystal) for crystal in known_crystals[2:8]]
     metals = [_packed(crystal) for crystal in known_crystals[-3:]]
-    same = coverage(halides, halides, 0.4, 10.0, pool)
-    assert same.covered.mean() == same.found.mean() == 1.0
-    other = coverage(metals, halides, 0.2, 1.0, pool)
-    assert other.covered.mean() == 0.0
-    half = coverage([*halides[:1], *metals], halides, 0.05, 0.05, pool)
-    assert half.covered.mean() == 0.25
-    assert half.found.mean() == pytest.approx(1 / 6)
-    missing = coverage([None, halides[0]], halides, 0.4, 10.0, pool)
-    assert missing.covered.mean() == 0.5
+    covered, found, _ = coverage(halides, halides, 0.4, 10.0, pool)
+    assert covered.mean() == found.mean() == 1.0
+    covered, _, _ = coverage(metals, halides, 0.2, 1.0, pool)
+    assert covered.mean() == 0.0
+    covered, found, _ = coverage([*halides[:1], *metals], halides, 0.05, 0.05, pool)
+    assert covered.mean() == 0.25
+    assert found.mean() == pytest.approx(1 / 6)
+    covered, _, errors = coverage([None, halides[0]], halides, 0.4, 10.0, pool)
+    assert covered.mean() == 0.5 and errors == ["it could not be read", None]
 
 
 def test_a_pooled_latent_is_the_mean_over_atoms_and_knows_no_choice_of_cell(known_crystals):

@@ -8,11 +8,8 @@ from pymatgen.core import Composition, Lattice, Structure
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.distances import shortest_distance
-from crystal_ldm.evaluate.validity import (
-    CompositionRules,
-    composition_validity,
-    compositions_validity,
-)
+from crystal_ldm.evaluate.thresholds import Thresholds
+from crystal_ldm.evaluate.validity import composition_validity, compositions_validity
 
 
 def _key(formula: str):
@@ -66,12 +63,12 @@ def test_a_flat_cell_is_refused():
     ],
 )
 def test_compositions_by_the_fields_convention(formula, valid, rule):
-    assert composition_validity(_key(formula), CompositionRules()) == (valid, rule)
+    assert composition_validity(_key(formula), Thresholds()) == (valid, rule)
 
 
 def test_alloys_can_be_asked_to_balance():
-    strict = CompositionRules(alloys_valid=False)
-    assert composition_validity(_key("BaSr"), CompositionRules()) == (True, "alloy")
+    strict = Thresholds(alloys_valid=False)
+    assert composition_validity(_key("BaSr"), Thresholds()) == (True, "alloy")
     assert composition_validity(_key("BaSr"), strict) == (False, "not charge balanced")
 
 
@@ -97,7 +94,7 @@ def test_elements_dealt_out_at_random_lower_validity(pool):
         drawn = generator.choice(np.unique(elements), size=len(key), replace=False)
         counts = [count for _, count in key]
         shuffled.append(tuple(sorted(zip(map(int, drawn), counts, strict=True))))
-    validity = compositions_validity(keys + shuffled, CompositionRules(), pool)
+    validity = compositions_validity(keys + shuffled, Thresholds(), pool)
     real = np.mean([validity[key][0] for key in keys])
     random = np.mean([validity[key][0] for key in shuffled])
     assert real > 0.95

@@ -7,7 +7,7 @@ import io
 
 import pytest
 
-from crystal_ldm.files.csv_text import csv_text, safe_cell
+from crystal_ldm.files.writing import csv_text, safe_cell
 
 
 @pytest.mark.parametrize("text", ["=1+2", "+1", "@SUM(A1)", "-cmd|' /C calc'!A0", "\t=1", "\r=1"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,8 +18,12 @@ from crystal_ldm.ldm_module.condition import (
     ElementSetCondition,
     ScalarCondition,
 )
+from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.random import torch_generator
 from crystal_ldm.training.experiment import load_experiment
+from tests.conftest import make_tiny_ldm
+
+PAIRS = [[1.0, 1.0], [2.0, 3.0], [3.0, 5.0]]
 
 
 def built(condition: torch.nn.Module, name: str) -> torch.nn.Module:
@@ -123,3 +128,57 @@ def test_sizes_that_do_not_fit_are_named(tiny_ldm: LDMModule) -> None:
     batch = CrystalBatch.from_formulas(["NaCl"])
     ldm.data_info = {"num_atoms_histogram": [0, 0, 1]}
     assert len(ldm.eval().sample(batch, 2, sampler="ddpm", sampling_steps=3)) == 2
+
+
+def test_a_calibration_changes_what_lies_beyond_its_first_target() -> None:
+    """Requests are calibrated, labels of training crystals are not."""
+    plain, gap = (built(ScalarCondition(calibration=c), "gap") for c in (None, PAIRS))
+    values = torch.tensor([0.0, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, torch.nan])
+    for condition in (plain, gap):
+        condition.set_data(torch.linspace(0, 5, 50))
+        assert torch.equal(condition.encode(values)[:-1, 0], values[:-1])
+    given = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 5.0]
+    assert gap.calibrated(gap.encode(values))[:-1, 0].tolist() == pytest.approx(given)
+    assert bool(gap.calibrated(gap.encode(values))[-1].isnan())
+    assert torch.equal(plain.calibrated(values[:-1, None]), values[:-1, None])
+    assert "calibration" not in plain.state_dict()
+    with pytest.raises(RequestError, match="0 to 5"):
+        gap.encode(torch.tensor([5.5]))
+
+
+@pytest.mark.parametrize("pairs", [[[1.0]], [[1.0, 2.0], [1.0, 3.0]], [[1.0, float("nan")]]])
+def test_a_calibration_rises(pairs: list[list[float]]) -> None:
+    with pytest.raises(ConfigError, match="both rising"):
+        ScalarCondition(calibration=pairs)
+
+
+def test_a_calibrated_model_is_the_old_one_up_to_the_first_target(
+    known_batch: CrystalBatch, tmp_path: Path
+) -> None:
+    plain = make_tiny_ldm(known_batch, composition_model=True)
+    own = {**plain.config["conditions"]["band_gap"], "calibration": PAIRS}
+    config = {**plain.config, "conditions": {**plain.config["conditions"], "band_gap": own}}
+    ldm = instantiate(config)
+    ldm.config, ldm.data_info = config, plain.data_info
+    missing, unexpected = ldm.load_state_dict(plain.state_dict(), strict=False)
+    assert {name.split(".")[-1] for name in missing} == {"calibration"} and not unexpected
+    assert ldm.model_hash != plain.model_hash
+    save_safetensors(ldm.eval(), tmp_path / "model.safetensors", half=False)
+    again = LDMModule.load_from_checkpoint(tmp_path / "model.safetensors")
+
+    def make(model: LDMModule, target: object) -> CrystalBatch:
+        request = CrystalBatch.from_num_atoms([6] * 10, band_gap=[target] * 10)
+        options = {"sampling_steps": 1, "filters": [], "cfg_scale": 4.0}
+        return model.sample(request, **options).crystals
+
+    # Target, what the plain model makes the same crystals of, and what it makes others of.
+    for target, same, other in (
+        (None, None, 1.0), (0.8, 0.8, 0.9), ((0.6, 1.0), (0.6, 1.0), 1.0), (2.0, 3.0, 2.0),
+    ):  # fmt: skip
+        crystals, expected = make(ldm, target), make(plain, same)
+        for name in ("atomic_numbers", "lattices", "frac_coords"):
+            assert torch.equal(getattr(crystals, name), getattr(expected, name))
+            assert torch.equal(getattr(crystals, name), getattr(make(again, target), name))
+        assert not torch.equal(crystals.lattices, make(plain, other).lattices)
+    encoded = [m.network.encode(known_batch, labels=True)["band_gap"] for m in (plain, ldm)]
+    assert torch.equal(encoded[0].nan_to_num(-1), encoded[1].nan_to_num(-1))

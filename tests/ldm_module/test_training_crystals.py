@@ -11,7 +11,7 @@ from pymatgen.core import Structure
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.canonical import canonical_form
-from crystal_ldm.crystals.element_distances import element_distances
+from crystal_ldm.crystals.elements import element_distances
 from crystal_ldm.crystals.packing import pack, unpack
 from crystal_ldm.crystals.prototype_search import PrototypeSearch
 from crystal_ldm.errors import CheckpointError, RequestError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -52,6 +53,21 @@ def test_a_crash_costs_one_row():
             "Crash: the worker process ended with exit code 4",
         ]
         assert pool.map(abs, [-1])[0].value == 1
+
+
+def test_what_is_killed_from_outside_is_tried_once_more(tmp_path):
+    with WorkerPool(Workers(1)) as pool:
+        file = tmp_path / "tries"
+        outcome = pool.map(_end_at_first, [file], chunk=1)[0]
+    assert outcome.value == 2
+
+
+def _end_at_first(file):
+    with file.open("a") as out:
+        out.write("x")
+    if file.stat().st_size == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return file.stat().st_size
 
 
 def test_an_exception_is_a_reason():

@@ -23,6 +23,7 @@ from crystal_ldm.recipe import (
     embed_recipe,
     from_recipe,
     make_recipe,
+    makes_crystals_of,
     read_recipe,
     recipe_hash,
     write_recipe,
@@ -31,6 +32,7 @@ from crystal_ldm.runs.generate import generate
 from crystal_ldm.sampling import SampleResult
 from crystal_ldm.sampling.recipe import recipe_of_row
 from crystal_ldm.workflow.command_line import main
+from tests.conftest import make_tiny_ldm
 
 SAMPLING = {"num_samples": 8, "seed": 3, "sampler": "ddim", "cfg_scale": {"band_gap": 2.0}}
 
@@ -182,6 +184,28 @@ def test_from_recipe_refuses_what_gives_other_crystals(tiny_ldm: LDMModule) -> N
     missing = {**result.recipe, "model": "oqmd_icds"}
     with pytest.raises(CheckpointError, match="no shipped model 'oqmd_icds'"):
         from_recipe(json.dumps(missing).encode())
+
+
+def test_a_calibration_leaves_recipes_below_it_as_they_were(known_batch: CrystalBatch) -> None:
+    """Recipes of the model before are made, but for those that the calibration changes."""
+    ldm = make_tiny_ldm(known_batch)
+    recipes = {
+        target: ldm.sample(
+            CrystalBatch.from_num_atoms([3, 3], band_gap=[target, None]), sampling_steps=1
+        ).recipe
+        for target in (None, 1.0, (0.7, 0.9), 1.5, (0.7, 1.5))
+    }
+    ldm.sampler_network.properties["band_gap"].take_calibration([[1.0, 1.0], [2.0, 4.0]])
+    ldm._hash = None
+    assert not any(makes_crystals_of(ldm, recipe) for recipe in recipes.values())
+    info = {"hashes_before_calibration": [recipes[None]["model_hash"]]}
+    ldm.data_info = {**ldm.data_info, **info}
+    made = {target for target, recipe in recipes.items() if makes_crystals_of(ldm, recipe)}
+    assert made == {None, 1.0, (0.7, 0.9)}
+    assert makes_crystals_of(ldm, {**recipes[1.5], "request": None})
+    with pytest.raises(CheckpointError, match="would give other crystals"):
+        from_recipe(json.dumps(recipes[1.5]).encode(), ldm=ldm)
+    assert len(from_recipe(json.dumps(recipes[1.0]).encode(), ldm=ldm)) == 2
 
 
 def test_other_versions_are_said_aloud(tiny_ldm: LDMModule) -> None:

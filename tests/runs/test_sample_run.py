@@ -20,9 +20,10 @@ from crystal_ldm.errors import CrystalLDMError, RequestError, RunError
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.recipe import from_recipe
-from crystal_ldm.runs import SampleRun
 from crystal_ldm.runs.crystal_files import CrystalFiles
-from crystal_ldm.runs.generate import generate, make_request
+from crystal_ldm.runs.generate import generate, last_run, make_request
+from crystal_ldm.runs.requests import Requests
+from crystal_ldm.runs.sample_run import SampleRun
 from crystal_ldm.runs.table import COLUMNS
 
 
@@ -198,3 +199,18 @@ def test_importing_the_package_is_fast_and_loads_nothing_heavy() -> None:
 
 def test_errors_are_of_one_family() -> None:
     assert issubclass(RunError, CrystalLDMError) and issubclass(CrystalLDMError, ValueError)
+
+
+def test_the_last_run_of_a_workbench_is_found_by_its_request(
+    tiny_ldm: LDMModule, clone: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    salt, quick = make_request("NaCl"), {"sampling_steps": 2}
+    run = generate(tiny_ldm, salt, "", 2, progress=False, **quick)
+    assert last_run(tiny_ldm, salt, 2, **quick) == "", "nothing was made by hand there"
+    Requests(run.path).add("SrTiO3, 16")
+    generate(tiny_ldm, salt, "", 2, progress=False, **quick)
+    assert last_run(tiny_ldm, salt, 2, **quick) == str(run.path)
+    assert last_run(tiny_ldm, salt, 3, **quick) == last_run(tiny_ldm, None, 2, **quick) == ""
+    assert last_run(tiny_ldm, salt, 2, symprec=0.2, **quick) == ""
+    assert generate(tiny_ldm, salt, str(run.path), 2, **quick).path == run.path
+    assert "2 of 2 crystals are there already.\n" in capsys.readouterr().out

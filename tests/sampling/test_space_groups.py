@@ -12,7 +12,7 @@ from pymatgen.core import Structure
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.orbit_prototypes import orbit_prototypes
+from crystal_ldm.crystals.prototype_search import orbit_prototypes
 from crystal_ldm.crystals.space_groups import (
     group_number,
     group_numbers,
@@ -21,7 +21,7 @@ from crystal_ldm.crystals.space_groups import (
     space_group,
     space_groups_of,
 )
-from crystal_ldm.crystals.symmetrise import STRICT, onto_space_group
+from crystal_ldm.crystals.symmetry import STRICT, onto_space_group
 from crystal_ldm.crystals.writers import symmetrised_cif
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module import LDMModule

@@ -67,7 +67,7 @@ def test_reading_heeds_stop_and_goes_on(folder: Path, monkeypatch: pytest.Monkey
 
 def count_preparations(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Return a list that grows with each crystal that is prepared in this process."""
-    from crystal_ldm.data.cleaning import prepare as module
+    from crystal_ldm.data import cleaning as module
 
     prepared: list[object] = []
     prepare = module.prepare

@@ -15,11 +15,14 @@ from crystal_ldm.widgets import (
     ScalarControl,
     SeedControl,
 )
-from crystal_ldm.widgets.controls.choice import CategoryControl, ElementSetControl
-from crystal_ldm.widgets.controls.conditions import ConditionControls
+from crystal_ldm.widgets.controls.conditions import (
+    CategoryControl,
+    ConditionControls,
+    ElementSetControl,
+    SpaceGroupControl,
+)
 from crystal_ldm.widgets.controls.periodic_table import element_cells
 from crystal_ldm.widgets.controls.scalar import histogram_svg
-from crystal_ldm.widgets.controls.space_group import SpaceGroupControl
 
 from crystal_ldm.errors import RequestError
 from crystal_ldm.sampling import (

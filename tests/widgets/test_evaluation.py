@@ -9,8 +9,7 @@ import pytest
 from crystal_ldm.widgets import Gallery, Workbench
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, parents_of
 from crystal_ldm.widgets.helpers import Helpers
-from crystal_ldm.widgets.panels.background import BackgroundEvaluation
-from crystal_ldm.widgets.panels.evaluation import EvaluationBar
+from crystal_ldm.widgets.panels.evaluation import BackgroundEvaluation, EvaluationBar
 
 from crystal_ldm.evaluate.reference_set import Reference
 from tests.widgets.crystals import perovskite, rock_salt
@@ -108,10 +107,10 @@ def test_one_that_cannot_be_relaxed_does_not_keep_the_others(
 def test_a_relaxed_crystal_stands_below_its_parent(bench: Workbench, tmp_path: Any) -> None:
     from crystal_ldm.widgets.session import Session
 
-    bench.panel.add([CrystalEntry(perovskite(), "interpolated")])
+    bench.gallery.add([CrystalEntry(perovskite(), "interpolated")])
     parents = [bench.crystals[1], bench.crystals[3]]
     relaxed = [CrystalEntry(perovskite(), "relaxed", parent=one.identify()) for one in parents]
-    bench.panel.add(relaxed)
+    bench.gallery.add(relaxed)
     table = bench.gallery.table
     assert table.order == [0, 1, 4, 2, 3, 5]
     assert table.marks == {"4": {"child": True}, "5": {"child": True}}

@@ -25,7 +25,7 @@ from crystal_ldm.widgets import (
 )
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.explore.find import FindPanel, find_panel
-from crystal_ldm.widgets.explore.source import CrystalSource
+from crystal_ldm.widgets.explore.maker import CrystalSource
 from crystal_ldm.widgets.export.code import python_code
 from crystal_ldm.widgets.panels.rows import crystal_row
 from crystal_ldm.widgets.workbench import TABS
@@ -46,7 +46,9 @@ QUICK = {"sampling_steps": 2}
 
 def test_vary_and_interpolate(tiny_ldm: Any) -> None:
     selected: list[Structure | None] = [None]
-    panel = VaryPanel(tiny_ldm, {"Selected crystal": lambda: selected[0]})
+    panel = VaryPanel(
+        tiny_ldm, lambda label: CrystalSource(label, {"Selected crystal": lambda: selected[0]})
+    )
     made: list[CrystalEntry] = []
     panel.on_made(made.extend)
     panel.buttons[0].click()

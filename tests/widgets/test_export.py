@@ -17,8 +17,7 @@ from crystal_ldm.widgets import (
     Workbench,
 )
 from crystal_ldm.widgets.base import Notice
-from crystal_ldm.widgets.browser.drop_zone import DropZone
-from crystal_ldm.widgets.browser.save_button import SaveButton
+from crystal_ldm.widgets.browser.buttons import DropZone, SaveButton
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.export.archive import FORMATS, zip_crystals
 from crystal_ldm.widgets.workbench import TABS

@@ -6,8 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from crystal_ldm.widgets.viewers.scene import build_scene
-from crystal_ldm.widgets.viewers.sdf import SceneTooLarge, scene_to_sdf
+from crystal_ldm.widgets.viewers.scene import SceneTooLarge, build_scene, scene_to_sdf
 from pymatgen.core import Lattice, Structure
 
 from crystal_ldm.crystals.bonds import crystal_bonds, radius_bonds

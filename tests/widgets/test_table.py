@@ -14,8 +14,7 @@ import plotly.io as pio
 import pytest
 from crystal_ldm.widgets import Gallery
 from crystal_ldm.widgets.browser.table import Table
-from crystal_ldm.widgets.panels.rows import crystal_row, table_columns, table_rows
-from crystal_ldm.widgets.panels.scatter import scatter_figure
+from crystal_ldm.widgets.panels.rows import crystal_row, scatter_figure, table_columns, table_rows
 
 from tests.widgets.crystals import copper, perovskite, rock_salt
 
@@ -184,7 +183,8 @@ def test_a_column_that_is_not_shown_is_filtered_all_the_same(gallery: Gallery) -
     gallery.update_rows({0: {"band_gap": 5.0}})
     assert not tools.boxes["density"].value and tools.boxes["band_gap"].value
     assert tools.boxes["band_gap"].description == "Gap (eV)", "with its unit"
-    tools.show_columns(["formula", "density"])
+    for key, box in tools.boxes.items():
+        box.value = key in ("formula", "density")
     assert set(gallery.table.hidden) == {
         c["key"] for c in gallery.table.columns if c["key"] not in ("formula", "density")
     }
@@ -205,7 +205,7 @@ def test_duplicates_are_folded_into_one_row(until: Any) -> None:
     until(lambda: gallery.table.folded and gallery.table_tools.job.state == "done", 120)
     assert gallery.table.order == [0, 1, 3]
     assert gallery.table.marks == {"0": {"count": 2}, "1": {"count": 2}}
-    assert gallery.table_tools.notice.text == "5 crystals, 3 of them different."
+    assert gallery.table_tools.notice.text == "5 crystals, 3 distinct."
     gallery.add([perovskite(3.9), rock_salt(9.0)])
     until(lambda: gallery.table.marks.get("0") == {"count": 3}, 60)
     assert gallery.table.order == [0, 1, 3], "StructureMatcher scales volumes"
@@ -232,3 +232,16 @@ def test_chosen_or_shown_rows_are_downloaded(gallery: Gallery) -> None:
     )
     archive = zipfile.ZipFile(io.BytesIO(tools.zip.make()[1]))
     assert sum(name.endswith(".cif") for name in archive.namelist()) == 2
+
+
+def test_a_notebooks_table_has_the_headers_of_a_gallery(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import pandas as pd
+    from crystal_ldm.widgets import figures
+
+    line = {"rank": 1, "e_above_hull_chgnet": 0.0274, "decomposes_to": "Li2O + Fe", "run": "mine"}
+    figures.show_table(pd.DataFrame([line]), 3)
+    said = capsys.readouterr().out
+    assert "Hull, CHGNet (eV/atom)" in said and "Competes with" in said and "0.027" in said
+    assert "e_above_hull" not in said and "run" in said

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.io as pio
 import pytest
 from crystal_ldm.widgets import CrystalViewer
-from crystal_ldm.widgets.viewers.elements import element_colour
+from crystal_ldm.widgets.viewers.elements import LOOK
 from crystal_ldm.widgets.viewers.plotly_crystal import atom_clicked, crystal_figure
 
 from crystal_ldm.crystals.bonds import covalent_radius
@@ -77,7 +77,7 @@ def test_polyhedra_are_around_cations_with_all_their_corners() -> None:
     viewer.polyhedra = True
     (mesh,) = viewer.stage.message["meshes"]
     assert len(mesh["positions"]) == 8 * 9, "the octahedron around titanium"
-    assert mesh["colour"] == int(element_colour("Ti")[1:], 16)
+    assert mesh["colour"] == int(LOOK.colour("Ti")[1:], 16)
     corners = np.unique(np.array(mesh["positions"]).reshape(-1, 3), axis=0)
     centre = np.full(3, 3.91 / 2)
     assert np.allclose(np.linalg.norm(corners - centre, axis=1), 3.91 / 2, atol=2e-3)

@@ -19,7 +19,7 @@ from crystal_ldm.workflow.declared_parameters import (
     permitted_parameters,
     read_parameters,
 )
-from crystal_ldm.workflow.early_checks import check_early
+from crystal_ldm.workflow.execution import check_early
 from crystal_ldm.workflow.notebooks import find_notebook
 
 PARAMETERS = """

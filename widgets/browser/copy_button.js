@@ -1,5 +1,6 @@
 export default {
   render({ model, el }) {
+    el.classList.add("cl-copy");
     const button = document.createElement("button");
     button.type = "button";
     button.className = "jupyter-button cl-button cl-small";

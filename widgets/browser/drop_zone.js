@@ -1,5 +1,6 @@
 export default {
   render({ model, el }) {
+    el.classList.add("cl-drop-widget");
     const zone = document.createElement("button");
     zone.type = "button";
     zone.className = "cl-drop";
@@ -9,17 +10,14 @@ export default {
     const paint = () => {
       zone.textContent = model.get("text");
       input.accept = model.get("accept");
-      input.multiple = model.get("multiple");
     };
-    const take = async (files) => {
-      const chosen = model.get("multiple") ? [...files] : [...files].slice(0, 1);
-      for (const file of chosen) {
-        if (file.size > model.get("limit")) {
-          const most = (model.get("limit") / 1e6).toFixed(0);
-          model.send({ refused: `${file.name} is larger than ${most} MB.` });
-        } else {
-          model.send({ name: file.name }, undefined, [await file.arrayBuffer()]);
-        }
+    const take = async ([file]) => {
+      if (!file) return;
+      if (file.size > model.get("limit")) {
+        const most = (model.get("limit") / 1e6).toFixed(0);
+        model.send({ refused: `${file.name} is larger than ${most} MB.` });
+      } else {
+        model.send({ name: file.name }, undefined, [await file.arrayBuffer()]);
       }
     };
     zone.addEventListener("click", () => input.click());
@@ -36,7 +34,7 @@ export default {
       zone.classList.remove("cl-over");
       take(event.dataTransfer.files);
     });
-    for (const name of ["text", "accept", "multiple"]) model.on(`change:${name}`, paint);
+    for (const name of ["text", "accept"]) model.on(`change:${name}`, paint);
     paint();
     el.append(zone, input);
   },

@@ -48,6 +48,7 @@ function themed(layout, el) {
 
 export default {
   async render({ model, el }) {
+    el.classList.add("cl-plot");
     const box = document.createElement("div");
     box.style.width = "100%";
     el.append(box);

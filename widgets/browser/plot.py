@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anywidget
 import pandas  # noqa: F401 - plotly takes it from sys.modules, half loaded while a thread imports it
+import plotly.graph_objects as go
 import traitlets as tl
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 
 @cache
@@ -55,7 +53,6 @@ class Plot(anywidget.AnyWidget):
         self, figure: go.Figure | None = None, *, eager: bool = False, **traits: Any
     ) -> None:
         super().__init__(**{"library": _library() if eager else b"", **traits})
-        self.add_class("cl-plot")
         self.on_msg(self._on_message)
         if figure is not None:
             self.show(figure)

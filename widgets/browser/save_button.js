@@ -1,13 +1,13 @@
 export default {
   render({ model, el }) {
+    el.classList.add("cl-save");
     const b = document.createElement("button");
     b.type = "button";
     b.className = "jupyter-button lm-Widget cl-button";
     const paint = (busy = false) => {
-      const why = model.get("disabled");
       b.textContent = busy ? "Preparing…" : model.get("text");
-      b.disabled = Boolean(why) || busy;
-      b.title = why || model.get("text");
+      b.disabled = busy;
+      b.title = model.get("text");
     };
     b.addEventListener("click", () => { paint(true); model.send({ press: true }); });
     const receive = (content, buffers) => {
@@ -24,7 +24,6 @@ export default {
     const again = () => paint();
     model.on("msg:custom", receive);
     model.on("change:text", again);
-    model.on("change:disabled", again);
     paint();
     el.append(b);
     return () => model.off("msg:custom", receive);

@@ -1,5 +1,6 @@
 export default {
   render({ model, el }) {
+    el.classList.add("cl-stop-kernel");
     const b = document.createElement("button");
     b.type = "button";
     b.className = "jupyter-button lm-Widget cl-button";

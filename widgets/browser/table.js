@@ -8,6 +8,7 @@ const show = (value, digits) => {
 
 export default {
   render({ model, el }) {
+    el.classList.add("cl-table-widget");
     const box = document.createElement("div");
     box.className = "cl-table-box";
     const table = document.createElement("table");

@@ -64,7 +64,6 @@ class Table(anywidget.AnyWidget):
 
     def __init__(self, **traits: Any) -> None:
         super().__init__(**traits)
-        self.add_class("cl-table-widget")
         sources = ("rows", "columns", "sort_by", "descending", "filter", "parents", "groups")
         self.observe(self._arrange, [*sources, "folded"])
         self._arrange()
@@ -183,7 +182,12 @@ class Table(anywidget.AnyWidget):
         """Return the place of the column whose key or label starts with `name`."""
         wanted = name.strip().lower().replace("_", " ")
         names = [
-            {c["key"].lower().replace("_", " "), str(c["label"]).lower()} for c in self.columns
+            {
+                c["key"].lower().replace("_", " "),
+                str(c["label"]).lower(),
+                f"{c['label']} ({c.get('unit')})".lower(),
+            }
+            for c in self.columns
         ]
         for i, options in enumerate(names):
             if wanted in options:

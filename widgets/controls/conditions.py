@@ -2,16 +2,210 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, caption, column
-from crystal_ldm.widgets.controls.choice import CategoryControl, ElementSetControl
+from crystal_ldm.widgets.base import Field, Panel, caption, column, labelled, styled
 from crystal_ldm.widgets.controls.scalar import ScalarControl
-from crystal_ldm.widgets.controls.space_group import SpaceGroupControl
+from crystal_ldm.widgets.jobs import Latest
 
-Control = ScalarControl | CategoryControl | ElementSetControl | SpaceGroupControl
+from crystal_ldm.crystals.space_groups import (
+    CRYSTAL_SYSTEMS,
+    NUM_GROUPS,
+    group_numbers,
+    group_symbol,
+)
+from crystal_ldm.crystals.wyckoff import can_fill, groups_to_fill
+from crystal_ldm.errors import RequestError, suggest
+
+LIKELY = "likely"
+
+
+class CategoryControl(Field):
+    """Asks for one of several options.
+
+    Traits:
+        value: the option, or None where it is not asked for.
+    """
+
+    def __init__(self, description: Mapping[str, Any], value: Any = None) -> None:
+        super().__init__()
+        self._name = str(description.get("label") or description["name"])
+        self._options = options = list(description.get("options") or ())
+        # A dropdown shows nothing for the value None, so its places are linked, not its values.
+        self.menu = ipw.Dropdown(options=["any", *map(str, options)], index=0).add_class("cl-fill")
+        self.widget = labelled(self._name, self.menu)
+        tl.link(
+            (self, "value"),
+            (self.menu, "index"),
+            transform=(
+                lambda option: 0 if option is None else options.index(option) + 1,
+                lambda index: options[index - 1] if index else None,
+            ),
+        )
+        self.value = value
+
+    @tl.validate("value")
+    def _known(self, proposal: Any) -> Any:
+        if proposal.value is not None and proposal.value not in self._options:
+            near = suggest(str(proposal.value), [str(o) for o in self._options])
+            raise RequestError(f"{self._name} has no option {proposal.value!r}.{near}")
+        return proposal.value
+
+
+class TypedControl(Field):
+    """A condition that is typed.
+
+    A subclass says how a text is read (`read`), what is wrong with a value (`check`), and how a
+    value is written (`written`).
+    """
+
+    def __init__(self, name: str, box: ipw.Text) -> None:
+        super().__init__()
+        self.box = styled(box, "cl-fill")
+        self.widget = column(labelled(name, self.box), self.notice.widget)
+        self.box.observe(self.notice.guard(lambda _: self._take()), "value")
+        self.react("value", self._show)
+
+    def read(self, text: str) -> Any:
+        """Return the value that a text says."""
+        raise NotImplementedError
+
+    def check(self, value: Any) -> None:
+        """Raise `RequestError` for a value that cannot be asked for."""
+
+    def written(self, value: Any) -> str:
+        """Return the text of a value."""
+        return str(value or "")
+
+    def _take(self) -> None:
+        value = self.read(self.box.value)
+        try:
+            self.check(value)
+        except RequestError as error:
+            self.refuse(str(error))
+        else:
+            self.refuse("")
+            self.value = value
+
+    def _show(self) -> None:
+        if self.read(self.box.value) != self.value:
+            self.box.value = self.written(self.value)
+
+
+class ElementSetControl(TypedControl):
+    """Asks for a set of elements, typed as "Sr, Ti, O".
+
+    Traits:
+        value: "Sr, Ti, O", or None where it is not asked for; a list of symbols is taken as well.
+    """
+
+    def __init__(
+        self,
+        description: Mapping[str, Any],
+        value: Iterable[str] | str | None = None,
+        elements: Iterable[str] = (),
+    ) -> None:
+        box = ipw.Text(placeholder="any, or Sr, Ti, O", continuous_update=True)
+        super().__init__(str(description.get("label") or description["name"]), box)
+        self._elements = list(description.get("options") or elements)
+        self.value = value
+
+    @tl.validate("value")
+    def _as_text(self, proposal: Any) -> str | None:
+        # Not a list: that would be one value for each row of a request.
+        value = proposal.value
+        return self.read(value if isinstance(value, str) else " ".join(value or ()))
+
+    def read(self, text: str) -> str | None:
+        return ", ".join(text.replace(",", " ").replace("-", " ").split()) or None
+
+    def check(self, value: str | None) -> None:
+        symbols = value.split(", ") if value else []
+        unknown = [s for s in symbols if self._elements and s not in self._elements]
+        if unknown:
+            near = suggest(unknown[0], self._elements)
+            raise RequestError(f"The model does not know {', '.join(unknown)}.{near}")
+
+
+class SpaceGroupControl(TypedControl):
+    """Asks for space groups, typed or chosen: `221`, `Pm-3m`, `cubic`, `62, 225` or `likely`.
+
+    Traits:
+        value: a number, a word, or several with commas (a list would be one for each row of a
+            request); None where no group is asked for.
+        counts: atoms of each element in the cell; the list offers the groups whose positions they
+            can fill. Empty: not known, all groups.
+    """
+
+    counts = tl.List(tl.Int())
+
+    def __init__(self, description: Mapping[str, Any], value: Any = None) -> None:
+        box = ipw.Combobox(
+            options=_offered(range(1, NUM_GROUPS + 1)),
+            placeholder="any, or 221, Pm-3m, cubic",
+            ensure_option=False,
+            continuous_update=False,
+            tooltip="Number, symbol or crystal system; several with commas; likely: those that are "
+            "likely for the formula, in turn",
+        )
+        name = str(description.get("label") or description["name"]).replace("_", " ").capitalize()
+        super().__init__(name, box)
+        self._latest = Latest(self.notice)
+        self.react("counts", self._offer)
+        self.value = value
+
+    @tl.validate("value")
+    def _known(self, proposal: Any) -> Any:
+        value = proposal.value
+        if isinstance(value, list | tuple):
+            value = ", ".join(map(str, value))
+        if value not in (None, LIKELY):
+            group_numbers(value)
+        return int(value) if isinstance(value, float) else value
+
+    def _offer(self) -> None:
+        """Offer the groups that the counts can fill; the first formula takes a second or two."""
+        counts = list(self.counts)
+        self._latest.start(lambda: _offered(groups_to_fill(counts)), self._take_offer)
+
+    def _take_offer(self, offered: list[str]) -> None:
+        self.box.options = offered
+        self._take()
+
+    def read(self, text: str) -> int | str | None:
+        """Return the number of `221` and of `221 Pm-3m`; several as text, `62, 225`."""
+        words = [_number(word.strip()) for word in text.split(",") if word.strip()]
+        return words[0] if len(words) == 1 else ", ".join(map(str, words)) or None
+
+    def check(self, value: int | str | None) -> None:
+        if value in (None, LIKELY):
+            return
+        groups = group_numbers(value)
+        if not any(can_fill(group, self.counts) for group in groups):
+            names = ", ".join(f"{group_symbol(group)} ({group})" for group in groups[:3])
+            counts = ", ".join(map(str, self.counts))
+            raise RequestError(
+                f"The positions of {names} cannot be filled by {counts} atoms of the elements in "
+                "this cell; the list has the groups that can be."
+            )
+
+    def written(self, value: int | str | None) -> str:
+        if isinstance(value, int) and value:
+            return f"{value} {group_symbol(value)}"
+        return super().written(value)
+
+
+def _offered(groups: Sequence[int]) -> list[str]:
+    return [LIKELY, *CRYSTAL_SYSTEMS, *(f"{n} {group_symbol(n)}" for n in groups)]
+
+
+def _number(word: str) -> int | str:
+    number = word.split(" ")[0]
+    return int(number) if number.isdecimal() else word
 
 
 class ConditionControls(Panel):
@@ -35,17 +229,16 @@ class ConditionControls(Panel):
         elements: Iterable[str] = (),
     ) -> None:
         super().__init__()
-        self.controls: dict[str, Control] = {}
-        for name, condition in conditions.items():
-            about = condition.describe()
-            if about["kind"] == "scalar":
-                self.controls[name] = ScalarControl(about)
-            elif about["kind"] == "category":
-                self.controls[name] = CategoryControl(about)
-            elif about["kind"] == "element_set":
-                self.controls[name] = ElementSetControl(about, elements=elements)
-            elif about["kind"] == "space_group":
-                self.controls[name] = SpaceGroupControl(about)
+        kinds: dict[str, Callable[[Mapping[str, Any]], Field]] = {
+            "scalar": ScalarControl,
+            "category": CategoryControl,
+            "element_set": partial(ElementSetControl, elements=elements),
+            "space_group": SpaceGroupControl,
+        }
+        about = {name: condition.describe() for name, condition in conditions.items()}
+        self.controls: dict[str, Field] = {
+            name: kinds[one["kind"]](one) for name, one in about.items() if one["kind"] in kinds
+        }
         for control in self.controls.values():
             control.observe(self._collect, ["value", "problem"])
         parts = [control.widget for control in self.controls.values()]
@@ -56,8 +249,6 @@ class ConditionControls(Panel):
 
     @tl.validate("values")
     def _known(self, proposal: Any) -> dict[str, Any]:
-        from crystal_ldm.errors import RequestError, suggest
-
         for name in proposal.value:
             if name not in self.controls:
                 known = ", ".join(self.controls) or "none"
@@ -68,13 +259,10 @@ class ConditionControls(Panel):
         return {name: value for name, value in proposal.value.items() if value is not None}
 
     def _collect(self, _: Any) -> None:
-        found = {n: c.value for n, c in self.controls.items() if c.value is not None}
-        problems = [c.problem for c in self.controls.values() if c.problem]
-        self.set_trait("problem", problems[0] if problems else "")
-        self.values = found
+        problems = (control.problem for control in self.controls.values())
+        self.set_trait("problem", next(filter(None, problems), ""))
+        self.values = {name: control.value for name, control in self.controls.items()}
 
     def _spread(self, change: Any) -> None:
         for name, control in self.controls.items():
-            wanted = change.new.get(name)
-            if control.value != wanted:
-                control.value = wanted
+            control.value = change.new.get(name)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as ipw
 import numpy as np
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, button, caption, column, fold, labelled, row, show_if
-from crystal_ldm.widgets.controls.conditions import ConditionControls
+from crystal_ldm.widgets.base import Panel, caption, column, fold, labelled, row, show_if
+from crystal_ldm.widgets.controls.conditions import ConditionControls, SpaceGroupControl
 from crystal_ldm.widgets.controls.formula import FormulaBox
 from crystal_ldm.widgets.controls.periodic_table import PeriodicTable
 from crystal_ldm.widgets.controls.sampling import SamplingControls
 from crystal_ldm.widgets.controls.scalar import condition_title
 from crystal_ldm.widgets.controls.seed import SeedControl
-from crystal_ldm.widgets.controls.space_group import SpaceGroupControl
 from crystal_ldm.widgets.controls.training_cells import most_atoms, training_cells
 from crystal_ldm.widgets.export.request import (
     RequestArguments,
@@ -24,10 +23,10 @@ from crystal_ldm.widgets.export.request import (
     settings_of,
 )
 
-if TYPE_CHECKING:
-    from crystal_ldm.crystals import CrystalBatch
-    from crystal_ldm.ldm_module import LDMModule
-    from crystal_ldm.sampling import SamplingSettings
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.errors import RequestError
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.sampling import SamplingSettings, presets
 
 MOST = 1_000_000
 """Crystals for each formula that can be asked for at once."""
@@ -53,8 +52,6 @@ class RequestForm(Panel):
     problem = tl.Unicode("", read_only=True)
 
     def __init__(self, ldm: LDMModule) -> None:
-        from crystal_ldm.sampling import presets
-
         super().__init__()
         about = {name: condition.describe() for name, condition in ldm.conditions.items()}
         self._kinds = {name: text["kind"] for name, text in about.items()}
@@ -80,7 +77,7 @@ class RequestForm(Panel):
         count = ipw.BoundedIntText(min=1, max=MOST)
         self.linked("num_samples", count, "cl-count cl-samples")
         self._one = caption("")
-        self._only = row(self._one, button("All, from the first", self._all, css="cl-small"))
+        self._only = row(self._one, self.button("All, from the first", self._all, css="cl-small"))
         self._rules = fold("Elements of open atoms", self.table.widget)
         self.widget = column(
             self.sampling.choose,
@@ -131,8 +128,6 @@ class RequestForm(Panel):
         Raises:
             CrystalLDMError: for what cannot be made, in one sentence.
         """
-        from crystal_ldm.errors import RequestError
-
         if self.problem:
             raise RequestError(self.problem)
         return self.arguments().make()
@@ -157,8 +152,6 @@ class RequestForm(Panel):
         Raises:
             RequestError: a field has no value that is one, in one sentence.
         """
-        from crystal_ldm.errors import RequestError
-
         settings: SamplingSettings | None = self.sampling.settings
         if settings is None:
             raise RequestError(self.sampling.problem)
@@ -222,6 +215,29 @@ class RequestForm(Panel):
         """Show how to sample."""
         self.sampling.show(settings)
         self.seed.seed = settings.seed
+
+    def follow(self, other: RequestForm) -> str:
+        """Ask what the form of another model asked for, as far as this one can be asked for it.
+
+        Returns:
+            What it cannot be asked for, one sentence; empty if there is nothing.
+        """
+        if other.sampling.settings is not None:
+            self.fill_settings(other.settings())
+        self.num_samples = other.num_samples
+        self.seed.follow(other.seed)
+        self.formula.num_atoms = other.formula.num_atoms
+        self.formula.text = other.formula.text
+        self.formula.formula_units = other.formula.formula_units
+        controls, targets = self.conditions.controls, other.conditions.values
+        self.conditions.values = {n: v for n, v in targets.items() if n in controls}
+        dropped = [n for n in targets if n not in controls]
+        usable = set(self.table.usable)
+        for name in ("required", "forbidden"):
+            symbols = getattr(other.table, name)
+            setattr(self.table, name, [s for s in symbols if s in usable])
+            dropped += [s for s in symbols if s not in usable and name == "required"]
+        return f"This model does not know {', '.join(dropped)}: left out." if dropped else ""
 
     def _all(self) -> None:
         self.place, self.offset = None, 0

@@ -8,9 +8,12 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, button, column, labelled, row, show_if
+from crystal_ldm.widgets.base import Notice, Panel, column, labelled, row, show_if
 from crystal_ldm.widgets.controls.training_cells import TrainingCells
 from crystal_ldm.widgets.jobs import Latest
+
+from crystal_ldm.crystals.formula import parse_formula
+from crystal_ldm.errors import FormulaError
 
 Look = Callable[[str], TrainingCells | None]
 PLACEHOLDER = "SrTiO3, or Sr?O3 with ? for any element"
@@ -124,9 +127,6 @@ class FormulaBox(Panel):
         return [part.strip() for part in self.text.replace(";", ",").split(",") if part.strip()]
 
     def _read_formula(self) -> None:
-        from crystal_ldm.crystals.formula import parse_formula
-        from crystal_ldm.errors import FormulaError
-
         try:
             parsed = [parse_formula(text) for text in self.formulas]
         except FormulaError as error:
@@ -146,7 +146,7 @@ class FormulaBox(Panel):
         elif total > self.max_atoms:
             self._refuse(
                 f"{total} atoms in the cell are more than the {self.max_atoms} that this model "
-                "can make. Fewer formula units would do."
+                f"can make.{' Fewer formula units would do.' if units > 1 else ''}"
             )
         else:
             open_atoms = sum(one.num_open for one in parsed)
@@ -206,7 +206,7 @@ class FormulaBox(Panel):
         self.known.say(" ".join(filter(None, said)))
         pairs = [] if cells is None else zip(cells.units, cells.sizes, strict=False)
         self.cells.children = [
-            button(f"{size} atoms", partial(self._take_units, units),
+            self.button(f"{size} atoms", partial(self._take_units, units),
                    tip=f"Formula units in the cell: {units}", css="cl-small")
             for units, size in pairs if size <= self.max_atoms
         ]  # fmt: skip

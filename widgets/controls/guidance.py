@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import ipywidgets as ipw
@@ -20,12 +21,10 @@ class GuidanceControls(Panel):
     Traits:
         value: `cfg_scale` of `LDMModule.sample`: one number where all are equal, else a dict; not
             checked, see `GroupControls`.
-        scales: name -> scale.
         active: names of the conditions that the request gives; the others are disabled and say why.
     """
 
     value = tl.Any(2.0)
-    scales = tl.Dict()
     active = tl.List(tl.Unicode())
 
     def __init__(
@@ -41,47 +40,47 @@ class GuidanceControls(Panel):
             slider.add_class("cl-fill")
             number = ipw.FloatText(value=default, step=0.1)  # not clipped, unlike a readout
             number.add_class("cl-count")
-            slider.observe(self._collect, "value")
-            number.observe(self._collect, "value")
+            slider.observe(partial(self._on_slider, number), "value")
+            number.observe(self._on_number, "value")
             self.sliders[name], self.numbers[name] = slider, number
             self.reasons[name] = caption("not asked for")
             parts.append(labelled(label, slider, number, self.reasons[name], tip=MEANING))
         self.widget = column(caption(MEANING), *parts, css="cl-guidance")
         self._quiet = Quiet()
-        self.observe(self._spread, "scales")
-        self.observe(self._take, "value")
+        self.observe(self._show, "value")
         self.observe(self._enable, "active")
-        self.scales = dict.fromkeys(labels, default)
+        self.value = default
         self.active = list(labels if active is None else active)
         self._enable()
 
-    def _take(self, change: Any) -> None:
-        """Take over a `cfg_scale`; conditions that a dict leaves out keep theirs."""
+    @property
+    def scales(self) -> dict[str, float]:
+        """The scale of each condition."""
+        return {name: number.value for name, number in self.numbers.items()}
+
+    def _on_slider(self, number: ipw.FloatText, change: Any) -> None:
+        if not self._quiet:
+            number.value = change.new
+
+    def _on_number(self, _: Any) -> None:
+        if not self._quiet:
+            self.value = self.scales
+
+    def _show(self, change: Any) -> None:
+        """Show a `cfg_scale`; conditions that a dict leaves out keep theirs."""
         if self._quiet:
             return
-        scale = change.new
-        if isinstance(scale, Mapping):
-            self.scales = {n: float(scale.get(n, v)) for n, v in self.scales.items()}
-        else:
-            self.scales = dict.fromkeys(self.scales, float(scale))
-
-    def _collect(self, change: Any) -> None:
-        if not self._quiet:
-            name = next(
-                n for n in self.sliders if change.owner in (self.sliders[n], self.numbers[n])
-            )
-            self.scales = {**self.scales, name: float(change.new)}
-
-    def _spread(self, change: Any) -> None:
         with self._quiet:
+            given = change.new
             for name, slider in self.sliders.items():
-                wanted = change.new.get(name, slider.value)
-                slider.max = min(max(slider.max, wanted), WIDEST)
-                slider.value = min(max(wanted, 0.0), slider.max)
-                self.numbers[name].value = wanted
-            distinct = set(change.new.values())
+                number = self.numbers[name]
+                known = isinstance(given, Mapping)
+                number.value = float(given.get(name, number.value) if known else given)
+                slider.max = min(max(slider.max, number.value), WIDEST)
+                slider.value = min(max(number.value, 0.0), slider.max)
+            distinct = set(self.scales.values())
             if distinct:
-                self.value = distinct.pop() if len(distinct) == 1 else dict(change.new)
+                self.value = distinct.pop() if len(distinct) == 1 else self.scales
 
     def _enable(self, _: Any = None) -> None:
         for name, slider in self.sliders.items():

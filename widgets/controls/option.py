@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, Quiet, caption, column, labelled
+from crystal_ldm.widgets.base import Field, Panel, Quiet, caption, column, labelled
 
-if TYPE_CHECKING:
-    from crystal_ldm.sampling import Option, Settings
+from crystal_ldm.errors import CrystalLDMError
+from crystal_ldm.sampling import Option, Settings
 
 NONE = "none"
 """What is typed for None, as well as nothing at all."""
@@ -40,7 +40,7 @@ class OptionControl(Panel):
         box.tooltip = f"{option.help}. {tip}".strip()
         unit = [ipw.HTML(option.unit)] if option.unit else []
         self.widget = column(
-            labelled(field_label(option), box, *unit, tip=tip),
+            labelled(in_words(option.path.split(".")[-1]), box, *unit, tip=tip),
             caption(option.help + (f" ({tip})." if tip else ".")),
             css="cl-option",
         )
@@ -79,16 +79,12 @@ class OptionControl(Panel):
         return value
 
 
-class GroupControls(Panel):
+class GroupControls(Field):
     """The fields of one class of settings: `GroupControls(MinDistance, options)`.
 
     Traits:
         value: the settings, or None while a field is wrong.
-        problem: what is wrong, one sentence; empty if nothing is. Read-only.
     """
-
-    value = tl.Any(None, allow_none=True)
-    problem = tl.Unicode("", read_only=True)
 
     def __init__(
         self,
@@ -113,8 +109,6 @@ class GroupControls(Panel):
         self._collect()
 
     def _collect(self, _: Any = None) -> None:
-        from crystal_ldm.errors import CrystalLDMError
-
         if self._quiet:
             return
         try:
@@ -122,8 +116,7 @@ class GroupControls(Panel):
             value, problem = self._group(**fields), ""
         except CrystalLDMError as error:
             value, problem = None, str(error)
-        self.set_trait("problem", problem)
-        self.notice.say(problem, "error")
+        self.refuse(problem)
         with self._quiet:
             self.value = value
 
@@ -133,13 +126,12 @@ class GroupControls(Panel):
         with self._quiet:
             for name, control in self.fields.items():
                 control.value = getattr(change.new, name)
-        self.set_trait("problem", "")
-        self.notice.clear()
+        self.refuse("")
 
 
-def field_label(option: Option) -> str:
-    """Return how a field is called in a form."""
-    words = option.path.split(".")[-1].removeprefix("cfg_").replace("_", " ")
+def in_words(name: str) -> str:
+    """Return how a field, a group or a condition is called in a form."""
+    words = name.removeprefix("cfg_").replace("_", " ")
     return words[:1].upper() + words[1:]
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import anywidget
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, button, caption, column, row
-from crystal_ldm.widgets.browser.element_grid import ElementGrid
+from crystal_ldm.widgets.base import Panel, caption, column, row
+
+from crystal_ldm.errors import RequestError, suggest
 
 HINT = "Click an element: allowed, required ✓, forbidden ✕. Keyboard: arrows, then R, F or A."
 
@@ -38,6 +41,28 @@ def element_cells() -> list[dict[str, Any]]:
     return cells
 
 
+class ElementGrid(anywidget.AnyWidget):
+    """A grid of elements, each allowed, required or forbidden.
+
+    A click goes from allowed to required to forbidden; arrow keys move, R, F and A set the state.
+
+    Traits:
+        cells: list of {"symbol", "name", "number", "row", "column"}; row and column from 1.
+        marks: symbol -> "required" or "forbidden"; all others are allowed.
+        disabled: symbol -> why it cannot be chosen.
+        locked: why nothing can be chosen; empty if it can.
+    Messages to Python: {"refused": reason} when a disabled cell is pressed.
+    """
+
+    _esm = Path(__file__).with_name("element_grid.js")
+    _css = Path(__file__).with_name("element_grid.css")
+
+    cells: tl.List[dict[str, Any]] = tl.List().tag(sync=True)
+    marks = tl.Dict().tag(sync=True)
+    disabled = tl.Dict().tag(sync=True)
+    locked = tl.Unicode("").tag(sync=True)
+
+
 class PeriodicTable(Panel):
     """Element rules for atoms left open: `PeriodicTable(elements=ldm.elements)`.
 
@@ -60,10 +85,10 @@ class PeriodicTable(Panel):
         self._said = caption(HINT)
         guard = self.notice.guard
         tools = row(
-            button("Allow all", guard(self.allow_all), css="cl-small"),
-            button(
+            self.button("Allow all", self.allow_all, css="cl-small"),
+            self.button(
                 "Only these elements",
-                guard(self.forbid_others),
+                self.forbid_others,
                 tip="Forbid every element that is not required ✓",
                 css="cl-small",
             ),
@@ -125,8 +150,6 @@ class PeriodicTable(Panel):
 
     @tl.validate("required", "forbidden")
     def _known(self, proposal: Any) -> list[str]:
-        from crystal_ldm.errors import RequestError, suggest
-
         usable = self.usable
         for symbol in proposal.value:
             if symbol not in usable:

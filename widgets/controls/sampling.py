@@ -6,14 +6,14 @@ Nothing here names a field, a filter or a start: one that is added in its own fi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import (
+    Field,
     Panel,
     Quiet,
-    button,
     caption,
     column,
     fold,
@@ -23,27 +23,33 @@ from crystal_ldm.widgets.base import (
     show_if,
 )
 from crystal_ldm.widgets.controls.guidance import GuidanceControls
-from crystal_ldm.widgets.controls.option import GroupControls
+from crystal_ldm.widgets.controls.option import GroupControls, in_words
+from crystal_ldm.widgets.export.code import source_of
 
-if TYPE_CHECKING:
-    from crystal_ldm.sampling import Option, SamplingSettings, Settings
+from crystal_ldm.errors import RequestError
+from crystal_ldm.sampling import (
+    Option,
+    SamplingSettings,
+    Settings,
+    keyword_call,
+    options,
+    presets,
+)
 
 ELSEWHERE = ("preset", "seed", "trajectory")
 """Fields with a place of their own in the form or the workbench."""
 
 
-class KindControls(Panel):
+class KindControls(Field):
     """Settings of which there are several kinds: one start, or several filters in order.
 
     `KindControls("Filters", options, many=True)`.
 
     Traits:
         value: tuple of settings; a single one in it unless `many`.
-        problem: what is wrong, one sentence; empty if nothing is. Read-only.
     """
 
     value: tl.TraitType[Any, Any] = tl.Tuple()
-    problem = tl.Unicode("", read_only=True)
 
     def __init__(
         self, title: str, kinds: Mapping[type[Settings], list[Option]], *, many: bool
@@ -51,25 +57,26 @@ class KindControls(Panel):
         super().__init__()
         self.many = many
         self._order: list[str] = []
+        named = {kind.kind: kind for kind in kinds}  # type: ignore[attr-defined]
         self.groups = {
-            kind.kind: GroupControls(kind, [o for o in options if o.field])  # type: ignore[attr-defined]
-            for kind, options in kinds.items()
+            name: GroupControls(kind, [one for one in kinds[kind] if one.field])
+            for name, kind in named.items()
         }
-        names = {kind.kind: kind for kind in kinds}  # type: ignore[attr-defined]
-        self.used: dict[str, ipw.Checkbox] = {}
-        kind_names = [(_words(name), name) for name in names]
+        self.used = {
+            name: ipw.Checkbox(description=in_words(name), indent=False).add_class("cl-check")
+            for name in named
+        }
+        kind_names = [(in_words(name), name) for name in named]
         self.choice = ipw.Dropdown(options=kind_names).add_class("cl-fill")
-        parts: list[ipw.DOMWidget] = [] if many else [labelled(title, self.choice)]
+        self._kinds: dict[str, ipw.Box] = {}
         for name, group in self.groups.items():
-            box = ipw.Checkbox(description=_words(name), indent=False)
-            self.used[name] = box.add_class("cl-check")
             head = [self.used[name]] if many else []
-            text = caption(names[name].summary())  # type: ignore[attr-defined]
-            parts.append(column(*head, text, group.widget, css="cl-kind"))
+            text = caption(named[name].summary())  # type: ignore[attr-defined]
+            self._kinds[name] = column(*head, text, group.widget, css="cl-kind")
             group.observe(self._collect, ["value", "problem"])
             self.used[name].observe(self._collect, "value")
-        self._kinds = dict(zip(self.groups, parts[-len(self.groups) :], strict=True))
         self.choice.observe(self._collect, "value")
+        parts = [*([] if many else [labelled(title, self.choice)]), *self._kinds.values()]
         self.widget = column(*parts, css="cl-kinds")
         self._quiet = Quiet()
         self.observe(self._spread, "value")
@@ -86,8 +93,7 @@ class KindControls(Panel):
             return
         self._order = self._chosen()
         groups = [self.groups[name] for name in self._order]
-        problems = [group.problem for group in groups if group.problem]
-        self.set_trait("problem", problems[0] if problems else "")
+        self.set_trait("problem", next((one.problem for one in groups if one.problem), ""))
         with self._quiet:
             self.value = tuple(group.value for group in groups if group.value is not None)
         self._show()
@@ -130,8 +136,6 @@ class SamplingControls(Panel):
     problem = tl.Unicode("", read_only=True)
 
     def __init__(self, conditions: Mapping[str, str] | None = None) -> None:
-        from crystal_ldm.sampling import SamplingSettings, options, presets
-
         super().__init__()
         self._presets = presets()
         self.preset = next(iter(self._presets))
@@ -154,10 +158,23 @@ class SamplingControls(Panel):
             for group, fields in flat.items()
         }
         self.families: dict[str, KindControls] = {
-            name: KindControls(_words(name), kinds, many=isinstance(families[name].default, tuple))
+            name: KindControls(
+                in_words(name), kinds, many=isinstance(families[name].default, tuple)
+            )
             for name, kinds in nested.items()
         }
         self._flat = flat
+        self._fields: dict[str, Any] = {
+            one.path: self.groups[group].fields[one.field]
+            for group, fields in flat.items()
+            for one in fields
+        }
+        for name, family in self.families.items():
+            self._fields[name] = family.choice
+            for kind, controls in family.groups.items():
+                self._fields[f"{name}.{kind}"] = family.used[kind]
+                for field, control in controls.fields.items():
+                    self._fields[f"{name}.{kind}.{field}"] = control
         for part in (*self.groups.values(), *self.families.values()):
             part.observe(self._collect, ["value", "problem"])
         self._make_chooser()
@@ -166,10 +183,10 @@ class SamplingControls(Panel):
         )
         rest: list[ipw.DOMWidget] = []
         for name, family in self.families.items():
-            rest += [*([heading(_words(name))] if family.many else []), family.widget]
+            rest += [*([heading(in_words(name))] if family.many else []), family.widget]
         for group, controls in self.groups.items():
             if group is not guidance:
-                title = "Attempts" if group is SamplingSettings else _words(group.__name__)
+                title = "Attempts" if group is SamplingSettings else in_words(group.__name__)
                 rest += [heading(title), controls.widget]
         self.guidance = fold("Guidance", self.groups[guidance].widget)
         self.advanced = fold("Advanced", column(*rest, css="cl-advanced"))
@@ -185,7 +202,7 @@ class SamplingControls(Panel):
         self.linked("preset", menu, "cl-modes cl-presets")
         self._sentence = caption("")
         self._changed = caption("")
-        self._back = button("As the preset", self.reset, css="cl-small",
+        self._back = self.button("As the preset", self.reset, css="cl-small",
                             tip="Set all fields to what the preset says")  # fmt: skip
         self._differs = row(self._changed, self._back)
         self.choose = column(labelled("Aim", menu), self._sentence, self._differs, css="cl-preset")
@@ -197,17 +214,7 @@ class SamplingControls(Panel):
             path: its name in `crystal_ldm.sampling.options()`; the name of a filter alone, with
                 its family before it (`filters.min_distance`), is the box that turns it on.
         """
-        keyword, *rest = path.split(".")
-        family = self.families.get(keyword)
-        if family is not None and not rest:
-            return family.choice
-        if family is not None:
-            return family.groups[rest[0]].fields[rest[1]] if rest[1:] else family.used[rest[0]]
-        for group, fields in self._flat.items():
-            for one in fields:
-                if one.path == path:
-                    return self.groups[group].fields[one.field]
-        raise KeyError(path)
+        return self._fields[path]
 
     def show(self, settings: SamplingSettings) -> None:
         """Show settings.
@@ -215,8 +222,6 @@ class SamplingControls(Panel):
         Raises:
             RequestError: if their start needs crystals, which a form of this kind has none of.
         """
-        from crystal_ldm.errors import RequestError
-
         if settings.start.takes_crystals:
             raise RequestError(
                 "These settings start from a crystal that was given. Vary and Host make such "
@@ -224,8 +229,9 @@ class SamplingControls(Panel):
             )
         with self._quiet:
             self.preset = settings.preset
-            for group, fields in self._flat.items():
-                self.groups[group].value = _group_of(settings, group, [o.field for o in fields])
+            parts = [settings, *(getattr(settings, name) for name in type(settings).model_fields)]
+            for group, controls in self.groups.items():
+                controls.value = next(part for part in parts if isinstance(part, group))
             for name, family in self.families.items():
                 value = getattr(settings, name)
                 family.value = value if isinstance(value, tuple) else (value,)
@@ -233,8 +239,6 @@ class SamplingControls(Panel):
 
     def reset(self) -> None:
         """Set all fields to what the preset says."""
-        from crystal_ldm.sampling import SamplingSettings
-
         self.show(SamplingSettings.make({"preset": self.preset}))
 
     def use_for(self, conditions: Iterable[str]) -> None:
@@ -246,8 +250,6 @@ class SamplingControls(Panel):
             self.reset()
 
     def _collect(self, _: Any = None) -> None:
-        from crystal_ldm.sampling import SamplingSettings
-
         if self._quiet:
             return
         parts: list[Any] = [*self.groups.values(), *self.families.values()]
@@ -258,20 +260,14 @@ class SamplingControls(Panel):
             return
         keywords: dict[str, Any] = {"preset": self.preset}
         for group, fields in self._flat.items():
-            value = self.groups[group].value
-            keywords |= _keywords_of(value, fields)
+            keywords |= _keywords_of(self.groups[group].value, fields)
         for name, family in self.families.items():
             keywords[name] = list(family.value) if family.many else family.value[0]
         self.set_trait("settings", SamplingSettings.make(keywords))
         self._say()
 
     def _say(self) -> None:
-        from crystal_ldm.widgets.export.code import source_of
-
-        from crystal_ldm.sampling import keyword_call
-
-        preset = self._presets[self.preset]
-        self._sentence.value = preset.sentence
+        self._sentence.value = self._presets[self.preset].sentence
         changed = {n: v for n, v in keyword_call(self.settings).items() if n != "preset"}
         text = ", ".join(f"{name}={source_of(value)}" for name, value in changed.items())
         self._changed.value = f"Changed: {text}"
@@ -288,16 +284,3 @@ def _keywords_of(value: Settings, fields: Iterable[Option]) -> dict[str, Any]:
         else:
             found.setdefault(one.keyword, {})[one.field] = field
     return found
-
-
-def _group_of(settings: SamplingSettings, group: type[Settings], fields: list[str]) -> Settings:
-    """Return the group of that class in settings."""
-    if isinstance(settings, group):
-        return group(**{name: getattr(settings, name) for name in fields})
-    values = (getattr(settings, name) for name in type(settings).model_fields)
-    return next(value for value in values if isinstance(value, group))
-
-
-def _words(name: str) -> str:
-    words = name.replace("_", " ")
-    return words[:1].upper() + words[1:]

@@ -8,7 +8,9 @@ from typing import Any
 import ipywidgets as ipw
 import numpy as np
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, Quiet, column, escape, row, show_if
+from crystal_ldm.widgets.base import Field, Quiet, column, escape, row, show_if
+
+from crystal_ldm.errors import RequestError
 
 FEW = 20
 """Training crystals near the target below which a warning is shown."""
@@ -28,16 +30,12 @@ NAMES = {
 Target = float | tuple[float, float] | None
 
 
-class ScalarControl(Panel):
+class ScalarControl(Field):
     """Asks for one property: `ScalarControl(ldm.conditions["band_gap"].describe())`.
 
     Traits:
         value: None (not asked for), a number, or a pair (low, high).
-        problem: why this cannot be made; empty if it can. Read-only.
     """
-
-    value = tl.Any(None, allow_none=True)
-    problem = tl.Unicode("", read_only=True)
 
     def __init__(self, description: Mapping[str, Any], value: Target = None) -> None:
         super().__init__()
@@ -84,8 +82,6 @@ class ScalarControl(Panel):
 
     @tl.validate("value")
     def _clean(self, proposal: Any) -> Target:
-        from crystal_ldm.errors import RequestError
-
         value = proposal.value
         name = self._about.get("label") or self._about["name"]
         if value is None:
@@ -166,14 +162,12 @@ class ScalarControl(Panel):
 
     def _weigh(self, value: Target) -> None:
         low, high = self._limits()
-        self.set_trait("problem", "")
+        self.refuse("")
         if value is None:
-            self.notice.clear()
             return
         ends = value if isinstance(value, tuple) else (value, value)
         if ends[0] > ends[1]:
-            self.set_trait("problem", f"The range runs from {ends[0]:g} down to {ends[1]:g}.")
-            self.notice.say(self.problem, "error")
+            self.refuse(f"The range runs from {ends[0]:g} down to {ends[1]:g}.")
         elif ends[0] < low or ends[1] > high:
             self.notice.say(
                 f"The training crystals have {low:.3g} to {high:.3g} {self._unit}; outside it the "
@@ -185,8 +179,6 @@ class ScalarControl(Panel):
             if near is not None and near < FEW:
                 crystals = "1 training crystal is" if near == 1 else f"{near} training crystals are"
                 self.notice.say(f"Only {crystals} near this target; expect a poor aim.", "warning")
-            else:
-                self.notice.clear()
 
     def _near(self, ends: tuple[float, float]) -> int | None:
         """Return how many training crystals share a bin of the histogram with the target."""

@@ -6,7 +6,7 @@ import secrets
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, button, column, labelled, row
+from crystal_ldm.widgets.base import Panel, column, labelled, row
 
 LARGEST = 2**31 - 1
 
@@ -29,12 +29,12 @@ class SeedControl(Panel):
         box = self.linked("seed", ipw.BoundedIntText(min=0, max=LARGEST), "cl-seed")
         fresh = ipw.Checkbox(description="new each run", indent=False)
         self.linked("fresh", fresh, "cl-check")
-        self.reuse_button = button(
+        self.reuse_button = self.button(
             "Reuse last", self.reuse, tip="Nothing has run yet", css="cl-small"
         )
         self.reuse_button.disabled = True
         self.widget = column(
-            labelled("Seed", box, button("New seed", self.renew, css="cl-small")),
+            labelled("Seed", box, self.button("New seed", self.renew, css="cl-small")),
             row(self.reuse_button, fresh, css="cl-indented"),
         )
         self.seed = seed
@@ -52,9 +52,18 @@ class SeedControl(Panel):
     def use(self) -> int:
         """Return the seed for a run that starts now, and prepare the next one."""
         used = self.seed
-        self.set_trait("last", used)
-        self.reuse_button.disabled = False
-        self.reuse_button.tooltip = f"Take seed {used} again"
+        self._remember(used)
         if self.fresh:
             self.renew()
         return used
+
+    def follow(self, other: SeedControl) -> None:
+        """Show what another control shows."""
+        self.seed, self.fresh = other.seed, other.fresh
+        if other.last is not None:
+            self._remember(other.last)
+
+    def _remember(self, used: int) -> None:
+        self.set_trait("last", used)
+        self.reuse_button.disabled = False
+        self.reuse_button.tooltip = f"Take seed {used} again"

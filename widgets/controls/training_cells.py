@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.sampling.cell_sizes import likely_units_in_words
 
 SYMPREC = 0.1
 """Å, tolerance of the space groups."""
@@ -54,9 +54,6 @@ def training_cells(ldm: LDMModule, formula: str) -> TrainingCells | None:
 
     None where the model does not say what it was trained on. The first call takes a second.
     """
-    from crystal_ldm.crystals import CrystalBatch
-    from crystal_ldm.sampling.cell_sizes import likely_units_in_words
-
     if ldm.training_crystals.empty:
         return None
     request = CrystalBatch.from_formulas([formula])

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
-from typing import TYPE_CHECKING
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, button, caption, column, heading, row
+from crystal_ldm.widgets.base import Panel, caption, column, heading, row
+from crystal_ldm.widgets.explore.nearest_in_training import NearestInTraining, training_reference
 from crystal_ldm.widgets.jobs import Job
 from crystal_ldm.widgets.panels.gallery import Gallery
+from pymatgen.core import Structure
 
-if TYPE_CHECKING:
-    from crystal_ldm.widgets.explore.nearest_in_training import NearestInTraining
-    from pymatgen.core import Structure
-
-    from crystal_ldm.crystals.inputs import CrystalSet
-    from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.crystals.inputs import CrystalSet
+from crystal_ldm.crystals.search import find_crystals, summary
+from crystal_ldm.errors import DataError
+from crystal_ldm.ldm_module import LDMModule
 
 MOST = 300
 """Crystals that are shown of one search."""
@@ -44,7 +42,7 @@ class FindPanel(Panel):
         self.gallery: Gallery | None = None
         box = ipw.Text(placeholder="SrTiO3, or Sr-Ti-O", continuous_update=False)
         self.linked("text", box, "cl-known")
-        self.go = button("Find", self.notice.guard(self.find), css="cl-find", icon="search")
+        self.go = self.button("Find", self.find, css="cl-find", icon="search")
         self._place = column()
         self.widget = column(
             heading("What is known"),
@@ -72,8 +70,6 @@ class FindPanel(Panel):
         text = self.text
 
         def work(_: Job) -> None:
-            from crystal_ldm.crystals.search import find_crystals, summary
-
             known = self._known()
             found = find_crystals(known, text)
             shown = [(known.ids[i], c) for i in found[:MOST] if (c := known.crystals[i])]
@@ -95,16 +91,14 @@ def find_panel(ldm: LDMModule, seeker: NearestInTraining | None) -> FindPanel:
 
     What a model remembers of its trainings has no ids, and comes with its file.
     """
-    if seeker is not None and seeker.cached:
-        name = ldm.data_info.get("dataset")
-        return FindPanel(lambda: seeker.reference.crystals, f"training set of {name}")
+    reference = training_reference(lambda: ldm, seeker)
 
-    def remembered() -> CrystalSet:
-        from crystal_ldm.crystals.inputs import read_crystals
-        from crystal_ldm.errors import DataError
-
-        if ldm.training_crystals.empty:
+    def known() -> CrystalSet:
+        crystals = reference()
+        if crystals is None:
             raise DataError("The model's file does not hold the crystals that it was trained on.")
-        return read_crystals(ldm.training_crystals.crystals)
+        return crystals.crystals
 
-    return FindPanel(cache(remembered), "training crystals in the model's file")
+    if seeker is not None and seeker.cached:
+        return FindPanel(known, f"training set of {ldm.data_info.get('dataset')}")
+    return FindPanel(known, "training crystals in the model's file")

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as ipw
 import numpy as np
 import traitlets as tl
 from crystal_ldm.widgets.base import (
-    Panel,
     Quiet,
-    button,
     caption,
     column,
-    disable,
     labelled,
     row,
     show_if,
@@ -22,24 +19,24 @@ from crystal_ldm.widgets.base import (
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.controls.form import RequestForm
 from crystal_ldm.widgets.controls.scalar import condition_title
-from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.explore.grid_figure import MEASURES, Cell, cell_of, grid_figure
+from crystal_ldm.widgets.explore.maker import MakerPanel
 from crystal_ldm.widgets.jobs import Job
-from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
 
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.errors import RequestError
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.sampling import keyword_call
 
 WHOLE = {"sampling_steps": "Steps", "seed": "Seed"}
 USUAL = {"sampling_steps": "5, 10, 20", "seed": "0, 1, 2"}
 SCALES = "0, 1, 2, 4"
 
 
-class GridPanel(Panel):
+class GridPanel(MakerPanel):
     """Carries out a request once for each cell of a matrix: `GridPanel(ldm, form)`.
 
     Traits:
-        ldm: the model.
+        ldm: see `MakerPanel`.
         scales: guidance scales, the columns: numbers between commas.
         along: what changes from row to row: "sampling_steps", "seed" or a condition's name.
         values: its values, between commas.
@@ -49,7 +46,6 @@ class GridPanel(Panel):
         opened: (row, column) of the cell whose crystals are shown, or None.
     """
 
-    ldm = tl.Any()
     scales = tl.Unicode(SCALES)
     along = tl.Unicode("sampling_steps")
     values = tl.Unicode(USUAL["sampling_steps"])
@@ -61,12 +57,9 @@ class GridPanel(Panel):
     )
 
     def __init__(self, ldm: LDMModule, form: Callable[[], RequestForm]) -> None:
-        super().__init__()
-        self.ldm = ldm
+        super().__init__(ldm, height=260, empty="Click a cell to see its crystals.")
         self._form = form
-        self.job = Job()
         self.cells: dict[tuple[int, int], Cell] = {}
-        self._actions: list[Callable[[list[CrystalEntry]], Any]] = []
         self._axes: tuple[list[float], list[float], str] = ([], [], "")
         scalars = {
             name: condition_title(about)[0]
@@ -86,14 +79,10 @@ class GridPanel(Panel):
         )  # fmt: skip
         self._chosen, self._quiet = False, Quiet()
         guard = self.notice.guard
-        self.go = button("Fill the grid", guard(self.run), css="cl-fill-grid", icon="th")
-        self.halt = button("Stop", guard(self.job.stop), icon="stop")
-        disable(self.halt, "Nothing is running.")
+        self.go = self.button("Fill the grid", self.run, css="cl-fill-grid", icon="th")
+        self.halt = self.job.stop_button(icon="stop")
         self.plot = Plot(height=300, tools=False)
         show_if(False, self.plot, self._choices)  # until there is something to show
-        self.player = TrajectoryPlayer(
-            height=260, empty="Click a cell to see its crystals.", noun="crystal"
-        )
         self.widget = column(
             caption(
                 "The request of the form, once for each cell; the form's own value is replaced."
@@ -112,11 +101,6 @@ class GridPanel(Panel):
         self.react(["left", "right"], self._on_choice)
         self.plot.observe(guard(self._on_click), "clicked")
         self.job.tell(self.notice, buttons=[self.go], why="The grid is being filled.")
-        self.job.observe(guard(self._on_state), "state")
-
-    def on_made(self, action: Callable[[list[CrystalEntry]], Any]) -> None:
-        """Call `action(crystals)` with those of all cells, in the worker's thread."""
-        self._actions.append(action)
 
     def run(self) -> None:
         """Fill the grid in the background.
@@ -124,8 +108,6 @@ class GridPanel(Panel):
         Raises:
             CrystalLDMError: a value cannot be read, or the model cannot make it.
         """
-        from crystal_ldm.sampling import keyword_call
-
         if self.job.busy:
             return
         scales, values = _numbers(self.scales), _numbers(self.values)
@@ -159,8 +141,7 @@ class GridPanel(Panel):
                 self.cells[place] = cell_of(self.ldm.sample(request, count, **how))
                 self._draw()
             every = [entry for cell in self.cells.values() for entry in cell.crystals]
-            for action in self._actions:
-                action(every)
+            self.on_made.tell(every)
             job.message = f"All {len(plan)} cells are filled: click one."
             if job.stop_event.is_set():
                 job.message = f"Stopped: {len(self.cells)} cells are filled and kept."
@@ -203,13 +184,8 @@ class GridPanel(Panel):
             low, high = float(about["min"]), float(about["max"])
             self.values = ", ".join(f"{low + (high - low) * k / 8:.3g}" for k in range(4))
 
-    def _on_state(self, change: Any) -> None:
-        disable(self.halt, "" if change.new == "running" else "Nothing is running.")
-
 
 def _numbers(text: str) -> list[float]:
-    from crystal_ldm.errors import RequestError
-
     parts = text.replace(";", ",").split(",")
     try:
         found = [float(part) for part in parts if part.strip()]
@@ -221,8 +197,6 @@ def _numbers(text: str) -> list[float]:
 
 
 def _whole(value: float, name: str) -> int:
-    from crystal_ldm.errors import RequestError
-
     if value != int(value):
         raise RequestError(f"{WHOLE[name]} must be whole numbers, not {value:g}.")
     return int(value)

@@ -6,16 +6,16 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
+import plotly.graph_objects as go
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result
-from crystal_ldm.widgets.panels.rows import crystal_row
+from crystal_ldm.widgets.panels.rows import crystal_row, physical
+from plotly.subplots import make_subplots
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
-    from crystal_ldm.sampling import SampleResult
+from crystal_ldm.evaluate.band_gap import estimate_band_gaps
+from crystal_ldm.parallel import Workers
+from crystal_ldm.sampling import SampleResult
 
 MEASURES = {
     "gap": "Distance to the target gap (eV)",
@@ -61,20 +61,12 @@ class Cell:
 
 def cell_of(result: SampleResult) -> Cell:
     """Return what is said of the crystals of one cell."""
-    from crystal_ldm.evaluate.thresholds import Thresholds
-
-    limits = Thresholds()
     crystals = from_result(result)
-    rows = [crystal_row(made.structure) for made in crystals]
-    valid = [
-        row["min_distance"] > limits.min_distance
-        and made.columns["volume_per_atom"] > limits.min_volume_per_atom
-        for row, made in zip(rows, crystals, strict=True)
-    ]
+    rows = [crystal_row(made.structure) | made.columns for made in crystals]
     group, count = Counter(row["space_group"] for row in rows).most_common(1)[0]
     return Cell(
         crystals,
-        float(np.mean(valid)),
+        float(np.mean([physical(row) for row in rows])),
         float(result.element_agreement.nanmean()),
         _distance_to_gap(result),
         count / len(rows),
@@ -83,9 +75,6 @@ def cell_of(result: SampleResult) -> Cell:
 
 
 def _distance_to_gap(result: SampleResult) -> float:
-    from crystal_ldm.evaluate.band_gap import estimate_band_gaps
-    from crystal_ldm.parallel import Workers
-
     targets = result.crystals.conditions.get("band_gap")
     if targets is None:
         return math.nan
@@ -108,8 +97,6 @@ def grid_figure(
     measures: tuple[str, str] = ("gap", "valid"),
 ) -> go.Figure:
     """Return two matrices, each of one of `MEASURES`."""
-    from plotly.subplots import make_subplots
-
     titles = tuple(MEASURES[name] for name in measures)
     figure = make_subplots(rows=1, cols=2, subplot_titles=titles, horizontal_spacing=0.12)
     columns, rows = [f"{v:g}" for v in scales], [f"{v:g}" for v in values]

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Quiet, button, caption, column, heading, labelled, row, show_if
+from crystal_ldm.widgets.base import Quiet, caption, column, heading, labelled, row, show_if
+from crystal_ldm.widgets.controls.seed import SeedControl
 from crystal_ldm.widgets.crystal_entry import from_result
-from crystal_ldm.widgets.explore.maker import MakerPanel
-from crystal_ldm.widgets.explore.source import CrystalSource, Find, Givers
+from crystal_ldm.widgets.explore.maker import CrystalSource, MakerPanel
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
+from pymatgen.core import Structure
 
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
-
-    from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.errors import RequestError
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.sampling import Host
 
 
 class HostPanel(MakerPanel):
@@ -36,11 +37,13 @@ class HostPanel(MakerPanel):
     cell = tl.Enum(["held", "free"], default_value="held")
 
     def __init__(
-        self, ldm: LDMModule, givers: Givers | None = None, find: Find | None = None
+        self, ldm: LDMModule, source: Callable[[str], CrystalSource] = CrystalSource
     ) -> None:
+        """`source` makes what takes a crystal, from what it is for."""
         super().__init__(ldm)
         self._quiet = Quiet()
-        self.source = CrystalSource("Host", givers, find)
+        self.source = source("Host")
+        self.seed = SeedControl()
         self.boxes: list[ipw.Checkbox] = []
         self.elements: list[ipw.Text] = []
         self.viewer = CrystalViewer(height=260)
@@ -56,9 +59,9 @@ class HostPanel(MakerPanel):
         self.linked("cell", cell, "cl-modes")
         count = self.linked("num_samples", ipw.BoundedIntText(min=1, max=200), "cl-count")
         guard = self.notice.guard
-        self.go = button("Generate", guard(self.generate), css="cl-around", icon="play")
-        every = button("Keep all", guard(lambda: self._keep(True)), css="cl-small")
-        none = button("Keep none", guard(lambda: self._keep(False)), css="cl-small")
+        self.go = self.button("Generate", self.generate, css="cl-around", icon="play")
+        every = self.button("Keep all", lambda: self._keep(True), css="cl-small")
+        none = self.button("Keep none", lambda: self._keep(False), css="cl-small")
         self._atoms = column(
             caption(
                 "Checked atoms stay: check them here, or click them in the picture, where they "
@@ -93,13 +96,9 @@ class HostPanel(MakerPanel):
         Raises:
             CrystalLDMError: for what cannot be made; nothing is started then.
         """
-        from crystal_ldm.crystals import CrystalBatch
-        from crystal_ldm.errors import RequestError
-        from crystal_ldm.sampling import Host
-
-        if self.source.structure is None:
-            raise RequestError("Choose a crystal for the host, or drop a file.")
-        host = CrystalBatch.from_structures([self.source.structure], canonical=False)
+        if self.job.busy:  # the second press of a double click
+            return
+        host = CrystalBatch.from_structures([self.source.chosen], canonical=False)
         whole = len(self.kept) == len(self.boxes)
         start = Host(
             keep=None if whole else tuple(self.kept),
@@ -116,6 +115,14 @@ class HostPanel(MakerPanel):
 
     def _on_host(self) -> None:
         host: Structure = self.source.structure
+        too_large = len(host) > self.ldm.max_atoms
+        show_if(not too_large, self._atoms)
+        if too_large:
+            raise RequestError(
+                f"The host's cell has {len(host)} atoms, and this model makes at most "
+                f"{self.ldm.max_atoms}: choose a smaller cell."
+            )
+        self.notice.clear()
         self.boxes, self.elements, rows = [], [], []
         for i, site in enumerate(host):
             where = ", ".join(f"{x:.3f}" for x in site.frac_coords)
@@ -135,7 +142,6 @@ class HostPanel(MakerPanel):
         self._list.children = tuple(rows)
         with self.hold_trait_notifications():
             self.kept, self.replaced, self.rest = list(range(len(host))), {}, ""
-        show_if(True, self._atoms)
         self.viewer.title = host.composition.reduced_formula
         self.viewer.show(host)
         self._show()

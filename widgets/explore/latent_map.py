@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import plotly.graph_objects as go
 import traitlets as tl
 from crystal_ldm.widgets.base import Panel, column, row
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-    from pymatgen.core import Structure
+from pymatgen.core import Structure
 
 
 class LatentMap(Panel):

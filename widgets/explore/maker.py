@@ -1,23 +1,108 @@
-"""What panels that make further crystals have in common: a model, a job, who is told of them."""
+"""What panels that make further crystals have in common: a crystal to start from, and a job."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from functools import partial
 
+import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel
-from crystal_ldm.widgets.controls.seed import SeedControl
+from crystal_ldm.widgets.base import Listeners, Panel, column, row
+from crystal_ldm.widgets.browser.buttons import DropZone
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.jobs import Job
 from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
+from pymatgen.core import Structure
 
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.crystals.readers.uploads import read_upload
+from crystal_ldm.errors import DataError, RequestError
+from crystal_ldm.ldm_module import LDMModule
+
+ACCEPT = ".cif,.vasp,.poscar,.extxyz,.json"
+
+
+class CrystalSource(Panel):
+    """Takes one crystal: `CrystalSource("Start")`.
+
+    Args:
+        label: what the crystal is for.
+        givers: further places to take it from, by the text of their button.
+        find: finds a training crystal by its id or formula.
+
+    Traits:
+        structure: the crystal, or None.
+        origin: where it comes from, plain text.
+    """
+
+    structure = tl.Any(None, allow_none=True)
+    origin = tl.Unicode("")
+
+    def __init__(
+        self,
+        label: str,
+        givers: Mapping[str, Callable[[], Structure | None]] | None = None,
+        find: Callable[[str], Structure | None] | None = None,
+    ) -> None:
+        super().__init__()
+        self._label = label
+        say = "or drop a CIF or POSCAR here"
+        self.zone = DropZone(self.read, self.notice, text=say, accept=ACCEPT)
+        buttons: list[ipw.DOMWidget] = [
+            self.button(text, partial(self._take_from, text, give),
+                   css="cl-small")
+            for text, give in (givers or {}).items()
+        ]  # fmt: skip
+        if find is not None:
+            box = ipw.Text(placeholder="training crystal: formula or id").add_class("cl-known")
+            look = self.button(
+                "Find",
+                lambda: self.take(box.value.strip(), find(box.value.strip())),
+                css="cl-small",
+            )
+            buttons += [box, look]
+        self.widget = column(row(*buttons), self.zone, self.notice.widget, css="cl-source")
+        self.notice.say(f"{label}: none chosen yet.")
+
+    def _take_from(self, text: str, give: Callable[[], Structure | None]) -> None:
+        self.take(text, give())
+
+    def read(self, name: str, content: bytes) -> None:
+        """Take the crystal in a file.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        if content.lstrip()[:1] == b"{" and b'"model_hash"' in content:
+            raise DataError(f"{name} is a recipe: drop it on Export, which asks for its crystals.")
+        self.take(name, read_upload(name, content).to_structure())
+
+    def take(self, name: str, structure: Structure | None) -> None:
+        """Take a crystal; `name` says where it comes from."""
+        if structure is None:
+            self.notice.say("There is none: select a crystal first.", "warning")
+            return
+        with self.hold_trait_notifications():
+            self.origin, self.structure = name, structure
+        formula = structure.composition.reduced_formula
+        origin = "" if name == formula else f" ({name})"
+        self.notice.say(f"{self._label}: {formula}, {len(structure)} atoms{origin}.", "good")
+
+    @property
+    def chosen(self) -> Structure:
+        """The crystal.
+
+        Raises:
+            RequestError: there is none.
+        """
+        if self.structure is None:
+            raise RequestError(f"Choose a crystal for the {self._label.lower()}, or drop a file.")
+        return self.structure
 
 
 class MakerPanel(Panel):
     """A panel that makes crystals in the background and shows them: `VaryPanel`, `HostPanel`.
+
+    `on_made(action)` lets `action(crystals)` be called with what was made, in the worker's thread.
 
     Traits:
         ldm: the model.
@@ -27,19 +112,18 @@ class MakerPanel(Panel):
     ldm = tl.Any()
     num_samples = tl.Int(8, min=1, max=200)
 
-    def __init__(self, ldm: LDMModule) -> None:
+    def __init__(
+        self,
+        ldm: LDMModule,
+        *,
+        height: int = 300,
+        empty: str = "The crystals made here are shown here.",
+    ) -> None:
         super().__init__()
         self.ldm = ldm
         self.job = Job()
-        self.seed = SeedControl()
-        self.player = TrajectoryPlayer(
-            height=300, empty="The crystals made here are shown here.", noun="crystal"
-        )
-        self._actions: list[Callable[[list[CrystalEntry]], Any]] = []
-
-    def on_made(self, action: Callable[[list[CrystalEntry]], Any]) -> None:
-        """Call `action(crystals)` with what was made, in the worker's thread."""
-        self._actions.append(action)
+        self.player = TrajectoryPlayer(height=height, empty=empty, noun="crystal")
+        self.on_made = Listeners()
 
     def start(self, make: Callable[[], list[CrystalEntry]]) -> None:
         """Call `make()` in the background, show its crystals and tell of them."""
@@ -47,8 +131,7 @@ class MakerPanel(Panel):
         def work(job: Job) -> None:
             entries = make()
             self.player.set_trajectory([one.structure for one in entries])
-            for action in self._actions:
-                action(entries)
+            self.on_made.tell(entries)
             job.message = f"{len(entries)} crystals are below and in the table of crystals."
 
         self.job.start(work)

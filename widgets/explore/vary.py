@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import button, caption, column, heading, labelled, row
+from crystal_ldm.widgets.base import caption, column, heading, labelled, row
+from crystal_ldm.widgets.controls.seed import SeedControl
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result
-from crystal_ldm.widgets.explore.maker import MakerPanel
-from crystal_ldm.widgets.explore.source import CrystalSource, Find, Givers
+from crystal_ldm.widgets.explore.maker import CrystalSource, MakerPanel
 
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.ldm_module import LDMModule
 
 
 class VaryPanel(MakerPanel):
@@ -30,21 +30,21 @@ class VaryPanel(MakerPanel):
     steps = tl.Int(8, min=2, max=50)
 
     def __init__(
-        self, ldm: LDMModule, givers: Givers | None = None, find: Find | None = None
+        self, ldm: LDMModule, source: Callable[[str], CrystalSource] = CrystalSource
     ) -> None:
+        """`source` makes what takes a crystal, from what it is for."""
         super().__init__(ldm)
-        self.first = CrystalSource("Start", givers, find)
-        self.second = CrystalSource("End", givers, find)
+        self.first, self.second = source("Start"), source("End")
+        self.seed = SeedControl()
         strength = ipw.FloatSlider(min=0.05, max=1, step=0.05, readout_format=".2f")
         self.linked("strength", strength, "cl-fill")
         counts = {n: self.linked(n, ipw.BoundedIntText(min=1, max=200), "cl-count")
                   for n in ("num_samples", "steps")}  # fmt: skip
         keep = ipw.Checkbox(description="keep the elements", indent=False)
         self.linked("keep_elements", keep, "cl-check")
-        guard = self.notice.guard
         self.buttons = [
-            button("Vary", guard(self.vary), css="cl-vary", icon="random"),
-            button("Interpolate", guard(self.interpolate), css="cl-interpolate", icon="exchange"),
+            self.button("Vary", self.vary, css="cl-vary", icon="random"),
+            self.button("Interpolate", self.interpolate, css="cl-interpolate", icon="exchange"),
         ]
         tip = "How much of the diffusion time is gone back"
         self.widget = column(
@@ -65,7 +65,9 @@ class VaryPanel(MakerPanel):
 
     def vary(self) -> None:
         """Make neighbours of the start in the background."""
-        batch = self._batch(self.first)
+        if self.job.busy:  # the second press of a double click
+            return
+        batch = CrystalBatch.from_structures([self.first.chosen])
         strength, count, keep = self.strength, self.num_samples, self.keep_elements
         seed = self.seed.use()
 
@@ -80,19 +82,11 @@ class VaryPanel(MakerPanel):
 
     def interpolate(self) -> None:
         """Make crystals between start and end in the background."""
-        ends, steps = (self._batch(self.first), self._batch(self.second)), self.steps
+        ends = [CrystalBatch.from_structures([one.chosen]) for one in (self.first, self.second)]
+        steps = self.steps
 
         def make() -> list[CrystalEntry]:
             structures = self.ldm.interpolate(*ends, steps).to_structures()
             return [CrystalEntry(structure, "interpolated") for structure in structures]
 
         self.start(make)
-
-    def _batch(self, source: CrystalSource) -> Any:
-        from crystal_ldm.crystals import CrystalBatch
-        from crystal_ldm.errors import RequestError
-
-        if source.structure is None:
-            which = "start" if source is self.first else "end"
-            raise RequestError(f"Choose a crystal for the {which}, or drop a file.")
-        return CrystalBatch.from_structures([source.structure])

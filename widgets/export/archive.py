@@ -9,9 +9,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
+from crystal_ldm.widgets.viewers.plotly_crystal import crystal_figure
 
 from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.distances import shortest_distance
+from crystal_ldm.crystals.symmetry import STRICT
+from crystal_ldm.crystals.writers import extxyz_frame, symmetrised_cif
+from crystal_ldm.errors import RequestError
+from crystal_ldm.evaluate.description import density
 from crystal_ldm.files.run_directory import CIFS, RAW_CELLS, RECIPE, TABLE
+from crystal_ldm.files.writing import csv_text
+from crystal_ldm.recipe import embed_recipe
+from crystal_ldm.runs.table import COLUMNS
 
 SYMPREC = 0.1
 """Å, tolerance of the symmetry search for the CIFs."""
@@ -29,9 +38,6 @@ def zip_crystals(
     Raises:
         RequestError: there is no crystal.
     """
-    from crystal_ldm.crystals.writers import extxyz_frame
-    from crystal_ldm.errors import RequestError
-
     if not crystals:
         raise RequestError("There is no crystal to download yet.")
     recipes = _recipes(crystals)
@@ -44,7 +50,7 @@ def zip_crystals(
             archive.writestr(f"{CIFS}/{name}.cif", cif)
             archive.writestr(f"poscar/{name}.vasp", made.structure.to(fmt="poscar"))
             frames.append(extxyz_frame(Cell.from_structure(made.structure), name))
-            lines.append({**line, **_extra(rows[i] if rows is not None else {}, line)})
+            lines.append({**line, **(rows[i] if rows is not None else {}), **line})
         archive.writestr(RAW_CELLS, "".join(frames))
         archive.writestr(TABLE, _table(lines))
         for file, recipe in recipes.items():
@@ -63,8 +69,6 @@ def one_crystal(made: CrystalEntry, kind: str) -> tuple[str, bytes]:
         kind: one of `FORMATS`: a symmetrised CIF with its recipe, the cell as it is, or a page that
             shows it and can be turned, with all that it needs.
     """
-    from crystal_ldm.crystals.writers import extxyz_frame
-
     name = _name(made, 0, _recipes([made]))
     if kind == "POSCAR":
         return f"{name}.vasp", str(made.structure.to(fmt="poscar")).encode()
@@ -72,8 +76,6 @@ def one_crystal(made: CrystalEntry, kind: str) -> tuple[str, bytes]:
         return f"{name}.extxyz", extxyz_frame(Cell.from_structure(made.structure), name).encode()
     if kind == "CIF":
         return f"{name}.cif", _describe(made, name, _recipes([made]))[0].encode()
-    from crystal_ldm.widgets.viewers.plotly_crystal import crystal_figure
-
     page = crystal_figure(made.structure, title=name).to_html(include_plotlyjs=True)
     return f"{name}.html", page.encode()
 
@@ -105,12 +107,6 @@ def _name(made: CrystalEntry, index: int, recipes: dict[str, dict[str, Any]]) ->
 def _describe(
     made: CrystalEntry, name: str, recipes: dict[str, dict[str, Any]]
 ) -> tuple[str, dict[str, Any]]:
-    from crystal_ldm.crystals.distances import shortest_distance
-    from crystal_ldm.crystals.symmetrise import STRICT
-    from crystal_ldm.crystals.writers import symmetrised_cif
-    from crystal_ldm.evaluate.description import density
-    from crystal_ldm.recipe import embed_recipe
-
     crystal = Cell.from_structure(made.structure)
     # At a wider tolerance a crystal that was moved onto a group may have a higher one.
     symprec = STRICT if "target_space_group" in made.facts else SYMPREC
@@ -134,14 +130,7 @@ def _describe(
     return cif, line
 
 
-def _extra(row: dict[str, Any], line: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key not in line}
-
-
 def _table(lines: list[dict[str, Any]]) -> str:
-    from crystal_ldm.files.csv_text import csv_text
-    from crystal_ldm.runs.table import COLUMNS
-
     keys = dict.fromkeys(key for line in lines for key in line)
     columns = [*(c for c in COLUMNS if c in keys), *(k for k in keys if k not in COLUMNS)]
     return csv_text(lines, columns)

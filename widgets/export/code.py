@@ -9,6 +9,10 @@ from typing import Any
 
 from crystal_ldm.widgets.export.request import RequestArguments, arguments_of, settings_of
 
+import crystal_ldm.sampling as sampling
+from crystal_ldm.pretrained import available
+from crystal_ldm.sampling import Settings, keyword_call, presets
+
 COMMAND = "crystal-ldm run 04_sample"
 
 
@@ -17,9 +21,6 @@ def python_code(recipe: Mapping[str, Any]) -> str:
 
     The recipe of one crystal gives that crystal alone.
     """
-    from crystal_ldm.pretrained import available
-    from crystal_ldm.sampling import keyword_call
-
     count, settings = settings_of(recipe)
     keywords = keyword_call(settings)
     parts = [f"num_samples={count}", *(f"{n}={source_of(v)}" for n, v in keywords.items())]
@@ -49,8 +50,6 @@ def python_code(recipe: Mapping[str, Any]) -> str:
 
 def shell_line(recipe: Mapping[str, Any]) -> str:
     """Return the shell command; where there is none, a comment that says why."""
-    from crystal_ldm.sampling import keyword_call
-
     count, settings = settings_of(recipe)
     arguments = arguments_of(recipe["request"])
     if arguments is None or any(isinstance(v, list) for v in arguments.conditions.values()):
@@ -74,8 +73,6 @@ def shell_line(recipe: Mapping[str, Any]) -> str:
 
 def source_of(value: Any) -> str:
     """Return Python source of a value; of settings, with the fields that differ from theirs."""
-    from crystal_ldm.sampling import Settings
-
     if isinstance(value, Settings):
         usual = {one.field: one.default for one in type(value).options()}
         fields = {name: getattr(value, name) for name in type(value).model_fields}
@@ -91,8 +88,6 @@ def source_of(value: Any) -> str:
 
 def plain(value: Any) -> Any:
     """Return settings as the plain data that a notebook's parameter takes."""
-    from crystal_ldm.sampling import Settings
-
     if isinstance(value, Settings):
         return value.to_dict()
     if isinstance(value, list | tuple):
@@ -102,9 +97,6 @@ def plain(value: Any) -> Any:
 
 def _imports_of(values: list[Any]) -> list[str]:
     """Return the imports of the settings' classes; one of a user's own comes from its module."""
-    import crystal_ldm.sampling as sampling
-    from crystal_ldm.sampling import Settings
-
     classes: set[type] = set()
     for value in values:
         parts = value if isinstance(value, list | tuple) else [value]
@@ -138,8 +130,6 @@ def _asked(request: Mapping[str, Any], arguments: RequestArguments | None, prese
 
 def _given(arguments: RequestArguments, preset: str) -> dict[str, Any]:
     """Return the arguments that say something, single values instead of lists of equal ones."""
-    from crystal_ldm.sampling import presets
-
     found: dict[str, Any] = {}
     if arguments.formula:
         found["formula"] = _one(arguments.formula)

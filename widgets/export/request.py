@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import gcd
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.formula_units import NOT_GIVEN
+from crystal_ldm.crystals.request import NOT_GIVEN
 from crystal_ldm.errors import CrystalLDMError
 from crystal_ldm.recipe.format_1 import settings_of_format_1
 from crystal_ldm.runs.generate import make_request
-
-if TYPE_CHECKING:
-    from crystal_ldm.sampling import SamplingSettings
+from crystal_ldm.sampling import Compute, SamplingSettings
 
 OPEN = "?"
 
@@ -66,8 +64,6 @@ def settings_of(recipe: Mapping[str, Any]) -> tuple[int, SamplingSettings]:
     Raises:
         RequestError: for a setting that does not exist, or a value that is none.
     """
-    from crystal_ldm.sampling import Compute, SamplingSettings
-
     sampling = dict(recipe["sampling"])
     count = int(sampling.pop("num_samples", 1))
     if recipe["format"] == 1:

@@ -3,30 +3,32 @@
 They stay in an executed notebook and in its HTML, where no kernel and no network is at hand.
 """
 
-from crystal_ldm.widgets.figures.calibration import (
-    calibration_figure,
-    compared_rates_figure,
-    guidance_figure,
-)
 from crystal_ldm.widgets.figures.comparison import (
     agreement_figure,
     distribution_figure,
-    rates_figure,
     space_group_figure,
     target_figure,
 )
 from crystal_ldm.widgets.figures.crystals import crystal_grid
-from crystal_ldm.widgets.figures.dataset import atoms_figure, parts_figure, values_figure
+from crystal_ldm.widgets.figures.dataset import (
+    atoms_figure,
+    element_figure,
+    parts_figure,
+    values_figure,
+)
 from crystal_ldm.widgets.figures.discovery import (
     funnel_figure,
     phase_diagram_figure,
     powder_figure,
 )
-from crystal_ldm.widgets.figures.elements import element_figure
-from crystal_ldm.widgets.figures.latent import latent_figure, tolerance_figure
-from crystal_ldm.widgets.figures.tables import show_table
-from crystal_ldm.widgets.figures.theme import use_offline_renderer
-from crystal_ldm.widgets.figures.training import loss_figure
+from crystal_ldm.widgets.figures.rates import (
+    calibration_figure,
+    compared_rates_figure,
+    guidance_figure,
+    rates_figure,
+)
+from crystal_ldm.widgets.figures.theme import show_table, use_offline_renderer
+from crystal_ldm.widgets.figures.training import latent_figure, loss_figure, tolerance_figure
 
 __all__ = [
     "agreement_figure",

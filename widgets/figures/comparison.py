@@ -1,4 +1,4 @@
-"""Generated crystals beside what they should be like: distributions, rates, targets."""
+"""Generated crystals beside what they should be like: distributions, targets."""
 
 from __future__ import annotations
 
@@ -108,32 +108,6 @@ def agreement_figure(
     themed(figure, "Shortest distance and element agreement", "shortest distance (Å)", "agreement")
     figure.update_xaxes(rangemode="tozero")
     figure.update_yaxes(range=[-0.05, 1.08], tickformat=".0%")
-    return figure
-
-
-def rates_figure(
-    names: Sequence[str], values: ArrayLike, low: ArrayLike, high: ArrayLike, title: str
-) -> go.Figure:
-    """Return rates with their 95 % intervals, the first on top.
-
-    Args:
-        names: of the rates.
-        values, low, high: (n,) shares and the ends of their intervals.
-        title: of the figure.
-    """
-    rate = np.asarray(values, dtype=float)
-    figure = go.Figure(
-        go.Bar(
-            x=rate, y=list(names), orientation="h", marker_color=BLUE, opacity=0.8,
-            error_x={"type": "data", "symmetric": False, "color": ORANGE, "thickness": 1.5,
-                     "array": np.asarray(high, dtype=float) - rate,
-                     "arrayminus": rate - np.asarray(low, dtype=float)},
-            hovertemplate="%{y}: %{x:.1%}<extra></extra>",
-        )
-    )  # fmt: skip
-    themed(figure, title, "share of all crystals", height=90 + 34 * len(names))
-    figure.update_xaxes(range=[0, 1.02], tickformat=".0%")
-    figure.update_yaxes(autorange="reversed")
     return figure
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import plotly.graph_objects as go
 from crystal_ldm.widgets.figures.theme import themed
-from crystal_ldm.widgets.viewers.elements import element_colour
-from crystal_ldm.widgets.viewers.plotly_flat import flat_crystal_figure
+from crystal_ldm.widgets.viewers.plotly_flat import flat_crystal_figure, legend_entry
 from plotly.subplots import make_subplots
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
+from pymatgen.core import Structure
 
 WIDTH = 940
 """px, for which the atoms' sizes are made; a wider page only spreads the crystals out."""
@@ -65,12 +62,7 @@ def crystal_grid(
         figure.update_yaxes(scaleanchor=anchor, constrain="domain", row=row + 1, col=column + 1)
         elements.update(dict.fromkeys(site.specie.symbol for site in structure))
     for symbol in elements:
-        marker = {
-            "size": 11,
-            "color": element_colour(symbol),
-            "line": {"color": "#444444", "width": 1},
-        }
-        figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=symbol, marker=marker))
+        figure.add_trace(legend_entry(symbol, size=11))
     top = 90 if title else 60
     themed(figure, title, height=rows * cell_height + top)
     figure.update_annotations(font={"size": 12})

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
-from crystal_ldm.widgets.figures.theme import BLUE, SERIES, themed
+from crystal_ldm.widgets.figures.theme import BLUE, SERIES, horizontal, themed
 
 if TYPE_CHECKING:
     from pymatgen.analysis.phase_diagram import PhaseDiagram
@@ -25,8 +25,7 @@ def funnel_figure(counts: Mapping[str, int], title: str = "") -> go.Figure:
         textposition="auto",
         hovertemplate="%{y}: %{x}<extra></extra>",
     )
-    figure = themed(go.Figure(bars), title, "candidates", height=90 + 36 * len(counts))
-    return figure.update_yaxes(autorange="reversed")
+    return horizontal(go.Figure(bars), title, "candidates", 90 + 36 * len(counts))
 
 
 def phase_diagram_figure(diagram: PhaseDiagram, title: str = "") -> go.Figure:
@@ -39,6 +38,15 @@ def phase_diagram_figure(diagram: PhaseDiagram, title: str = "") -> go.Figure:
     return figure
 
 
+def sticks(
+    angles: Sequence[float], heights: Sequence[float], base: float = 0.0
+) -> tuple[list[float | None], list[float | None]]:
+    """Return x and y of a line that draws a stick of each height over its angle, from `base`."""
+    x = [value for angle in angles for value in (angle, angle, None)]
+    y = [value for height in heights for value in (base, base + height, None)]
+    return x, y
+
+
 def powder_figure(patterns: Mapping[str, Pattern], title: str = "") -> go.Figure:
     """Return powder patterns below one another over the same angles.
 
@@ -49,8 +57,7 @@ def powder_figure(patterns: Mapping[str, Pattern], title: str = "") -> go.Figure
     figure = go.Figure()
     for i, (name, (angles, heights)) in enumerate(patterns.items()):
         base = 110.0 * (len(patterns) - 1 - i)
-        x = [value for angle in angles for value in (angle, angle, None)]
-        y = [value for height in heights for value in (base, base + height, None)]
+        x, y = sticks(angles, heights, base)
         line = {"color": SERIES[i % len(SERIES)], "width": 2}
         figure.add_scatter(
             x=x, y=y, mode="lines", line=line, name=name, hovertemplate="2θ = %{x:.2f}°"

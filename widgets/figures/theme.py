@@ -1,11 +1,16 @@
-"""What all figures look like: readable on white paper and in a dark notebook alike."""
+"""What figures and tables look like: readable on white paper and in a dark notebook alike."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
+from crystal_ldm.widgets.panels.rows import COLUMNS
+from IPython.display import display
+from numpy.typing import ArrayLike
 
 INK = "#777777"
 """Text: equally readable on white and on black, since a report does not know its background."""
@@ -53,3 +58,41 @@ def themed(
     if title and figure.layout.showlegend is not False and len(figure.data) > 1:
         figure.update_layout(margin={"t": 80})
     return figure
+
+
+def interval(
+    values: ArrayLike, low: ArrayLike, high: ArrayLike, colour: str, thickness: float = 1
+) -> dict[str, Any]:
+    """Return error bars from `low` to `high` for plotly."""
+    middle = np.asarray(values, dtype=float)
+    return {
+        "type": "data",
+        "symmetric": False,
+        "color": colour,
+        "thickness": thickness,
+        "array": np.asarray(high, dtype=float) - middle,
+        "arrayminus": middle - np.asarray(low, dtype=float),
+    }
+
+
+def horizontal(figure: go.Figure, title: str, x: str, height: int) -> go.Figure:
+    """Give a figure of bars that lie its titles, the first bar on top."""
+    return themed(figure, title, x, height=height).update_yaxes(autorange="reversed")
+
+
+def show_table(table: pd.DataFrame, precision: int = 2, index: bool = False) -> None:
+    """Show a table in the notebook and its HTML; a shell that runs the notebook prints it as text.
+
+    Columns are called as in a gallery, with their units.
+
+    Args:
+        table: what is shown.
+        precision: decimals of numbers.
+        index: whether the names of the rows are shown, too.
+    """
+    table = table.rename(columns={key: one.axis for key, one in COLUMNS.items()})
+    styled = table.style.format(precision=precision, na_rep="")
+    styled = styled.set_properties(["id"] if "id" in table else [], **{"white-space": "nowrap"})
+    html = (styled if index else styled.hide()).to_html()
+    text = table.to_string(index=index, float_format=f"%.{precision}f", na_rep="")
+    display({"text/html": html, "text/plain": text}, raw=True)

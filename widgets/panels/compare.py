@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import traitlets as tl
 from crystal_ldm.widgets.base import Notice, Panel, column, row, show_if
+from crystal_ldm.widgets.explore.maker import CrystalSource
 from crystal_ldm.widgets.jobs import Latest
 from crystal_ldm.widgets.panels.powder import PowderPanel
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
+from pymatgen.core import Structure
 
 
 class Compare(Panel):
@@ -36,14 +33,17 @@ class Compare(Panel):
         *,
         first_name: str = "",
         second_name: str = "",
+        other: CrystalSource | None = None,
         height: int = 280,
     ) -> None:
+        """`other` is a place that the second crystal is taken from."""
         super().__init__()
         self.viewers = (CrystalViewer(height=height), CrystalViewer(height=height, toolbar=False))
         self.powder = PowderPanel(height=230)
         self.plot = self.powder.plot
         self._said = Notice()
         self.widget = column(
+            *([] if other is None else [other.widget]),
             row(*(viewer.widget for viewer in self.viewers), css="cl-two"),
             self._said.widget,
             self.powder.widget,
@@ -55,8 +55,17 @@ class Compare(Panel):
         with self.hold_trait_notifications():
             self.first_name, self.second_name = first_name, second_name
             self.first, self.second = first, second
+        if other is not None:
+            other.observe(lambda _: self._take(other), ["structure", "origin"])
         if first is None and second is None:
             self._said.say("Choose two crystals to compare.")
+
+    def _take(self, other: CrystalSource) -> None:
+        formula = other.structure.composition.reduced_formula
+        with self.hold_trait_notifications():
+            origin = "" if other.origin == formula else f" ({other.origin})"
+            self.second_name = formula + origin
+            self.second = other.structure
 
     def _show(self) -> None:
         crystals = (self.first, self.second)

@@ -5,20 +5,30 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as ipw
 import numpy as np
+import plotly.graph_objects as go
 import traitlets as tl
 from crystal_ldm.widgets.base import Panel, column, escape, facts_table, labelled, show_if
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.jobs import Job
-from crystal_ldm.widgets.panels.rows import column_info, crystal_row, numeric_keys, table_columns
+from crystal_ldm.widgets.panels.rows import (
+    column_info,
+    crystal_row,
+    numeric_keys,
+    offer_columns,
+    physical,
+    table_columns,
+)
 from crystal_ldm.widgets.session import Request, Session
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, reduced_cell
+from crystal_ldm.evaluate.uniqueness_and_novelty import find_duplicates
+from crystal_ldm.parallel.executor import HereExecutor
 
 COLOURS = ("#2f86d6", "#e07b00")
 SHARES = {"valid": "Physical distances and volumes", "unique": "Unlike every earlier crystal"}
@@ -100,9 +110,7 @@ class CompareRequests(Panel):
             self.notice.clear()
             self.text.value = comparison_html(self.summaries)
             rows = [line for one in self.summaries for line in one.rows]
-            keys, wanted = numeric_keys(rows, table_columns(rows)), self.key
-            self.menu.options = [(column_info(key).label, key) for key in keys]
-            self.menu.value = wanted if wanted in keys else keys[0] if keys else None
+            offer_columns(self.menu, numeric_keys(rows, table_columns(rows)), self.key)
             show_if(True, self.body)
             self._draw()
 
@@ -117,25 +125,16 @@ class CompareRequests(Panel):
 
 def summary_of(words: str, entries: Sequence[CrystalEntry]) -> Summary:
     """Return what is said of the crystals of a request."""
-    from crystal_ldm.crystals.cell import Cell
-    from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, reduced_cell
-    from crystal_ldm.evaluate.thresholds import Thresholds
-    from crystal_ldm.evaluate.uniqueness_and_novelty import find_duplicates
-    from crystal_ldm.parallel.executor import HereExecutor
-
     here = HereExecutor()
     structures = [entry.structure for entry in entries]
     cells = (Cell.from_structure(structure) for structure in structures)
     reduced = [outcome.value for outcome in here.map(reduced_cell, cells)]
     unique = find_duplicates(reduced, SAME_CRYSTAL, here)
     rows = [{**crystal_row(entry.structure), **entry.columns} for entry in entries]
-    limits = Thresholds()
-    valid = [
-        row["min_distance"] > limits.min_distance
-        and row["volume_per_atom"] > limits.min_volume_per_atom
-        for row in rows
-    ]
-    shares = {"valid": valid, "unique": [one.unique for one in unique]}
+    shares = {
+        "valid": [physical(row) for row in rows],
+        "unique": [one.unique for one in unique],
+    }
     return Summary(
         words,
         rows,
@@ -170,8 +169,6 @@ def _frequent(counts: Mapping[str, int], total: int) -> str:
 
 def distribution_figure(summaries: Sequence[Summary], key: str) -> go.Figure:
     """Return histograms of a property, one for each request, as shares of its crystals."""
-    import plotly.graph_objects as go
-
     values = [
         np.array([row[key] for row in one.rows if row.get(key) is not None], dtype=float)
         for one in summaries

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crystal_ldm.widgets.base import Panel, column
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, trajectory_of
 from crystal_ldm.widgets.jobs import Job
 from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
 
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.recipe import makes_crystals_of
 
 SAYS = (
     "Each step shows the model's estimate of the final crystal from what is still noise, not a "
@@ -32,7 +32,7 @@ class DenoisingPanel(Panel):
     ) -> None:
         super().__init__()
         self._ldm, self._current = ldm, current
-        self._shown: CrystalEntry | None = None
+        self._shown: tuple[CrystalEntry, LDMModule] | None = None
         self.job = Job()
         self.player = TrajectoryPlayer(empty="Select a generated crystal to see its denoising.")
         self.widget = column(self.notice.widget, self.player.widget)
@@ -40,13 +40,22 @@ class DenoisingPanel(Panel):
 
     def show(self) -> None:
         """Show the denoising of the current crystal, in the background."""
-        made = self._current()
-        if made is None or made is self._shown or self.job.busy:
+        from crystal_ldm.errors import RequestError
+
+        made, ldm = self._current(), self._ldm()
+        if made is None or self.job.busy:
             return
-        self._shown = made
+        if self._shown is not None and self._shown[0] is made and self._shown[1] is ldm:
+            return
+        self._shown = made, ldm
 
         def work(_: Job) -> None:
-            self.player.set_trajectory(trajectory_of(self._ldm(), made), 0, made.structure)
+            if made.recipe is not None and not makes_crystals_of(ldm, made.recipe):
+                raise RequestError(
+                    f"The model {made.recipe['model']} made this crystal: choose that one below "
+                    "Generate to see the steps."
+                )
+            self.player.set_trajectory(trajectory_of(ldm, made), 0, made.structure)
 
         self.job.start(work)
 

@@ -1,24 +1,151 @@
-"""Buttons that evaluate the crystals of a gallery, or relax the chosen ones."""
+"""What evaluates the crystals of a gallery, or relaxes them: asked for, and by itself."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
-from crystal_ldm.widgets.base import Panel, button, column, row, show_if
+from crystal_ldm.widgets.base import Panel, column, logger, row, sentence, show_if
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.helpers import Helpers
 from crystal_ldm.widgets.jobs import Job
+from pymatgen.core import Structure
 
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
+from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.errors import EvaluationError
+from crystal_ldm.evaluate import evaluate
+from crystal_ldm.evaluate.band_gap import estimate_band_gaps
+from crystal_ldm.evaluate.reference_set import Reference
+from crystal_ldm.evaluate.stability import compute_stability
+from crystal_ldm.evaluate.stability.relaxation import shifts
+from crystal_ldm.parallel.executor import Executor
 
-    from crystal_ldm.evaluate.reference_set import Reference
-    from crystal_ldm.parallel.executor import Executor
+FIRST = 200
+"""Crystals that are evaluated without being asked for."""
+QUIET = 1.5
+"""Seconds without a new crystal before helpers start: what was pressed comes first."""
+SHOWN = 2.0
+"""Seconds between two updates of the table."""
+LOT = 4
 
-Facts = Callable[[list[tuple["Structure", Mapping[str, Any]]]], Any]
-RATES = ("valid", "unique", "novel")
+Facts = Callable[[Iterable[tuple["Structure", Mapping[str, Any]]]], Any]
+
+
+class BackgroundEvaluation:
+    """Evaluates a gallery's first crystals in a process that stands back behind all else.
+
+    Only the newest one of a kernel works, so that after Run All the panel before it rests.
+
+    Args:
+        pending: returns those of the first `FIRST` crystals that nothing is known of.
+        on_facts: called with crystals and their further columns.
+        helpers: do the work.
+        reference: returns the training crystals for novelty; None: novelty is left out.
+        busy: whether crystals are being made, which goes first.
+
+    Attributes:
+        error: why it has ended early, one sentence; empty if it has not.
+    """
+
+    _newest: BackgroundEvaluation | None = None
+
+    def __init__(
+        self,
+        pending: Callable[[], Sequence[Structure]],
+        on_facts: Facts,
+        helpers: Helpers,
+        reference: Callable[[], Reference | None],
+        busy: Callable[[], bool],
+    ) -> None:
+        self._pending, self._on_facts = pending, on_facts
+        self._helpers, self._reference, self._busy = helpers, reference, busy
+        self._seen: dict[int, Structure] = {}  # by id, which the structure kept here holds
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._last = 0.0
+        self.error = ""
+        BackgroundEvaluation._newest = self
+
+    def wake(self) -> None:
+        """Look for crystals that are not evaluated yet."""
+        todo = self._todo()  # asks the table, which may be waiting for this lock
+        with self._lock:
+            self._last = time.monotonic()
+            if self._thread is None and todo:
+                self._thread = threading.Thread(target=self._run, daemon=True)
+                self._thread.start()
+
+    def wait(self, timeout: float) -> bool:
+        """Block until there is nothing to do; return whether that is so."""
+        thread = self._thread
+        if thread is not None:
+            thread.join(timeout)
+        return self._thread is None
+
+    def _todo(self) -> list[Structure]:
+        return [s for s in self._pending() if id(s) not in self._seen]
+
+    def _run(self) -> None:
+        found: list[tuple[Structure, dict[str, Any]]] = []
+        shown = time.monotonic()
+        try:
+            while self._rest() and (lot := self._todo()[:LOT]):
+                reference = self._reference()
+                with self._helpers.open() as pool:
+                    facts = evaluate_lot(lot, reference, pool)
+                    gaps = predicted_gaps(lot, pool)
+                self._seen |= {id(structure): structure for structure in lot}
+                found += [(s, fact | gap) for s, fact, gap in zip(lot, facts, gaps, strict=True)]
+                if time.monotonic() - shown > SHOWN:
+                    self._on_facts(found)
+                    found, shown = [], time.monotonic()
+        except Exception as error:  # nobody has asked for this: no crystal is lost by its failure
+            logger.debug("background evaluation failed", exc_info=True)
+            self.error = sentence(error)
+        if found:
+            self._on_facts(found)
+        with self._lock:
+            self._thread = None
+        if not self.error and self is BackgroundEvaluation._newest and self._todo():
+            self.wake()  # some came between the last look and the end
+
+    def _rest(self) -> bool:
+        """Wait until nobody else works; return whether to go on at all."""
+        while self is BackgroundEvaluation._newest:
+            if not self._busy() and time.monotonic() - self._last > QUIET:
+                return True
+            time.sleep(0.1)
+        return False
+
+
+def evaluate_lot(
+    crystals: Sequence[Structure],
+    reference: Reference | None,
+    executor: Executor,
+    unique: bool = False,
+) -> list[dict[str, Any]]:
+    """Return validity of some crystals, uniqueness among them, and novelty with a reference."""
+    # Separately: with a reference, validity would be found for all of its crystals, too.
+    wanted: list[tuple[str, str, Reference | None]] = [("valid", "validity", None)]
+    if unique:
+        wanted.append(("unique", "uniqueness", None))
+    if reference is not None:
+        wanted.append(("novel", "novelty", reference))
+    facts: list[dict[str, Any]] = [{} for _ in crystals]
+    for name, metric, compared in wanted:
+        table = evaluate(list(crystals), compared, metrics=[metric], workers=executor).table
+        for one, value in zip(facts, table[name], strict=True):
+            one[name] = bool(value)
+    return facts
+
+
+def predicted_gaps(crystals: Sequence[Structure], executor: Executor) -> list[dict[str, Any]]:
+    """Return the band gap that CGCNN predicts for each of some crystals."""
+    gaps = estimate_band_gaps(list(crystals), "cgcnn", workers=executor).gap
+    return [{"band_gap": float(gap)} for gap in gaps]
 
 
 class EvaluationBar(Panel):
@@ -50,16 +177,15 @@ class EvaluationBar(Panel):
         self._on_facts, self._on_made, self._reference = on_facts, on_made, reference
         self._helpers = helpers or Helpers()
         self.job = Job()
-        guard = self.notice.guard
         self.buttons = [
-            button("Evaluate all", guard(self.evaluate), css="cl-small cl-evaluate",
+            self.button("Evaluate all", self.evaluate, css="cl-small cl-evaluate",
                    tip="Validity, uniqueness, novelty and a predicted band gap"),
-            button("Relax", guard(self.relax), css="cl-small cl-relax",
+            self.button("Relax", self.relax, css="cl-small cl-relax",
                    tip="Relax the chosen rows, or the selected one, with the CHGNet potential "
                    "and compare with its convex hull"),
         ]  # fmt: skip
-        self.halt = button("Stop", guard(self.job.stop), css="cl-small",
-                           tip="End after this crystal; relaxed ones are kept")  # fmt: skip
+        tip = "End after this crystal; relaxed ones are kept"
+        self.halt = self.job.stop_button(css="cl-small", tip=tip)
         show_if(False, self.halt)
         self.widget = column(row(*self.buttons, self.halt), self.notice.widget,
                              css="cl-evaluate-bar")  # fmt: skip
@@ -80,26 +206,18 @@ class EvaluationBar(Panel):
             self.job.start(lambda job: self._relax(job, crystals))
 
     def _evaluate(self, job: Job, crystals: Sequence[Structure]) -> None:
-        from crystal_ldm.evaluate import evaluate
-        from crystal_ldm.evaluate.band_gap import estimate_band_gaps
-
         job.message = f"Evaluating {len(crystals)} crystals…"
-        known = self._reference()
-        metrics = ["validity", "uniqueness", *(["novelty"] if known is not None else [])]
         with self._helpers.open() as pool:
-            table = evaluate(crystals, known, metrics=metrics, workers=pool).table
-            columns = [name for name in RATES if name in table]
-            facts = [{n: bool(table[n].iloc[i]) for n in columns} for i in range(len(crystals))]
+            facts = evaluate_lot(crystals, self._reference(), pool, unique=True)
             self._on_facts(list(zip(crystals, facts, strict=True)))
             job.message = "Predicting band gaps…"
-            gaps = estimate_band_gaps(list(crystals), "cgcnn", workers=pool).gap
-        self._on_facts([(s, {"band_gap": float(g)}) for s, g in zip(crystals, gaps, strict=True)])
-        rates = ", ".join(f"{n} {table[n].mean():.0%}" for n in columns)
+            gaps = predicted_gaps(crystals, pool)
+        self._on_facts(list(zip(crystals, gaps, strict=True)))
+        shares = {name: sum(one[name] for one in facts) / len(facts) for name in facts[0]}
+        rates = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
         job.message = f"Of {len(crystals)} crystals: {rates}."
 
     def _relax(self, job: Job, crystals: Sequence[CrystalEntry]) -> None:
-        from crystal_ldm.errors import EvaluationError
-
         failed: list[str] = []
         made: list[CrystalEntry] = []
         with self._helpers.open() as pool:
@@ -129,10 +247,6 @@ class EvaluationBar(Panel):
 
 def relax_one(entry: CrystalEntry, executor: Executor) -> tuple[CrystalEntry | None, str]:
     """Return a crystal relaxed by CHGNet, and in how many steps; None, and why it could not be."""
-    from crystal_ldm.crystals.cell import Cell
-    from crystal_ldm.evaluate.stability import compute_stability
-    from crystal_ldm.evaluate.stability.relaxation import shifts
-
     with tempfile.TemporaryDirectory() as folder:
         outcome = compute_stability([entry.structure], folder, workers=executor)
     line = outcome.table.iloc[0].to_dict()

@@ -7,13 +7,24 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, caption, column, escape, heading, labelled, row, show_if
-from crystal_ldm.widgets.browser.copy_button import CopyButton
-from crystal_ldm.widgets.browser.drop_zone import DropZone
-from crystal_ldm.widgets.browser.save_button import SaveButton
+from crystal_ldm.widgets.base import (
+    Listeners,
+    Panel,
+    caption,
+    column,
+    escape,
+    heading,
+    labelled,
+    row,
+    show_if,
+)
+from crystal_ldm.widgets.browser.buttons import CopyButton, DropZone, SaveButton
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.export.archive import FORMATS, one_crystal, zip_crystals
 from crystal_ldm.widgets.export.code import python_code, shell_line
+
+from crystal_ldm.errors import DataError, RequestError
+from crystal_ldm.recipe import read_recipe
 
 Crystals = Callable[[], tuple[Sequence[CrystalEntry], Sequence[dict[str, Any]]]]
 
@@ -27,12 +38,10 @@ class FilesPanel(Panel):
     Traits:
         recipe: the recipe whose code is shown; None: there is none yet.
         name: what the crystal is called whose recipe it is.
-        loaded: the last recipe that was dropped; read-only.
     """
 
     recipe: tl.TraitType[Any, Any] = tl.Dict(default_value=None, allow_none=True)
     name = tl.Unicode("")
-    loaded: tl.TraitType[Any, Any] = tl.Dict(default_value=None, allow_none=True, read_only=True)
 
     def __init__(
         self,
@@ -42,6 +51,7 @@ class FilesPanel(Panel):
     ) -> None:
         super().__init__()
         self._crystals, self._selected = crystals, selected
+        self.on_load = Listeners()
         self.code = ipw.HTML().add_class("cl-code")
         self.copies = row(*(CopyButton(text=f"Copy {what}") for what in ("Python", "shell")))
         self.save = SaveButton(self._make, self.notice, text="Download all (zip)")
@@ -72,16 +82,26 @@ class FilesPanel(Panel):
         self.recipe = recipe
         self._show()
 
+    def follow(self, entry: CrystalEntry | None, title: str) -> None:
+        """Show the code of a crystal, which is called `title`."""
+        with self.hold_trait_notifications():
+            self.recipe, self.name = None, ""
+            if entry is not None and entry.recipe is not None:
+                self.recipe = entry.recipe
+                self.name = f"{title}, row {entry.row}, number {entry.number},"
+
     def load(self, name: str, content: bytes) -> None:
         """Read the recipe in a file.
 
         Raises:
             DataError: it holds none.
+            RequestError: a form cannot show it.
         """
-        from crystal_ldm.recipe import read_recipe
-
-        recipe = read_recipe(content)
-        self.set_trait("loaded", recipe)
+        try:
+            recipe = read_recipe(content)
+        except DataError as error:
+            raise DataError(str(error).replace("the given file", name)) from error
+        self.on_load.tell(recipe)
         self.notice.say(f"The form shows what {name} was made with.", "good")
 
     def _make(self) -> tuple[str, bytes]:
@@ -91,8 +111,6 @@ class FilesPanel(Panel):
         return f"{formulas.pop() if len(formulas) == 1 else 'crystals'}.zip", data
 
     def _make_one(self) -> tuple[str, bytes]:
-        from crystal_ldm.errors import RequestError
-
         made = self._selected()
         if made is None:
             raise RequestError("Choose a crystal first: press it in the gallery or the table.")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import (
     Panel,
     Quiet,
-    button,
     caption,
     column,
     fold,
@@ -22,27 +22,25 @@ from crystal_ldm.widgets.base import (
 )
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.browser.table import Table
-from crystal_ldm.widgets.crystal_entry import CrystalEntry
+from crystal_ldm.widgets.crystal_entry import CrystalEntry, parents_of
+from crystal_ldm.widgets.explore.nearest_in_training import FindNearest, NeighbourView
 from crystal_ldm.widgets.helpers import Helpers
-from crystal_ldm.widgets.panels.neighbour import FindNearest, NeighbourView
 from crystal_ldm.widgets.panels.rows import (
-    column_info,
     crystal_row,
     numeric_keys,
+    offer_columns,
+    scatter_figure,
     table_columns,
     table_rows,
 )
-from crystal_ldm.widgets.panels.scatter import scatter_figure
 from crystal_ldm.widgets.panels.symmetry import SymmetryPanel
 from crystal_ldm.widgets.panels.table_tools import TableTools
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
+from pymatgen.core import Structure
 
 
 class Gallery(Panel):
-    """Looks through crystals: `Gallery(structures)`.
+    """Looks through crystals, structures or `CrystalEntry`s: `Gallery(structures)`.
 
     Selecting a row of the table, a point of the plot or 'next' at the viewer selects in all three.
     Only the selected structure is sent to the browser.
@@ -65,30 +63,26 @@ class Gallery(Panel):
 
     def __init__(
         self,
-        structures: Iterable[Structure] = (),
+        crystals: Iterable[Structure | CrystalEntry] = (),
         rows: Iterable[Mapping[str, Any]] | None = None,
         *,
         nearest: FindNearest | None = None,
         show_nearest: bool = True,
-        entries: Callable[[], Sequence[CrystalEntry]] | None = None,
         helpers: Helpers | None = None,
         height: int = 340,
         empty: str = "There are no crystals yet.",
     ) -> None:
-        """`entries` returns the crystals with their recipes, for files; `helpers` compare them."""
+        """`helpers` compare the crystals."""
         super().__init__()
-        self.structures: list[Structure] = []
+        self.entries: list[CrystalEntry] = []
         self.rows: list[dict[str, Any]] = []
         self._lock = threading.RLock()
         self._quiet = Quiet()
-        self._entries = entries
         self.viewer = CrystalViewer(height=height)
         self.neighbour = None if nearest is None else NeighbourView(nearest, height)
         self.tools = row(css="cl-tools")
         self.table = Table()
-        self.table_tools = TableTools(
-            self.table, lambda: self.structures, self._chosen, helpers or Helpers()
-        )
+        self.table_tools = TableTools(self, helpers or Helpers())
         self.plot = Plot(height=height)
         self.position = caption("")
         self.menus = {name: ipw.Dropdown(options=[("–", "")]) for name in ("x", "y", "colour")}
@@ -98,17 +92,12 @@ class Gallery(Panel):
         tl.link((self, "selected"), (self.table, "selected"))
         guard = self.notice.guard
         steps = row(
-            button("‹", guard(lambda: self.step(-1)), tip="Previous", css="cl-small cl-square"),
+            self.button("‹", lambda: self.step(-1), tip="Previous", css="cl-small cl-square"),
             self.position,
-            button("›", guard(lambda: self.step(1)), tip="Next", css="cl-small cl-square"),
+            self.button("›", lambda: self.step(1), tip="Next", css="cl-small cl-square"),
         )
-        axes = row(
-            *(
-                labelled(t, self.menus[n])
-                for n, t in (("x", "x"), ("y", "y"), ("colour", "Colour"))
-            ),
-            css="cl-axes",
-        )
+        titles = {"x": "x", "y": "y", "colour": "Colour"}
+        axes = row(*(labelled(titles[n], m) for n, m in self.menus.items()), css="cl-axes")
         if nearest is not None:
             beside = toggle("Nearest training crystal", "Show it beside the selected one")
             self.tools.children = (self.linked("show_nearest", beside),)
@@ -130,8 +119,7 @@ class Gallery(Panel):
             css="cl-gallery",
         )
         for name, menu in self.menus.items():
-            menu.add_class("cl-small")
-            menu.observe(guard(lambda change, name=name: self._on_axis(name, change.new)), "value")
+            menu.add_class("cl-small").observe(guard(partial(self._on_axis, name)), "value")
         self.plot.observe(guard(self._on_click), "clicked")
         self.react("selected", self._show_selected)
         self.observe(guard(self._on_axes), ["x", "y", "colour"])
@@ -139,42 +127,56 @@ class Gallery(Panel):
         self.table.observe(guard(lambda _: self._draw_plot()), "order")
         self.table.observe(lambda change: self.notice.say(change.new, "warning"), "problem")
         self.show_nearest = show_nearest and nearest is not None
-        self.add(structures, rows)
+        self.add(crystals, rows)
 
     # -- what a program does ---------------------------------------------------------------------
 
     def add(
         self,
-        structures: Iterable[Structure],
+        crystals: Iterable[Structure | CrystalEntry],
         rows: Iterable[Mapping[str, Any]] | None = None,
-    ) -> None:
-        """Append crystals; `rows` gives further columns, or replaces the ones found here."""
-        new = list(structures)
-        given = [dict(r) for r in rows] if rows is not None else [{} for _ in new]
+    ) -> int:
+        """Append crystals, and return the place of the first one.
+
+        `rows` gives further columns, or replaces the ones found here; without them those of an
+        entry are its own.
+        """
+        new = list(crystals)
+        entries = [c if isinstance(c, CrystalEntry) else CrystalEntry(c, "loaded") for c in new]
+        own = [c.columns if isinstance(c, CrystalEntry) else {} for c in new]
+        given = own if rows is None else [dict(row) for row in rows]
         if len(given) != len(new):
             raise ValueError(f"{len(given)} rows were given for {len(new)} crystals.")
-        made = [{**crystal_row(s), **extra} for s, extra in zip(new, given, strict=True)]
+        found = [crystal_row(entry.structure) for entry in entries]
         with self._lock:
-            self.structures += new
-            self.rows += made
+            place = len(self.entries)
+            self.entries += entries
+            self.rows += [row | extra for row, extra in zip(found, given, strict=True)]
             self._refresh()
-        if self.selected is None and self.structures:
+            self.table.parents = parents_of(self.entries)
+        if self.selected is None and self.entries:
             self.selected = 0
+        return place
 
     def set(
         self,
-        structures: Iterable[Structure],
+        crystals: Iterable[Structure | CrystalEntry],
         rows: Iterable[Mapping[str, Any]] | None = None,
     ) -> None:
-        """Show other crystals."""
-        self.clear()
-        self.add(structures, rows)
+        """Show these crystals; of those that stay, the selection and all columns stay, too."""
+        with self._lock:
+            current, known = self.current, list(zip(self.structures, self.rows, strict=True))
+            self.clear()
+            self.add(crystals, rows)
+            self.update_crystals(known)
+            places = (i for i, entry in enumerate(self.entries) if entry is current)
+            self.selected = next(places, self.selected)
 
     def clear(self) -> None:
         """Remove all crystals."""
         with self._lock:
             self.selected = None
-            self.structures, self.rows = [], []
+            self.entries, self.rows = [], []
             self.table.checked, self.table.parents = [], []
             self._refresh()
 
@@ -192,9 +194,22 @@ class Gallery(Panel):
             self.update_rows({place[id(s)]: one for s, one in facts if id(s) in place})
 
     @property
+    def structures(self) -> list[Structure]:
+        """The crystals, in the order of adding."""
+        return [entry.structure for entry in self.entries]
+
+    @property
+    def current(self) -> CrystalEntry | None:
+        """The selected crystal, and where it comes from."""
+        with self._lock:
+            index = self.selected
+            there = index is not None and index < len(self.entries)
+            return self.entries[index] if there and index is not None else None
+
+    @property
     def structure(self) -> Structure | None:
         """The selected crystal."""
-        return None if self.selected is None else self.structures[self.selected]
+        return None if self.current is None else self.current.structure
 
     def step(self, by: int) -> None:
         """Select the next (1) or previous (-1) crystal in the table's order."""
@@ -206,7 +221,7 @@ class Gallery(Panel):
     @tl.validate("selected")
     def _exists(self, proposal: Any) -> int | None:
         index = proposal.value
-        return index if index is not None and 0 <= index < len(self.structures) else None
+        return index if index is not None and 0 <= index < len(self.entries) else None
 
     # -- keeping the three in step ---------------------------------------------------------------
 
@@ -216,25 +231,18 @@ class Gallery(Panel):
             with self.table.hold_sync():
                 self.table.columns = columns
                 self.table.rows = table_rows(self.rows, columns)
-            self.set_trait("count", len(self.structures))
-            show_if(not self.structures, self.empty)
+            self.set_trait("count", len(self.entries))
+            show_if(not self.entries, self.empty)
             parts = (self.views, self.about, self._bar, self.table, self.table_tools.widget)
-            show_if(bool(self.structures), *parts)
+            show_if(bool(self.entries), *parts)
             numeric = numeric_keys(self.rows, columns)
             for name, menu in self.menus.items():
-                options = [(column_info(k).label, k) for k in numeric]
-                if name == "colour":
-                    options.insert(0, ("none", ""))
-                if options and list(menu.options) != options:
-                    wanted = getattr(self, name)
-                    menu.options = options
-                    menu.value = wanted if wanted in dict(options).values() else options[0][1]
+                offer_columns(menu, numeric, getattr(self, name), none=name == "colour")
         self._draw_plot()
-        self._say_where()
 
-    def _on_axis(self, name: str, value: str | None) -> None:
-        if value is not None:
-            setattr(self, name, value)
+    def _on_axis(self, name: str, change: Any) -> None:
+        if change.new is not None:
+            setattr(self, name, change.new)
 
     def _on_axes(self, change: Any) -> None:
         menu = self.menus[change.name]
@@ -247,11 +255,10 @@ class Gallery(Panel):
             self.selected = int(change.new["id"])
 
     def _show_selected(self) -> None:
-        structure = self.structure
         facts = {} if self.selected is None else self.rows[self.selected]
         self.viewer.title = f"{facts.get('formula', '')}  {facts.get('space_group', '')}".strip()
-        self.viewer.show(structure, keep_camera=False)
-        self.symmetry.structure = structure
+        self.viewer.show(self.structure)
+        self.symmetry.structure = self.structure
         self._say_where()
         self._mark()
         self._seek()
@@ -267,13 +274,10 @@ class Gallery(Panel):
         if self.neighbour is not None and self.show_nearest:
             self.neighbour.seek(self.structure)
 
-    def _chosen(self, indices: Sequence[int]) -> tuple[list[CrystalEntry], list[dict[str, Any]]]:
+    def at(self, indices: Sequence[int]) -> tuple[list[CrystalEntry], list[dict[str, Any]]]:
+        """Return crystals, and what the table has of them, by index."""
         with self._lock:
-            entries = self._entries() if self._entries is not None else None
-            rows = [dict(self.rows[i]) for i in indices]
-            if entries is None:
-                return [CrystalEntry(self.structures[i], "loaded") for i in indices], rows
-            return [entries[i] for i in indices], rows
+            return [self.entries[i] for i in indices], [dict(self.rows[i]) for i in indices]
 
     def _say_where(self) -> None:
         shown = self.table.order

@@ -3,46 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from contextlib import nullcontext
+from functools import partial
+from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, button, column, disable, row, show_if
+from crystal_ldm.widgets.base import Listeners, Notice, Panel, column, disable, row, show_if
 from crystal_ldm.widgets.controls.form import RequestForm
 from crystal_ldm.widgets.jobs import Job, duration
 from crystal_ldm.widgets.panels.models import ModelPicker
+from crystal_ldm.widgets.session import Request, Session
 
-if TYPE_CHECKING:
-    from crystal_ldm.widgets.session import Session
-
-    from crystal_ldm.crystals import CrystalBatch
-    from crystal_ldm.ldm_module import LDMModule
-    from crystal_ldm.runs import SampleRun
-    from crystal_ldm.sampling import SampleResult
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.ldm_module.diffusion import SamplerStep, StopSampling
+from crystal_ldm.recipe import makes_crystals_of
+from crystal_ldm.runs.sample_run import SampleRun
+from crystal_ldm.sampling import SampleResult, SamplingSettings, keyword_call
 
 FIRST = 4
 """Crystals made before all others, so that something is on screen soon."""
 SECONDS = 2.0
 """About the time between two lots of crystals."""
 MOST = 256
-
-OnResult = Callable[["SampleResult"], Any]
-
-
-@dataclass(frozen=True)
-class _Task:
-    """A request that was checked: what is made, and where it is written."""
-
-    ldm: LDMModule
-    request: CrystalBatch | None
-    count: int
-    keywords: dict[str, Any]
-    places: list[tuple[int, int]]
-    most: int
-    run: SampleRun | None
 
 
 class GeneratePanel(Panel):
@@ -52,6 +38,11 @@ class GeneratePanel(Panel):
         ldm: the model; another one brings another form.
         made: crystals of the current run that are finished; read-only.
         total: crystals that the current run is to make; read-only.
+    Attributes:
+        on_start: `on_start(action)`: call `action()` when a run begins.
+        on_result: `on_result(action)`: call `action(result)` with each lot of finished crystals, in
+            the worker's thread.
+        kept_as: the request of the session that the crystals of the last run are kept as, or None.
     """
 
     ldm = tl.Any()
@@ -68,24 +59,21 @@ class GeneratePanel(Panel):
     ) -> None:
         """`keywords` of `LDMModule.sample` are what the form shows at first; `session` keeps the
         crystals."""
-        from crystal_ldm.sampling import SamplingSettings
-
         super().__init__()
         self.ldm = ldm
         self.session = session
+        self.kept_as: Request | None = None
         self.job = Job()
-        self._actions: list[OnResult] = []
-        self._starts: list[Callable[[], Any]] = []
+        self.on_start, self.on_result = Listeners(), Listeners()
         self.picker = ModelPicker(ldm)
         self.form = RequestForm(ldm)
         self._place = column(self.form.widget, css="cl-form-place")
         guard = self.notice.guard
-        self.go = button("Generate", guard(self.generate), icon="play", css="cl-generate",
+        self.go = self.button("Generate", self.generate, icon="play", css="cl-generate",
                           tip="Make crystals")  # fmt: skip
         self.go.button_style = "primary"
-        self.halt = button("Stop", guard(self.stop), icon="stop", css="cl-stop",
-                            tip="End the run; finished crystals are kept")  # fmt: skip
-        disable(self.halt, "Nothing is running.")
+        tip = "End the run; finished crystals are kept"
+        self.halt = self.job.stop_button(icon="stop", css="cl-stop", tip=tip)
         self._bar = ipw.FloatProgress(min=0, max=1, layout=ipw.Layout(width="100%", height="8px"))
         show_if(False, self._bar.add_class("cl-progress"))
         self.status = Notice()
@@ -103,20 +91,32 @@ class GeneratePanel(Panel):
         self.job.observe(guard(self._on_state), "state")
         self.job.observe(lambda change: setattr(self._bar, "value", change.new), "progress")
         self.job.observe(lambda change: self.status.say(change.new), "message")
-        self.form.react("problem", self._allow)
-        if request is not None or keywords is not None:
-            plain = None if request is None else request.to_request()
-            settings = None if keywords is None else SamplingSettings.make(keywords)
-            self.notice.say(self.form.fill(plain, settings), "warning")
+        self._watch_form()
+        self.show_request(request=request, keywords=keywords)
         self._allow()
 
-    def on_result(self, action: OnResult) -> None:
-        """Call `action(result)` with each lot of finished crystals, in the worker's thread."""
-        self._actions.append(action)
+    def show_request(
+        self,
+        recipe: Mapping[str, Any] | None = None,
+        request: CrystalBatch | None = None,
+        keywords: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Show what was asked; after a recipe the next run gets another seed, to make more."""
+        if recipe is not None:
+            self.notice.say(self.form.fill_recipe(recipe), "warning")
+            self.form.seed.use()
+        if request is not None:
+            self.notice.say(self.form.fill(request.to_request()), "warning")
+        if keywords is not None:
+            self.form.fill_settings(SamplingSettings.make(keywords))
 
-    def on_start(self, action: Callable[[], Any]) -> None:
-        """Call `action()` when a run begins."""
-        self._starts.append(action)
+    def load_recipe(self, recipe: Mapping[str, Any]) -> None:
+        """Show a dropped recipe; Generate then gives exactly its crystals."""
+        note = self.form.fill_recipe(recipe)
+        self.form.seed.fresh = False
+        if not makes_crystals_of(self.ldm, recipe):
+            note = f"Another model made it ({recipe['model']}): this one gives other crystals."
+        self.notice.say(note, "warning")
 
     def generate(self) -> None:
         """Start a run with what the form says.
@@ -124,11 +124,8 @@ class GeneratePanel(Panel):
         Raises:
             CrystalLDMError: for what the model cannot make; nothing is started then.
         """
-        from crystal_ldm.errors import RequestError
-        from crystal_ldm.sampling import keyword_call
-
-        if self.job.busy:
-            raise RequestError("Crystals are being made already: press Stop first.")
+        if self.job.busy:  # the second press of a double click
+            return
         request, settings, count = self.form.request(), self.form.settings(), self.form.num_samples
         # What a preset brings and this model or request cannot have is left out, and said.
         asked = list(keyword_call(settings))
@@ -136,23 +133,22 @@ class GeneratePanel(Panel):
         self.notice.say(" ".join(notes), "warning")
         ldm, keywords = self.ldm, keyword_call(settings)
         ldm.iter_sample(request, count, **keywords)  # checks all of it and computes nothing yet
-        self.form.seed.use()
         rows = 1 if request is None else len(request)
         numbers = range(settings.offset, settings.offset + count)
         place = self.form.place
         places = [place] if place else [(row, number) for number in numbers for row in range(rows)]
-        self.set_trait("total", len(places))
-        self.set_trait("made", 0)
         run = None
         if self.session is not None:
             words = self.form.words()
-            _, run = self.session.open_run(words, ldm, request, count, keywords)
-        for action in self._starts:
-            action()
+            self.kept_as, run = self.session.open_run(words, ldm, request, count, keywords)
+        self.form.seed.use()
+        self.set_trait("total", len(places))
+        self.set_trait("made", 0)
+        self.on_start.tell()
         size = settings.compute.batch_size
         most = MOST if isinstance(size, str) else size
-        task = _Task(ldm, request, count, keywords, places, most, run)
-        self.job.start(lambda job: self._work(job, task))
+        sample = partial(ldm.iter_sample, request, count, **keywords)
+        self.job.start(lambda job: self._work(job, sample, places, most, run))
 
     def stop(self) -> None:
         """End the run after the current step; finished crystals are kept."""
@@ -160,22 +156,31 @@ class GeneratePanel(Panel):
 
     # -- the work --------------------------------------------------------------------------------
 
-    def _work(self, job: Job, task: _Task) -> None:
-        if task.run is None:
-            self._make(job, task, None)
-            return
-        with task.run, ThreadPoolExecutor(max_workers=1) as writer:
-            self._make(job, task, writer)
+    def _work(
+        self,
+        job: Job,
+        sample: Callable[..., Iterable[SampleResult]],
+        places: list[tuple[int, int]],
+        most: int,
+        run: SampleRun | None,
+    ) -> None:
+        with run or nullcontext(), ThreadPoolExecutor(max_workers=1) as writer:
+            self._make(job, sample, places, most, None if run is None else run.files.add, writer)
 
-    def _make(self, job: Job, task: _Task, writer: ThreadPoolExecutor | None) -> None:
-        """Make the crystals in lots; one lot is written while the next is made.
+    def _make(
+        self,
+        job: Job,
+        sample: Callable[..., Iterable[SampleResult]],
+        places: list[tuple[int, int]],
+        most: int,
+        write: Callable[[SampleResult], Any] | None,
+        writer: ThreadPoolExecutor,
+    ) -> None:
+        """Make the crystals in lots of at most `most`; one is written while the next is made.
 
         The first few are shown at once. All others are shown when they are on disk, so that a
         kernel that dies takes none of those with it that were seen.
         """
-        from crystal_ldm.ldm_module.diffusion import SamplerStep, StopSampling
-
-        places, most = task.places, task.most
         total, started = len(places), time.monotonic()
         size, finished = min(FIRST, most), 0
         written: Future[Any] | None = None
@@ -189,13 +194,12 @@ class GeneratePanel(Panel):
 
         def show(result: SampleResult) -> None:
             self.set_trait("made", self.made + len(result))
-            for action in self._actions:
-                action(result)
+            self.on_result.tell(result)
 
         def write_and_show(result: SampleResult) -> None:
-            assert task.run is not None
             try:
-                task.run.files.add(result)
+                if write is not None:
+                    write(result)
             finally:  # on a full disk they are seen all the same, and can be downloaded
                 show(result)
 
@@ -203,18 +207,13 @@ class GeneratePanel(Panel):
             lot, places = set(places[:size]), places[size:]
             begun = time.monotonic()
             # How the crystals are divided into lots changes none of them.
-            wanted = _member(lot)
-            batches = task.ldm.iter_sample(
-                task.request, task.count, callback=watch, wanted=wanted, **task.keywords
-            )
-            for result in batches:
+            for result in sample(callback=watch, wanted=_member(lot)):
                 if written is not None:
                     written.result()
-                if writer is None or not finished:
+                if write is None or not finished:
                     show(result)
-                if writer is not None and task.run is not None:
-                    write = write_and_show if finished else task.run.files.add
-                    written = writer.submit(write, result)
+                if write is not None:
+                    written = writer.submit(write_and_show if finished else write, result)
                 finished += len(result)
             rate = size / max(time.monotonic() - begun, 1e-3)
             size = min(max(FIRST, int(rate * SECONDS)), 4 * size, most)
@@ -228,7 +227,6 @@ class GeneratePanel(Panel):
 
     def _on_state(self, change: Any) -> None:
         self._allow()
-        disable(self.halt, "" if change.new == "running" else "Nothing is running.")
         show_if(True, self._bar)
         self._bar.bar_style = {"failed": "danger", "stopped": "warning"}.get(change.new, "")
         if change.new == "running":
@@ -245,28 +243,24 @@ class GeneratePanel(Panel):
         why = self.form.problem or ("Crystals are being made." if self.job.busy else "")
         disable(self.go, why)
 
+    def _watch_form(self) -> None:
+        form = self.form
+        form.react("problem", self._allow)
+        # What was said of another request is true of this one no longer.
+        for part, names in (
+            (form.formula, ["text", "formula_units", "num_atoms"]),
+            (form.conditions, ["values"]),
+            (form.sampling, ["settings"]),
+        ):
+            part.observe(lambda _: self.notice.clear(), names)
+
     def _new_form(self) -> None:
         old = self.form
         self.form = RequestForm(self.ldm)
-        self.form.react("problem", self._allow)
+        self._watch_form()
         self._place.children = (self.form.widget,)
         self._allow()
-        # What was asked of the old model is kept as far as the new one can be asked for it.
-        if old.sampling.settings is not None:
-            self.form.fill_settings(old.settings())
-        self.form.num_samples = old.num_samples
-        self.form.formula.text = old.formula.text
-        self.form.formula.formula_units = old.formula.formula_units
-        controls, targets = self.form.conditions.controls, old.conditions.values
-        self.form.conditions.values = {n: v for n, v in targets.items() if n in controls}
-        dropped = [n for n in targets if n not in controls]
-        usable = set(self.form.table.usable)
-        for name in ("required", "forbidden"):
-            symbols = getattr(old.table, name)
-            setattr(self.form.table, name, [s for s in symbols if s in usable])
-            dropped += [s for s in symbols if s not in usable and name == "required"]
-        said = f"This model does not know {', '.join(dropped)}: left out." if dropped else ""
-        self.notice.say(said, "warning")
+        self.notice.say(self.form.follow(old), "warning")
 
 
 def _member(lot: set[tuple[int, int]]) -> Callable[[int, int], bool]:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, button, caption, column, row, styled, toggle
+from crystal_ldm.widgets.base import Listeners, Panel, button, caption, column, row, styled, toggle
+from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.panels.compare_requests import CompareRequests
-from crystal_ldm.widgets.session import Request, Session
+from crystal_ldm.widgets.session import Request, Session, in_words
 
-Action = Callable[[Request], Any]
+from crystal_ldm.errors import RequestError
+
+DOUBLE_CLICK = 0.7
+"""Seconds within which a second click belongs to the first."""
 
 
 class HistoryPanel(Panel):
     """Shows, hides, deletes, compares and reuses requests: `HistoryPanel(session)`.
+
+    Attributes:
+        on_change: `on_change(action)`: call `action()` when requests were hidden, shown or deleted.
+        on_reuse: `on_reuse(action)`: call `action(request)` when one is to be asked for again.
+        deleted: the names of the folders of those that were deleted here.
+        at_work: returns whether a request is still being worked on; it then stays as it is.
 
     Traits:
         requests: the requests, favourites first, then the newest; read-only, see `refresh`.
@@ -28,36 +39,67 @@ class HistoryPanel(Panel):
     def __init__(self, session: Session | None) -> None:
         super().__init__()
         self.session = session
+        self.deleted: set[str] = set()
+        self.at_work: Callable[[Request], bool] = lambda _: False
+        self._drawn: dict[str, tuple[Any, ipw.DOMWidget]] = {}
         self.lines = column(css="cl-history")
         self.comparison = CompareRequests(session)
-        self._changed: list[Callable[[], Any]] = []
-        self._reuse: list[Action] = []
+        self.on_change, self.on_reuse = Listeners(), Listeners()
         self.widget = column(self.lines, self.comparison.widget, self.notice.widget)
         self.react("compared", self._compare)
         self.refresh()
-
-    def on_change(self, action: Callable[[], Any]) -> None:
-        """Call `action()` when requests were hidden, shown or deleted."""
-        self._changed.append(action)
-
-    def on_reuse(self, action: Action) -> None:
-        """Call `action(request)` when one is to be asked for again."""
-        self._reuse.append(action)
 
     def refresh(self) -> None:
         """Read the requests from the disk."""
         if self.session is None:
             self.lines.children = [caption("Crystals are not kept: this workbench has no run.")]
             return
+        self.notice.clear()
         newest = self.session.requests()[::-1]
         self.set_trait("requests", sorted(newest, key=lambda one: not one.favourite))
         names = {request.folder.name for request in self.requests}
         self.compared = [name for name in self.compared if name in names]
         empty = caption("Each request is kept here, and on disk, as soon as crystals are finished.")
-        self.lines.children = [self._line(one) for one in self.requests] or [empty]
+        self._drawn = {one.folder.name: self._draw(one) for one in self.requests}
+        self.lines.children = [line for _, line in self._drawn.values()] or [empty]
+
+    def keep(
+        self,
+        verb: str,
+        entries: Sequence[CrystalEntry],
+        request: Request | None = None,
+        hidden: bool = False,
+    ) -> Request | None:
+        """Keep finished crystals that no run writes by itself, if there is where to.
+
+        Args:
+            verb: what was done with them.
+            entries: the crystals.
+            request: what they are kept as, which has got more of them; None: a new one.
+            hidden: whether a new one is left out of the table.
+
+        Raises:
+            RunError: they cannot be written.
+        """
+        if self.session is None or not entries:
+            return None
+        words = in_words(verb, entries)
+        if request is not None:
+            self.session.rewrite(request, words, entries)
+        else:
+            request = self.session.keep(words, entries)
+            if hidden:
+                self.session.change(request, hidden=True)
+        self.refresh()
+        return request
 
     def hide(self, request: Request, hidden: bool = True) -> None:
-        """Leave a request's crystals out of the table, or show them again."""
+        """Leave a request's crystals out of the table, or show them again.
+
+        Raises:
+            RequestError: some are still being made.
+        """
+        self._at_rest(request)
         self._change(request, hidden=hidden)
         self._tell()
 
@@ -71,10 +113,8 @@ class HistoryPanel(Panel):
         self._change(request, note=note.strip())
 
     def _change(self, request: Request, **fields: Any) -> None:
-        for name, value in fields.items():
-            setattr(request, name, value)
         if self.session is not None:
-            self.session.save(request)
+            self.session.change(request, **fields)
 
     def compare(self, request: Request, on: bool = True) -> None:
         """Compare a request with the one that was chosen before it."""
@@ -82,25 +122,42 @@ class HistoryPanel(Panel):
         self.compared = [*others, request.folder.name][-2:] if on else others
 
     def delete(self, request: Request) -> None:
-        """Remove a request and its crystals from the disk."""
+        """Remove a request and its crystals from the disk.
+
+        Raises:
+            RequestError: some are still being made.
+            RunError: it cannot be removed.
+        """
+        self._at_rest(request)
         if self.session is not None:
             self.session.delete(request)
+            self.deleted.add(request.folder.name)
             self._tell()
+
+    def _at_rest(self, request: Request) -> None:
+        if self.at_work(request):
+            raise RequestError(f"'{request.words}' is still being made: press Stop first.")
 
     def reuse(self, request: Request) -> None:
         """Ask for the same again."""
-        for action in self._reuse:
-            action(request)
+        self.on_reuse.tell(request)
 
     def _tell(self) -> None:
         self.refresh()
-        for action in self._changed:
-            action()
+        self.on_change.tell()
 
     def _compare(self) -> None:
         by_name = {request.folder.name: request for request in self.requests}
         self.comparison.show([by_name[name] for name in self.compared if name in by_name])
         self.refresh()
+
+    def _draw(self, request: Request) -> tuple[Any, ipw.DOMWidget]:
+        """Return what a line says, and the line: the old one where it says it, in which a note may
+        be half typed."""
+        name = request.folder.name
+        said = (request.words, request.hidden, request.favourite, name in self.compared)
+        drawn = self._drawn.get(name)
+        return drawn if drawn and drawn[0] == said else (said, self._line(request))
 
     def _line(self, request: Request) -> ipw.DOMWidget:
         guard = self.notice.guard
@@ -116,23 +173,26 @@ class HistoryPanel(Panel):
         note.observe(guard(lambda change: self.annotate(request, change.new)), "value")
         buttons = [
             compare,
-            button("Show" if request.hidden else "Hide",
-                   guard(lambda: self.hide(request, not request.hidden)), css="cl-small"),
+            self.button("Show" if request.hidden else "Hide",
+                   lambda: self.hide(request, not request.hidden), css="cl-small"),
             self._delete_button(request),
         ]  # fmt: skip
         if self.session is not None and self.session.recipe(request) is not None:
-            again = button("Reuse", guard(lambda: self.reuse(request)), css="cl-small",
+            again = self.button("Reuse", lambda: self.reuse(request), css="cl-small",
                            tip="Show this request in the form")  # fmt: skip
             buttons.insert(0, again)
         return column(row(star, caption(words)), row(note, *buttons), css="cl-request")
 
     def _delete_button(self, request: Request) -> ipw.Button:
+        asked = 0.0
         remove = button("Delete", css="cl-small", tip="Remove the crystals from the disk")
 
-        def delete(_: Any) -> None:  # twice, as nothing brings them back
+        def delete(_: Any) -> None:  # twice, as nothing brings them back; a double click is one
+            nonlocal asked
             if remove.description == "Delete":
                 remove.description, remove.button_style = "Delete for good?", "warning"
-            else:
+                asked = time.monotonic()
+            elif time.monotonic() - asked > DOUBLE_CLICK:
                 self.notice.guard(self.delete)(request)
 
         remove.on_click(delete)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, button, column, labelled, show_if
+from crystal_ldm.widgets.base import Panel, column, labelled, show_if
 from crystal_ldm.widgets.controls.training_cells import most_atoms
 from crystal_ldm.widgets.jobs import Job
 
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.pretrained import available, load_model
 
 OWN = "another file or run…"
 
@@ -26,8 +26,6 @@ class ModelPicker(Panel):
     ldm = tl.Any()
 
     def __init__(self, ldm: LDMModule) -> None:
-        from crystal_ldm.pretrained import available
-
         super().__init__()
         self.ldm = ldm
         self.job = Job()
@@ -35,7 +33,7 @@ class ModelPicker(Panel):
         self._menu = ipw.Dropdown(options=[*names, OWN], value=str(ldm.source))
         self._menu.add_class("cl-fill")
         path = ipw.Text(placeholder="file or run directory of 03_ldm").add_class("cl-fill")
-        load = button("Load", self.notice.guard(lambda: self.load(path.value)), css="cl-small")
+        load = self.button("Load", lambda: self.load(path.value), css="cl-small")
         self._own = labelled("", path, load)
         show_if(False, self._own)
         self.widget = column(
@@ -50,8 +48,6 @@ class ModelPicker(Panel):
         """Load a model in the background; `ldm` changes when it is there."""
 
         def work(_: Job) -> None:
-            from crystal_ldm.pretrained import load_model
-
             self.ldm = load_model(name)
 
         if not self.job.start(work):

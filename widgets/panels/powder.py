@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as ipw
+import plotly.graph_objects as go
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, button, column, escape, labelled, row, show_if
-from crystal_ldm.widgets.browser.drop_zone import DropZone
+from crystal_ldm.widgets.base import Notice, Panel, column, escape, labelled, row, show_if
+from crystal_ldm.widgets.browser.buttons import DropZone
 from crystal_ldm.widgets.browser.plot import Plot
+from crystal_ldm.widgets.figures.discovery import sticks
 from crystal_ldm.widgets.jobs import Latest
+from pymatgen.core import Structure
 
 from crystal_ldm.crystals.powder import (
     NARROWEST,
@@ -24,10 +27,6 @@ from crystal_ldm.crystals.powder import (
 )
 from crystal_ldm.crystals.readers.powder import read_powder_pattern
 from crystal_ldm.errors import CrystalLDMError
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-    from pymatgen.core import Structure
 
 COLOURS = ("#1976d2", "#e65100")
 ACCEPT = ".xy,.csv,.dat,.txt,.xrdml,.xml"
@@ -74,8 +73,8 @@ class PowderPanel(Panel):
         self.linked("radiation", radiation, "cl-radiation")
         width = ipw.BoundedFloatText(min=NARROWEST, max=WIDEST, step=0.05)
         self.linked("width", width, "cl-count")
-        forget = self.notice.guard(self.forget)
-        self.remove = button("Remove the measured pattern", forget, css="cl-small cl-forget")
+        tools = "cl-small cl-forget"
+        self.remove = self.button("Remove the measured pattern", self.forget, css=tools)
         self.controls = column(
             row(
                 labelled("Wavelength", radiation, tip="One of the list, or a number in Å"),
@@ -168,18 +167,12 @@ def xrd_figure(
     radiation: str = "Cu Kα",
 ) -> go.Figure:
     """Return one pattern upwards and the other downwards over the same angles."""
-    import plotly.graph_objects as go
-
     figure = go.Figure()
     for key, sign, colour in (("first", 1, COLOURS[0]), ("second", -1, COLOURS[1])):
         if key not in patterns:
             continue
         angles, heights = patterns[key]
-        x: list[Any] = []
-        y: list[Any] = []
-        for angle, value in zip(angles, heights, strict=True):
-            x += [angle, angle, None]
-            y += [0, sign * value, None]
+        x, y = sticks(angles, [sign * height for height in heights])
         figure.add_scatter(
             x=x,
             y=y,
@@ -188,21 +181,22 @@ def xrd_figure(
             name=escape(names[key]),  # plotly reads HTML in names
             hovertemplate="2θ = %{x:.2f}°<extra></extra>",
         )
+    y_axis = {
+        "tickvals": [-100, -50, 0, 50, 100],
+        "ticktext": ["100", "50", "0", "50", "100"],
+        "range": [-108, 108],
+    }
+    _lay_out(figure, radiation, y_axis)
+    return figure.update_xaxes(range=[5, 90])
+
+
+def _lay_out(figure: go.Figure, radiation: str, y_axis: Mapping[str, Any]) -> None:
     figure.update_layout(
-        xaxis={
-            "title": {"text": angle_title(radiation), "font_size": 11},
-            "range": [5, 90],
-        },
-        yaxis={
-            "title": {"text": "Intensity", "font_size": 11},
-            "tickvals": [-100, -50, 0, 50, 100],
-            "ticktext": ["100", "50", "0", "50", "100"],
-            "range": [-108, 108],
-        },
+        xaxis={"title": {"text": angle_title(radiation), "font_size": 11}},
+        yaxis={"title": {"text": "Intensity", "font_size": 11}, **y_axis},
         margin={"l": 48, "r": 8, "t": 8, "b": 40},
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
     )
-    return figure
 
 
 def comparison_figure(
@@ -215,8 +209,6 @@ def comparison_figure(
 
     Without crystals to compare it with, the pattern is shown as it was measured.
     """
-    import plotly.graph_objects as go
-
     figure = go.Figure()
     grid, curve = measured.angles, measured.intensities * (100 / measured.intensities.max())
     if found:
@@ -231,10 +223,5 @@ def comparison_figure(
             name=f"{escape(title)} ({one.similarity:.2f})",
             hovertemplate="2θ = %{x:.2f}°<extra></extra>",
         )  # fmt: skip
-    figure.update_layout(
-        xaxis={"title": {"text": angle_title(radiation), "font_size": 11}},
-        yaxis={"title": {"text": "Intensity", "font_size": 11}, "range": [-2, 108]},
-        margin={"l": 48, "r": 8, "t": 8, "b": 40},
-        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
-    )
+    _lay_out(figure, radiation, {"range": [-2, 108]})
     return figure

@@ -1,18 +1,19 @@
-"""What a table says of a crystal, and how a column is called."""
+"""What a table says of a crystal, how a column is called, and two columns in a plot."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import ipywidgets as ipw
 import numpy as np
+import plotly.graph_objects as go
+from pymatgen.core import Structure
 
 from crystal_ldm.crystals.distances import min_distance
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
+from crystal_ldm.evaluate.thresholds import Thresholds
 
 SYMPREC = 0.1
 """Å, tolerance of the space group shown."""
@@ -40,6 +41,24 @@ COLUMNS: dict[str, Column] = {
     "target_band_gap": Column("Target gap", "Band gap asked for", "eV", 2),
     "band_gap": Column("Gap", "PBE band gap as CGCNN predicts it", "eV", 2),
     "e_above_hull": Column("Hull", "Energy above the convex hull", "eV/atom", 3),
+    "rank": Column("Rank", "By the worse of the distances from the hull"),
+    "e_above_hull_chgnet": Column(
+        "Hull, CHGNet", "Energy above the convex hull after relaxation by CHGNet", "eV/atom", 3
+    ),
+    "e_above_hull_sevennet": Column(
+        "Hull, SevenNet", "Energy above the convex hull, as SevenNet sees it", "eV/atom", 3
+    ),
+    "e_above_hull_before": Column(
+        "Hull, unrelaxed", "By CHGNet before relaxation; it was screened by this", "eV/atom", 3
+    ),
+    "space_group_number": Column("Group number", "Number of the space group"),
+    "space_group@0.1": Column("Group number", "Number of the space group, within 0.1 Å"),
+    "novelty": Column("Novelty", "New, a known prototype, or a known crystal with other elements"),
+    "known_crystal": Column("Nearest known", "The training crystal with the same structure"),
+    "nearest_id": Column("Nearest known", "The nearest known crystal, by its id"),
+    "prototype": Column("Prototype", "Its type in the AFLOW library"),
+    "decomposes_to": Column("Competes with", "Phases that it would decompose into"),
+    "cif": Column("File", "Its CIF in the run"),
     "volume_change": Column("Volume change", "By the relaxation, against the row above", "%", 1),
     "energy_change": Column("Energy change", "By the relaxation, by CHGNet", "eV/atom", 3),
     "largest_shift": Column(
@@ -70,7 +89,7 @@ def column_info(key: str) -> Column:
     return COLUMNS.get(key) or Column(key.replace("_", " ").capitalize(), key)
 
 
-HIDDEN = ("recipe", "cif", "seed", "row", "number", "id")
+HIDDEN = ("recipe", "cif", "xrd", "seed", "row", "number", "id")
 """Columns that a run's table has but that say nothing in a gallery."""
 
 
@@ -90,6 +109,13 @@ def crystal_row(structure: Structure) -> dict[str, Any]:
         "density": float(structure.density),
         "min_distance": min_distance(structure),
     }
+
+
+def physical(row: Mapping[str, Any]) -> bool:
+    """Return whether the distances and the volume of a row's crystal are physical."""
+    limits = Thresholds()
+    spacious = row["volume_per_atom"] > limits.min_volume_per_atom
+    return bool(spacious and row["min_distance"] > limits.min_distance)
 
 
 def table_columns(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -131,6 +157,15 @@ def numeric_keys(
     ]
 
 
+def offer_columns(menu: ipw.Dropdown, keys: Sequence[str], wanted: str, none: bool = False) -> None:
+    """Let a menu offer columns, or `none` of them; it shows the one that is wanted, if it can."""
+    options = [("none", "")] if none else []
+    options += [(column_info(key).label, key) for key in keys]
+    if options and list(menu.options) != options:
+        menu.options = options
+        menu.value = wanted if wanted in dict(options).values() else options[0][1]
+
+
 def _plain(value: Any) -> Any:
     if value is None or isinstance(value, str | bool):
         return value
@@ -141,3 +176,43 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float | np.floating):
         return float(value) if np.isfinite(value) else None
     return str(value)
+
+
+def scatter_figure(
+    rows: Sequence[Mapping[str, Any]],
+    order: Sequence[int],
+    x: str,
+    y: str,
+    colour: str = "",
+) -> go.Figure:
+    """Return a plot of two columns; each point carries its index."""
+    shown = [i for i in order if rows[i].get(x) is not None and rows[i].get(y) is not None]
+    marker: dict[str, Any] = {"size": 8, "opacity": 0.8, "color": "#2f86d6"}
+    if colour:
+        marker |= {
+            "color": np.array([rows[i].get(colour) for i in shown], dtype=float),  # None: nan
+            "colorscale": "Viridis",
+            "colorbar": {
+                "title": {"text": column_info(colour).axis, "side": "right"},
+                "thickness": 10,
+            },
+        }
+    figure = go.Figure(
+        go.Scatter(
+            x=[rows[i][x] for i in shown],
+            y=[rows[i][y] for i in shown],
+            customdata=shown,
+            text=[f"{rows[i].get('formula', '')} {rows[i].get('space_group', '')}" for i in shown],
+            mode="markers",
+            marker=marker,
+            hovertemplate="%{text}<br>%{x:.3g}, %{y:.3g}<extra></extra>",
+        )
+    )
+    figure.update_layout(
+        xaxis={"title": {"text": column_info(x).axis, "font_size": 11}},
+        yaxis={"title": {"text": column_info(y).axis, "font_size": 11}},
+        margin={"l": 48, "r": 8, "t": 8, "b": 40},
+        showlegend=False,
+        uirevision=f"{x}/{y}",
+    )
+    return figure

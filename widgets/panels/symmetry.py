@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import Panel, column, escape, facts_table, fold, labelled, show_if
 from crystal_ldm.widgets.jobs import Latest
+from pymatgen.core import Structure
 
 from crystal_ldm.crystals.symmetry import SYMPREC, Symmetry, symmetry_of
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
+from crystal_ldm.errors import DataError
 
 HEADS = (
     ("Element", ""),
@@ -79,8 +78,6 @@ class SymmetryPanel(Panel):
 
 def _find(structure: Structure | None, symprec: float) -> tuple[Symmetry | None, str]:
     """Return the symmetry, or None and why there is none."""
-    from crystal_ldm.errors import DataError
-
     if structure is None:
         return None, "No crystal is selected."
     try:

@@ -6,18 +6,17 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import plotly.graph_objects as go
 import traitlets as tl
 from crystal_ldm.widgets.base import Panel, caption, column, row
+from crystal_ldm.widgets.browser.buttons import StopButton
 from crystal_ldm.widgets.browser.plot import Plot
-from crystal_ldm.widgets.browser.stop_button import StopButton
 from crystal_ldm.widgets.jobs import INTERVAL, Throttle, duration
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-    from pymatgen.core import Structure
+from plotly.subplots import make_subplots
+from pymatgen.core import Structure
 
 FIRST = 15.0
 """Seconds until the first preview; a short training should show one too."""
@@ -152,8 +151,6 @@ class TrainingMonitor(Panel):
 
 def metrics_figure(lines: Sequence[Mapping[str, float]]) -> go.Figure:
     """Return loss, learning rate, gradient norm and speed over the steps."""
-    from plotly.subplots import make_subplots
-
     figure = make_subplots(
         rows=2, cols=2, subplot_titles=list(CURVES.values()), vertical_spacing=0.16
     )

@@ -10,9 +10,8 @@ from crystal_ldm.crystals.bonds import covalent_radius
 
 UNKNOWN_COLOUR = "#9a9a9a"
 
-
 COLOURS = ("Soft", "VESTA", "Jmol")
-"""Colour schemes. Soft is VESTA's with its neon tones calmed, see `element_colour`."""
+"""Colour schemes. Soft is VESTA's with its neon tones calmed, see `Look.colour`."""
 
 STYLES = ("Ball and stick", "Space filling")
 """Ways to draw atoms: at 0.4 covalent radii with their bonds, or at whole covalent radii, so that
@@ -29,45 +28,40 @@ class Look:
     style: str = STYLES[0]
 
     def colour(self, symbol: str) -> str:
-        """Return the colour of an element as "#rrggbb"."""
-        return element_colour(symbol, self.colours)
+        """Return the colour of an element as "#rrggbb".
+
+        Soft is VESTA's palette, which the field knows, with its neon tones calmed: saturation at
+        most 0.6, lightness between 0.38 and 0.74, so that every colour stands out on white and on
+        black.
+        """
+        calm = self.colours == COLOURS[0]
+        rgb = _palette("VESTA" if calm else self.colours).get(symbol)
+        if rgb is None:
+            return UNKNOWN_COLOUR
+        if calm:
+            hue, lightness, saturation = colorsys.rgb_to_hls(*(value / 255 for value in rgb))
+            lightness, saturation = min(max(lightness, 0.38), 0.74), min(saturation, 0.6)
+            tones = colorsys.hls_to_rgb(hue, lightness, saturation)
+            rgb = tuple(round(255 * value) for value in tones)
+        return "#" + "".join(f"{value:02x}" for value in rgb)
 
     def radius(self, symbol: str) -> float:
         """Return the radius in Å of the ball that stands for an atom."""
-        return drawn_radius(symbol, self.style)
+        return _SHARE[self.style] * covalent_radius(symbol)
+
+
+LOOK = Look()
+"""The usual look."""
 
 
 @cache
-def _palette(scheme: str) -> dict[str, tuple[int, int, int]]:
+def _palette(scheme: str) -> dict[str, tuple[int, ...]]:
     from importlib.resources import files
 
     import yaml
 
     text = (files("pymatgen.core") / "ElementColorSchemes.yaml").read_text(encoding="utf-8")
     return {symbol: tuple(rgb) for symbol, rgb in yaml.safe_load(text)[scheme].items()}
-
-
-@cache
-def element_colour(symbol: str, scheme: str = COLOURS[0]) -> str:
-    """Return the colour of an element as "#rrggbb", in one of `COLOURS`.
-
-    Soft is VESTA's palette, which the field knows, with its neon tones calmed: saturation at most
-    0.6, lightness between 0.38 and 0.74, so that every colour stands out on white and on black.
-    """
-    rgb = _palette("VESTA" if scheme == COLOURS[0] else scheme).get(symbol)
-    if rgb is None:
-        return UNKNOWN_COLOUR
-    if scheme != COLOURS[0]:
-        return "#" + "".join(f"{value:02x}" for value in rgb)
-    hue, lightness, saturation = colorsys.rgb_to_hls(*(value / 255 for value in rgb))
-    lightness = min(max(lightness, 0.38), 0.74)
-    calm = colorsys.hls_to_rgb(hue, lightness, min(saturation, 0.6))
-    return "#" + "".join(f"{round(255 * value):02x}" for value in calm)
-
-
-def drawn_radius(symbol: str, style: str = STYLES[0]) -> float:
-    """Return the radius in Å of the ball that stands for an atom, in one of `STYLES`."""
-    return _SHARE[style] * covalent_radius(symbol)
 
 
 def ink_on(colour: str) -> str:

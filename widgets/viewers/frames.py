@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from crystal_ldm.widgets.viewers.scene import Scene
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
+from pymatgen.core import Structure
 
 from crystal_ldm.crystals.bonds import Bond, crystal_bonds, radius_bonds
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
 
 REFINED = 40
 """Frames of a trajectory, the last ones, whose bonds are CrystalNN's."""
@@ -75,17 +72,13 @@ class FrameViewer(CrystalViewer):
         if not self._frames:
             super()._on_cell()
 
-    def _send(self, scene: Scene, camera: str) -> None:
-        if self._frames:
-            self._hand_over(self._frame, camera)
-        else:
-            super()._send(scene, camera)
-
-    def _hand_over(self, frame: int, camera: str) -> None:
+    def _hand_over(self, camera: str, frame: int | None = None) -> None:
+        if not self._frames:
+            super()._hand_over(camera)
+            return
         pairs = zip(self._frames, self._frame_bonds, strict=True)
         scenes = [self.lay_out(one, bonds) for one, bonds in pairs]
-        labels = [self._labels(scene) for scene in scenes]
-        self.stage.show_frames(scenes, labels, frame, camera, self.look)
+        self._send(scenes, self._frame if frame is None else frame, camera)
 
     def _refine_frames(self, frames: list[Structure]) -> None:
         # The last ones matter most; of hundreds of frames the others keep bonds by distance.
@@ -98,6 +91,6 @@ class FrameViewer(CrystalViewer):
                 if frames is self._frames and bonds != self._frame_bonds:
                     self._frame_bonds = bonds
                     self.drawn_bonds, self._scene = bonds[self._frame], None
-                    self._hand_over(self.stage.frame, "keep")  # where the browser is by now
+                    self._hand_over("keep", self.stage.frame)  # where the browser is by now
 
         self._latest.start(work, show)

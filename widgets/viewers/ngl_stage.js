@@ -349,8 +349,7 @@ async function start(model, el) {
   const drawing = new Drawing(view, model);
   const current = () => {
     const frames = model.get("frames");
-    const frame = frames[Math.min(model.get("frame"), frames.length - 1)];
-    return frames.length ? frame : model.get("crystal");
+    return frames[Math.min(model.get("frame"), frames.length - 1)] ?? {};
   };
   // A crystal that stays under the camera was seen by no earlier view: each view starts afresh.
   const first = current();
@@ -367,7 +366,6 @@ async function start(model, el) {
     if (!due) queueMicrotask(again); // one message can change several traits
     due = true;
   };
-  model.on("change:crystal", change(true));
   model.on("change:marked", () => drawing.running || drawing.mark());
   model.on("change:frames", change(true));
   model.on("change:frame", change(false));

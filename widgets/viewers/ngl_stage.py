@@ -12,9 +12,8 @@ import ipywidgets as ipw
 import nglview
 import numpy as np
 import traitlets as tl
-from crystal_ldm.widgets.viewers.elements import Look
-from crystal_ldm.widgets.viewers.scene import Scene
-from crystal_ldm.widgets.viewers.sdf import scene_to_sdf
+from crystal_ldm.widgets.viewers.elements import LOOK, Look
+from crystal_ldm.widgets.viewers.scene import Scene, scene_to_sdf
 
 STICK = 0.11
 """Å, radius of a drawn bond."""
@@ -24,7 +23,6 @@ FAIR = 1.25
 """How much larger than the last frame the part of space is, at most, that the camera shows."""
 EDGE_COLOUR = 0x8A8A8A
 
-LOOK = Look()
 _tickets = itertools.count(1)
 
 
@@ -39,18 +37,15 @@ def atom_texts(scene: Scene) -> list[str]:
     ]
 
 
-def extent(*scenes: Scene) -> list[list[float]]:
-    """Return the lowest and the highest corner, in Å, of what `scenes` draw."""
-    points = np.concatenate([p for scene in scenes for p in (scene.positions, *scene.boxes)])
-    return [points.min(axis=0).round(3).tolist(), points.max(axis=0).round(3).tolist()]
-
-
 def common_extent(scenes: Sequence[Scene]) -> list[list[float]]:
-    """Return corners as `extent` does: about the last scene's centre, with room for the others.
+    """Return the lowest and the highest corner, in Å, of what is shown of scenes.
+
+    They lie about the last scene's centre, with room for the others.
 
     The first frames of a denoising can be absurdly large, and would make a dot of the crystal.
     """
-    corners = np.array([extent(scene) for scene in scenes])  # (S, 2, 3)
+    drawn = [np.concatenate([scene.positions, *scene.boxes]) for scene in scenes]
+    corners = np.array([(points.min(axis=0), points.max(axis=0)) for points in drawn])  # (S, 2, 3)
     centre = corners[-1].mean(axis=0)
     half = (corners[-1, 1] - corners[-1, 0]) / 2
     needed = np.abs(corners - centre).max(axis=(0, 1))
@@ -60,17 +55,17 @@ def common_extent(scenes: Sequence[Scene]) -> list[list[float]]:
 
 def crystal_message(
     scene: Scene,
-    labels: dict[int, str] | None = None,
-    camera: str = "keep",
-    within: list[list[float]] | None = None,
-    look: Look = LOOK,
+    labels: dict[int, str] | None,
+    camera: str,
+    within: list[list[float]],
+    look: Look,
 ) -> dict[str, Any]:
     """Return what the browser needs to draw `scene`: the SDF and one colour and radius an atom.
 
     Args:
         labels: what is written onto the atoms, by index.
         camera: see `NGLStage.show`.
-        within: the `extent` that the camera is fitted to; None: that of `scene`.
+        within: the `common_extent` that the camera is fitted to.
         look: how atoms are drawn.
     """
     colours = [int(look.colour(symbol)[1:], 16) for symbol in scene.symbols]
@@ -93,7 +88,7 @@ def crystal_message(
             for centre, faces in scene.polyhedra
         ],
         "axes": {first_tip + k: axis for k, axis in enumerate("abc")},
-        "extent": _with_room(extent(scene) if within is None else within, scene, look),
+        "extent": _with_room(within, scene, look),
         "camera": camera,
         "ticket": next(_tickets),
     }
@@ -116,10 +111,9 @@ class NGLStage(anywidget.AnyWidget):
         status: "waiting" until the browser has answered, then "ready", "no-webgl" (the browser
             cannot draw in three dimensions) or "no-extension" (nglview's part of Jupyter is not
             there).
-        crystal: the last crystal sent, as a dict; empty before the first.
-        frames: crystals of a trajectory, all in the browser, so that `frame` chooses among them
-            without the kernel; they are shown in place of `crystal` unless empty.
-        frame: number of the frame shown; link it to a slider with `jslink`.
+        frames: what the browser has, as dicts: one crystal, or those of a trajectory, so that
+            `frame` chooses among them without the kernel; empty before the first.
+        frame: number of the one shown; link it to a slider with `jslink`.
         marked: numbers of drawn atoms that stand out.
         joined: whether a line goes from each of them to the next.
         clicked: the last atom clicked: {"atom", "ticket", "count"}; `ticket` is that of the
@@ -133,7 +127,6 @@ class NGLStage(anywidget.AnyWidget):
     status = tl.Enum(["waiting", "ready", "no-webgl", "no-extension"], default_value="waiting").tag(
         sync=True
     )
-    crystal = tl.Dict().tag(sync=True)
     frames: tl.List[dict[str, Any]] = tl.List().tag(sync=True)
     frame = tl.Int(0, min=0).tag(sync=True)
     marked = tl.List(tl.Int()).tag(sync=True)
@@ -152,45 +145,32 @@ class NGLStage(anywidget.AnyWidget):
 
     def show(
         self,
-        scene: Scene,
-        labels: dict[int, str] | None = None,
+        scenes: Sequence[Scene],
+        labels: Sequence[dict[int, str] | None],
+        frame: int = 0,
         camera: str = "reset",
         look: Look = LOOK,
         marked: Sequence[int] = (),
         joined: bool = True,
     ) -> None:
-        """Draw `scene` in place of what is shown.
+        """Draw one of `scenes`, the frames of a trajectory, in place of what is shown.
 
         Args:
+            labels: what is written onto the atoms of each, by index.
+            frame: number of the one to draw; `frame` then goes to another.
             camera: "keep" leaves it, "fit" only fits the crystal, "reset" turns it to the
                 standard view as well.
             look: how atoms are drawn.
             marked, joined: see the traits.
         """
-        message = crystal_message(scene, labels, camera, look=look)
-        with self.hold_sync():
-            self.frames = []
-            self.marked, self.joined = list(marked), joined
-            self.crystal = message
-
-    def show_frames(
-        self,
-        scenes: Sequence[Scene],
-        labels: Sequence[dict[int, str] | None],
-        frame: int,
-        camera: str = "reset",
-        look: Look = LOOK,
-    ) -> None:
-        """Hand over the frames of a trajectory and draw one of them; see `show`."""
         within = common_extent(scenes)
         frames = [
             crystal_message(scene, texts, camera, within, look)
             for scene, texts in zip(scenes, labels, strict=True)
         ]
         with self.hold_sync():
-            self.marked = []
-            self.frames = frames
-            self.frame = frame
+            self.marked, self.joined = list(marked), joined
+            self.frames, self.frame = frames, frame
 
     def on_click(self, action: Callable[[int], Any]) -> None:
         """Call `action` with the number of the drawn atom that is clicked."""
@@ -204,7 +184,7 @@ class NGLStage(anywidget.AnyWidget):
     @property
     def message(self) -> dict[str, Any]:
         """What is drawn now; empty before the first crystal."""
-        return self.frames[min(self.frame, len(self.frames) - 1)] if self.frames else self.crystal
+        return self.frames[min(self.frame, len(self.frames) - 1)] if self.frames else {}
 
     def look_along(self, towards: Sequence[float], up: Sequence[float]) -> None:
         """Turn the camera to look against `towards` with `up` upwards, and fit the crystal."""

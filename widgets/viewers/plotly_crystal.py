@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from crystal_ldm.widgets.viewers.elements import Look
+import plotly.graph_objects as go
+from crystal_ldm.widgets.viewers.elements import LOOK, Look
 from crystal_ldm.widgets.viewers.scene import CELL_EDGES, Scene, build_scene
+from pymatgen.core import Structure
 
 from crystal_ldm.crystals.bonds import radius_bonds
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-    from pymatgen.core import Structure
-
-LOOK = Look()
 GREY = "#8a8a8a"
 """For text and cell edges: readable on white and on black, where a report has no theme."""
 
@@ -39,8 +36,6 @@ def crystal_figure(
     Atoms are spheres, so they scale with the crystal when zoomed. `marked` are numbers of drawn
     atoms that stand out, `joined` by a line; see `atom_clicked` for the way back.
     """
-    import plotly.graph_objects as go
-
     scene = as_scene(structure, supercell)
     data: list[Any] = [cell_trace(scene), *bond_traces(scene, look), *_polyhedra(scene, look)]
     for symbol in scene.elements:
@@ -64,47 +59,31 @@ def as_scene(structure: Structure | Scene, supercell: tuple[int, int, int] = (1,
 
 def cell_trace(scene: Scene) -> go.Scatter3d:
     """Return the edges of the cell, and of the block of cells, as one line trace."""
-    import plotly.graph_objects as go
-
-    points = np.concatenate([_broken_lines_3d(corners, CELL_EDGES) for corners in scene.boxes])
-    return go.Scatter3d(
-        x=points[:, 0],
-        y=points[:, 1],
-        z=points[:, 2],
-        mode="lines",
-        line={"color": GREY, "width": 2},
-        hoverinfo="skip",
-        showlegend=False,
-    )
+    return lines_3d([broken_lines(corners, CELL_EDGES) for corners in scene.boxes], GREY, 2)
 
 
 def bond_traces(scene: Scene, look: Look = LOOK) -> list[go.Scatter3d]:
     """Return the bonds, each half in its atom's colour, as one trace for each element."""
-    import plotly.graph_objects as go
-
     halves: dict[str, list[np.ndarray]] = {}
-    gap = np.full(3, np.nan)
-    for i, j in scene.bonds:
-        middle = (scene.positions[i] + scene.positions[j]) / 2
-        for atom in (i, j):
-            halves.setdefault(scene.symbols[atom], []).extend([scene.positions[atom], middle, gap])
-    for atom, end in zip(scene.stub_atoms, scene.stubs, strict=True):
-        halves.setdefault(scene.symbols[atom], []).extend([scene.positions[atom], end, gap])
-    traces = []
-    for symbol, points in halves.items():
-        x, y, z = np.array(points).T
-        traces.append(
-            go.Scatter3d(
-                x=x,
-                y=y,
-                z=z,
-                mode="lines",
-                line={"color": look.colour(symbol), "width": 9},
-                hoverinfo="skip",
-                showlegend=False,
-            )
-        )
-    return traces
+    ends = [(atom, scene.positions[[i, j]].mean(0)) for i, j in scene.bonds for atom in (i, j)]
+    for atom, end in [*ends, *zip(scene.stub_atoms, scene.stubs, strict=True)]:
+        half = broken_lines(np.array([scene.positions[atom], end]), [(0, 1)])
+        halves.setdefault(scene.symbols[atom], []).append(half)
+    return [lines_3d(parts, look.colour(symbol), 9) for symbol, parts in halves.items()]
+
+
+def lines_3d(parts: Sequence[np.ndarray], colour: str, width: float) -> go.Scatter3d:
+    """Return the lines of `broken_lines` as one trace."""
+    x, y, z = np.concatenate([np.zeros((0, 3)), *parts]).T
+    line = {"color": colour, "width": width}
+    return go.Scatter3d(x=x, y=y, z=z, mode="lines", line=line, hoverinfo="skip", showlegend=False)
+
+
+def broken_lines(points: np.ndarray, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
+    """Return (3 L, d): the ends of L lines between pairs of points (n, d), and a gap after each."""
+    gap = np.full(points.shape[1], np.nan)
+    lines = [point for i, j in pairs for point in (points[i], points[j], gap)]
+    return np.array(lines).reshape(-1, points.shape[1])
 
 
 def scene_layout(title: str, height: int) -> dict[str, Any]:
@@ -149,19 +128,13 @@ def _unit_sphere(rings: int = 11, segments: int = 16) -> tuple[np.ndarray, np.nd
 
 
 def _spheres(symbol: str, centres: np.ndarray, look: Look, atoms: list[int]) -> go.Mesh3d:
-    import plotly.graph_objects as go
-
     vertices, triangles = _unit_sphere()
     points = (centres[:, None, :] + look.radius(symbol) * vertices[None]).reshape(-1, 3)
     offsets = len(vertices) * np.arange(len(centres))
     faces = (triangles[None] + offsets[:, None, None]).reshape(-1, 3)
-    return go.Mesh3d(
-        x=np.round(points[:, 0], 3),
-        y=np.round(points[:, 1], 3),
-        z=np.round(points[:, 2], 3),
-        i=faces[:, 0],
-        j=faces[:, 1],
-        k=faces[:, 2],
+    return _mesh(
+        np.round(points, 3),
+        faces,
         color=look.colour(symbol),
         name=symbol,
         meta=atoms,
@@ -173,9 +146,9 @@ def _spheres(symbol: str, centres: np.ndarray, look: Look, atoms: list[int]) -> 
     )
 
 
-def _broken_lines_3d(points: np.ndarray, pairs: Any) -> np.ndarray:
-    gap = np.full(3, np.nan)
-    return np.array([p for i, j in pairs for p in (points[i], points[j], gap)])
+def _mesh(points: np.ndarray, faces: np.ndarray, **how: Any) -> go.Mesh3d:
+    (x, y, z), (i, j, k) = points.T, faces.T
+    return go.Mesh3d(x=x, y=y, z=z, i=i, j=j, k=k, **how)
 
 
 def atom_clicked(figure: go.Figure, curve: int, point: int) -> int | None:
@@ -190,23 +163,15 @@ def atom_clicked(figure: go.Figure, curve: int, point: int) -> int | None:
 
 def _polyhedra(scene: Scene, look: Look) -> list[go.Mesh3d]:
     """Return the polyhedra, one trace for each element at their centres."""
-    import plotly.graph_objects as go
-
     faces: dict[str, list[np.ndarray]] = {}
     for centre, triangles in scene.polyhedra:
         faces.setdefault(scene.symbols[centre], []).append(triangles.reshape(-1, 3))
     traces = []
     for symbol, parts in faces.items():
         points = np.concatenate(parts)
+        how = {"color": look.colour(symbol), "opacity": 0.45, "flatshading": True}
         numbers = np.arange(len(points)).reshape(-1, 3)
-        traces.append(
-            go.Mesh3d(
-                x=points[:, 0], y=points[:, 1], z=points[:, 2],
-                i=numbers[:, 0], j=numbers[:, 1], k=numbers[:, 2],
-                color=look.colour(symbol), opacity=0.45, flatshading=True, hoverinfo="skip",
-                showlegend=False,
-            )
-        )  # fmt: skip
+        traces.append(_mesh(points, numbers, hoverinfo="skip", showlegend=False, **how))
     return traces
 
 
@@ -216,8 +181,6 @@ def mark_mode(joined: bool) -> str:
 
 
 def _marks(points: np.ndarray, mode: str) -> go.Scatter3d:
-    import plotly.graph_objects as go
-
     return go.Scatter3d(
         x=points[:, 0], y=points[:, 1], z=points[:, 2], mode=mode,
         line={"color": MARK, "width": 5},
@@ -227,8 +190,6 @@ def _marks(points: np.ndarray, mode: str) -> go.Scatter3d:
 
 
 def _element_labels(scene: Scene, look: Look) -> go.Scatter3d:
-    import plotly.graph_objects as go
-
     # Above the atoms: a text inside a sphere is hidden by it.
     x, y, z = scene.positions.T
     above = z + np.array([look.radius(symbol) + 0.15 for symbol in scene.symbols])

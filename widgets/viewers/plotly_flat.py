@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from crystal_ldm.widgets.viewers.elements import Look, ink_on
-from crystal_ldm.widgets.viewers.plotly_crystal import GREY, LOOK, MARK, as_scene, mark_mode
+import plotly.graph_objects as go
+from crystal_ldm.widgets.viewers.elements import LOOK, Look, ink_on
+from crystal_ldm.widgets.viewers.plotly_crystal import (
+    GREY,
+    MARK,
+    as_scene,
+    broken_lines,
+    mark_mode,
+)
 from crystal_ldm.widgets.viewers.scene import CELL_EDGES, Scene
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-    from pymatgen.core import Structure
+from pymatgen.core import Structure
 
 
 def flat_crystal_figure(
@@ -30,8 +34,6 @@ def flat_crystal_figure(
 
     It is plain SVG: for browsers without WebGL, and for printed reports.
     """
-    import plotly.graph_objects as go
-
     scene = as_scene(structure, supercell)
     axes = view_axes(towards)
     flat = scene.positions @ axes.T
@@ -41,18 +43,14 @@ def flat_crystal_figure(
     # Marker sizes are in px, so the plot's scale must be known: px per Å at the given height.
     scale = (height - 50) / max(float((high - low)[1]), float((high - low)[0]) * 0.75)
 
-    data: list[Any] = []
-    for corners in box:
-        x, y = _broken_lines(corners[:, :2], CELL_EDGES)
-        data.append(_flat_lines(x, y, GREY, 1))
-    ends = [*scene.bonds]
-    x, y = _broken_lines(flat[:, :2], ends)
-    data.append(_flat_lines(x, y, "#777777", 5))
-    stubs = scene.stubs @ axes.T
-    points = np.concatenate([flat, stubs]) if len(stubs) else flat
-    pairs = [(int(a), len(flat) + k) for k, a in enumerate(scene.stub_atoms)]
-    x, y = _broken_lines(points[:, :2], pairs)
-    data.append(_flat_lines(x, y, "#aaaaaa", 5))
+    edges = np.concatenate([broken_lines(corners, CELL_EDGES) for corners in box])
+    points = np.concatenate([flat, scene.stubs @ axes.T])
+    stubs = [(int(atom), len(flat) + k) for k, atom in enumerate(scene.stub_atoms)]
+    data: list[Any] = [
+        _flat_lines(edges, GREY, 1),
+        _flat_lines(broken_lines(flat, scene.bonds), "#777777", 5),
+        _flat_lines(broken_lines(points, stubs), "#aaaaaa", 5),
+    ]
     data += _flat_polyhedra(scene, axes, look)
     order = np.argsort(flat[:, 2])
     symbols = [scene.symbols[i] for i in order]
@@ -76,7 +74,7 @@ def flat_crystal_figure(
     )
     if len(marked):
         data.append(_flat_marks(flat[list(marked)], 2 * scale * 0.9, mark_mode(joined)))
-    data += [_legend_entry(symbol, look) for symbol in scene.elements]
+    data += [legend_entry(symbol, look) for symbol in scene.elements]
     figure = go.Figure(data)
     figure.update_layout(
         title=title or None,
@@ -102,53 +100,37 @@ def view_axes(towards: Sequence[float]) -> np.ndarray:
     return np.stack([right, np.cross(depth, right), depth])
 
 
-def _legend_entry(symbol: str, look: Look) -> go.Scatter:
-    import plotly.graph_objects as go
-
-    marker = {"size": 12, "color": look.colour(symbol), "line": {"color": "#444444", "width": 1}}
+def legend_entry(symbol: str, look: Look = LOOK, size: int = 12) -> go.Scatter:
+    """Return a trace that shows nothing but an element's name and colour in the legend."""
+    line = {"color": "#444444", "width": 1}
+    marker = {"size": size, "color": look.colour(symbol), "line": line}
     return go.Scatter(x=[None], y=[None], mode="markers", name=symbol, marker=marker)
 
 
-def _flat_lines(x: list[float | None], y: list[float | None], colour: str, width: int) -> Any:
-    import plotly.graph_objects as go
-
+def _flat_lines(points: np.ndarray, colour: str, width: int, **how: Any) -> go.Scatter:
     line = {"color": colour, "width": width}
-    return go.Scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=False)
-
-
-def _broken_lines(points: np.ndarray, pairs: Any) -> tuple[list[float | None], list[float | None]]:
-    x: list[float | None] = []
-    y: list[float | None] = []
-    for i, j in pairs:
-        x += [float(points[i, 0]), float(points[j, 0]), None]
-        y += [float(points[i, 1]), float(points[j, 1]), None]
-    return x, y
+    return go.Scatter(
+        x=points[:, 0], y=points[:, 1], mode="lines", line=line, hoverinfo="skip",
+        showlegend=False, **how,
+    )  # fmt: skip
 
 
 def _flat_polyhedra(scene: Scene, axes: np.ndarray, look: Look) -> list[go.Scatter]:
     """Return the faces that are seen from the front, one trace for each element at the centre."""
-    import plotly.graph_objects as go
-
-    outlines: dict[str, list[list[float | None]]] = {}
+    outlines: dict[str, list[np.ndarray]] = {}
+    gap = np.full((1, 3), np.nan)
     for centre, triangles in scene.polyhedra:
         flat = triangles @ axes.T
         turned = np.cross(flat[:, 1] - flat[:, 0], flat[:, 2] - flat[:, 0])[:, 2]
-        for a, b, c in flat[turned > 1e-9]:
-            x, y = outlines.setdefault(scene.symbols[centre], [[], []])
-            x += [float(a[0]), float(b[0]), float(c[0]), None]
-            y += [float(a[1]), float(b[1]), float(c[1]), None]
+        for triangle in flat[turned > 1e-9]:
+            outlines.setdefault(scene.symbols[centre], []).extend([triangle, gap])
     return [
-        go.Scatter(
-            x=x, y=y, mode="lines", fill="toself", line={"color": look.colour(symbol), "width": 1},
-            opacity=0.45, hoverinfo="skip", showlegend=False,
-        )
-        for symbol, (x, y) in outlines.items()
-    ]  # fmt: skip
+        _flat_lines(np.concatenate(parts), look.colour(symbol), 1, fill="toself", opacity=0.45)
+        for symbol, parts in outlines.items()
+    ]
 
 
 def _flat_marks(points: np.ndarray, size: float, mode: str) -> go.Scatter:
-    import plotly.graph_objects as go
-
     return go.Scatter(
         x=points[:, 0], y=points[:, 1], mode=mode, hoverinfo="skip", showlegend=False,
         line={"color": MARK, "width": 3},

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from crystal_ldm.widgets.browser.plot import Plot
-from crystal_ldm.widgets.viewers.elements import Look
-from crystal_ldm.widgets.viewers.plotly_crystal import LOOK, atom_clicked, crystal_figure
+from crystal_ldm.widgets.viewers.elements import LOOK, Look
+from crystal_ldm.widgets.viewers.plotly_crystal import atom_clicked, crystal_figure
 from crystal_ldm.widgets.viewers.plotly_flat import flat_crystal_figure
 from crystal_ldm.widgets.viewers.scene import Scene
 
@@ -42,26 +42,16 @@ class PlotlyStage:
 
     def show(
         self,
-        scene: Scene,
-        labels: Labels = None,
+        scenes: Sequence[Scene],
+        labels: Sequence[Labels],
+        frame: int = 0,
         camera: str = "reset",
         look: Look = LOOK,
         marked: Sequence[int] = (),
         joined: bool = True,
     ) -> None:
-        """Draw `scene`; see `NGLStage.show`."""
+        """Draw one of `scenes`; see `NGLStage.show`."""
         self._how |= {"marked": list(marked), "joined": joined}
-        self.show_frames([scene], [labels], 0, camera, look)
-
-    def show_frames(
-        self,
-        scenes: Sequence[Scene],
-        labels: Sequence[Labels],
-        frame: int,
-        camera: str = "reset",
-        look: Look = LOOK,
-    ) -> None:
-        """Take the frames of a trajectory and draw one of them."""
         self._how |= {"labels": bool(labels[frame]), "look": look}
         self._scenes = scenes
         self.frame = frame

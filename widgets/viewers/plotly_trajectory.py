@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from crystal_ldm.widgets.viewers.elements import drawn_radius, element_colour
-from crystal_ldm.widgets.viewers.plotly_crystal import as_scene, cell_trace, scene_layout
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-    from crystal_ldm.widgets.viewers.scene import Scene
-    from pymatgen.core import Structure
+import plotly.graph_objects as go
+from crystal_ldm.widgets.viewers.elements import LOOK
+from crystal_ldm.widgets.viewers.plotly_crystal import (
+    as_scene,
+    broken_lines,
+    cell_trace,
+    lines_3d,
+    scene_layout,
+)
+from crystal_ldm.widgets.viewers.scene import Scene
+from pymatgen.core import Structure
 
 
 def trajectory_figure(
@@ -32,8 +36,6 @@ def trajectory_figure(
     Raises:
         ValueError: `structures` is empty.
     """
-    import plotly.graph_objects as go
-
     if not structures:
         raise ValueError("A trajectory needs at least one frame.")
     names = [str(label) for label in labels] if labels else [str(i) for i in range(len(structures))]
@@ -59,22 +61,7 @@ def trajectory_figure(
 
 def _frame_traces(scene: Scene) -> list[Any]:
     """Return cell, bonds and atoms; three traces, so that each frame replaces all."""
-    import plotly.graph_objects as go
-
-    points: list[np.ndarray] = []
-    gap = np.full(3, np.nan)
-    for i, j in scene.bonds:
-        points += [scene.positions[i], scene.positions[j], gap]
-    lines = np.array(points).reshape(-1, 3)
-    bonds = go.Scatter3d(
-        x=lines[:, 0],
-        y=lines[:, 1],
-        z=lines[:, 2],
-        mode="lines",
-        line={"color": "#9a9a9a", "width": 6},
-        hoverinfo="skip",
-        showlegend=False,
-    )
+    bonds = lines_3d([broken_lines(scene.positions, scene.bonds)], "#9a9a9a", 6)
     atoms = go.Scatter3d(
         x=scene.positions[:, 0],
         y=scene.positions[:, 1],
@@ -83,8 +70,8 @@ def _frame_traces(scene: Scene) -> list[Any]:
         text=scene.symbols,
         hovertemplate="%{text}<extra></extra>",
         marker={
-            "size": [36 * drawn_radius(symbol) for symbol in scene.symbols],
-            "color": [element_colour(symbol) for symbol in scene.symbols],
+            "size": [36 * LOOK.radius(symbol) for symbol in scene.symbols],
+            "color": [LOOK.colour(symbol) for symbol in scene.symbols],
             "opacity": 1,
             "line": {"color": "#444444", "width": 1},
         },

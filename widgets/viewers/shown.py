@@ -1,25 +1,30 @@
-"""What a viewer shows of a crystal: which cell of it, how often repeated, in which look."""
+"""What a viewer shows of a crystal: which cell of it, in which look, and atoms that are picked."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel
-from crystal_ldm.widgets.viewers.elements import COLOURS, STYLES, Look
+from crystal_ldm.widgets.base import Listeners, Notice, Panel, Quiet, escape, row, show_if
+from crystal_ldm.widgets.viewers.elements import COLOURS, LOOK, STYLES, Look, ink_on
 from crystal_ldm.widgets.viewers.scene import Scene, build_scene
+from pymatgen.core import Structure
 
-from crystal_ldm.crystals.bonds import Bond, radius_bonds
-from crystal_ldm.crystals.polyhedra import coordination_polyhedra
-from crystal_ldm.crystals.symmetry import CELLS, cell_of_kind
-from crystal_ldm.errors import DataError
+from crystal_ldm.crystals.bonds import Bond, coordination_numbers, radius_bonds, site_symbols
+from crystal_ldm.crystals.geometry import measure
+from crystal_ldm.crystals.polyhedra import Corner, coordination_polyhedra
+from crystal_ldm.crystals.symmetry import CELLS, SYMPREC, cell_of_kind, wyckoff_letters
+from crystal_ldm.errors import DataError, RequestError
 
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
+HOME = (0, 0, 0)
+MOST = 4
+"""Atoms that can be measured together."""
 
 
 class ShownCrystal(Panel):
-    """A crystal and how it is shown.
+    """A crystal, how it is shown, and which of its atoms are picked.
 
     Traits:
         structure: the pymatgen Structure, or None.
@@ -31,10 +36,17 @@ class ShownCrystal(Panel):
         cell: "as made", "primitive", "conventional" or "symmetrised"; `shown` is in it.
         style: "Ball and stick" or "Space filling".
         colours: "Soft", "VESTA" or "Jmol".
+        picked: numbers of atoms of `shown`, from 0. A click adds or removes one, and the one after
+            the fourth begins anew. Set by a program, each atom but the first is taken in the cell
+            where it is nearest to the one before.
+        choosing: atoms are chosen for some purpose, any number, instead of measured; all images of
+            an atom are one.
 
     Attributes:
         shown: the crystal in that cell.
         drawn_bonds: its bonds.
+        on_pick: `on_pick(action)`: call `action(picked)` when atoms are picked, and not when
+            another crystal comes.
     """
 
     structure = tl.Any(None, allow_none=True)
@@ -46,12 +58,24 @@ class ShownCrystal(Panel):
     cell = tl.Enum(CELLS, default_value=CELLS[0])
     style = tl.Enum(STYLES, default_value=STYLES[0])
     colours = tl.Enum(COLOURS, default_value=COLOURS[0])
+    picked = tl.List(tl.Int(min=0))
+    choosing = tl.Bool(False)
 
     def __init__(self) -> None:
         super().__init__()
         self.shown: Structure | None = None
         self.drawn_bonds: list[Bond] = []
         self._scene: Scene | None = None
+        self._picks: list[Corner] = []
+        self._quiet = Quiet()
+        self.on_pick = Listeners()
+        self.said = Notice()
+        self.said.widget.remove_class("cl-notice").add_class("cl-said")
+        clear = self.button("Clear", lambda: setattr(self, "picked", []),
+                       css="cl-small", tip="Forget the picked atoms")  # fmt: skip
+        self.pick_row = row(self.said.widget, clear, css="cl-picks")
+        show_if(False, self.pick_row)
+        self.react("picked", self._on_picked)
 
     @property
     def scene(self) -> Scene | None:
@@ -88,3 +112,146 @@ class ShownCrystal(Panel):
                 problem = str(error)
         self.drawn_bonds = [] if self.shown is None else radius_bonds(self.shown)
         return problem
+
+    def forget(self) -> None:
+        """Forget the picked atoms, as another crystal is shown."""
+        self._picks = []
+        with self._quiet:
+            self.picked = []
+
+    def pick(self, atom: int) -> None:
+        """Pick a drawn atom by its number in `scene`, or forget it if it was picked."""
+        scene = self.scene
+        if scene is None or not 0 <= atom < len(scene):
+            return
+        x, y, z = (int(v) for v in scene.cells[atom])
+        one: Corner = (int(scene.sites[atom]), (x, y, z))
+        if self.choosing:
+            others = [site for site in self.picked if site != one[0]]
+            self.picked = others if one[0] in self.picked else [*others, one[0]]
+            return
+        if one in self._picks:
+            picks = [other for other in self._picks if other != one]
+        else:
+            picks = [*self._picks, one] if len(self._picks) < MOST else [one]
+        self._picks = picks
+        self.picked = [site for site, _ in picks]
+
+    def pick_text(self, text: str) -> None:
+        """Pick atoms by their numbers, such as "0, 3".
+
+        Raises:
+            RequestError: the text is something else, or there is no such atom.
+        """
+        words = text.replace(",", " ").split()
+        if not all(word.isascii() and word.isdigit() for word in words):
+            raise RequestError(f"'{text}' should be numbers of atoms between commas, such as 0, 3.")
+        self.picked = [int(word) for word in words]
+
+    @tl.validate("picked")
+    def _exist(self, proposal: Any) -> list[int]:
+        count = 0 if self.shown is None else len(self.shown)
+        wrong = [site for site in proposal.value if site >= count]
+        if wrong and not self._quiet:
+            raise RequestError(
+                f"There is no atom {wrong[0]}: the cell has the atoms 0 to {count - 1}."
+            )
+        return list(proposal.value)
+
+    def _on_picked(self) -> None:
+        if self.shown is not None and not self._quiet:
+            if [site for site, _ in self._picks] != self.picked:
+                self._picks = nearest_images(self.shown, self.picked)
+            self.say_picked()
+            self.on_pick.tell(self.picked)
+
+    @property
+    def marked(self) -> list[int]:
+        """The numbers of the drawn atoms that are picked."""
+        scene = self.scene
+        if scene is None or not self._picks:
+            return []
+        if self.choosing:
+            return np.flatnonzero(np.isin(scene.sites, self.picked)).tolist()
+        drawn = zip(scene.sites.tolist(), scene.cells.tolist(), strict=True)
+        numbers = {(site, tuple(cell)): atom for atom, (site, cell) in enumerate(drawn)}
+        return [numbers[pick] for pick in self._picks if pick in numbers]
+
+    def say_picked(self) -> None:
+        """Write what the picked atoms are."""
+        text = ""
+        if self.shown is not None and not self.choosing:
+            text = describe(self.shown, self._picks, self.drawn_bonds)
+        self.said.say(text)
+        show_if(bool(text), self.pick_row)
+
+
+def nearest_images(structure: Structure, sites: Sequence[int]) -> list[Corner]:
+    """Return the sites, each but the first in the cell where it is nearest to the one before."""
+    frac = np.asarray(structure.frac_coords)
+    frac = frac - np.floor(frac)
+    picks: list[Corner] = []
+    for site in sites:
+        cell = HOME
+        if picks:
+            last, where = picks[-1]
+            _, jump = structure.lattice.get_distance_and_image(frac[last] + where, frac[site])
+            x, y, z = (int(v) for v in jump)
+            cell = (x, y, z)
+        picks.append((int(site), cell))
+    return picks
+
+
+def places(structure: Structure, picks: Sequence[Corner]) -> np.ndarray:
+    """Return where the picked atoms are: (n, 3) Cartesian, Å."""
+    frac = np.asarray(structure.frac_coords)
+    frac = frac - np.floor(frac)
+    inside = np.array([frac[site] + cell for site, cell in picks]).reshape(-1, 3)
+    return inside @ np.asarray(structure.lattice.matrix)
+
+
+def describe(structure: Structure, picks: Sequence[Corner], bonds: Sequence[Bond]) -> str:
+    """Return one line: facts of one atom, or the distance, angle or torsion of two to four."""
+    symbols = site_symbols(structure)
+    names = " – ".join(f"{symbols[site]} {site}" for site, _ in picks)
+    if not picks:
+        return ""
+    if len(picks) > MOST:
+        return f"{len(picks)} atoms are picked."
+    if len(picks) > 1:
+        try:
+            return f"{names}: {measure(places(structure, picks))}"
+        except DataError as error:
+            return f"{names}: {error}"
+    (site, cell) = picks[0]
+    x, y, z = np.asarray(structure.frac_coords[site]) % 1.0 + cell
+    count = coordination_numbers(bonds, len(structure))[site]
+    try:
+        letter = f"Wyckoff position {wyckoff_letters(structure)[site]} (within {SYMPREC:g} Å)"
+    except DataError:
+        letter = "no Wyckoff position was found"
+    return (
+        f"{symbols[site]}, atom {site}: {letter}, coordination {count}, "
+        f"at ({x:.4f}, {y:.4f}, {z:.4f})"
+    )
+
+
+def legend_html(structure: Structure | None, look: Look = LOOK) -> str:
+    """Return the legend of a crystal; None: that there is none."""
+    if structure is None:
+        return '<span class="cl-caption">No crystal is shown.</span>'
+    chips = "".join(
+        f'<span class="cl-chip" style="background:{look.colour(e)};'
+        f'color:{ink_on(look.colour(e))}">{escape(e)}</span>'
+        for e in dict.fromkeys(site_symbols(structure))
+    )
+    lattice = structure.lattice
+    lengths = ", ".join(f"{v:.2f}" for v in lattice.abc)
+    angles = ", ".join(f"{v:.1f}" for v in lattice.angles)
+    parts = (
+        f"a, b, c = {lengths} Å",
+        f"α, β, γ = {angles}°",
+        f"{lattice.volume:.1f} Å³",
+    )
+    cell = " ".join(f'<span class="cl-cell">{part}</span>' for part in parts)
+    return f"<div>{chips}</div><div>{cell}</div>"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
-from crystal_ldm.widgets.base import button, column, labelled, row, show_if, toggle
+from crystal_ldm.widgets.base import column, labelled, row, show_if, toggle
 from crystal_ldm.widgets.viewers.elements import COLOURS, STYLES
 
 from crystal_ldm.crystals.symmetry import CELLS, SYMPREC
@@ -38,12 +38,12 @@ def make_toolbar(viewer: CrystalViewer) -> ipw.Box:
     toggles = [viewer.linked(trait, toggle(text, tip)) for trait, text, tip in TOGGLES]
     guard = viewer.notice.guard
     look = [
-        button(axis, guard(lambda axis=axis: viewer.look_along(axis)), tip=f"Look along {axis}",
+        viewer.button(axis, partial(viewer.look_along, axis), tip=f"Look along {axis}",
                css="cl-small cl-square")
         for axis in "abc"
     ]  # fmt: skip
-    reset = button("Reset", guard(viewer.reset_camera), css="cl-small", tip="Reset the camera")
-    png = button("PNG", guard(viewer.download_png), css="cl-small", tip="Download a picture (PNG)")
+    reset = viewer.button("Reset", viewer.reset_camera, css="cl-small", tip="Reset the camera")
+    png = viewer.button("PNG", viewer.download_png, css="cl-small", tip="Download a picture (PNG)")
     more = toggle("More", "Cell, supercell, style, colours, atoms", "cl-more-switch")
 
     def turn(change: Any) -> None:
@@ -65,7 +65,7 @@ def more_controls(viewer: CrystalViewer) -> tuple[ipw.DOMWidget, ...]:
     for axis, name in enumerate("abc"):
         count = ipw.BoundedIntText(viewer.supercell[axis], min=1, max=99, description=name)
         count.add_class("cl-repeat")
-        count.observe(_repeat(viewer, axis), "value")
+        count.observe(partial(_repeat, viewer, axis), "value")
         viewer.observe(
             lambda change, count=count, axis=axis: setattr(count, "value", change.new[axis]),
             "supercell",
@@ -97,13 +97,10 @@ def more_controls(viewer: CrystalViewer) -> tuple[ipw.DOMWidget, ...]:
     )
 
 
-def _repeat(viewer: CrystalViewer, axis: int) -> Callable[[Any], None]:
-    def change(event: Any) -> None:
-        wanted = list(viewer.supercell)
-        wanted[axis] = event.new
-        viewer.supercell = tuple(wanted)
-
-    return change
+def _repeat(viewer: CrystalViewer, axis: int, change: Any) -> None:
+    wanted = list(viewer.supercell)
+    wanted[axis] = change.new
+    viewer.supercell = tuple(wanted)
 
 
 def _take_supercell(viewer: CrystalViewer, value: tuple[int, int, int] | None) -> None:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as ipw
 import numpy as np
+import plotly.graph_objects as go
 import traitlets as tl
 from crystal_ldm.widgets.base import Panel, caption, column, row, show_if
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.viewers.frames import FrameViewer
+from plotly.subplots import make_subplots
+from pymatgen.core import Structure
 
 from crystal_ldm.crystals.distances import min_distance
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-    from pymatgen.core import Structure
 
 MOST = 250
 """Frames that go to the browser together; of longer trajectories each goes when it is shown."""
@@ -245,9 +244,6 @@ class TrajectoryPlayer(Panel):
 
 def curves_figure(data: TrajectorySteps, noun: str = "step") -> go.Figure:
     """Return the curves of a trajectory, one below the other over the same steps."""
-    import plotly.graph_objects as go
-    from plotly.subplots import make_subplots
-
     curves = data.curves()
     figure = make_subplots(
         rows=len(curves),

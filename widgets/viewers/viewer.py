@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import column, escape, row, show_if
 from crystal_ldm.widgets.jobs import Latest
-from crystal_ldm.widgets.viewers.legend import legend_html
-from crystal_ldm.widgets.viewers.picks import AtomPicker
 from crystal_ldm.widgets.viewers.plotly_stage import PlotlyStage
-from crystal_ldm.widgets.viewers.scene import Scene
+from crystal_ldm.widgets.viewers.scene import Scene, SceneTooLarge
+from crystal_ldm.widgets.viewers.shown import ShownCrystal, legend_html
 from crystal_ldm.widgets.viewers.toolbar import make_toolbar, more_box
+from pymatgen.core import Structure
 
 from crystal_ldm.crystals.bonds import Bond, crystal_bonds
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure
 
 PATIENCE = 0.1
 """Seconds before CrystalNN starts, so that the crystal is on its way to the browser by then."""
@@ -32,13 +30,12 @@ _WHY = {
 }
 
 
-class CrystalViewer(AtomPicker):
+class CrystalViewer(ShownCrystal):
     """Shows one crystal: `CrystalViewer(structure)`.
 
     Traits:
-        structure, supercell, images, bonds, labels, polyhedra, cell, style, colours: see
-            `ShownCrystal`.
-        picked, choosing: see `AtomPicker`.
+        structure, supercell, images, bonds, labels, polyhedra, cell, style, colours, picked,
+            choosing: see `ShownCrystal`.
         title: plain text above the crystal; empty hides it.
         renderer: "ngl", "plotly" or "flat"; read-only, set by what the browser can do.
 
@@ -195,6 +192,13 @@ class CrystalViewer(AtomPicker):
         self._latest.start(lambda: crystal_bonds(shown), show, PATIENCE)
 
     def _draw(self, camera: str | None = None) -> None:
+        try:
+            self._draw_scene(camera)
+        except SceneTooLarge as error:
+            self.box.layout.visibility = "hidden"  # what it shows is not this
+            self.notice.say(str(error), "error")
+
+    def _draw_scene(self, camera: str | None) -> None:
         with self._lock:
             self._scene = None
             scene = self.scene
@@ -204,22 +208,25 @@ class CrystalViewer(AtomPicker):
             self.say_picked()
             if scene is None:
                 return
-            self._send(scene, self._camera if camera is None else camera)
+            self._hand_over(self._camera if camera is None else camera)
             if self.notice.level == "error" or self.notice.text == NO_POLYHEDRA:
                 self.notice.clear()
             if self.polyhedra and not scene.polyhedra and not self.notice.text:
                 self.notice.say(NO_POLYHEDRA)
 
-    def _send(self, scene: Scene, camera: str) -> None:
+    def _hand_over(self, camera: str) -> None:
+        """Hand what is drawn to the browser."""
+        if self.scene is not None:
+            self._send([self.scene], 0, camera)
+
+    def _send(self, scenes: Sequence[Scene], frame: int, camera: str) -> None:
+        labels = [dict(enumerate(scene.symbols)) if self.labels else None for scene in scenes]
         how = self.look, self.marked, not self.choosing
-        self.stage.show(scene, self._labels(scene), camera, *how)
+        self.stage.show(scenes, labels, frame, camera, *how)
 
     def _mark(self) -> None:
         if not self._quiet:
             self.stage.marked = self.marked
-
-    def _labels(self, scene: Scene) -> dict[int, str] | None:
-        return dict(enumerate(scene.symbols)) if self.labels else None
 
     def _write_title(self) -> None:
         self.heading.value = f"<b>{escape(self.title)}</b>" if self.title else ""

@@ -8,19 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from crystal_ldm.crystals.readers.content import read_text
 from crystal_ldm.crystals.readers.entries import (
     HYDROGEN,
-    Entry,
     Payload,
     Problem,
     Source,
-    problem_kind,
 )
-from crystal_ldm.crystals.readers.labels import Labels, read_labels
+from crystal_ldm.crystals.readers.labels import Labels
 from crystal_ldm.crystals.readers.objects import atoms_cell
+from crystal_ldm.crystals.readers.records import source_of
 from crystal_ldm.crystals.readers.units import UNITS
 from crystal_ldm.errors import DataError
 
@@ -44,7 +41,6 @@ def read_ase(path: Path, labels: Labels = None) -> Source:
     Raises:
         DataError: if the file cannot be read at all.
     """
-    source = Source()
     frames: list[_Frame] = []
     readers = {".db": _database_rows, ".traj": _trajectory_frames}
     stream = readers.get(path.suffix.lower(), _extxyz_frames)(path)
@@ -67,23 +63,15 @@ def read_ase(path: Path, labels: Labels = None) -> Source:
         assert isinstance(problem, Problem)
         raise DataError(f"The file {path} cannot be read ({problem.reason}).")
 
-    columns: dict[str, list[object]] = {}
-    for i, (_, info, _, _) in enumerate(frames):
-        for key, value in info.items():
-            if isinstance(value, (str, int, float, np.number)) and not isinstance(value, bool):
-                columns.setdefault(key, [None] * len(frames))[i] = value
-    found = read_labels(columns, labels, path.name, skip=("id", "unique_id"))
-    source.notes += found.notes
-    energies = [n for n in found.values if "energy" in n.lower() and n not in UNITS]
+    entries = [(name, info, _payload(atoms), notes) for name, info, atoms, notes in frames]
+    source = source_of(entries, labels, path.name, skip=("id", "unique_id"))
+    names = dict.fromkeys(name for entry in source.entries for name in entry.labels)
+    energies = [n for n in names if "energy" in n.lower() and n not in UNITS]
     if energies:
         source.notes.append(
             f"Labels of {path.name} as the file has them (ASE: eV for the cell): "
             f"{', '.join(energies)}."
         )
-    for i, (name, _, atoms, notes) in enumerate(frames):
-        where = f"{path.name} number {i + 1}"
-        entry = Entry(name, where, _payload(atoms), found.row(i), notes=notes)
-        source.entries.append(entry)
     return source
 
 
@@ -93,7 +81,7 @@ def _payload(atoms: Atoms | Problem) -> Payload:
     try:
         return atoms_cell(atoms)
     except DataError as error:
-        return Problem(problem_kind(str(error)), str(error))
+        return Problem.of(error)
 
 
 def _extxyz_frames(path: Path) -> Iterator[_Frame]:
@@ -118,6 +106,14 @@ def _extxyz_frames(path: Path) -> Iterator[_Frame]:
             yield name, {}, Problem("unreadable", reason), ()
             return
         start += size
+        rest = next((line for line in lines[start:] if line.strip()), "0").strip()
+        if not rest.isdecimal():
+            reason = (
+                f"It says that it has {size - 2} atoms, and is followed by '{rest[:40]}' in place "
+                "of the next number of atoms."
+            )
+            yield name, {}, Problem("unreadable", reason), ()
+            return
         notes = _without_isotopes(frame)
         try:
             atoms = read(io.StringIO("\n".join(frame) + "\n"), format="extxyz")
@@ -175,4 +171,9 @@ def _database_rows(path: Path) -> Iterator[_Frame]:
 
     for row in connect(path, type="db").select():
         energies = {n: row.get(n) for n in _ENERGIES if isinstance(row.get(n), float)}
-        yield f"{path.stem}-{row.id}", {**energies, **row.key_value_pairs}, row.toatoms(), ()
+        yield (
+            f"{path.stem}-{row.id}",
+            {"data": row.data, **energies, **row.key_value_pairs},
+            row.toatoms(),
+            (),
+        )

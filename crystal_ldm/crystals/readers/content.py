@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import zlib
 from pathlib import Path
 
@@ -13,7 +15,6 @@ MAX_STRUCTURE_BYTES = 64 * 2**20
 
 _PACKED_RATIO = 100
 """Text packs to a twentieth at best; what grows more than this is no data."""
-_CHUNK = 2**20
 
 
 def existing(path: str | Path) -> Path:
@@ -98,24 +99,16 @@ def decode(raw: bytes) -> str:
 def _unpack(raw: bytes, limit: int | None) -> bytes:
     most = max(MAX_STRUCTURE_BYTES, _PACKED_RATIO * len(raw))
     most = most if limit is None else min(limit, most)
-    parts: list[bytes] = []
-    size, rest = 0, raw
     try:
-        while rest:  # a gzip file may have several members
-            stream = zlib.decompressobj(wbits=31)
-            while not stream.eof:
-                part = stream.decompress(rest, _CHUNK)
-                rest = stream.unconsumed_tail
-                size += len(part)
-                if size > most:
-                    raise _too_large(most)
-                if not part and not rest and not stream.eof:
-                    raise DataError("The file cannot be read (it is cut short).")
-                parts.append(part)
-            rest = stream.unused_data.lstrip(b"\0")
-    except zlib.error as error:
+        with gzip.GzipFile(fileobj=io.BytesIO(raw)) as file:
+            content = file.read(most + 1)
+    except EOFError:
+        raise DataError("The file cannot be read (it is cut short).") from None
+    except (OSError, zlib.error) as error:
         raise DataError(f"The file cannot be read ({error}); it is damaged.") from error
-    return b"".join(parts)
+    if len(content) > most:
+        raise _too_large(most)
+    return content
 
 
 def _too_large(limit: int) -> DataError:

@@ -81,19 +81,24 @@ def read_csv_files(
 
 def make_ids_unique(source: Source) -> None:
     """Give an id that comes again the suffix `-2`, `-3`, ...; both entries are kept."""
-    used = {entry.id for entry in source.entries}
-    seen: set[str] = set()
-    renamed = 0
-    for entry in source.entries:
-        if isinstance(entry.payload, Problem):
-            continue
-        if entry.id in seen:
-            number = 2
-            while f"{entry.id}-{number}" in used:
-                number += 1
-            entry.id = f"{entry.id}-{number}"
-            used.add(entry.id)
-            renamed += 1
-        seen.add(entry.id)
+    entries = [entry for entry in source.entries if not isinstance(entry.payload, Problem)]
+    names = without_repetition([entry.id for entry in entries], "-")
+    renamed = sum(entry.id != name for entry, name in zip(entries, names, strict=True))
+    for entry, name in zip(entries, names, strict=True):
+        entry.id = name
     if renamed:
         source.notes.append(f"{renamed} ids came more than once and got a suffix (-2, -3, ...).")
+
+
+def without_repetition(names: Sequence[str], sign: str) -> list[str]:
+    """Return the names, those that have occurred before with a sign and 2, 3 ... behind them."""
+    taken = set(names)
+    seen: set[str] = set()
+    result: list[str] = []
+    for name in names:
+        unique, copy = name, 2
+        while unique in seen or (copy > 2 and unique in taken):
+            unique, copy = f"{name}{sign}{copy}", copy + 1
+        seen.add(unique)
+        result.append(unique)
+    return result

@@ -29,6 +29,13 @@ class Problem:
     kind: str
     reason: str
 
+    @classmethod
+    def of(cls, error: DataError) -> Problem:
+        """Return what an error says, with its kind."""
+        kinds = {"disordered": "disordered", NOT_PERIODIC: "not periodic"}
+        kind = next((kind for word, kind in kinds.items() if word in str(error)), "unreadable")
+        return cls(kind, str(error))
+
 
 Payload = Cell | str | Path | Problem
 """A cell, the text of a CIF, the path of a structure file, or why there is none."""
@@ -106,12 +113,6 @@ def read_structure_text(text: str, is_cif: bool) -> tuple[Cell, list[str]]:
         DataError: as `read_payload`.
     """
     return read_cif(text) if is_cif else _read_poscar(text)
-
-
-def problem_kind(reason: str) -> str:
-    """Return the kind of a problem from its sentence."""
-    kinds = {"disordered": "disordered", NOT_PERIODIC: "not periodic"}
-    return next((kind for word, kind in kinds.items() if word in reason), "unreadable")
 
 
 def summarised(notes: list[str]) -> list[str]:

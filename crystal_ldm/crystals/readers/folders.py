@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from crystal_ldm.crystals.readers.csv_files import table_files
@@ -123,7 +124,32 @@ def add_labels(source: Source, rows: dict[str, dict[str, LabelValue]], table: st
 
 
 def _loosely(name: str) -> str:
-    return without_suffix(name.replace("\\", "/").rpartition("/")[2]).lower()
+    bare = _stem(name)
+    if number := re.fullmatch(r"0*(\d+)(\.0+)?", bare):  # 001 comes out of Excel as 1, or 1.0
+        return number.group(1)
+    return bare
+
+
+def _stem(name: str) -> str:
+    return without_suffix(name.strip().replace("\\", "/").rpartition("/")[2]).lower()
+
+
+def _naming_column(columns: Mapping[str, list[str]], names: set[str], notes: list[str]) -> str:
+    """Return the first column, or the one that names most of the files where that is half of them.
+
+    Only whole names count: a property may have the value 1 where a file is called 001.
+    """
+    first = next(iter(columns))
+    files = {name.lower() for name in names}
+    matches = {
+        column: len(files & {_stem(str(value)) for value in values})
+        for column, values in columns.items()
+    }
+    best = max(columns, key=lambda column: matches[column])
+    if best == first or 2 * matches[best] < len(files):
+        return first
+    notes.append(f"Column '{best}' names the files.")
+    return best
 
 
 def _only_ones(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -162,8 +188,8 @@ def read_properties(
     if table.headless:
         extra = [f"target_{i}" for i in range(2, frame.shape[1])]
         frame.columns = ["id", "target", *extra][: frame.shape[1]]
-    column = id_column(frame.columns) or str(frame.columns[0])
     columns = {c: frame[c].tolist() for c in frame.columns}
+    column = id_column(columns) or _naming_column(columns, names, source.notes)
     found = read_labels(columns, labels, path.name, skip=[column])
     source.notes += [*table.notes, *found.notes]
     ids = [str(v).strip() for v in columns[column]]

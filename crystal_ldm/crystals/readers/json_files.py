@@ -12,20 +12,29 @@ from typing import Any
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.content import read_text
-from crystal_ldm.crystals.readers.entries import Entry, Payload, Problem, Source, problem_kind
+from crystal_ldm.crystals.readers.entries import (
+    Payload,
+    Problem,
+    Source,
+    read_payload,
+    read_structure_text,
+)
 from crystal_ldm.crystals.readers.json_layouts import (
     LAYOUTS,
     is_structure_data,
     read_structure,
     structure_cell,
 )
-from crystal_ldm.crystals.readers.labels import Labels, read_labels
+from crystal_ldm.crystals.readers.labels import Labels
+from crystal_ldm.crystals.readers.poscar import poscar_problem
+from crystal_ldm.crystals.readers.records import flat, source_of
 from crystal_ldm.crystals.readers.tables import id_column
 from crystal_ldm.errors import DataError
 
 JSON_SUFFIXES = (".json", ".json.gz", ".jsonl", ".jsonl.gz")
 _STRUCTURE_KEYS = ("structure", "final_structure", "atoms", "cif")
 _WRAPPERS = ("entries", "data", "response", "docs")
+_OF_ASE = ("data", "info", "key_value_pairs")
 
 
 def read_json(path: Path, labels: Labels = None) -> Source:
@@ -48,20 +57,8 @@ def read_json(path: Path, labels: Labels = None) -> Source:
     if not records:
         raise DataError(f"The file {path} holds no structures.")
 
-    columns: dict[str, list[object]] = {}
-    for i, (_, _, values) in enumerate(records):
-        for key, value in values.items():
-            usable = isinstance(value, (str, int, float)) and not isinstance(value, bool)
-            if usable and not key.startswith("@"):  # @class, @module
-                columns.setdefault(key, [None] * len(records))[i] = value
-    skip = [c for c in [id_column(columns)] if c]
-    found = read_labels(columns, labels, path.name, skip=skip)
-    source = Source(notes=found.notes)
-    for i, (name, structure, _) in enumerate(records):
-        payload, notes = _payload(structure)
-        where = f"{path.name} number {i + 1}"
-        source.entries.append(Entry(name, where, payload, found.row(i), notes=notes))
-    return source
+    frames = [(name, values, *_payload(structure)) for name, structure, values in records]
+    return source_of(frames, labels, path.name)
 
 
 def _parsed(text: str) -> Any:
@@ -84,20 +81,32 @@ def record_cell(data: Mapping[str, Any]) -> Cell:
     data = _mapping(data.get("attributes")) or data  # OPTIMADE
     key = next((key for key in _STRUCTURE_KEYS if key in data), None)
     content = data if key is None else data[key]
-    if isinstance(content, str):
-        from crystal_ldm.crystals.readers.cif import read_cif
+    if not isinstance(content, str):
+        return structure_cell(content)
+    payload = _of_text(content)[0]
+    return read_payload(payload)[0]
 
-        return read_cif(content)[0]
-    return structure_cell(content)
+
+def _of_text(text: str) -> tuple[Payload, tuple[str, ...]]:
+    """Return a structure that stands as text in a record: json, a POSCAR, or else a CIF."""
+    if text.lstrip().startswith("{"):
+        try:
+            return read_structure(json.loads(text))
+        except json.JSONDecodeError as error:
+            raise DataError(f"Its structure is cut short or not json ({error}).") from error
+    if not poscar_problem(text):
+        cell, notes = read_structure_text(text, is_cif=False)
+        return cell, tuple(notes)
+    return text, ()
 
 
 def _payload(structure: Any) -> tuple[Payload, tuple[str, ...]]:
-    if isinstance(structure, str):
-        return structure, ()  # the text of a CIF
     try:
+        if isinstance(structure, str):
+            return _of_text(structure)
         return read_structure(structure)
     except DataError as error:
-        return Problem(problem_kind(str(error)), str(error)), ()
+        return Problem.of(error), ()
 
 
 def _records(data: Any, path: Path) -> list[tuple[str, Any, dict[str, Any]]]:
@@ -116,6 +125,9 @@ def _records(data: Any, path: Path) -> list[tuple[str, Any, dict[str, Any]]]:
             data = single
         elif {"ids", "nextid"} <= set(data):  # an ASE database
             data = {k: v for k, v in data.items() if k not in ("ids", "nextid")}
+        elif _are_columns(data):
+            keys = next(data[k] for k in _STRUCTURE_KEYS if k in data)
+            data = {n: {c: column.get(n) for c, column in data.items()} for n in keys}
         if is_structure_data(data) or _is_record(data) or "attributes" in data:
             data = [data]
     if isinstance(data, dict):
@@ -130,7 +142,7 @@ def _records(data: Any, path: Path) -> list[tuple[str, Any, dict[str, Any]]]:
     for name, item, unnamed in items:
         values: dict[str, Any] = {}
         if isinstance(item, dict):
-            values = {**_mapping(item.get("data")), **item}
+            values = flat(item)
             column = id_column({k: v for k, v in values.items() if v not in (None, "")})
             if column and (unnamed or _is_record(item)):
                 name = str(values[column])
@@ -138,14 +150,23 @@ def _records(data: Any, path: Path) -> list[tuple[str, Any, dict[str, Any]]]:
                 values = _mapping(item["attributes"])
                 item = values
             elif _is_record(item):
+                values = {k: v for k, v in item.items() if k not in _STRUCTURE_KEYS}
                 item = item[next(k for k in _STRUCTURE_KEYS if k in item)]
-                values = {k: v for k, v in values.items() if k not in _STRUCTURE_KEYS}
-            elif "key_value_pairs" in item:  # a row of an ASE database
-                values = _mapping(item["key_value_pairs"])
-            else:
-                values = {}
+            else:  # the structure itself: pymatgen's `properties`, `key_value_pairs` of ASE, `info`
+                values = {k: _mapping(item.get(k)) for k in ("properties", *_OF_ASE)}
         records.append((name, item, values))
     return records
+
+
+def _are_columns(data: dict[str, Any]) -> bool:
+    """Whether it is a table of pandas, column by column, with a column of structures."""
+    column = next((data[k] for k in _STRUCTURE_KEYS if k in data), None)
+    return (
+        isinstance(column, dict)
+        and all(isinstance(values, dict) for values in data.values())
+        and bool(column)
+        and all(isinstance(v, str) or is_structure_data(v) for v in column.values())
+    )
 
 
 def _is_record(item: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,8 @@ def structure_cell(data: Any) -> Cell:
 
 def read_structure(data: Any) -> tuple[Cell, tuple[str, ...]]:
     """Return what `structure_cell` does, and notes on what was changed."""
+    if not isinstance(data, Mapping):
+        raise DataError(f"It is no structure but {data!r:.40}; what can be read: {LAYOUTS}.")
     try:
         if "lattice_mat" in data:
             lattice, coords, names = _jarvis(data)
@@ -62,10 +65,12 @@ def read_structure(data: Any) -> tuple[Cell, tuple[str, ...]]:
         numbers = [atomic_number(_element(name)) for name in names]
     except FormulaError as error:
         raise DataError(str(error)) from error
-    notes = (HYDROGEN,) if {"D", "T"} & set(names) else ()
+    heavy = {"D", "T"} & {_CHARGE.sub("", name) for name in names}
+    notes = (HYDROGEN,) if heavy else ()
     return Cell.from_arrays(np.array(numbers, dtype=np.int64), coords, lattice), notes
 
 
+_CHARGE = re.compile(r"\d*(\.\d+)?[-+]$|[-+]\d+$")
 _IN_FORMULA = re.compile(r"([A-Z][a-z]?)(\d*)")
 _NOT_ALL = {"disorder", "implicit_atoms", "site_attachments", "assemblies"}
 """Features of an OPTIMADE structure whose sites are not all of its atoms, or more."""
@@ -163,4 +168,5 @@ def _ase(data: Any) -> Cell:
 
 
 def _element(symbol: str) -> str:
-    return "H" if symbol in ("D", "T") else symbol
+    bare = _CHARGE.sub("", symbol)  # Cs1+, O2-
+    return "H" if bare in ("D", "T") else bare

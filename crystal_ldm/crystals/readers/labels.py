@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,7 +19,8 @@ Labels = Sequence[str] | Mapping[str, str] | None
 _NEVER_LABELS = {"cif", "formula", "pretty_formula", "full_formula", "reduced_formula", "structure"}
 
 _STAND_INS = {-999.0, -9999.0, -99999.0, -999.25, 1e20, 9.96921e36, 999999.0}
-"""Numbers that programs write where they have none."""
+"""Numbers that programs write where they have none; far from all others of their column."""
+_LIKE_A_NUMBER = re.compile(r"[<>≤≥~≈]\s*[-+.]?\d")
 
 
 @dataclass
@@ -46,6 +48,7 @@ def read_labels(
         DataError: if a wanted column does not exist, or its unit does not fit its label.
     """
     found = LabelColumns()
+    empty: list[str] = []
     for column, (name, factor) in _chosen(columns, wanted, where, skip, found.notes).items():
         if name in found.values:
             found.notes.append(f"Column '{column}' in {where} is a second '{name}' and is ignored.")
@@ -54,6 +57,10 @@ def read_labels(
         if factor != 1.0:
             values = [v * factor if isinstance(v, float) else v for v in values]
         found.values[name] = values
+        if not any(isinstance(v, str) or (v is not None and v == v) for v in values):
+            empty.append(column)
+    if empty:
+        found.notes.append(f"Columns without a value in {where}: {listed(empty)}.")
     return found
 
 
@@ -118,6 +125,21 @@ def _read_as(column: str, label: str, where: str, factor: float) -> str:
     return f"Column '{column}' in {where} is read as {label} ({UNITS[label]}){converted}."
 
 
+def _stand_ins(numbers: Mapping[int, float]) -> set[int]:
+    """Return which numbers stand for none: 1e20 may be a density of carriers among others."""
+    others = [value for value in numbers.values() if value not in _STAND_INS]
+    if not others:
+        return set()
+    low, high = min(others), max(others)
+    apart = max(high - low, abs(low), abs(high))
+    return {
+        i
+        for i, value in numbers.items()
+        if value in _STAND_INS
+        and (value < low - apart or value > high + apart or (value < 0 <= low))
+    }
+
+
 def _values(
     raw: Sequence[object], column: str, name: str, where: str, notes: list[str]
 ) -> list[LabelValue]:
@@ -128,8 +150,8 @@ def _values(
     if len(numbers) < len(given):
         rest = [i for i in given if i not in numbers]
         numbers |= with_units(rest, texts, column, name, where, notes, plain=bool(numbers))
-    stand_ins = {i for i, value in numbers.items() if value in _STAND_INS}
-    if stand_ins and len(stand_ins) < len(numbers):
+    stand_ins = _stand_ins(numbers)
+    if stand_ins:
         given = [i for i in given if i not in stand_ins]
         numbers = {i: value for i, value in numbers.items() if i not in stand_ins}
         notes.append(
@@ -139,7 +161,7 @@ def _values(
     if name not in UNITS and len(numbers) <= len(given) / 2 and given:
         chosen = set(given)
         other = next((texts[i] for i in given if i not in numbers), "")
-        if numbers:
+        if numbers or any(_LIKE_A_NUMBER.match(texts[i]) for i in given):
             notes.append(
                 f"Column '{column}' in {where} is read as text, since most of its values are not "
                 f"numbers, for example '{other[:40]}'."

@@ -6,7 +6,7 @@ import re
 
 from crystal_ldm.crystals.elements import symbols
 
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _FORTRAN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[dD][-+]?\d+")
 
 
@@ -59,7 +59,7 @@ def poscar_contradiction(text: str) -> str:
     selective = counts + 1 < len(lines) and lines[counts + 1].strip()[:1] in ("S", "s")
     behind = counts + 2 + selective + sum(sizes)
     words = lines[behind].split() if behind < len(lines) else []
-    if len(words) >= 3 and all(_NUMBER.fullmatch(word) for word in words[:3]):
+    if len(words) >= 3 and all(NUMBER.fullmatch(word) for word in words[:3]):
         return f"it lists more atoms than the {sum(sizes)} of line {counts + 1}"
     if counts == 6:
         return _other_symbols(lines, [_bare(n) for n in names], sizes, behind - sum(sizes))
@@ -106,7 +106,7 @@ def _numbers(line: str, i: int, count: int) -> str:
     if len(words) < count:
         return f"line {i + 1} must have {count} numbers"
     for word in words:
-        if _NUMBER.fullmatch(word):
+        if NUMBER.fullmatch(word):
             continue
         reason = "is not a number"
         if re.fullmatch(r"[-+]?\d*,\d+", word):

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_ldm.crystals.powder import LONGEST, SHORTEST, PowderPattern
+from crystal_ldm.crystals.readers.content import decode
+from crystal_ldm.crystals.readers.poscar import NUMBER
 from crystal_ldm.errors import DataError
 
 FEWEST = 50
@@ -16,7 +18,6 @@ FEWEST = 50
 NARROWEST = 5.0
 """Degrees 2θ that a pattern covers at least."""
 
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+(?:,\d+)?(?:[eE][-+]?\d+)?$")
 _COMMENT = ("#", "!", ";", "%", "*", "'", "/", '"')
 
@@ -30,25 +31,18 @@ def read_powder_pattern(name: str, content: bytes) -> PowderPattern:
     Raises:
         DataError: one sentence on why the file is no pattern.
     """
-    text = _text(name, content)
+    try:
+        text = decode(content)
+    except DataError:
+        raise DataError(
+            f"{name} is no text: export the pattern as two columns, 2θ and intensity, or as xrdml."
+        ) from None
     if text.lstrip().startswith("<"):
         angles, counts, wavelength, notes = _from_xrdml(name, text)
     else:
         angles, counts, notes = _from_columns(name, text)
         wavelength = None
     return _checked(name, angles, counts, wavelength, notes)
-
-
-def _text(name: str, content: bytes) -> str:
-    if b"\0" in content[:4096] and not content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataError(
-            f"{name} is no text: export the pattern as two columns, 2θ and intensity, or as xrdml."
-        )
-    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
-    try:
-        return content.decode(encoding)
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
 
 
 def _from_columns(name: str, text: str) -> tuple[list[float], list[float], list[str]]:
@@ -81,7 +75,7 @@ def _values(line: str) -> list[float] | None:
     if len(words) > 1 and all(_DECIMAL_COMMA.match(word) for word in words):
         return [float(word.replace(",", ".")) for word in words]
     words = [word for word in re.split(r"[,;\s]+", line) if word]
-    if not all(_NUMBER.match(word) for word in words[:2]):
+    if not all(NUMBER.fullmatch(word) for word in words[:2]):
         return None
     return [float(word) for word in words[:2]]
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from crystal_ldm.files.csv_text import safe_cell
+from crystal_ldm.files.writing import csv_text
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,8 @@ class Report:
 
     def write_csv(self, path: str | Path) -> None:
         """Write all rejected entries as a table with the columns id, where, kind, reason."""
-        with Path(path).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=["id", "where", "kind", "reason"])
-            writer.writeheader()
-            for rejected in self.rejected:
-                writer.writerow({n: safe_cell(value) for n, value in asdict(rejected).items()})
+        text = csv_text(map(asdict, self.rejected), ["id", "where", "kind", "reason"])
+        Path(path).write_text(text, encoding="utf-8", newline="")
 
     def text(self, examples: int = 3) -> str:
         """Return counts by kind with up to `examples` entries of each, and the notes."""

@@ -14,7 +14,7 @@ from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.ase_files import ASE_SUFFIXES, read_ase
 from crystal_ldm.crystals.readers.content import existing
 from crystal_ldm.crystals.readers.csv_files import read_csv_files, split_part, table_files
-from crystal_ldm.crystals.readers.entries import Entry, Payload, Problem, Source, problem_kind
+from crystal_ldm.crystals.readers.entries import Entry, Payload, Problem, Source
 from crystal_ldm.crystals.readers.folders import (
     add_labels,
     is_structure_file,
@@ -25,6 +25,7 @@ from crystal_ldm.crystals.readers.folders import (
 from crystal_ldm.crystals.readers.json_files import JSON_SUFFIXES, read_json
 from crystal_ldm.crystals.readers.labels import Labels, read_labels
 from crystal_ldm.crystals.readers.objects import cell_of, cells_of, is_atoms, is_structure
+from crystal_ldm.crystals.readers.records import columns_of
 from crystal_ldm.errors import DataError
 from crystal_ldm.files.run_directory import RAW_CELLS
 
@@ -146,20 +147,17 @@ def open_structures(structures: Iterable[Any], labels: Labels = None) -> OpenSou
 
 
 def _read_structures(items: list[Any], labels: Labels) -> Source:
-    columns: dict[str, list[object]] = {}
-    for i, item in enumerate(items):
-        properties = getattr(item, "properties", None) or getattr(item, "info", None) or {}
-        for key, value in properties.items():
-            if isinstance(value, (str, int, float, np.number)) and not isinstance(value, bool):
-                columns.setdefault(key, [None] * len(items))[i] = value
-    found = read_labels(columns, labels, "the list of structures")
-    source = Source(notes=found.notes)
+    source = Source()
+    where = "the list of structures"
+    records = [getattr(x, "properties", None) or getattr(x, "info", None) or {} for x in items]
+    found = read_labels(columns_of(records, where, source.notes), labels, where)
+    source.notes += found.notes
     for i, item in enumerate(items):
         payload: Payload
         try:
             payload = cell_of(item)
         except DataError as error:
-            payload = Problem(problem_kind(str(error)), str(error))
+            payload = Problem.of(error)
         source.entries.append(Entry(f"structure-{i}", f"item {i}", payload, found.row(i)))
     return source
 

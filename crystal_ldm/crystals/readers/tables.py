@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ID_COLUMNS = (
-    "material_id", "id", "entry_id", "mat_id", "jid", "cif_id", "file", "filename", "name",
+    "material_id", "id", "entry_id", "mat_id", "jid", "cif_id", "file", "filename", "file_name",
+    "cif_file", "cif_name", "cif_filename", "structure_id", "materials_id", "mp_id", "mpid", "name",
 )  # fmt: skip
 ABSENT = {
     "", "nan", "none", "null", "nil", "na", "n/a", "n.a.", "n.d.", "nd", "inf", "-inf", "+inf", "-",
@@ -224,7 +225,7 @@ def _point_decimals(frame: pd.DataFrame) -> bool:
 
 def id_column(columns: Iterable[str]) -> str | None:
     """Return the column that names the entries, or None."""
-    by_lower = {c.lower(): c for c in columns}
+    by_lower = {re.sub(r"[\s_-]+", "_", c.strip().lower()): c for c in columns}
     return next((by_lower[name] for name in ID_COLUMNS if name in by_lower), None)
 
 

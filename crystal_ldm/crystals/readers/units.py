@@ -15,7 +15,6 @@ UNITS = {
 _ALIASES = {
     "band_gap": ("bandgap", "gap", "egap", "eg", "bandgappbe", "gappbe", "pbebandgap"),
     "formation_energy_per_atom": (
-        "formationenergyperatom",
         "formationenergypeatom",
         "formationenergyperatom",
         "eformperatom",
@@ -52,10 +51,15 @@ _METHODS = {
     "pbe", "pbesol", "gga", "lda", "hse", "hse06", "scan", "r2scan", "dft", "exp", "experiment",
     "experimental", "calc", "calculated", "dft-pbe", "pbe-dft",
 }  # fmt: skip
-_BRACKETS = re.compile(r"[(\[{]([^)\]}]*)[)\]}]")
+_PER_ATOM = {"formationenergy", "formationenthalpy", "enthalpyofformation", "heatofformation"}
+"""Names of the formation energy where the unit says that it is one of an atom."""
+_FONT = re.compile(r"\\(?:mathrm|text|rm)\{([^}]*)\}")
+_TEX = re.compile(r"\$|([_^])\{([^}]*)\}")
+_BRACKETS = re.compile(r"[(\[{<]([^)\]}>]*)[)\]}>]")
 _BEHIND = re.compile(r"^(.*?\w)\s*(?:\s/\s|,\s*|\s+in\s+)([^\W\d]\S*(?:\s*/\s*\S+)?)$")
 _SUFFIX = re.compile(
-    r"^(.*?)[_\s](m?ev|ry|ha|hartree|kj_mol|kj_per_mol|kcal_mol|kcal_per_mol)(_per_atom|_atom|/atom)?$",
+    r"^(.*?)[_\s/:.](?:in[_\s])?(m?ev|ry|ha|hartree|kj[_/]mol|kj_per_mol|kcal[_/]mol|kcal_per_mol)"
+    r"(_per_atom|_atom|/atom)?$",
     re.IGNORECASE,
 )
 _ATOM = re.compile(r"(/|per|·|-|\s)\s*\(?(atoms?|at\.?|mol\s*atoms?|g-?atom)\)?(-1|⁻¹|\^-1)?$")
@@ -94,6 +98,8 @@ def meaning_of(column: str, label: str | None = None) -> Meaning:
             ),
             None,
         )
+    if label is None and bare in _PER_ATOM and _ATOM.search(unit.lower()):
+        label = "formation_energy_per_atom"
     if label not in UNITS:
         return Meaning(None, unit)
     return Meaning(label, unit, _factor(unit, label, "peratom" in bare))
@@ -101,6 +107,7 @@ def meaning_of(column: str, label: str | None = None) -> Meaning:
 
 def _split(column: str) -> tuple[str, str]:
     """Return a column's name without its unit, and the unit."""
+    column = _TEX.sub(r"\1\2", _FONT.sub(r"\1", column))
     units = [part.strip() for text in _BRACKETS.findall(column) for part in text.split(",")]
     units = [text for text in units if text.lower() not in _METHODS and text]
     name = _BRACKETS.sub("", column).strip()

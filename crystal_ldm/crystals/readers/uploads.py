@@ -43,7 +43,10 @@ def read_upload(name: str, content: bytes) -> Cell:
     # A file without a suffix, or with one that no program gives a structure, may be a POSCAR.
     if not suffix and not _looks_foreign(name, content):
         suffix = ".vasp"
-    suffix = suffix or Path(lower).suffix
+    if not suffix:
+        raise DataError(
+            f"{name} is of no known kind: a crystal can be dropped as CIF, POSCAR, extxyz or JSON."
+        )
     # The readers take files; the upload's own name never becomes a path.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"upload{suffix}"

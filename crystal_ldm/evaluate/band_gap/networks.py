@@ -1,4 +1,4 @@
-"""The networks of the project's own band gap predictors, on features and on graphs; their loss.
+"""The networks of the project's own band gap predictors, on features and on graphs.
 
 The graph network's messages between neighbouring atoms are gated as in Xie & Grossman 2018 (CGCNN,
 eq. 5), with layer norms before and after them as in transformers instead of batch norms.
@@ -7,7 +7,7 @@ eq. 5), with layer norms before and after them as in transformers instead of bat
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,7 +24,16 @@ _DROPOUT = 0.1
 """Of the messages' sums and of elements while training; of hidden layers it is twice as much."""
 
 
-class BandGapNet(nn.Module):
+class Ensemble(nn.Module):
+    """Networks that each give metal logits and gaps in eV, (members, B), and their mean."""
+
+    def predict(self, inputs: Any) -> tuple[Tensor, Tensor]:
+        """Return the gap in eV as if not metallic and the probability of a metal, both (B,)."""
+        logits, gaps = self(inputs)
+        return gaps.mean(dim=0), torch.sigmoid(logits).mean(dim=0)
+
+
+class BandGapNet(Ensemble):
     """Perceptrons; each gives a metal logit and a gap."""
 
     mean: Tensor
@@ -56,11 +65,6 @@ class BandGapNet(nn.Module):
         scaled = ((features - self.mean) / self.spread).clamp(-6, 6)
         out = torch.stack([member(scaled) for member in self.members])
         return out[..., 0], nn.functional.softplus(out[..., 1])
-
-    def predict(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the gap in eV as if not metallic and the probability of a metal, both (B,)."""
-        logits, gaps = self(features)
-        return gaps.mean(dim=0), torch.sigmoid(logits).mean(dim=0)
 
 
 _DISTANCES_A = (1.0, 6.0, 12)
@@ -101,7 +105,7 @@ def join(graphs: Sequence[CrystalGraph]) -> GraphBatch:
     )
 
 
-class GraphNet(nn.Module):
+class GraphNet(Ensemble):
     """Graph networks; each gives a metal logit and a gap.
 
     Args:
@@ -125,13 +129,8 @@ class GraphNet(nn.Module):
         out = torch.stack([member(batch, properties, bonds, weights) for member in self.members])
         return out[..., 0], nn.functional.softplus(out[..., 1])
 
-    def predict(self, batch: GraphBatch) -> tuple[Tensor, Tensor]:
-        """Return the gap in eV as if not metallic and the probability of a metal, both (B,)."""
-        logits, gaps = self(batch)
-        return gaps.mean(dim=0), torch.sigmoid(logits).mean(dim=0)
-
     def predict_many(self, graphs: Sequence[CrystalGraph]) -> tuple[Tensor, Tensor]:
-        """Return the same for many graphs, some at a time, so that memory stays bounded."""
+        """Return what `predict` does for many graphs, some at a time: memory stays bounded."""
         with torch.no_grad():
             parts = [
                 self.predict(join(graphs[start : start + _AT_ONCE]))
@@ -224,48 +223,10 @@ def _gaussians(values: Tensor, start: float, stop: float, count: int) -> Tensor:
     return torch.exp(-(((values[..., None] - centres) * (count - 1) / (stop - start)) ** 2))
 
 
-METAL_EV = 0.0
-"""A crystal with a PBE gap of at most this counts as a metal."""
-
 METAL_PROBABILITY = 0.5
 """From this probability on a crystal counts as a metal, with a gap of 0."""
-
-
-def band_gap_loss(logits: Tensor, predicted: Tensor, gaps: Tensor) -> Tensor:
-    """Return cross entropy of metal or not plus absolute error of the gap of non-metals.
-
-    Args:
-        logits, predicted: metal logits and gaps in eV of each member, (members, B).
-        gaps: true ones in eV, (B,).
-    """
-    metal = (gaps <= METAL_EV).float().expand_as(logits)
-    loss = nn.functional.binary_cross_entropy_with_logits(logits, metal)
-    insulating = gaps > METAL_EV
-    if insulating.any():
-        loss = loss + (predicted[:, insulating] - gaps[insulating]).abs().mean()
-    return loss
 
 
 def final_gap(gap: Tensor, metal: Tensor) -> Tensor:
     """Return gaps in eV, 0 for likely metals, given those as if not metallic and probabilities."""
     return torch.where(metal >= METAL_PROBABILITY, torch.zeros_like(gap), gap)
-
-
-def errors(prediction: tuple[Tensor, Tensor], gaps: Tensor) -> dict[str, float]:
-    """Return errors: `mae` of the final gap over all, `mae_nonmetals` of the gap as if not metallic
-    over true non-metals (both eV), and `metal_accuracy`.
-
-    Args:
-        prediction: gaps in eV as if not metallic and probabilities of a metal, both (B,).
-        gaps: true ones in eV, (B,).
-    """
-    gap, metal = prediction
-    insulating = gaps > METAL_EV
-    right = (metal >= METAL_PROBABILITY) == ~insulating
-    return {
-        "mae": float((final_gap(gap, metal) - gaps).abs().mean()),
-        "mae_nonmetals": float((gap - gaps)[insulating].abs().mean()),
-        "metal_accuracy": float(right.float().mean()),
-        "n": len(gaps),
-        "n_nonmetals": int(insulating.sum()),
-    }

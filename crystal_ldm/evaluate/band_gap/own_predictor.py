@@ -1,7 +1,7 @@
 """The project's own band gap predictors, of two kinds whose errors differ.
 
 A small ensemble of perceptrons on hand-made features, and one of graph networks. Both are trained
-on the training set of `oqmd_icsd` (PBE gaps) by `python -m crystal_ldm.evaluate.band_gap.training`;
+on the training set of `oqmd_icsd` (PBE gaps) by `python -m benchmarks.band_gap_predictors`;
 the held-out errors are in the weights files and returned by `predictor_card`.
 
 Two kinds, because of the crystals that both see near a target 88 % are so, of those that one does
@@ -134,6 +134,7 @@ def _load(path: Path, build: Callable[[dict[str, Any]], Net]) -> tuple[Net, dict
     except (OSError, SafetensorError, KeyError, TypeError, RuntimeError) as error:
         raise EvaluationError(
             f"The weights of the band gap predictor ('{path.name}') are missing or broken; make "
-            "them with: python -m crystal_ldm.evaluate.band_gap.training"
+            "them with: python -m benchmarks.band_gap_predictors (in a clone), or install "
+            "crystal-ldm again"
         ) from error
     return net.eval(), card

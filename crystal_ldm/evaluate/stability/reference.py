@@ -10,9 +10,7 @@ states (fcc, bcc, hcp, diamond), or one of those below.
 from __future__ import annotations
 
 import argparse
-import csv
 import gzip
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from crystal_ldm.crystals.cell import Cell, FormulaKey, formula_of
 from crystal_ldm.crystals.inputs import read_crystals
@@ -85,13 +84,11 @@ class ReferenceEnergies:
         Raises:
             EvaluationError: if it is missing or broken.
         """
-        energies: dict[FormulaKey, float] = {}
-        ids: dict[FormulaKey, str] = {}
         try:
-            with gzip.open(path, "rt", newline="") as stream:
-                for row in csv.DictReader(stream):
-                    key = _read_key(row["composition"])
-                    energies[key], ids[key] = float(row["energy_per_atom"]), row["id"]
+            table = pd.read_csv(path, dtype={"id": str}, keep_default_na=False)
+            keys = [_read_key(text) for text in table["composition"]]
+            energies = dict(zip(keys, map(float, table["energy_per_atom"]), strict=True))
+            ids = dict(zip(keys, table["id"], strict=True))
         except (OSError, EOFError, KeyError, ValueError, TypeError) as error:
             raise EvaluationError(
                 f"The table of reference energies '{path}' is missing or broken; make it with: "
@@ -101,15 +98,16 @@ class ReferenceEnergies:
 
     def write(self, path: str | Path) -> None:
         """Write the table; the same energies give the same bytes."""
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["composition", "energy_per_atom", "id", "formula"])
-        for key in sorted(self.by_formula):
-            composition = " ".join(f"{z}:{count}" for z, count in key)
-            energy = f"{self.by_formula[key]:.6f}"
-            writer.writerow([composition, energy, self.ids[key], formula_of(key)])
+        keys = sorted(self.by_formula)
+        table = {
+            "composition": [" ".join(f"{z}:{count}" for z, count in key) for key in keys],
+            "energy_per_atom": [f"{self.by_formula[key]:.6f}" for key in keys],
+            "id": [self.ids[key] for key in keys],
+            "formula": [formula_of(key) for key in keys],
+        }
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
+        text = pd.DataFrame(table).to_csv(index=False, lineterminator="\n")
+        Path(path).write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
 def _read_key(text: str) -> FormulaKey:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from crystal_ldm.crystals.inputs import read_crystals
 from crystal_ldm.evaluate.results import Summary
@@ -41,8 +42,8 @@ class Stability:
 
     def rates(
         self,
-        unique: Sequence[bool] | None = None,
-        novel: Sequence[bool] | None = None,
+        unique: ArrayLike | None = None,
+        novel: ArrayLike | None = None,
         thresholds: Sequence[float] = (0.0, 0.1),
     ) -> pd.DataFrame:
         """Return the share of stable crystals, and of stable, unique and novel (S.U.N.) ones.

@@ -99,6 +99,10 @@ class Condition(nn.Module, ABC):
             RequestError: for a value that the model was not trained for.
         """
 
+    def calibrated(self, encoded: Tensor) -> Tensor:
+        """Return encoded values (B, F) that the networks are given for requested ones (B, F)."""
+        return encoded
+
     @abstractmethod
     def embed(self, encoded: Tensor) -> Tensor:
         """Return embeddings (B, H) of encoded values that are not null."""

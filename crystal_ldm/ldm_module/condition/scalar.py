@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from crystal_ldm.crystals.padding import Values
-from crystal_ldm.errors import DataError, RequestError
+from crystal_ldm.errors import ConfigError, DataError, RequestError
 from crystal_ldm.ldm_module.condition.base import Condition
 
 _LOWEST, _STEP = -2.0, 0.4  # of the frequencies' logarithms to base 2
@@ -30,6 +32,13 @@ class ScalarCondition(Condition):
         mlp_size: width of the hidden layer of the embedding; None: the embedding's own.
         frequencies: sines and cosines with wavelengths from 25 standard deviations down to 0.4; few
             of them, the long ones, make a smooth embedding, which a few crystals can teach.
+        calibration: pairs (target, number that the networks are given for it), where crystals of a
+            target were found to miss it: linear between pairs, the last number beyond the last
+            pair, and up to the first target each target itself. Labels in training stay what they
+            are.
+
+    Raises:
+        ConfigError: unless targets and numbers of the calibration rise.
     """
 
     kind = "scalar"
@@ -45,12 +54,29 @@ class ScalarCondition(Condition):
         adapter: int = 0,
         mlp_size: int | None = None,
         frequencies: int = 16,
+        calibration: Sequence[Sequence[float]] | None = None,
     ) -> None:
         super().__init__(label, unit, description, dropout, adapter)
         self.minimum = minimum
         self.maximum = maximum
         self.mlp_size = mlp_size
         self.frequencies = frequencies
+        self.take_calibration(calibration or [])
+
+    def take_calibration(self, pairs: Sequence[Sequence[float]]) -> None:
+        """Take pairs (target, number given for it), see the class; none: there is no calibration.
+
+        Raises:
+            ConfigError: unless targets and numbers rise.
+        """
+        table = np.array(pairs, dtype=float) if _are_pairs(pairs) else None
+        if table is None or not bool((np.diff(table, axis=0) > 0).all()):
+            raise ConfigError(
+                "A calibration is pairs of a target and a number, both rising, such as "
+                f"[[0.05, 0.05], [0.2, 0.6]], not {pairs!r:.60}."
+            )
+        self.register_buffer("calibration", torch.tensor(table.tolist()) if len(table) else None)
+        self.calibration: Tensor | None
 
     def build_layers(self, hidden_size: int) -> None:
         """Make layers, and buffers for what the training set is like."""
@@ -128,6 +154,14 @@ class ScalarCondition(Condition):
             )
         return values.float().unsqueeze(1).to(self.null.device)
 
+    def calibrated(self, encoded: Tensor) -> Tensor:
+        """Return what the networks are given for requested values (B, 1), see the class."""
+        if self.calibration is None:
+            return encoded
+        targets, numbers = self.calibration.cpu().double().numpy().T
+        given = np.interp(encoded.cpu().double().numpy(), targets, numbers)
+        return torch.from_numpy(given).to(encoded).where(encoded > targets[0], encoded)
+
     def embed(self, encoded: Tensor) -> Tensor:
         """Return embeddings (B, H)."""
         mean, std = self.statistics[0], self.statistics[1]
@@ -144,3 +178,7 @@ class ScalarCondition(Condition):
         low, high = self.bounds
         histogram = {"edges": self.edges.tolist(), "counts": self.counts.tolist()}
         return {**super().describe(), "min": low, "max": high, "histogram": histogram}
+
+
+def _are_pairs(pairs: Sequence[Sequence[float]]) -> bool:
+    return all(len(pair) == 2 and all(map(math.isfinite, pair)) for pair in pairs)

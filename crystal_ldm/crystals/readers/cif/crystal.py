@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
 
 from crystal_ldm.crystals.cell import FLAT_A3, Cell
-from crystal_ldm.crystals.elements import symbols
+from crystal_ldm.crystals.elements import electronegativity_rank
 from crystal_ldm.crystals.readers.cif.block import Block, number, read_blocks
 from crystal_ldm.crystals.readers.cif.evidence import (
     Evidence,
@@ -40,8 +38,9 @@ def read_cif(text: str) -> tuple[Cell, list[str]]:
         DataError: if it cannot be parsed, is disordered, incomplete, or contradicts itself.
     """
     blocks = read_blocks(text)
-    crystals = [b for b in blocks if b.column("_atom_site_fract_x", "_atom_site_cartn_x")]
-    if not crystals:
+    listing = [b for b in blocks if b.column("_atom_site_fract_x", "_atom_site_cartn_x")]
+    crystals = [b for b in listing if b.text("_atom_site_fract_x", "_atom_site_cartn_x")] or listing
+    if not crystals:  # a template's block has atoms without places
         raise DataError("The CIF lists no atoms: it holds no crystal, or is cut short.")
     block = next((b for b in crystals if b.has("_cell_length_a")), crystals[0])
     others = [b.name for b in crystals if b is not block]
@@ -108,25 +107,8 @@ def _build(
     if symmetry.doubt and not agrees and not confirms(evidence, owner, sites):
         raise DataError(symmetry.doubt)
     numbers = np.array([site.number for site in sites])[owner]
-    order = np.argsort(_ranks()[numbers], kind="stable")
+    order = np.argsort(electronegativity_rank()[numbers], kind="stable")
     return Cell.from_arrays(numbers[order], coords[order], lattice)
-
-
-@lru_cache(maxsize=1)
-def _ranks() -> NDArray[np.int64]:
-    """Return, by atomic number, the place in the order in which pymatgen lists atoms: by Pauling
-    electronegativity, then symbol."""
-    from pymatgen.core import Element
-
-    values = [(float(Element.from_Z(z).data.get("X") or np.inf), s) for z, s in _elements()]
-    ranks = np.zeros(len(values) + 1, dtype=np.int64)
-    for rank, i in enumerate(sorted(range(len(values)), key=lambda i: values[i])):
-        ranks[i + 1] = rank
-    return ranks
-
-
-def _elements() -> list[tuple[int, str]]:
-    return list(enumerate(symbols()))[1:]
 
 
 def _lattice(block: Block) -> NDArray[np.float64]:

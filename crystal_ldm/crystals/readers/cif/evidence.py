@@ -17,11 +17,23 @@ from crystal_ldm.crystals.readers.cif.sites import Site
 from crystal_ldm.errors import DataError
 
 _TOKEN = re.compile(r"([A-Z][a-z]?)(\d*\.?\d*)")
-_FORMULAS = ("_chemical_formula_moiety", "_chemical_formula_structural", "_chemical_formula_iupac")
+_FORMULAS = (
+    "_chemical_formula_moiety", "_chemical_formula_structural", "_chemical_formula_iupac",
+    "_chemical_formula_analytical",
+)  # fmt: skip
+_NAMES = ("_chemical_name_systematic", "_chemical_name_common", "_chemical_name_mineral")
 _HYDROGEN = re.compile(r"(H|D)(?![a-z])")
+_HYDROGEN_IN_CAPITALS = re.compile(r"(?<![A-Z])(H|D)(?![A-Z])")  # HG and RH are elements
+_OF_HYDROGEN = re.compile(
+    r"(?<!de)(?<!carbo)hydr(ates?\b|oxides?\b|oxyl?|ides?\b|ogen)|ammoni(um|a)\b|deuter|\bwater\b",
+    re.IGNORECASE,
+)
 _SHARE = 0.01
 _VOLUME = 0.01
 _DENSITY = 0.1
+_DENSITY_ALONE = 0.015
+"""Where no formula is stated, it is the density that shows what is missing."""
+_WEIGHT = 0.004
 
 
 @dataclass(frozen=True)
@@ -34,7 +46,8 @@ class Evidence:
         z: formula units in the cell, or None.
         volume: Å³, or None.
         density: g/cm³ as calculated from the cell, or None.
-        hydrogen: another of its formulas that has hydrogen in it, or "".
+        weight: of a formula unit, g/mol, or None.
+        hydrogen: another of its formulas or a name that has hydrogen in it, or "".
     """
 
     formula: str
@@ -42,20 +55,30 @@ class Evidence:
     z: float | None
     volume: float | None
     density: float | None
+    weight: float | None
     hydrogen: str
 
 
 def read_evidence(block: Block) -> Evidence:
     """Return what a block states."""
     formula = " ".join(block.text("_chemical_formula_sum").split())
+    counts = formula_counts(formula)
+    formulas = [block.text(tag) for tag in _FORMULAS] + [formula] * (not counts)
+    names = [text for tag in _NAMES if _OF_HYDROGEN.search(text := block.text(tag))]
     return Evidence(
         formula,
-        formula_counts(formula),
+        counts,
         _optional(block.text("_cell_formula_units_z")),
         _optional(block.text("_cell_volume")),
         _optional(block.text("_exptl_crystal_density_diffrn")),
-        next((text for tag in _FORMULAS if _HYDROGEN.search(text := block.text(tag))), ""),
+        _optional(block.text("_chemical_formula_weight")),
+        next(iter([*filter(_has_hydrogen, formulas), *names]), ""),
     )
+
+
+def _has_hydrogen(formula: str) -> bool:
+    capitals = formula.isupper() and re.search(r"[A-Z]{2}", formula)
+    return bool((_HYDROGEN_IN_CAPITALS if capitals else _HYDROGEN).search(formula))
 
 
 def formula_counts(formula: str) -> dict[str, float]:
@@ -100,7 +123,7 @@ def contradiction(
         return problem
     if evidence.hydrogen and "H" not in found:
         return (
-            f"Hydrogen is missing: the CIF states the formula '{evidence.hydrogen[:60]}' and gives "
+            f"Hydrogen is missing: the CIF states '{evidence.hydrogen[:60]}' and gives "
             "no place for hydrogen."
         )
     images = np.bincount(owner, minlength=len(sites))
@@ -118,15 +141,32 @@ def contradiction(
                 f"The CIF states a site symmetry of order {site.symmetry_order} for {site.label}, "
                 f"but its symmetry gives {order // count}."
             )
-    if evidence.density is not None:
-        from ase.data import atomic_masses
+    return _mass_problem(evidence, owner, sites, volume)
 
-        mass = sum(float(atomic_masses[sites[i].number]) for i in owner.tolist())
+
+def _mass_problem(
+    evidence: Evidence, owner: NDArray[np.int64], sites: Sequence[Site], volume: float
+) -> str:
+    """Return how the stated density or, where no formula is read, weight is not that of atoms."""
+    from ase.data import atomic_masses
+
+    mass = sum(float(atomic_masses[sites[i].number]) for i in owner.tolist())
+    if evidence.density is not None:
         density = mass * 1.66053906660 / volume
-        if abs(density / evidence.density - 1) > _DENSITY:
+        tolerance = _DENSITY if evidence.counts else _DENSITY_ALONE
+        # 4.1 is anything from 4.05 to 4.15.
+        rounding = 0.5 * 10.0 ** -len(f"{evidence.density:g}".partition(".")[2])
+        if abs(density - evidence.density) > max(tolerance * evidence.density, rounding):
             return (
                 f"The CIF states a density of {evidence.density:g} g/cm³, but its atoms give "
                 f"{density:.2f}."
+            )
+    if evidence.weight is not None and not evidence.counts:
+        units = evidence.z or max(1, round(mass / evidence.weight))
+        if abs(mass / units / evidence.weight - 1) > _WEIGHT:
+            return (
+                f"The CIF states a formula weight of {evidence.weight:g} g/mol, but its atoms give "
+                f"{mass / units:.2f}."
             )
     return ""
 

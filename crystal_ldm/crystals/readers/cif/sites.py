@@ -14,16 +14,32 @@ from crystal_ldm.crystals.readers.cif.block import Block, decimals, number
 from crystal_ldm.errors import DataError
 
 _AXES = ("x", "y", "z")
+_TAGS = {
+    **{axis: (f"_atom_site_fract_{axis}",) for axis in _AXES},
+    "label": ("_atom_site_label", "_atom_site_id"),
+    "type": ("_atom_site_type_symbol",),
+    "occupancy": ("_atom_site_occupancy",),
+    "hydrogens": ("_atom_site_attached_hydrogens",),
+    "multiplicity": (
+        "_atom_site_site_symmetry_multiplicity",
+        "_atom_site_symmetry_multiplicity",
+    ),
+    "order": ("_atom_site_site_symmetry_order",),
+    "flag": ("_atom_site_calc_flag",),
+    "group": ("_atom_site_disorder_group",),
+    "assembly": ("_atom_site_disorder_assembly",),
+}
+"""What is read of each site."""
 _FULL = 1e-3
 """An occupancy that differs from 1 by more than this is partial."""
 _THIRDS = (1 / 3, 2 / 3)
 _THIRD_TOLERANCE = 1e-4  # relative, as pymatgen's parser has it
 _CHARGE = re.compile(r"([A-Za-z]{1,2})[-+]?\d*\.?\d*[-+]?")
-_WATER = re.compile(r"(wat|o_?w|o\d+w|oh|h2o)", re.IGNORECASE)
+_WATER = re.compile(r"(wat|o[_-]?[wh]|o\d+w|h2o|n[_-]?h\d?)(?![a-z])", re.IGNORECASE)
 _ISOTOPE = re.compile(r"(?:\d{1,3}([A-Z][a-z]?)|([A-Z][a-z]?)_\d{1,3})")
 _LABELLED = re.compile(r"([A-Z][a-z]?)(?![A-Za-z])")
 _VACANCY = re.compile(r"va(c\w*)?(?![a-z])", re.IGNORECASE)
-_WATER_SYMBOL = re.compile(r"(wat|o-?h|h2o|oh2|ow|nh\d|ch\d?)\b.*", re.IGNORECASE)
+_WATER_SYMBOL = re.compile(r"(wat|o[_-]?h|h2o|oh2|ow|n[_-]?h\d|ch\d?)\b.*", re.IGNORECASE)
 _ROMAN = re.compile(r"\(?[IVX]+\)?(?![a-z])")
 _SHARED = re.compile(
     r"[-+\d.]*\s*[/,+&|:;]\s*[-+\d.]*([A-Z][a-z]?)|[-+]?\d*\.\d+[-+]?([A-Z][a-z]?)"
@@ -62,55 +78,32 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
     Raises:
         DataError: if a site has no place or no element, is partly occupied, or lacks hydrogen.
     """
-    axes = [block.column(f"_atom_site_fract_{axis}") for axis in _AXES]
-    if any(axis is None for axis in axes):
+    columns = {name: block.column(*tags) for name, tags in _TAGS.items()}
+    if any(columns[axis] is None for axis in _AXES):
         raise DataError("The CIF gives no fractional coordinates for its atoms.")
-    columns = [axis or [] for axis in axes]
-    count = len(columns[0])
+    count = len(columns["x"] or ())
     if count == 0:
         raise DataError("The CIF lists no atoms: it holds no crystal, or is cut short.")
-    labels = block.column("_atom_site_label", "_atom_site_id")
-    types = block.column("_atom_site_type_symbol")
-    if labels is None and types is None:
+    if columns["label"] is None and columns["type"] is None:
         raise DataError("The CIF does not say which elements its atoms are.")
-    occupancies = block.column("_atom_site_occupancy")
-    hydrogens = block.column("_atom_site_attached_hydrogens")
-    multiplicities = block.column(
-        "_atom_site_site_symmetry_multiplicity", "_atom_site_symmetry_multiplicity"
-    )
-    orders = block.column("_atom_site_site_symmetry_order")
-    flags = block.column("_atom_site_calc_flag")
-    groups = block.column("_atom_site_disorder_group")
-    assemblies = block.column("_atom_site_disorder_assembly")
-    others = (
-        labels,
-        types,
-        occupancies,
-        hydrogens,
-        multiplicities,
-        orders,
-        groups,
-        assemblies,
-        flags,
-    )
-    if any(len(column) != count for column in (*columns, *others) if column is not None):
+    if any(len(column) != count for column in columns.values() if column is not None):
         raise DataError("The CIF's columns of atoms are not equally long; it may be cut short.")
 
     sites: list[Site] = []
     heavy: set[str] = set()
     renamed: list[str] = []
+    waters: list[str] = []
     alternatives: dict[str, str] = {}
     notes: list[str] = []
     for i in range(count):
-        type_ = types[i] if types else ""
-        if not type_ and not (labels and labels[i]):
+        row = {name: column[i] if column else "" for name, column in columns.items()}
+        type_, label = row["type"], row["label"] or row["type"]
+        if not label:
             raise DataError(f"The CIF does not say which element its atom number {i + 1} is.")
-        label = (labels[i] if labels else "") or type_
-        occupancy = occupancies[i] if occupancies else ""
-        share = number(occupancy, f"the occupancy of {label}") if occupancy else 1.0
+        share = number(row["occupancy"] or "1", f"the occupancy of {label}")
         if share == 0:
             continue
-        if flags and flags[i].lower() in ("dum", "dummy"):
+        if row["flag"].lower() in ("dum", "dummy"):
             notes.append("Dummy sites (calc_flag dum) are left out.")
             continue
         if not 0 <= share <= 1 + _FULL:
@@ -120,19 +113,19 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
                 f"It is disordered (the site {label} has the occupancy {share:g}); make an ordered "
                 "approximant first."
             )
-        if hydrogens and hydrogens[i] and number(hydrogens[i], f"hydrogens of {label}") != 0:
+        if number(row["hydrogens"] or "0", f"hydrogens of {label}") != 0:
             raise DataError(
                 f"Hydrogen is missing: the CIF says that hydrogens are attached to {label} and "
                 "gives no place for them."
             )
-        group = groups[i] if groups else ""
-        if group not in ("", "0"):
-            assembly = assemblies[i] if assemblies else ""
-            if group.startswith("-") or alternatives.setdefault(assembly, group) != group:
-                raise DataError(
-                    f"It is disordered ({label} is of the alternative {group} of its sites); make "
-                    "an ordered approximant first."
-                )
+        group = row["group"]
+        if group not in ("", "0") and (
+            group.startswith("-") or alternatives.setdefault(row["assembly"], group) != group
+        ):
+            raise DataError(
+                f"It is disordered ({label} is of the alternative {group} of its sites); make "
+                "an ordered approximant first."
+            )
         symbol = _element(type_, label, elements)
         if other := _second_element(type_, label, elements):
             raise DataError(
@@ -147,7 +140,9 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
         if symbol in ("D", "T"):
             heavy.add(symbol)
             symbol = "H"
-        texts = [column[i] for column in columns]
+        if symbol in ("O", "N"):
+            waters += [name for name in (label, type_) if _WATER.match(name)]
+        texts = [row[axis] for axis in _AXES]
         if not all(texts):
             raise DataError(f"The atom {label} has no place: its coordinates are not given.")
         coords = [number(t, f"{axis} of {label}") for t, axis in zip(texts, _AXES, strict=True)]
@@ -157,19 +152,17 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
                 symbols().index(symbol),
                 np.array([_ideal(x) for x in coords]),
                 max(decimals(text) for text in texts),
-                _count(multiplicities, i),
-                _count(orders, i),
+                _count(row["multiplicity"]),
+                _count(row["order"]),
             )
         )
     if not sites:
         raise DataError("The CIF lists no occupied atoms.")
-    if all(site.number != 1 for site in sites):
-        water = next((s.label for s in sites if s.number == 8 and _WATER.match(s.label)), None)
-        if water:
-            raise DataError(
-                f"Hydrogen is missing: {water} is water or hydroxide by its name, and the CIF "
-                "gives no place for hydrogen."
-            )
+    if waters and all(site.number != 1 for site in sites):
+        raise DataError(
+            f"Hydrogen is missing: {waters[0]} is water, hydroxide or ammonium by its name, and "
+            "the CIF gives no place for hydrogen."
+        )
     names = {"D": "Deuterium", "T": "Tritium"}
     notes += [f"{names[symbol]} is read as hydrogen." for symbol in sorted(heavy)]
     if renamed:
@@ -185,8 +178,8 @@ def _ideal(x: float) -> float:
     return next((t for t in _THIRDS if abs(x / t - 1) <= _THIRD_TOLERANCE), x)
 
 
-def _count(column: list[str] | None, i: int) -> int | None:
-    return int(column[i]) if column and column[i].isdecimal() else None
+def _count(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None
 
 
 def _element(type_: str, label: str, elements: frozenset[str]) -> str:
@@ -196,7 +189,7 @@ def _element(type_: str, label: str, elements: frozenset[str]) -> str:
         DataError: if it is none, or cannot be told.
     """
     named = type_ or label
-    if _WATER_SYMBOL.fullmatch(type_) or (not type_ and re.match(r"wat|h2o", label, re.I)):
+    if _WATER_SYMBOL.fullmatch(type_) or (not type_ and re.match(r"wat|wa\d*$|h2o", label, re.I)):
         raise DataError(f"Hydrogen is missing: '{named}' stands for atoms without places.")
     if isotope := _ISOTOPE.fullmatch(type_):
         type_ = isotope.group(1) or isotope.group(2)

@@ -18,27 +18,37 @@ _QUALIFIER = re.compile(
 # The subscript of a screw axis, as SHELX and journals write it: 2(1), 4~2~, 6sub3, 4_{2}.
 _SCREW = re.compile(r"([2346])(?:\(([1-5])\)|~([1-5])~|sub([1-5])|_?\{([1-5])\})")
 _BAR_BEHIND = re.compile(r"([1346])-(?=[\s_/A-Za-z]|$)")  # 4- for the axis that is written -4
+# The number behind the symbol, an origin with it: (225), (No. 225), #225, (227, origin choice 2).
+_NUMBERED = re.compile(
+    r"(?:\s*[(,]\s*(?:no\.?|#)?\s*\d{1,3}\b|\s*(?:no\.?|#)\s*\d{1,3}\b),?\s*\)?"
+    r"\s*,?\s*((?:origin.*)?)$|\s*,\s*(?=origin)",
+    re.IGNORECASE,
+)
 _QUALIFIERS = {"S": "1", "Z": "2", "s": "1", "z": "2", "h": "H", "r": "R"}
+# 3bar, (-3), [-3], \\-3, \\=3 for the axis that is written -3.
+_BAR = re.compile(r"([1346])\s?bar|[(\[]-([1346])[)\]]|\\[-=]([1346])", re.IGNORECASE)
 _BAR_IN_TEX = re.compile(r"\\(?:bar|overline)\s*\{?\s*([1-6])\s*\}?")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Operations:
-    """Operations x' = W x + t on fractional coordinates: `rotations` (m, 3, 3), `shifts` (m, 3)."""
+    """Operations x' = W x + t on fractional coordinates: `rotations` (m, 3, 3), `shifts` (m, 3),
+    and as `triplets` such as `-x,y+1/2,z`."""
 
     rotations: NDArray[np.int64]
     shifts: NDArray[np.float64]
+    triplets: frozenset[str]
 
     def __len__(self) -> int:
         return len(self.rotations)
 
-    def fit_cell(self, lattice: NDArray[np.float64], tolerance: float = 0.01) -> bool:
-        """Whether the cell (row vectors) has this symmetry, within a relative `tolerance`."""
+    def fit_cell(self, lattice: NDArray[np.float64]) -> bool:
+        """Whether the cell (row vectors) has this symmetry, within 1 %."""
         metric = lattice @ lattice.T
         lengths = np.sqrt(np.diag(metric))
         turned = self.rotations.transpose(0, 2, 1) @ metric @ self.rotations
         drift = np.abs(turned - metric) / np.outer(lengths, lengths)
-        return bool(drift.max() < tolerance)
+        return bool(drift.max() < 0.01)
 
 
 @dataclass(frozen=True)
@@ -59,10 +69,11 @@ class Setting:
     axis: int = 0
 
 
-def operations(triplets: list[gemmi.Op]) -> Operations:
-    """Return operations as arrays."""
-    rotations = np.array([op.rot for op in triplets], dtype=np.int64) // gemmi.Op.DEN
-    return Operations(rotations, np.array([op.tran for op in triplets], float) / gemmi.Op.DEN)
+def operations(ops: list[gemmi.Op]) -> Operations:
+    """Return gemmi's operations as arrays and triplets."""
+    rotations = np.array([op.rot for op in ops], dtype=np.int64) // gemmi.Op.DEN
+    shifts = np.array([op.tran for op in ops], float) / gemmi.Op.DEN
+    return Operations(rotations, shifts, frozenset(op.wrap().triplet() for op in ops))
 
 
 @lru_cache(maxsize=1024)
@@ -86,12 +97,12 @@ def settings_of_name(name: str) -> tuple[Setting, ...]:
 
     A symbol without an origin choice means both, one of a rhombohedral group both axes.
     """
-    text = _BAR_IN_TEX.sub(r"-\1", name.strip().strip("$").strip())
+    text = _BAR_IN_TEX.sub(r"-\1", name.replace("$", "").strip())
+    text = _BAR.sub(lambda match: f"-{next(filter(None, match.groups()))}", text)
     text = _SCREW.sub(_screw_axis, text)
     text = _BAR_BEHIND.sub(r"-\1", text)
     text = text.replace("_", " " if " " in text else "").strip()
-    # The number behind the symbol: (225), (No. 225), #225.
-    text = re.sub(r"\s*(\((no\.?\s*)?#?\d+\)|#\s*\d+)$", "", text, flags=re.IGNORECASE)
+    text = _NUMBERED.sub(r" \1", text).strip()
     choice = ""
     settings = _by_name().get(_key(text), ())
     if not settings and (match := _QUALIFIER.search(text)):

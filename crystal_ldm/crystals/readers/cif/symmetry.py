@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -35,7 +36,7 @@ _NUMBER = ("_space_group_it_number", "_symmetry_int_tables_number")
 _CODE = "_space_group_it_coordinate_system_code"
 _MODULATED = ("_cell_modulation_dimension", "_space_group_ssg_name", "_cell_wave_vector_seq_id")
 
-IDENTITY = Operations(np.eye(3, dtype=np.int64)[None], np.zeros((1, 3)))
+IDENTITY = operations([gemmi.Op("x,y,z")])
 
 
 @dataclass(frozen=True)
@@ -127,20 +128,10 @@ def _of_texts(
 
     ops = [(parse(text) * parse(shift)).wrap() for text in texts for shift in centring]
     distinct = {op.triplet(): op for op in ops}
-    group = operations(list(distinct.values()))
-    keys = {_key(w, t) for w, t in zip(group.rotations, group.shifts, strict=True)}
-    rotations = group.rotations[:, None] @ group.rotations[None]
-    shifts = (group.rotations[:, None] @ group.shifts[None, :, :, None])[..., 0]
-    shifts = shifts + group.shifts[:, None]
-    flat = zip(rotations.reshape(-1, 3, 3), shifts.reshape(-1, 3), strict=True)
-    if _key(np.eye(3), np.zeros(3)) not in keys or any(_key(w, t) not in keys for w, t in flat):
+    products = ((a * b).wrap().triplet() for a in distinct.values() for b in distinct.values())
+    if "x,y,z" not in distinct or not all(product in distinct for product in products):
         raise DataError("The symmetry operations listed are not a group; some are missing.")
-    return group
-
-
-def _key(rotation: NDArray[np.generic], shift: NDArray[np.float64]) -> tuple[int, ...]:
-    steps = np.rint(shift * gemmi.Op.DEN).astype(int) % gemmi.Op.DEN
-    return (*rotation.astype(int).ravel().tolist(), *steps.tolist())
+    return operations(list(distinct.values()))
 
 
 def _named(block: Block) -> tuple[tuple[Setting, ...], str]:
@@ -150,6 +141,9 @@ def _named(block: Block) -> tuple[tuple[Setting, ...], str]:
         DataError: if they contradict each other.
     """
     hall, name, number = block.text(*_HALL), block.text(*_NAMES), block.text(*_NUMBER)
+    number = number.lstrip("#No. ").rstrip(".")
+    if bare := re.fullmatch(r"(?:#|no\.?|number)?\s*(\d{1,3})", name, re.IGNORECASE):
+        name, number = "", number or bare.group(1)
     words = name or hall or (f"number {number}" if number else "")
     options: tuple[Setting, ...] = ()
     if name:
@@ -162,7 +156,9 @@ def _named(block: Block) -> tuple[tuple[Setting, ...], str]:
         by_hall = Setting(_number_of(ops), hall, "")
         if options and by_hall.number not in {s.number for s in options}:
             raise DataError(f"The CIF names two space groups, '{name}' and '{hall}'.")
-        same = tuple(s for s in options if _same(hall_operations(s.hall), ops))
+        same = tuple(
+            s for s in options if (o := hall_operations(s.hall)) and o.triplets == ops.triplets
+        )
         # A Hall symbol leaves nothing open. Where the other symbol means another setting, both are
         # tried, and the atoms decide.
         options = same or (by_hall, *options)
@@ -172,13 +168,6 @@ def _named(block: Block) -> tuple[tuple[Setting, ...], str]:
         options = tuple(s for s in options if s.number == int(number))
         options = options or settings_of_number(int(number))
     return options, words
-
-
-def _same(first: Operations | None, second: Operations) -> bool:
-    def keys(ops: Operations) -> set[tuple[int, ...]]:
-        return {_key(w, t) for w, t in zip(ops.rotations, ops.shifts, strict=True)}
-
-    return first is not None and keys(first) == keys(second)
 
 
 def _operations(
@@ -194,18 +183,12 @@ def _operations(
     return tuple(ops for axis, ops in fitting if axis == first)
 
 
+@lru_cache(maxsize=256)
 def _number_of(ops: Operations) -> int:
     """Return the number of the space group that operations are, in whatever setting."""
-    return _number_of_bytes(ops.rotations.tobytes(), ops.shifts.tobytes(), len(ops))
-
-
-@lru_cache(maxsize=256)
-def _number_of_bytes(rotations: bytes, shifts: bytes, count: int) -> int:
     import spglib
 
     kind = spglib.get_spacegroup_type_from_symmetry(
-        np.frombuffer(rotations, dtype=np.int64).reshape(count, 3, 3).astype(np.intc),
-        np.frombuffer(shifts, dtype=np.float64).reshape(count, 3),
-        symprec=1e-4,
+        ops.rotations.astype(np.intc), ops.shifts, symprec=1e-4
     )
     return 0 if kind is None else int(kind.number)

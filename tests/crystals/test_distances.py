@@ -7,8 +7,12 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.contacts import closest_contact, usual_distances
-from crystal_ldm.crystals.distances import pair_distances, shortest_distance
+from crystal_ldm.crystals.distances import (
+    closest_contact,
+    pair_distances,
+    shortest_distance,
+    usual_distances,
+)
 from crystal_ldm.evaluate import evaluate
 from crystal_ldm.evaluate.thresholds import Thresholds
 

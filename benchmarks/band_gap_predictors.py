@@ -1,4 +1,4 @@
-"""Training of the band gap predictors: `python -m crystal_ldm.evaluate.band_gap.training`.
+"""Training of the band gap predictors: `python -m benchmarks.band_gap_predictors`.
 
 About five minutes on two cores for the perceptrons, ten for the graph networks; the validation set
 chooses the epoch, errors are those on the test set.
@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from crystal_ldm.crystals.inputs import read_crystals
 from crystal_ldm.evaluate.band_gap.features import CrystalGraph, band_gap_inputs
 from crystal_ldm.evaluate.band_gap.networks import (
+    METAL_PROBABILITY,
     BandGapNet,
     GraphBatch,
     GraphNet,
-    band_gap_loss,
-    errors,
+    final_gap,
     join,
 )
 from crystal_ldm.evaluate.band_gap.own_predictor import (
@@ -40,6 +40,44 @@ from crystal_ldm.random import torch_generator
 
 _AVERAGED_STEPS = 500
 """The weights that are validated and kept are a running mean over about as many steps."""
+
+METAL_EV = 0.0
+"""A crystal with a PBE gap of at most this counts as a metal."""
+
+
+def band_gap_loss(logits: Tensor, predicted: Tensor, gaps: Tensor) -> Tensor:
+    """Return cross entropy of metal or not plus absolute error of the gap of non-metals.
+
+    Args:
+        logits, predicted: metal logits and gaps in eV of each member, (members, B).
+        gaps: true ones in eV, (B,).
+    """
+    metal = (gaps <= METAL_EV).float().expand_as(logits)
+    loss = nn.functional.binary_cross_entropy_with_logits(logits, metal)
+    insulating = gaps > METAL_EV
+    if insulating.any():
+        loss = loss + (predicted[:, insulating] - gaps[insulating]).abs().mean()
+    return loss
+
+
+def errors(prediction: tuple[Tensor, Tensor], gaps: Tensor) -> dict[str, float]:
+    """Return errors: `mae` of the final gap over all, `mae_nonmetals` of the gap as if not metallic
+    over true non-metals (both eV), and `metal_accuracy`.
+
+    Args:
+        prediction: gaps in eV as if not metallic and probabilities of a metal, both (B,).
+        gaps: true ones in eV, (B,).
+    """
+    gap, metal = prediction
+    insulating = gaps > METAL_EV
+    right = (metal >= METAL_PROBABILITY) == ~insulating
+    return {
+        "mae": float((final_gap(gap, metal) - gaps).abs().mean()),
+        "mae_nonmetals": float((gap - gaps)[insulating].abs().mean()),
+        "metal_accuracy": float(right.float().mean()),
+        "n": len(gaps),
+        "n_nonmetals": int(insulating.sum()),
+    }
 
 
 def train_graphs(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pymatgen.core import Composition
 
-from crystal_ldm.crystals.charge_balance import is_charge_balanced, names_an_anion
+from crystal_ldm.crystals.elements import is_charge_balanced, names_an_anion
 
 
 def atoms(formula: str) -> np.ndarray:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from crystal_ldm.widgets.figures.theme import GREY, INK, SERIES, themed
+from crystal_ldm.widgets.figures.theme import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    SERIES,
+    horizontal,
+    interval,
+    themed,
+)
+from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 
 _TITLES = {
@@ -75,6 +84,28 @@ def guidance_figure(
     return _finished(figure, title, "guidance scale")
 
 
+def rates_figure(
+    names: Sequence[str], values: ArrayLike, low: ArrayLike, high: ArrayLike, title: str
+) -> go.Figure:
+    """Return rates with their 95 % intervals, the first on top.
+
+    Args:
+        names: of the rates.
+        values, low, high: (n,) shares and the ends of their intervals.
+        title: of the figure.
+    """
+    figure = go.Figure(
+        go.Bar(
+            x=np.asarray(values, dtype=float), y=list(names), orientation="h",
+            marker_color=BLUE, opacity=0.8,
+            error_x=interval(values, low, high, ORANGE, 1.5),
+            hovertemplate="%{y}: %{x:.1%}<extra></extra>",
+        )
+    )  # fmt: skip
+    horizontal(figure, title, "share of all crystals", 90 + 34 * len(names))
+    return figure.update_xaxes(range=[0, 1.02], tickformat=".0%")
+
+
 def compared_rates_figure(rates: Mapping[str, pd.DataFrame], title: str) -> go.Figure:
     """Return the rates of several runs side by side, with their 95 % intervals.
 
@@ -92,14 +123,14 @@ def compared_rates_figure(rates: Mapping[str, pd.DataFrame], title: str) -> go.F
                 orientation="h",
                 name=f"{name} ({int(table['n'].max())})",
                 marker={"color": SERIES[i % len(SERIES)], "opacity": 0.8},
-                error_x=_interval(value, table["ci_low"], table["ci_high"], INK),
+                error_x=interval(value, table["ci_low"], table["ci_high"], INK),
                 hovertemplate=f"{name}: %{{y}} %{{x:.1%}}<extra></extra>",
             )
         )
     rows = max((len(table) for table in rates.values()), default=1)
-    themed(figure, title, "share of all crystals", height=120 + rows * (14 + 16 * len(rates)))
+    height = 120 + rows * (14 + 16 * len(rates))
+    horizontal(figure, title, "share of all crystals", height)
     figure.update_xaxes(range=[0, 1.02], tickformat=".0%")
-    figure.update_yaxes(autorange="reversed")
     figure.update_layout(barmode="group", bargap=0.25, legend={"traceorder": "normal"})
     return figure
 
@@ -117,18 +148,10 @@ def _line(
         mode="lines+markers",
         line={"color": colour, "dash": dash, "width": 2},
         marker={"size": 6},
-        error_y=_interval(value, part[f"{name} low"], part[f"{name} high"], colour),
+        error_y=interval(value, part[f"{name} low"], part[f"{name} high"], colour),
         customdata=part["n"].to_numpy(),
         hovertemplate=f"{label}, {x} %{{x:g}} {unit}: %{{y:.1%}} of %{{customdata}}<extra></extra>",
     )
-
-
-def _interval(value: np.ndarray, low: pd.Series, high: pd.Series, colour: str) -> dict[str, Any]:
-    return {
-        "type": "data", "symmetric": False, "color": colour, "thickness": 1,
-        "array": high.to_numpy(dtype=float) - value,
-        "arrayminus": value - low.to_numpy(dtype=float),
-    }  # fmt: skip
 
 
 def _finished(figure: go.Figure, title: str, x: str) -> go.Figure:

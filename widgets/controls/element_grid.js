@@ -4,6 +4,7 @@ const SIGN = { allowed: "", required: "✓", forbidden: "✕" };
 
 export default {
   render({ model, el }) {
+    el.classList.add("cl-elements");
     const grid = document.createElement("div");
     grid.className = "cl-pt";
     grid.setAttribute("role", "group");

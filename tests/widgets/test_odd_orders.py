@@ -1,0 +1,347 @@
+"""Buttons pressed in orders that nobody plans, and what is on disk changed from outside."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crystal_ldm.widgets import Workbench
+from crystal_ldm.widgets.controls.formula import FormulaBox
+from crystal_ldm.widgets.crystal_entry import CrystalEntry
+from crystal_ldm.widgets.explore.maker import CrystalSource
+from crystal_ldm.widgets.explore.nearest_in_training import (
+    nearest_in_training,
+    training_reference,
+)
+from crystal_ldm.widgets.panels import history
+from crystal_ldm.widgets.viewers.viewer import CrystalViewer
+
+from crystal_ldm.errors import DataError, RunError
+from crystal_ldm.runs.generate import generate, make_request
+from crystal_ldm.runs.requests import FOLDER, Requests
+from tests.widgets.crystals import perovskite, rock_salt
+
+QUICK = {"sampling_steps": 2}
+
+
+@pytest.fixture
+def run_dir(tiny_ldm: Any, tmp_path: Path) -> Path:
+    generate(tiny_ldm, make_request("NaCl"), tmp_path / "run", 2, progress=False, **QUICK)
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def bench(tiny_ldm: Any, run_dir: Path) -> Workbench:
+    return Workbench(tiny_ldm, run_dir=run_dir, keywords=QUICK)
+
+
+def press_generate(bench: Workbench, count: int) -> None:
+    bench.generate.form.num_samples = count
+    bench.generate.generate()
+    assert bench.generate.job.wait(60) and bench.generate.job.state == "done"
+
+
+def delete_button(bench: Workbench) -> Any:
+    return bench.history.lines.children[0].children[1].children[-1]
+
+
+def test_a_double_click_on_generate_makes_one_request(bench: Workbench) -> None:
+    bench.generate.form.seed.seed = 7
+    bench.generate.form.num_samples = 300
+    bench.generate.generate()
+    bench.generate.generate()
+    bench.generate.stop()
+    assert bench.generate.job.wait(60) and bench.generate.notice.text == ""
+    assert bench.generate.form.seed.last == 7 and len(bench.history.requests) == 1
+
+
+def test_a_double_click_on_vary_keeps_the_seed_of_the_run(bench: Workbench) -> None:
+    bench.tabs.selected_index = 3
+    vary = bench.vary
+    vary.first.take("mine", perovskite())
+    vary.seed.seed = 7
+    vary.vary()
+    vary.vary()
+    assert vary.job.wait(60) and vary.seed.last == 7
+
+
+def test_a_request_that_cannot_be_kept_takes_no_seed(bench: Workbench, run_dir: Path) -> None:
+    (run_dir / FOLDER).write_text("a file where the folder of the requests should be")
+    bench.generate.form.seed.seed = 7
+    bench.generate.go.click()
+    assert bench.generate.notice.level == "error" and FOLDER in bench.generate.notice.text
+    assert bench.generate.form.seed.seed == 7 and bench.generate.form.seed.last != 7
+
+
+def test_what_is_being_made_is_neither_hidden_nor_deleted(bench: Workbench) -> None:
+    bench.generate.form.num_samples = 500
+    begun = threading.Event()
+    bench.generate.on_result(lambda _: begun.set())
+    bench.generate.generate()
+    assert begun.wait(60)
+    (request,) = bench.history.requests
+    for press in (bench.history.hide, bench.history.delete):
+        bench.history.notice.guard(press)(request)
+        assert "press Stop first" in bench.history.notice.text and request.folder.is_dir()
+    bench.generate.stop()
+    assert bench.generate.job.wait(60) and bench.generate.job.state == "stopped"
+    assert bench.history.notice.text == "", "what it says is true no longer"
+    bench.history.delete(request)
+    assert bench.count == 2 and not request.folder.exists()
+
+
+def test_hiding_one_request_loses_nothing_of_another_that_is_being_made(bench: Workbench) -> None:
+    press_generate(bench, 3)
+    (other,) = bench.history.requests
+    held, shown = threading.Event(), threading.Event()
+
+    def wait(_: Any) -> None:  # its first crystals are shown, and may not be on disk yet
+        shown.set()
+        assert held.wait(60)
+
+    bench.generate.on_result(wait)
+    bench.generate.form.num_samples = 4
+    bench.generate.generate()
+    assert shown.wait(60)
+    bench.history.hide(other)
+    assert bench.count == 2 + 4
+    held.set()
+    assert bench.generate.job.wait(60)
+    bench.history.hide(other, hidden=False)
+    keys = [entry.identify() for entry in bench.crystals]
+    assert bench.count == len(set(keys)) == 2 + 3 + 4
+
+
+def test_what_stays_in_the_table_keeps_its_columns_and_the_selection(bench: Workbench) -> None:
+    press_generate(bench, 3)
+    bench.gallery.update_rows({0: {"band_gap": 1.5}, 3: {"band_gap": 2.5}})
+    press_generate(bench, 2)
+    newest, older = bench.history.requests
+    bench.selected = 3
+    bench.history.hide(newest)
+    assert [row.get("band_gap") for row in bench.gallery.rows] == [1.5, None, None, 2.5, None]
+    assert bench.selected == 3 and bench.current is bench.crystals[3]
+    bench.history.hide(older)  # the selected one goes
+    assert bench.count == 2 and bench.selected == 0
+
+
+def test_crystals_outlive_a_run_that_is_removed_from_outside(
+    bench: Workbench, run_dir: Path
+) -> None:
+    press_generate(bench, 3)
+    press_generate(bench, 2)
+    newest, _ = bench.history.requests
+    shutil.rmtree(run_dir)
+    bench.history.refresh()
+    assert bench.history.requests == [] and bench.count == 2 + 3 + 2
+    bench.history.notice.guard(bench.history.hide)(newest)
+    assert bench.history.notice.level == "error" and bench.count == 2 + 3 + 2
+    press_generate(bench, 1)
+    assert bench.count == 2 + 3 + 2 + 1 and (run_dir / FOLDER).is_dir()
+
+
+def test_a_double_click_on_delete_deletes_nothing(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    press_generate(bench, 3)
+    delete_button(bench).click()
+    delete_button(bench).click()
+    assert bench.count == 2 + 3 and delete_button(bench).description == "Delete for good?"
+    monkeypatch.setattr(history, "DOUBLE_CLICK", 0.0)
+    delete_button(bench).click()
+    assert bench.count == 2 and bench.history.requests == []
+
+
+def test_a_request_that_cannot_be_deleted_says_so(tmp_path: Path) -> None:
+    requests = Requests(tmp_path)
+    request = requests.add("SrTiO3, 3")
+    shutil.rmtree(request.folder)
+    request.folder.write_text("a file, which is no folder to remove")
+    with pytest.raises(RunError, match="could not be"):
+        requests.delete(request)
+
+
+def test_a_note_written_while_more_crystals_come_is_kept(bench: Workbench) -> None:
+    entries = [CrystalEntry(crystal, "relaxed") for crystal in (perovskite(), rock_salt())]
+    bench._keep_relaxed(entries[:1])
+    (request,) = bench.history.requests
+    bench.history.annotate(request, "nice")
+    bench.history.favour(request)
+    bench._keep_relaxed(entries)
+    (request,) = bench.history.requests
+    assert (request.note, request.favourite) == ("nice", True)
+    assert request.words == "Relaxed NaCl, SrTiO3, 2"
+
+
+def test_a_half_typed_note_survives_the_end_of_a_run(bench: Workbench) -> None:
+    press_generate(bench, 1)
+    line = bench.history.lines.children[0]
+    press_generate(bench, 1)
+    assert bench.history.lines.children[1] is line
+
+
+def test_another_model_keeps_size_and_seed(bench: Workbench, tiny_ldm: Any) -> None:
+    form = bench.generate.form
+    form.formula.text, form.formula.num_atoms = "", 6
+    form.seed.seed, form.seed.fresh = 7, False
+    bench.generate.ldm = copy.copy(tiny_ldm)
+    assert bench.generate.form is not form
+    form = bench.generate.form
+    assert (form.formula.num_atoms, form.seed.seed, form.seed.fresh) == (6, 7, False)
+
+
+def test_a_recipe_dropped_twice_fills_the_form_twice(bench: Workbench) -> None:
+    recipe = json.dumps(bench.crystals[0].recipe).encode()
+    bench.tabs.selected_index = 6
+    bench.files.zone.on_message(None, {"name": "a.json"}, [recipe])
+    assert bench.generate.form.formula.text == "NaCl"
+    bench.generate.form.formula.text = "ZnS"
+    bench.files.zone.on_message(None, {"name": "a.json"}, [recipe])
+    assert bench.generate.form.formula.text == "NaCl"
+
+
+def test_a_recipe_that_the_form_cannot_show_is_not_called_shown(bench: Workbench) -> None:
+    bench.tabs.selected_index = 3
+    bench.vary.first.take("mine", perovskite())
+    bench.vary.num_samples = 1
+    bench.vary.vary()
+    assert bench.vary.job.wait(60)
+    bench.tabs.selected_index = 6
+    recipe = json.dumps(bench.crystals[-1].recipe).encode()
+    bench.files.zone.on_message(None, {"name": "a.json"}, [recipe])
+    assert bench.files.notice.level == "error" and "start from a crystal" in bench.files.notice.text
+
+
+# -- files in the wrong place ----------------------------------------------------------------------
+
+
+def big_cell() -> Any:
+    crystal = perovskite()
+    crystal.make_supercell([5, 4, 4])
+    return crystal
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("paper.pdf", b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj", "no known kind"),
+        ("paper.cif", b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj", "data_"),
+        ("empty.cif", b"", "empty"),
+        ("pattern.xy", b"10.0 1.0\n10.1 2.0\n10.2 1.5\n", "no known kind"),
+        ("x.json", b'{"a": 1}', "no structure"),
+    ],
+)
+def test_a_file_that_holds_no_structure_is_one_sentence(
+    name: str, content: bytes, said: str
+) -> None:
+    source = CrystalSource("Start")
+    source.zone.on_message(None, {"name": name}, [content])
+    assert source.structure is None and source.notice.level == "error"
+    assert said in source.notice.text and "TypeError" not in source.notice.text
+    assert "folder" not in source.notice.text, "a folder cannot be dropped"
+
+
+def test_a_recipe_among_structures_is_called_one(bench: Workbench) -> None:
+    recipe = json.dumps(bench.crystals[0].recipe).encode()
+    source = CrystalSource("Start")
+    source.zone.on_message(None, {"name": "recipe.json"}, [recipe])
+    assert "is a recipe: drop it on Export" in source.notice.text
+
+
+def test_a_file_without_a_recipe_is_named(bench: Workbench) -> None:
+    bench.tabs.selected_index = 6
+    bench.files.zone.on_message(None, {"name": "mine.cif"}, [perovskite().to(fmt="cif").encode()])
+    assert bench.files.notice.text.startswith("mine.cif holds no recipe")
+
+
+def test_a_host_larger_than_the_model_is_refused_at_once(bench: Workbench) -> None:
+    bench.tabs.selected_index = 4
+    bench.host.source.take("big.cif", big_cell())
+    assert (
+        "400 atoms" in bench.host.notice.text and "choose a smaller cell" in bench.host.notice.text
+    )
+    assert bench.host._atoms.layout.display == "none" and not bench.host.job.busy
+    bench.host.source.take("small.cif", perovskite())
+    assert bench.host._atoms.layout.display is None and len(bench.host.boxes) == 5
+    assert bench.host.notice.text == ""
+
+
+def test_a_crystal_that_cannot_be_drawn_does_not_look_like_the_one_before() -> None:
+    viewer = CrystalViewer(perovskite())
+    viewer.show(big_cell(), refine=False)
+    assert viewer.notice.level == "error" and "press Bonds" in viewer.notice.text
+    assert viewer.box.layout.visibility == "hidden"
+    assert viewer.toolbar.layout.visibility == "visible"
+    viewer.bonds = False
+    assert viewer.notice.text == "" and viewer.box.layout.visibility == "visible"
+    viewer.bonds = True
+    viewer.show(perovskite(), refine=False)
+    assert viewer.notice.text == "" and viewer.box.layout.visibility == "visible"
+
+
+def test_advice_on_formula_units_is_given_where_there_are_several() -> None:
+    box = FormulaBox("Sr5Ti5O15", max_atoms=20)
+    assert box.problem == "25 atoms in the cell are more than the 20 that this model can make."
+    box.text, box.formula_units = "SrTiO3", 5
+    assert "Fewer formula units would do" in box.problem
+
+
+# -- what is said is true of what is asked now -----------------------------------------------------
+
+
+def test_why_a_request_was_refused_goes_with_the_request(bench: Workbench) -> None:
+    panel = bench.generate
+    panel.form.conditions.values = {"band_gap": 99.0}
+    panel.go.click()
+    assert panel.notice.level == "error" and "99" in panel.notice.text
+    panel.form.conditions.values = {}
+    assert panel.notice.text == ""
+
+
+def test_a_column_is_filtered_by_the_name_in_its_header(bench: Workbench) -> None:
+    bench.gallery.update_rows({0: {"band_gap": 1.5}, 1: {"band_gap": 2.5}})
+    bench.gallery.filter = "Gap (eV) > 2, Density (g/cm³) > 0"
+    assert bench.gallery.table.order == [1] and bench.gallery.table.problem == ""
+
+
+def test_no_file_is_made_of_no_row(bench: Workbench) -> None:
+    tools = bench.gallery.table_tools
+    bench.gallery.filter = "gapp > 2"
+    for save in (tools.csv, tools.zip):
+        save.save()
+        assert tools.notice.level == "error" and "filter leaves no row" in tools.notice.text
+        tools.notice.clear()
+
+
+def test_another_model_is_compared_with_its_own_training_set(tiny_ldm: Any) -> None:
+    own, named = copy.copy(tiny_ldm), copy.copy(tiny_ldm)
+    own.data_info = {"dataset": "a folder of mine"}
+    named.data_info = {"dataset": "oqmd_icsd"}
+    seek = nearest_in_training(named)
+    assert seek is not None and nearest_in_training(own) is None
+    own.data_info = {"dataset": "perov_5"}  # read from a folder, which is not known here
+    assert nearest_in_training(own) is None
+    seek.follow(own)
+    assert not seek.cached
+    with pytest.raises(DataError, match="training set of this model"):
+        seek.find("SrTiO3")
+    judged_by = training_reference(lambda: own, seek)()
+    assert judged_by is None or len(judged_by.crystals) == len(own.training_crystals.crystals)
+
+
+def test_the_steps_of_another_models_crystal_say_which_model_to_choose(
+    bench: Workbench, tiny_ldm: Any
+) -> None:
+    bench.crystals[0].recipe["model_hash"] = "of another one"
+    bench.tabs.selected_index = 1
+    assert bench.denoising.job.wait(60) and bench.denoising.job.state == "failed"
+    assert "choose that one below Generate" in bench.denoising.notice.text
+    bench.crystals[0].recipe["model_hash"] = tiny_ldm.hashes[0]
+    bench.generate.ldm = copy.copy(tiny_ldm)  # now the right one is chosen
+    assert bench.denoising.job.wait(60) and bench.denoising.job.state == "done"
+    assert bench.denoising.player.num_frames > 1
