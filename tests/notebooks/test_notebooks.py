@@ -153,7 +153,7 @@ def test_03_adds_a_condition_to_a_trained_model(
     own = tmp_path / "my data, (ü) = [1]#.csv"
     own.write_text(rows, encoding="utf-8")
     words = ["-r", "dataset", str(own), "-r", "init_from", "oqmd_icsd", "-r", "conditions",
-             "{stiffness: GPa}", "-p", "max_minutes", "0.1"]  # fmt: skip
+             "{stiffness: GPa}", "-p", "max_minutes", "0.2"]  # fmt: skip
     done = papermill("03_ldm", "ldm-condition", *words)
     check_report(done, figures=3)
     trained = ["composition", "band_gap", "space_group", "e_above_hull"]
