@@ -108,7 +108,7 @@ def place_order(
     origin = settings.start.origin(ldm, crystals, num_samples, settings)
     plan = Plan(request, num_samples, settings.offset, settings.seed, ldm.num_atoms_histogram)
     plan.first_row = origin.first_row = first_row
-    plan.groups = group_choice(ldm, request, settings, origin)
+    plan.groups = group_choice(ldm, request, settings)
     if settings.compute.device != "auto":
         ldm.to(resolve_device(settings.compute.device))
     precision = sampling_precision(settings.compute.precision, ldm.device)

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
     from crystal_ldm.sampling.plan import Draft
     from crystal_ldm.sampling.settings import SamplingSettings
-    from crystal_ldm.sampling.starts import Origin
 
 LIKELY = "likely"
 """What a request gives as space group for those that are likely for its formula."""
@@ -123,13 +122,11 @@ class GroupChoice:
         ldm: a model with the condition `space_group`.
         likely: which crystals take the likely groups where none was asked for
             (`Guidance.likely_groups`).
-        origin: where crystals start. The group of the prototype that a formula's first one starts
-            from has had a turn.
     """
 
-    def __init__(self, ldm: LDMModule, likely: str, origin: Origin) -> None:
-        self._groups, self._known = LikelyGroups(ldm), ldm.training_crystals
-        self._likely, self._origin = likely, origin
+    def __init__(self, ldm: LDMModule, likely: str) -> None:
+        self._groups = LikelyGroups(ldm)
+        self._likely = likely
 
     def settle(self, draft: Draft) -> None:
         """Set a draft's target, and its turn among the row's crystals with the same target."""
@@ -141,20 +138,16 @@ class GroupChoice:
             if self._likely == NONE or turn < 0 or bool((numbers == 0).any()):
                 draft.targets[SPACE_GROUP] = math.nan
                 return
-            asked, taken = LIKELY, self._group_of_first(numbers) if best_first else None
+            asked, taken = LIKELY, self._groups.nearest(numbers) if best_first else None
         among = () if asked == LIKELY else group_numbers(asked)
         group = among[0] if len(among) == 1 else None
         if group is None:
             group, draft.turn = self._groups.turn(numbers, turn, among, taken)
         draft.targets[SPACE_GROUP] = float(group)
 
-    def _group_of_first(self, numbers: NDArray[np.int64]) -> int | None:
-        row = self._origin.first_prototype(numbers)
-        return self._groups.nearest(numbers) if row is None else self._known.space_group(row)
-
 
 def group_choice(
-    ldm: LDMModule, request: CrystalBatch | None, settings: SamplingSettings, origin: Origin
+    ldm: LDMModule, request: CrystalBatch | None, settings: SamplingSettings
 ) -> GroupChoice | None:
     """Return what settles on space groups; None if there is nothing to settle.
 
@@ -167,7 +160,7 @@ def group_choice(
     if likely == AFTER_FIRST and (settings.start.takes_crystals or _of_filters(settings.filters)):
         likely = NONE
     wanted = likely != NONE or SPACE_GROUP in request.conditions
-    return GroupChoice(ldm, likely, origin) if wanted else None
+    return GroupChoice(ldm, likely) if wanted else None
 
 
 def check_groups(values: Values) -> Values:

@@ -22,7 +22,7 @@ from pymatgen.core import Lattice, Structure
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.inputs import read_crystals
-from crystal_ldm.crystals.readers.uploads import read_upload
+from crystal_ldm.crystals.readers.sources import read_upload
 from crystal_ldm.data import load_dataset
 from crystal_ldm.errors import DataError, EvaluationError
 

@@ -139,7 +139,7 @@ def test_the_same_seed_gives_the_same_training_however_it_is_interrupted(
 
     words = vae_words(small_csv, 5, "vae_module.optimizer.max_steps=40", "training.log_every=8")
     assert papermill("02_vae", "whole", *words, "-p", "max_minutes", "9").code == 0
-    for minutes in ("0.001", "0.03", "9"):
+    for minutes in ("0.001", "9"):  # one step, and the others
         assert papermill("02_vae", "parts", *words, "-p", "max_minutes", minutes).code == 0
     assert [step for step, _ in losses("whole")] == [8, 16, 24, 32, 40]
     for (_, whole), (_, parts) in zip(losses("whole"), losses("parts"), strict=True):

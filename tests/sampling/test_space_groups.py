@@ -236,6 +236,12 @@ def test_hull_distances_steer_and_are_bounded(shipped: LDMModule) -> None:
     assert (about["min"], about["max"], about["unit"]) == (0, 1, "eV/atom")
     with pytest.raises(RequestError, match="eV/atom"):
         shipped.sample(CrystalBatch.from_num_atoms([5], e_above_hull=[-1.0]))
+    # Up to 0.05 eV/atom the networks are given what they were given before the calibration.
+    asked = CrystalBatch.from_num_atoms([5] * 4, e_above_hull=[0.0, 0.05, 0.2, None])
+    given = shipped.sampler_network.encode(asked)["e_above_hull"].flatten()
+    assert torch.equal(given[:2], torch.tensor([0.0, 0.05])) and bool(given[3].isnan())
+    assert float(given[2]) == pytest.approx(0.6)
+    assert shipped.data_info["hashes_before_calibration"] == ["c6817ae9fab0dd2a"]
 
 
 def test_orbits_take_the_elements_of_another_formula() -> None:

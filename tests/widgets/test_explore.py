@@ -274,6 +274,8 @@ def test_monitor_of_a_training_shows_previews_and_stops() -> None:
     assert "saved" in monitor.notice.text
     assert monitor.viewer.structure == perovskite()
     assert monitor.viewer.title == "SrTiO3 at step 29"
+    monitor.end()
+    assert monitor.step == 29 and not monitor.halt.enabled and monitor.notice.text == ""
     late = TrainingMonitor(preview=perovskite)
     late.live(LINES[0])
     assert late.viewer.structure is None and "soon" in late.viewer.title

@@ -25,7 +25,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.readers.uploads import read_upload
+from crystal_ldm.crystals.readers.sources import read_upload
 from crystal_ldm.recipe import from_recipe, read_recipe
 from crystal_ldm.runs.generate import make_request
 from tests.widgets.crystals import perovskite, rock_salt

@@ -14,7 +14,7 @@ from crystal_ldm.widgets.jobs import Job
 from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
 from pymatgen.core import Structure
 
-from crystal_ldm.crystals.readers.uploads import read_upload
+from crystal_ldm.crystals.readers.sources import read_upload
 from crystal_ldm.errors import DataError, RequestError
 from crystal_ldm.ldm_module import LDMModule
 

@@ -103,6 +103,13 @@ class TrainingMonitor(Panel):
         self.halt.enabled = False
         self.notice.say("Stopping: the run is saved and can be continued.")
 
+    def end(self) -> None:
+        """Show the last step; nothing is left to stop."""
+        self.halt.enabled = False
+        self.notice.clear()
+        if self._lines:
+            self._show()
+
     def read(self) -> None:
         """Show what the run's metrics.jsonl says by now."""
         from crystal_ldm.training import read_metrics

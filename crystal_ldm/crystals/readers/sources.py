@@ -1,8 +1,10 @@
-"""From what the user names (a folder, a file, a list) to entries."""
+"""From what the user names (a folder, a file, a list) to entries, and from a dropped file to its
+crystal."""
 
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +14,9 @@ import numpy as np
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.ase_files import ASE_SUFFIXES, read_ase
-from crystal_ldm.crystals.readers.content import existing
+from crystal_ldm.crystals.readers.content import decode, existing
 from crystal_ldm.crystals.readers.csv_files import read_csv_files, split_part, table_files
-from crystal_ldm.crystals.readers.entries import Entry, Payload, Problem, Source
+from crystal_ldm.crystals.readers.entries import Entry, Payload, Problem, Source, read_payload
 from crystal_ldm.crystals.readers.folders import (
     add_labels,
     is_structure_file,
@@ -25,6 +27,7 @@ from crystal_ldm.crystals.readers.folders import (
 from crystal_ldm.crystals.readers.json_files import JSON_SUFFIXES, read_json
 from crystal_ldm.crystals.readers.labels import Labels, read_labels
 from crystal_ldm.crystals.readers.objects import cell_of, cells_of, is_atoms, is_structure
+from crystal_ldm.crystals.readers.poscar import poscar_problem
 from crystal_ldm.crystals.readers.records import columns_of
 from crystal_ldm.errors import DataError
 from crystal_ldm.files.run_directory import RAW_CELLS
@@ -36,6 +39,10 @@ SUPPORTED = (
     "list of pymatgen structures or ASE Atoms"
 )
 PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
+_DROPPED = (
+    ".cif.gz", ".cif", *ASE_SUFFIXES, *JSON_SUFFIXES, ".csv", ".csv.gz", ".tsv", *PACKED,
+)  # fmt: skip
+"""What a dropped file may be called, but for a POSCAR."""
 
 
 @dataclass(frozen=True)
@@ -181,3 +188,43 @@ def _file_hash(files: list[Path]) -> str:
         except OSError as error:
             raise DataError(f"The file {file} cannot be read ({error.strerror}).") from error
     return digest.hexdigest()
+
+
+def read_upload(name: str, content: bytes) -> Cell:
+    """Return the crystal, coordinates in [0, 1).
+
+    Raises:
+        DataError: if it cannot be read, or the file holds more than one.
+    """
+    lower = name.lower()
+    suffix = next((s for s in _DROPPED if lower.endswith(s)), "")
+    if not suffix and ("cif" in lower or content.lstrip()[:5].lower() == b"data_"):
+        suffix = ".cif"
+    # A file without a suffix, or with one that no program gives a structure, may be a POSCAR.
+    if not suffix and not _looks_foreign(name, content):
+        suffix = ".vasp"
+    if not suffix:
+        raise DataError(
+            f"{name} is of no known kind: a crystal can be dropped as CIF, POSCAR, extxyz or JSON."
+        )
+    # The readers take files; the upload's own name never becomes a path.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"upload{suffix}"
+        path.write_bytes(content)
+        try:
+            entries = open_source(path).read().entries
+        except DataError as error:
+            raise DataError(str(error).replace(str(path), name)) from error
+        if len(entries) != 1:
+            raise DataError(f"The file holds {len(entries)} crystals; drop one that holds one.")
+        return read_payload(entries[0].payload)[0].checked()
+
+
+def _looks_foreign(name: str, content: bytes) -> bool:
+    """Whether a file is neither called nor written as a POSCAR."""
+    if is_structure_file(Path(name)) or not Path(name).suffix:
+        return False
+    try:
+        return bool(poscar_problem(decode(content)))
+    except DataError:
+        return True

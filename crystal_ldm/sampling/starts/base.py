@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
@@ -81,16 +79,6 @@ class Origin:
         Of open elements nobody knows yet; they count as if they did.
         """
         return False
-
-    def first_prototype(self, numbers: NDArray[np.int64]) -> int | None:
-        """Return the training crystal (its row) that the first crystal of a formula starts from.
-
-        Args:
-            numbers: (n,) atomic numbers of its cell, all known.
-
-        None: it starts elsewhere.
-        """
-        return None
 
     def latents(self, drafts: Sequence[Draft]) -> Latents:
         """Return where the crystals of a batch start, whose elements are drawn by now."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from crystal_ldm.config.numbers import Number, Whole
 from crystal_ldm.crystals import CrystalBatch
@@ -19,7 +18,6 @@ from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module.training_crystals import GROUP_TOLERANCE
 from crystal_ldm.sampling.schema import option
 from crystal_ldm.sampling.starts.base import NOWHERE, Latents, Origin, Start, timesteps_after
-from crystal_ldm.sampling.starts.votes import CANDIDATES, Votes
 
 if TYPE_CHECKING:
     from crystal_ldm.crystals import prototype_search
@@ -37,9 +35,8 @@ class Prototype(Start):
 
     That compounds often have the structure of their chemical relatives is the oldest way of
     predicting one (Hautier et al., Inorg. Chem. 50, 656 (2011)). The first of a row's crystals has
-    the nearest prototype, or the one that a vote puts before it (`starts.votes`), the next one the
-    second, and one that is made again the one after its own. A formula without a prototype starts
-    from noise.
+    the nearest prototype, the next one the second, and one that is made again the one after its
+    own. A formula without a prototype starts from noise.
     """
 
     uses_training_set = True
@@ -59,12 +56,6 @@ class Prototype(Start):
         "How many prototypes take turns; none: as many as crystals",
         low=1,
         high=1000,
-    )
-    votes: Whole = option(
-        0,
-        "Crystals that the model makes to vote on which prototype comes first; 0: the nearest",
-        low=0,
-        high=100,
     )
 
     def check(self, ldm: LDMModule) -> None:
@@ -114,7 +105,6 @@ class Prototypes(Origin):
         super().__init__(timesteps)
         self._ldm, self._start, self._count = ldm, start, count
         self._from_attempt = from_attempt
-        self._votes = Votes(ldm, start.votes)
         self._of_group: dict[tuple[bytes, int], list[prototype_search.Prototype]] = {}
 
     def starts_elsewhere(self, draft: Draft) -> bool:
@@ -122,11 +112,6 @@ class Prototypes(Origin):
             return False
         # Asked for as when it is made: the search remembers its answers.
         return bool((draft.atomic_numbers == 0).any()) or bool(self._nearest(draft))
-
-    def first_prototype(self, numbers: NDArray[np.int64]) -> int | None:
-        """See `Origin.first_prototype`."""
-        rows = [] if self._from_attempt else [one.row for one in self._of_formula(numbers)]
-        return next(iter(rows), None)
 
     def latents(self, drafts: Sequence[Draft]) -> Latents:
         search = self._ldm.training_crystals.search
@@ -148,25 +133,12 @@ class Prototypes(Origin):
             latent[order] = latent[: len(order)].clone()
         return Latents(latents, torch.tensor(rows), torch.tensor(turns))
 
-    def _of_formula(self, numbers: NDArray[np.int64]) -> list[prototype_search.Prototype]:
-        """Return the prototypes of a formula that was asked for.
-
-        Formulas whose elements the model drew, one for each crystal, have the nearest one first: a
-        vote takes longer than the crystal.
-        """
-        search = self._ldm.training_crystals.search
-        count = max(self._count, CANDIDATES) if self._start.votes else self._count
-        return self._votes.order(numbers, search.nearest(numbers, count))[: self._count]
-
     def _nearest(self, draft: Draft) -> list[prototype_search.Prototype]:
         """Return the nearest prototypes, of the space group that is asked for if one is."""
         known, group = self._ldm.training_crystals, group_number(draft.targets.get(SPACE_GROUP))
         if group is None:
-            if self._from_attempt:
-                return []
-            if draft.asked is not None or bool((draft.atomic_numbers == 0).any()):
-                return known.search.nearest(draft.atomic_numbers, self._count)
-            return self._of_formula(draft.atomic_numbers)
+            plain = not self._from_attempt
+            return known.search.nearest(draft.atomic_numbers, self._count) if plain else []
         key = np.sort(draft.atomic_numbers).tobytes(), group
         if key not in self._of_group:
             nearest = known.search.nearest(draft.atomic_numbers, SEARCHED)
