@@ -67,10 +67,10 @@ class FindPanel(Panel):
         """Look for `text` in the background."""
         if self.job.busy or not self.text.strip():
             return
-        text = self.text
 
         def work(_: Job) -> None:
             known = self._known()
+            text = self.text  # it may have been corrected while the data set was opened
             found = find_crystals(known, text)
             shown = [(known.ids[i], c) for i in found[:MOST] if (c := known.crystals[i])]
             said = summary(known, found)
