@@ -122,21 +122,22 @@ class Workbench(Panel):
     # -- the crystals ----------------------------------------------------------------------------
 
     def add(self, crystals: Sequence[CrystalEntry]) -> None:
-        """Append crystals; the first ones of a new run are selected at once."""
-        first, self._fresh = self._fresh, False
-        place = self.gallery.add(crystals)
-        if first and crystals:
-            self.selected = place
+        """Append crystals."""
+        self.gallery.add(crystals)
 
     def clear(self) -> None:
         """Remove all crystals from the table; those on disk stay, see `history`."""
         self.gallery.clear()
 
     def _on_result(self, made: SampleResult) -> None:
+        """Append what Generate has made; the first ones of a new run are selected at once."""
         entries, request = from_result(made), self.generate.kept_as
         for entry in entries:
             entry.request = "" if request is None else request.folder.name
-        self.add(entries)
+        first, self._fresh = self._fresh, False
+        place = self.gallery.add(entries)
+        if first and entries:
+            self.selected = place
 
     def _keep(self, words: str, entries: Sequence[CrystalEntry], shown: bool = True) -> None:
         """Show finished crystals that no run writes by itself, and keep them on disk."""
@@ -155,7 +156,7 @@ class Workbench(Panel):
             self.add(made[-1:])
 
     def _forget_relaxing(self, state: str) -> None:
-        if state == "running":
+        if state == "running":  # another press, whose crystals are a request of their own
             self._relaxing = None
 
     def _show_again(self) -> None:
