@@ -31,7 +31,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer.writerow(["material_id", "stiffness", "cif"])
         for number, i in enumerate(rows):
             text = crystals.structure(i).to(fmt="cif")
-            writer.writerow([crystals.ids[i], 100 + number, text])
+            writer.writerow([crystals.ids[i], 100 + 2 * number, text])
     config = load_experiment(
         "finetune",
         ["ldm_module.optimizer.max_steps=1", "training.log_every=1"],
@@ -59,9 +59,10 @@ def test_an_own_condition_has_its_control_and_is_asked_for(
     control.locator("button:has-text('Value')").click()
     box = control.locator("input[type=number]").first
     expect(box).to_be_visible()
-    assert 100 <= float(box.input_value()) <= 159
-    box.fill("120")
+    assert 100 <= float(box.input_value()) <= 218
+    box.fill("120.5")  # its arrow keys go by 1, as those of a whole number
     page.keyboard.press("Tab")
+    expect(box).to_have_value("120.5")
     page.fill(f"{BENCH} .cl-side .cl-samples input", "2")
     page.keyboard.press("Tab")
     page.click(f"{BENCH} .cl-side .cl-generate")
@@ -70,4 +71,4 @@ def test_an_own_condition_has_its_control_and_is_asked_for(
     shown.shot("own_condition", BENCH)
     (request,) = Requests(run_dir).requests()
     recipe = read_recipe(request.run_dir / "recipe.json")
-    assert recipe["request"]["conditions"] == {"stiffness": [120.0]}
+    assert recipe["request"]["conditions"] == {"stiffness": [120.5]}
