@@ -69,7 +69,7 @@ from benchmarks.quality_commands.space_groups import likely_groups, space_groups
 from benchmarks.quality_commands.stability import stability
 from crystal_ldm.discovery.screening import RELAXED_SHARE
 from crystal_ldm.evaluate.calibration import SCALES, STEPS, TARGETS_EV
-from crystal_ldm.sampling.arguments import add_arguments
+from crystal_ldm.sampling.command_line import add_arguments
 
 COMMANDS: dict[str, Callable[[Any, argparse.Namespace], list[Row]]] = {
     f.__name__: f

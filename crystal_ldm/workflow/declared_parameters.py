@@ -148,7 +148,7 @@ def sampling_keywords(namespace: Mapping[str, Any]) -> dict[str, Any]:
             that is given both as a whole and by its parts.
     """
     from crystal_ldm.sampling import SamplingSettings
-    from crystal_ldm.sampling.arguments import keywords_of
+    from crystal_ldm.sampling.command_line import keywords_of
 
     values: dict[str, Any] = {}
     read = {"number": as_number, "whole number": as_integer, "flag": as_flag, "text": as_text}

@@ -34,7 +34,7 @@ from crystal_ldm.sampling import (
     options,
     presets,
 )
-from crystal_ldm.sampling.arguments import add_arguments, keywords_of
+from crystal_ldm.sampling.command_line import add_arguments, keywords_of
 from crystal_ldm.sampling.named import Named
 
 

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets as tl
-
-_TERM = re.compile(r"^\s*([A-Za-z_][\w ()/]*?)\s*(<=|>=|!=|=|<|>)\s*(.+?)\s*$")
-_COMPARE: dict[str, Callable[[float, float], bool]] = {
-    "<": lambda a, b: a < b,
-    ">": lambda a, b: a > b,
-    "<=": lambda a, b: a <= b,
-    ">=": lambda a, b: a >= b,
-    "=": lambda a, b: a == b,
-    "!=": lambda a, b: a != b,
-}
+from crystal_ldm.widgets.browser.table_filter import matches, problem_of
 
 
 class Table(anywidget.AnyWidget):
@@ -77,9 +66,8 @@ class Table(anywidget.AnyWidget):
 
     def _arrange(self, _: Any = None) -> None:
         keys = [column["key"] for column in self.columns]
-        problems = [self._wrong(term, keys) for term in self.filter.split(",")]
-        self.set_trait("problem", next(filter(None, problems), ""))
-        keep = [i for i, cells in enumerate(self.rows) if self._passes(cells, keys)]
+        self.set_trait("problem", problem_of(self.filter, self.columns, self.rows))
+        keep = [i for i, cells in enumerate(self.rows) if matches(self.filter, self.columns, cells)]
         if self.sort_by in keys:
             place = keys.index(self.sort_by)
             known = [i for i in keep if self.rows[i][place] is not None]
@@ -136,81 +124,6 @@ class Table(anywidget.AnyWidget):
             stack += reversed(below.get(arranged[-1], []))
         return arranged, children
 
-    def _wrong(self, term: str, keys: list[str]) -> str:
-        """Say what is wrong with a comparison: a column or number that is none."""
-        found = _TERM.match(term)
-        if found is None or not keys:
-            return ""
-        name, sign, wanted = found.groups()
-        place = self._column(name)
-        if place is None:
-            labels = ", ".join(str(column["label"]) for column in self.columns)
-            return f"The table has no column '{name}'; it has {labels}."
-        numbers = [
-            cells[place]
-            for cells in self.rows
-            if isinstance(cells[place], int | float) and not isinstance(cells[place], bool)
-        ]
-        if (numbers or sign not in ("=", "!=")) and not _is_number(wanted):
-            return f"{self.columns[place]['label']} is compared with a number, not '{wanted}'."
-        return ""
-
-    def _passes(self, cells: Sequence[Any], keys: list[str]) -> bool:
-        return all(
-            self._matches(term.strip(), cells, keys)
-            for term in self.filter.split(",")
-            if term.strip()
-        )
-
-    def _matches(self, term: str, cells: Sequence[Any], keys: list[str]) -> bool:
-        found = _TERM.match(term)
-        place = self._column(found.group(1)) if found else None
-        if found and place is not None:
-            value, wanted = cells[place], found.group(3)
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                try:
-                    return _COMPARE[found.group(2)](float(value), float(wanted))
-                except ValueError:
-                    return False
-            if value is None:
-                return False
-            same = _text(value).lower() == wanted.lower()
-            return {"=": same, "!=": not same}.get(found.group(2), False)
-        return any(term.lower() in _text(value).lower() for value in cells)
-
-    def _column(self, name: str) -> int | None:
-        """Return the place of the column whose key or label starts with `name`."""
-        wanted = name.strip().lower().replace("_", " ")
-        names = [
-            {
-                c["key"].lower().replace("_", " "),
-                str(c["label"]).lower(),
-                f"{c['label']} ({c.get('unit')})".lower(),
-            }
-            for c in self.columns
-        ]
-        for i, options in enumerate(names):
-            if wanted in options:
-                return i
-        starts = [i for i, o in enumerate(names) if any(n.startswith(wanted) for n in o)]
-        return starts[0] if starts else None
-
 
 def _sort_key(value: Any) -> tuple[int, Any]:
     return (1, value.lower()) if isinstance(value, str) else (0, value)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value)
