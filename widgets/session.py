@@ -24,7 +24,11 @@ class Session(Requests):
             RunError: they cannot be written.
         """
         request = self.add(words)
-        self.rewrite(request, words, entries)
+        try:
+            self.rewrite(request, words, entries)
+        except BaseException:
+            self.delete(request)  # an empty request would say that nothing was made
+            raise
         return request
 
     def rewrite(self, request: Request, words: str, entries: Sequence[CrystalEntry]) -> None:

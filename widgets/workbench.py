@@ -109,6 +109,7 @@ class Workbench(Panel):
         self.react("selected", self._on_selected)
         self.gallery.observe(lambda change: self.set_trait("count", change.new), "count")
         self.generate.job.observe(lambda _: self.history.refresh(), "state")
+        self.evaluation.job.observe(lambda change: self._forget_relaxing(change.new), "state")
         self.history.on_change(guard(self._show_again))
         self.history.at_work = self._at_work
         self.history.on_reuse(guard(self._reuse))
@@ -121,21 +122,22 @@ class Workbench(Panel):
     # -- the crystals ----------------------------------------------------------------------------
 
     def add(self, crystals: Sequence[CrystalEntry]) -> None:
-        """Append crystals; the first ones of a new run are selected at once."""
-        first, self._fresh = self._fresh, False
-        place = self.gallery.add(crystals)
-        if first and crystals:
-            self.selected = place
+        """Append crystals."""
+        self.gallery.add(crystals)
 
     def clear(self) -> None:
         """Remove all crystals from the table; those on disk stay, see `history`."""
         self.gallery.clear()
 
     def _on_result(self, made: SampleResult) -> None:
+        """Append what Generate has made; the first ones of a new run are selected at once."""
         entries, request = from_result(made), self.generate.kept_as
         for entry in entries:
             entry.request = "" if request is None else request.folder.name
-        self.add(entries)
+        first, self._fresh = self._fresh, False
+        place = self.gallery.add(entries)
+        if first and entries:
+            self.selected = place
 
     def _keep(self, words: str, entries: Sequence[CrystalEntry], shown: bool = True) -> None:
         """Show finished crystals that no run writes by itself, and keep them on disk."""
@@ -153,12 +155,20 @@ class Workbench(Panel):
         finally:
             self.add(made[-1:])
 
+    def _forget_relaxing(self, state: str) -> None:
+        if state == "running":  # another press, whose crystals are a request of their own
+            self._relaxing = None
+
     def _show_again(self) -> None:
         """Show the run and all requests of the session that are not hidden.
 
         What is in the table already is not read again: some of it may not be on disk, as where the
         disk is full or the run is gone.
         """
+        with self.gallery.lock:  # no crystal joins between the look at the table and the new one
+            self._show_all()
+
+    def _show_all(self) -> None:
         requests = [] if self.session is None else self.session.requests()
         gone = {one.folder.name for one in requests if one.hidden} | self.history.deleted
         first = set(map(id, self._first))

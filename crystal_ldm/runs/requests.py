@@ -63,6 +63,7 @@ class Requests:
     def __init__(self, run_dir: Path | str) -> None:
         self.folder = Path(run_dir) / FOLDER
         self._lock = threading.Lock()
+        self._last = 0  # a number stands for one request, also when that was deleted
 
     def requests(self) -> list[Request]:
         """Return all requests, the oldest first; folders that cannot be read are passed over."""
@@ -84,7 +85,8 @@ class Requests:
         with self._lock:
             numbers = [int(f.name[:4]) for f in self.folder.glob("[0-9][0-9][0-9][0-9]*")]
             short = re.sub(r"[^A-Za-z0-9]+", "-", words)[:40].strip("-")
-            folder = make_folder(self.folder / f"{max(numbers, default=0) + 1:04d}-{short}")
+            self._last = max([self._last, *numbers]) + 1
+            folder = make_folder(self.folder / f"{self._last:04d}-{short}")
         request = Request(folder, words)
         self.save(request)
         return request

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -186,6 +187,28 @@ class Described:
 
     def describe(self) -> dict[str, Any]:
         return self.about
+
+
+def test_a_program_takes_back_a_text_that_cannot_be_asked_for() -> None:
+    about = {"name": "space_group", "kind": "space_group"}
+    controls = ConditionControls({"space_group": Described(about)}, {"space_group": 221})
+    control = controls.controls["space_group"]
+    assert isinstance(control, SpaceGroupControl)
+    box = control.box
+    for targets, text in (({"space_group": 221}, "221 Pm-3m"), ({}, "")):
+        box.value = "banana"
+        assert "banana" in controls.problem
+        controls.show(targets)
+        assert (controls.problem, box.value, controls.values) == ("", text, targets)
+
+
+def test_the_page_cuts_no_number_that_is_not_whole() -> None:
+    modulus = {"name": "k_vrh", "kind": "scalar", "unit": "GPa", "min": 0.0, "max": 400.0}
+    control = ScalarControl(modulus, 152.5)
+    for box in (control.low, control.high):
+        assert box.step == 1 and "cl-real" in box._dom_classes
+    script = (files("crystal_ldm.widgets.browser") / "names.js").read_text(encoding="utf-8")
+    assert '!target.closest(".cl-real")' in script
 
 
 def test_custom_conditions_get_their_control_from_the_description() -> None:

@@ -6,13 +6,16 @@ import copy
 import json
 import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import ipywidgets as ipw
 import pytest
 from crystal_ldm.widgets import Workbench
 from crystal_ldm.widgets.controls.formula import FormulaBox
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
+from crystal_ldm.widgets.explore.find import FindPanel
 from crystal_ldm.widgets.explore.maker import CrystalSource
 from crystal_ldm.widgets.explore.nearest_in_training import (
     nearest_in_training,
@@ -21,9 +24,10 @@ from crystal_ldm.widgets.explore.nearest_in_training import (
 from crystal_ldm.widgets.panels import history
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 
-from crystal_ldm.errors import DataError, RunError
+from crystal_ldm.crystals.inputs import read_crystals
+from crystal_ldm.errors import DataError, RequestError, RunError
 from crystal_ldm.runs.generate import generate, make_request
-from crystal_ldm.runs.requests import FOLDER, Requests
+from crystal_ldm.runs.requests import CRYSTALS, FOLDER, Requests
 from tests.widgets.crystals import perovskite, rock_salt
 
 QUICK = {"sampling_steps": 2}
@@ -345,3 +349,136 @@ def test_the_steps_of_another_models_crystal_say_which_model_to_choose(
     bench.generate.ldm = copy.copy(tiny_ldm)  # now the right one is chosen
     assert bench.denoising.job.wait(60) and bench.denoising.job.state == "done"
     assert bench.denoising.player.num_frames > 1
+
+
+# -- what a second press takes from the first ------------------------------------------------------
+
+
+def test_the_number_of_a_deleted_request_stands_for_no_other(bench: Workbench) -> None:
+    press_generate(bench, 2)
+    (first,) = bench.history.requests
+    bench.history.delete(first)
+    press_generate(bench, 2)
+    (second,) = bench.history.requests
+    assert second.words == first.words and second.folder != first.folder
+    press_generate(bench, 1)
+    bench.history.hide(bench.history.requests[0])
+    assert bench.count == 2 + 2, "the second is taken for the deleted one"
+
+
+def test_what_is_made_while_a_request_is_shown_again_is_not_lost(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    press_generate(bench, 3)
+    assert bench.session is not None
+    (request,) = bench.history.requests
+    bench.history.hide(request)
+    read = bench.session.entries
+    varied = threading.Thread(target=bench.add, args=([CrystalEntry(perovskite(), "varied")],))
+
+    def read_slowly(request: Any) -> Any:
+        varied.start()
+        varied.join(0.5)
+        return read(request)
+
+    monkeypatch.setattr(bench.session, "entries", read_slowly)
+    bench.history.hide(request, hidden=False)
+    varied.join(60)
+    assert bench.count == 2 + 3 + 1
+
+
+def test_check_marks_stay_when_another_request_is_hidden(bench: Workbench) -> None:
+    press_generate(bench, 2)
+    press_generate(bench, 2)
+    newest, older = bench.history.requests
+    bench.gallery.table.checked = [1, 2, 5]
+    chosen = [bench.crystals[i] for i in (1, 5)]
+    bench.history.hide(older)
+    assert [bench.crystals[i] for i in bench.gallery.table.checked] == chosen
+
+
+def test_relaxed_crystals_are_at_rest_while_all_are_evaluated(bench: Workbench) -> None:
+    relaxed, ended = threading.Event(), threading.Event()
+    job = bench.evaluation.job
+    job.start(lambda _: relaxed.wait(60))
+    bench._keep_relaxed([CrystalEntry(perovskite(), "relaxed")])
+    (request,) = bench.history.requests
+    with pytest.raises(RequestError, match="still being made"):
+        bench.history.hide(request)
+    relaxed.set()
+    assert job.wait(60)
+    job.start(lambda _: ended.wait(60))  # as Evaluate all does
+    bench.history.hide(request)
+    ended.set()
+    assert job.wait(60) and bench.count == 2
+
+
+def test_a_relaxed_crystal_does_not_take_the_selection_of_a_new_run(bench: Workbench) -> None:
+    bench._on_start()
+    bench.add([CrystalEntry(perovskite(), "varied")])
+    assert bench.selected == 0
+    press_generate(bench, 1)
+    assert bench.selected == 3
+
+
+def test_the_trajectory_of_a_removed_crystal_is_gone(bench: Workbench) -> None:
+    bench.tabs.selected_index = 1
+    player = bench.denoising.player
+    assert bench.denoising.job.wait(60) and player.num_frames > 1
+    bench.clear()
+    assert player.num_frames == 0 and player.structure is None
+    assert bench.denoising.notice.text == "" and player.empty.layout.display is None
+
+
+def test_a_request_whose_crystals_cannot_be_written_is_not_in_the_history(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make_folder_in_the_way(request: Any, *_: Any) -> None:
+        (request.folder / CRYSTALS).mkdir()
+        write(request, [])
+
+    assert bench.session is not None
+    write = bench.session.write_crystals
+    monkeypatch.setattr(bench.session, "write_crystals", make_folder_in_the_way)
+    with pytest.raises(RunError):
+        bench._keep("Varied", [CrystalEntry(perovskite(), "varied")])
+    bench.history.refresh()
+    assert bench.history.requests == [] and bench.count == 2 + 1
+
+
+def test_find_looks_for_the_text_that_was_corrected_meanwhile(until: Any) -> None:
+    opened = threading.Event()
+
+    def known() -> Any:
+        assert opened.wait(60)
+        return read_crystals([rock_salt(), perovskite()])
+
+    panel = FindPanel(known, "test set")
+    panel.text = "NaCl"
+    panel.text = "SrTiO3"
+    opened.set()
+    until(lambda: panel.notice.text == "1 crystal of SrTiO3.")
+    assert panel.structure is not None
+    assert panel.structure.composition.reduced_formula == "SrTiO3"
+
+
+def parts(widget: Any) -> Iterator[Any]:
+    """Return a widget and all that stands in it."""
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from parts(child)
+
+
+def test_steps_of_vary_are_taken_up_to_their_bounds(bench: Workbench) -> None:
+    (steps,) = (box for box in parts(bench.vary.widget)
+                if isinstance(box, ipw.BoundedIntText) and (box.min, box.max) == (2, 50))  # fmt: skip
+    steps.value = 1
+    assert bench.vary.steps == steps.value == 2
+    steps.value = 120
+    assert bench.vary.steps == steps.value == 50
+
+
+def test_a_note_on_what_the_form_cannot_show_stays(tiny_ldm: Any) -> None:
+    request = make_request(["NaCl", "SrTiO3"], formula_units=[2, 1])
+    bench = Workbench(tiny_ldm, request=request, keywords=QUICK)
+    assert "rows of that request differ" in bench.generate.notice.text

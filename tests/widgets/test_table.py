@@ -245,3 +245,13 @@ def test_a_notebooks_table_has_the_headers_of_a_gallery(
     said = capsys.readouterr().out
     assert "Hull, CHGNet (eV/atom)" in said and "Competes with" in said and "0.027" in said
     assert "e_above_hull" not in said and "run" in said
+
+
+def test_no_two_columns_share_a_header() -> None:
+    import pandas as pd
+    from crystal_ldm.widgets import figures
+    from crystal_ldm.widgets.panels.rows import COLUMNS
+
+    headers = [column.axis for column in COLUMNS.values()]
+    assert len(set(headers)) == len(headers)
+    figures.show_table(pd.DataFrame([{name: 1.0 for name in COLUMNS}]))

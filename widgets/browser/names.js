@@ -45,7 +45,8 @@ const nameAll = (root) => {
 
 // ipywidgets reads 1e6 as 1, and goes on showing 1e6: a whole number is written out before that.
 const writeOut = ({ target }) => {
-  const whole = target.matches?.("input[type=number][step='1']") && target.value;
+  const whole = target.matches?.("input[type=number][step='1']") && !target.closest(".cl-real")
+    && target.value;
   if (whole && !/^-?\d+$/.test(whole)) target.value = String(Math.trunc(Number(whole)));
 };
 

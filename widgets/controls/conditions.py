@@ -81,6 +81,11 @@ class TypedControl(Field):
         """Return the text of a value."""
         return str(value or "")
 
+    def rewrite(self) -> None:
+        """Write the value in place of a text that cannot be asked for."""
+        if self.problem:
+            self.box.value = self.written(self.value)
+
     def _take(self) -> None:
         value = self.read(self.box.value)
         try:
@@ -246,6 +251,13 @@ class ConditionControls(Panel):
         self.widget = column(*(parts or [empty]), css="cl-conditions")
         self.observe(self._spread, "values")
         self.values = dict(values or {})
+
+    def show(self, values: Mapping[str, Any]) -> None:
+        """Ask for these targets, also where something else is typed that cannot be asked for."""
+        self.values = dict(values)
+        for control in self.controls.values():
+            if isinstance(control, TypedControl):
+                control.rewrite()
 
     @tl.validate("values")
     def _known(self, proposal: Any) -> dict[str, Any]:

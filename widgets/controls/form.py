@@ -208,7 +208,7 @@ class RequestForm(Panel):
             self.formula.formula_units = max(units)
             self.formula.num_atoms = sizes[0] if sizes else 0
         self.table.set_rules(arguments.required, arguments.allowed, arguments.forbidden)
-        self.conditions.values = targets
+        self.conditions.show(targets)
         return note
 
     def fill_settings(self, settings: SamplingSettings) -> None:

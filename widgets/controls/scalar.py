@@ -58,8 +58,11 @@ class ScalarControl(Field):
         self.range = ipw.FloatRangeSlider(
             value=(low, high), min=low, max=high, step=step, readout=False, layout=_wide()
         )
-        self.low = ipw.FloatText(low, step=step).add_class("cl-count")
-        self.high = ipw.FloatText(high, step=step).add_class("cl-count")
+        # The page takes a step of 1 for that of a whole number, but for this class.
+        self.low, self.high = (
+            ipw.FloatText(end, step=step).add_class("cl-count").add_class("cl-real")
+            for end in (low, high)
+        )
         self._to = ipw.HTML("to")
         self._picture = ipw.HTML(layout=_wide()).add_class("cl-histogram")
         title, tip = condition_title(description)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
@@ -38,6 +39,7 @@ class FindPanel(Panel):
     def __init__(self, known: Callable[[], CrystalSet], where: str) -> None:
         super().__init__()
         self._known = known
+        self._sought = ""
         self.job = Job()
         self.gallery: Gallery | None = None
         box = ipw.Text(placeholder="SrTiO3, or Sr-Ti-O", continuous_update=False)
@@ -57,6 +59,7 @@ class FindPanel(Panel):
         )
         self.react("text", self.find)
         self.job.tell(self.notice, f"Looking in the {where}…", [self.go], "The search is going on.")
+        self.job.observe(self.notice.guard(self._on_state), "state")
 
     @property
     def structure(self) -> Structure | None:
@@ -67,7 +70,7 @@ class FindPanel(Panel):
         """Look for `text` in the background."""
         if self.job.busy or not self.text.strip():
             return
-        text = self.text
+        text = self._sought = self.text
 
         def work(_: Job) -> None:
             known = self._known()
@@ -84,6 +87,10 @@ class FindPanel(Panel):
             self.job.message = said
 
         self.job.start(work)
+
+    def _on_state(self, change: Any) -> None:
+        if change.new in ("failed", "done") and self.text != self._sought:
+            self.find()  # it was corrected while the data set was opened
 
 
 def find_panel(ldm: LDMModule, seeker: NearestInTraining | None) -> FindPanel:

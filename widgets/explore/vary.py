@@ -38,8 +38,8 @@ class VaryPanel(MakerPanel):
         self.seed = SeedControl()
         strength = ipw.FloatSlider(min=0.05, max=1, step=0.05, readout_format=".2f")
         self.linked("strength", strength, "cl-fill")
-        counts = {n: self.linked(n, ipw.BoundedIntText(min=1, max=200), "cl-count")
-                  for n in ("num_samples", "steps")}  # fmt: skip
+        counts = {n: self.linked(n, ipw.BoundedIntText(min=least, max=most), "cl-count")
+                  for n, least, most in (("num_samples", 1, 200), ("steps", 2, 50))}  # fmt: skip
         keep = ipw.Checkbox(description="keep the elements", indent=False)
         self.linked("keep_elements", keep, "cl-check")
         self.buttons = [

@@ -59,11 +59,11 @@ class CrystalsPanel(Gallery):
         self.react("count", self.background.wake)
 
     def _to_relax(self) -> list[CrystalEntry]:
-        with self._lock:
+        with self.lock:
             checked = [self.entries[i] for i in self.table.checked]
         return checked or ([self.current] if self.current is not None else [])
 
     def _pending(self) -> list[Structure]:
-        with self._lock:
+        with self.lock:
             first = zip(self.structures[:FIRST], self.rows[:FIRST], strict=True)
             return [structure for structure, row in first if "band_gap" not in row]

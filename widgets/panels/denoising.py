@@ -43,7 +43,13 @@ class DenoisingPanel(Panel):
         from crystal_ldm.errors import RequestError
 
         made, ldm = self._current(), self._ldm()
-        if made is None or self.job.busy:
+        if self.job.busy:
+            return
+        if made is None:
+            if self._shown is not None:
+                self._shown = None
+                self.player.set_trajectory([])
+                self.notice.clear()
             return
         if self._shown is not None and self._shown[0] is made and self._shown[1] is ldm:
             return

@@ -76,7 +76,7 @@ class Gallery(Panel):
         super().__init__()
         self.entries: list[CrystalEntry] = []
         self.rows: list[dict[str, Any]] = []
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._quiet = Quiet()
         self.viewer = CrystalViewer(height=height)
         self.neighbour = None if nearest is None else NeighbourView(nearest, height)
@@ -148,7 +148,7 @@ class Gallery(Panel):
         if len(given) != len(new):
             raise ValueError(f"{len(given)} rows were given for {len(new)} crystals.")
         found = [crystal_row(entry.structure) for entry in entries]
-        with self._lock:
+        with self.lock:
             place = len(self.entries)
             self.entries += entries
             self.rows += [row | extra for row, extra in zip(found, given, strict=True)]
@@ -164,17 +164,19 @@ class Gallery(Panel):
         rows: Iterable[Mapping[str, Any]] | None = None,
     ) -> None:
         """Show these crystals; of those that stay, the selection and all columns stay, too."""
-        with self._lock:
+        with self.lock:
             current, known = self.current, list(zip(self.structures, self.rows, strict=True))
+            checked = {id(self.entries[i]) for i in self.table.checked}
             self.clear()
             self.add(crystals, rows)
             self.update_crystals(known)
             places = (i for i, entry in enumerate(self.entries) if entry is current)
             self.selected = next(places, self.selected)
+            self.table.checked = [i for i, e in enumerate(self.entries) if id(e) in checked]
 
     def clear(self) -> None:
         """Remove all crystals."""
-        with self._lock:
+        with self.lock:
             self.selected = None
             self.entries, self.rows = [], []
             self.table.checked, self.table.parents = [], []
@@ -182,14 +184,14 @@ class Gallery(Panel):
 
     def update_rows(self, rows: Mapping[int, Mapping[str, Any]]) -> None:
         """Add or replace columns of some crystals, by index."""
-        with self._lock:
+        with self.lock:
             for index, values in rows.items():
                 self.rows[index].update(values)
             self._refresh()
 
     def update_crystals(self, facts: Iterable[tuple[Structure, Mapping[str, Any]]]) -> None:
         """Add or replace columns of crystals; those that are here no more are passed over."""
-        with self._lock:
+        with self.lock:
             place = {id(structure): i for i, structure in enumerate(self.structures)}
             self.update_rows({place[id(s)]: one for s, one in facts if id(s) in place})
 
@@ -201,7 +203,7 @@ class Gallery(Panel):
     @property
     def current(self) -> CrystalEntry | None:
         """The selected crystal, and where it comes from."""
-        with self._lock:
+        with self.lock:
             index = self.selected
             there = index is not None and index < len(self.entries)
             return self.entries[index] if there and index is not None else None
@@ -276,7 +278,7 @@ class Gallery(Panel):
 
     def at(self, indices: Sequence[int]) -> tuple[list[CrystalEntry], list[dict[str, Any]]]:
         """Return crystals, and what the table has of them, by index."""
-        with self._lock:
+        with self.lock:
             return [self.entries[i] for i in indices], [dict(self.rows[i]) for i in indices]
 
     def _say_where(self) -> None:
@@ -287,7 +289,7 @@ class Gallery(Panel):
         self.position.value = text
 
     def _draw_plot(self) -> None:
-        with self._lock:
+        with self.lock:
             if self.rows and not self._quiet:
                 shown = sorted(self.table.order)  # sorted otherwise, the plot is the same
                 self.plot.show(scatter_figure(self.rows, shown, self.x, self.y, self.colour))

@@ -102,13 +102,15 @@ class GeneratePanel(Panel):
         keywords: Mapping[str, Any] | None = None,
     ) -> None:
         """Show what was asked; after a recipe the next run gets another seed, to make more."""
+        note = ""
         if recipe is not None:
-            self.notice.say(self.form.fill_recipe(recipe), "warning")
+            note = self.form.fill_recipe(recipe)
             self.form.seed.use()
         if request is not None:
-            self.notice.say(self.form.fill(request.to_request()), "warning")
+            note = self.form.fill(request.to_request())
         if keywords is not None:
             self.form.fill_settings(SamplingSettings.make(keywords))
+        self.notice.say(note, "warning")  # last: what is filled in takes back what was said
 
     def load_recipe(self, recipe: Mapping[str, Any]) -> None:
         """Show a dropped recipe; Generate then gives exactly its crystals."""

@@ -52,10 +52,10 @@ COLUMNS: dict[str, Column] = {
         "Hull, unrelaxed", "By CHGNet before relaxation; it was screened by this", "eV/atom", 3
     ),
     "space_group_number": Column("Group number", "Number of the space group"),
-    "space_group@0.1": Column("Group number", "Number of the space group, within 0.1 Å"),
+    "space_group@0.1": Column("Group number (0.1 Å)", "Number of the space group, within 0.1 Å"),
     "novelty": Column("Novelty", "New, a known prototype, or a known crystal with other elements"),
     "known_crystal": Column("Nearest known", "The training crystal with the same structure"),
-    "nearest_id": Column("Nearest known", "The nearest known crystal, by its id"),
+    "nearest_id": Column("Nearest known (id)", "The nearest known crystal, by its id"),
     "prototype": Column("Prototype", "Its type in the AFLOW library"),
     "decomposes_to": Column("Competes with", "Phases that it would decompose into"),
     "cif": Column("File", "Its CIF in the run"),

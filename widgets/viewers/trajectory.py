@@ -189,6 +189,7 @@ class TrajectoryPlayer(Panel):
 
     def _load(self) -> None:
         if not self._trajectory:
+            self.steps = TrajectorySteps([], [], [])
             self.set_trait("num_frames", 0)
             return
         if hasattr(self._trajectory[0], "crystals"):
