@@ -16,10 +16,7 @@ from crystal_ldm.widgets.explore.find import FindPanel, find_panel
 from crystal_ldm.widgets.explore.grid import GridPanel
 from crystal_ldm.widgets.explore.host import HostPanel
 from crystal_ldm.widgets.explore.maker import CrystalSource
-from crystal_ldm.widgets.explore.nearest_in_training import (
-    nearest_in_training,
-    training_reference,
-)
+from crystal_ldm.widgets.explore.nearest_in_training import nearest_in_training, training_reference
 from crystal_ldm.widgets.explore.vary import VaryPanel
 from crystal_ldm.widgets.panels.compare import Compare
 from crystal_ldm.widgets.panels.crystals import CrystalsPanel
@@ -81,13 +78,12 @@ class Workbench(Panel):
         there = from_result(result) if result is not None else []
         if run_dir is not None and len(there) < len(on_disk := from_run(run_dir)):
             there = on_disk
-        recipe = there[0].recipe if there else None
         self.session = None if run_dir is None else Session(run_dir)
         self.history = HistoryPanel(self.session)
         self._first = there
         self._relaxing: Request | None = None
         self.generate = GeneratePanel(ldm, session=self.session)
-        self.generate.show_request(recipe, request, keywords)
+        self.generate.show_request(there[0].recipe if there else None, request, keywords)
         self.gallery = CrystalsPanel(
             self._seeker,
             training_reference(lambda: self.generate.ldm, self._seeker),
@@ -134,10 +130,9 @@ class Workbench(Panel):
         entries, request = from_result(made), self.generate.kept_as
         for entry in entries:
             entry.request = "" if request is None else request.folder.name
-        first, self._fresh = self._fresh, False
         place = self.gallery.add(entries)
-        if first and entries:
-            self.selected = place
+        if self._fresh and entries:
+            self.selected, self._fresh = place, False
 
     def _keep(self, words: str, entries: Sequence[CrystalEntry], shown: bool = True) -> None:
         """Show finished crystals that no run writes by itself, and keep them on disk."""
@@ -166,26 +161,21 @@ class Workbench(Panel):
         disk is full or the run is gone.
         """
         with self.gallery.lock:  # no crystal joins between the look at the table and the new one
-            self._show_all()
-
-    def _show_all(self) -> None:
-        requests = [] if self.session is None else self.session.requests()
-        gone = {one.folder.name for one in requests if one.hidden} | self.history.deleted
-        first = set(map(id, self._first))
-        kept = [e for e in self.crystals if id(e) not in first and e.request not in gone]
-        entries, there = [*self._first, *kept], {entry.request for entry in kept}
-        for request in requests:
-            if self.session is not None and request.folder.name not in there | gone:
-                entries += self.notice.guard(self.session.entries)(request) or []
-        self.gallery.set(entries)
+            requests = [] if self.session is None else self.session.requests()
+            gone = {one.folder.name for one in requests if one.hidden} | self.history.deleted
+            first = set(map(id, self._first))
+            kept = [e for e in self.crystals if id(e) not in first and e.request not in gone]
+            entries, there = [*self._first, *kept], {entry.request for entry in kept}
+            for request in requests:
+                if self.session is not None and request.folder.name not in there | gone:
+                    entries += self.notice.guard(self.session.entries)(request) or []
+            self.gallery.set(entries)
 
     def _at_work(self, request: Request) -> bool:
         """Return whether crystals are still being added to a request."""
-        at_work = (
-            self.generate.kept_as if self.generate.job.busy else None,
-            self._relaxing if self.evaluation.job.busy else None,
-        )
-        return any(one is not None and one.folder == request.folder for one in at_work)
+        made = self.generate.kept_as if self.generate.job.busy else None
+        relaxed = self._relaxing if self.evaluation.job.busy else None
+        return any(one is not None and one.folder == request.folder for one in (made, relaxed))
 
     def _reuse(self, request: Request) -> None:
         recipe = self.session.recipe(request) if self.session else None

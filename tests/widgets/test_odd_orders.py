@@ -390,7 +390,7 @@ def test_what_is_made_while_a_request_is_shown_again_is_not_lost(
 def test_check_marks_stay_when_another_request_is_hidden(bench: Workbench) -> None:
     press_generate(bench, 2)
     press_generate(bench, 2)
-    newest, older = bench.history.requests
+    _, older = bench.history.requests
     bench.gallery.table.checked = [1, 2, 5]
     chosen = [bench.crystals[i] for i in (1, 5)]
     bench.history.hide(older)
@@ -470,8 +470,8 @@ def parts(widget: Any) -> Iterator[Any]:
 
 
 def test_steps_of_vary_are_taken_up_to_their_bounds(bench: Workbench) -> None:
-    (steps,) = (box for box in parts(bench.vary.widget)
-                if isinstance(box, ipw.BoundedIntText) and (box.min, box.max) == (2, 50))  # fmt: skip
+    counts = [box for box in parts(bench.vary.widget) if isinstance(box, ipw.BoundedIntText)]
+    (steps,) = (box for box in counts if (box.min, box.max) == (2, 50))
     steps.value = 1
     assert bench.vary.steps == steps.value == 2
     steps.value = 120

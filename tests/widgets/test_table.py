@@ -254,4 +254,4 @@ def test_no_two_columns_share_a_header() -> None:
 
     headers = [column.axis for column in COLUMNS.values()]
     assert len(set(headers)) == len(headers)
-    figures.show_table(pd.DataFrame([{name: 1.0 for name in COLUMNS}]))
+    figures.show_table(pd.DataFrame([dict.fromkeys(COLUMNS, 1.0)]))

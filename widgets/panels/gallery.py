@@ -108,16 +108,8 @@ class Gallery(Panel):
         self.about = fold("Symmetry", self.symmetry.widget)
         tl.link((self.about.children[0], "value"), (self.symmetry, "active"))
         self._bar = row(steps, search, self.tools, css="cl-bar")
-        self.widget = column(
-            self.empty,
-            self.views,
-            self.about,
-            self._bar,
-            self.table,
-            self.table_tools.widget,
-            self.notice.widget,
-            css="cl-gallery",
-        )
+        parts = (self.empty, self.views, self.about, self._bar, self.table)
+        self.widget = column(*parts, self.table_tools.widget, self.notice.widget, css="cl-gallery")
         for name, menu in self.menus.items():
             menu.add_class("cl-small").observe(guard(partial(self._on_axis, name)), "value")
         self.plot.observe(guard(self._on_click), "clicked")
@@ -166,13 +158,13 @@ class Gallery(Panel):
         """Show these crystals; of those that stay, the selection and all columns stay, too."""
         with self.lock:
             current, known = self.current, list(zip(self.structures, self.rows, strict=True))
-            checked = {id(self.entries[i]) for i in self.table.checked}
+            checked = [self.entries[i] for i in self.table.checked]
             self.clear()
             self.add(crystals, rows)
             self.update_crystals(known)
-            places = (i for i, entry in enumerate(self.entries) if entry is current)
-            self.selected = next(places, self.selected)
-            self.table.checked = [i for i, e in enumerate(self.entries) if id(e) in checked]
+            place = {id(entry): i for i, entry in enumerate(self.entries)}
+            self.selected = place.get(id(current), self.selected)
+            self.table.checked = [place[id(e)] for e in checked if id(e) in place]
 
     def clear(self) -> None:
         """Remove all crystals."""
