@@ -25,6 +25,9 @@ from crystal_ldm.errors import ConfigError, suggest
 CONFIG_DIR = Path(__file__).parents[1] / "configs"
 
 _PATH_KEYS = ("data.dataset",)
+_QUOTED = r"'[^']*'|\"[^\"]*\""
+_FLOW = re.compile(rf"([{{\[,])(\s*(?:\w[\w .-]*|{_QUOTED}):(?=\S))?|[\]}}]|{_QUOTED}")
+"""Brackets and commas of YAML, with the key behind one of them; and text in quotes."""
 
 
 def config_names(config_dir: Path | str | None = None) -> list[str]:
@@ -105,11 +108,23 @@ def _change(override: str) -> dict[str, Any]:
     if not value or (key.endswith(_PATH_KEYS) and value[0] not in "'\""):
         return {key: value}
     try:
-        # `{a:1}` is meant as `{a: 1}`.
-        spaced = re.sub(r"(?<=\w):(?=\S)", ": ", value) if value[0] == "{" else value
-        return {key: parse_yaml(spaced)}
+        return {key: parse_yaml(_spaced(value) if value[0] == "{" else value)}
     except ConfigError:
         return {key: value}
+
+
+def _spaced(value: str) -> str:
+    """Return a mapping with a blank behind each of its keys: `{a:1}` is meant as `{a: 1}`."""
+    opened: list[str] = []
+
+    def part(match: re.Match[str]) -> str:
+        if match[0] in ("]", "}"):
+            del opened[-1:]
+        elif match[1] in ("{", "["):
+            opened.append(match[1])
+        return match[0] + " " * (match[2] is not None and opened[-1:] == ["{"])
+
+    return _FLOW.sub(part, value)
 
 
 def _composed(name: str, folder: Path, changes: dict[str, Any]) -> dict[str, Any]:
@@ -117,7 +132,7 @@ def _composed(name: str, folder: Path, changes: dict[str, Any]) -> dict[str, Any
     try:
         content = OmegaConf.create(_merged(name, folder, changes))
         for key, value in changes.items():
-            if (folder / key).is_dir():
+            if "/" in key.partition(".")[0] or (folder / key).is_dir():
                 raise ConfigError(
                     f"no defaults list names a file of '{key}' that it could replace."
                 )

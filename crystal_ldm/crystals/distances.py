@@ -3,7 +3,11 @@ neighbours are as far apart as those of their elements are in known crystals."""
 
 from __future__ import annotations
 
+import csv
+import gzip
+from functools import lru_cache
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,18 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.elements import atomic_number, covalent_radii
 from crystal_ldm.errors import DataError
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
     from crystal_ldm.crystals.batch import CrystalBatch
-import csv
-import gzip
-from functools import lru_cache
-from pathlib import Path
-
-from crystal_ldm.crystals.elements import atomic_number, covalent_radii
 
 _IMAGES = torch.tensor(list(product((-1.0, 0.0, 1.0), repeat=3)))
 _EXACT_IMAGES = _IMAGES.double().numpy()

@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystal_ldm.crystals.bonds import coordination_numbers, crystal_bonds
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.space_groups import crystal_system, symmetry_dataset
+from crystal_ldm.crystals.space_groups import crystal_system, space_group, symmetry_dataset
 from crystal_ldm.errors import DataError
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
-from numpy.typing import NDArray
-
-from crystal_ldm.crystals.space_groups import space_group
 
 SYMPREC = 0.1
 """Å, tolerance of the symmetry search; a generated crystal is never exact."""

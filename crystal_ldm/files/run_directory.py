@@ -65,7 +65,9 @@ def resolve_path(path: Path | str) -> Path:
     """
     inside = repo_root() / in_home(path)
     here = Path.cwd() / in_home(path)
-    return here if str(path).strip() and not inside.exists() and here.exists() else inside
+    # os.path's `exists` is false for a path that the system refuses; `Path.exists` raises.
+    outside = str(path).strip() and not os.path.exists(inside) and os.path.exists(here)
+    return here if outside else inside
 
 
 def in_home(path: Path | str) -> Path:

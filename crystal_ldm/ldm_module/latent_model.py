@@ -31,6 +31,9 @@ from crystal_ldm.nn.optimizer import Optimizer
 from crystal_ldm.nn.trained_module import TrainedModule
 from crystal_ldm.vae_module import VAEModule
 
+_OF_WEIGHTS = ("earlier_hashes", "hashes_before_calibration")
+"""What a model's file says of models whose crystals it makes."""
+
 
 class LatentModel(TrainedModule):
     """What an LDM is made of: a frozen VAE, a denoiser, conditions, a composition model.
@@ -234,6 +237,7 @@ class LatentModel(TrainedModule):
         Their null embeddings stay zero, too: without a new condition the model stays the old one.
         """
         if not self.added:
+            self.forget_former_weights()
             return
         earlier = [self._hash_before, *self.data_info.get("earlier_hashes", ())]
         self.data_info = {**self.data_info, "earlier_hashes": list(dict.fromkeys(earlier))}
@@ -241,6 +245,18 @@ class LatentModel(TrainedModule):
         for name in self.added:
             condition = self.network.properties[name].requires_grad_(True)
             condition.null.requires_grad_(False)
+
+    def forget_former_weights(self) -> None:
+        """Drop what holds for the weights of before alone, since all of them are trained now.
+
+        These are the hashes of models whose recipes it makes, and the calibrations of conditions.
+        """
+        self.data_info = {n: v for n, v in self.data_info.items() if n not in _OF_WEIGHTS}
+        for module in self.modules():
+            if isinstance(module, Condition):
+                module.take_calibration([])
+        for condition in self.config.get("conditions", {}).values():
+            condition.pop("calibration", None)
 
     def _tell_composition_model(self) -> None:
         if self.composition_model is not None:

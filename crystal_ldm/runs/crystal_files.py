@@ -149,9 +149,26 @@ class CrystalFiles:
 
     def sort(self) -> None:
         """Put table and raw cells in the order of the request, whatever order they came in."""
-        rows = sorted(self.rows, key=lambda row: (int(row["row"]), int(row["number"])))
-        frames = dict(_frames(self.folder / RAW_CELLS))
-        atomic_write(self.folder / RAW_CELLS, "".join(frames[row["id"]] for row in rows))
+        written, cells = self.rows, self.folder / RAW_CELLS
+        rows = sorted(written, key=lambda row: (int(row["row"]), int(row["number"])))
+        if rows == written:
+            return
+        place, start = dict[str, tuple[int, int]](), 0
+        for name, frame in _frames(cells):
+            size = len(frame.encode())
+            place[name] = start, size
+            start += size
+        try:
+            with (
+                cells.open("rb") as source,
+                atomic_path(cells) as temporary,
+                temporary.open("wb") as out,
+            ):
+                for start, size in (place[row["id"]] for row in rows):
+                    source.seek(start)
+                    out.write(source.read(size))
+        except OSError as error:
+            raise write_error(cells, error) from error
         atomic_write(self.folder / TABLE, csv_text(rows, self._columns))
 
     def flush(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -224,7 +225,9 @@ def last_run(
     """
     from crystal_ldm.sampling.sample import place_order
 
-    order = place_order(ldm, request, num_samples, settings, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # `generate` says it
+        order = place_order(ldm, request, num_samples, settings, 0)
     wanted = json.loads(json.dumps(identity(order, symprec, p1_cif)))  # as it reads back
     for path in newest_runs(NOTEBOOK):
         if (path / FOLDER).is_dir() and read_run(path)["recipe"] == wanted:

@@ -118,8 +118,7 @@ def sample_in_parallel(
                 f"{len(failed)} of {len(pieces)} pieces could not be made ({failed[0][:200]}). "
                 "Finished ones are kept: run it again to go on."
             )
-        if pieces:
-            run.files.sort()
+        run.files.sort()
     return run.path
 
 

@@ -112,6 +112,8 @@ def fit(
         module.set_data(train, info)
     if len(train) < FREEZE_BELOW if settings.freeze is None else settings.freeze:
         module.freeze_trained()
+    else:
+        module.forget_former_weights()
     items, held_out = module.training_items(train), module.training_items(val)
     if settings.compile:
         compile_blocks(module)

@@ -121,7 +121,7 @@ def run_notebook(
         notebook: name (`04_sample`) or path.
         parameters: of the notebook, without `run_dir`.
         run_dir: the directory; empty: a new one under `runs/`. A finished job is not run again.
-        threads: for numerical libraries.
+        threads: for numerical libraries; None: one a core.
         timeout: seconds.
 
     Raises:
@@ -136,8 +136,9 @@ def run_notebook(
     before = job_status(directory)
     if before["state"] == "finished":
         return _result(job, before, repeated=True)
+    work = partial(run_job, threads=threads or os.cpu_count() or 1)
     with open_executor(_limits(1, timeout)) as executor:
-        (outcome,) = executor.map(partial(run_job, threads=threads), [str(directory)])
+        (outcome,) = executor.map(work, [str(directory)])
     return _ended(job, outcome)
 
 
@@ -227,7 +228,9 @@ def _ended(job: Job, outcome: Outcome) -> JobResult:
     """Return how a job ended; where its process did not come to write it down, do so."""
     status = outcome.value
     if status is None:
-        status = {"state": "failed", "message": f"{outcome.error}; see {LOG_FILE}"}
+        seconds = round(time.time() - job_status(job.directory).get("started", time.time()), 2)
+        message = f"{outcome.error}; see {LOG_FILE}"
+        status = {"state": "failed", "message": message, "seconds": seconds}
         save_status(job.directory, status)
     return _result(job, status)
 

@@ -130,6 +130,10 @@ def test_keys_are_left_out_and_values_read_as_people_write_them(configs: Path) -
     config = load_config("perov_5/ldm", changes, config_dir=configs, schema=Schema)
     assert "layers" not in config["model"] and config["tags"] == ["NO", "a b"]
     assert config["model"]["conditions"] == {"a": 1, "b": ["x", 2e-3]}
+    changes = ["model.conditions={'a':'http://x, b:c', b:http://y, c:{d:[e, ftp://z], 'f':1}}"]
+    conditions = load_config("perov_5/ldm", changes, config_dir=configs)["model"]["conditions"]
+    nested = {"d": ["e", "ftp://z"], "f": 1}
+    assert conditions == {"a": "http://x, b:c", "b": "http://y", "c": nested}
     path = "C:\\data, [new]=1 #2"
     config = load_config("perov_5/ldm", [f"data.dataset={path}"], config_dir=configs)
     assert config["data"]["dataset"] == path
@@ -161,6 +165,7 @@ WRONG_OVERRIDES = {
     "hydra.run.dir=/tmp/x": r"'hydra': Schema has no such key",
     "~model.layer": r"layer",
     "experiment=perov_5": r"no defaults list names a file of 'experiment'",
+    "model/denoiser=x": r"no defaults list names a file of 'model/denoiser'",
     "model.denoiser.hidden_size=???": r"hidden_size",
     "seed=${missing}": r"missing",
 }

@@ -22,6 +22,7 @@ from pymatgen.core import Lattice, Structure
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.inputs import read_crystals
+from crystal_ldm.crystals.readers import ase_files
 from crystal_ldm.crystals.readers.sources import read_upload
 from crystal_ldm.data import load_dataset
 from crystal_ldm.errors import DataError, EvaluationError
@@ -229,6 +230,10 @@ CIFS: dict[str, tuple[str, Right]] = {
     "number_behind_comma": (cif(NACL_SITES, group="'F m -3 m, 225'"), SALT),
     "number_and_origin": (cif("Si1 Si 0.125 0.125 0.125 1", SILICON,
                               "'Fd-3m (227, origin choice 2)'"), ("Si", 2, 20.01)),
+    "number_and_another": (cif(NACL_SITES, group="'229'", before="_space_group_IT_number 221"),
+                           "names two space groups, 229 and number 221"),
+    "number_twice": (cif(NACL_SITES, group="'225'", before="_space_group_IT_number 225"), SALT),
+    "number_and_zero": (cif(NACL_SITES, group="'225'", before="_space_group_IT_number 0"), SALT),
     "number_with_a_word": (cif(NACL_SITES, before="_space_group_IT_number 'No. 225'"), SALT),
     "hydroxide_by_name": (cif(LIO, CUBE, "'P 1'", "_chemical_name_systematic 'lithium hydroxide'"),
                           "Hydrogen is missing"),
@@ -236,6 +241,15 @@ CIFS: dict[str, tuple[str, Right]] = {
                         "Hydrogen is missing"),
     "dehydrated": (cif(LIO, CUBE, "'P 1'", "_chemical_name_common 'dehydrated oxide'"),
                    ("LiO", 2, 34.97)),
+    "anhydride": (cif(LIO, CUBE, "'P 1'", "_chemical_name_common 'an anhydride'"),
+                  ("LiO", 2, 34.97)),
+    **{
+        f"tungsten_{label}": (
+            cif(f"{label} 0 0 0\nC1 0.5 0.5 0.5", (3.2, 3.2, 3.2, 90, 90, 90), "'P 1'",
+                f"_chemical_formula_sum '{formula}'", columns="label fract_x fract_y fract_z"),
+            ("WC", 2, 16.38) if formula != "C O H2" else "Hydrogen is missing: 'Wa2'")
+        for label, formula in {"WA": "C W", "WA1": "?", "Wa1": "C W", "Wa2": "C O H2"}.items()
+    },
     "sum_with_brackets": (cif(LIO, CUBE, "'P 1'", "_chemical_formula_sum 'Li (O H)'"),
                           "Hydrogen is missing"),
     "mercury_in_capitals": (cif("Hg1 Hg 0 0 0 1\nSe1 Se 0.25 0.25 0.25 1", ZINC_BLENDE,
@@ -254,6 +268,8 @@ CIFS: dict[str, tuple[str, Right]] = {
 
 NOTED = {
     "element": (cif("Cs1 K 0 0 0 1\nCl1 Cl 0.5 0.5 0.5 1", CUBE, "'P 1'"), "Cs1 is K"),
+    "tungsten": (cif("Wa1 0 0 0\nC1 0.5 0.5 0.5", (3.2, 3.2, 3.2, 90, 90, 90), "'P 1'",
+                     columns="label fract_x fract_y fract_z"), "Wa1 is read as tungsten"),
     "room": (cif(NACL_SITES, group="'P 1'"), "see whether some are missing"),
     "silent": (CSCL_TEXT.replace("_symmetry_space_group_name_H-M 'P 1'\n", ""), "list all atoms"),
 }  # fmt: skip
@@ -815,6 +831,25 @@ def test_nested_values_of_json_are_labels_or_named(tmp_path: Path):
     assert "Columns without a value in x.json: kappa." in notes
 
 
+def test_what_stands_beside_a_value_in_json_is_a_label_too(tmp_path: Path):
+    salt = Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0] * 3, [0.5] * 3]).as_dict()
+    bulk = {"vrh": 3, "value": 4}
+    gap = {"value": 5100, "unit": "meV", "error": 0.2}
+    record = {"structure": salt, "bulk": bulk, "band_gap": gap}
+    (tmp_path / "x.json").write_text(json.dumps([record]))
+    labels = {k: round(float(v[0]), 5) for k, v in load(tmp_path / "x.json").labels.items()}
+    assert labels == {"band_gap": 5.1, "band_gap_error": 0.2, "bulk": 4, "bulk_vrh": 3}
+
+
+@pytest.mark.parametrize("text", ['{"a":' * 50_000, '{"a": ' + "1" * 5_000 + "}"])
+def test_text_that_json_cannot_read_is_one_record(tmp_path: Path, text: str):
+    salt = Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0] * 3, [0.5] * 3]).as_dict()
+    (tmp_path / "x.json").write_text(json.dumps([{"structure": text}, {"structure": salt}]))
+    dataset = load(tmp_path / "x.json")
+    assert dataset.formulas == ["CsCl"]
+    assert "cut short or not json" in dataset.report.rejected[0].reason
+
+
 def test_structures_as_text_and_tables_by_column_in_json(tmp_path: Path):
     salt = Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0] * 3, [0.5] * 3])
     texts = {"a": salt.to(fmt="cif"), "b": salt.to(fmt="poscar"),
@@ -837,6 +872,33 @@ def test_values_beside_objects_are_labels_or_named(tmp_path: Path):
     with connect(tmp_path / "x.db") as rows:
         rows.write(atoms, k=2.5, data={"deep": {"x": 3}})
     assert set(load(tmp_path / "x.db").label_names) == {"deep_x", "k"}
+    with connect(tmp_path / "y.db") as rows:
+        rows.write(atoms, k=2.5, data={"x": {"__ase_objtype__": "unknownthing"}})
+        rows.write(atoms, k=3.5, data={"deep": {"x": 3}})
+    dataset = load(tmp_path / "y.db")
+    assert dataset.labels["k"].tolist() == [2.5, 3.5]
+    assert "cannot be decoded and is not read" in " ".join(dataset.report.notes)
+
+
+def test_many_frames_are_read_in_time_that_grows_with_their_number(tmp_path: Path, monkeypatch):
+    """The lines behind a frame are looked at, and not copied for each frame."""
+    copied = 0
+
+    class Lines(list):
+        def __getitem__(self, key):
+            nonlocal copied
+            part = super().__getitem__(key)
+            copied += len(part) if isinstance(key, slice) else 0
+            return part
+
+    class Text(str):
+        def splitlines(self, keepends: bool = False):
+            return Lines(super().splitlines(keepends))
+
+    monkeypatch.setattr(ase_files, "read_text", lambda path: Text(path.read_text()))
+    (tmp_path / "x.extxyz").write_text(frame("Cs Cl") * 50)
+    assert len(ase_files.read_ase(tmp_path / "x.extxyz").entries) == 50
+    assert copied == 50 * 4
 
 
 def test_a_frame_with_a_wrong_number_of_atoms_is_no_crystal(tmp_path: Path):
@@ -876,6 +938,11 @@ def test_the_column_that_names_the_files(tmp_path: Path, table: str, values: lis
 def test_numbers_that_stand_for_none_are_far_from_the_rest(tmp_path: Path):
     path = rows(tmp_path / "t.csv", "material_id,cif,carriers", ["1e20", "3e20"])
     assert load(path).labels["carriers"].tolist() == pytest.approx([1e20, 3e20])
+    values = ["1e18", "1e19", "1e20", "5e18"]
+    path = rows(tmp_path / "s.csv", "material_id,cif,carriers", values)
+    assert load(path).labels["carriers"].tolist() == pytest.approx([float(v) for v in values])
+    path = rows(tmp_path / "v.csv", "material_id,cif,k", ["1e20", "3"])
+    assert np.isnan(load(path).labels["k"]).tolist() == [True, False]
     path = rows(tmp_path / "u.csv", "material_id,cif,k", ["-999", "3"])
     assert np.isnan(load(path).labels["k"]).tolist() == [True, False]
 

@@ -34,6 +34,11 @@ def test_outside_a_clone_the_installed_clone_is_used(
     assert repo_root() == repository
 
 
+def test_a_path_that_no_file_system_has_is_refused_in_a_sentence(clone: Path) -> None:
+    with pytest.raises(RunError, match="too long"):
+        open_run("x" * 300, "04_sample", {})
+
+
 def test_empty_run_dir_names_the_run_after_notebook_and_time(clone: Path) -> None:
     first, second = open_run("", "04_sample", RECIPE), open_run("", "04_sample", RECIPE)
     assert first.path != second.path

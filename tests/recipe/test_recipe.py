@@ -206,6 +206,9 @@ def test_a_calibration_leaves_recipes_below_it_as_they_were(known_batch: Crystal
     with pytest.raises(CheckpointError, match="would give other crystals"):
         from_recipe(json.dumps(recipes[1.5]).encode(), ldm=ldm)
     assert len(from_recipe(json.dumps(recipes[1.0]).encode(), ldm=ldm)) == 2
+    ldm.forget_former_weights()  # as a training of all of them does
+    assert not any(makes_crystals_of(ldm, recipe) for recipe in recipes.values())
+    assert ldm.sampler_network.properties["band_gap"].calibration is None
 
 
 def test_other_versions_are_said_aloud(tiny_ldm: LDMModule) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import torch
 from ase.io import read
 
 from crystal_ldm.crystals import CrystalBatch
@@ -20,6 +21,7 @@ from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.parallel import Workers
 from crystal_ldm.pretrained import load_model
+from crystal_ldm.runs.crystal_files import CrystalFiles
 from crystal_ldm.runs.generate import generate
 from crystal_ldm.runs.request_file import run_request
 from crystal_ldm.runs.split_request import sample_in_parallel
@@ -142,9 +144,25 @@ def test_a_worker_and_then_the_whole_run_are_killed(
     lost = sum((run / "cif" / name).read_bytes() != data for name, data in kept.items())
     record_property("crystals_finished", len(kept))
     record_property("crystals_lost", lost)
-    assert lost == 0 and len(made) == 240
+    assert lost == 0 and len(made) == 240 and list(made) == sorted(made)
     again = sample_in_parallel(request, 80, run, workers=1, progress=False, **how)
     assert crystals(again).keys() == made.keys()
+
+
+def test_crystals_of_any_order_are_put_into_that_of_the_request(
+    tiny_ldm: LDMModule, tmp_path: Path
+) -> None:
+    result = tiny_ldm.sample(a_request(), 3, **OPTIONS)
+    files = CrystalFiles(tmp_path)
+    files.add(result[torch.arange(9).roll(4)])
+    before = crystals(tmp_path)
+    assert list(before) != sorted(before)
+    files.sort()
+    after = crystals(tmp_path)
+    frames = read(tmp_path / "crystals.extxyz", index=":")
+    assert list(after) == sorted(before) and same(before, after)
+    assert [atoms.info["id"] for atoms in frames] == [one.info["id"] for one in after.values()]
+    assert CrystalFiles(tmp_path).done == set(after)
 
 
 def test_a_request_file(model: str, clone: Path, capsys: pytest.CaptureFixture[str]) -> None:

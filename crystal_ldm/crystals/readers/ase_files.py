@@ -106,7 +106,8 @@ def _extxyz_frames(path: Path) -> Iterator[_Frame]:
             yield name, {}, Problem("unreadable", reason), ()
             return
         start += size
-        rest = next((line for line in lines[start:] if line.strip()), "0").strip()
+        following = (lines[i] for i in range(start, len(lines)) if lines[i].strip())
+        rest = next(following, "0").strip()
         if not rest.isdecimal():
             reason = (
                 f"It says that it has {size - 2} atoms, and is followed by '{rest[:40]}' in place "
@@ -171,9 +172,12 @@ def _database_rows(path: Path) -> Iterator[_Frame]:
 
     for row in connect(path, type="db").select():
         energies = {n: row.get(n) for n in _ENERGIES if isinstance(row.get(n), float)}
-        yield (
-            f"{path.stem}-{row.id}",
-            {"data": row.data, **energies, **row.key_value_pairs},
-            row.toatoms(),
-            (),
-        )
+        data: dict[str, Any] = {}
+        notes: tuple[str, ...] = ()
+        try:
+            data = row.data
+        # Objects of another program, of which ASE's decoder raises whatever they provoke.
+        except Exception:
+            notes = ("The `data` of a row of the ASE database cannot be decoded and is not read.",)
+        info = {"data": data, **energies, **row.key_value_pairs}
+        yield f"{path.stem}-{row.id}", info, row.toatoms(), notes

@@ -91,9 +91,10 @@ def _of_text(text: str) -> tuple[Payload, tuple[str, ...]]:
     """Return a structure that stands as text in a record: json, a POSCAR, or else a CIF."""
     if text.lstrip().startswith("{"):
         try:
-            return read_structure(json.loads(text))
-        except json.JSONDecodeError as error:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
             raise DataError(f"Its structure is cut short or not json ({error}).") from error
+        return read_structure(data)
     if not poscar_problem(text):
         cell, notes = read_structure_text(text, is_cif=False)
         return cell, tuple(notes)

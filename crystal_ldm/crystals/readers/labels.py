@@ -126,7 +126,10 @@ def _read_as(column: str, label: str, where: str, factor: float) -> str:
 
 
 def _stand_ins(numbers: Mapping[int, float]) -> set[int]:
-    """Return which numbers stand for none: 1e20 may be a density of carriers among others."""
+    """Return which numbers stand for none.
+
+    1e20 may be a density of carriers: it is a value unless it is 1000 times all others.
+    """
     others = [value for value in numbers.values() if value not in _STAND_INS]
     if not others:
         return set()
@@ -136,7 +139,11 @@ def _stand_ins(numbers: Mapping[int, float]) -> set[int]:
         i
         for i, value in numbers.items()
         if value in _STAND_INS
-        and (value < low - apart or value > high + apart or (value < 0 <= low))
+        and (
+            value < low - apart
+            or value > (1000 * max(abs(low), abs(high)) if value >= 1e20 else high + apart)
+            or (value < 0 <= low)
+        )
     }
 
 

@@ -54,8 +54,9 @@ def columns_of(
     """Return values by column name, one a record, None where a record has none.
 
     Values are numbers and text. Those of nested records have the names of both, as in
-    `bulk_modulus_vrh`; `{"value": 5.1, "unit": "eV"}` is a value whose column names its unit; a
-    list of one value is that value. What else a record holds is named in `notes`.
+    `bulk_modulus_vrh`; `{"value": 5.1, "unit": "eV"}` is a value whose column names its unit,
+    and what stands beside them is nested; a list of one value is that value. What else a record
+    holds is named in `notes`.
     """
     columns: dict[str, list[object]] = {}
     others: dict[str, None] = {}
@@ -87,6 +88,8 @@ def flat(record: Mapping[str, Any], prefix: str = "", depth: int = 0) -> dict[st
         if isinstance(value, Mapping) and "value" in value:
             unit = value.get("unit") or value.get("units")
             own[f"{name} ({unit})" if unit else name] = value["value"]
+            others = {k: v for k, v in value.items() if k not in ("value", "unit", "units")}
+            inner = {**flat(others, f"{name}_", depth + 1), **inner}
         elif isinstance(value, Mapping) and depth < _DEPTH:
             deeper = prefix if key in _WRAPPERS else f"{name}_"
             inner = {**flat(value, deeper, depth + 1), **inner}

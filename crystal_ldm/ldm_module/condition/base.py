@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -98,6 +98,9 @@ class Condition(nn.Module, ABC):
         Raises:
             RequestError: for a value that the model was not trained for.
         """
+
+    def take_calibration(self, pairs: Sequence[Sequence[float]]) -> None:
+        """Take pairs (target, number given for it); kinds without numbers have none."""
 
     def calibrated(self, encoded: Tensor) -> Tensor:
         """Return encoded values (B, F) that the networks are given for requested ones (B, F)."""

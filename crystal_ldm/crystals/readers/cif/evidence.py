@@ -25,7 +25,7 @@ _NAMES = ("_chemical_name_systematic", "_chemical_name_common", "_chemical_name_
 _HYDROGEN = re.compile(r"(H|D)(?![a-z])")
 _HYDROGEN_IN_CAPITALS = re.compile(r"(?<![A-Z])(H|D)(?![A-Z])")  # HG and RH are elements
 _OF_HYDROGEN = re.compile(
-    r"(?<!de)(?<!carbo)hydr(ates?\b|oxides?\b|oxyl?|ides?\b|ogen)|ammoni(um|a)\b|deuter|\bwater\b",
+    r"(?<!de)(?<!carbo)(?<!an)hydr(ates?\b|oxides?\b|oxyl?|ides?\b|ogen)|ammoni(um|a)\b|deuter|\bwater\b",
     re.IGNORECASE,
 )
 _SHARE = 0.01

@@ -40,6 +40,7 @@ _ISOTOPE = re.compile(r"(?:\d{1,3}([A-Z][a-z]?)|([A-Z][a-z]?)_\d{1,3})")
 _LABELLED = re.compile(r"([A-Z][a-z]?)(?![A-Za-z])")
 _VACANCY = re.compile(r"va(c\w*)?(?![a-z])", re.IGNORECASE)
 _WATER_SYMBOL = re.compile(r"(wat|o[_-]?h|h2o|oh2|ow|n[_-]?h\d|ch\d?)\b.*", re.IGNORECASE)
+_TUNGSTEN_OR_WATER = re.compile(r"W[Aa]\d*")
 _ROMAN = re.compile(r"\(?[IVX]+\)?(?![a-z])")
 _SHARED = re.compile(
     r"[-+\d.]*\s*[/,+&|:;]\s*[-+\d.]*([A-Z][a-z]?)|[-+]?\d*\.\d+[-+]?([A-Z][a-z]?)"
@@ -132,6 +133,8 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
                 f"It is disordered ('{other}' names more than one element for a site); make an "
                 "ordered approximant first."
             )
+        if not type_ and not elements and _TUNGSTEN_OR_WATER.fullmatch(label):
+            notes.append(f"{label} is read as tungsten; if it is water, hydrogen is missing.")
         if _ISOTOPE.fullmatch(type_):
             notes.append(f"The isotope {type_} is read as its element.")
         named = _LABELLED.match(label)
@@ -189,7 +192,10 @@ def _element(type_: str, label: str, elements: frozenset[str]) -> str:
         DataError: if it is none, or cannot be told.
     """
     named = type_ or label
-    if _WATER_SYMBOL.fullmatch(type_) or (not type_ and re.match(r"wat|wa\d*$|h2o", label, re.I)):
+    water = not type_ and re.match(r"wat|wa\d*$|h2o", label, re.IGNORECASE)
+    if _TUNGSTEN_OR_WATER.fullmatch(label) and ("W" in elements or not elements):
+        water = None
+    if _WATER_SYMBOL.fullmatch(type_) or water:
         raise DataError(f"Hydrogen is missing: '{named}' stands for atoms without places.")
     if isotope := _ISOTOPE.fullmatch(type_):
         type_ = isotope.group(1) or isotope.group(2)

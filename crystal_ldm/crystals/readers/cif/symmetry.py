@@ -143,7 +143,9 @@ def _named(block: Block) -> tuple[tuple[Setting, ...], str]:
     hall, name, number = block.text(*_HALL), block.text(*_NAMES), block.text(*_NUMBER)
     number = number.lstrip("#No. ").rstrip(".")
     if bare := re.fullmatch(r"(?:#|no\.?|number)?\s*(\d{1,3})", name, re.IGNORECASE):
-        name, number = "", number or bare.group(1)
+        if _is_number(number) and int(number) != int(bare.group(1)):
+            raise DataError(f"The CIF names two space groups, {bare.group(1)} and number {number}.")
+        name, number = "", bare.group(1)
     words = name or hall or (f"number {number}" if number else "")
     options: tuple[Setting, ...] = ()
     if name:
@@ -162,12 +164,16 @@ def _named(block: Block) -> tuple[tuple[Setting, ...], str]:
         # A Hall symbol leaves nothing open. Where the other symbol means another setting, both are
         # tried, and the atoms decide.
         options = same or (by_hall, *options)
-    if number.isdecimal() and 1 <= int(number) <= 230:
+    if _is_number(number):
         if options and int(number) not in {s.number for s in options}:
             raise DataError(f"The CIF names two space groups, {words} and number {number}.")
         options = tuple(s for s in options if s.number == int(number))
         options = options or settings_of_number(int(number))
     return options, words
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and 1 <= int(text) <= 230
 
 
 def _operations(
