@@ -231,14 +231,18 @@ class LatentModel(TrainedModule):
         self.added = (*self.added, *conditions)
         self._hash = None
 
+    def choose_weights(self, freeze: bool) -> None:
+        """See `TrainedModule.choose_weights`; new weights are those of added conditions."""
+        if freeze and self.added:
+            self.freeze_trained()
+        else:
+            self.forget_former_weights()
+
     def freeze_trained(self) -> None:
         """Leave all weights as they are in training but those of the added conditions.
 
         Their null embeddings stay zero, too: without a new condition the model stays the old one.
         """
-        if not self.added:
-            self.forget_former_weights()
-            return
         earlier = [self._hash_before, *self.data_info.get("earlier_hashes", ())]
         self.data_info = {**self.data_info, "earlier_hashes": list(dict.fromkeys(earlier))}
         self.network.requires_grad_(False)

@@ -85,8 +85,11 @@ class TrainedModule(nn.Module, ABC):
         """Return what is trained beside the model (see `LatentModel`); None: nothing is."""
         return None
 
-    def freeze_trained(self) -> None:
-        """Leave all weights but new ones as they are in training; without new ones all learn."""
+    def choose_weights(self, freeze: bool) -> None:
+        """Settle which weights learn: with `freeze` new ones alone, where there are any; else all.
+
+        Called once, before a training.
+        """
 
     def validation_metrics(self, batch: Any, index: int) -> dict[str, Tensor]:
         """Return the loss on a held-out batch, with noise that depends on its index alone."""

@@ -110,10 +110,7 @@ def fit(
         module.extend_data(train, info)
     else:
         module.set_data(train, info)
-    if len(train) < FREEZE_BELOW if settings.freeze is None else settings.freeze:
-        module.freeze_trained()
-    else:
-        module.forget_former_weights()
+    module.choose_weights(len(train) < FREEZE_BELOW if settings.freeze is None else settings.freeze)
     items, held_out = module.training_items(train), module.training_items(val)
     if settings.compile:
         compile_blocks(module)

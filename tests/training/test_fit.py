@@ -64,6 +64,14 @@ def test_a_resumed_run_has_the_curve_of_an_uninterrupted_one(
     assert whole[-1][1] < whole[0][1]
 
 
+def test_all_weights_learn_as_in_a_training_of_many_crystals(
+    dataset: CrystalDataset, tmp_path: Path
+) -> None:
+    """A large data set decides so by itself (`FREEZE_BELOW`)."""
+    fit(new_vae(2), dataset, tmp_path, replace(SETTINGS, freeze=False))
+    assert step_of(tmp_path) == 2
+
+
 def test_the_seed_decides_the_first_weights() -> None:
     first, again = new_vae(1), new_vae(1)
     torch.rand(7)  # whatever the process has drawn before
