@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from crystal_ldm.evaluate.stability.potential import potential
 from crystal_ldm.evaluate.stability.reference import ReferenceEnergies, elemental_structure
 from crystal_ldm.evaluate.stability.relaxation import (
     RelaxationSettings,
-    content_key,
+    is_relaxed,
     relax_crystals,
 )
 from crystal_ldm.parallel import Executor
@@ -71,19 +71,18 @@ class SecondOpinion:
         hull = self._systems[elements]
         if hull is None or not (in_time() or self._is_kept(crystal)):
             return None
-        (relaxed,), (error,) = relax_crystals([crystal], self.folder, self._how(), self.executor)
+        (relaxed,), (error,) = relax_crystals([crystal], self.folder, self._how, self.executor)
         if relaxed is None:
             self._note(f"{crystal.formula} has no energy by {POTENTIAL}: {error}.")
             return None
         return hull.distance(crystal.formula_key, relaxed.energy)
 
     def _is_kept(self, crystal: Cell) -> bool:
-        return (self.folder / f"{content_key(crystal, self._how())}.json").is_file()
+        return is_relaxed(crystal, self.folder, self._how)
 
+    @property
     def _how(self) -> RelaxationSettings:
-        return RelaxationSettings(
-            POTENTIAL, self.settings.fmax, self.settings.max_steps, self.settings.timeout
-        )
+        return replace(self.settings, potential=POTENTIAL)
 
     def _own_hull(
         self, elements: frozenset[int], in_time: Callable[[], bool]
@@ -102,7 +101,7 @@ class SecondOpinion:
             if not in_time() and not all(self._is_kept(cell) for _, cell in some):
                 return None
             results, errors = relax_crystals(
-                [cell for _, cell in some], self.folder, self._how(), self.executor
+                [cell for _, cell in some], self.folder, self._how, self.executor
             )
             for (key, _), result, reason in zip(some, results, errors, strict=True):
                 if result is None:

@@ -150,6 +150,11 @@ def content_key(crystal: Cell, settings: RelaxationSettings) -> str:
     return digest.hexdigest()[:32]
 
 
+def is_relaxed(crystal: Cell, folder: Path, settings: RelaxationSettings) -> bool:
+    """Return whether a folder holds a crystal's relaxation by these settings."""
+    return (folder / f"{content_key(crystal, settings)}.json").is_file()
+
+
 def save_relaxed(path: Path, relaxed: Relaxed) -> None:
     """Write a result so that a file of this name is always a whole one."""
     content = asdict(relaxed)
