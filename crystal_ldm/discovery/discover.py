@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from crystal_ldm.evaluate.band_gap import check_predictor, predictor_note
 from crystal_ldm.evaluate.stability.hull import ReferenceHull
 from crystal_ldm.evaluate.stability.reference import ReferenceEnergies
 from crystal_ldm.evaluate.stability.relaxation import (
+    LATE,
     RelaxationSettings,
     is_relaxed,
     relax_crystals,
@@ -29,7 +30,6 @@ from crystal_ldm.evaluate.uniqueness_and_novelty import find_duplicates
 from crystal_ldm.files import Run, open_run
 from crystal_ldm.files.writing import make_folder
 from crystal_ldm.parallel import AnyWorkers, Executor, Workers, open_executor
-from crystal_ldm.parallel.executor import default_workers
 from crystal_ldm.sampling import SamplingSettings
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ NOTEBOOK = "06_discover"
 FIRST_SHARE = 0.75
 """Share of the time after which no further round begins: the rest is the second potential's."""
 
+_QUIET_S = 10.0  # between two lines about relaxations
 _LONGEST_SHARE, _SHORTEST_S = 0.25, 60.0  # of the time, for one crystal; but so many seconds
-WAITS = "the time was up before it was relaxed"
 SCREENED_OUT = "screened out: others of its round lie lower before relaxation"
 _, FILTERED, UNIQUE, SCREENED, RELAXED, STILL_UNIQUE, _ = STAGES
 
@@ -132,34 +132,32 @@ def discover(
     return search.found
 
 
+@dataclass
 class _Search:
     """One call of `discover`."""
 
-    def __init__(
-        self,
-        ldm: LDMModule,
-        goal: Goal,
-        run: Run,
-        executor: Executor,
-        hull: ReferenceHull,
-        relaxation: RelaxationSettings,
-        relaxed_share: float,
-        keywords: dict[str, Any],
-        say: Callable[[str], None] | None,
-    ) -> None:
-        self.ldm, self.goal, self.run, self.executor, self.hull = ldm, goal, run, executor, hull
-        self.relaxation, self.relaxed_share, self.keywords = relaxation, relaxed_share, keywords
-        self._say = say
-        self.found = Discovery(run.path, hull, goal.max_hull_distance)
-        self.kept_relaxed = run.path / "relaxed"
-        self.started = time.monotonic()
-        self.relaxed_any = False
-        self.wanted = 0
+    ldm: LDMModule
+    goal: Goal
+    run: Run
+    executor: Executor
+    hull: ReferenceHull
+    relaxation: RelaxationSettings
+    relaxed_share: float
+    keywords: dict[str, Any]
+    tell: Callable[[str], None] | None
+    relaxed_any: bool = False
+    wanted: int = 0
+
+    def __post_init__(self) -> None:
+        self.found = Discovery(self.run.path, self.hull, self.goal.max_hull_distance)
+        self.kept_relaxed = self.run.path / "relaxed"
+        self.started = self.last_said = time.monotonic()
 
     def say(self, text: str) -> None:
         """Tell how far the search is: the person, and who watches the run's status."""
-        if self._say is not None:
-            self._say(f"{(time.monotonic() - self.started) / 60:5.1f} min  {text}")
+        self.last_said = time.monotonic()
+        if self.tell is not None:
+            self.tell(f"{(self.last_said - self.started) / 60:5.1f} min  {text}")
         self.run.progress(len(self.found.candidates), self.wanted, text)
 
     def carry_out(
@@ -194,7 +192,7 @@ class _Search:
             found.write()
             counts = ", ".join(f"{count} {name}" for name, count in found.funnel().items())
             self.say(f"after round {number + 1} of {rounds}: {counts}")
-        if any(c.reason == WAITS for c in found.candidates):
+        if any(c.reason == LATE for c in found.candidates):
             found.complete = False
         if second_opinions:
             self._ask_second(second_opinions, deadline)
@@ -273,31 +271,31 @@ class _Search:
 
     def _relax(self, candidates: list[Candidate], name: str, end: float) -> list[Candidate]:
         """Relax candidates while there is time, the most promising first; what was relaxed before
-        takes none, and each call relaxes a few."""
+        takes none, and each call relaxes one at least."""
         order = most_promising([c.before for c in candidates], len(candidates))
-        waiting = sorted((candidates[i] for i in order), key=self._waits)
-        step = 2 * (self.executor.workers.count or default_workers())
-        tried = 0
-        while waiting:
-            some, waiting = waiting[:step], waiting[step:]
-            is_new = any(map(self._waits, some))
-            if is_new and self.relaxed_any and time.monotonic() > end:
-                for candidate in [*some, *waiting]:
-                    candidate.reason = WAITS
-                break
-            self.relaxed_any |= is_new
-            results, errors = relax_crystals(
-                [c.made for c in some], self.kept_relaxed, self.relaxation, self.executor
-            )
-            for candidate, result, error in zip(some, results, errors, strict=True):
-                if result is None:
-                    candidate.reason = f"not relaxed: {error}"
-                    continue
-                candidate.relaxed, candidate.stage = result, RELAXED
-                candidate.first = self.hull.distance(result.crystal.formula_key, result.energy)
-            tried += len(some)
-            if is_new:
-                self.say(f"{name}: {tried} of {len(candidates)} relaxed")
+        done = len(candidates) - sum(map(self._waits, candidates))
+
+        def in_time() -> bool:
+            is_first, self.relaxed_any = not self.relaxed_any, True
+            return is_first or time.monotonic() <= end
+
+        def count_up(count: int) -> None:
+            nonlocal done
+            done += count
+            if done == len(candidates) or time.monotonic() - self.last_said >= _QUIET_S:
+                self.say(f"{name}: {done} of {len(candidates)} relaxed")
+
+        results, errors = relax_crystals(
+            [candidates[i].made for i in order], self.kept_relaxed, self.relaxation, self.executor,
+            in_time=in_time, progress=count_up,
+        )  # fmt: skip
+        for i, result, error in zip(order, results, errors, strict=True):
+            candidate = candidates[i]
+            if result is None:
+                candidate.reason = LATE if error == LATE else f"not relaxed: {error}"
+                continue
+            candidate.relaxed, candidate.stage = result, RELAXED
+            candidate.first = self.hull.distance(result.crystal.formula_key, result.energy)
         return [c for c in candidates if c.stage == RELAXED]
 
     def _ask_second(self, count: int, deadline: float) -> None:

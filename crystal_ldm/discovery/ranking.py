@@ -178,13 +178,13 @@ class Discovery:
         """
         relaxed = [c for c in self.candidates if c.relaxed is not None]
         asked = [c for c in relaxed if c.second is not None]
+        groups = {"first": relaxed, "second": asked, "both": asked}
         rows = []
         for limit in thresholds:
-            for name, group in (("first", relaxed), ("second", asked), ("both", asked)):
+            for name, group in groups.items():
                 count = sum(_is_sun(c, name, limit) for c in group)
-                rows.append(
-                    {"potential": name, "e_above_hull <=": limit, **rate(count, len(group))}
-                )
+                counted = rate(count, len(group))
+                rows.append({"potential": name, "e_above_hull <=": limit, **counted})
         return rows
 
     def rows(self) -> list[dict[str, Any]]:
@@ -230,11 +230,11 @@ def _rank(candidate: Candidate, limit: float) -> tuple[int, float, str]:
 
 
 def _is_sun(candidate: Candidate, potential: str, limit: float) -> bool:
-    distances = {"first": [candidate.first], "second": [candidate.second]}
-    both = [candidate.first, candidate.second]
-    near = all(d is not None and d.e_above_hull <= limit for d in distances.get(potential, both))
-    unique = candidate.stage in _LISTED
-    return near and unique and candidate.novelty.kind not in ("", "known")
+    """Return whether one is unique, new and, by a potential or by both, as near to the hull."""
+    names = ("first", "second") if potential == "both" else (potential,)
+    opinions = [getattr(candidate, name) for name in names]
+    near = all(d is not None and d.e_above_hull <= limit for d in opinions)
+    return near and candidate.stage in _LISTED and candidate.novelty.kind not in ("", "known")
 
 
 def _line(candidate: Candidate) -> dict[str, Any]:
