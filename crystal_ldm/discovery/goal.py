@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from crystal_ldm.crystals import CrystalBatch, ElementRules
 from crystal_ldm.crystals.elements import atomic_number
 from crystal_ldm.crystals.formula import parse_formula
-from crystal_ldm.crystals.space_groups import SPACE_GROUP, group_number
+from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP, group_number
 from crystal_ldm.errors import RequestError
 from crystal_ldm.random import crystal_generator
 
