@@ -14,7 +14,7 @@ from crystal_ldm.config.numbers import Number, short
 from crystal_ldm.crystals import CrystalBatch, ElementRules
 from crystal_ldm.crystals.elements import atomic_number
 from crystal_ldm.crystals.formula import parse_formula
-from crystal_ldm.crystals.space_groups import SPACE_GROUP, group_number, group_symbol
+from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP, group_number, group_symbol
 from crystal_ldm.errors import RequestError
 from crystal_ldm.random import crystal_generator
 

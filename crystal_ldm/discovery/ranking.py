@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.powder import xrd_pattern
-from crystal_ldm.crystals.space_groups import group_symbol
+from crystal_ldm.crystals.symmetry.space_groups import group_symbol
 from crystal_ldm.crystals.writers import symmetrised_cif
 from crystal_ldm.discovery.novelty import Novelty
 from crystal_ldm.evaluate.stability.hull import HullDistance, ReferenceHull

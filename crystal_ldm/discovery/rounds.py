@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.space_groups import space_group
+from crystal_ldm.crystals.symmetry.space_groups import space_group
 from crystal_ldm.discovery.goal import Goal
 from crystal_ldm.discovery.novelty import Novelty, novelty_of
 from crystal_ldm.discovery.ranking import STAGES, SYMPREC, Candidate

@@ -91,7 +91,7 @@ def relax_crystal(crystal: Cell, settings: RelaxationSettings) -> Relaxed:
     from ase.filters import FrechetCellFilter
     from ase.optimize import FIRE
 
-    from crystal_ldm.crystals.distances import shortest_distance
+    from crystal_ldm.crystals.geometry.distances import shortest_distance
 
     check_elements(crystal, settings.potential)
     n = len(crystal.numbers)
