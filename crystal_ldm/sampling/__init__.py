@@ -14,6 +14,7 @@ from crystal_ldm.sampling.filters import (
     MinDistance,
     NotInTraining,
     NumElements,
+    UsualDistances,
 )
 from crystal_ldm.sampling.guidance import Guidance
 from crystal_ldm.sampling.presets import DEFAULT_PRESET, Preset, presets
@@ -48,6 +49,7 @@ __all__ = [
     "Start",
     "StopSampling",
     "TrajectoryFrame",
+    "UsualDistances",
     "keyword_call",
     "option",
     "options",

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
+from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.geometry.distances import (
     closest_contact,
+    closest_contacts,
     pair_distances,
     shortest_distance,
     usual_distances,
@@ -17,9 +19,14 @@ from crystal_ldm.evaluate import evaluate
 from crystal_ldm.evaluate.thresholds import Thresholds
 
 
-def test_real_crystals_pass(known_crystals: list[Structure]) -> None:
-    for structure in known_crystals:
-        assert closest_contact(Cell.from_structure(structure)) > Thresholds().contact
+def test_real_crystals_pass_one_by_one_and_in_a_padded_batch(
+    known_crystals: list[Structure],
+) -> None:
+    single = [closest_contact(Cell.from_structure(structure)) for structure in known_crystals]
+    assert min(single) > Thresholds().contact
+    batch = CrystalBatch.from_structures(known_crystals)
+    assert len(set(batch.num_atoms.tolist())) > 1
+    assert closest_contacts(batch).tolist() == pytest.approx(single, abs=1e-5)
 
 
 def test_a_bond_far_shorter_than_known_ones_is_not_valid() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,20 @@ import torch
 
 from crystal_ldm.config.numbers import Whole
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.geometry.distances import shortest_distances
+from crystal_ldm.crystals.geometry.distances import closest_contacts, shortest_distances
 from crystal_ldm.errors import CrystalLDMError, RequestError
 from crystal_ldm.evaluate.band_gap import predict_band_gaps_by_kind
 from crystal_ldm.ldm_module import LDMModule, SamplerStep, StopSampling
 from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.recipe import from_recipe, write_recipe
-from crystal_ldm.sampling import BandGapWithin, Filter, MinDistance, SampleResult, option
+from crystal_ldm.sampling import (
+    BandGapWithin,
+    Filter,
+    MinDistance,
+    SampleResult,
+    UsualDistances,
+    option,
+)
 
 
 def assert_same(first: SampleResult, second: SampleResult) -> None:
@@ -106,18 +114,26 @@ def test_element_rules_hold(tiny_ldm: LDMModule) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "measure"),
+    [(MinDistance, shortest_distances), (UsualDistances, closest_contacts)],
+    ids=["min_distance", "usual_distances"],
+)
 def test_crystals_with_atoms_too_close_are_made_again(
-    tiny_ldm: LDMModule, request_batch: CrystalBatch
+    tiny_ldm: LDMModule,
+    request_batch: CrystalBatch,
+    kind: type[Filter],
+    measure: Callable[[CrystalBatch], torch.Tensor],
 ) -> None:
     options = {"sampling_steps": 3, "attempts": 4}
     drawn = tiny_ldm.sample(request_batch, 20, filters=[], **options)
-    limit = middle(shortest_distances(drawn.crystals))
-    filters = [MinDistance(limit)]
+    limit = middle(measure(drawn.crystals))
+    filters = [kind(limit)]
     made = tiny_ldm.sample(request_batch, 20, filters=filters, **options)
-    valid = made.passed["min_distance"]
-    close = shortest_distances(drawn.crystals) < limit
+    valid = made.passed[kind.kind]
+    close = measure(drawn.crystals) < limit
     assert torch.equal(made.attempts > 1, close) and drawn.passed == {}
-    assert torch.equal(valid, shortest_distances(made.crystals) >= limit)
+    assert torch.equal(valid, measure(made.crystals) >= limit)
     kept, again = (~close).nonzero().flatten(), close.nonzero().flatten()
     assert_same(drawn[kept], made[kept])
     assert valid[again].float().mean() > 0.5

@@ -143,3 +143,19 @@ def closest_contact(crystal: Cell, distances: NDArray[np.float64] | None = None)
     numbers = np.asarray(crystal.numbers)
     distances = pair_distances(crystal) if distances is None else distances
     return float((distances / usual_distances()[numbers[:, None], numbers]).min())
+
+
+def closest_contacts(crystals: CrystalBatch) -> Tensor:
+    """Return (B,) `closest_contact` of each crystal of a batch; see `shortest_distances`.
+
+    Raises:
+        DataError: if they are requests, without positions.
+    """
+    contacts = []
+    for rows in torch.arange(len(crystals), device=crystals.num_atoms.device).split(_CHUNK):
+        part = crystals[rows]
+        distances, numbers = pairs_of(part), part.atomic_numbers
+        usual = torch.from_numpy(usual_distances()).to(distances)
+        limits = usual[numbers[:, :, None], numbers[:, None, :]]
+        contacts.append((distances / limits).amin(dim=(1, 2)))
+    return torch.cat(contacts)

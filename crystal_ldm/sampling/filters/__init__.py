@@ -6,6 +6,7 @@ from crystal_ldm.sampling.filters.has_space_group import HasSpaceGroup
 from crystal_ldm.sampling.filters.min_distance import MinDistance
 from crystal_ldm.sampling.filters.not_in_training import NotInTraining
 from crystal_ldm.sampling.filters.num_elements import NumElements
+from crystal_ldm.sampling.filters.usual_distances import UsualDistances
 
 __all__ = [
     "BandGapWithin",
@@ -14,4 +15,5 @@ __all__ = [
     "MinDistance",
     "NotInTraining",
     "NumElements",
+    "UsualDistances",
 ]

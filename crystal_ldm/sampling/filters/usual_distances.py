@@ -1,0 +1,36 @@
+"""Neighbours as far apart as those of their elements are in known crystals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from crystal_ldm.config.numbers import Number
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.geometry.distances import closest_contacts
+from crystal_ldm.sampling.filters.base import Filter
+from crystal_ldm.sampling.schema import option
+
+if TYPE_CHECKING:
+    from crystal_ldm.ldm_module import LDMModule
+
+
+class UsualDistances(Filter):
+    """No two atoms are closer than those of their elements are in known crystals.
+
+    99.7 to 100 % of the real crystals that no model has seen pass at 0.95 (`closest_contact`), which
+    is what `evaluate` calls valid, too.
+    """
+
+    limit: Number = option(
+        0.95,
+        "A crystal with two atoms closer than this is made again, in units of the shortest "
+        "distance of their elements in known crystals",
+        low=0,
+        high=2,
+    )
+
+    def passes(self, ldm: LDMModule, crystals: CrystalBatch) -> Tensor:
+        """Return (B,) bool."""
+        return closest_contacts(crystals) >= self.limit
