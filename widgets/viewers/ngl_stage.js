@@ -199,19 +199,19 @@ class Drawing {
     });
     const written = {
       labelType: "text", color: ink, labelGrouping: "atom", radiusType: "size",
+      fixedSize: true, radiusSize: 1.5, // as readable in a large cell as in a small one
       attachment: "middle-center", showBorder: true, borderWidth: 0.2,
       borderColor: ink === "#333333" ? "white" : "black",
     };
     component.addRepresentation("label", {
-      ...written, sele: `@${Object.keys(c.axes).join(",")}`, labelText: c.axes, radiusSize: 0.9,
-      zOffset: 4.0,
+      ...written, sele: `@${Object.keys(c.axes).join(",")}`, labelText: c.axes, zOffset: 4.0,
     });
     // In front of its own ball, and not of the balls before it.
     const sizes = {};
     for (const atom of Object.keys(c.labels ?? {})) (sizes[c.radii[atom]] ??= []).push(atom);
     for (const [radius, atoms] of Object.entries(sizes)) {
       component.addRepresentation("label", {
-        ...written, sele: `@${atoms.join(",")}`, labelText: c.labels, radiusSize: 0.95,
+        ...written, sele: `@${atoms.join(",")}`, labelText: c.labels,
         zOffset: Number(radius) + 0.25,
       });
     }
