@@ -146,7 +146,7 @@ class Panel(tl.HasTraits):
                 return
             box.value = getattr(self, name)
             span = f"at least {low:,}" if high is None else f"{low:,} to {high:,}"
-            said.say(f"{text}: {span}, not {change.new:,}; {box.value:,} stays.", "error")
+            said.say(f"{text}: {span}, not {change.new:,}; {box.value:,} stays.", "warning")
 
         box.observe(take, "value")
         self.observe(lambda change: setattr(box, "value", change.new), name)
