@@ -37,7 +37,7 @@ def show_columns(keys: Sequence[str]) -> None:
     """Show what columns of the ranked list say, by the names that the list has them under."""
     lines = [(column_info(key).axis, COLUMNS[key]) for key in keys]
     table = pd.DataFrame(lines, columns=["Column", "says"]).style.hide()
-    left = [{"selector": "th, td", "props": "text-align: left !important"}]
+    left: Any = [{"selector": "th, td", "props": "text-align: left !important"}]
     text = "\n".join(f"{name}: {meaning}" for name, meaning in lines)
     html = table.set_table_styles(left).to_html()
     display({"text/html": html, "text/plain": text}, raw=True)
