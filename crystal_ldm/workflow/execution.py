@@ -32,6 +32,8 @@ from crystal_ldm.workflow.spec import Job
 
 _CELL_LOG = (
     "Executing Cell", "Ending Cell", "Executing notebook with kernel",
+    "Input Notebook", "Output Notebook",  # a temporary one: `run` says where it ends up
+    "<IPython.core.display",  # what only a page can show
     "Passed unknown parameter",  # of the settings that no line sets; others are refused before
 )  # fmt: skip
 
@@ -60,6 +62,8 @@ def execute_notebook(
             progress_bar=False,
             log_output=True,
             cwd=None if cwd is None else str(cwd),
+            # That kernel and papermill, on this machine, talk without encryption is no news.
+            extra_arguments=["--log-level=ERROR"],
         )
     except PapermillExecutionError as error:
         logging.getLogger(__name__).info("%s", error)  # the traceback, for the log of a job

@@ -158,6 +158,9 @@ def as_mapping(value: Any, name: str) -> dict[str, Any]:
         return {}
     if not isinstance(value, Mapping):
         raise RequestError(f"{name} should be a mapping such as {{'band_gap': 2}}, not {value!r}.")
+    for key, item in value.items():
+        if item is None and ":" in str(key):  # what YAML makes of {space_group:225}
+            raise RequestError(f"{name}: a space is missing behind the colon of '{key}'.")
     return {str(key): item for key, item in value.items()}
 
 

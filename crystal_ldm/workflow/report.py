@@ -208,6 +208,7 @@ def put_report(executed_notebook: Path | str, copy: Path | str) -> Path:
         RunError: the notebook cannot be read, or one of the files cannot be written.
     """
     target = Path(copy)
+    read_notebook(executed_notebook)  # what is no notebook leaves nothing behind
     make_folder(target.parent)
     with atomic_path(target) as part:
         shutil.copyfile(executed_notebook, part)
