@@ -6,7 +6,6 @@ import os
 import sys
 from difflib import get_close_matches
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
@@ -22,14 +21,9 @@ from crystal_ldm.workflow.declared_parameters import (
 from crystal_ldm.workflow.notebooks import find_notebook, notebook_names, read_notebook
 from crystal_ldm.workflow.report import heading
 
-# A `value` may be a number, a list or a mapping; like text it goes to the notebook as it is
-# typed, which reads it: what is meant as text is never taken for a number.
-_TYPES: dict[str, click.ParamType] = {
-    "text": click.STRING,
-    "value": click.STRING,
-    "whole number": click.INT,
-    "number": click.FLOAT,
-}
+# All else, a list or a mapping too, goes to the notebook as it is typed, which reads it: what is
+# meant as text is never taken for a number.
+_TYPES: dict[str, click.ParamType] = {"whole number": click.INT, "number": click.FLOAT}
 
 
 class NotebookCommands(click.Group):
@@ -65,10 +59,12 @@ class _NotebookCommand(click.Command):
         try:
             return super().parse_args(context, args)
         except click.NoSuchOption as error:
-            word = error.option_name
-            if "--conditions" in known and not get_close_matches(word, known, cutoff=0.75):
+            word, names = error.option_name, [name for one in self.params for name in one.opts]
+            if "--conditions" in names and not get_close_matches(word, names, cutoff=0.75):
                 condition = word.lstrip("-").replace("-", "_")
-                error.possibilities = [f"--conditions '{{{condition}: ...}}'"]
+                hint = f"A condition of the model goes into --conditions '{{{condition}: ...}}'."
+                message = f"There is no option {word}. {hint}"
+                raise click.NoSuchOption(word, message, ctx=context) from None
             raise
 
 
@@ -87,13 +83,12 @@ def _option(parameter: Parameter) -> click.Option:
     if parameter.kind == "flag":
         names = [f"{option}/--no-{option[2:]}", parameter.name]
         return click.Option(names, default=None, help=text, show_default=False)
-    kind: click.ParamType = _TYPES[parameter.kind]
-    metavar: str | None = parameter.kind.split()[-1].upper()
+    kind = _TYPES.get(parameter.kind, click.STRING)
+    metavar = parameter.kind.split()[-1].upper()
     if parameter.choices:
         kind, metavar = click.Choice(parameter.choices), None
-    return click.Option(
-        [option, parameter.name], type=kind, metavar=metavar, help=text, show_default=False
-    )
+    names = [option, parameter.name]
+    return click.Option(names, type=kind, metavar=metavar, help=text, show_default=False)
 
 
 def _run(name: str, values: dict[str, Any]) -> None:
@@ -244,17 +239,6 @@ def data() -> None:
 
 
 @main.command()
-@click.argument("notebook", type=click.Path(exists=True, path_type=Path))
-@click.argument("run_dir", type=click.Path(path_type=Path))
-@click.option("--name", default="", show_default=False, help="Of the files. [default: NOTEBOOK's]")
-def report(notebook: Path, run_dir: Path, name: str) -> None:
-    """Put an executed NOTEBOOK and its HTML report into RUN_DIR."""
-    from crystal_ldm.workflow.report import put_report
-
-    put_report(notebook, run_dir / f"{name or notebook.stem}.ipynb")
-
-
-@main.command()
 @click.argument("run_dir")
 def show(run_dir: str) -> None:
     """Say what a run directory holds."""
@@ -267,11 +251,12 @@ def show(run_dir: str) -> None:
     cifs = len(list((path / CIFS).glob("[!.]*.cif")))
     if cifs:
         print(f"  crystals {path / CIFS} ({cifs} CIF files)")
+    stem = run["notebook"]
     files = {
         "table": TABLE,
         "recipe": RECIPE,
-        "notebook": f"{run['notebook']}.ipynb",
-        "report": f"{run['notebook']}.html",
+        "notebook": f"{stem}.ipynb",
+        "report": f"{stem}.html",
     }
     for name, file in files.items():
         if (path / file).exists():

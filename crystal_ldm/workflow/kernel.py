@@ -151,8 +151,10 @@ class _Recorder(threading.Thread):
         return [(source, n, outputs.get(n, [])) for n, source in sources if n > 0]
 
 
-def _as_note(message: Any, category: type[Warning], *where: Any) -> str:
-    """Return what is to be said to a person, for whom the place in the code says nothing."""
+def _as_note(
+    message: Warning | str, category: type[Warning], file: str, line: int, text: str | None = None
+) -> str:
+    """Return a warning for a person, to whom its place in the code says nothing."""
     return f"{'Note' if category is UserWarning else category.__name__}: {message}\n"
 
 

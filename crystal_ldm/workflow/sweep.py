@@ -77,7 +77,7 @@ def run_sweep(
         progress: gets a line for each job that ends; None: silence.
 
     Raises:
-        ConfigError: the description is wrong.
+        ConfigError, RequestError: the description is wrong.
         RunError: a notebook or the directory cannot be used, or another sweep is at work there.
     """
     sweep = read_sweep(source)
@@ -121,7 +121,7 @@ def run_notebook(
         timeout: seconds.
 
     Raises:
-        ConfigError: an unknown parameter.
+        ConfigError, RequestError: a parameter that is unknown or not plain data.
         RunError: there is no such notebook, or the directory cannot be used.
     """
     from crystal_ldm.files.run_directory import new_run_path

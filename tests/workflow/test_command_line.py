@@ -62,7 +62,7 @@ def test_help_is_quick_and_light(clone: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert time.monotonic() - started < 5  # 0.1 s on an idle machine
     assert done.stdout.splitlines()[-1] == "[]"
-    for command in ("run", "sweep", "sample", "again", "lab", "models", "data", "report", "show"):
+    for command in ("run", "sweep", "sample", "again", "lab", "models", "data", "show"):
         assert f"\n  {command} " in done.stdout
 
 
@@ -219,17 +219,6 @@ def test_models_data_and_runs_are_listed(clone: Path) -> None:
         done = call("show", other)
         assert done.exit_code == 1 and "is not a run directory: it has no run.json" in done.output
     assert "name a folder" in call("lab", str(run / "run.json")).output
-
-
-def test_a_report_of_an_executed_notebook(tmp_path: Path) -> None:
-    cell = nbformat.v4.new_code_cell("1", outputs=[nbformat.v4.new_output("stream", text="made")])
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "out.ipynb")
-    done = call("report", str(tmp_path / "out.ipynb"), str(tmp_path / "run"), "--name", "04_sample")
-    assert done.exit_code == 0, done.output
-    assert "made" in (tmp_path / "run" / "04_sample.html").read_text()
-    assert (tmp_path / "run" / "04_sample.ipynb").is_file()
-    done = call("report", str(tmp_path / "run" / "04_sample.html"), str(tmp_path / "other"))
-    assert "not a notebook" in done.output and not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize("command", ["sweep", "sample", "again"])
