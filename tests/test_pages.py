@@ -108,7 +108,8 @@ def test_the_python_of_a_page_runs(
     assert process.returncode == 0, said[-3000:]
 
 
-def test_sweeps_of_the_pages_are_read(repository: Path) -> None:
+def test_sweeps_and_requests_of_the_pages_are_read(repository: Path) -> None:
+    from crystal_ldm.runs.request_file import RequestFile
     from crystal_ldm.workflow import read_sweep
 
     read = 0
@@ -118,7 +119,10 @@ def test_sweeps_of_the_pages_are_read(repository: Path) -> None:
             if "notebook" in content:
                 assert read_sweep(content).jobs
                 read += 1
-    assert read
+            if "num_samples" in content:
+                assert RequestFile.read(content, page.name).num_samples
+                read += 1
+    assert read > 1
 
 
 def test_targets_and_modules_of_the_pages_exist(repository: Path) -> None:
