@@ -84,7 +84,7 @@ def _option(parameter: Parameter) -> click.Option:
         names = [f"{option}/--no-{option[2:]}", parameter.name]
         return click.Option(names, default=None, help=text, show_default=False)
     kind = _TYPES.get(parameter.kind, click.STRING)
-    metavar = parameter.kind.split()[-1].upper()
+    metavar: str | None = parameter.kind.split()[-1].upper()
     if parameter.choices:
         kind, metavar = click.Choice(parameter.choices), None
     names = [option, parameter.name]

@@ -152,7 +152,11 @@ class _Recorder(threading.Thread):
 
 
 def _as_note(
-    message: Warning | str, category: type[Warning], file: str, line: int, text: str | None = None
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
 ) -> str:
     """Return a warning for a person, to whom its place in the code says nothing."""
     return f"{'Note' if category is UserWarning else category.__name__}: {message}\n"
