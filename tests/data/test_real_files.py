@@ -615,6 +615,14 @@ def test_single_structures_in_json_and_ase_files(tmp_path: Path):
         check(path, CSCL)
     (tmp_path / "e.cif.txt").write_text(CSCL_TEXT)
     check(tmp_path / "e.cif.txt", CSCL)
+    (tmp_path / "cut.xsf").write_text(
+        "".join((tmp_path / "d.xsf").read_text().splitlines(True)[:-1])
+    )
+    with pytest.raises(DataError, match="it ends early"):
+        load(tmp_path / "cut.xsf")
+    salt["sites"][0]["species"][0]["occu"] = 0.9999
+    (tmp_path / "whole.json").write_text(json.dumps(salt))
+    check(tmp_path / "whole.json", CSCL)
     metres = {**optimade()["attributes"], "lattice_vectors": (np.eye(3) * 4.12e-10).tolist()}
     (tmp_path / "nomad.json").write_text(json.dumps(metres))
     check(tmp_path / "nomad.json", "of metres, as NOMAD")

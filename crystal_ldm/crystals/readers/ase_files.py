@@ -51,7 +51,9 @@ def read_ase(path: Path, labels: Labels = None) -> Source:
         raise DataError(f"The file {path} cannot be read ({error}).") from error
     # ASE raises whatever a broken database provokes.
     except Exception as error:
-        message = str(error).strip() or type(error).__name__
+        message = str(error).strip() or "it is not laid out as ASE wants it"
+        if "StopIteration" in message:
+            message = "it ends early"
         if not frames:
             raise DataError(f"The file {path} cannot be read ({message}).") from error
         reason = f"The file cannot be read from here on ({message})."

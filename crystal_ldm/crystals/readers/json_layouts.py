@@ -95,7 +95,7 @@ def _pymatgen(data: Any) -> _Arrays:
         coords = places @ np.linalg.inv(lattice)
     species = [site["species"] for site in sites]
     occupied = [[(str(s["element"]), float(s["occu"])) for s in group] for group in species]
-    if any(len(group) != 1 or abs(group[0][1] - 1) > 1e-8 for group in occupied):
+    if any(len(group) != 1 or abs(group[0][1] - 1) > 1e-3 for group in occupied):
         raise DataError(DISORDERED)
     return lattice, coords, [group[0][0] for group in occupied]
 

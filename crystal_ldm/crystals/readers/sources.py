@@ -35,9 +35,9 @@ from crystal_ldm.files.run_directory import RAW_CELLS
 
 SUPPORTED = (
     "a folder of CIF or POSCAR files (with an optional property table), a csv or csv.gz file with "
-    "a 'cif' column or a folder of them, an extxyz file, an ASE database (.db), a json or json.gz "
-    "file of structures (pymatgen, Materials Project, JARVIS, Alexandria), a run directory, or a "
-    "list of pymatgen structures or ASE Atoms"
+    "a 'cif' column or a folder of them, an extxyz or xsf file, an ASE database (.db), a json or "
+    "json.gz file of structures (pymatgen, Materials Project, JARVIS, Alexandria), a run "
+    "directory, or a list of pymatgen structures or ASE Atoms"
 )
 PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
 _DROPPED = (

@@ -99,8 +99,8 @@ def read_blocks(text: str) -> list[Block]:
 
 
 def is_cif(text: str) -> bool:
-    """Whether a text has the first line of a data block."""
-    return bool(_HEADER.search(text))
+    """Whether a text has the first line of a data block, and a cell."""
+    return "_cell" in text.lower() and bool(_HEADER.search(text))
 
 
 def number(text: str, what: str) -> float:
