@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -227,13 +228,18 @@ def test_nearest_in_training_crystal(
         with pytest.raises(DataError, match="id or formula"):
             seek.find(nothing)
     source = CrystalSource("End", find=seek.find)
-    box, find = source.widget.children[0].children
+    box, _ = source.widget.children[0].children
     box.value = "TiO2"
-    find.click()
-    assert source.structure.composition.reduced_formula == "TiO2" and source.origin == "TiO2"
+    until(lambda: source.origin == "TiO2")
+    assert source.structure.composition.reduced_formula == "TiO2"
     box.value = "nonsense"
-    find.click()
-    assert source.notice.level == "error" and "'nonsense'" in source.notice.text
+    until(lambda: source.notice.level == "error" and "'nonsense'" in source.notice.text)
+    opening = threading.Event()  # a data set that another process prepares takes its time
+    slow = CrystalSource("End", {"Nearest": lambda: copper() if opening.wait(30) else None})
+    slow.widget.children[0].children[0].click()
+    assert slow.structure is None and "Looking" in slow.notice.text
+    opening.set()
+    until(lambda: slow.structure is not None)
     gallery = Gallery([perovskite()], nearest=seek)
     until(lambda: gallery.neighbour.viewer.structure is not None)
     gallery.show_nearest = False
