@@ -7,7 +7,7 @@ from functools import partial
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Listeners, Panel, column, row
+from crystal_ldm.widgets.base import Listeners, Panel, column, counted, row
 from crystal_ldm.widgets.browser.buttons import DropZone
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.jobs import Job, Latest
@@ -88,7 +88,9 @@ class CrystalSource(Panel):
             self.origin, self.structure = name, structure
         formula = structure.composition.reduced_formula
         origin = "" if name == formula else f" ({name})"
-        self.notice.say(f"{self._label}: {formula}, {len(structure)} atoms{origin}.", "good")
+        self.notice.say(
+            f"{self._label}: {formula}, {counted(len(structure), 'atom')}{origin}.", "good"
+        )
 
     @property
     def chosen(self) -> Structure:
@@ -135,6 +137,6 @@ class MakerPanel(Panel):
             entries = make()
             self.player.set_trajectory([one.structure for one in entries])
             self.on_made.tell(entries)
-            job.message = f"{len(entries)} crystals are below and in the table of crystals."
+            job.message = f"{counted(len(entries), 'crystal')}, below and in the table of crystals."
 
         self.job.start(work)
