@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from crystal_ldm.widgets.crystal_entry import plain
 from pymatgen.core import Structure
 
-from crystal_ldm.crystals.distances import min_distance
+from crystal_ldm.crystals.geometry.distances import min_distance
 from crystal_ldm.evaluate.thresholds import Thresholds
 
 SYMPREC = 0.1
