@@ -26,6 +26,7 @@ from crystal_ldm.widgets.panels.files import FilesPanel
 from crystal_ldm.widgets.panels.gallery import Gallery
 from crystal_ldm.widgets.panels.generate import GeneratePanel
 from crystal_ldm.widgets.panels.history import HistoryPanel
+from crystal_ldm.widgets.panels.rows import UNUSUAL
 from crystal_ldm.widgets.session import Request, Session
 from IPython.display import display
 
@@ -45,9 +46,6 @@ PARTS = {
 }
 """The attribute of a workbench that each tab shows; it is made when the tab is first opened."""
 TABS = tuple(PARTS)
-
-UNUSUAL = ("volume_per_atom", "element_agreement")
-"""Columns that are shown when they are chosen: nearly the density, and nearly always 1."""
 
 
 class Workbench(Panel):
@@ -80,12 +78,11 @@ class Workbench(Panel):
         super().__init__()
         self._fresh = False
         self.training = NearestInTraining(ldm)
-        there = from_result(result) if result is not None else []
+        self._first = there = from_result(result) if result is not None else []
         if run_dir is not None and len(there) < len(on_disk := from_run(run_dir)):
-            there = on_disk
+            self._first = there = on_disk
         self.session = None if run_dir is None else Session(run_dir)
         self.history = HistoryPanel(self.session)
-        self._first = there
         self._relaxing: Request | None = None
         self.generate = GeneratePanel(ldm, session=self.session)
         self.generate.show_request(there[0].recipe if there else None, request, keywords)
@@ -106,8 +103,7 @@ class Workbench(Panel):
         self.tabs = ipw.Tab([column() for _ in TABS], titles=TABS).add_class("cl-tab-bar")
         history = fold("History", self.history.widget)
         side = column(self.generate.widget, history, self.notice.widget, css="cl-side cl-card")
-        main = column(self.tabs, css="cl-main")
-        self.widget = ipw.Box([side, main]).add_class("cl-workbench")
+        self.widget = ipw.Box([side, column(self.tabs, css="cl-main")]).add_class("cl-workbench")
         guard = self.notice.guard
         tl.link((self.gallery, "selected"), (self, "selected"))
         self.generate.on_start(self._on_start)
@@ -121,7 +117,7 @@ class Workbench(Panel):
         self.evaluation.job.observe(lambda change: self._forget_relaxing(change.new), "state")
         self.history.on_change(guard(self._show_again))
         self.history.at_work = self._at_work
-        self.history.on_reuse(guard(self._reuse))
+        self.history.on_reuse(self.generate.show_again)
         self._on_tab()
         self._show_again()
 
@@ -190,11 +186,6 @@ class Workbench(Panel):
         relaxed = self._relaxing if self.evaluation.job.busy else None
         return any(one is not None and one.folder == request.folder for one in (made, relaxed))
 
-    def _reuse(self, request: Request) -> None:
-        recipe = self.session.recipe(request) if self.session else None
-        if recipe is not None:
-            self.generate.notice.say(self.generate.form.fill_recipe(recipe), "warning")
-
     @property
     def current(self) -> CrystalEntry | None:
         """The selected crystal."""
@@ -208,13 +199,10 @@ class Workbench(Panel):
     # -- parts that are made when their tab is first opened ----------------------------------------
 
     def _on_tab(self) -> None:
-        self._open(TABS[self.tabs.selected_index or 0])
+        place = self.tabs.selected_index or 0
+        if not (tab := self.tabs.children[place]).children:
+            tab.children = (getattr(self, PARTS[TABS[place]]).widget,)
         self._on_selected()
-
-    def _open(self, name: str) -> None:
-        tab = self.tabs.children[TABS.index(name)]
-        if not tab.children:
-            tab.children = (getattr(self, PARTS[name]).widget,)
 
     @cached_property
     def denoising(self) -> DenoisingPanel:
@@ -309,5 +297,4 @@ class Workbench(Panel):
         for name in ("Grid", "Find"):
             if vars(self).pop(PARTS[name], None) is not None:
                 self.tabs.children[TABS.index(name)].children = ()
-                self._open(name)
-        self._on_selected()
+        self._on_tab()

@@ -121,13 +121,17 @@ class GeneratePanel(Panel):
             self.form.fill_settings(SamplingSettings.make(keywords))
         self.notice.say(note, "warning")  # last: what is filled in takes back what was said
 
+    def show_again(self, recipe: Mapping[str, Any]) -> None:
+        """Show the request of a recipe."""
+        self.notice.say(self.form.fill_recipe(recipe), "warning")
+
     def load_recipe(self, recipe: Mapping[str, Any]) -> None:
         """Show a dropped recipe; Generate then gives exactly its crystals."""
-        note = self.form.fill_recipe(recipe)
+        self.show_again(recipe)
         self.form.seed.fresh = False
         if not makes_crystals_of(self.ldm, recipe):
-            note = f"Another model made it ({recipe['model']}): this one gives other crystals."
-        self.notice.say(note, "warning")
+            said = f"Another model made it ({recipe['model']}): this one gives other crystals."
+            self.notice.say(said, "warning")
 
     def generate(self) -> None:
         """Start a run with what the form says.

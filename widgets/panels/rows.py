@@ -90,6 +90,8 @@ def column_info(key: str) -> Column:
     return COLUMNS.get(key) or Column(key.replace("_", " ").capitalize(), key)
 
 
+UNUSUAL = ("volume_per_atom", "element_agreement")
+"""Columns that are shown when they are chosen: nearly the density, and nearly always 1."""
 HIDDEN = ("recipe", "cif", "xrd", "seed", "row", "number", "id")
 """Columns that a run's table has but that say nothing in a gallery."""
 
