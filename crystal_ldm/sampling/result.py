@@ -122,12 +122,13 @@ class SampleResult:
         """Return the chosen crystals; see `CrystalBatch.__getitem__`."""
         rows = chosen_rows(rows, len(self))
         frames = self.trajectory
+        each: dict[str, Any] = {name: getattr(self, name)[rows] for name in _EACH}
         return replace(
             self,
             crystals=self.crystals[rows],
             passed={name: right[rows] for name, right in self.passed.items()},
             trajectory=None if frames is None else [frame[rows] for frame in frames],
-            **{name: getattr(self, name)[rows] for name in _EACH},
+            **each,
         )
 
     def representatives(self, count: int) -> SampleResult:
@@ -184,12 +185,13 @@ class SampleResult:
                 _join_frames(frames)
                 for frames in zip(*(r.trajectory or [] for r in results), strict=True)
             ]
+        each: dict[str, Any] = {n: torch.cat([getattr(r, n) for r in results]) for n in _EACH}
         return replace(
             first,
             crystals=CrystalBatch.cat([r.crystals for r in results]),
             passed={n: torch.cat([r.passed[n] for r in results]) for n in first.passed},
             trajectory=trajectory,
-            **{name: torch.cat([getattr(r, name) for r in results]) for name in _EACH},
+            **each,
         )
 
 

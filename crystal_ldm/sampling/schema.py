@@ -127,7 +127,8 @@ class Settings(BaseModel):
     def _of_python(cls, value: Any, info: ValidationInfo) -> Any:
         """Take numbers and truth values of numpy and torch, and any list where a tuple is meant."""
         annotation = cls.model_fields[str(info.field_name)].annotation
-        if tuple in map(typing.get_origin, (annotation, *typing.get_args(annotation))):
+        kinds = (annotation, *typing.get_args(annotation))
+        if any(typing.get_origin(kind) is tuple for kind in kinds):
             value = value.tolist() if hasattr(value, "tolist") else value
             if isinstance(value, Iterable) and not isinstance(value, str | Mapping | Set):
                 return tuple(value)

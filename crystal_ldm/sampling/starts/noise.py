@@ -37,8 +37,8 @@ class Noise(Start):
         asked = crystals is not None and SPACE_GROUP in crystals.conditions
         if not asked or SPACE_GROUP not in ldm.conditions or ldm.training_crystals.empty:
             return Origin()
-        steps = settings.solver.steps
+        prototype, steps = Prototype(strength=STRENGTH), settings.solver.steps
         timesteps = ldm.diffusion.sampling_timesteps(steps, strength=STRENGTH)
         if len(timesteps) < steps:  # more than that part of the time has: farther back
             timesteps = list(range(steps))[::-1]
-        return Prototypes(ldm, Prototype(STRENGTH), TURNS, timesteps, from_attempt=FROM_ATTEMPT)
+        return Prototypes(ldm, prototype, TURNS, timesteps, from_attempt=FROM_ATTEMPT)
