@@ -12,7 +12,7 @@ from pymatgen.core import Structure
 import crystal_ldm
 import crystal_ldm.errors
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.distances import min_distance
+from crystal_ldm.crystals.geometry.distances import min_distance
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.pretrained import available, model_file
 from crystal_ldm.sampling import Elements

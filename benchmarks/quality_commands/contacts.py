@@ -12,8 +12,8 @@ import torch
 from benchmarks.quality_commands.shared import Row, held_out
 from crystal_ldm.crystals import MAX_Z, CrystalBatch
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.distances import KNOWN_DISTANCES, closest_contact, pairs_of
 from crystal_ldm.crystals.elements import symbols
+from crystal_ldm.crystals.geometry.distances import KNOWN_DISTANCES, closest_contact, pairs_of
 from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.pretrained import available, load_pretrained

@@ -13,7 +13,7 @@ from pymatgen.core import Structure
 from benchmarks.quality_commands.evaluation import COMPARED, metric_rows
 from benchmarks.quality_commands.shared import Row, held_out, request_of, sampling, training_set
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.distances import min_distance
+from crystal_ldm.crystals.geometry.distances import min_distance
 from crystal_ldm.evaluate import csp_metrics, evaluate, match_pairs
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.random import torch_generator

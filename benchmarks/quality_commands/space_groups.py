@@ -12,8 +12,8 @@ from pymatgen.core import Structure
 from benchmarks.quality_commands.shared import Row, held_out, request_of, sampling
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.space_groups import SPACE_GROUP, space_group, space_groups_of
-from crystal_ldm.crystals.symmetry import STRICT
+from crystal_ldm.crystals.symmetry.projection import STRICT
+from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP, space_group, space_groups_of
 from crystal_ldm.crystals.writers import symmetrised_cif
 from crystal_ldm.evaluate import csp_metrics
 from crystal_ldm.ldm_module import LDMModule

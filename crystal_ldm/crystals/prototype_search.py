@@ -19,7 +19,7 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.canonical import canonical_setting, standard_orientation
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.elements import atomic_radii, element_distances
-from crystal_ldm.crystals.space_groups import symmetry_dataset
+from crystal_ldm.crystals.symmetry.space_groups import symmetry_dataset
 
 _REMEMBERED = 10_000
 _MOST_WAYS = 200

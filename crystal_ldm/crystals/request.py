@@ -18,7 +18,7 @@ from crystal_ldm.crystals.batch import CrystalBatch
 from crystal_ldm.crystals.elements import ElementRules, atomic_number, symbols
 from crystal_ldm.crystals.formula import parse_formula
 from crystal_ldm.crystals.padding import Values
-from crystal_ldm.crystals.space_groups import SPACE_GROUP
+from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP
 from crystal_ldm.errors import FormulaError, RequestError
 
 NOT_GIVEN = "not given"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, rms_distance
-from crystal_ldm.crystals.space_groups import symmetry_dataset
+from crystal_ldm.crystals.symmetry.space_groups import symmetry_dataset
 
 _LARGEST_STRAIN = 0.05
 _LARGEST_SHIFT = 0.3

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from crystal_ldm.crystals.canonical import canonical_arrays
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.distances import shortest_distance
+from crystal_ldm.crystals.geometry.distances import shortest_distance
 from crystal_ldm.crystals.readers.entries import (
     Entry,
     LabelValue,

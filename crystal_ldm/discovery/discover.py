@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crystal_ldm.crystals.elements import atomic_number
 from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, reduced_cell
 from crystal_ldm.discovery.goal import ROUND, Goal
-from crystal_ldm.discovery.ranking import STAGES, Candidate, Discovery
-from crystal_ldm.discovery.rounds import GoalCheck, make_round
+from crystal_ldm.discovery.ranking import FAR_BELOW, STAGES, Candidate, Discovery
+from crystal_ldm.discovery.rounds import GoalCheck, make_round, round_folder
 from crystal_ldm.discovery.screening import RELAXED_SHARE, distances_before, most_promising
 from crystal_ldm.discovery.second_opinion import SecondOpinion, why_not
 from crystal_ldm.errors import RequestError
@@ -20,15 +21,15 @@ from crystal_ldm.evaluate.band_gap import check_predictor, predictor_note
 from crystal_ldm.evaluate.stability.hull import ReferenceHull
 from crystal_ldm.evaluate.stability.reference import ReferenceEnergies
 from crystal_ldm.evaluate.stability.relaxation import (
+    LATE,
     RelaxationSettings,
-    content_key,
+    is_relaxed,
     relax_crystals,
 )
 from crystal_ldm.evaluate.uniqueness_and_novelty import find_duplicates
 from crystal_ldm.files import Run, open_run
 from crystal_ldm.files.writing import make_folder
 from crystal_ldm.parallel import AnyWorkers, Executor, Workers, open_executor
-from crystal_ldm.parallel.executor import default_workers
 from crystal_ldm.sampling import SamplingSettings
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ NOTEBOOK = "06_discover"
 FIRST_SHARE = 0.75
 """Share of the time after which no further round begins: the rest is the second potential's."""
 
+_QUIET_S = 10.0  # between two lines about relaxations
 _LONGEST_SHARE, _SHORTEST_S = 0.25, 60.0  # of the time, for one crystal; but so many seconds
-WAITS = "the time was up before it was relaxed"
 SCREENED_OUT = "screened out: others of its round lie lower before relaxation"
 _, FILTERED, UNIQUE, SCREENED, RELAXED, STILL_UNIQUE, _ = STAGES
 
@@ -118,88 +119,110 @@ def discover(
         "sampling": {k: v for k, v in settings.items() if k not in ("compute", "preset")},
         "relaxation": {k: v for k, v in asdict(relaxation).items() if k != "timeout"},
     }
+    hull = ReferenceHull(ReferenceEnergies.shipped(relaxation.potential))
+    if missing := hull.missing(map(atomic_number, (*goal.system, *goal.required))):
+        raise RequestError(
+            f"Nothing with {missing} can be looked for: {relaxation.potential} has no reference "
+            "energy of it, so that its compounds have no hull."
+        )
     run = open_run(str(run_dir), NOTEBOOK, identity)
     with run, open_executor(workers, Workers(memory_gb=6)) as executor:
-        search = _Search(
-            ldm, goal, run, executor, relaxation, relaxed_share, predictor, keywords, say
-        )
-        search.deadline = time.monotonic() + 60 * max_minutes
-        search.carry_out(num_candidates, 60 * max_minutes, second_opinions)
+        search = _Search(ldm, goal, run, executor, hull, relaxation, relaxed_share, keywords, say)
+        search.carry_out(num_candidates, 60 * max_minutes, second_opinions, predictor)
     return search.found
 
 
+@dataclass
 class _Search:
     """One call of `discover`."""
 
-    def __init__(
-        self,
-        ldm: LDMModule,
-        goal: Goal,
-        run: Run,
-        executor: Executor,
-        relaxation: RelaxationSettings,
-        relaxed_share: float,
-        predictor: str,
-        keywords: dict[str, Any],
-        say: Callable[[str], None] | None,
+    ldm: LDMModule
+    goal: Goal
+    run: Run
+    executor: Executor
+    hull: ReferenceHull
+    relaxation: RelaxationSettings
+    relaxed_share: float
+    keywords: dict[str, Any]
+    tell: Callable[[str], None] | None
+    relaxed_any: bool = False
+    wanted: int = 0
+
+    def __post_init__(self) -> None:
+        self.found = Discovery(self.run.path, self.hull, self.goal.max_hull_distance)
+        self.kept_relaxed = self.run.path / "relaxed"
+        self.started = self.last_said = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """Tell how far the search is: the person, and who watches the run's status."""
+        self.last_said = time.monotonic()
+        if self.tell is not None:
+            self.tell(f"{(self.last_said - self.started) / 60:5.1f} min  {text}")
+        self.run.progress(len(self.found.candidates), self.wanted, text)
+
+    def carry_out(
+        self, num_candidates: int, seconds: float, second_opinions: int, predictor: str
     ) -> None:
-        self.ldm, self.goal, self.run, self.executor = ldm, goal, run, executor
-        self.relaxation, self.relaxed_share, self.keywords = relaxation, relaxed_share, keywords
-        self.say = say or (lambda text: None)
-        self.hull = ReferenceHull(ReferenceEnergies.shipped(relaxation.potential))
-        self.found = Discovery(run.path, self.hull, goal.max_hull_distance)
-        self.kept_relaxed = run.path / "relaxed"
-        folder = make_folder(run.path / "judged")
-        self.check = GoalCheck(ldm, goal, folder, predictor, relaxation, executor)
-        self.deadline = math.inf
+        """Go through the rounds, then ask the second potential; write the list after each step."""
+        found, notes = self.found, self.found.notes
         if predictor:
-            self.found.notes.append(predictor_note(predictor))
-        if goal.band_gap is not None and "band_gap" not in ldm.conditions:
-            self.found.notes.append(
+            notes.append(predictor_note(predictor))
+        if self.goal.band_gap is not None and "band_gap" not in self.ldm.conditions:
+            notes.append(
                 "The model has no condition 'band_gap': crystals are made without that target and "
                 "are kept only if the predictor finds the gap."
             )
-
-    def carry_out(self, num_candidates: int, seconds: float, second_opinions: int) -> None:
-        """Go through the rounds, then ask the second potential; write the list after each step."""
         reason = why_not() if second_opinions else ""
-        rounds_end = self.deadline
-        if second_opinions and not reason:
-            rounds_end -= (1 - FIRST_SHARE) * seconds
         if reason:
-            self.found.notes.append(reason)
+            notes.append(reason)
+        second_opinions = 0 if reason else second_opinions
+        deadline = self.started + seconds
+        rounds_end = deadline - (1 - FIRST_SHARE) * seconds * bool(second_opinions)
+        folder = make_folder(self.run.path / "judged")
+        check = GoalCheck(self.ldm, self.goal, folder, predictor, self.relaxation, self.executor)
+        self.wanted, found.complete = num_candidates, True
         rounds = math.ceil(num_candidates / ROUND)
-        self.found.complete = True
         for number in range(rounds):
-            if number and time.monotonic() > rounds_end:
-                self.found.complete = False
+            begun = round_folder(self.run.path, number).is_dir()
+            if number and not begun and time.monotonic() > rounds_end:
+                found.complete = False
                 break
             size = min(ROUND, num_candidates - number * ROUND)
-            self._round(number, size, rounds_end)
-            self.found.write()
-            counts = ", ".join(f"{count} {name}" for name, count in self.found.funnel().items())
-            self.say(f"round {number + 1} of at most {rounds}: {counts}")
-            self.run.progress(len(self.found.candidates), num_candidates, counts)
-        if any(c.reason == WAITS for c in self.found.candidates):
-            self.found.complete = False
-        if second_opinions and not reason:
-            self._ask_second(second_opinions)
-        if not self.found.complete:
-            self.found.notes.append(
-                f"The time was up after {len(self.found.candidates)} of {num_candidates} "
+            self._round(number, size, f"round {number + 1} of {rounds}", rounds_end, check)
+            found.write()
+            counts = ", ".join(f"{count} {name}" for name, count in found.funnel().items())
+            self.say(f"after round {number + 1} of {rounds}: {counts}")
+        if any(c.reason == LATE for c in found.candidates):
+            found.complete = False
+        if second_opinions:
+            self._ask_second(second_opinions, deadline)
+        if far := sum(c.far_below for c in found.kept):
+            notes.append(
+                f"{far} of {len(found.kept)} finds lie more than {-FAR_BELOW} eV/atom below the "
+                "hull. Most likely a competing phase is missing among the references, or the "
+                "potential fails: they are marked and stand behind the others."
+            )
+        if not found.complete:
+            notes.append(
+                f"The time was up after {len(found.candidates)} of {num_candidates} "
                 "candidates: run the same again to go on."
             )
-        self.found.write()
+        found.write()
 
-    def _round(self, number: int, size: int, end: float) -> None:
+    def _round(self, number: int, size: int, name: str, end: float, check: GoalCheck) -> None:
+        self.say(f"{name}: {size} candidates are made")
         new = make_round(self.ldm, self.goal, number, self.run.path, self.keywords)[:size]
+        self.say(f"{name}: {sum(c.stage == FILTERED for c in new)} of {size} filtered")
         before = self.found.candidates
         self._drop_duplicates(before, new, FILTERED, UNIQUE)
         self.found.candidates = [*before, *new]
-        self._screen([c for c in new if c.stage == UNIQUE], number, size)
-        relaxed = self._relax([c for c in new if c.stage == SCREENED], end)
+        unique = [c for c in new if c.stage == UNIQUE]
+        self._screen(unique, number, size)
+        screened = [c for c in new if c.stage == SCREENED]
+        self.say(f"{name}: {len(unique)} of them unique, {len(screened)} of these screened")
+        relaxed = self._relax(screened, name, end)
         self._drop_duplicates(before, relaxed, RELAXED, STILL_UNIQUE)
-        self.check([c for c in relaxed if c.stage == STILL_UNIQUE])
+        check([c for c in relaxed if c.stage == STILL_UNIQUE])
 
     def _drop_duplicates(
         self, before: list[Candidate], new: list[Candidate], stage: str, next_stage: str
@@ -225,9 +248,13 @@ class _Search:
 
     def _screen(self, candidates: list[Candidate], number: int, size: int) -> None:
         """Let the most promising of a round's unique candidates on, and those relaxed before."""
+        for candidate in candidates:
+            if missing := self.hull.missing(z for z, _ in candidate.made.formula_key):
+                candidate.reason = f"no hull: there is no reference energy of {missing}"
+        candidates = [c for c in candidates if not c.reason]
         if self.relaxed_share < 1:
             crystals = {candidate.id: candidate.made for candidate in candidates}
-            file = self.run.path / "rounds" / f"{number:04d}" / "screened.json"
+            file = round_folder(self.run.path, number) / "screened.json"
             distances = distances_before(
                 crystals, file, self.relaxation.potential, self.hull, self.executor
             )
@@ -240,40 +267,46 @@ class _Search:
 
     def _waits(self, candidate: Candidate) -> bool:
         """Return whether a candidate was not relaxed yet."""
-        name = f"{content_key(candidate.made, self.relaxation)}.json"
-        return not (self.kept_relaxed / name).is_file()
+        return not is_relaxed(candidate.made, self.kept_relaxed, self.relaxation)
 
-    def _relax(self, candidates: list[Candidate], end: float) -> list[Candidate]:
+    def _relax(self, candidates: list[Candidate], name: str, end: float) -> list[Candidate]:
         """Relax candidates while there is time, the most promising first; what was relaxed before
-        takes none."""
+        takes none, and each call relaxes one at least."""
         order = most_promising([c.before for c in candidates], len(candidates))
-        waiting = sorted((candidates[i] for i in order), key=self._waits)
-        relaxed: list[Candidate] = []
-        step = 2 * (self.executor.workers.count or default_workers())
-        while waiting:
-            some, waiting = waiting[:step], waiting[step:]
-            if any(map(self._waits, some)) and time.monotonic() > end and relaxed:
-                for candidate in [*some, *waiting]:
-                    candidate.reason = WAITS
-                break
-            results, errors = relax_crystals(
-                [c.made for c in some], self.kept_relaxed, self.relaxation, self.executor
-            )
-            for candidate, result, error in zip(some, results, errors, strict=True):
-                if result is None:
-                    candidate.reason = f"not relaxed: {error}"
-                    continue
-                candidate.relaxed, candidate.stage = result, RELAXED
-                candidate.first = self.hull.distance(result.crystal.formula_key, result.energy)
-                relaxed.append(candidate)
+        done = len(candidates) - sum(map(self._waits, candidates))
+
+        def in_time() -> bool:
+            is_first, self.relaxed_any = not self.relaxed_any, True
+            return is_first or time.monotonic() <= end
+
+        def count_up(count: int) -> None:
+            nonlocal done
+            done += count
+            if done == len(candidates) or time.monotonic() - self.last_said >= _QUIET_S:
+                self.say(f"{name}: {done} of {len(candidates)} relaxed")
+
+        results, errors = relax_crystals(
+            [candidates[i].made for i in order], self.kept_relaxed, self.relaxation, self.executor,
+            in_time=in_time, progress=count_up,
+        )  # fmt: skip
+        for i, result, error in zip(order, results, errors, strict=True):
+            candidate = candidates[i]
+            if result is None:
+                candidate.reason = LATE if error == LATE else f"not relaxed: {error}"
+                continue
+            candidate.relaxed, candidate.stage = result, RELAXED
+            candidate.first = self.hull.distance(result.crystal.formula_key, result.energy)
         return [c for c in candidates if c.stage == RELAXED]
 
-    def _ask_second(self, count: int) -> None:
+    def _ask_second(self, count: int, deadline: float) -> None:
         """Ask the second potential about the best, one system after the other."""
         best = self.found.kept[:count]
         opinion = SecondOpinion(self.hull, self.kept_relaxed, self.relaxation, self.executor)
-        for candidate in best:
-            candidate.second = opinion.distance(candidate.crystal, self._in_time)
+        for number, candidate in enumerate(best, start=1):
+            self.say(f"second potential: {candidate.made.formula}, {number} of {len(best)}")
+            candidate.second = opinion.distance(
+                candidate.crystal, lambda: time.monotonic() < deadline
+            )
             self.found.write()
         done = sum(c.second is not None for c in best)
         self.say(f"second potential: asked about {done} of the best {len(best)}")
@@ -283,6 +316,3 @@ class _Search:
                 f"There was no time for the second potential on {len(best) - done} of the best "
                 f"{len(best)}: run the same again to go on."
             )
-
-    def _in_time(self) -> bool:
-        return time.monotonic() < self.deadline

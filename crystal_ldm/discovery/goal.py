@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
+from crystal_ldm.config.numbers import Number, short
 from crystal_ldm.crystals import CrystalBatch, ElementRules
 from crystal_ldm.crystals.elements import atomic_number
 from crystal_ldm.crystals.formula import parse_formula
-from crystal_ldm.crystals.space_groups import SPACE_GROUP, group_number
+from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP, group_number, group_symbol
 from crystal_ldm.errors import RequestError
 from crystal_ldm.random import crystal_generator
 
@@ -28,6 +30,7 @@ GAP_TOLERANCE = 0.5
 predictors' mean error."""
 
 _BAND_GAP, _HULL = "band_gap", "e_above_hull"
+_NUMBER: TypeAdapter[float] = TypeAdapter(Number)
 _SIZES = 1000  # a path of random numbers that no crystal has
 
 
@@ -36,15 +39,16 @@ class Goal:
     """What is looked for; make it with `Goal.make`.
 
     Attributes:
-        system: symbols of the elements that every candidate has; empty: there is a formula.
-        num_atoms: atoms in a cell of the system, drawn with equal shares; empty: as often as in
+        system: symbols of the elements that every candidate has, and no others.
+        num_atoms: atoms in a cell without a formula, drawn with equal shares; empty: as often as in
             the training set.
-        formula: a formula, as a rule with open atoms (`Sr?O3`).
+        formula: a formula, as a rule with open atoms (`Sr?O3`); empty: all atoms are open.
         formula_units: formula units in a cell, in turn; empty: 1, 2, … as the model's cells allow.
         required, allowed, forbidden: what open atoms must and may become, and must not.
         band_gap: PBE gap in eV, a range of two, or None for any.
         max_hull_distance: what lies higher above the hull is left out, eV/atom.
         space_group: its number, or None for any.
+        num_elements: fewest and most different elements; empty: any.
     """
 
     system: tuple[str, ...] = ()
@@ -57,6 +61,7 @@ class Goal:
     band_gap: float | tuple[float, float] | None = None
     max_hull_distance: float = 0.1
     space_group: int | None = None
+    num_elements: tuple[int, ...] = ()
 
     @classmethod
     def make(
@@ -65,6 +70,7 @@ class Goal:
         formula: str = "",
         *,
         num_atoms: Any = None,
+        num_elements: Any = None,
         formula_units: Any = None,
         required: Any = (),
         allowed: Any = (),
@@ -73,64 +79,96 @@ class Goal:
         max_hull_distance: float = 0.1,
         space_group: Any = None,
     ) -> Goal:
-        """Read what a person typed.
+        """Read what a person typed. Without a system and a formula all elements are open: any oxide
+        is `Goal.make(required=["O"])`, any ternary one has `num_elements=3`, too.
 
         Args:
-            system: a chemical system such as `Li-Fe-O`.
+            system: a chemical system such as `Li-Fe-O`: all of its elements and no others.
             formula: a formula such as `Sr?O3`, where ? is any element.
-            num_atoms: atoms in a cell of the system: a number, several, or None.
+            num_atoms: atoms in a cell without a formula: a number, several, or None.
+            num_elements: different elements: a number, a pair (fewest, most), or None.
             formula_units: formula units in a cell: a number, several, or None.
-            required, allowed, forbidden: symbols that open atoms of the formula must become, may
-                become (empty: all), and must not become.
+            required, allowed, forbidden: symbols that open atoms must become, may become (empty:
+                all), and must not become; `"O, S"` or a list.
             band_gap: a number, a pair (low, high), or None.
             max_hull_distance: eV/atom.
             space_group: number or Hermann–Mauguin symbol, or None.
 
         Raises:
-            RequestError: unless there is either a system or a formula, or for a value that is none.
-            FormulaError: for a formula that cannot be read.
+            RequestError: for a value that is none, or what does not go together.
+            FormulaError: for a formula or an element that cannot be read.
         """
-        if bool(system) == bool(formula):
+        if system and formula:
             raise RequestError(
-                "Give a chemical system such as Li-Fe-O or a formula such as Sr?O3, one of them."
+                "Give a chemical system such as Li-Fe-O or a formula such as Sr?O3, not both."
             )
         symbols = tuple(dict.fromkeys(part for part in re.split(r"[-,\s]+", system) if part))
+        if "?" in symbols:
+            raise RequestError(
+                "A system names all of its elements. Where some are open, name the others as "
+                "`required`, and say with `num_elements` how many there are."
+            )
         for symbol in symbols:
             atomic_number(symbol)
+        rules = ElementRules.make(required, allowed, forbidden)
         sizes, units = _whole(num_atoms, "num_atoms"), _whole(formula_units, "formula_units")
-        lists = (tuple(required), tuple(allowed), tuple(forbidden))
-        ElementRules.make(*lists)
+        counts = _whole(num_elements, "num_elements")
+        if len(counts) > 2 or counts != tuple(sorted(counts)):
+            raise RequestError(
+                f"num_elements is a number or a pair (fewest, most), not {num_elements}."
+            )
         if formula:
             parse_formula(formula)
             if sizes:
                 raise RequestError("Cells of a formula are as large as formula_units says.")
-        elif units or any(lists):
+        elif units:
             raise RequestError(
-                "formula_units and element lists are for a formula; a system names its elements, "
-                "and num_atoms says how large its cells are."
+                "formula_units is for a formula; num_atoms says how large cells are."
             )
-        if isinstance(band_gap, list | tuple):
-            if len(band_gap) != 2 or not band_gap[0] <= band_gap[1]:
-                raise RequestError(f"A range of band gaps is (low, high), not {band_gap}.")
-            band_gap = (float(band_gap[0]), float(band_gap[1]))
-        if not max_hull_distance >= 0:
-            raise RequestError(f"max_hull_distance is 0 or more, not {max_hull_distance}.")
-        number = None if space_group in (None, "") else group_number(space_group)
-        limit = float(max_hull_distance)
-        return cls(symbols, sizes, formula, units, *lists, band_gap, limit, number)
+        if symbols and (rules or counts):
+            raise RequestError(
+                "A system names its elements: element lists and num_elements are for a formula, or "
+                "go without both."
+            )
+        if len(rules.required) > max(counts, default=len(rules.required)):
+            raise RequestError(
+                f"{len(rules.required)} elements are required, and num_elements is {counts[-1]}."
+            )
+        (limit,) = _numbers(max_hull_distance, "max_hull_distance", "a number of eV/atom")
+        gap: float | tuple[float, float] | None = None
+        if band_gap is not None:
+            what = "a number of eV or a range (low, high)"
+            ends = _numbers(band_gap, "band_gap", what, most=2)
+            gap = (ends[0], ends[1]) if ends[0] < ends[-1] else ends[0]
+        return cls(
+            symbols, sizes, formula, units, rules.required, rules.allowed, rules.forbidden,
+            gap, limit,
+            None if space_group in (None, "") else group_number(space_group),
+            counts and (counts[0], counts[-1]),
+        )  # fmt: skip
 
     def __str__(self) -> str:
-        parts = ["-".join(self.system) or self.formula]
-        parts += [f"hull distance up to {self.max_hull_distance:g} eV/atom"]
+        parts = ["-".join(self.system) or self.formula or "any elements"]
+        lists = ("required", "allowed", "forbidden")
+        parts += [
+            f"{name} {' '.join(getattr(self, name))}" for name in lists if getattr(self, name)
+        ]
+        if self.num_elements:
+            parts.append(f"{' to '.join(map(str, dict.fromkeys(self.num_elements)))} elements")
+        parts.append(f"hull distance up to {self.max_hull_distance:g} eV/atom")
         if self.band_gap is not None:
-            parts.append(f"band gap {self.band_gap} eV")
+            low, high = self._gaps()
+            parts.append(f"band gap {low:g} to {high:g} eV")
         if self.space_group is not None:
-            parts.append(f"space group {self.space_group}")
+            parts.append(f"space group {group_symbol(self.space_group)}")
         return ", ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the goal as plain data."""
-        return asdict(self)
+        content = asdict(self)
+        if not self.num_elements:
+            del content["num_elements"]  # runs of before there were any do not have it
+        return content
 
     def conditions(self, ldm: LDMModule) -> dict[str, Any]:
         """Return the targets that a model takes as conditions; the others are checked later."""
@@ -144,6 +182,9 @@ class Goal:
     def filters(self, ldm: LDMModule) -> dict[str, Any]:
         """Return the filters that the targets add to those of a preset."""
         added: dict[str, Any] = {}
+        if self.num_elements:
+            fewest, most = self.num_elements
+            added["num_elements"] = {"fewest": fewest, "most": most}
         if self.space_group is not None:
             added["has_space_group"] = {"number": self.space_group}
         if self.band_gap is not None and _BAND_GAP in ldm.conditions:
@@ -152,57 +193,66 @@ class Goal:
 
     def has_gap(self, gap: float) -> bool:
         """Return whether a predicted gap in eV is as asked for; one that is not known is not."""
-        if self.band_gap is None:
-            return True
-        low, high = self.band_gap if isinstance(self.band_gap, tuple) else (self.band_gap,) * 2
-        slack = 0.0 if low < high else GAP_TOLERANCE
-        return low - slack <= gap <= high + slack
+        low, high = self._gaps()
+        return self.band_gap is None or low <= gap <= high
+
+    def _gaps(self) -> tuple[float, float]:
+        """Return the lowest and the highest gap that is as asked for, eV."""
+        if isinstance(self.band_gap, tuple):
+            return self.band_gap
+        target = self.band_gap or 0.0
+        return max(0.0, target - GAP_TOLERANCE), target + GAP_TOLERANCE
 
     def request(self, ldm: LDMModule, number: int, seed: int) -> tuple[CrystalBatch, int, int]:
         """Return the request of a round, the crystals of each of its rows, and their offset.
 
-        Of a chemical system the cells are as large as in the training set, or as `num_atoms` says,
+        Without a formula the cells are as large as in the training set, or as `num_atoms` says,
         drawn by `seed`; of a formula they hold one formula unit in the first round, and one more in
         each until they are as large as the model makes them, over and over.
 
         Raises:
             RequestError: if a cell is larger than the model's, or too small for its elements.
         """
+        rules = {"required": self.required, "allowed": self.allowed, "forbidden": self.forbidden}
+        if self.system:
+            rules |= {"required": self.system, "allowed": self.system}
+        how = {**{name: list(names) or None for name, names in rules.items()}}
         targets = self.conditions(ldm)
         if self.formula:
             most = max(1, ldm.max_atoms // parse_formula(self.formula).num_atoms)
             units = self.formula_units or range(1, most + 1)
             request = CrystalBatch.from_formulas(
-                [self.formula],
-                units[number % len(units)],
-                required=list(self.required) or None,
-                allowed=list(self.allowed) or None,
-                forbidden=list(self.forbidden) or None,
-                **targets,
+                [self.formula], units[number % len(units)], **how, **targets
             )
             return request, ROUND, number * ROUND
-        if len(self.system) > ldm.max_atoms:
+        fewest = max(1, len(rules["required"]), *self.num_elements[:1])
+        sizes: NDArray[np.int_] = np.array(self.num_atoms or range(fewest, ldm.max_atoms + 1))
+        if not len(sizes) or not fewest <= sizes.min() <= sizes.max() <= ldm.max_atoms:
+            asked = f", not {sizes.min()} to {sizes.max()}" if len(sizes) else ""
             raise RequestError(
-                f"A cell of this model has at most {ldm.max_atoms} atoms, and the system "
-                f"{'-'.join(self.system)} has {len(self.system)} elements."
+                f"A cell of {fewest} elements has {fewest} or more atoms, and one of this model at "
+                f"most {ldm.max_atoms}{asked}."
             )
-        sizes: NDArray[np.int_] = np.arange(len(self.system), ldm.max_atoms + 1)
         weights: NDArray[np.float64] = np.ones(ldm.max_atoms + 1)
-        histogram = ldm.num_atoms_histogram[: len(weights)]
-        weights[: len(histogram)] = histogram
-        if self.num_atoms:
-            sizes, weights = np.array(self.num_atoms), np.ones(ldm.max_atoms + 1)
-            if not len(self.system) <= sizes.min() <= sizes.max() <= ldm.max_atoms:
-                raise RequestError(
-                    f"Cells of {'-'.join(self.system)} have {len(self.system)} to {ldm.max_atoms} "
-                    f"atoms in this model, not {sizes.min()} to {sizes.max()}."
-                )
+        if not self.num_atoms:
+            histogram = ldm.num_atoms_histogram[: len(weights)]
+            weights[: len(histogram)] = histogram
         weights = weights[sizes] + 1e-9
         generator = crystal_generator(seed, _SIZES, number)
         drawn = generator.choice(sizes, ROUND, p=weights / weights.sum()).tolist()
-        elements = list(self.system)
-        request = CrystalBatch.from_num_atoms(drawn, required=elements, allowed=elements, **targets)
-        return request, 1, number
+        return CrystalBatch.from_num_atoms(drawn, **how, **targets), 1, number
+
+
+def _numbers(value: Any, name: str, what: str, most: int = 1) -> tuple[float, ...]:
+    """Return a number of 0 or more, or up to `most` in ascending order, as a tuple."""
+    values = value if isinstance(value, list | tuple) else (value,)
+    try:
+        numbers = tuple(map(_NUMBER.validate_python, values))
+    except ValidationError:
+        numbers = ()
+    if not 1 <= len(numbers) <= most or min(numbers) < 0 or numbers != tuple(sorted(numbers)):
+        raise RequestError(f"{name} is {what}, 0 or more, not {short(value)}.")
+    return numbers
 
 
 def _whole(value: Any, name: str) -> tuple[int, ...]:

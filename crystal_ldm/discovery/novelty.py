@@ -57,52 +57,39 @@ def novelty_of(
         crystals: as a rule relaxed.
     """
     reduced = [outcome.value for outcome in executor.map(reduced_cell, crystals)]
-    items, names = [], []
-    for cell in reduced:
-        same, relatives, labels = ([], [], []) if cell is None else _compared_with(cell, known)
-        items.append((cell, same, relatives))
-        names.append(labels)
-    result = []
-    outcomes = executor.map(_classify, items, timeout=_TIMEOUT_S, chunk=1)
-    for (_, same, _), labels, outcome in zip(items, names, outcomes, strict=True):
-        if outcome.value is None:
-            result.append(Novelty())
-            continue
-        kind, place, prototype = outcome.value
-        of = same[place].formula if kind == KINDS[0] else ""
-        of = labels[place] if kind == KINDS[1] else of
-        result.append(Novelty(kind, of, prototype))
-    return result
+    items = [None if cell is None else (cell, _compared_with(cell, known)) for cell in reduced]
+    found = {o.index: o.value for o in executor.imap(_classify, items, timeout=_TIMEOUT_S, chunk=1)}
+    return [found.get(i) or Novelty() for i in range(len(items))]
 
 
-def _compared_with(cell: Cell, known: TrainingCrystals) -> tuple[list[Cell], list[Cell], list[str]]:
-    """Return the training crystals of a cell's formula, and its relatives with their names."""
+def _compared_with(cell: Cell, known: TrainingCrystals) -> list[tuple[str, str, Cell]]:
+    """Return training crystals of a cell's formula and relatives of it, each with the kind of
+    novelty and the name that it gives to what is the same."""
     if known.empty:
-        return [], [], []
+        return []
     rows = known.rows_of(torch.from_numpy(cell.numbers)[None])[0]
-    same = [c for c in read_crystals(known.crystals[rows]).crystals if c] if rows else []
+    same = read_crystals(known.crystals[rows]).crystals if rows else []
+    others = [(KINDS[0], one.formula, one) for one in same if one]
     prototypes = known.search.nearest(np.sort(cell.numbers), RELATIVES)
-    relatives, labels, names = [], [], symbols()
     formulas = known.crystals[[p.row for p in prototypes]].formulas if prototypes else []
+    names = symbols()
     for prototype, formula in zip(prototypes, formulas, strict=True):
         lattice, coords, numbers = known.search.cell(prototype)
-        relatives.append(Cell.from_arrays(numbers, coords, lattice))
         changed = [f"{names[a]} → {names[b]}" for a, b in prototype.replaced.items() if a != b]
-        labels.append(f"{formula} ({', '.join(changed)})")
-    return same, relatives, labels
+        label = f"{formula} ({', '.join(changed)})"
+        others.append((KINDS[1], label, Cell.from_arrays(numbers, coords, lattice)))
+    return others
 
 
-def _classify(item: tuple[Cell | None, list[Cell], list[Cell]]) -> tuple[str, int, str] | None:
-    """Return kind, place of the training crystal (-1: none) and name of the prototype."""
-    cell, same, relatives = item
-    if cell is None:
-        return None
+def _classify(item: tuple[Cell, list[tuple[str, str, Cell]]]) -> Novelty:
+    """Return the kind of novelty by the first of the others that is the same."""
+    cell, others = item
     prototype = prototype_name(cell)
-    for kind, others in zip(KINDS, (same, relatives), strict=False):
-        for place, other in enumerate(map(reduced_cell, others)):
-            if len(other) == len(cell) and same_crystal((cell, other), SAME_CRYSTAL):
-                return kind, place, prototype
-    return KINDS[2] if prototype else KINDS[3], -1, prototype
+    for kind, label, crystal in others:
+        other = reduced_cell(crystal)
+        if len(other) == len(cell) and same_crystal((cell, other), SAME_CRYSTAL):
+            return Novelty(kind, label, prototype)
+    return Novelty(KINDS[2] if prototype else KINDS[3], "", prototype)
 
 
 def prototype_name(crystal: Cell) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.powder import xrd_pattern
-from crystal_ldm.crystals.space_groups import group_symbol
+from crystal_ldm.crystals.symmetry.space_groups import group_symbol
 from crystal_ldm.crystals.writers import symmetrised_cif
 from crystal_ldm.discovery.novelty import Novelty
 from crystal_ldm.evaluate.stability.hull import HullDistance, ReferenceHull
@@ -34,6 +34,44 @@ one; that were not screened out before relaxation; that were relaxed; that are s
 that are as asked for."""
 
 _LISTED = STAGES[5:]
+
+FAR_BELOW = -0.1
+"""What lies lower than this against the hull, eV/atom, is marked. Most likely a competing phase is
+missing among the references (crystals of up to 20 atoms that the OQMD has from the ICSD), or the
+potential fails. Of the references with three or four elements, each left out in turn, two thirds
+lie no lower: real compounds do so in systems with few known phases."""
+
+LARGE_CHANGE = 0.3
+"""A relaxation that changes the volume by more than this share is marked: what is left of the
+crystal that was made is its elements."""
+
+COLUMNS = {
+    "rank": "place in the list: first what both potentials put near the hull, then what SevenNet "
+    "was not asked about, then what lies far below the hull (see caution), last what SevenNet puts "
+    "above max_hull_distance; within each by the worse of the two distances",
+    "id": "name of the candidate and of its files",
+    "formula": "reduced formula",
+    "num_atoms": "atoms in the cell",
+    "e_above_hull_chgnet": "energy above the convex hull of the reference phases, both by CHGNet, "
+    "of the relaxed crystal, eV/atom; negative: below all references together",
+    "e_above_hull_sevennet": "the same by SevenNet, against its own energies of the references, "
+    "eV/atom; empty: it was not asked, or a reference has no energy by it",
+    "e_above_hull_before": "the same by CHGNet before relaxation, eV/atom: by this it was screened",
+    "caution": "why the numbers may deceive; empty: nothing is known against them",
+    "band_gap": "PBE band gap of the relaxed crystal by the predictor that judge names, eV; 0: a "
+    "metal",
+    "space_group": f"of the relaxed crystal within {SYMPREC} Å, Hermann–Mauguin symbol",
+    "space_group_number": "its number",
+    "novelty": "elements exchanged: a training crystal has this structure with other elements; "
+    "known prototype: another crystal of a type in the AFLOW library; new: neither",
+    "known_crystal": "that training crystal, and which elements took whose place",
+    "prototype": "structure type in the AFLOW library: mineral, Strukturbericht symbol, label",
+    "decomposes_to": "reference phases that it competes with, by CHGNet, with the share of the "
+    "atoms in each; its own formula, where another form of it lies lower",
+    "cif": "file of the relaxed crystal, in the run directory",
+    "xrd": "file of its powder pattern (Cu Kα)",
+}
+"""What each column of the list says, with its unit."""
 
 
 @dataclass(eq=False)
@@ -71,6 +109,34 @@ class Candidate:
         """The relaxed crystal, for those that came so far."""
         assert self.relaxed is not None
         return self.relaxed.crystal
+
+    @property
+    def distances(self) -> list[float]:
+        """What the potentials that were asked say of its distance to the hull, eV/atom."""
+        known = [d.e_above_hull for d in (self.first, self.second) if d is not None]
+        return [distance for distance in known if math.isfinite(distance)]
+
+    @property
+    def far_below(self) -> bool:
+        """Whether a potential puts it lower against the hull than can be believed."""
+        return min(self.distances, default=0.0) < FAR_BELOW
+
+    @property
+    def caution(self) -> str:
+        """Why the numbers may deceive; empty: nothing is known against them."""
+        parts = []
+        if self.far_below:
+            parts.append(
+                "far below the hull: most likely a competing phase is missing among the references "
+                "or the potential fails"
+            )
+        if self.relaxed is not None and not self.relaxed.converged:
+            parts.append(f"not converged in {self.relaxed.steps} steps")
+        if self.relaxed is not None and abs(self.relaxed.volume_change) > LARGE_CHANGE:
+            parts.append(f"its volume changed by {self.relaxed.volume_change:+.0%} in relaxation")
+        if self.stage in _LISTED[1:] and not self.novelty.kind:
+            parts.append("whether it is known could not be found out")
+        return "; ".join(parts)
 
 
 @dataclass
@@ -112,13 +178,13 @@ class Discovery:
         """
         relaxed = [c for c in self.candidates if c.relaxed is not None]
         asked = [c for c in relaxed if c.second is not None]
+        groups = {"first": relaxed, "second": asked, "both": asked}
         rows = []
         for limit in thresholds:
-            for name, group in (("first", relaxed), ("second", asked), ("both", asked)):
+            for name, group in groups.items():
                 count = sum(_is_sun(c, name, limit) for c in group)
-                rows.append(
-                    {"potential": name, "e_above_hull <=": limit, **rate(count, len(group))}
-                )
+                counted = rate(count, len(group))
+                rows.append({"potential": name, "e_above_hull <=": limit, **counted})
         return rows
 
     def rows(self) -> list[dict[str, Any]]:
@@ -156,21 +222,19 @@ class Discovery:
 
 
 def _rank(candidate: Candidate, limit: float) -> tuple[int, float, str]:
-    """Return what the list is sorted by: first those that two potentials agree on, then those that
-    one was asked about, last those that the second puts above the limit; each by its worse one."""
-    opinions = [d.e_above_hull for d in (candidate.first, candidate.second) if d is not None]
-    known = [distance for distance in opinions if math.isfinite(distance)]
-    worse = max(known, default=math.inf)
-    group = 1 if len(known) < 2 else 0 if worse <= limit else 2
+    """Return what the list is sorted by, see `COLUMNS["rank"]`."""
+    worse = max(candidate.distances, default=math.inf)
+    asked = len(candidate.distances) == 2
+    group = 3 if asked and worse > limit else 2 if candidate.far_below else 0 if asked else 1
     return group, worse, candidate.id
 
 
 def _is_sun(candidate: Candidate, potential: str, limit: float) -> bool:
-    distances = {"first": [candidate.first], "second": [candidate.second]}
-    both = [candidate.first, candidate.second]
-    near = all(d is not None and d.e_above_hull <= limit for d in distances.get(potential, both))
-    unique = candidate.stage in _LISTED
-    return near and unique and candidate.novelty.kind not in ("", "known")
+    """Return whether one is unique, new and, by a potential or by both, as near to the hull."""
+    names = ("first", "second") if potential == "both" else (potential,)
+    opinions = [getattr(candidate, name) for name in names]
+    near = all(d is not None and d.e_above_hull <= limit for d in opinions)
+    return near and candidate.stage in _LISTED and candidate.novelty.kind not in ("", "known")
 
 
 def _line(candidate: Candidate) -> dict[str, Any]:
@@ -184,6 +248,7 @@ def _line(candidate: Candidate) -> dict[str, Any]:
         "e_above_hull_chgnet": _distance(candidate.first),
         "e_above_hull_sevennet": _distance(candidate.second),
         "e_above_hull_before": _rounded(candidate.before),
+        "caution": candidate.caution,
         "band_gap": _rounded(candidate.band_gap),
         "space_group": "" if group is None else group_symbol(group),
         "space_group_number": "" if group is None else group,
@@ -199,13 +264,11 @@ def _line(candidate: Candidate) -> dict[str, Any]:
 _EMPTY = Candidate("", Cell.from_arrays([1], [[0, 0, 0]], [[1, 0, 0], [0, 1, 0], [0, 0, 1]]))
 
 
-def _competitors(formula: str, products: Collection[str]) -> str:
+def _competitors(formula: str, products: Mapping[str, float]) -> str:
     """Return the phases that a formula competes with; one of them may be the formula itself."""
-    from pymatgen.core import Composition
-
-    own = Composition(formula).reduced_composition
-    same = {name for name in products if Composition(name).reduced_composition == own}
-    return " + ".join(f"another form of {n}" if n in same else n for n in products)
+    if set(products) == {formula}:
+        return f"another form of {formula}"
+    return " + ".join(f"{share:.2f} {name}" for name, share in products.items())
 
 
 def _distance(distance: HullDistance | None) -> float | str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.space_groups import space_group
+from crystal_ldm.crystals.symmetry.space_groups import space_group
 from crystal_ldm.discovery.goal import Goal
 from crystal_ldm.discovery.novelty import Novelty, novelty_of
 from crystal_ldm.discovery.ranking import STAGES, SYMPREC, Candidate
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
 
 
+def round_folder(path: Path, number: int) -> Path:
+    """Return where a run keeps a round, which is there once the round has begun."""
+    return path / "rounds" / f"{number:04d}"
+
+
 def make_round(
     ldm: LDMModule, goal: Goal, number: int, path: Path, keywords: dict[str, Any]
 ) -> list[Candidate]:
@@ -36,7 +41,7 @@ def make_round(
         keywords: those of `LDMModule.sample`.
     """
     request, per_row, offset = goal.request(ldm, number, keywords["seed"])
-    folder = path / "rounds" / f"{number:04d}"
+    folder = round_folder(path, number)
     run = generate(ldm, request, folder, per_row, progress=False, offset=offset, **keywords)
     pairs = [(line, Cell.from_structure(s)) for line, s in read_crystals_of(folder)]
     pairs.sort(key=lambda pair: (int(pair[0]["row"]), int(pair[0]["number"])))
@@ -83,7 +88,7 @@ def _failed_filters(
 
 @dataclass
 class GoalCheck:
-    """GoalChecks relaxed crystals; each judgement is a file, so that none is made twice.
+    """Checks relaxed crystals; each judgement is a file, so that none is made twice.
 
     Attributes:
         ldm: the model, whose training crystals are the known ones.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from crystal_ldm.evaluate.stability.hull import HullDistance, ReferenceHull
 from crystal_ldm.evaluate.stability.potential import potential
 from crystal_ldm.evaluate.stability.reference import ReferenceEnergies, elemental_structure
 from crystal_ldm.evaluate.stability.relaxation import (
+    LATE,
     RelaxationSettings,
-    content_key,
+    Relaxed,
     relax_crystals,
 )
 from crystal_ldm.parallel import Executor
@@ -69,21 +70,18 @@ class SecondOpinion:
         if elements not in self._systems:
             self._systems[elements] = self._own_hull(elements, in_time)
         hull = self._systems[elements]
-        if hull is None or not (in_time() or self._is_kept(crystal)):
-            return None
-        (relaxed,), (error,) = relax_crystals([crystal], self.folder, self._how(), self.executor)
-        if relaxed is None:
-            self._note(f"{crystal.formula} has no energy by {POTENTIAL}: {error}.")
-            return None
-        return hull.distance(crystal.formula_key, relaxed.energy)
+        relaxed = self._relax([crystal], in_time) if hull is not None else None
+        return hull.distance(crystal.formula_key, relaxed[0].energy) if hull and relaxed else None
 
-    def _is_kept(self, crystal: Cell) -> bool:
-        return (self.folder / f"{content_key(crystal, self._how())}.json").is_file()
-
-    def _how(self) -> RelaxationSettings:
-        return RelaxationSettings(
-            POTENTIAL, self.settings.fmax, self.settings.max_steps, self.settings.timeout
-        )
+    def _relax(self, crystals: list[Cell], in_time: Callable[[], bool]) -> list[Relaxed] | None:
+        """Return the crystals relaxed by the second potential; None if one of them is not."""
+        how = replace(self.settings, potential=POTENTIAL)
+        results, errors = relax_crystals(crystals, self.folder, how, self.executor, in_time=in_time)
+        for crystal, error in zip(crystals, errors, strict=True):
+            if error not in (None, LATE):
+                self._note(f"{crystal.formula} has no energy by {POTENTIAL}: {error}.")
+        relaxed = [result for result in results if result is not None]
+        return relaxed if len(relaxed) == len(crystals) else None
 
     def _own_hull(
         self, elements: frozenset[int], in_time: Callable[[], bool]
@@ -91,25 +89,15 @@ class SecondOpinion:
         """Return the second potential's hull of some elements; None if a phase is missing."""
         keys = self._phases(elements)
         try:
-            cells = {key: self._cell(key) for key in keys}
+            cells = [self._cell(key) for key in keys]
         except DataError as error:
             self._note(f"There is no second opinion: its references cannot be had ({error}).")
             return None
-        energies: dict[FormulaKey, float] = {}
-        waiting = list(cells.items())
-        while waiting:
-            some, waiting = waiting[:8], waiting[8:]
-            if not in_time() and not all(self._is_kept(cell) for _, cell in some):
-                return None
-            results, errors = relax_crystals(
-                [cell for _, cell in some], self.folder, self._how(), self.executor
-            )
-            for (key, _), result, reason in zip(some, results, errors, strict=True):
-                if result is None:
-                    self._note(f"A reference has no energy by {POTENTIAL}: {reason}.")
-                    return None
-                energies[key] = result.energy
-        ids = {key: self.hull.energies.ids.get(key, "") for key in energies}
+        relaxed = self._relax(cells, in_time)
+        if relaxed is None:
+            return None
+        energies = {key: one.energy for key, one in zip(keys, relaxed, strict=True)}
+        ids = {key: self.hull.energies.ids[key] for key in keys}
         return ReferenceHull(ReferenceEnergies(energies, ids, potential(POTENTIAL).name))
 
     def _phases(self, elements: frozenset[int]) -> list[FormulaKey]:

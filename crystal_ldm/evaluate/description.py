@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.distances import closest_contact, pair_distances
 from crystal_ldm.crystals.elements import covalent_radii
+from crystal_ldm.crystals.geometry.distances import closest_contact, pair_distances
 from crystal_ldm.crystals.same_crystal import reduced_cell
-from crystal_ldm.crystals.space_groups import space_group
+from crystal_ldm.crystals.symmetry.space_groups import space_group
 from crystal_ldm.errors import describe_error
 from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.parallel.executor import Executor

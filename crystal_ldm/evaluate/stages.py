@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
-from crystal_ldm.crystals.space_groups import space_group_column
+from crystal_ldm.crystals.symmetry.space_groups import space_group_column
 from crystal_ldm.evaluate.coverage import coverage
 from crystal_ldm.evaluate.description import Description, describe_all
 from crystal_ldm.evaluate.matching import (

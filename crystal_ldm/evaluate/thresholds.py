@@ -27,7 +27,7 @@ class Thresholds(BaseModel):
     Attributes:
         min_distance: shortest allowed distance between two atoms, Å.
         contact: shortest allowed distance of two atoms in units of the usual one of their elements
-            (`crystals.distances`); 0: none.
+            (`crystals.geometry.distances`); 0: none.
         min_volume_per_atom: smallest allowed volume, Å³/atom.
         oxidation_states: SMACT's list of oxidation states; "smact14" is the one behind the numbers
             published since CDVAE, "icsd24" a newer and longer one.

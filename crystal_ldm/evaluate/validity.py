@@ -3,7 +3,7 @@
 Structure (CDVAE, Xie et al. 2022, section 5.2): no two atoms closer than 0.5 Å, periodic images of
 an atom itself included, and a cell that is not collapsed; here at least 0.1 Å³ for each atom. The
 field compares itself by that; a person wants neighbours that are as far apart as those of their
-elements are in known crystals, too (`crystals.distances`), and such crystals alone are `valid`.
+elements are in known crystals, too (`crystals.geometry.distances`); only such are `valid`.
 
 Composition (the same paper, after SMACT, Davies et al. 2019): some choice of oxidation states is
 charge neutral and gives the anions the higher Pauling electronegativity. By the same convention a

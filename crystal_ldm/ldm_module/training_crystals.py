@@ -16,7 +16,7 @@ from crystal_ldm.crystals import MAX_Z, CrystalBatch
 from crystal_ldm.crystals.lattice import lattice_to_log
 from crystal_ldm.crystals.packing import pack, unpack
 from crystal_ldm.crystals.prototype_search import PrototypeSearch
-from crystal_ldm.crystals.space_groups import space_groups_of
+from crystal_ldm.crystals.symmetry.space_groups import space_groups_of
 
 _NO_CRYSTALS = CrystalBatch(
     torch.zeros(0, 0, dtype=torch.long),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from crystal_ldm.crystals.symmetry import STRICT
+from crystal_ldm.crystals.symmetry.projection import STRICT
 from crystal_ldm.crystals.writers import cif_without_symmetry, extxyz_frame, symmetrised_cif
 from crystal_ldm.errors import RunError
 from crystal_ldm.files.run_directory import CIFS, P1_CIFS, RAW_CELLS, TABLE

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.distances import shortest_distance
+from crystal_ldm.crystals.geometry.distances import shortest_distance
 from crystal_ldm.errors import RunError
 from crystal_ldm.evaluate.description import density
 from crystal_ldm.files.run_directory import CIFS, RECIPE

@@ -13,6 +13,7 @@ from crystal_ldm.sampling.filters import (
     HasSpaceGroup,
     MinDistance,
     NotInTraining,
+    NumElements,
 )
 from crystal_ldm.sampling.guidance import Guidance
 from crystal_ldm.sampling.presets import DEFAULT_PRESET, Preset, presets
@@ -35,6 +36,7 @@ __all__ = [
     "MinDistance",
     "Noise",
     "NotInTraining",
+    "NumElements",
     "Option",
     "Preset",
     "Prototype",

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.request import LIKELY, Units, multiplied
-from crystal_ldm.crystals.space_groups import SPACE_GROUP
-from crystal_ldm.crystals.wyckoff import can_fill
+from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP
+from crystal_ldm.crystals.symmetry.wyckoff import can_fill
 from crystal_ldm.errors import RequestError
 from crystal_ldm.sampling.presets import get_preset
 from crystal_ldm.sampling.space_groups import groups_asked

@@ -10,8 +10,8 @@ from torch import Tensor
 from crystal_ldm.crystals import CrystalBatch, ElementRules
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.crystals.request import largest_cells
-from crystal_ldm.crystals.space_groups import SPACE_GROUP, group_symbol
-from crystal_ldm.crystals.wyckoff import can_fill
+from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP, group_symbol
+from crystal_ldm.crystals.symmetry.wyckoff import can_fill
 from crystal_ldm.errors import RequestError, suggest
 from crystal_ldm.sampling.space_groups import check_groups, groups_asked
 
@@ -103,8 +103,8 @@ def groups_out_of_reach(request: CrystalBatch | None) -> str:
             return (
                 f"{len(numbers)} atoms of {request.formulas[row]} cannot have space group "
                 f"{group_symbol(groups[0])} ({groups[0]}): its Wyckoff positions hold other "
-                "numbers of them. crystal_ldm.crystals.wyckoff.groups_to_fill names the groups "
-                "that a formula can have."
+                "numbers of them. crystal_ldm.crystals.symmetry.wyckoff.groups_to_fill names the "
+                "groups that a formula can have."
             )
     return ""
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from crystal_ldm.config.numbers import Whole, plain_number, short
-from crystal_ldm.crystals.space_groups import SPACE_GROUP
+from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP
 from crystal_ldm.errors import RequestError, suggest
 from crystal_ldm.sampling.compute import Compute
 from crystal_ldm.sampling.elements import Elements

@@ -14,13 +14,13 @@ from torch import Tensor
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.padding import Values
-from crystal_ldm.crystals.space_groups import (
+from crystal_ldm.crystals.symmetry.projection import onto_space_group
+from crystal_ldm.crystals.symmetry.space_groups import (
     NUM_GROUPS,
     SPACE_GROUP,
     group_number,
     group_numbers,
 )
-from crystal_ldm.crystals.symmetry import onto_space_group
 from crystal_ldm.errors import DataError
 from crystal_ldm.sampling.filters import Filter, HasSpaceGroup
 from crystal_ldm.sampling.guidance import AFTER_FIRST, NONE

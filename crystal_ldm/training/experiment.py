@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from crystal_ldm.config import check, load_config
-from crystal_ldm.crystals.space_groups import SPACE_GROUP
+from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP
 from crystal_ldm.data import DATASETS, CrystalDataset, load_dataset
 from crystal_ldm.errors import ConfigError
 from crystal_ldm.files import resolve_path

@@ -11,7 +11,7 @@ from pymatgen.core import Lattice, Structure
 from crystal_ldm.crystals import CrystalBatch, canonical_form
 from crystal_ldm.crystals.canonical import canonical_arrays
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.distances import shortest_distance, shortest_distances
+from crystal_ldm.crystals.geometry.distances import shortest_distance, shortest_distances
 from crystal_ldm.crystals.lattice import lattice_to_log, log_to_lattice, scale_by_atoms
 from crystal_ldm.errors import CrystalLDMError, DataError, RequestError
 

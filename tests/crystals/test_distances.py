@@ -7,7 +7,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.distances import (
+from crystal_ldm.crystals.geometry.distances import (
     closest_contact,
     pair_distances,
     shortest_distance,

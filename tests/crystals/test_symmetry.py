@@ -7,10 +7,10 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
-from crystal_ldm.crystals.bonds import radius_bonds
-from crystal_ldm.crystals.geometry import measure
-from crystal_ldm.crystals.polyhedra import coordination_polyhedra
-from crystal_ldm.crystals.symmetry import CELLS, cell_of_kind, symmetry_of, wyckoff_letters
+from crystal_ldm.crystals.geometry.bonds import radius_bonds
+from crystal_ldm.crystals.geometry.measurement import measure
+from crystal_ldm.crystals.geometry.polyhedra import coordination_polyhedra
+from crystal_ldm.crystals.symmetry.analysis import CELLS, cell_of_kind, symmetry_of, wyckoff_letters
 from crystal_ldm.errors import DataError
 
 QUARTZ = Structure.from_spacegroup(

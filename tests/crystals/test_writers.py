@@ -15,7 +15,7 @@ from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.entries import read_structure_text
-from crystal_ldm.crystals.space_groups import group_number, space_group
+from crystal_ldm.crystals.symmetry.space_groups import group_number, space_group
 from crystal_ldm.crystals.writers import cif_without_symmetry, extxyz_frame, symmetrised_cif
 from crystal_ldm.pretrained import load_pretrained
 

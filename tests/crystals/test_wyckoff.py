@@ -11,8 +11,8 @@ import spglib
 from pymatgen.core import Structure
 
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.space_groups import space_group
-from crystal_ldm.crystals.wyckoff import can_fill, groups_to_fill, multiplicities
+from crystal_ldm.crystals.symmetry.space_groups import space_group
+from crystal_ldm.crystals.symmetry.wyckoff import can_fill, groups_to_fill, multiplicities
 
 
 @pytest.mark.parametrize(

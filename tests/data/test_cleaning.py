@@ -8,7 +8,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure, SymmOp
 
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.distances import shortest_distance
+from crystal_ldm.crystals.geometry.distances import shortest_distance
 from crystal_ldm.crystals.readers import Entry, Source, parse
 from crystal_ldm.crystals.readers.objects import cell_of
 from crystal_ldm.data.build import About, build_dataset

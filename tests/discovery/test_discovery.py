@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,17 @@ from crystal_ldm.crystals import CrystalBatch, ElementRules
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.discovery import Discovery, Goal, Novelty, discover
 from crystal_ldm.discovery.novelty import novelty_of
-from crystal_ldm.discovery.ranking import STAGES, Candidate
+from crystal_ldm.discovery.ranking import COLUMNS, STAGES, Candidate
 from crystal_ldm.discovery.second_opinion import SecondOpinion, why_not
 from crystal_ldm.errors import EvaluationError, FormulaError, RequestError, RunError
 from crystal_ldm.evaluate.stability import ReferenceHull, RelaxationSettings
 from crystal_ldm.evaluate.stability.hull import HullDistance
 from crystal_ldm.evaluate.stability.reference import ReferenceEnergies
+from crystal_ldm.evaluate.stability.relaxation import Relaxed
 from crystal_ldm.ldm_module.training_crystals import TrainingCrystals
 from crystal_ldm.parallel import Workers, open_executor
 from crystal_ldm.pretrained import load_pretrained
+from crystal_ldm.sampling import NumElements
 
 QUICK = RelaxationSettings(fmax=0.5, max_steps=5)
 HERE = Workers(here=True)
@@ -149,8 +152,18 @@ def test_targets_are_met_by_all_that_is_kept(ldm: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "error", "text"),
     [
-        ({}, RequestError, "one of them"),
-        ({"system": "Li-O", "formula": "LiO"}, RequestError, "one of them"),
+        ({"system": "Li-O", "formula": "LiO"}, RequestError, "not both"),
+        ({"system": "Li-?"}, RequestError, "num_elements"),
+        ({"required": "O, Xx"}, FormulaError, "Xx"),
+        ({"num_elements": [3, 2]}, RequestError, "fewest, most"),
+        ({"num_elements": [1, 2, 3]}, RequestError, "fewest, most"),
+        ({"required": "O,Ti,Sr", "num_elements": 2}, RequestError, "3 elements are required"),
+        ({"system": "Li-O", "num_elements": 2}, RequestError, "names its elements"),
+        ({"formula": "LiO", "band_gap": "wide"}, RequestError, "'wide'"),
+        ({"formula": "LiO", "band_gap": [1, "x"]}, RequestError, "low, high"),
+        ({"formula": "LiO", "band_gap": math.nan}, RequestError, "nan"),
+        ({"formula": "LiO", "band_gap": True}, RequestError, "True"),
+        ({"formula": "LiO", "max_hull_distance": "near"}, RequestError, "'near'"),
         ({"system": "Li-Xx"}, FormulaError, "Xx"),
         ({"formula": "sr?o3"}, FormulaError, "cannot be read"),
         ({"formula": "LiO", "band_gap": [3, 1]}, RequestError, "low, high"),
@@ -203,8 +216,30 @@ def test_cells_and_open_atoms_are_as_asked_for(ldm: Any) -> None:
     system = Goal.make(system="Li-Fe-O", num_atoms=[4, 7])
     assert set(system.request(ldm, 0, 0)[0].num_atoms.tolist()) == {4, 7}
     for size in (2, 21):
-        with pytest.raises(RequestError, match="3 to 20 atoms"):
+        with pytest.raises(
+            RequestError, match="3 or more atoms, and one of this model at most 20, not"
+        ):
             Goal.make(system="Li-Fe-O", num_atoms=size).request(ldm, 0, 0)
+
+
+def test_any_oxide_is_said_by_what_is_required(ldm: Any) -> None:
+    """Without a system and a formula all elements are open; how many there are is a filter."""
+    goal = Goal.make(required="O", forbidden=["U", "Pb"], num_elements=[3, 4])
+    request, per_row, offset = goal.request(ldm, 2, 0)
+    assert (len(request), per_row, offset) == (32, 1, 2) and min(request.num_atoms.tolist()) >= 3
+    (rules,) = set(request.rules())
+    assert rules == ElementRules.make(required="O", forbidden="Pb,U")
+    out = ldm.sample(request[[0, 1, 2, 3]], 2, seed=1, filters=[NumElements(3, 4)], attempts=50)
+    counts = {len(s.composition) for s in out.to_structures()}
+    assert counts <= {3, 4} and all("O" in s.symbol_set for s in out.to_structures())
+    assert goal.filters(ldm) == {"num_elements": {"fewest": 3, "most": 4}}
+    assert str(goal) == (
+        "any elements, required O, forbidden Pb U, 3 to 4 elements, hull distance up to 0.1 eV/atom"
+    )
+    assert Goal.make(required=["O"], num_elements=3).num_elements == (3, 3)
+    assert str(Goal.make()).startswith("any elements, hull")
+    with pytest.raises(RequestError, match="5 or more and 4 or fewer"):
+        ldm.sample(request, 1, filters=[NumElements(5, 4)])
 
 
 def test_kinds_of_novelty(ldm: Any) -> None:
@@ -256,12 +291,42 @@ def test_what_two_potentials_agree_on_stands_first(
     hull = ReferenceHull(ReferenceEnergies.shipped())
     found = Discovery(tmp_path, hull, 0.1)
     found.candidates = [
-        candidate("alone", -0.2, None),
-        candidate("split", -0.1, 0.3),
+        candidate("far", -0.54, None),
+        candidate("far by one", -0.05, -0.19),
+        candidate("split", -0.3, 0.3),
+        candidate("alone", -0.09, None),
         candidate("both", 0.05, 0.02),
     ]
-    assert [one.id for one in found.kept] == ["both", "alone", "split"]
-    assert [row["rank"] for row in found.rows()] == [1, 2, 3]
+    assert [one.id for one in found.kept] == ["both", "alone", "far", "far by one", "split"]
+    rows = found.rows()
+    assert [row["rank"] for row in rows] == [1, 2, 3, 4, 5]
+    marked = ["far below the hull: most likely a competing phase" in r["caution"] for r in rows]
+    assert marked == [False, False, True, True, True]
+
+
+def test_what_relaxation_did_to_a_crystal_is_marked() -> None:
+    cell = Cell.from_structure(rocksalt("Na", "Cl", 5.64))
+    relaxed = Relaxed(-3.0, -2.9, False, 300, 0.1, 0.62, 5.0, cell)
+    listed = Candidate("one", cell, STAGES[-1], relaxed=relaxed, first=HullDistance(0.01, {}))
+    assert listed.caution == (
+        "not converged in 300 steps; its volume changed by +62% in relaxation; whether it is known "
+        "could not be found out"
+    )
+    listed.relaxed, listed.novelty = (
+        replace(relaxed, converged=True, volume_change=0.1),
+        Novelty("new"),
+    )
+    assert listed.caution == ""
+
+
+def test_each_column_of_the_list_is_explained_here_and_on_its_page(repository: Path) -> None:
+    cell = Cell.from_structure(rocksalt("Na", "Cl", 5.64))
+    found = Discovery(Path(), ReferenceHull(ReferenceEnergies.shipped()), 0.1)
+    found.candidates = [Candidate("one", cell, STAGES[-1])]
+    assert list(found.rows()[0]) == list(COLUMNS)
+    page = (repository / "docs" / "discovery.md").read_text(encoding="utf-8")
+    for name, text in COLUMNS.items():
+        assert f"| `{name}` | {text} |" in page
 
 
 def test_a_search_that_is_killed_loses_nothing_that_was_relaxed(

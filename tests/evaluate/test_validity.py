@@ -7,7 +7,7 @@ import pytest
 from pymatgen.core import Composition, Lattice, Structure
 
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.distances import shortest_distance
+from crystal_ldm.crystals.geometry.distances import shortest_distance
 from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.evaluate.validity import composition_validity, compositions_validity
 

@@ -15,7 +15,7 @@ import torch
 from pymatgen.core import Structure
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.distances import min_distance
+from crystal_ldm.crystals.geometry.distances import min_distance
 from crystal_ldm.errors import CrystalLDMError, RequestError, RunError
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.checkpoints import save_safetensors

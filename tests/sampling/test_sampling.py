@@ -11,7 +11,7 @@ import torch
 
 from crystal_ldm.config.numbers import Whole
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.distances import shortest_distances
+from crystal_ldm.crystals.geometry.distances import shortest_distances
 from crystal_ldm.errors import CrystalLDMError, RequestError
 from crystal_ldm.evaluate.band_gap import predict_band_gaps_by_kind
 from crystal_ldm.ldm_module import LDMModule, SamplerStep, StopSampling

@@ -13,7 +13,8 @@ from pymatgen.core import Structure
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.prototype_search import orbit_prototypes
-from crystal_ldm.crystals.space_groups import (
+from crystal_ldm.crystals.symmetry.projection import STRICT, onto_space_group
+from crystal_ldm.crystals.symmetry.space_groups import (
     group_number,
     group_numbers,
     group_symbol,
@@ -21,7 +22,6 @@ from crystal_ldm.crystals.space_groups import (
     space_group,
     space_groups_of,
 )
-from crystal_ldm.crystals.symmetry import STRICT, onto_space_group
 from crystal_ldm.crystals.writers import symmetrised_cif
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module import LDMModule

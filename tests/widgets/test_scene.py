@@ -9,7 +9,7 @@ import pytest
 from crystal_ldm.widgets.viewers.scene import SceneTooLarge, build_scene, scene_to_sdf
 from pymatgen.core import Lattice, Structure
 
-from crystal_ldm.crystals.bonds import crystal_bonds, radius_bonds
+from crystal_ldm.crystals.geometry.bonds import crystal_bonds, radius_bonds
 from tests.widgets.crystals import copper, perovskite, rock_salt
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from crystal_ldm.widgets import CrystalViewer, TrajectoryPlayer
 
-from crystal_ldm.crystals.bonds import crystal_bonds, radius_bonds
+from crystal_ldm.crystals.geometry.bonds import crystal_bonds, radius_bonds
 from tests.widgets.crystals import perovskite, rock_salt
 
 

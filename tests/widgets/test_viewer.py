@@ -17,7 +17,7 @@ from crystal_ldm.widgets import (
 from crystal_ldm.widgets.viewers.elements import LOOK, ink_on
 from crystal_ldm.widgets.viewers.frames import FrameViewer
 
-from crystal_ldm.crystals.bonds import crystal_bonds, radius_bonds
+from crystal_ldm.crystals.geometry.bonds import crystal_bonds, radius_bonds
 from tests.widgets.crystals import copper, perovskite, rock_salt
 
 

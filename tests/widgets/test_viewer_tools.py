@@ -12,7 +12,7 @@ from crystal_ldm.widgets import CrystalViewer
 from crystal_ldm.widgets.viewers.elements import LOOK
 from crystal_ldm.widgets.viewers.plotly_crystal import atom_clicked, crystal_figure
 
-from crystal_ldm.crystals.bonds import covalent_radius
+from crystal_ldm.crystals.geometry.bonds import covalent_radius
 from tests.widgets.crystals import perovskite, rock_salt
 
 

@@ -12,13 +12,13 @@ from crystal_ldm.widgets.base import Field, Panel, caption, column, labelled, st
 from crystal_ldm.widgets.controls.scalar import ScalarControl
 from crystal_ldm.widgets.jobs import Latest
 
-from crystal_ldm.crystals.space_groups import (
+from crystal_ldm.crystals.symmetry.space_groups import (
     CRYSTAL_SYSTEMS,
     NUM_GROUPS,
     group_numbers,
     group_symbol,
 )
-from crystal_ldm.crystals.wyckoff import can_fill, groups_to_fill
+from crystal_ldm.crystals.symmetry.wyckoff import can_fill, groups_to_fill
 from crystal_ldm.errors import RequestError, suggest
 
 LIKELY = "likely"

@@ -12,8 +12,8 @@ from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.viewers.plotly_crystal import crystal_figure
 
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.distances import shortest_distance
-from crystal_ldm.crystals.symmetry import STRICT
+from crystal_ldm.crystals.geometry.distances import shortest_distance
+from crystal_ldm.crystals.symmetry.projection import STRICT
 from crystal_ldm.crystals.writers import extxyz_frame, symmetrised_cif
 from crystal_ldm.errors import RequestError
 from crystal_ldm.evaluate.description import density

@@ -17,6 +17,7 @@ from crystal_ldm.widgets.figures.dataset import (
     values_figure,
 )
 from crystal_ldm.widgets.figures.discovery import (
+    columns_explained,
     funnel_figure,
     phase_diagram_figure,
     powder_figure,
@@ -34,6 +35,7 @@ __all__ = [
     "agreement_figure",
     "atoms_figure",
     "calibration_figure",
+    "columns_explained",
     "compared_rates_figure",
     "crystal_grid",
     "distribution_figure",

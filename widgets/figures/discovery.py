@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import plotly.graph_objects as go
 from crystal_ldm.widgets.figures.theme import BLUE, SERIES, horizontal, themed
+from crystal_ldm.widgets.panels.rows import column_info
+
+from crystal_ldm.discovery.ranking import COLUMNS
 
 if TYPE_CHECKING:
     from pymatgen.analysis.phase_diagram import PhaseDiagram
@@ -26,6 +30,12 @@ def funnel_figure(counts: Mapping[str, int], title: str = "") -> go.Figure:
         hovertemplate="%{y}: %{x}<extra></extra>",
     )
     return horizontal(go.Figure(bars), title, "candidates", 90 + 36 * len(counts))
+
+
+def columns_explained(keys: Sequence[str]) -> pd.DataFrame:
+    """Return a table of what columns of the ranked list say, by the names on show."""
+    lines = [(column_info(key).axis, COLUMNS[key]) for key in keys]
+    return pd.DataFrame(lines, columns=["column", "says"])
 
 
 def phase_diagram_figure(diagram: PhaseDiagram, title: str = "") -> go.Figure:

@@ -12,7 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 from pymatgen.core import Structure
 
-from crystal_ldm.crystals.distances import min_distance
+from crystal_ldm.crystals.geometry.distances import min_distance
 from crystal_ldm.evaluate.thresholds import Thresholds
 
 SYMPREC = 0.1

@@ -10,7 +10,7 @@ from crystal_ldm.widgets.base import Panel, column, escape, facts_table, fold, l
 from crystal_ldm.widgets.jobs import Latest
 from pymatgen.core import Structure
 
-from crystal_ldm.crystals.symmetry import SYMPREC, Symmetry, symmetry_of
+from crystal_ldm.crystals.symmetry.analysis import SYMPREC, Symmetry, symmetry_of
 from crystal_ldm.errors import DataError
 
 HEADS = (
@@ -32,7 +32,7 @@ class SymmetryPanel(Panel):
         structure: the crystal, or None.
         symprec: tolerance of the symmetry search, Å.
         active: whether the panel is looked at.
-        symmetry: what was found, a `crystal_ldm.crystals.symmetry.Symmetry`, or None; read-only.
+        symmetry: what was found, a `crystals.symmetry.analysis.Symmetry`, or None; read-only.
     """
 
     structure = tl.Any(None, allow_none=True)

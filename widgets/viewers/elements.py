@@ -6,7 +6,7 @@ import colorsys
 from dataclasses import dataclass
 from functools import cache
 
-from crystal_ldm.crystals.bonds import covalent_radius
+from crystal_ldm.crystals.geometry.bonds import covalent_radius
 
 UNKNOWN_COLOUR = "#9a9a9a"
 

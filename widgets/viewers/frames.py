@@ -8,7 +8,7 @@ from typing import Any
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 from pymatgen.core import Structure
 
-from crystal_ldm.crystals.bonds import Bond, crystal_bonds, radius_bonds
+from crystal_ldm.crystals.geometry.bonds import Bond, crystal_bonds, radius_bonds
 
 REFINED = 40
 """Frames of a trajectory, the last ones, whose bonds are CrystalNN's."""

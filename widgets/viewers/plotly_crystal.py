@@ -12,7 +12,7 @@ from crystal_ldm.widgets.viewers.elements import LOOK, Look
 from crystal_ldm.widgets.viewers.scene import CELL_EDGES, Scene, build_scene
 from pymatgen.core import Structure
 
-from crystal_ldm.crystals.bonds import radius_bonds
+from crystal_ldm.crystals.geometry.bonds import radius_bonds
 
 GREY = "#8a8a8a"
 """For text and cell edges: readable on white and on black, where a report has no theme."""

@@ -9,8 +9,8 @@ from itertools import product
 import numpy as np
 from pymatgen.core import Structure
 
-from crystal_ldm.crystals.bonds import Bond, site_symbols
-from crystal_ldm.crystals.polyhedra import Polyhedron
+from crystal_ldm.crystals.geometry.bonds import Bond, site_symbols
+from crystal_ldm.crystals.geometry.polyhedra import Polyhedron
 from crystal_ldm.errors import CrystalLDMError
 
 BOUNDARY = 0.2

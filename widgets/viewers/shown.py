@@ -12,10 +12,15 @@ from crystal_ldm.widgets.viewers.elements import COLOURS, LOOK, STYLES, Look, in
 from crystal_ldm.widgets.viewers.scene import Scene, build_scene
 from pymatgen.core import Structure
 
-from crystal_ldm.crystals.bonds import Bond, coordination_numbers, radius_bonds, site_symbols
-from crystal_ldm.crystals.geometry import measure
-from crystal_ldm.crystals.polyhedra import Corner, coordination_polyhedra
-from crystal_ldm.crystals.symmetry import CELLS, SYMPREC, cell_of_kind, wyckoff_letters
+from crystal_ldm.crystals.geometry.bonds import (
+    Bond,
+    coordination_numbers,
+    radius_bonds,
+    site_symbols,
+)
+from crystal_ldm.crystals.geometry.measurement import measure
+from crystal_ldm.crystals.geometry.polyhedra import Corner, coordination_polyhedra
+from crystal_ldm.crystals.symmetry.analysis import CELLS, SYMPREC, cell_of_kind, wyckoff_letters
 from crystal_ldm.errors import DataError, RequestError
 
 HOME = (0, 0, 0)

@@ -9,7 +9,7 @@ import ipywidgets as ipw
 from crystal_ldm.widgets.base import column, labelled, row, show_if, toggle
 from crystal_ldm.widgets.viewers.elements import COLOURS, STYLES
 
-from crystal_ldm.crystals.symmetry import CELLS, SYMPREC
+from crystal_ldm.crystals.symmetry.analysis import CELLS, SYMPREC
 
 if TYPE_CHECKING:
     from crystal_ldm.widgets.viewers.viewer import CrystalViewer

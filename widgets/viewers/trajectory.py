@@ -16,7 +16,7 @@ from crystal_ldm.widgets.viewers.frames import FrameViewer
 from plotly.subplots import make_subplots
 from pymatgen.core import Structure
 
-from crystal_ldm.crystals.distances import min_distance
+from crystal_ldm.crystals.geometry.distances import min_distance
 
 MOST = 250
 """Frames that go to the browser together; of longer trajectories each goes when it is shown."""

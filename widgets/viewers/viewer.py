@@ -16,7 +16,7 @@ from crystal_ldm.widgets.viewers.shown import ShownCrystal, legend_html
 from crystal_ldm.widgets.viewers.toolbar import make_toolbar, more_box
 from pymatgen.core import Structure
 
-from crystal_ldm.crystals.bonds import Bond, crystal_bonds
+from crystal_ldm.crystals.geometry.bonds import Bond, crystal_bonds
 
 PATIENCE = 0.1
 """Seconds before CrystalNN starts, so that the crystal is on its way to the browser by then."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -40,27 +40,18 @@ class ReferenceHull:
 
     def __init__(self, energies: ReferenceEnergies) -> None:
         self.energies = energies
-        self._diagram = lru_cache(maxsize=4096)(self._make_diagram)
-
-    def diagram(self, elements: frozenset[int]) -> PhaseDiagram:
-        """Return the phase diagram of some elements (by atomic number).
-
-        Raises:
-            KeyError: if an element has no reference energy.
-        """
-        return self._diagram(elements)
+        self.diagram = lru_cache(maxsize=4096)(self._make_diagram)
 
     def _make_diagram(self, elements: frozenset[int]) -> PhaseDiagram:
-        from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+        """Return the phase diagram of some elements (by atomic number), all with a reference."""
+        from pymatgen.analysis.phase_diagram import PhaseDiagram
 
-        missing = [z for z in elements if ((z, 1),) not in self.energies.by_formula]
-        if missing:
-            raise KeyError(sorted(missing))
-        entries = [
-            PDEntry(composition_of(key), energy * sum(count for _, count in key))
-            for key, energy in self.energies.within(elements)
-        ]
-        return PhaseDiagram(entries)
+        return PhaseDiagram([_entry(key, energy) for key, energy in self.energies.within(elements)])
+
+    def missing(self, elements: Iterable[int]) -> str:
+        """Return the symbols of the elements without a reference energy; empty: all have one."""
+        names = [symbols()[z] for z in elements if ((z, 1),) not in self.energies.by_formula]
+        return ", ".join(sorted(names))
 
     def diagram_with(
         self, elements: frozenset[int], crystals: Sequence[tuple[str, FormulaKey, float]]
@@ -68,18 +59,15 @@ class ReferenceHull:
         """Return the phase diagram of some elements with further crystals in it.
 
         Args:
-            elements: atomic numbers.
+            elements: atomic numbers, all of elements with a reference.
             crystals: name, reduced composition and energy (eV/atom, from the same potential) of
                 each; those with other elements are left out, and those without energy.
-
-        Raises:
-            KeyError: if an element has no reference energy.
         """
-        from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+        from pymatgen.analysis.phase_diagram import PhaseDiagram
 
         known = self.diagram(elements).all_entries
         added = [
-            PDEntry(composition_of(key), energy * sum(count for _, count in key), name=name)
+            _entry(key, energy, name)
             for name, key, energy in crystals
             if math.isfinite(energy) and {z for z, _ in key} <= elements
         ]
@@ -92,20 +80,22 @@ class ReferenceHull:
             key: reduced composition.
             energy: eV/atom, from the same potential as the references.
         """
-        from pymatgen.analysis.phase_diagram import PDEntry
-
         if not math.isfinite(energy):
             return HullDistance(math.nan, {}, "there is no energy")
         elements = frozenset(z for z, _ in key)
-        try:
-            diagram = self.diagram(elements)
-        except KeyError as error:
-            names = ", ".join(symbols()[z] for z in error.args[0])
-            return HullDistance(math.nan, {}, f"undefined: no reference energy of {names}")
-        atoms = sum(count for _, count in key)
-        entry: Any = PDEntry(composition_of(key), energy * atoms)
-        products, distance = diagram.get_decomp_and_e_above_hull(entry, allow_negative=True)
+        if missing := self.missing(elements):
+            return HullDistance(math.nan, {}, f"undefined: no reference energy of {missing}")
+        products, distance = self.diagram(elements).get_decomp_and_e_above_hull(
+            _entry(key, energy), allow_negative=True
+        )
         named = {e.reduced_formula: float(share) for e, share in (products or {}).items()}
         if distance is None:
             return HullDistance(math.nan, {}, "undefined: outside the hull of the references")
         return HullDistance(float(distance), named)
+
+
+def _entry(key: FormulaKey, energy: float, name: str | None = None) -> Any:
+    """Return pymatgen's entry of a composition with an energy in eV/atom."""
+    from pymatgen.analysis.phase_diagram import PDEntry
+
+    return PDEntry(composition_of(key), energy * sum(count for _, count in key), name=name)

@@ -7,9 +7,10 @@ import json
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.stability.potential import calculator, check_elements, potential
 from crystal_ldm.files.writing import atomic_write
 from crystal_ldm.parallel import Executor
+from crystal_ldm.parallel.executor import Progress
+
+LATE = "the time was up before it was relaxed"
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ def relax_crystal(crystal: Cell, settings: RelaxationSettings) -> Relaxed:
     from ase.filters import FrechetCellFilter
     from ase.optimize import FIRE
 
-    from crystal_ldm.crystals.distances import shortest_distance
+    from crystal_ldm.crystals.geometry.distances import shortest_distance
 
     check_elements(crystal, settings.potential)
     n = len(crystal.numbers)
@@ -150,6 +154,11 @@ def content_key(crystal: Cell, settings: RelaxationSettings) -> str:
     return digest.hexdigest()[:32]
 
 
+def is_relaxed(crystal: Cell, folder: Path, settings: RelaxationSettings) -> bool:
+    """Return whether a folder holds a crystal's relaxation by these settings."""
+    return (folder / f"{content_key(crystal, settings)}.json").is_file()
+
+
 def save_relaxed(path: Path, relaxed: Relaxed) -> None:
     """Write a result so that a file of this name is always a whole one."""
     content = asdict(relaxed)
@@ -175,6 +184,9 @@ def relax_crystals(
     folder: str | Path,
     settings: RelaxationSettings,
     executor: Executor,
+    *,
+    in_time: Callable[[], bool] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[list[Relaxed | None], list[str | None]]:
     """Relax many crystals; what a folder already holds is not done again.
 
@@ -184,6 +196,9 @@ def relax_crystals(
 
     Args:
         folder: where the results are kept; it may be shared by several runs.
+        in_time: asked before each relaxation, in the order of the crystals; once it is false no
+            further one begins, and the reason of those without a result is `LATE`.
+        progress: called with the number of crystals just relaxed.
 
     Returns:
         The results, and for those without one the reason.
@@ -208,13 +223,15 @@ def relax_crystals(
         results[position] = load_relaxed(folder / f"{key}.json")
         if results[position] is None:
             waiting.setdefault(key, []).append(position)
+            errors[position] = LATE
     keys = list(waiting)
 
-    first_of_each = [crystals[waiting[key][0]] for key in keys]
+    items: Iterable[Cell | None] = [crystals[waiting[key][0]] for key in keys]
+    if in_time is not None:
+        items = takewhile(lambda crystal: in_time(), items)
+    how: Any = {"timeout": settings.timeout, "chunk": 1, "label": "relaxation"}
     function = partial(relax_crystal, settings=settings)
-    for outcome in executor.imap(
-        function, first_of_each, timeout=settings.timeout, chunk=1, label="relaxation"
-    ):
+    for outcome in executor.imap(function, items, progress=progress, **how):
         key = keys[outcome.index]
         if outcome.error is None:
             save_relaxed(folder / f"{key}.json", outcome.value)

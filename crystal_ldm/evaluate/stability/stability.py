@@ -24,6 +24,13 @@ from crystal_ldm.evaluate.stability.relaxation import (
 from crystal_ldm.evaluate.statistics import mean, rate
 from crystal_ldm.parallel import AnyWorkers, Workers, open_executor
 
+_OF_RELAXED = ("energy", "converged", "steps", "rmsd", "volume_change", "seconds")
+_NUMBERS = ("energy", "e_above_hull", "rmsd", "volume_change", "seconds")
+_COLUMNS = (
+    "id", "formula", "energy", "e_above_hull", "converged", "steps", "rmsd", "volume_change",
+    "decomposes_to", "seconds", "error",
+)  # fmt: skip
+
 
 @dataclass
 class Stability:
@@ -106,28 +113,15 @@ def compute_stability(
     with open_executor(workers, Workers(memory_gb=6), bars=progress) as executor:
         relaxed, errors = relax_crystals(source.crystals, folder, settings, executor)
     rows: list[dict[str, Any]] = []
-    for position, result in enumerate(relaxed):
-        crystal = source.crystals[position]
-        row: dict[str, Any] = {
-            "id": source.ids[position],
-            "formula": crystal.formula if crystal else None,
-            "energy": np.nan,
-            "e_above_hull": np.nan,
-            "converged": False,
-            "steps": None,
-            "rmsd": np.nan,
-            "volume_change": np.nan,
-            "decomposes_to": None,
-            "seconds": np.nan,
-            "error": source.errors[position] or errors[position],
-        }
+    for i, (crystal, result) in enumerate(zip(source.crystals, relaxed, strict=True)):
+        row = dict.fromkeys(_COLUMNS) | dict.fromkeys(_NUMBERS, np.nan)
+        row |= {"id": source.ids[i], "formula": crystal.formula if crystal else None}
+        row |= {"converged": False, "error": source.errors[i] or errors[i]}
         if result is not None:
-            for name in ("energy", "converged", "steps", "rmsd", "volume_change", "seconds"):
-                row[name] = getattr(result, name)
+            row |= {name: getattr(result, name) for name in _OF_RELAXED}
             distance = hull.distance(result.crystal.formula_key, result.energy)
-            row["e_above_hull"] = distance.e_above_hull
+            row["e_above_hull"], row["error"] = distance.e_above_hull, distance.error
             row["decomposes_to"] = " + ".join(distance.products) or None
-            row["error"] = distance.error
         rows.append(row)
     notes = [
         f"Energies: {potential(settings.potential).name}, positions and cell relaxed to "

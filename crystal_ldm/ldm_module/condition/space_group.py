@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.padding import Values
-from crystal_ldm.crystals.space_groups import (
+from crystal_ldm.crystals.symmetry.space_groups import (
     NUM_GROUPS,
     group_number,
     group_traits,

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from crystal_ldm.config.numbers import Number, Whole
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.space_groups import SPACE_GROUP, space_group
-from crystal_ldm.crystals.symmetry import STRICT
+from crystal_ldm.crystals.symmetry.projection import STRICT
+from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP, space_group
 from crystal_ldm.sampling.filters.base import Filter
 from crystal_ldm.sampling.schema import option
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class HasSpaceGroup(Filter):
     """The crystal has this space group, by spglib within a tolerance.
 
-    Before, it is moved onto the group if it is near (`crystals.symmetry.onto_space_group`).
+    Before, it is moved onto the group if it is near
+    (`crystals.symmetry.projection.onto_space_group`).
     """
 
     number: Whole | None = option(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from crystal_ldm.config.numbers import Number
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.distances import shortest_distances
+from crystal_ldm.crystals.geometry.distances import shortest_distances
 from crystal_ldm.sampling.filters.base import Filter
 from crystal_ldm.sampling.schema import option
 

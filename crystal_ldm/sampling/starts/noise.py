@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.space_groups import SPACE_GROUP
+from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP
 from crystal_ldm.sampling.starts.base import Origin, Start
 from crystal_ldm.sampling.starts.prototype import Prototype, Prototypes
 

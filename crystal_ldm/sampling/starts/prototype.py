@@ -13,7 +13,7 @@ from crystal_ldm.config.numbers import Number, Whole
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import electronegativity_rank
 from crystal_ldm.crystals.prototype_search import orbit_prototypes
-from crystal_ldm.crystals.space_groups import SPACE_GROUP, group_number
+from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP, group_number
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module.training_crystals import GROUP_TOLERANCE
 from crystal_ldm.sampling.schema import option

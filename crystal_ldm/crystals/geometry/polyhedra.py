@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_ldm.crystals.bonds import Bond, site_symbols
 from crystal_ldm.crystals.elements import electronegativities, symbols
+from crystal_ldm.crystals.geometry.bonds import Bond, site_symbols
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from crystal_ldm.crystals.space_groups import NUM_GROUPS, group_types
+from crystal_ldm.crystals.symmetry.space_groups import NUM_GROUPS, group_types
 
 _GRID = 24
 """Coordinates of all positions without a free parameter are multiples of 1/24, and each line and

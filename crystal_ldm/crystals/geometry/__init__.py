@@ -1,0 +1,1 @@
+"""Distances, bonds, coordination polyhedra, and measurements between atoms."""
