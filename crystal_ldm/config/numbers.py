@@ -1,6 +1,7 @@
 """Numbers and sentences of checked settings: what counts as a number, and what an error says.
 
-`Number` and `Whole` are annotations for pydantic models. A number of numpy, pandas or torch counts
+`Number` and `Whole` are annotations for pydantic models, the ones below them for classes that a
+configuration builds. A number of numpy, pandas or torch counts
 as one everywhere; True, text and what is not finite do not. `sentence` says in the words of this
 project what pydantic found wrong.
 """
@@ -13,7 +14,7 @@ import typing
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from crystal_ldm.errors import suggest
@@ -46,6 +47,14 @@ Number = Annotated[float, BeforeValidator(_number)]
 """A finite number; bounds by `Field(ge=, gt=, le=, lt=)`."""
 Whole = Annotated[int, BeforeValidator(_whole)]
 """A whole number; 2.0 is one."""
+Count = Annotated[int, Field(ge=1)]
+"""How many there are of something that there has to be."""
+Natural = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+"""A part that is not the whole."""
+Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 def sentence(model: type[BaseModel], error: ValidationError, noun: str = "field") -> str:

@@ -112,7 +112,7 @@ class _Reader:
     ) -> Any:
         """Check the arguments of a class and build its object."""
         parameters = inspect.signature(target).parameters
-        annotations = typing.get_type_hints(cast(Any, target).__init__)
+        annotations = typing.get_type_hints(cast(Any, target).__init__, include_extras=True)
         values: dict[str, Any] = {}
         for key, value in arguments.items():
             inner = f"{path}.{key}" if path else str(key)
@@ -169,6 +169,12 @@ _WORDS = {
     "dict_type": "a mapping of keys to values",
     "path_type": "text",
 }
+_BOUNDS = {
+    "greater_than": ("above", "gt"),
+    "greater_than_equal": ("of at least", "ge"),
+    "less_than": ("below", "lt"),
+    "less_than_equal": ("of at most", "le"),
+}
 
 
 class Mismatch(Exception):
@@ -193,6 +199,19 @@ def checked(value: Any, annotation: Any) -> Any:
         raise _mismatch(value, error) from None
 
 
+def check_fields(instance: Any, where: str) -> None:
+    """Check the values of a dataclass against its annotations; 1e6 becomes a whole number.
+
+    Raises:
+        ConfigError: naming the first wrong one as a key of `where`.
+    """
+    for name, annotation in typing.get_type_hints(type(instance), include_extras=True).items():
+        try:
+            object.__setattr__(instance, name, checked(getattr(instance, name), annotation))
+        except Mismatch as error:
+            raise ConfigError(f"{where}.{name}{error.place} {error}") from None
+
+
 def dataclass_of(annotation: Any) -> Any:
     """Return the dataclass that an annotation allows, or None."""
     options = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
@@ -214,6 +233,8 @@ def _for_pydantic(annotation: Any) -> Any:
     kind: Any = origin or annotation
     if annotation in _SCALARS:
         return _SCALARS[annotation]
+    if origin is Annotated:
+        return Annotated[(_for_pydantic(inner[0]), *inner[1:])]
     if annotation is None or kind in (Any, type(None), Path, typing.Literal):
         return annotation
     if _is_union(annotation):
@@ -258,6 +279,9 @@ def _wanted(error: Any) -> str:
         return str(error["msg"])
     if kind == "literal_error":
         return f"one of {str(_context(error, 'expected')).replace(' or ', ', ')}"
+    if kind in _BOUNDS:
+        word, key = _BOUNDS[kind]
+        return f"a number {word} {_context(error, key)}"
     if kind == "is_instance_of":
         return f"a {_context(error, 'class')}"
     if kind in ("too_long", "too_short"):

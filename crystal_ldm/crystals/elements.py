@@ -46,11 +46,11 @@ def atomic_number(symbol: str) -> int:
 
 
 def element_set(names: Iterable[str] | str | None) -> tuple[str, ...]:
-    """Return `names` (a list, or one string such as `"O S, Se"`) as sorted, checked symbols."""
+    """Return `names` (a list, or text: `"O S, Se"`, `"O-S"`) as sorted, checked symbols."""
     if names is None:
         return ()
     if isinstance(names, str):
-        names = names.replace(",", " ").split()
+        names = names.replace(",", " ").replace("-", " ").split()
     return tuple(sorted({symbols()[atomic_number(str(name).strip())] for name in names}))
 
 

@@ -105,8 +105,11 @@ class GuidedDenoiser:
         )
         if copies == 1 and weights[0] == 1:
             return output
-        weighted = output.float().unflatten(0, (copies, -1))
-        return torch.einsum("p,pbnd->bnd", torch.tensor(weights, device=x.device), weighted)
+        outputs = output.float().unflatten(0, (copies, -1))
+        guided_output = torch.einsum("p,pbnd->bnd", torch.tensor(weights, device=x.device), outputs)
+        # A learned variance, behind the prediction, is that of the most conditions.
+        guided_output[..., x.shape[-1] :] = outputs[-1, ..., x.shape[-1] :]
+        return guided_output
 
     def _prepare(self, chosen: Sequence[Pass]) -> tuple[list[float], Embedded]:
         atomic_numbers, encoded, condition_names = self._request

@@ -9,11 +9,11 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from crystal_ldm.config.numbers import Natural, Share
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.errors import ConfigError
+from crystal_ldm.ldm_module.added_conditions import forget_former_weights, freeze_trained
 from crystal_ldm.ldm_module.checks import check_composition_model, check_sizes
 from crystal_ldm.ldm_module.composition_model import CompositionModel, CompositionTraining
-from crystal_ldm.ldm_module.condition import Condition
 from crystal_ldm.ldm_module.denoisers import DiT
 from crystal_ldm.ldm_module.diffusion import GaussianDiffusion
 from crystal_ldm.ldm_module.latents import LatentBatch, encode
@@ -30,9 +30,6 @@ from crystal_ldm.nn.checkpoints import (
 from crystal_ldm.nn.optimizer import Optimizer
 from crystal_ldm.nn.trained_module import TrainedModule
 from crystal_ldm.vae_module import VAEModule
-
-_OF_WEIGHTS = ("earlier_hashes", "hashes_before_calibration")
-"""What a model's file says of models whose crystals it makes."""
 
 
 class LatentModel(TrainedModule):
@@ -69,10 +66,10 @@ class LatentModel(TrainedModule):
         diffusion: GaussianDiffusion,
         conditions: Mapping[str, nn.Module] | None = None,
         composition_model: CompositionModel | None = None,
-        dropout: float = 0.0,
-        ema_decay: float = 0.9995,
+        dropout: Share = 0.0,
+        ema_decay: Share = 0.9995,
         optimizer: Optimizer | None = None,
-        seed: int = 0,
+        seed: Natural = 0,
     ) -> None:
         super().__init__()
         check_sizes(vae, denoiser, diffusion)
@@ -85,7 +82,6 @@ class LatentModel(TrainedModule):
         self.ema_decay = ema_decay
         self.ema = running_average(self.network, ema_decay)
         self.added: tuple[str, ...] = ()
-        self._hash_before = ""
         self.diffusion = diffusion
         self.dropout = dropout
         self.optimizer = optimizer or Optimizer()
@@ -187,9 +183,9 @@ class LatentModel(TrainedModule):
         self.config = {**self.config, "vae": vae.config}
         if same_latents:
             self.data_info = {**self.data_info, "vae": vae.data_info}
-        else:
-            self.data_info = {}
-        self._hash = None
+        else:  # every weight has to learn, not those of added conditions alone
+            self.data_info, self.added = {}, ()
+        self.forget_hash()
         return self
 
     def set_composition_model(self, composition_model: CompositionModel) -> None:
@@ -202,65 +198,16 @@ class LatentModel(TrainedModule):
         composition_model.build(self.network.properties)
         self.composition_model = composition_model.requires_grad_(False)
 
-    def add_conditions(self, conditions: Mapping[str, Condition]) -> None:
-        """Take further conditions, untrained: the model makes the crystals that it made before.
-
-        Denoiser and composition model get embeddings that start at zero. `extend_data` looks up
-        their values.
-
-        Args:
-            conditions: by name, each with an `adapter` of at least 1 unless it starts at zero.
-
-        Raises:
-            ConfigError: if one has no adapter.
-        """
-        self._hash_before = self.model_hash
-        for name, condition in conditions.items():
-            if condition.adapter < 1 and not condition.starts_at_zero:
-                raise ConfigError(
-                    f"The condition '{name}' is added to a trained model: give it an adapter, for "
-                    "example `adapter: 32`."
-                )
-            self.network.add_condition(name, condition)
-        if self.composition_model is not None:
-            self.composition_model.build(conditions)
-            self.composition_model.requires_grad_(False)
-        weights = self.ema.module.state_dict()
-        self.network.load_state_dict(weights, strict=False)
-        self.ema = running_average(self.network, self.ema_decay)
-        self.added = (*self.added, *conditions)
-        self._hash = None
-
     def choose_weights(self, freeze: bool) -> None:
         """See `TrainedModule.choose_weights`; new weights are those of added conditions."""
         if freeze and self.added:
-            self.freeze_trained()
+            freeze_trained(self)
         else:
-            self.forget_former_weights()
+            forget_former_weights(self)
 
-    def freeze_trained(self) -> None:
-        """Leave all weights as they are in training but those of the added conditions.
-
-        Their null embeddings stay zero, too: without a new condition the model stays the old one.
-        """
-        earlier = [self._hash_before, *self.data_info.get("earlier_hashes", ())]
-        self.data_info = {**self.data_info, "earlier_hashes": list(dict.fromkeys(earlier))}
-        self.network.requires_grad_(False)
-        for name in self.added:
-            condition = self.network.properties[name].requires_grad_(True)
-            condition.null.requires_grad_(False)
-
-    def forget_former_weights(self) -> None:
-        """Drop what holds for the weights of before alone, since all of them are trained now.
-
-        These are the hashes of models whose recipes it makes, and the calibrations of conditions.
-        """
-        self.data_info = {n: v for n, v in self.data_info.items() if n not in _OF_WEIGHTS}
-        for module in self.modules():
-            if isinstance(module, Condition):
-                module.take_calibration([])
-        for condition in self.config.get("conditions", {}).values():
-            condition.pop("calibration", None)
+    def forget_hash(self) -> None:
+        """Compute `model_hash` anew: the weights have changed."""
+        self._hash = None
 
     def _tell_composition_model(self) -> None:
         if self.composition_model is not None:
@@ -309,10 +256,9 @@ class LatentModel(TrainedModule):
         """
         self.vae.config = self.config.get("vae", {})
         self.vae.data_info = self.data_info.get("vae", {})
-        if not any(name.startswith("network.") for name in state):
-            prefix = "ema.module."
-            averaged = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
-            state = {**state, **{f"network.{n}": t for n, t in averaged.items()}}
+        prefix = "ema.module."
+        averaged = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
+        state = {**state, **{f"network.{name}": tensor for name, tensor in averaged.items()}}
         self.load_state_dict(state)
 
     @classmethod

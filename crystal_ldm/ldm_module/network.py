@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.errors import ConfigError
 from crystal_ldm.ldm_module.condition import Composition, Condition
 from crystal_ldm.ldm_module.condition.base import leave_out, values_of
 from crystal_ldm.ldm_module.denoisers import DiT
@@ -33,7 +34,13 @@ class ConditionedDenoiser(nn.Module):
             self.add_condition(name, condition)
 
     def add_condition(self, name: str, condition: nn.Module) -> None:
-        """Take a condition, whose layers are made here."""
+        """Take a condition, whose layers are made here.
+
+        Raises:
+            ConfigError: for a name that PyTorch has for something else.
+        """
+        if name not in self.conditions and hasattr(self.conditions, name):
+            raise ConfigError(f"A condition cannot be called '{name}': give it another name.")
         size = self.denoiser.hidden_size
         if isinstance(condition, Condition):
             condition.build(name, size, self.denoiser.modulation_size)

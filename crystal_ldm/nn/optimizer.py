@@ -10,6 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from crystal_ldm.config import check_fields
+from crystal_ldm.config.numbers import Count, Natural, NotNegative, Positive, Share
+
 
 @dataclass(frozen=True)
 class Optimizer:
@@ -22,14 +25,20 @@ class Optimizer:
         final_share: share of `learning_rate` that is left at `max_steps`.
         weight_decay: decay of matrices, embeddings among them; vectors (biases, norms) have none.
         betas: decay rates of the two moments.
+
+    Raises:
+        ConfigError: for a value of another type, or out of range.
     """
 
-    learning_rate: float = 1e-3
-    warmup_steps: int = 500
-    max_steps: int = 20_000
-    final_share: float = 0.01
-    weight_decay: float = 0.01
-    betas: tuple[float, float] = (0.9, 0.98)
+    learning_rate: Positive = 1e-3
+    warmup_steps: Natural = 500
+    max_steps: Count = 20_000
+    final_share: NotNegative = 0.01
+    weight_decay: NotNegative = 0.01
+    betas: tuple[Share, Share] = (0.9, 0.98)
+
+    def __post_init__(self) -> None:
+        check_fields(self, "optimizer")
 
     def factor(self, step: int) -> float:
         """Return the share of `learning_rate` at `step`."""

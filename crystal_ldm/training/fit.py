@@ -35,10 +35,12 @@ from crystal_ldm.training.cuda_graphs import CudaGraphs
 from crystal_ldm.training.lightning import (
     LightningTraining,
     QuietTrainer,
+    StepCount,
     training_device,
     training_precision,
 )
 from crystal_ldm.training.processes import ProcessShare
+from crystal_ldm.training.resume import check_resumable
 from crystal_ldm.training.settings import FREEZE_BELOW, TrainingSettings
 from crystal_ldm.training.validation import (
     LossValidation,
@@ -95,7 +97,7 @@ def fit(
             `cuda_graphs` cannot be had (see `CudaGraphs`).
         RequestError: if this machine does not have the accelerator.
         DataError: if too little of the data set can be used by the module.
-        CheckpointError: if `last.ckpt` is damaged.
+        CheckpointError: if `last.ckpt` is damaged, or of another model.
         RunError: if `run_dir` cannot be written, or another process trains there.
     """
     limit = TimeLimit(max_minutes, stop)
@@ -116,6 +118,8 @@ def fit(
         compile_blocks(module)
 
     last, best_path = run_dir / "last.ckpt", run_dir / "best.ckpt"
+    if last.is_file():
+        check_resumable(last, module)
     log = MetricsLog(
         run_dir / "metrics.jsonl", settings.log_every, settings.gradient_clip, live, progress
     )
@@ -125,6 +129,7 @@ def fit(
     trainer = QuietTrainer(
         max_steps=module.optimizer.max_steps,
         callbacks=[
+            StepCount(),
             log,
             *validations,
             compositions,
@@ -151,7 +156,7 @@ def fit(
             if progress:
                 print(f"training on {accelerator} in precision {precision}", flush=True)
         ckpt_path = last if last.is_file() else None
-        training = LightningTraining(module)
+        training = LightningTraining(module.train())
         trainer.fit(training, loader, ckpt_path=ckpt_path, weights_only=True)
         module.global_step = trainer.global_step
         caught_up = [validation.catch_up(trainer, training) for validation in validations]

@@ -35,10 +35,6 @@ class LightningTraining(pl.LightningModule):
         """Return the generator of all random numbers of the present training step."""
         return torch_generator(self.model.seed, 1, self.global_step, device=self.device)
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Tell the model how many steps it has been trained for."""
-        self.model.after_step(self.global_step)
-
     def configure_optimizers(self) -> Any:
         return self.model.configure_optimizers()
 
@@ -51,6 +47,13 @@ class LightningTraining(pl.LightningModule):
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **options: Any) -> Any:
         return self.model.load_state_dict(state_dict, *args, **options)
+
+
+class StepCount(pl.Callback):
+    """Tell the model of each step, before the callbacks behind this one validate and save it."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
+        module.model.after_step(trainer.global_step)
 
 
 def _no_notices(record: logging.LogRecord) -> bool:
@@ -73,15 +76,8 @@ class QuietTrainer(pl.Trainer):
 
 
 LIGHTNING = {"float32": "32-true", "bfloat16": "bf16-mixed"}
-PRECISIONS = (
-    "auto",
-    *LIGHTNING,
-    *LIGHTNING.values(),
-    "16-mixed",
-    "16-true",
-    "bf16-true",
-    "64-true",
-)
+PRECISIONS = ("auto", *LIGHTNING, *LIGHTNING.values(), "16-mixed")
+"""Weights are float32 in each of them."""
 
 
 def training_device(accelerator: str = "auto") -> str:

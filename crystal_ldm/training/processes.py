@@ -15,8 +15,8 @@ import pytorch_lightning as pl
 import torch
 from torch.overrides import TorchFunctionMode
 
-from crystal_ldm.errors import CheckpointError
 from crystal_ldm.training.batches import StepStream, own_rows
+from crystal_ldm.training.resume import saved_step
 
 _DRAWS: Mapping[Callable[..., Any], int] = {torch.rand: 0, torch.randn: 0, torch.randint: 1}
 """Functions that draw random numbers, and where among their arguments the size begins."""
@@ -92,23 +92,6 @@ class ProcessShare(pl.Callback):
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Give the module its own training step back."""
         pl_module.__dict__.pop("training_step", None)
-
-
-def saved_step(path: Path) -> int:
-    """Return the step at which a checkpoint of a training was saved.
-
-    Raises:
-        CheckpointError: if it cannot be read.
-    """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        return int(content["global_step"])
-    except Exception as error:  # torch raises many kinds for files that are cut short or unsafe
-        raise CheckpointError(
-            f"{path} cannot be read: it is cut short or not a checkpoint of a training. Remove it "
-            "to start from the first step; best.ckpt and model.safetensors beside it are kept "
-            "until then and serve as init_from of a run in another directory."
-        ) from error
 
 
 def any_process(trainer: pl.Trainer, decision: bool) -> bool:

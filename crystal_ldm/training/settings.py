@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Literal
 
-from crystal_ldm.errors import ConfigError
+from crystal_ldm.config import check_fields
+from crystal_ldm.config.numbers import Count, Positive
 
 FREEZE_BELOW = 5000
 """With fewer training crystals than this, conditions added to a model are trained alone."""
@@ -16,7 +18,7 @@ class TrainingSettings:
 
     Attributes:
         batch_size: crystals in a batch, over all processes.
-        precision: `float32`, `bfloat16` (autocast), one of Lightning's names, e.g. `16-mixed`, or
+        precision: `float32`, `bfloat16` (autocast), Lightning's `16-mixed`, or
             `auto`: bfloat16 where the hardware has it, else float32.
         compile: whether `torch.compile` fuses the transformer blocks' small operations: some 15 %
             faster after half a minute; needs a C++ compiler. Losses agree to rounding.
@@ -33,32 +35,21 @@ class TrainingSettings:
             a few crystals by heart forgets the others.
 
     Raises:
-        ConfigError: for a number out of range, or an unknown `choose_by`.
+        ConfigError: for a value of another type, or out of range.
     """
 
-    batch_size: int = 128
+    batch_size: Count = 128
     precision: str = "auto"
     compile: bool = False
     cuda_graphs: bool = False
-    gradient_clip: float = 1.0
-    checkpoint_minutes: float = 3.0
-    log_every: int = 25
-    validate_every: int = 250
-    choose_by: str = "loss"
-    match_every: int = 2000
-    match_crystals: int = 300
+    gradient_clip: Positive = 1.0
+    checkpoint_minutes: Positive = 3.0
+    log_every: Count = 25
+    validate_every: Count = 250
+    choose_by: Literal["loss", "match"] = "loss"
+    match_every: Count = 2000
+    match_crystals: Count = 300
     freeze: bool | None = None
 
     def __post_init__(self) -> None:
-        if self.choose_by not in ("loss", "match"):
-            raise ConfigError(f"training.choose_by is 'loss' or 'match', not '{self.choose_by}'.")
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(field.default, bool) or not isinstance(field.default, int | float):
-                continue
-            whole = isinstance(field.default, int)
-            if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-                kind = "a whole number" if whole else "a number"
-                raise ConfigError(f"training.{field.name} should be {kind} and is {value!r}.")
-            if not value > 0:
-                raise ConfigError(f"training.{field.name} must be above 0 and is {value!r}.")
+        check_fields(self, "training")

@@ -12,6 +12,7 @@ from crystal_ldm.config import instantiate, target_class
 from crystal_ldm.errors import ConfigError
 from crystal_ldm.files import resolve_path
 from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.ldm_module.added_conditions import add_conditions
 from crystal_ldm.nn.checkpoints import Checkpoint, load_module, save_safetensors
 from crystal_ldm.pretrained import available, load_model, model_file
 from crystal_ldm.vae_module import VAEModule
@@ -33,8 +34,8 @@ def build_module(
 
     First weights are drawn from the configuration's seed. With `init_from` architecture, conditions
     and weights are that model's, and conditions that it lacks are added to it (see
-    `LDMModule.add_conditions`); given both, an LDM starts with the weights of `init_from` and the
-    VAE of `vae_ckpt`, which may be that of a trained LDM.
+    `added_conditions`); given both, an LDM starts with the weights of `init_from` and the VAE of
+    `vae_ckpt`, which may be that of a trained LDM.
 
     Raises:
         ConfigError: if an LDM is given no VAE, or a VAE to be trained with its encoder frozen no
@@ -105,7 +106,7 @@ def _with_weights(config: dict[str, Any], cls: Any, path: Path) -> Any:
             )
         checkpoint.metadata["config"].setdefault("conditions", {})[name] = condition
     if added:
-        module.add_conditions({n: instantiate(c) for n, c in added.items()})
+        add_conditions(module, {n: instantiate(c) for n, c in added.items()})
     module.config = checkpoint.metadata["config"]
     return module.train()
 

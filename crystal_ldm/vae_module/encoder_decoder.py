@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from crystal_ldm.config.numbers import Count, Positive
 from crystal_ldm.crystals import MAX_Z
 from crystal_ldm.nn.layers import (
     AtomPosition,
@@ -29,13 +30,13 @@ class Encoder(nn.Module):
 
     def __init__(
         self,
-        hidden_size: int = 192,
-        depth: int = 3,
-        num_heads: int = 6,
-        mlp_ratio: float = 4.0,
-        latent_dim: int = 8,
-        max_atoms: int = 20,
-        harmonics: int = 6,
+        hidden_size: Count = 192,
+        depth: Count = 3,
+        num_heads: Count = 6,
+        mlp_ratio: Positive = 4.0,
+        latent_dim: Count = 8,
+        max_atoms: Count = 20,
+        harmonics: Count = 6,
     ) -> None:
         super().__init__()
         self.harmonics = harmonics
@@ -105,12 +106,12 @@ class Decoder(nn.Module):
 
     def __init__(
         self,
-        hidden_size: int = 192,
-        depth: int = 5,
-        num_heads: int = 6,
-        mlp_ratio: float = 4.0,
-        latent_dim: int = 8,
-        max_atoms: int = 20,
+        hidden_size: Count = 192,
+        depth: Count = 5,
+        num_heads: Count = 6,
+        mlp_ratio: Positive = 4.0,
+        latent_dim: Count = 8,
+        max_atoms: Count = 20,
     ) -> None:
         super().__init__()
         self.latent = nn.Linear(latent_dim, hidden_size)

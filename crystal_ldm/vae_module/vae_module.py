@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from crystal_ldm.config.numbers import Natural, NotNegative, Positive
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.crystals.lattice import lattice_to_log, log_to_lattice, scale_by_atoms
 from crystal_ldm.crystals.padding import atom_mask
-from crystal_ldm.errors import RequestError
+from crystal_ldm.errors import ConfigError, RequestError
 from crystal_ldm.nn.checkpoints import Checkpoint, load_module
 from crystal_ldm.nn.optimizer import Optimizer
 from crystal_ldm.nn.trained_module import TrainedModule
@@ -49,6 +50,9 @@ class VAEModule(TrainedModule):
             stay as they are (see `LDMModule.replace_vae`).
         optimizer: learning rate and its schedule.
         seed: seed of all random numbers in training.
+
+    Raises:
+        ConfigError: if encoder and decoder differ in `latent_dim`.
     """
 
     kind = "vae"
@@ -57,18 +61,23 @@ class VAEModule(TrainedModule):
         self,
         encoder: Encoder,
         decoder: Decoder,
-        kl_weight: float = 1e-3,
-        element_weight: float = 1.0,
-        coordinate_weight: float = 1.0,
-        lattice_weight: float = 1.0,
-        coordinate_beta: float = 0.3,
-        lattice_beta: float = 0.3,
-        latent_noise: float = 0.2,
+        kl_weight: NotNegative = 1e-3,
+        element_weight: NotNegative = 1.0,
+        coordinate_weight: NotNegative = 1.0,
+        lattice_weight: NotNegative = 1.0,
+        coordinate_beta: Positive = 0.3,
+        lattice_beta: Positive = 0.3,
+        latent_noise: NotNegative = 0.2,
         freeze_encoder: bool = False,
         optimizer: Optimizer | None = None,
-        seed: int = 0,
+        seed: Natural = 0,
     ) -> None:
         super().__init__()
+        if encoder.out.out_features != 2 * decoder.latent.in_features:
+            raise ConfigError(
+                f"The encoder's latent_dim is {encoder.out.out_features // 2} and the decoder's "
+                f"{decoder.latent.in_features}: they must agree."
+            )
         self.encoder = encoder.requires_grad_(not freeze_encoder)
         self.decoder = decoder
         self.kl_weight = kl_weight
@@ -95,7 +104,8 @@ class VAEModule(TrainedModule):
     @property
     def max_atoms(self) -> int:
         """Most atoms in a cell."""
-        return self.decoder.position.place.num_embeddings
+        parts = self.encoder, self.decoder
+        return min(part.position.place.num_embeddings for part in parts)
 
     @property
     def elements(self) -> tuple[str, ...]:

@@ -68,8 +68,38 @@ def test_a_missing_number_is_the_null_condition() -> None:
     assert sum(described["histogram"]["counts"]) == 50
     with pytest.raises(RequestError, match="0 to 4 eV"):
         gap.encode(torch.tensor([4.5]))
-    with pytest.raises(DataError, match="1 crystals only"):
-        gap.set_data(torch.tensor([1.0, torch.nan]))
+    assert gap.known(["direct", None]).isnan().all()  # a further data set's label is text
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([1.0, float("nan")], "1 crystals only"),
+        ([3.3] * 20, "3.3 eV for every crystal"),
+        ([*range(50), 1e9], "reaches 1e.09 eV, and nearly all others lie from 0 to 49"),
+        (["direct"] * 20, "not a number"),
+    ],
+)
+def test_a_label_that_cannot_be_learnt_is_one_sentence(values: list, told: str) -> None:
+    gap = built(ScalarCondition(unit="eV"), "gap")
+    with pytest.raises(DataError, match=told):
+        gap.set_data(torch.tensor(values) if values[0] != "direct" else values)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e30])
+def test_numbers_of_any_unit_are_told_apart(scale: float) -> None:
+    rate = built(ScalarCondition(), "rate")
+    rate.set_data(torch.linspace(0, 4, 50) * scale)
+    low, high = rate(rate.encode(torch.tensor([0.5, 3.5]) * scale))
+    assert not torch.allclose(low, high, atol=1e-2)
+    with pytest.raises(RequestError, match="outside"):
+        rate.encode(torch.tensor([4.5]) * scale)
+
+
+@pytest.mark.parametrize("name", ["training", "forward", "keys"])
+def test_a_name_that_pytorch_has_is_refused(tiny_ldm: LDMModule, name: str) -> None:
+    with pytest.raises(ConfigError, match=f"cannot be called '{name}'"):
+        copy.deepcopy(tiny_ldm.network).add_condition(name, ScalarCondition())
 
 
 def test_categories() -> None:
@@ -81,15 +111,36 @@ def test_categories() -> None:
     assert not torch.equal(embedded[0], embedded[2])
     with pytest.raises(RequestError, match="Did you mean 'cubic'"):
         system.encode(["cubik"])
-    with pytest.raises(DataError, match="none of"):
+    with pytest.raises(DataError, match="none of cubic, hexagonal, 225; it has rutile"):
         system.set_data(["rutile"])
+
+
+@pytest.mark.parametrize(
+    ("options", "values"),
+    [([True, False], ["true", "False", None]), ([0, 1], [0.0, 1.0, float("nan")])],
+)
+def test_categories_may_be_truth_values_and_numbers(options: list, values: list) -> None:
+    config = {"_target_": "CategoryCondition", "options": options}
+    condition = built(instantiate(config), "stable")
+    condition.set_data(values)
+    index = condition.encode(values)[:, 0]
+    assert index[:2].tolist() == [0.0, 1.0] and index[2].isnan()
+
+
+@pytest.mark.parametrize("options", [[], ["cubic", "cubic"]])
+def test_options_are_given_each_once(options: list[str]) -> None:
+    with pytest.raises(ConfigError, match="'system' needs options, each of them once"):
+        built(CategoryCondition(options), "system").set_data(["cubic"])
 
 
 def test_element_sets_do_not_depend_on_order() -> None:
     elements = built(ElementSetCondition(), "system")
-    embedded = elements(elements.encode(["Sr-Ti-O".replace("-", " "), ["O", "Ti", "Sr"], None]))
+    embedded = elements(elements.encode(["Sr-Ti-O", ["O", "Ti", "Sr"], None]))
     assert torch.equal(embedded[0], embedded[1])
     assert torch.equal(embedded[2], elements.null)
+    assert elements.known(["O-Ti", "oxide", 3.0, None]) == ["O-Ti", None, None, None]
+    with pytest.raises(DataError, match="in no row"):
+        elements.set_data(["oxide", None])
 
 
 def test_a_users_condition_needs_only_yaml(known_batch: CrystalBatch, tiny_ldm: LDMModule) -> None:

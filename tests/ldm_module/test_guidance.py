@@ -76,6 +76,28 @@ def test_guidance_is_nested(setting: Setting) -> None:
     assert not torch.allclose(composition, everything, atol=1e-3)
 
 
+def test_a_learned_variance_is_not_guided(setting: Setting) -> None:
+    ldm, request, x = setting
+    half = x[..., :4]  # the network's other four channels are those of a variance then
+
+    class Halved(torch.nn.Module):
+        composition, embed = ldm.sampler_network.composition, ldm.sampler_network.embed
+
+        def forward(self, x: torch.Tensor, *rest: object) -> torch.Tensor:
+            return ldm.sampler_network(torch.cat([x, x], dim=-1), *rest)
+
+    def output(scales: list[float]) -> torch.Tensor:
+        names, encoded = ["composition", "band_gap"], ldm.sampler_network.encode(request)
+        sizes = request.num_atoms, request.mask
+        model = GuidedDenoiser(Halved(), request.atomic_numbers, encoded, *sizes, names, scales)
+        with torch.no_grad():
+            return model(half, 500)
+
+    plain, guided = output([1.0, 1.0]), output([3.0, 3.0])
+    assert torch.allclose(plain[..., 4:], guided[..., 4:], atol=1e-5)
+    assert not torch.allclose(plain[..., :4], guided[..., :4], atol=1e-3)
+
+
 def test_a_misspelt_scale_is_refused() -> None:
     with pytest.raises(RequestError, match="Did you mean 'band_gap'"):
         scale_of_each({"bandgap": 2.0}, ["composition", "band_gap"])

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import CheckpointError, CrystalLDMError, DataError
 from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.ldm_module.added_conditions import forget_former_weights
 from crystal_ldm.pretrained import load_pretrained
 from crystal_ldm.recipe import (
     embed_recipe,
@@ -206,7 +207,7 @@ def test_a_calibration_leaves_recipes_below_it_as_they_were(known_batch: Crystal
     with pytest.raises(CheckpointError, match="would give other crystals"):
         from_recipe(json.dumps(recipes[1.5]).encode(), ldm=ldm)
     assert len(from_recipe(json.dumps(recipes[1.0]).encode(), ldm=ldm)) == 2
-    ldm.forget_former_weights()  # as a training of all of them does
+    forget_former_weights(ldm)  # as a training of all of them does
     assert not any(makes_crystals_of(ldm, recipe) for recipe in recipes.values())
     assert ldm.sampler_network.properties["band_gap"].calibration is None
 

@@ -15,6 +15,7 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.data import CrystalDataset, load_dataset
 from crystal_ldm.errors import ConfigError, DataError
 from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.ldm_module.added_conditions import add_conditions, freeze_trained
 from crystal_ldm.ldm_module.composition_model import training as composition_training
 from crystal_ldm.ldm_module.condition import SpaceGroupCondition
 from crystal_ldm.training import TrainingSettings, fit, read_metrics
@@ -218,9 +219,9 @@ def test_a_space_group_needs_no_label(known_batch: CrystalBatch) -> None:
     ldm = make_tiny_ldm(known_batch)
     before, wanted = ldm.model_hash, CrystalBatch.from_formulas(["NaCl"], formula_units=[1])
     crystals = ldm.sample(wanted, 3, seed=1).crystals
-    ldm.add_conditions({"space_group": SpaceGroupCondition(label="space_group")})
+    add_conditions(ldm, {"space_group": SpaceGroupCondition(label="space_group")})
     ldm.extend_data(known_batch, {})
-    ldm.freeze_trained()
+    freeze_trained(ldm)
     assert before in ldm.hashes
     assert before != ldm.model_hash
     assert torch.equal(ldm.sample(wanted, 3, seed=1).crystals.lattices, crystals.lattices)
@@ -232,7 +233,7 @@ def test_a_space_group_needs_no_label(known_batch: CrystalBatch) -> None:
 def test_conditions_of_one_kind_look_for_their_labels_once(known_batch: CrystalBatch) -> None:
     ldm = make_tiny_ldm(known_batch)
     for name in ("space_group", "mine"):
-        ldm.add_conditions({name: SpaceGroupCondition(label=name)})
+        add_conditions(ldm, {name: SpaceGroupCondition(label=name)})
     part = _labelled(known_batch[torch.arange(len(known_batch))], ldm)
     assert part.conditions["mine"] is part.conditions["space_group"]
     assert all(1 <= number <= 230 for number in part.conditions["mine"])

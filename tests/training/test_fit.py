@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from crystal_ldm.config import instantiate
 from crystal_ldm.data import CrystalDataset
 from crystal_ldm.errors import CheckpointError, ConfigError
 from crystal_ldm.ldm_module import LDMModule
@@ -22,7 +23,7 @@ from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.nn.optimizer import Optimizer
 from crystal_ldm.random import crystal_generator
 from crystal_ldm.training import TrainingSettings, fit, read_metrics
-from crystal_ldm.training.experiment import build_module
+from crystal_ldm.training.experiment import build_module, load_experiment
 from crystal_ldm.training.fit import usable_parts
 from crystal_ldm.training.validation import held_out_request, predict
 from tests.training.conftest import SETTINGS, new_vae, small_ldm, vae_config
@@ -82,10 +83,68 @@ def test_the_seed_decides_the_first_weights() -> None:
 
 
 def test_settings_out_of_range_are_one_sentence() -> None:
-    with pytest.raises(ConfigError, match=r"training.batch_size must be above 0 and is 0"):
+    with pytest.raises(ConfigError, match=r"training.batch_size should be a number of at least 1"):
         TrainingSettings(batch_size=0)
     with pytest.raises(ConfigError, match=r"training.log_every should be a whole number"):
         TrainingSettings(log_every=2.5)  # type: ignore[arg-type]
+    assert isinstance(TrainingSettings(log_every=1e9).log_every, int)  # type: ignore[arg-type]
+    for key, value in {
+        "optimizer.max_steps": -1,
+        "optimizer.learning_rate": -1,
+        "optimizer.betas": "[0.9,1.5]",
+        "denoiser.num_heads": 0,
+        "denoiser.mlp_ratio": -1,
+        "composition_model.dropout": 1,
+        "conditions.composition.partial": 3,
+        "dropout": 1.0,
+    }.items():
+        with pytest.raises(ConfigError, match=f"{key}.* should be a number "):
+            load_experiment("ldm_joint", [f"ldm_module.{key}={value}"])
+    with pytest.raises(ConfigError, match="latent_dim is 4 and the decoder's 8"):
+        encoder = {**vae_config(1)["encoder"], "latent_dim": 4}
+        build_module({**vae_config(1), "encoder": encoder}, "vae_module")
+
+
+def test_a_run_of_another_model_is_refused(dataset: CrystalDataset, tmp_path: Path) -> None:
+    fit(new_vae(2), dataset, tmp_path, SETTINGS, progress=False)
+    deeper = vae_config(4)
+    deeper["encoder"]["depth"] = 2
+    for config, reason in (
+        (deeper, "its model has other layers"),
+        ({**vae_config(4), "freeze_encoder": True}, "other weights learn in it"),
+    ):
+        module = instantiate(config)
+        with pytest.raises(CheckpointError, match=reason):
+            fit(module, dataset, tmp_path, SETTINGS, progress=False)
+    assert step_of(tmp_path) == 2
+
+
+def test_a_kill_right_after_a_checkpoint_changes_no_weight(
+    trained_vae: Path, dataset: CrystalDataset, tmp_path: Path
+) -> None:
+    config = {**small_ldm(max_steps=4, experiment="ldm_bandgap"), "ema_decay": 0.5}
+    settings = replace(SETTINGS, log_every=1, checkpoint_minutes=1e-9)
+
+    class Killed(Exception):
+        pass
+
+    def kill(line: dict[str, float]) -> None:
+        if line["step"] == 3:
+            raise Killed
+
+    def model() -> LDMModule:
+        ldm: LDMModule = build_module(config, "ldm_module", vae_ckpt=trained_vae)
+        return ldm
+
+    whole = fit(model(), dataset, tmp_path / "whole", settings, progress=False)
+    with pytest.raises(Killed):
+        fit(model(), dataset, tmp_path / "parts", settings, progress=False, live=kill)
+    assert step_of(tmp_path / "parts") == 2
+    parts = fit(model(), dataset, tmp_path / "parts", settings, progress=False)
+    assert whole.model_hash == parts.model_hash
+    # A loaded model, as it comes from its file, can be trained on.
+    fit(parts, dataset, tmp_path / "on", settings, progress=False, max_minutes=0)
+    assert step_of(tmp_path / "on") == 1
 
 
 def test_a_killed_run_goes_on(
@@ -188,7 +247,7 @@ def test_weights_are_chosen_by_what_they_generate(
 def test_only_models_that_take_compositions_are_chosen_by_match(
     trained_vae: Path, dataset: CrystalDataset, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="'loss' or 'match', not 'energy'"):
+    with pytest.raises(ConfigError, match="one of 'loss', 'match' and is 'energy'"):
         replace(SETTINGS, choose_by="energy")
     with pytest.raises(ConfigError, match="choose_by=loss"):
         fit(new_vae(1), dataset, tmp_path, replace(SETTINGS, choose_by="match"))

@@ -12,7 +12,7 @@ import torch
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import ConfigError
 from crystal_ldm.ldm_module import LDMModule
-from crystal_ldm.nn.checkpoints import save_safetensors
+from crystal_ldm.nn.checkpoints import module_metadata, save_safetensors
 from crystal_ldm.training import average_models
 from crystal_ldm.training.experiment import build_module
 from crystal_ldm.vae_module import VAEModule
@@ -42,6 +42,16 @@ def test_the_architecture_is_the_models_and_the_numbers_of_training_are_new(
         "optimizer": {"_target_": "Optimizer", "max_steps": 77},
         "seed": 9,
     }
+    checkpoint = tmp_path / "best.ckpt"  # whose weights in training are not those it is chosen by
+    trained = new_ldm()
+    with torch.no_grad():
+        trained.network.denoiser.output.weight.add_(1)
+    metadata = module_metadata(trained)
+    torch.save({"crystal_ldm": metadata, "state_dict": trained.state_dict()}, checkpoint)
+    for start in (path, checkpoint):
+        weights = build_module(new, "ldm_module", init_from=start).network.state_dict()
+        for name, tensor in trained.sampler_network.state_dict().items():
+            assert torch.equal(weights[name], tensor)
     ldm = build_module(new, "ldm_module", init_from=path)
     assert ldm.network.denoiser.hidden_size != 512
     assert ldm.network.composition is not None and ldm.network.composition.dropout == 0.37
@@ -66,6 +76,12 @@ def test_an_ldm_takes_another_vae_and_its_latents(
         ldm.network.state_dict().values(), first.ema.module.state_dict().values(), strict=True
     ):
         assert torch.equal(a, b)
+    scalar = {"_target_": "ScalarCondition", "label": "band_gap"}
+    more = {**config, "conditions": {"mine": scalar}}
+    mixed = build_module(more, "ldm_module", vae_ckpt=vae_file, init_from=ldm_file)
+    mixed.choose_weights(freeze=True)  # the old denoiser does not know these latents
+    assert all(p.requires_grad for p in mixed.network.parameters())
+    assert mixed.hashes == (mixed.model_hash,)
     many = CrystalBatch.cat([known_batch] * 3)
     ldm.set_data(many, {})
     first.set_data(many, {})

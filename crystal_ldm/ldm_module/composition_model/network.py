@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from crystal_ldm.config.numbers import Count, Positive, Share
 from crystal_ldm.ldm_module.composition_model.sequences import PLACES, Sequences, State
 from crystal_ldm.nn.layers import MLP, TransformerBlock
 
@@ -34,14 +35,14 @@ class CompositionModel(nn.Module):
 
     def __init__(
         self,
-        hidden_size: int = 128,
-        depth: int = 4,
-        num_heads: int = 4,
-        mlp_ratio: float = 4.0,
-        dropout: float = 0.15,
-        max_atoms: int = 20,
-        epochs: int = 30,
-        learning_rate: float = 1.5e-3,
+        hidden_size: Count = 128,
+        depth: Count = 4,
+        num_heads: Count = 4,
+        mlp_ratio: Positive = 4.0,
+        dropout: Share = 0.15,
+        max_atoms: Count = 20,
+        epochs: Count = 30,
+        learning_rate: Positive = 1.5e-3,
     ) -> None:
         super().__init__()
         self.hidden_size = hidden_size

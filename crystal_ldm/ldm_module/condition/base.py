@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from crystal_ldm.config.numbers import Natural, Probability
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.padding import Values
 from crystal_ldm.errors import DataError, suggest
@@ -39,8 +40,8 @@ class Condition(nn.Module, ABC):
         label: str | None = None,
         unit: str = "",
         description: str = "",
-        dropout: float = 0.2,
-        adapter: int = 0,
+        dropout: Probability = 0.2,
+        adapter: Natural = 0,
     ) -> None:
         super().__init__()
         self.label = label
@@ -193,3 +194,8 @@ def values_of(condition: Condition, crystals: CrystalBatch) -> Values:
             f"It has: {', '.join(labels) or 'none'}."
         )
     return values
+
+
+def plain_list(values: Values) -> list[Any]:
+    """Return values as a list of Python's own."""
+    return values.tolist() if isinstance(values, Tensor) else list(values)

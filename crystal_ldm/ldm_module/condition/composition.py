@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from crystal_ldm.config.numbers import Probability
 from crystal_ldm.crystals import MAX_Z
 from crystal_ldm.random import uniform
 
@@ -23,7 +24,7 @@ class Composition(nn.Module):
     kind = "composition"
     name = "composition"
 
-    def __init__(self, dropout: float = 0.1, partial: float = 0.15) -> None:
+    def __init__(self, dropout: Probability = 0.1, partial: Probability = 0.15) -> None:
         super().__init__()
         self.dropout = dropout
         self.partial = partial

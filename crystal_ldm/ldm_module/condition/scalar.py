@@ -10,12 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from crystal_ldm.config.numbers import Count, Natural, Probability
 from crystal_ldm.crystals.padding import Values
 from crystal_ldm.errors import ConfigError, DataError, RequestError
 from crystal_ldm.ldm_module.condition.base import Condition
 
 _LOWEST, _STEP = -2.0, 0.4  # of the frequencies' logarithms to base 2
 _BINS = 40
+_MARGIN = 1e-4
+"""Standard deviations by which a value may miss the range: numbers are rounded when shown."""
+_OUTLYING = 100
+"""How many times as large the spread of a label must not be with its farthest hundredth as without:
+the shortest wavelength of the embedding is 0.4 standard deviations."""
 
 
 class ScalarCondition(Condition):
@@ -38,7 +44,8 @@ class ScalarCondition(Condition):
             are.
 
     Raises:
-        ConfigError: unless targets and numbers of the calibration rise.
+        ConfigError: unless targets and numbers of the calibration rise, and the minimum is below
+            the maximum.
     """
 
     kind = "scalar"
@@ -48,17 +55,21 @@ class ScalarCondition(Condition):
         label: str | None = None,
         unit: str = "",
         description: str = "",
-        dropout: float = 0.2,
+        dropout: Probability = 0.2,
         minimum: float | None = None,
         maximum: float | None = None,
-        adapter: int = 0,
-        mlp_size: int | None = None,
-        frequencies: int = 16,
+        adapter: Natural = 0,
+        mlp_size: Count | None = None,
+        frequencies: Natural = 16,
         calibration: Sequence[Sequence[float]] | None = None,
     ) -> None:
         super().__init__(label, unit, description, dropout, adapter)
         self.minimum = minimum
         self.maximum = maximum
+        if minimum is not None and maximum is not None and minimum >= maximum:
+            raise ConfigError(
+                f"A condition's minimum {minimum:g} is not below its maximum {maximum:g}."
+            )
         self.mlp_size = mlp_size
         self.frequencies = frequencies
         self.take_calibration(calibration or [])
@@ -110,15 +121,37 @@ class ScalarCondition(Condition):
         """Take mean, spread, range and histogram of the training set."""
         if not isinstance(values, Tensor):
             raise DataError(f"The label '{self.label}' is not a number in every row.")
-        finite = self._within(values[values.isfinite()].float())
+        finite = self._within(values[values.isfinite()].double())
         if len(finite) < 10:
             raise DataError(f"The label '{self.label}' is given for {len(finite)} crystals only.")
         low, high = finite.min(), finite.max()
-        std = finite.std().clamp_min(1e-6)
-        self.statistics.copy_(torch.stack([finite.mean(), std, low, high]))
-        top = high if high > low else low + 1
-        self.edges.copy_(torch.linspace(low.item(), top.item(), _BINS + 1))
-        self.counts.copy_(torch.histc(finite, _BINS, low.item(), top.item()))
+        if low == high:
+            raise DataError(
+                f"The label '{self.label}' is {self._told(low)} for every crystal: there is "
+                "nothing to learn from it."
+            )
+        self._refuse_outliers(finite)
+        self.statistics.copy_(torch.stack([finite.mean(), finite.std(), low, high]))
+        self.edges.copy_(torch.linspace(low.item(), high.item(), _BINS + 1))
+        self.counts.copy_(torch.histc(finite, _BINS, low.item(), high.item()))
+
+    def _refuse_outliers(self, values: Tensor) -> None:
+        """Refuse numbers (n,) of which a hundredth makes all others look alike.
+
+        Raises:
+            DataError: naming the farthest.
+        """
+        order = (values - values.median()).abs().argsort()
+        others, far = values[order[: -max(1, len(values) // 100)]], values[order[-1]]
+        if 0 < others.std() < values.std() / _OUTLYING:
+            raise DataError(
+                f"The label '{self.label}' reaches {self._told(far)}, and nearly all others lie "
+                f"from {others.min():g} to {others.max():g}: the model could not tell those apart. "
+                "Correct it, or give the condition a `maximum` and `minimum`."
+            )
+
+    def _told(self, value: Tensor) -> str:
+        return f"{value:g} {self.unit}".strip()
 
     def extend_data(self, values: Values) -> None:
         """Widen the range to that of a further training set."""
@@ -128,12 +161,16 @@ class ScalarCondition(Condition):
             self.statistics[3] = torch.maximum(self.statistics[3], finite.max())
 
     def known(self, values: Values) -> Values:
-        """Return values (B,) with NaN for those out of range."""
+        """Return values (B,) with NaN for those out of range, and for text."""
         if not isinstance(values, Tensor):
-            return values
-        low, high = self.bounds
+            return torch.full((len(values),), torch.nan)
         values = self._within(values.float())
-        return values.where((values >= low - 1e-4) & (values <= high + 1e-4), torch.nan)
+        return values.where(~self._outside(values), torch.nan)
+
+    def _outside(self, values: Tensor) -> Tensor:
+        """Return (B,) bool: which values are out of `bounds`, beyond rounding."""
+        (low, high), margin = self.bounds, _MARGIN * self.statistics[1].item()
+        return (values < low - margin) | (values > high + margin) | values.isinf()
 
     def _within(self, values: Tensor) -> Tensor:
         if self.minimum is None and self.maximum is None:
@@ -145,7 +182,7 @@ class ScalarCondition(Condition):
         if not isinstance(values, Tensor) or values.ndim != 1:
             raise RequestError(f"'{self.name}' must be a number ({self.unit}), not {values!r}.")
         low, high = self.bounds
-        outside = (values < low - 1e-4) | (values > high + 1e-4) | values.isinf()
+        outside = self._outside(values)
         if bool(outside.any()):
             wrong = values[outside][0].item()
             raise RequestError(

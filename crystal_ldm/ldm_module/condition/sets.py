@@ -8,18 +8,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from crystal_ldm.config.numbers import Natural, Probability
 from crystal_ldm.crystals import MAX_Z
 from crystal_ldm.crystals.elements import atomic_number, element_set
 from crystal_ldm.crystals.padding import Values
-from crystal_ldm.errors import DataError, FormulaError, RequestError, suggest
-from crystal_ldm.ldm_module.condition.base import Condition
+from crystal_ldm.errors import ConfigError, DataError, FormulaError, RequestError, suggest
+from crystal_ldm.ldm_module.condition.base import Condition, plain_list
 
 
 class CategoryCondition(Condition):
     """One of a list of words, such as a crystal system.
 
     Args:
-        options: the words. Fixed in the configuration, so that a checkpoint says what they are.
+        options: words, numbers or truth values, each once. Fixed in the configuration, so that a
+            checkpoint says what they are.
         label, unit, description, dropout, adapter: see `Condition`.
     """
 
@@ -27,15 +29,15 @@ class CategoryCondition(Condition):
 
     def __init__(
         self,
-        options: Sequence[str],
+        options: Sequence[str | bool | float],
         label: str | None = None,
         unit: str = "",
         description: str = "",
-        dropout: float = 0.2,
-        adapter: int = 0,
+        dropout: Probability = 0.2,
+        adapter: Natural = 0,
     ) -> None:
         super().__init__(label, unit, description, dropout, adapter)
-        self.options = tuple(str(option) for option in options)
+        self.options = tuple(str(_word(option)) for option in options)
 
     def build_layers(self, hidden_size: int) -> None:
         """Make the embedding table."""
@@ -48,17 +50,26 @@ class CategoryCondition(Condition):
         return 1
 
     def set_data(self, values: Values) -> None:
-        """Check that the training set has the categories."""
-        if not any(_word(v) in self.options for v in _plain(values)):
-            raise DataError(f"The label '{self.label}' has none of {', '.join(self.options)}.")
+        """Check that the training set has the categories, and each is another one."""
+        if len(set(self.options)) < max(1, len(self.options)):
+            raise ConfigError(
+                f"The condition '{self.name}' needs options, each of them once, not "
+                f"{', '.join(self.options) or 'none'}."
+            )
+        if all(v is None for v in self.known(values)):
+            has = sorted({str(_word(v)) for v in plain_list(values)})
+            raise DataError(
+                f"The label '{self.label}' has none of {', '.join(self.options)}; it has "
+                f"{', '.join(has[:10])}{', …' if len(has) > 10 else ''}."
+            )
 
     def known(self, values: Values) -> Values:
         """Return values with None for those that are no category."""
-        return [v if _word(v) in self.options else None for v in _plain(values)]
+        return [v if _word(v) in self.options else None for v in plain_list(values)]
 
     def encode(self, values: Values) -> Tensor:
         """Return indices (B, 1)."""
-        words = [_word(v) for v in _plain(values)]
+        words = [_word(v) for v in plain_list(values)]
         unknown = [word for word in words if word is not None and word not in self.options]
         if unknown:
             raise RequestError(
@@ -92,19 +103,18 @@ class ElementSetCondition(Condition):
         return MAX_Z + 1
 
     def set_data(self, values: Values) -> None:
-        """Check that the training set's values are element sets."""
-        try:
-            if not any(v is not None and element_set(v) for v in _plain(values)):
-                raise DataError(f"The label '{self.label}' is given for no crystal.")
-        except FormulaError as error:
-            raise DataError(
-                f"The label '{self.label}' is not a list of elements: {error}"
-            ) from None
+        """Check that the training set has element sets."""
+        if all(v is None for v in self.known(values)):
+            raise DataError(f"The label '{self.label}' is a list of elements in no row.")
+
+    def known(self, values: Values) -> Values:
+        """Return values with None for those that are no set of elements."""
+        return [v if _is_element_set(v) else None for v in plain_list(values)]
 
     def encode(self, values: Values) -> Tensor:
         """Return flags (B, 119) by atomic number."""
         rows = []
-        for value in _plain(values):
+        for value in plain_list(values):
             row = torch.zeros(MAX_Z + 1)
             if value is None:
                 row += torch.nan
@@ -118,12 +128,18 @@ class ElementSetCondition(Condition):
         return self.table(encoded)
 
 
-def _plain(values: Values) -> list[Any]:
-    return values.tolist() if isinstance(values, Tensor) else list(values)
-
-
 def _word(value: Any) -> str | None:
-    """Return a category as text; numbers of a table (225.0) as whole numbers where they are."""
+    """Return a category as text: 225.0 of a table as 225, truth values as True and False."""
     if value is None or value != value:
         return None
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    text = str(value)
+    return text.capitalize() if text.lower() in ("true", "false") else text
+
+
+def _is_element_set(value: Any) -> bool:
+    try:
+        return isinstance(value, str | list | tuple) and len(element_set(value)) > 0
+    except FormulaError:
+        return False

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from crystal_ldm.config.numbers import Natural, Positive, Probability
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.padding import Values
 from crystal_ldm.crystals.symmetry.space_groups import (
@@ -18,7 +19,7 @@ from crystal_ldm.crystals.symmetry.space_groups import (
     space_group,
 )
 from crystal_ldm.errors import DataError, RequestError
-from crystal_ldm.ldm_module.condition.base import Condition
+from crystal_ldm.ldm_module.condition.base import Condition, plain_list
 from crystal_ldm.parallel.executor import map_items
 
 _OWN_FEATURES = 16
@@ -47,9 +48,9 @@ class SpaceGroupCondition(Condition):
         label: str | None = None,
         unit: str = "",
         description: str = "",
-        dropout: float = 0.2,
-        adapter: int = 0,
-        symprec: float = 0.1,
+        dropout: Probability = 0.2,
+        adapter: Natural = 0,
+        symprec: Positive = 0.1,
     ) -> None:
         super().__init__(label, unit, description, dropout, adapter)
         self.symprec = symprec
@@ -98,7 +99,7 @@ class SpaceGroupCondition(Condition):
     def known(self, values: Values) -> Values:
         """Return numbers, with None for what is no space group."""
         numbers: list[int | None] = []
-        for value in _plain(values):
+        for value in plain_list(values):
             try:
                 numbers.append(group_number(value))
             except RequestError:
@@ -107,7 +108,7 @@ class SpaceGroupCondition(Condition):
 
     def encode(self, values: Values) -> Tensor:
         """Return numbers (B, 1)."""
-        numbers = [group_number(value) for value in _plain(values)]
+        numbers = [group_number(value) for value in plain_list(values)]
         rows = [torch.nan if n is None else float(n) for n in numbers]
         return torch.tensor(rows, device=self.null.device).unsqueeze(1)
 
@@ -131,7 +132,3 @@ class SpaceGroupCondition(Condition):
     def describe(self) -> dict[str, Any]:
         """Return the range of numbers besides the name."""
         return {**super().describe(), "min": 1, "max": NUM_GROUPS}
-
-
-def _plain(values: Values) -> list[Any]:
-    return values.tolist() if isinstance(values, Tensor) else list(values)

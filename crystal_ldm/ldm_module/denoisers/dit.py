@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from crystal_ldm.config.numbers import Count, Positive
 from crystal_ldm.nn.layers import MLP, AtomPosition, Attention, attention_mask, sinusoidal_embedding
 from crystal_ldm.nn.linear import Linear
 from crystal_ldm.random import uniform
@@ -73,12 +74,12 @@ class DiT(nn.Module):
 
     def __init__(
         self,
-        hidden_size: int = 512,
-        depth: int = 12,
-        num_heads: int = 8,
-        mlp_ratio: float = 4.0,
-        latent_dim: int = 8,
-        max_atoms: int = 20,
+        hidden_size: Count = 512,
+        depth: Count = 12,
+        num_heads: Count = 8,
+        mlp_ratio: Positive = 4.0,
+        latent_dim: Count = 8,
+        max_atoms: Count = 20,
         output_dim: int | None = None,
     ) -> None:
         super().__init__()

@@ -184,8 +184,7 @@ class GaussianDiffusion:
     def predict(self, output: Tensor, x_t: Tensor, t: int | Tensor) -> ModelPrediction:
         """Read a network's output at x_t; the three predictions are affine in each other.
 
-        Guidance may therefore be applied to raw outputs, before this call, whichever is predicted;
-        the channels of a learned variance are best taken from the conditional output, unguided.
+        Guidance may therefore be applied to raw outputs, before this call, whichever is predicted.
         With `clip_x0` the noise is the one that belongs to the clipped x0.
         """
         prediction, fraction = self.split(output.to(x_t.dtype))
