@@ -17,7 +17,8 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from crystal_ldm.errors import RequestError
+from crystal_ldm.config.yaml_data import parse_yaml, spaced
+from crystal_ldm.errors import ConfigError, RequestError
 
 _NEXT = r"(?=[+~]*[A-Za-z_][\w./@]*=|~)"
 _OVERRIDE = re.compile(rf",?\s+{_NEXT}")  # before the next one
@@ -158,6 +159,9 @@ def as_mapping(value: Any, name: str) -> dict[str, Any]:
         return {}
     if not isinstance(value, Mapping):
         raise RequestError(f"{name} should be a mapping such as {{'band_gap': 2}}, not {value!r}.")
+    for key, item in value.items():
+        if item is None and ":" in str(key):  # what YAML makes of {space_group:225}
+            raise RequestError(f"{name}: a space is missing behind the colon of '{key}'.")
     return {str(key): item for key, item in value.items()}
 
 
@@ -195,11 +199,9 @@ def _literal(text: str, name: str) -> Any:
         pass
     if not text.startswith(("[", "{", "(")):
         return text
-    import yaml
-
     try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
+        value = parse_yaml(spaced(text), name)
+    except ConfigError:
         value = text
     if isinstance(value, str):
         raise RequestError(f"{name} is not a list or mapping that can be read: {text[:200]!r}.")

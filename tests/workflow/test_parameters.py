@@ -63,6 +63,12 @@ RIGHT: list[tuple[Any, Any, Any]] = [
     (as_paths, "runs/a, runs/b runs/c", ["runs/a", "runs/b", "runs/c"]),
     (as_paths, ["runs/a b"], ["runs/a b"]),
     (as_paths, None, []),
+    (
+        as_value,
+        "{space_group: None, band_gap: null, k_vrh:[1, None]}",
+        {"space_group": None, "band_gap": None, "k_vrh": [1, None]},
+    ),
+    (as_mapping, "{anion:no}", {"anion": "no"}),
     (as_number, np.float32(0.5), 0.5),
     (as_integer, np.int64(3), 3),
 ]
@@ -84,6 +90,7 @@ WRONG: list[tuple[Any, Any, str]] = [
     (as_value, "[1, 2", "not a list or mapping"),
     (as_value, [1.0, float("inf")], "finite"),
     (as_mapping, "2.0", "should be a mapping"),
+    (as_mapping, "{space_group:225}", "a space is missing behind the colon of 'space_group:225'"),
     (as_overrides, [1], "list of 'key=value'"),
 ]
 
