@@ -32,6 +32,11 @@ def escape(text: object) -> str:
     return html.escape(str(text), quote=True)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things in words: "1 crystal", "8 crystals"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def sentence(error: BaseException) -> str:
     """Return what went wrong as one readable line: no trace, no line break.
 
