@@ -17,7 +17,6 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from crystal_ldm.config.yaml_data import parse_yaml, spaced
 from crystal_ldm.errors import ConfigError, RequestError
 
 _NEXT = r"(?=[+~]*[A-Za-z_][\w./@]*=|~)"
@@ -159,9 +158,6 @@ def as_mapping(value: Any, name: str) -> dict[str, Any]:
         return {}
     if not isinstance(value, Mapping):
         raise RequestError(f"{name} should be a mapping such as {{'band_gap': 2}}, not {value!r}.")
-    for key, item in value.items():
-        if item is None and ":" in str(key):  # what YAML makes of {space_group:225}
-            raise RequestError(f"{name}: a space is missing behind the colon of '{key}'.")
     return {str(key): item for key, item in value.items()}
 
 
@@ -199,6 +195,8 @@ def _literal(text: str, name: str) -> Any:
         pass
     if not text.startswith(("[", "{", "(")):
         return text
+    from crystal_ldm.config.yaml_data import parse_yaml, spaced  # pydantic takes a while
+
     try:
         value = parse_yaml(spaced(text), name)
     except ConfigError:

@@ -90,7 +90,6 @@ WRONG: list[tuple[Any, Any, str]] = [
     (as_value, "[1, 2", "not a list or mapping"),
     (as_value, [1.0, float("inf")], "finite"),
     (as_mapping, "2.0", "should be a mapping"),
-    (as_mapping, "{space_group:225}", "a space is missing behind the colon of 'space_group:225'"),
     (as_overrides, [1], "list of 'key=value'"),
 ]
 
