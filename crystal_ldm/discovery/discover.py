@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystal_ldm.crystals.elements import atomic_number
+from crystal_ldm.crystals.cell import FormulaKey
 from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, reduced_cell
 from crystal_ldm.discovery.goal import ROUND, Goal
 from crystal_ldm.discovery.ranking import FAR_BELOW, STAGES, Candidate, Discovery
@@ -42,7 +42,7 @@ FIRST_SHARE = 0.75
 _QUIET_S = 10.0  # between two lines about relaxations
 _LONGEST_SHARE, _SHORTEST_S = 0.25, 60.0  # of the time, for one crystal; but so many seconds
 SCREENED_OUT = "screened out: others of its round lie lower before relaxation"
-_, FILTERED, UNIQUE, SCREENED, RELAXED, STILL_UNIQUE, _ = STAGES
+_, FILTERED, UNIQUE, SCREENED, RELAXED, STILL_UNIQUE, KEPT = STAGES
 
 
 def discover(
@@ -120,7 +120,7 @@ def discover(
         "relaxation": {k: v for k, v in asdict(relaxation).items() if k != "timeout"},
     }
     hull = ReferenceHull(ReferenceEnergies.shipped(relaxation.potential))
-    if missing := hull.missing(map(atomic_number, (*goal.system, *goal.required))):
+    if missing := hull.missing(goal.elements - {0}):
         raise RequestError(
             f"Nothing with {missing} can be looked for: {relaxation.potential} has no reference "
             "energy of it, so that its compounds have no hull."
@@ -192,8 +192,8 @@ class _Search:
             found.write()
             counts = ", ".join(f"{count} {name}" for name, count in found.funnel().items())
             self.say(f"after round {number + 1} of {rounds}: {counts}")
-        if any(c.reason == LATE for c in found.candidates):
-            found.complete = False
+        waiting = sum(c.reason == LATE for c in found.candidates)
+        found.complete &= not waiting
         if second_opinions:
             self._ask_second(second_opinions, deadline)
         if far := sum(c.far_below for c in found.kept):
@@ -204,8 +204,8 @@ class _Search:
             )
         if not found.complete:
             notes.append(
-                f"The time was up after {len(found.candidates)} of {num_candidates} "
-                "candidates: run the same again to go on."
+                f"The time was up: {len(found.candidates)} of {num_candidates} candidates were "
+                f"made, and {waiting} of them wait to be relaxed. Run the same again to go on."
             )
         found.write()
 
@@ -222,7 +222,12 @@ class _Search:
         self.say(f"{name}: {len(unique)} of them unique, {len(screened)} of these screened")
         relaxed = self._relax(screened, name, end)
         self._drop_duplicates(before, relaxed, RELAXED, STILL_UNIQUE)
-        check([c for c in relaxed if c.stage == STILL_UNIQUE])
+        lowest: dict[FormulaKey, float] = {}
+        for candidate in self.found.candidates:
+            if candidate.first is not None:
+                key, distance = candidate.made.formula_key, candidate.first.e_above_hull
+                lowest[key] = min(distance, lowest.get(key, distance))
+        check([c for c in self.found.candidates if c.stage in (STILL_UNIQUE, KEPT)], lowest)
 
     def _drop_duplicates(
         self, before: list[Candidate], new: list[Candidate], stage: str, next_stage: str

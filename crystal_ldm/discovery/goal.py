@@ -163,6 +163,12 @@ class Goal:
             parts.append(f"space group {group_symbol(self.space_group)}")
         return ", ".join(parts)
 
+    @property
+    def elements(self) -> set[int]:
+        """Atomic numbers of what every candidate has."""
+        named = set(map(atomic_number, (*self.system, *self.required)))
+        return named | (set(parse_formula(self.formula).atomic_numbers) if self.formula else set())
+
     def to_dict(self) -> dict[str, Any]:
         """Return the goal as plain data."""
         content = asdict(self)

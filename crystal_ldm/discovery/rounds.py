@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.cell import Cell, FormulaKey
 from crystal_ldm.crystals.symmetry.space_groups import space_group
 from crystal_ldm.discovery.goal import Goal
 from crystal_ldm.discovery.novelty import Novelty, novelty_of
@@ -106,8 +107,13 @@ class GoalCheck:
     relaxation: RelaxationSettings
     executor: Executor
 
-    def __call__(self, candidates: list[Candidate]) -> None:
-        """Predict gaps, find space groups and kinds of novelty, and keep what is as asked for."""
+    def __call__(self, candidates: list[Candidate], lowest: Mapping[FormulaKey, float]) -> None:
+        """Predict gaps, find space groups and kinds of novelty, and keep what is as asked for.
+
+        Args:
+            candidates: relaxed and unique, of all rounds: what was kept may have to go.
+            lowest: hull distance of the lowest crystal of each formula that was relaxed.
+        """
         new = [c for c in candidates if not self._read_judgement(c)]
         cells = [c.crystal for c in new]
         if new and self.predictor:
@@ -126,11 +132,10 @@ class GoalCheck:
             }
             atomic_write_json(self._judgement(candidate), content)
         for candidate in candidates:
-            candidate.reason = self._missed(candidate)
-            if not candidate.reason:
-                candidate.stage = STAGES[-1]
+            candidate.reason = self._missed(candidate, lowest[candidate.made.formula_key])
+            candidate.stage = STAGES[-2] if candidate.reason else STAGES[-1]
 
-    def _missed(self, candidate: Candidate) -> str:
+    def _missed(self, candidate: Candidate, lowest: float) -> str:
         """Return what a relaxed crystal misses of the goal; empty: nothing."""
         assert candidate.first is not None
         distance, limit = candidate.first.e_above_hull, self.goal.max_hull_distance
@@ -138,6 +143,8 @@ class GoalCheck:
             return f"hull distance {candidate.first.error}"
         if distance > limit:
             return f"{distance:.3f} eV/atom above the hull"
+        if distance - lowest > limit:
+            return f"{distance - lowest:.3f} eV/atom above another candidate of its formula"
         if candidate.novelty.kind == "known":
             return f"it relaxed into a known crystal, {candidate.novelty.of}"
         if not self.goal.has_gap(candidate.band_gap):

@@ -16,14 +16,17 @@ from pymatgen.core import Lattice, Structure
 from crystal_ldm.crystals import CrystalBatch, ElementRules
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.discovery import Discovery, Goal, Novelty, discover
+from crystal_ldm.discovery.discover import _Search
 from crystal_ldm.discovery.novelty import novelty_of
 from crystal_ldm.discovery.ranking import COLUMNS, STAGES, Candidate
+from crystal_ldm.discovery.rounds import GoalCheck
 from crystal_ldm.discovery.second_opinion import SecondOpinion, why_not
 from crystal_ldm.errors import EvaluationError, FormulaError, RequestError, RunError
 from crystal_ldm.evaluate.stability import ReferenceHull, RelaxationSettings
 from crystal_ldm.evaluate.stability.hull import HullDistance
 from crystal_ldm.evaluate.stability.reference import ReferenceEnergies
-from crystal_ldm.evaluate.stability.relaxation import Relaxed
+from crystal_ldm.evaluate.stability.relaxation import LATE, Relaxed
+from crystal_ldm.files import open_run
 from crystal_ldm.ldm_module.training_crystals import TrainingCrystals
 from crystal_ldm.parallel import Workers, open_executor
 from crystal_ldm.pretrained import load_pretrained
@@ -98,6 +101,42 @@ def test_a_search_leaves_a_ranked_list_and_goes_on_where_it_was(ldm: Any, tmp_pa
     assert contents(tmp_path, "rounds/*/cif/*.cif") == crystals
     with pytest.raises(RunError, match=r"formula was \"Na\?\" and is now \"K\?\""):
         search(ldm, tmp_path, Goal.make(formula="K?", max_hull_distance=3.0, forbidden=["U"]))
+
+
+def test_what_is_there_is_listed_whatever_the_time_and_a_call_relaxes_one_at_least(
+    ldm: Any, tmp_path: Path
+) -> None:
+    goal = Goal.make(formula="Na?", max_hull_distance=3.0)
+    how: dict[str, Any] = {"num_candidates": 33, "relaxed_share": 0.03}
+    found = search(ldm, tmp_path / "rounds", goal, **how)
+    at_once = search(ldm, tmp_path / "rounds", goal, max_minutes=1e-6, **how)
+    assert found.complete and at_once.complete and at_once.rows() == found.rows()
+    assert len(at_once.candidates) == 33
+
+    late = search(ldm, tmp_path / "late", goal, relaxed_share=1, max_minutes=1e-6)
+    waiting = [c for c in late.candidates if c.reason == LATE]
+    assert late.funnel()["relaxed"] == 1 and waiting and not late.complete
+    assert f"6 of 6 candidates were made, and {len(waiting)} of them wait" in late.notes[-1]
+    whole = search(ldm, tmp_path / "late", goal, relaxed_share=1)
+    assert whole.complete and whole.funnel()["relaxed"] == 1 + len(waiting)
+
+
+def test_elements_without_reference_are_not_relaxed(ldm: Any, tmp_path: Path) -> None:
+    """Of what every candidate has it is said at once; of open atoms before they are relaxed."""
+    goal = Goal.make(formula="Po?")
+    with pytest.raises(RequestError, match="Nothing with Po can be looked for: chgnet has no"):
+        search(ldm, tmp_path / "run", goal)
+    assert not os.listdir(tmp_path)
+    energies = ReferenceEnergies.shipped()
+    known = {k: e for k, e in energies.by_formula.items() if k != ((17, 1),)}
+    hull = ReferenceHull(ReferenceEnergies(known, energies.ids, energies.potential))
+    cells = [Cell.from_structure(rocksalt("Na", x, 5.6)) for x in ("Cl", "F")]
+    candidates = [Candidate(c.formula, c, "unique") for c in cells]
+    with open_executor(HERE) as executor, open_run(str(tmp_path / "one"), "test", {}) as run:
+        one = _Search(ldm, goal, run, executor, hull, QUICK, 1.0, {}, None)
+        one._screen(candidates, 0, 2)
+    assert [c.stage for c in candidates] == ["unique", "screened"]
+    assert candidates[0].reason == "no hull: there is no reference energy of Cl"
 
 
 def test_what_lies_lowest_before_relaxation_is_relaxed(ldm: Any, tmp_path: Path) -> None:
@@ -317,6 +356,31 @@ def test_what_relaxation_did_to_a_crystal_is_marked() -> None:
         Novelty("new"),
     )
     assert listed.caution == ""
+    listed.first = HullDistance(-0.005, {"NaCl": 1.0})
+    assert listed.caution == "it may be the reference of its formula, whose energy is as low"
+
+
+def test_what_lies_high_above_another_form_of_its_formula_is_no_find(
+    ldm: Any, tmp_path: Path
+) -> None:
+    """The lower one need not be kept, nor have been found first."""
+    coords = [[0.1, 0.2, 0.3], [0.6, 0.7, 0.8], [0.15, 0.65, 0.45], [0.55, 0.25, 0.9]]
+    candidates = []
+    for name, length, distance in (("high", 4.1, 0.05), ("low", 5.9, -0.3)):
+        lattice = Lattice.from_parameters(length, 5.2, 6.3, 81, 95, 103)
+        cell = Cell.from_structure(Structure(lattice, ["Na", "Cl", "Cl", "Cl"], coords))
+        relaxed = Relaxed(-3.0, -2.9, True, 3, 0.1, 0.0, 1.0, cell)
+        first = HullDistance(distance, {"Na": 0.1, "NaCl": 0.9})
+        candidates.append(Candidate(name, cell, STAGES[-2], relaxed=relaxed, first=first))
+    key = candidates[0].made.formula_key
+    goal = Goal.make(formula="NaCl3")
+    with open_executor(HERE) as executor:
+        check = GoalCheck(ldm, goal, tmp_path, "", QUICK, executor)
+        check(candidates[:1], {key: 0.05})
+        assert [c.stage for c in candidates[:1]] == ["kept"]
+        check(candidates, {key: -0.3})
+    assert [c.stage for c in candidates] == ["unique after relaxation", "kept"]
+    assert candidates[0].reason == "0.350 eV/atom above another candidate of its formula"
 
 
 def test_each_column_of_the_list_is_explained_here_and_on_its_page(repository: Path) -> None:
