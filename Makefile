@@ -82,7 +82,7 @@ check: $(STAMP)
 
 # DOCS_EXECUTE=0 leaves the notebooks of the tutorials without results: seconds instead of minutes.
 docs: $(STAMP)
-	"$(PY)" -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 "$(PY)" -m mkdocs build --strict
 
 strip: $(STAMP)
 	$(STRIP) notebooks/*.ipynb docs/tutorials/*.ipynb

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +28,6 @@ from crystal_ldm.random import crystal_generator
 
 STRAINS = (1e-7, 1e-5, 1e-3)
 DECIMALS = (4, 3)
-Canonical = Callable[
-    [np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]
-]
 Rewrite = Callable[[Cell, np.random.Generator], Cell]
 
 
@@ -90,21 +87,18 @@ def real_crystals(source: Source, num: int, max_atoms: int, seed: int) -> list[C
     return cells
 
 
-def steadiness(
-    cells: Iterable[Cell], seed: int = 0, canonical: Canonical = canonical_arrays
-) -> dict[str, float]:
+def steadiness(cells: list[Cell], seed: int) -> dict[str, float]:
     """Return shares of other forms by rewriting, and crystals made canonical per CPU second."""
-    cells = list(cells)
     started = time.process_time()
-    forms = [Cell(*canonical(*cell)) for cell in cells]
+    forms = [Cell(*canonical_arrays(*cell)) for cell in cells]
     row = {"crystals": float(len(cells)), "per s": len(cells) / (time.process_time() - started)}
-    twice = [Cell(*canonical(*form)) for form in forms]
+    twice = [Cell(*canonical_arrays(*form)) for form in forms]
     row["done twice"] = float(
         np.mean([not same_form(*p, 0.0) for p in zip(forms, twice, strict=True)])
     )
     for name, (rewrite, size) in rewritings().items():
         rng = crystal_generator(seed, 1)
-        others = [Cell(*canonical(*rewrite(cell, rng))) for cell in cells]
+        others = [Cell(*canonical_arrays(*rewrite(cell, rng))) for cell in cells]
         row[name] = float(
             np.mean([not same_form(*p, size) for p in zip(forms, others, strict=True)])
         )

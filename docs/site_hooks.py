@@ -63,13 +63,18 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let links between the repository's pages lead to where these stand in the site."""
+    """Let links between the repository's files lead to where these stand in the site.
+
+    A link to a notebook leads to its page, and on that page to the file, for download.
+    """
     here = page.file.src_uri
     home = posixpath.dirname(ORIGINS.get(here, f"docs/{here}"))
 
     def moved(link: re.Match[str]) -> str:
         path = posixpath.normpath(posixpath.join(home, link[2]))
         place = PLACES.get(path, path.removeprefix("docs/"))
+        if place.endswith(".ipynb") and place[:-5] + "md" != here:
+            place = place[:-5] + "md"
         return f"{link[1]}{posixpath.relpath(place, posixpath.dirname(here) or '.')}{link[3]}"
 
     return re.sub(r"(\]\()(?!\w+:)([^)#\s]+)([^)\s]*\))", moved, markdown)

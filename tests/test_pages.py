@@ -66,16 +66,11 @@ def test_the_table_of_settings_is_that_of_the_schema(repository: Path) -> None:
     assert (repository / "docs" / "settings.md").read_text() == page.stdout, " ".join(command[1:])
 
 
-def is_made_for_the_site(target: Path) -> bool:
-    """Return whether a page of the site is there as a notebook."""
-    return target.parent.name == "tutorials" and target.with_suffix(".ipynb").exists()
-
-
 def test_links_lead_somewhere(repository: Path) -> None:
     checked = 0
-    for page in pages(repository):
+    for page in [*pages(repository), *(repository / "docs").rglob("*.ipynb")]:
         for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
-            if "://" not in target and not is_made_for_the_site(page.parent / target):
+            if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
                 checked += 1
     assert checked > 15
@@ -113,7 +108,8 @@ def test_the_python_of_a_page_runs(
     assert process.returncode == 0, said[-3000:]
 
 
-def test_sweeps_of_the_pages_are_read(repository: Path) -> None:
+def test_sweeps_and_requests_of_the_pages_are_read(repository: Path) -> None:
+    from crystal_ldm.runs.request_file import RequestFile
     from crystal_ldm.workflow import read_sweep
 
     read = 0
@@ -123,7 +119,10 @@ def test_sweeps_of_the_pages_are_read(repository: Path) -> None:
             if "notebook" in content:
                 assert read_sweep(content).jobs
                 read += 1
-    assert read
+            if "num_samples" in content:
+                assert RequestFile.read(content, page.name).num_samples
+                read += 1
+    assert read > 1
 
 
 def test_targets_and_modules_of_the_pages_exist(repository: Path) -> None:

@@ -32,6 +32,11 @@ def escape(text: object) -> str:
     return html.escape(str(text), quote=True)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things in words: "1 crystal", "8 crystals"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def sentence(error: BaseException) -> str:
     """Return what went wrong as one readable line: no trace, no line break.
 
@@ -127,6 +132,30 @@ class Panel(tl.HasTraits):
         """Return `control`, whose value and this panel's trait are one from now on."""
         tl.link((self, name), (control, "value"))
         return styled(control, css)
+
+    def whole(
+        self, name: str, text: str, *beside: ipw.DOMWidget, tip: str = "", css: str = "cl-count"
+    ) -> ipw.Box:
+        """Return a labelled box for a whole trait, with a line for a number that is out of bounds.
+
+        Such a number is not taken; ipywidgets' own boxes would take the nearest in silence.
+        """
+        trait, said = self.traits()[name], Notice()
+        box = styled(ipw.IntText(getattr(self, name)), css)
+
+        def take(change: Any) -> None:
+            low, high = trait.min, trait.max  # type: ignore[attr-defined]
+            if low <= change.new and (high is None or change.new <= high):
+                setattr(self, name, change.new)
+                said.clear()
+                return
+            box.value = getattr(self, name)
+            span = f"at least {low:,}" if high is None else f"{low:,} to {high:,}"
+            said.say(f"{text}: {span}, not {change.new:,}; {box.value:,} stays.", "warning")
+
+        box.observe(take, "value")
+        self.observe(lambda change: setattr(box, "value", change.new), name)
+        return column(labelled(text, box, *beside, tip=tip), said.widget)
 
     def button(self, text: str, action: Callable[[], Any], **how: Any) -> ipw.Button:
         """Return a button, see `button`; an error of its action goes to the notice."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -55,6 +56,15 @@ class CrystalEntry:
         """What a gallery's row says of it besides what the structure itself tells."""
         volume = round(float(self.structure.volume) / max(len(self.structure), 1), 4)
         return {"origin": self.origin, "volume_per_atom": volume, **self.facts}
+
+
+def plain(value: Any) -> Any:
+    """Return a fact as JSON has it: a number that is none becomes nothing, an object its text."""
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)
 
 
 def parents_of(entries: Sequence[CrystalEntry]) -> list[int | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_run
+from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_run, plain
 from pymatgen.core import Structure
 
 from crystal_ldm.errors import DataError
@@ -69,13 +69,6 @@ def in_words(verb: str, entries: Sequence[CrystalEntry]) -> str:
     return f"{verb} {', '.join(sorted(formulas)[:3])}, {len(entries)}"
 
 
-def plain(value: Any) -> Any:
-    """Return a fact as JSON has it: a number that is none becomes nothing."""
-    if hasattr(value, "item"):
-        value = value.item()
-    return None if isinstance(value, float) and value != value else value
-
-
 def _data(entry: CrystalEntry) -> dict[str, Any]:
     return {
         "structure": entry.structure.as_dict(),
@@ -89,15 +82,7 @@ def _data(entry: CrystalEntry) -> dict[str, Any]:
 
 
 def _entry(data: Mapping[str, Any]) -> CrystalEntry:
-    structure = Structure.from_dict(data["structure"])
     row, number = data["place"]
-    return CrystalEntry(
-        structure,
-        data["origin"],
-        data["recipe"],
-        row,
-        number,
-        data["facts"],
-        data.get("key", ""),
-        data.get("parent", ""),
-    )
+    own = Structure.from_dict(data["structure"]), data["origin"], data["recipe"]
+    names = data.get("key", ""), data.get("parent", "")
+    return CrystalEntry(*own, row, number, data["facts"], *names)

@@ -12,18 +12,21 @@ import traitlets as tl
 from crystal_ldm.widgets.base import Panel, column, fold, framed
 from crystal_ldm.widgets.browser.page import InView
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result, from_run
-from crystal_ldm.widgets.explore.find import FindPanel, find_panel
+from crystal_ldm.widgets.explore.find import FindPanel
 from crystal_ldm.widgets.explore.grid import GridPanel
 from crystal_ldm.widgets.explore.host import HostPanel
 from crystal_ldm.widgets.explore.maker import CrystalSource
-from crystal_ldm.widgets.explore.nearest_in_training import nearest_in_training, training_reference
+from crystal_ldm.widgets.explore.nearest_in_training import NearestInTraining
 from crystal_ldm.widgets.explore.vary import VaryPanel
+from crystal_ldm.widgets.helpers import Helpers
 from crystal_ldm.widgets.panels.compare import Compare
-from crystal_ldm.widgets.panels.crystals import CrystalsPanel
 from crystal_ldm.widgets.panels.denoising import DenoisingPanel
+from crystal_ldm.widgets.panels.evaluation import BackgroundEvaluation, EvaluationBar
 from crystal_ldm.widgets.panels.files import FilesPanel
+from crystal_ldm.widgets.panels.gallery import Gallery
 from crystal_ldm.widgets.panels.generate import GeneratePanel
 from crystal_ldm.widgets.panels.history import HistoryPanel
+from crystal_ldm.widgets.panels.rows import UNUSUAL
 from crystal_ldm.widgets.session import Request, Session
 from IPython.display import display
 
@@ -74,28 +77,33 @@ class Workbench(Panel):
     ) -> None:
         super().__init__()
         self._fresh = False
-        self._seeker = nearest_in_training(ldm)
-        there = from_result(result) if result is not None else []
+        self.training = NearestInTraining(ldm)
+        self._first = there = from_result(result) if result is not None else []
         if run_dir is not None and len(there) < len(on_disk := from_run(run_dir)):
-            there = on_disk
+            self._first = there = on_disk
         self.session = None if run_dir is None else Session(run_dir)
         self.history = HistoryPanel(self.session)
-        self._first = there
         self._relaxing: Request | None = None
         self.generate = GeneratePanel(ldm, session=self.session)
         self.generate.show_request(there[0].recipe if there else None, request, keywords)
-        self.gallery = CrystalsPanel(
-            self._seeker,
-            training_reference(lambda: self.generate.ldm, self._seeker),
-            lambda: self.generate.job.busy,
-            self._keep_relaxed,
+        helpers = Helpers()
+        self.gallery = Gallery(
+            nearest=self.training,
+            show_nearest=self.training.cached,
+            helpers=helpers,
+            height=320,
+            empty="There are no crystals yet. Say what they should be, and press Generate.",
         )
-        self.evaluation = self.gallery.evaluation
+        self.gallery.table.hidden = list(UNUSUAL)
+        judging = (self.gallery, helpers, lambda: self.training.reference)
+        self.evaluation = EvaluationBar(*judging, self._keep_relaxed)
+        background = BackgroundEvaluation(*judging, lambda: self.generate.job.busy)
+        clear = self.button("Remove all", self.clear, css="cl-small")
+        self.gallery.tools.children += (self.evaluation.widget, clear)
         self.tabs = ipw.Tab([column() for _ in TABS], titles=TABS).add_class("cl-tab-bar")
         history = fold("History", self.history.widget)
         side = column(self.generate.widget, history, self.notice.widget, css="cl-side cl-card")
-        main = column(self.tabs, css="cl-main")
-        self.widget = ipw.Box([side, main]).add_class("cl-workbench")
+        self.widget = ipw.Box([side, column(self.tabs, css="cl-main")]).add_class("cl-workbench")
         guard = self.notice.guard
         tl.link((self.gallery, "selected"), (self, "selected"))
         self.generate.on_start(self._on_start)
@@ -104,11 +112,12 @@ class Workbench(Panel):
         self.tabs.observe(guard(lambda _: self._on_tab()), "selected_index")
         self.react("selected", self._on_selected)
         self.gallery.observe(lambda change: self.set_trait("count", change.new), "count")
+        self.gallery.react("count", background.wake)
         self.generate.job.observe(lambda _: self.history.refresh(), "state")
         self.evaluation.job.observe(lambda change: self._forget_relaxing(change.new), "state")
         self.history.on_change(guard(self._show_again))
         self.history.at_work = self._at_work
-        self.history.on_reuse(guard(self._reuse))
+        self.history.on_reuse(self.generate.show_again)
         self._on_tab()
         self._show_again()
 
@@ -177,11 +186,6 @@ class Workbench(Panel):
         relaxed = self._relaxing if self.evaluation.job.busy else None
         return any(one is not None and one.folder == request.folder for one in (made, relaxed))
 
-    def _reuse(self, request: Request) -> None:
-        recipe = self.session.recipe(request) if self.session else None
-        if recipe is not None:
-            self.generate.notice.say(self.generate.form.fill_recipe(recipe), "warning")
-
     @property
     def current(self) -> CrystalEntry | None:
         """The selected crystal."""
@@ -195,13 +199,10 @@ class Workbench(Panel):
     # -- parts that are made when their tab is first opened ----------------------------------------
 
     def _on_tab(self) -> None:
-        self._open(TABS[self.tabs.selected_index or 0])
+        place = self.tabs.selected_index or 0
+        if not (tab := self.tabs.children[place]).children:
+            tab.children = (getattr(self, PARTS[TABS[place]]).widget,)
         self._on_selected()
-
-    def _open(self, name: str) -> None:
-        tab = self.tabs.children[TABS.index(name)]
-        if not tab.children:
-            tab.children = (getattr(self, PARTS[name]).widget,)
 
     @cached_property
     def denoising(self) -> DenoisingPanel:
@@ -248,16 +249,17 @@ class Workbench(Panel):
     @cached_property
     def find(self) -> FindPanel:
         """Lists what is known of a formula or of some elements."""
-        return find_panel(self.generate.ldm, self._seeker)
+        return FindPanel(lambda: self.training.known.crystals, self.training.where)
 
     def _source(self, label: str) -> CrystalSource:
         """Return what takes a crystal out of the parts of this workbench, or from a file."""
-        gallery, seeker = self.gallery, self._seeker
-        givers = {"Selected crystal": lambda: gallery.structure}
-        if seeker is not None:
-            givers["Its nearest training crystal"] = lambda: seeker.nearest(gallery.structure)
-        givers["Crystal of Find"] = lambda: self.find.structure if self._made("find") else None
-        return CrystalSource(label, givers, None if seeker is None else seeker.find)
+        gallery, training = self.gallery, self.training
+        givers = {
+            "Selected crystal": lambda: gallery.structure,
+            "Its nearest training crystal": lambda: training.nearest(gallery.structure),
+            "Crystal of Find": lambda: self.find.structure if self._made("find") else None,
+        }
+        return CrystalSource(label, givers, training.find)
 
     def _made(self, part: str) -> bool:
         # A background thread may ask while the part of a new tab is still being made.
@@ -285,9 +287,8 @@ class Workbench(Panel):
 
     def _on_model(self) -> None:
         ldm = self.generate.ldm
-        if self._seeker is not None:
-            self._seeker.follow(ldm)
-            self.gallery.show_nearest = self.gallery.show_nearest and self._seeker.cached
+        self.training.ldm = ldm
+        self.gallery.seek()
         for part in ("vary", "host"):
             if self._made(part):
                 getattr(self, part).ldm = ldm
@@ -296,5 +297,4 @@ class Workbench(Panel):
         for name in ("Grid", "Find"):
             if vars(self).pop(PARTS[name], None) is not None:
                 self.tabs.children[TABS.index(name)].children = ()
-                self._open(name)
-        self._on_selected()
+        self._on_tab()

@@ -19,15 +19,12 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from crystal_ldm.config.typed import check
-from crystal_ldm.config.yaml_data import parse_yaml, read_yaml
+from crystal_ldm.config.yaml_data import parse_yaml, read_yaml, spaced
 from crystal_ldm.errors import ConfigError, suggest
 
 CONFIG_DIR = Path(__file__).parents[1] / "configs"
 
 _PATH_KEYS = ("data.dataset",)
-_QUOTED = r"'[^']*'|\"[^\"]*\""
-_FLOW = re.compile(rf"([{{\[,])(\s*(?:\w[\w .-]*|{_QUOTED}):(?=\S))?|[\]}}]|{_QUOTED}")
-"""Brackets and commas of YAML, with the key behind one of them; and text in quotes."""
 
 
 def config_names(config_dir: Path | str | None = None) -> list[str]:
@@ -109,23 +106,9 @@ def _change(override: str) -> dict[str, Any]:
     if not value or (key.endswith(_PATH_KEYS) and value[0] not in "'\""):
         return {key: value}
     try:
-        return {key: parse_yaml(_spaced(value) if value[0] == "{" else value)}
+        return {key: parse_yaml(spaced(value) if value[0] == "{" else value)}
     except ConfigError:
         return {key: value}
-
-
-def _spaced(value: str) -> str:
-    """Return a mapping with a blank behind each of its keys: `{a:1}` is meant as `{a: 1}`."""
-    opened: list[str] = []
-
-    def part(match: re.Match[str]) -> str:
-        if match[0] in ("]", "}"):
-            del opened[-1:]
-        elif match[1] in ("{", "["):
-            opened.append(match[1])
-        return match[0] + " " * (match[2] is not None and opened[-1:] == ["{"])
-
-    return _FLOW.sub(part, value)
 
 
 def _composed(

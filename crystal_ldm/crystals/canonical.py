@@ -23,8 +23,8 @@ import numpy as np
 import spglib
 from numpy.typing import NDArray
 
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.elements import electronegativity_rank
-from crystal_ldm.errors import DataError
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -44,26 +44,6 @@ _METRIC_WEIGHTS = np.array([50.0, 40.0, 30.0, 20.0, 15.0, 10.0])
 _UPPER = ([0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1])
 
 
-def check_structure(structure: Structure) -> None:
-    """Raise `DataError` unless `structure` is ordered, finite and has a cell with a volume."""
-    if len(structure) == 0:
-        raise DataError("The structure has no atoms.")
-    if not structure.is_ordered:
-        raise DataError(
-            f"{structure.composition.reduced_formula} is disordered (sites with partial "
-            "occupancy); make an ordered approximant first."
-        )
-    if any(not 1 <= getattr(s.specie, "Z", 0) <= 118 for s in structure):
-        raise DataError("The structure holds a species that is not a chemical element.")
-    finite = (
-        np.isfinite(structure.frac_coords).all() and np.isfinite(structure.lattice.matrix).all()
-    )
-    if not finite:
-        raise DataError("The structure has coordinates or a cell that are not finite numbers.")
-    if abs(np.linalg.det(structure.lattice.matrix)) < 1e-3:
-        raise DataError("The structure's cell has no volume.")
-
-
 def canonical_arrays(
     lattice: NDArray[Any], frac_coords: NDArray[Any], numbers: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -81,16 +61,9 @@ def canonical_form(structure: Structure) -> Structure:
     """Return the same crystal in canonical form, without site properties or oxidation states.
 
     Raises:
-        DataError: if the structure is disordered, empty, not finite or flat.
+        DataError: if the structure is disordered, empty, not finite, not periodic or flat.
     """
-    from pymatgen.core import Structure
-
-    check_structure(structure)
-    numbers = np.array([site.specie.Z for site in structure])
-    lattice, coords, numbers = canonical_arrays(
-        structure.lattice.matrix, structure.frac_coords, numbers
-    )
-    return Structure(lattice, numbers.tolist(), coords)
+    return Cell(*canonical_arrays(*Cell.from_structure(structure).checked())).to_structure()
 
 
 def standard_orientation(lattice: NDArray[Any]) -> NDArray[Any]:

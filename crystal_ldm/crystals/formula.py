@@ -15,7 +15,7 @@ from crystal_ldm.errors import FormulaError
 MAX_FORMULA_ATOMS = 10_000
 _TOKEN = re.compile(
     r"(?P<symbol>\?|[A-Z][a-z]?)"
-    r"|(?P<state>\((?:0|I{1,3}|IV|VI{0,3}|IX)\))"
+    r"|(?P<state>\((?:0|I{1,3}|IV|VI{0,3}|IX)\)|\[(?:I{1,3}|IV|VI{0,3}|IX)\])"
     r"|(?P<number>\d+(?:\.\d+)?)"
     r"|(?P<open>[(\[])|(?P<close>[)\]])"
     r"|(?P<dot>\s*[·*]\s*)|(?P<blank>\s+)|(?P<skip>_(?=\d))|(?P<other>.)",
@@ -164,7 +164,7 @@ class _Reader:
             self.notes.append(sentence)
 
     def _oxidation_state(self, sites: str, state: str, after: str) -> None:
-        if state in ("(I)", "(V)") and after == "number":
+        if state[1:-1] in ("I", "V") and after == "number":
             raise FormulaError(
                 f"In '{self.text}', {state} may be an oxidation state or an element; leave the "
                 "brackets away, or leave the oxidation state out."

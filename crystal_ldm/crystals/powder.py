@@ -79,14 +79,20 @@ def xrd_pattern(
         two_theta: lowest and highest angle, degrees.
 
     Raises:
-        DataError: for what is no wavelength.
+        DataError: for what is no wavelength, and for an element whose scattering nobody tabulated.
     """
-    from pymatgen.analysis.diffraction.xrd import XRDCalculator
+    from pymatgen.analysis.diffraction.xrd import ATOMIC_SCATTERING_PARAMS, XRDCalculator
 
+    unknown = {s.symbol for s in structure.composition.elements} - ATOMIC_SCATTERING_PARAMS.keys()
+    if unknown:
+        raise DataError(f"There are no scattering factors of {', '.join(sorted(unknown))}.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         calculator = XRDCalculator(wavelength_of(radiation))
-        pattern = calculator.get_pattern(structure, two_theta_range=two_theta)
+        try:
+            pattern = calculator.get_pattern(structure, two_theta_range=two_theta)
+        except ValueError:  # no reflection lies between these angles
+            return [], []
     return [float(v) for v in pattern.x], [float(v) for v in pattern.y]
 
 

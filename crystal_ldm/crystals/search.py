@@ -42,7 +42,7 @@ def find_crystals(known: CrystalSet, text: str) -> list[int]:
 def chemical_system(text: str) -> tuple[str, ...]:
     """Return the elements of a chemical system, such as Sr-Ti-O; empty for another text."""
     words = [word for word in re.split(r"[-–,;\s]+", text.strip()) if word]
-    return tuple(dict.fromkeys(words)) if all(word in symbols() for word in words) else ()
+    return tuple(dict.fromkeys(words)) if all(word in symbols()[1:] for word in words) else ()
 
 
 def _of_formula(known: CrystalSet, text: str) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from crystal_ldm.crystals.readers.report import Rejection, Report
 from crystal_ldm.data.cache import cache_path, set_cache_dir
 from crystal_ldm.data.dataset import CrystalDataset
-from crystal_ldm.data.registry import DATASETS, check_source, load_dataset
+from crystal_ldm.data.registry import DATASETS, find_source, load_dataset
 from crystal_ldm.data.splits import PARTS
 
 __all__ = [
@@ -15,7 +15,7 @@ __all__ = [
     "Rejection",
     "Report",
     "cache_path",
-    "check_source",
+    "find_source",
     "load_dataset",
     "set_cache_dir",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -27,6 +28,7 @@ from crystal_ldm.data.oqmd import (
     read_oqmd,
 )
 from crystal_ldm.errors import DataError, suggest
+from crystal_ldm.files import repo_root, resolve_path
 from crystal_ldm.parallel import AnyWorkers
 
 if TYPE_CHECKING:
@@ -207,16 +209,23 @@ def _plan(
     return _Plan(about, Filters(max_atoms=max_atoms), fingerprint, opened.read)
 
 
-def check_source(source: str, data_dir: str | Path | None = None) -> None:
-    """Refuse a name or path that `load_dataset` would, without reading anything.
+def find_source(source: str, data_dir: str = "") -> tuple[str, Path | None]:
+    """Return `source` and `data_dir` of `load_dataset` for what a notebook or a shell was given.
+
+    Relative paths are looked for as `resolve_path` has it. Nothing is read.
 
     Raises:
         DataError: there is no such data set, file or folder.
     """
+    folder = resolve_path(data_dir) if data_dir else None
     if source in CSV_DATASETS:
-        _named_folder(source, data_dir)
-    elif source != "oqmd_icsd":
-        _own_path(source, data_dir)
+        _named_folder(source, folder)
+    elif source not in DATASETS and folder is None:
+        found = resolve_path(source)
+        source, folder = (str(found), None) if os.path.exists(found) else (source, repo_root())
+    if source not in DATASETS:
+        _own_path(source, folder)
+    return source, folder
 
 
 def _own_path(source: str | Path, data_dir: str | Path | None) -> Path:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from crystal_ldm.crystals.inputs import read_crystals as read_crystals
     from crystal_ldm.evaluate.api import evaluate as evaluate
-    from crystal_ldm.evaluate.matching import csp_metrics as csp_metrics
     from crystal_ldm.evaluate.matching import match_pairs as match_pairs
     from crystal_ldm.evaluate.results import Evaluation as Evaluation
+    from crystal_ldm.evaluate.structure_prediction import csp_metrics as csp_metrics
     from crystal_ldm.evaluate.thresholds import Thresholds as Thresholds
 
 _HOMES = {
     "Evaluation": "evaluate.results",
     "Thresholds": "evaluate.thresholds",
-    "csp_metrics": "evaluate.matching",
+    "csp_metrics": "evaluate.structure_prediction",
     "evaluate": "evaluate.api",
     "match_pairs": "evaluate.matching",
     "read_crystals": "crystals.inputs",

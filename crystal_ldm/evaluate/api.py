@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from crystal_ldm.crystals.inputs import read_crystals
 from crystal_ldm.errors import EvaluationError, suggest
-from crystal_ldm.evaluate.matching import PredictionMetrics
 from crystal_ldm.evaluate.reference_set import Reference
 from crystal_ldm.evaluate.results import Evaluation
 from crystal_ldm.evaluate.stages import EvaluationRun
+from crystal_ldm.evaluate.structure_prediction import PredictionMetrics
 from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.parallel import AnyWorkers, open_executor
 
@@ -86,6 +86,7 @@ def evaluate(
         EvaluationError: if there are no crystals, a source cannot be read, or an argument is wrong.
     """
     limits = Thresholds(**thresholds)
+    metrics, predictors = ((x,) if isinstance(x, str) else x for x in (metrics, predictors))
     for name in metrics:
         if name not in METRICS:
             raise EvaluationError(f"There is no metric '{name}'.{suggest(name, METRICS)}")
@@ -93,15 +94,10 @@ def evaluate(
     compared = (
         reference if reference is None or isinstance(reference, Reference) else Reference(reference)
     )
-    for name, values in (properties or {}).items():
-        if len(np.asarray(values)) != len(generated):
-            raise EvaluationError(
-                f"The property '{name}' has {len(np.asarray(values))} values for "
-                f"{len(generated)} crystals."
-            )
+    numbers = {name: _numbers(name, x, len(generated)) for name, x in (properties or {}).items()}
     predictions: PredictionMetrics | None = None
     with open_executor(workers, bars=progress) as pool:
-        run = EvaluationRun(generated, compared, limits, pool, properties or {})
+        run = EvaluationRun(generated, compared, limits, pool, numbers)
         run.describe(
             symmetry="symmetry" in metrics,
             comparison=bool({"uniqueness", "novelty"} & set(metrics)),
@@ -118,3 +114,16 @@ def evaluate(
         if targets is not None:
             predictions = run.prediction(targets, ks)
     return run.result(predictions)
+
+
+def _numbers(name: str, values: ArrayLike, count: int) -> NDArray[np.float64]:
+    """Return the values of a property, one for each crystal; None is nan."""
+    try:
+        numbers = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise EvaluationError(f"The values of the property '{name}' must be numbers.") from None
+    if numbers.shape != (count,):
+        raise EvaluationError(
+            f"The property '{name}' has {numbers.size} values for {count} crystals."
+        )
+    return numbers

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.cell import FLAT_A3, Cell
 from crystal_ldm.crystals.elements import covalent_radii
 from crystal_ldm.crystals.geometry.distances import closest_contact, pair_distances
 from crystal_ldm.crystals.same_crystal import reduced_cell
@@ -21,7 +21,8 @@ from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.parallel.executor import Executor
 
 _PACKING_NEIGHBOURS = 16
-_CROWDED_A3 = 1.0
+CROWDED_A3 = 1.0
+"""With less volume for each atom neighbours are not looked for."""
 
 
 @dataclass
@@ -69,8 +70,11 @@ def describe_crystal(
     """
     result = Description()
     result.volume_per_atom = crystal.volume / len(crystal.numbers)
-    if crystal.volume > 0:
-        result.density = density(crystal)
+    if crystal.volume < FLAT_A3:  # on which spglib and StructureMatcher may hang
+        result.space_groups = (None,) * len(limits.symprec) if symmetry else ()
+        result.errors["cell"] = "it has no volume"
+        return result
+    result.density = density(crystal)
     if distances:
         try:
             lengths = pair_distances(crystal)
@@ -78,7 +82,7 @@ def describe_crystal(
             result.contact = closest_contact(crystal, lengths)
         except Exception as error:
             result.errors["min_distance"] = describe_error(error)
-    if result.volume_per_atom >= _CROWDED_A3:
+    if result.volume_per_atom >= CROWDED_A3:
         try:
             result.coordination = mean_coordination(crystal, limits.bond_factor)
         except Exception as error:
@@ -98,7 +102,7 @@ def describe_crystal(
 def comparison_form(crystal: Cell) -> tuple[Cell, NDArray[np.float64] | None]:
     """Return the reduced cell and, unless atoms are too crowded for it, the packing."""
     reduced = reduced_cell(crystal)
-    if crystal.volume / len(crystal.numbers) < _CROWDED_A3:
+    if crystal.volume / len(crystal.numbers) < CROWDED_A3:
         return reduced, None
     return reduced, packing(reduced)
 

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 
 import pandas as pd
@@ -59,7 +60,7 @@ class Evaluation:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        notes = "".join(f"<li>{note}</li>" for note in self.notes)
+        notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
         settings = ", ".join(f"{k} {v}" for k, v in self.thresholds.model_dump().items())
         return f"{self.summary.to_html()}<p>Thresholds: {settings}</p><ul>{notes}</ul>"
 

@@ -8,17 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.crystals.symmetry.space_groups import space_group_column
 from crystal_ldm.evaluate.coverage import coverage
 from crystal_ldm.evaluate.description import Description, describe_all
-from crystal_ldm.evaluate.matching import (
-    PredictionMetrics,
-    candidates_by_row,
-    csp_metrics,
-)
 from crystal_ldm.evaluate.reference_set import Reference
 from crystal_ldm.evaluate.results import Evaluation, Summary
 from crystal_ldm.evaluate.statistics import (
@@ -26,6 +21,11 @@ from crystal_ldm.evaluate.statistics import (
     mean,
     number,
     wasserstein_interval,
+)
+from crystal_ldm.evaluate.structure_prediction import (
+    PredictionMetrics,
+    candidates_by_row,
+    csp_metrics,
 )
 from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.evaluate.uniqueness_and_novelty import find_duplicates, find_in_reference
@@ -45,13 +45,13 @@ class EvaluationRun:
         reference: Reference | None,
         limits: Thresholds,
         executor: Executor,
-        properties: Mapping[str, ArrayLike] | None = None,
+        properties: Mapping[str, NDArray[np.float64]],
     ) -> None:
         self.generated = generated
         self.reference = reference
         self.limits = limits
         self.executor = executor
-        self.properties = properties or {}
+        self.properties = properties
         self.summary = Summary()
         self.notes = list(generated.notes)
         self.errors: list[list[str]] = [[e] if e else [] for e in generated.errors]
@@ -171,8 +171,8 @@ class EvaluationRun:
             ("coordination", columns["coordination"], neighbours, "neighbours", bonds),
         ]
         labels = self.reference.crystals.labels
-        for name, values in self.properties.items():
-            columns[name] = np.asarray(values, dtype=np.float64)
+        for name, property_values in self.properties.items():
+            columns[name] = property_values
             if name in labels:
                 pairs.append((name, columns[name], labels[name], "unit of the property", ""))
             else:

@@ -50,9 +50,12 @@ def bootstrap(
     Args:
         statistic: called with one resampled array for each of `samples`.
         samples: independent samples, each resampled with replacement on its own.
+
+    Returns:
+        The interval; nan where a sample has fewer than two values, which say nothing of its spread.
     """
     arrays: list[NDArray[np.float64]] = [np.asarray(sample, dtype=np.float64) for sample in samples]
-    if any(len(array) == 0 for array in arrays):
+    if any(len(array) < 2 for array in arrays):
         return math.nan, math.nan
     generator = crystal_generator(seed)
     values = [
@@ -118,7 +121,10 @@ def frechet_distance(generated: ArrayLike, reference: ArrayLike) -> float:
     Raises:
         EvaluationError: if the shapes do not fit or there are fewer than two vectors.
     """
-    first, second = np.asarray(generated, np.float64), np.asarray(reference, np.float64)
+    try:
+        first, second = np.asarray(generated, np.float64), np.asarray(reference, np.float64)
+    except (TypeError, ValueError):
+        raise EvaluationError("The latent vectors must be two arrays of numbers.") from None
     if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
         raise EvaluationError(
             f"The latent vectors must be two arrays (n, d) of the same d, not {first.shape} and "

@@ -41,14 +41,17 @@ def composition_validity(key: FormulaKey, limits: Thresholds) -> tuple[bool, str
         return True, "alloy"
 
     def neutral(pauling: bool) -> bool:
-        return bool(
-            smact_validity(
-                Composition(symbols),
-                use_pauling_test=pauling,
-                include_alloys=False,
-                oxidation_states_set=limits.oxidation_states,
+        try:
+            return bool(
+                smact_validity(
+                    Composition(symbols),
+                    use_pauling_test=pauling,
+                    include_alloys=False,
+                    oxidation_states_set=limits.oxidation_states,
+                )
             )
-        )
+        except KeyError:  # SMACT lacks some of the heaviest elements
+            return False
 
     if neutral(limits.use_pauling):
         return True, "charge balanced"

@@ -187,7 +187,7 @@ def read_run(path: Path | str) -> dict[str, Any]:
         content = json.loads(file.read_text(encoding="utf-8"))
         if isinstance(content.get("recipe"), dict) and isinstance(content.get("notebook"), str):
             return dict(content)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise RunError(f"'{path}' is not a run directory: it has no {RUN_FILE}.") from error
     except (OSError, ValueError, AttributeError) as error:
         raise RunError(f"'{file}' cannot be read ({error}). Name another run_dir.") from error

@@ -9,13 +9,13 @@ from __future__ import annotations
 import itertools
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.errors import ConfigError, suggest
-from crystal_ldm.parallel.executor import Executor, Outcome, Workers
+from crystal_ldm.parallel.executor import Executor, Numbered, Outcome, Workers
 from crystal_ldm.parallel.pool import WorkerPool
 
 if TYPE_CHECKING:
@@ -124,30 +124,25 @@ class DaskExecutor(Executor):
         self.workers.client.run(_close_pools, self._name, on_error="ignore")
 
     def _outcomes(
-        self, function: Callable[[Any], Any], items: Iterable[Any], limit: float, chunk: int
+        self, function: Callable[[Any], Any], items: Numbered, limit: float, chunk: int
     ) -> Iterator[Outcome]:
         # A few tasks for each Dask worker are in flight at a time.
         from distributed import as_completed
 
         client, limits = self.workers.client, replace(self.workers, client=None)
         size = 1 if chunk == 1 else _ITEMS_PER_TASK
-        source = iter(enumerate(items))
-        batches = iter(lambda: list(itertools.islice(source, size)), [])
-
         in_flight = max(1, _TASKS_IN_FLIGHT * len(client.scheduler_info()["workers"]))
         running, batch_of = as_completed(), dict[Any, list[tuple[int, Any]]]()
 
         def submit() -> None:
-            batch = next(batches, None)
-            if batch is not None:
+            while len(batch_of) < in_flight and (batch := list(itertools.islice(items, size))):
                 arguments = (function, batch, limits, limit, self._name)
                 future = client.submit(_run_items, *arguments, pure=False)
                 batch_of[future] = batch
                 running.add(future)
 
         try:
-            for _ in range(in_flight):
-                submit()
+            submit()
             for future in running:
                 batch = batch_of.pop(future)
                 if future.status == "finished":
@@ -156,7 +151,7 @@ class DaskExecutor(Executor):
                     text = f"Crash: the Dask task failed ({future.exception()})"
                     outcomes = [Outcome(index, error=text) for index, _ in batch]
                 future.release()
-                submit()
                 yield from outcomes
+                submit()
         finally:  # also when the caller stops early
             client.cancel(list(batch_of))

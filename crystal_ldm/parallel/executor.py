@@ -17,6 +17,9 @@ from crystal_ldm.errors import EvaluationError, describe_error
 Progress = Callable[[int], object]
 """Called with the number of items finished since the last call."""
 
+Numbered = Iterator[tuple[int, Any]]
+"""Items with their positions; one that has none for the moment is asked again after an outcome."""
+
 
 _FEW = 200
 """Starting processes takes about a second; less work than this is done at once."""
@@ -92,7 +95,8 @@ class Executor(ABC):
     ) -> Iterator[Outcome]:
         """Yield an outcome for each item as it comes, in any order.
 
-        Items are drawn as workers become free, so that an endless input needs no memory.
+        Items are drawn as workers become free, so that an endless input needs no memory. An
+        iterator that has none for the moment is asked again after the next outcome.
 
         Args:
             function: importable by name (it may be a `functools.partial` of such a function).
@@ -108,15 +112,7 @@ class Executor(ABC):
         from tqdm import tqdm
 
         limit = self.workers.timeout if timeout is None else timeout
-        places: dict[int, int] = {}
-
-        def present() -> Iterator[Any]:
-            count = 0
-            for place, item in enumerate(items):
-                if item is not None:
-                    places[count], count = place, count + 1
-                    yield item
-
+        present = filter(lambda pair: pair[1] is not None, enumerate(items))
         # In plain text: bars that are widgets are blank in an exported notebook.
         bar = tqdm(
             desc=label,
@@ -126,17 +122,17 @@ class Executor(ABC):
             disable=not (self.bars and label),
         )
         with bar:
-            for outcome in self._outcomes(function, present(), limit, chunk):
+            for outcome in self._outcomes(function, present, limit, chunk):
                 bar.update()
                 if progress is not None:
                     progress(1)
-                yield replace(outcome, index=places.pop(outcome.index))
+                yield outcome
 
     @abstractmethod
     def _outcomes(
-        self, function: Callable[[Any], Any], items: Iterable[Any], limit: float, chunk: int
+        self, function: Callable[[Any], Any], items: Numbered, limit: float, chunk: int
     ) -> Iterator[Outcome]:
-        """Yield outcomes as they come; `limit` seconds for each item."""
+        """Yield outcomes of numbered items as they come; `limit` seconds for each item."""
 
     def map(
         self, function: Callable[[Any], Any], items: Iterable[Any], **options: Any
@@ -159,9 +155,9 @@ class HereExecutor(Executor):
     """Runs items one after the other in this thread; limits of time and memory do not hold."""
 
     def _outcomes(
-        self, function: Callable[[Any], Any], items: Iterable[Any], limit: float, chunk: int
+        self, function: Callable[[Any], Any], items: Numbered, limit: float, chunk: int
     ) -> Iterator[Outcome]:
-        for index, item in enumerate(items):
+        for index, item in items:
             try:
                 yield Outcome(index, function(item))
             except Exception as error:

@@ -23,12 +23,13 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.parallel.executor import (
     Executor,
+    Numbered,
     Outcome,
     Workers,
     default_workers,
@@ -127,18 +128,17 @@ class WorkerPool(Executor):
         self._processes.clear()
 
     def _outcomes(
-        self, function: Callable[[Any], Any], items: Iterable[Any], limit: float, chunk: int
+        self, function: Callable[[Any], Any], items: Numbered, limit: float, chunk: int
     ) -> Iterator[Outcome]:
         job = next(self._jobs)
         body = pickle.dumps(function)
-        source = iter(enumerate(items))
         retry: deque[tuple[int, Any]] = deque()
         died: set[int] = set()
         try:
             while True:
                 while len(self._busy()) < self._count:
                     # One of them at a time: its neighbour has just cost a process.
-                    tasks = [retry.popleft()] if retry else list(itertools.islice(source, chunk))
+                    tasks = [retry.popleft()] if retry else list(itertools.islice(items, chunk))
                     if not tasks:
                         break
                     idle = (w for w in self._processes.values() if not w.pending)

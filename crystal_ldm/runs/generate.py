@@ -21,6 +21,7 @@ from crystal_ldm.runs.sample_run import NOTEBOOK, SampleRun, identity
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
     from crystal_ldm.sampling import SampleResult
+    from crystal_ldm.sampling.sample import Order
 
 OnBatch = Callable[["SampleResult", list[dict[str, Any]]], None]
 
@@ -204,6 +205,32 @@ def generate(
     return run
 
 
+def check_order(
+    model: str, request: CrystalBatch | None, num_samples: Any, **settings: Any
+) -> None:
+    """Refuse what a model was not trained for, in a moment and without taking a GPU.
+
+    Args: see `load_model` and `generate`.
+
+    Raises:
+        CheckpointError: there is no such model.
+        RequestError: see `LDMModule.sample`.
+    """
+    from crystal_ldm.pretrained import load_model
+
+    _silent_order(load_model(model, "cpu"), request, num_samples, {**settings, "device": "cpu"})
+
+
+def _silent_order(
+    ldm: LDMModule, request: CrystalBatch | None, num_samples: Any, settings: Mapping[str, Any]
+) -> Order:
+    from crystal_ldm.sampling.sample import place_order
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # `generate` says it
+        return place_order(ldm, request, num_samples, settings, 0)
+
+
 def last_run(
     ldm: LDMModule,
     request: CrystalBatch | None,
@@ -223,11 +250,7 @@ def last_run(
     Raises:
         RequestError: see `SampleRun.open`.
     """
-    from crystal_ldm.sampling.sample import place_order
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # `generate` says it
-        order = place_order(ldm, request, num_samples, settings, 0)
+    order = _silent_order(ldm, request, num_samples, settings)
     wanted = json.loads(json.dumps(identity(order, symprec, p1_cif)))  # as it reads back
     for path in newest_runs(NOTEBOOK):
         if (path / FOLDER).is_dir() and read_run(path)["recipe"] == wanted:

@@ -102,7 +102,8 @@ def sample_in_parallel(
             **writing,
         }
         tell = partial(print, flush=True) if progress else lambda line: None
-        tell(f"{len(missing)} crystals to make, in {len(pieces)} pieces; {run.path}")
+        pieces_in_words = f", in {len(pieces)} pieces" if len(pieces) > 1 else ""
+        tell(f"{len(missing) or 'no'} crystals are left to make{pieces_in_words}; {run.path}")
         make = partial(make_piece, str(run.path), json.dumps(task))
         failed: list[str] = []
         with open_executor(workers) as executor:

@@ -11,9 +11,9 @@ from typing import Any
 
 from crystal_ldm.config import check, load_config
 from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP
-from crystal_ldm.data import DATASETS, CrystalDataset, load_dataset
+from crystal_ldm.data import DATASETS, CrystalDataset, find_source, load_dataset
+from crystal_ldm.data.registry import CSV_DATASETS
 from crystal_ldm.errors import ConfigError
-from crystal_ldm.files import resolve_path
 from crystal_ldm.training.callbacks import TimeLimit
 from crystal_ldm.training.settings import TrainingSettings
 from crystal_ldm.training.starting_model import build_module
@@ -185,17 +185,13 @@ def load_data(
     """
     limit = TimeLimit(max_minutes, stop)
     source, max_atoms = str(config["data"]["dataset"]), config["data"].get("max_atoms", 20)
-    if source in DATASETS and source != "oqmd_icsd":
-        folder = resolve_path(data_dir) if data_dir else None
-        return load_dataset(source, folder, max_atoms=max_atoms, over=limit.over)
-    if data_dir:
+    if data_dir and source not in CSV_DATASETS:
         reason = "is fetched by itself" if source in DATASETS else "is a path"
         raise ConfigError(
             f"data_dir '{data_dir}' would not be used: the data set '{source}' {reason}. To train "
             f"on what lies there write dataset={data_dir}; else leave data_dir empty."
         )
-    where = source if source in DATASETS else resolve_path(source)
-    return load_dataset(where, max_atoms=max_atoms, over=limit.over)
+    return load_dataset(*find_source(source, str(data_dir)), max_atoms=max_atoms, over=limit.over)
 
 
 _EXAMPLE = "{bulk_modulus: {label: k_vrh, unit: GPa}}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from difflib import get_close_matches
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
@@ -20,14 +21,9 @@ from crystal_ldm.workflow.declared_parameters import (
 from crystal_ldm.workflow.notebooks import find_notebook, notebook_names, read_notebook
 from crystal_ldm.workflow.report import heading
 
-# A `value` may be a number, a list or a mapping; like text it goes to the notebook as it is
-# typed, which reads it: what is meant as text is never taken for a number.
-_TYPES: dict[str, click.ParamType] = {
-    "text": click.STRING,
-    "value": click.STRING,
-    "whole number": click.INT,
-    "number": click.FLOAT,
-}
+# All else, a list or a mapping too, goes to the notebook as it is typed, which reads it: what is
+# meant as text is never taken for a number.
+_TYPES: dict[str, click.ParamType] = {"whole number": click.INT, "number": click.FLOAT}
 
 
 class NotebookCommands(click.Group):
@@ -40,13 +36,14 @@ class NotebookCommands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command:
         """Return the command that executes a notebook."""
         path = find_notebook(name)
+        title = heading(read_notebook(path))
         options = [_option(parameter) for parameter in notebook_parameters(path)]
         return _NotebookCommand(
             name,
             params=[*options],
             callback=lambda **values: _run(name, values),
-            help=f"Execute {path}.",
-            short_help=heading(read_notebook(path)),
+            help=f"{title or name}: execute {path}.",
+            short_help=title,
         )
 
 
@@ -59,7 +56,16 @@ class _NotebookCommand(click.Command):
         if not words <= known or "-h" in args:
             parameters = permitted_parameters(find_notebook(self.name or ""))
             self.params = [_option(parameter) for parameter in parameters]
-        return super().parse_args(context, args)
+        try:
+            return super().parse_args(context, args)
+        except click.NoSuchOption as error:
+            word, names = error.option_name, [name for one in self.params for name in one.opts]
+            if "--conditions" in names and not get_close_matches(word, names, cutoff=0.75):
+                condition = word.lstrip("-").replace("-", "_")
+                hint = f"A condition of the model goes into --conditions '{{{condition}: ...}}'."
+                message = f"There is no option {word}. {hint}"
+                raise click.NoSuchOption(word, message, ctx=context) from None
+            raise
 
 
 def _has_parameters(name: str) -> bool:
@@ -77,13 +83,12 @@ def _option(parameter: Parameter) -> click.Option:
     if parameter.kind == "flag":
         names = [f"{option}/--no-{option[2:]}", parameter.name]
         return click.Option(names, default=None, help=text, show_default=False)
-    kind: click.ParamType = _TYPES[parameter.kind]
+    kind = _TYPES.get(parameter.kind, click.STRING)
     metavar: str | None = parameter.kind.split()[-1].upper()
     if parameter.choices:
         kind, metavar = click.Choice(parameter.choices), None
-    return click.Option(
-        [option, parameter.name], type=kind, metavar=metavar, help=text, show_default=False
-    )
+    names = [option, parameter.name]
+    return click.Option(names, type=kind, metavar=metavar, help=text, show_default=False)
 
 
 def _run(name: str, values: dict[str, Any]) -> None:
@@ -120,7 +125,19 @@ def main() -> None:
     """Crystals from a latent diffusion model, conditioned on composition and properties."""
 
 
-@main.group(cls=NotebookCommands, name="run")
+def _file(context: click.Context, parameter: click.Parameter, path: str) -> str:
+    """Return the path of a file to read: of the current folder, else of the clone."""
+    from crystal_ldm.files import resolve_path
+
+    return path if os.path.exists(path) else str(resolve_path(path))
+
+
+@main.group(
+    cls=NotebookCommands,
+    name="run",
+    short_help="Execute a notebook, such as 04_sample.",
+    subcommand_metavar="NOTEBOOK [PARAMETERS]...",
+)
 def run() -> None:
     """Execute a notebook: `crystal-ldm run 04_sample --formula InF --num-samples 16`.
 
@@ -130,7 +147,7 @@ def run() -> None:
 
 
 @main.command()
-@click.argument("file")
+@click.argument("file", callback=_file)
 @click.option("--workers", type=click.IntRange(1), help="Jobs at a time, instead of the file's.")
 @click.option("--dry-run", is_flag=True, help="List the jobs and run none.")
 def sweep(file: str, workers: int | None, dry_run: bool) -> None:
@@ -151,7 +168,7 @@ def sweep(file: str, workers: int | None, dry_run: bool) -> None:
 
 
 @main.command()
-@click.argument("request")
+@click.argument("request", callback=_file)
 @click.option("--workers", type=click.IntRange(1), help="Processes, or workers of a cluster.")
 def sample(request: str, workers: int | None) -> None:
     """Make one large request with several workers.
@@ -164,19 +181,26 @@ def sample(request: str, workers: int | None) -> None:
 
 
 @main.command()
-@click.argument("file")
-@click.option("--run-dir", default="", help="Where they go; empty: a new directory under runs/.")
+@click.argument("file", callback=_file)
+@click.option(
+    "--run-dir", default="", show_default=False, help="Where they go. [default: new, under runs/]"
+)
 def again(file: str, run_dir: str) -> None:
     """Make the crystals of a recipe again.
 
-    FILE is the recipe.json of a run, or a CIF of it, for that crystal alone.
+    FILE is the recipe.json of a run, or a CIF of it, for that crystal alone. A relative path is
+    taken from the root of the clone, FILE from the current folder if it is there.
     """
     from crystal_ldm.runs.generate import generate_again
 
     print(generate_again(file, run_dir).path)
 
 
-@main.command(context_settings={"ignore_unknown_options": True})
+@main.command(
+    context_settings={"ignore_unknown_options": True},
+    options_metavar="",
+    short_help="Open JupyterLab at notebook 04_sample.",
+)
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[FOLDER] [OPTIONS]")
 def lab(words: tuple[str, ...]) -> None:
     """Open JupyterLab at notebook 04_sample, with FOLDER as the root of its file browser.
@@ -210,19 +234,8 @@ def data() -> None:
 
     print(f"oqmd_icsd: {DESCRIPTION}. {LICENCE}. Fetched at first use.")
     for name, known in CSV_DATASETS.items():
-        print(f"{name}: {known.about.description}. {known.about.licence}. Name its data_dir.")
+        print(f"{name}: {known.about.description}. {known.about.licence}. Its files: --data-dir.")
     print("Your own: the path of a folder, csv, extxyz, ASE database or json.gz list.")
-
-
-@main.command()
-@click.argument("notebook", type=click.Path(exists=True, path_type=Path))
-@click.argument("run_dir", type=click.Path(path_type=Path))
-@click.option("--name", default="", help="Of the files, instead of the notebook's.")
-def report(notebook: Path, run_dir: Path, name: str) -> None:
-    """Put an executed NOTEBOOK and its HTML report into RUN_DIR."""
-    from crystal_ldm.workflow.report import put_report
-
-    put_report(notebook, run_dir / f"{name or notebook.stem}.ipynb")
 
 
 @main.command()
@@ -238,11 +251,12 @@ def show(run_dir: str) -> None:
     cifs = len(list((path / CIFS).glob("[!.]*.cif")))
     if cifs:
         print(f"  crystals {path / CIFS} ({cifs} CIF files)")
+    stem = run["notebook"]
     files = {
         "table": TABLE,
         "recipe": RECIPE,
-        "notebook": f"{run['notebook']}.ipynb",
-        "report": f"{run['notebook']}.html",
+        "notebook": f"{stem}.ipynb",
+        "report": f"{stem}.html",
     }
     for name, file in files.items():
         if (path / file).exists():

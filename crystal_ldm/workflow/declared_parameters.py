@@ -113,7 +113,9 @@ def injected_names(namespace: Mapping[str, Any]) -> list[str]:
     return [n for cell in cells for part in ast.parse(cell).body for n in _assigned(part)]
 
 
-def check_parameters(wanted: Iterable[str], permitted: Iterable[str]) -> None:
+def check_parameters(
+    wanted: Iterable[str], permitted: Iterable[str], who: str = "The notebook"
+) -> None:
     """Refuse a parameter that the notebook does not have; papermill itself only warns.
 
     Raises:
@@ -123,7 +125,7 @@ def check_parameters(wanted: Iterable[str], permitted: Iterable[str]) -> None:
     for name in wanted:
         if name not in names:
             raise RequestError(
-                f"The notebook has no parameter '{name}'.{suggest(name, names)} "
+                f"{who} has no parameter '{name}'.{suggest(name, names)} "
                 f"It has: {', '.join(names)}."
             )
 

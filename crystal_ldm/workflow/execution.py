@@ -22,16 +22,24 @@ from typing import Any
 from crystal_ldm.errors import CrystalLDMError, RunError
 from crystal_ldm.files import DirectoryLock, read_status, repo_root, resolve_path
 from crystal_ldm.files.run_directory import new_run_path, read_object
-from crystal_ldm.files.writing import atomic_write_json, make_folder, open_file, write_error
+from crystal_ldm.files.writing import (
+    atomic_write,
+    atomic_write_json,
+    make_folder,
+    open_file,
+    write_error,
+)
 from crystal_ldm.parallel.worker import THREAD_VARIABLES
 from crystal_ldm.workflow.declared_parameters import notebook_parameters
 from crystal_ldm.workflow.kernel import WRITTEN_OUTSIDE
 from crystal_ldm.workflow.notebooks import find_notebook, kernel_environment, read_notebook
-from crystal_ldm.workflow.report import export_html, put_report
+from crystal_ldm.workflow.report import export_html
 from crystal_ldm.workflow.spec import Job
 
 _CELL_LOG = (
     "Executing Cell", "Ending Cell", "Executing notebook with kernel",
+    "Input Notebook", "Output Notebook",  # a temporary one: `run` says where it ends up
+    "<IPython.core.display",  # what only a page can show
     "Passed unknown parameter",  # of the settings that no line sets; others are refused before
 )  # fmt: skip
 
@@ -60,6 +68,8 @@ def execute_notebook(
             progress_bar=False,
             log_output=True,
             cwd=None if cwd is None else str(cwd),
+            # That kernel and papermill, on this machine, talk without encryption is no news.
+            extra_arguments=["--log-level=ERROR"],
         )
     except PapermillExecutionError as error:
         logging.getLogger(__name__).info("%s", error)  # the traceback, for the log of a job
@@ -98,8 +108,10 @@ def run_once(name: str, parameters: dict[str, Any]) -> tuple[Path, str]:
     if message and read_status(run_dir) == before:
         return output, message
     copy = run_dir / source.name
-    put_report(output, copy)
+    make_folder(run_dir)
+    atomic_write(copy, output.read_bytes())
     shutil.rmtree(output.parent)
+    export_html(copy)
     return copy, message
 
 
@@ -152,8 +164,6 @@ def log_outputs() -> None:
 
 JOB_FILE, STATUS_FILE, LOG_FILE = "job.json", "job.status.json", "job.log"
 
-_LOCK = ".job.lock"
-
 
 def prepare_job(job: Job) -> None:
     """Make the job's directory; one that is there keeps what it has.
@@ -200,7 +210,7 @@ def run_job(directory: str, threads: int | None = None) -> dict[str, Any]:
                 os.dup2(log.fileno(), sys.stdout.fileno())
                 os.dup2(log.fileno(), sys.stderr.fileno())
             logging.basicConfig(level=logging.INFO, format="%(message)s")
-            lock = DirectoryLock(path, _LOCK)
+            lock = DirectoryLock(path, ".job.lock")
             lock.acquire(wait=20.0)
             at_end.callback(lock.release)
             running = {"state": "running", "message": "", "pid": os.getpid(), "started": started}
@@ -230,5 +240,5 @@ def _execute(directory: Path) -> str:
     output = directory / source.name
     message = execute_notebook(source, output, job["parameters"], cwd=repo_root())
     if output.is_file():
-        export_html(output, output.with_suffix(".html"))
+        export_html(output)
     return message

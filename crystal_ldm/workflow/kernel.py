@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -57,6 +58,7 @@ def start_notebook(namespace: Mapping[str, Any], name: str) -> bool:
     if names:
         permitted = permitted_parameters(find_notebook(name), names)
         check_parameters(names, [parameter.name for parameter in permitted])
+    warnings.formatwarning = _as_note
     interactive = is_interactive()
     if not interactive and _kernel() is not None and not os.environ.get(WRITTEN_OUTSIDE):
         _start_recorder()
@@ -147,6 +149,17 @@ class _Recorder(threading.Thread):
             outputs = {n: list(self._outputs[request]) for request, n in self._counts.items()}
         sources = enumerate(kernel.shell.history_manager.input_hist_raw)
         return [(source, n, outputs.get(n, [])) for n, source in sources if n > 0]
+
+
+def _as_note(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """Return a warning for a person, to whom its place in the code says nothing."""
+    return f"{'Note' if category is UserWarning else category.__name__}: {message}\n"
 
 
 _RECORDER: _Recorder | None = None

@@ -96,6 +96,8 @@ def open_lab(folder: str = "", options: list[str] | None = None) -> int:
         RunError: the folder cannot be made, or notebooks cannot be copied into it.
     """
     root = in_home(folder).resolve() if folder else repo_root()
+    if root.is_file():
+        raise RunError(f"'{root}' is a file: name a folder, which JupyterLab shows.")
     first = provide_notebooks(root).relative_to(root).as_posix()
     words = ["--ServerApp.ip=localhost", f"--ServerApp.root_dir={root}"]
     words.append(f"--LabApp.default_url=/lab/tree/{first}")

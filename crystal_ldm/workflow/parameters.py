@@ -17,7 +17,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from crystal_ldm.errors import RequestError
+from crystal_ldm.errors import ConfigError, RequestError
 
 _NEXT = r"(?=[+~]*[A-Za-z_][\w./@]*=|~)"
 _OVERRIDE = re.compile(rf",?\s+{_NEXT}")  # before the next one
@@ -195,11 +195,11 @@ def _literal(text: str, name: str) -> Any:
         pass
     if not text.startswith(("[", "{", "(")):
         return text
-    import yaml
+    from crystal_ldm.config.yaml_data import parse_yaml, spaced  # pydantic takes a while
 
     try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
+        value = parse_yaml(spaced(text), name)
+    except ConfigError:
         value = text
     if isinstance(value, str):
         raise RequestError(f"{name} is not a list or mapping that can be read: {text[:200]!r}.")

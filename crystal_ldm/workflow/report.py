@@ -6,7 +6,6 @@ import html
 import json
 import os
 import re
-import shutil
 import signal
 import threading
 import uuid
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from crystal_ldm.errors import RunError
-from crystal_ldm.files.writing import atomic_path, atomic_write, make_folder
+from crystal_ldm.files.writing import atomic_write
 from crystal_ldm.workflow.kernel import WRITTEN_OUTSIDE, executed_notebook
 from crystal_ldm.workflow.notebooks import read_notebook
 
@@ -132,18 +131,15 @@ _DRAW = """<div class="figure" id="{name}"></div>
 }});</script>"""
 
 
-def export_html(executed_notebook: Path | str, path: Path | str, title: str = "") -> Path:
-    """Write an executed notebook as one HTML file that names no outside address.
+def export_html(executed_notebook: Path | str) -> Path:
+    """Write an executed notebook as one HTML file, beside it, that names no outside address.
 
     plotly figures stay interactive (plotly's own code, freed of addresses, is part of the file);
     pictures, tables and text are kept; code is folded away. What needs a kernel (widgets) is named
     as such. Scripts in outputs are left out, addresses in prose stay as text without `https://`.
 
-    Args:
-        title: of the page; empty: the notebook's first heading, or its name.
-
     Raises:
-        RunError: the notebook cannot be read, or `path` cannot be written.
+        RunError: the notebook cannot be read, or the file cannot be written.
     """
     import nbformat
     from nbconvert import HTMLExporter
@@ -166,12 +162,12 @@ def export_html(executed_notebook: Path | str, path: Path | str, title: str = ""
     for name, figure in figures.items():
         body = body.replace(name, _drawn(name, figure))
     page = _PAGE.format(
-        title=html.escape(title or heading(content) or source.stem),
+        title=html.escape(heading(content) or source.stem),
         style=(Path(__file__).parent / "report.css").read_text(encoding="utf-8"),
         plotly=f"<script>{_plotly_code()}</script>" if figures else "",
         body=body,
     )
-    target = Path(path)
+    target = source.with_suffix(".html")
     atomic_write(target, page)
     return target
 
@@ -198,20 +194,7 @@ def save_report(run_dir: Path | str, name: str) -> list[Path]:
         return []
     copy = Path(run_dir) / f"{name}.ipynb"
     atomic_write(copy, json.dumps(executed, indent=1, ensure_ascii=False) + "\n")
-    return [copy, export_html(copy, copy.with_suffix(".html"))]
-
-
-def put_report(executed_notebook: Path | str, copy: Path | str) -> Path:
-    """Copy an executed notebook to `copy` and write its HTML beside it; returns the HTML.
-
-    Raises:
-        RunError: the notebook cannot be read, or one of the files cannot be written.
-    """
-    target = Path(copy)
-    make_folder(target.parent)
-    with atomic_path(target) as part:
-        shutil.copyfile(executed_notebook, part)
-    return export_html(target, target.with_suffix(".html"))
+    return [copy, export_html(copy)]
 
 
 def _prepared(output: dict[str, Any], figures: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -43,7 +43,11 @@ from crystal_ldm.config.numbers import Number, Whole
 from crystal_ldm.config.yaml_data import FileKeys, read_yaml
 from crystal_ldm.errors import ConfigError, suggest
 from crystal_ldm.files import resolve_path
-from crystal_ldm.workflow.declared_parameters import Parameter, permitted_parameters
+from crystal_ldm.workflow.declared_parameters import (
+    Parameter,
+    check_parameters,
+    permitted_parameters,
+)
 from crystal_ldm.workflow.notebooks import find_notebook
 
 MAX_JOBS = 10_000
@@ -115,8 +119,9 @@ def read_sweep(source: Path | str | dict[str, Any]) -> Sweep:
     """Read and check a sweep from a YAML file or from a mapping with the same keys.
 
     Raises:
-        ConfigError: an unknown key or parameter (with a suggestion), a wrong type, a reference to
-            a step that does not come before.
+        ConfigError: an unknown key (with a suggestion), a wrong type, a reference to a step that
+            does not come before.
+        RequestError: an unknown parameter, with a suggestion.
         RunError: there is no such notebook.
     """
     if isinstance(source, dict):
@@ -178,11 +183,7 @@ def _meant(value: Any, parameter: Parameter) -> Any:
 def _checked_parameter(key: str, known: dict[str, Parameter], step: str, where: str) -> Parameter:
     if key == "run_dir":
         raise ConfigError(f"{where}: run_dir of a job is chosen by the sweep; set the sweep's own.")
-    if key not in known:
-        raise ConfigError(
-            f"{where}: {step} has no parameter '{key}'.{suggest(key, known)} "
-            f"It has: {', '.join(known)}."
-        )
+    check_parameters([key], known, f"{where}: {step}")
     return known[key]
 
 
@@ -274,7 +275,8 @@ def single_job(notebook: str, parameters: dict[str, Any], directory: Path) -> Jo
     """Return the job that executes one notebook in `directory`.
 
     Raises:
-        ConfigError: an unknown parameter, or one that is not plain data.
+        ConfigError: a parameter that is not plain data.
+        RequestError: an unknown parameter.
         RunError: there is no such notebook.
     """
     path = find_notebook(notebook)

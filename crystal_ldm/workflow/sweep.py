@@ -1,7 +1,4 @@
-"""Running the jobs of a sweep: each after what it needs, none twice, no failure stops the rest.
-
-Steps come one after the other; the jobs of a step run side by side.
-"""
+"""Running the jobs of a sweep: each after what it needs, none twice, no failure stops the rest."""
 
 from __future__ import annotations
 
@@ -13,7 +10,6 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +77,7 @@ def run_sweep(
         progress: gets a line for each job that ends; None: silence.
 
     Raises:
-        ConfigError: the description is wrong.
+        ConfigError, RequestError: the description is wrong.
         RunError: a notebook or the directory cannot be used, or another sweep is at work there.
     """
     sweep = read_sweep(source)
@@ -125,7 +121,7 @@ def run_notebook(
         timeout: seconds.
 
     Raises:
-        ConfigError: an unknown parameter.
+        ConfigError, RequestError: a parameter that is unknown or not plain data.
         RunError: there is no such notebook, or the directory cannot be used.
     """
     from crystal_ldm.files.run_directory import new_run_path
@@ -143,7 +139,7 @@ def run_notebook(
 
 
 class _Runner:
-    """One call of `run_sweep`."""
+    """One call of `run_sweep`, and an iterator over the folders of jobs that can run now."""
 
     def __init__(
         self, sweep: Sweep, workers: int, executor: Executor, tell: Callable[[str], None]
@@ -153,6 +149,8 @@ class _Runner:
         self.executor = executor
         self.tell = tell
         self.results: dict[str, JobResult] = {}
+        self.waiting: list[Job] = []
+        self.begun: list[Job] = []
         self.started = time.monotonic()
 
     def run(self) -> SweepResult:
@@ -164,37 +162,40 @@ class _Runner:
         total, done = len(self.sweep.jobs), len(self.results)
         again = f", {done} finished before" if done else ""
         self.tell(f"{total} jobs{again}; {self.workers} at a time; {self.sweep.directory}")
-        left = [job for job in self.sweep.jobs if job.name not in self.results]
+        self.waiting = [job for job in self.sweep.jobs if job.name not in self.results]
+        threads = self.sweep.keys.threads or max(1, (os.cpu_count() or 1) // self.workers)
+        work = partial(run_job, threads=threads)
         try:
-            for _, jobs in groupby(sorted(left, key=_depth), key=_depth):
-                self._run_step(list(jobs))
+            for outcome in self.executor.imap(work, self, chunk=1):
+                self._end(_ended(self.begun[outcome.index], outcome))
+                self._write_table()
         finally:
+            for job in self.begun:
+                if job.name not in self.results and job_status(job.directory)["state"] == "running":
+                    stopped = {"state": "failed", "message": "stopped; run it again to continue"}
+                    save_status(job.directory, stopped)
             self._write_table()
         result = SweepResult(self.sweep.directory, self._ordered())
         counts = (f"{result.count(s)} {s}" for s in ("finished", "failed", "blocked"))
         self.tell(f"{', '.join(counts)}; table: {self.sweep.directory / TABLE}")
         return result
 
-    def _run_step(self, jobs: list[Job]) -> None:
-        """Run jobs that need none of one another, but those that need a failed one."""
-        ready = []
-        for job in jobs:
-            failed = [name for name in job.needs if self.results[name].state != "finished"]
+    def __iter__(self) -> _Runner:
+        return self
+
+    def __next__(self) -> str:
+        for job in self.waiting.copy():
+            before = [self.results.get(name) for name in job.needs]
+            failed = next((one for one in before if one and one.state != "finished"), None)
+            if failed or all(before):
+                self.waiting.remove(job)
             if failed:
-                self._end(JobResult(job, "blocked", f"it needs {failed[0]}, which failed"))
-            else:
-                ready.append(job)
-        threads = self.sweep.keys.threads or max(1, (os.cpu_count() or 1) // self.workers)
-        work, folders = partial(run_job, threads=threads), [str(job.directory) for job in ready]
-        try:
-            for outcome in self.executor.imap(work, folders, chunk=1):
-                self._end(_ended(ready[outcome.index], outcome))
-                self._write_table()
-        finally:
-            for job in ready:
-                if job.name not in self.results and job_status(job.directory)["state"] == "running":
-                    stopped = {"state": "failed", "message": "stopped; run it again to continue"}
-                    save_status(job.directory, stopped)
+                reason = f"it needs {failed.job.name}, which failed"
+                self._end(JobResult(job, "blocked", reason))
+            elif all(before):
+                self.begun.append(job)
+                return str(job.directory)
+        raise StopIteration
 
     def _end(self, result: JobResult) -> None:
         """Note how a job ended, and tell it."""
@@ -233,10 +234,6 @@ def _ended(job: Job, outcome: Outcome) -> JobResult:
         status = {"state": "failed", "message": message, "seconds": seconds}
         save_status(job.directory, status)
     return _result(job, status)
-
-
-def _depth(job: Job) -> int:
-    return len(job.needs)
 
 
 def _table(results: Iterable[JobResult]) -> str:

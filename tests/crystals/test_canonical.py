@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 
-from crystal_ldm.crystals.canonical import canonical_arrays
+from crystal_ldm.crystals.canonical import canonical_arrays, canonical_form
+from crystal_ldm.errors import DataError
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 KINDS = {
@@ -75,3 +76,16 @@ def test_the_crystal_itself_is_not_idealised() -> None:
     assert volume == pytest.approx(abs(np.linalg.det(strained)) / 4, rel=1e-9)
     lengths = np.linalg.norm(canonical_arrays(strained, coords, numbers)[0], axis=1)
     assert np.ptp(lengths) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("structure", "reason"),
+    [
+        (Structure(Lattice.cubic(4), [{"Na": 0.5, "K": 0.5}], [[0, 0, 0]]), "disordered"),
+        (Structure(Lattice(np.eye(3) * 4, pbc=(True, True, False)), ["Na"], [[0, 0, 0]]), "period"),
+        (Structure([[1, 0, 0], [0, 1, 0], [1, 1, 1e-9]], ["Na"], [[0, 0, 0]]), "no volume"),
+    ],
+)
+def test_what_is_no_crystal_has_no_form(structure: Structure, reason: str) -> None:
+    with pytest.raises(DataError, match=reason):
+        canonical_form(structure)

@@ -93,6 +93,7 @@ def test_contradicting_rules_are_refused() -> None:
         ("(CaO·2Al2O3)3", {"Ca": 3, "Al": 12, "O": 21}),
         ("Al2(SO4)3·18H2O", {"Al": 2, "H": 36, "S": 3, "O": 30}),
         ("Fe(II)O", {"Fe": 1, "O": 1}),
+        ("Fe[III]2O3", {"Fe": 2, "O": 3}),
         ("Ti(IV)O2", {"Ti": 1, "O": 2}),
         ("Fe(II)Fe(III)2O4", {"Fe": 3, "O": 4}),
         ("D2O", {"H": 2, "O": 1}),

@@ -45,6 +45,14 @@ def test_what_is_no_wavelength_is_refused(radiation: object) -> None:
         wavelength_of(radiation)
 
 
+def test_a_crystal_without_lines() -> None:
+    with pytest.raises(DataError, match="no scattering factors of Es, Og"):
+        xrd_pattern(Structure(Lattice.cubic(5), ["Og", "Es"], [[0, 0, 0], [0.5, 0.5, 0.5]]))
+    narrow = Structure(Lattice.cubic(0.6), ["H"], [[0, 0, 0]])  # half a wavelength is longer
+    assert xrd_pattern(narrow) == ([], [])
+    assert compare(measured(SALT), narrow, "Cu Kα", 0.2).similarity == 0
+
+
 def test_a_broadened_line_has_its_width_and_area() -> None:
     grid = np.arange(20, 40, 0.01)
     curve = broadened([30.0], [100.0], grid, 0.5)

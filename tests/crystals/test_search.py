@@ -74,4 +74,4 @@ def test_summary(known: CrystalSet) -> None:
 
 def test_a_system_is_two_elements_at_least_between_signs() -> None:
     assert chemical_system("Sr-Ti-O") == ("Sr", "Ti", "O")
-    assert chemical_system("SrTiO3") == () == chemical_system("Sr-Xx")
+    assert chemical_system("SrTiO3") == () == chemical_system("Sr-Xx") == chemical_system("Sr-?")

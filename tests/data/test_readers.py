@@ -15,7 +15,7 @@ from pymatgen.core import DummySpecies, Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from crystal_ldm.crystals.readers import parse
-from crystal_ldm.data import load_dataset
+from crystal_ldm.data import find_source, load_dataset
 from crystal_ldm.errors import DataError
 
 
@@ -302,3 +302,27 @@ def test_names_and_folders_that_do_not_exist(tmp_path: Path, rows, write):
         load(3)
     with pytest.raises(DataError, match="max_atoms"):
         load(tmp_path / "data.csv", max_atoms=0)
+
+
+def test_a_notebook_finds_data_in_the_clone_and_in_the_folder_of_the_call(
+    tmp_path: Path, monkeypatch
+):
+    (tmp_path / "mine_here").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find_source("oqmd_icsd") == ("oqmd_icsd", None)
+    assert find_source("mine_here") == (str(tmp_path / "mine_here"), None)
+    assert find_source("mine_here", str(tmp_path)) == ("mine_here", tmp_path)
+    inside = Path(__file__).resolve().parents[2] / "notebooks"
+    assert find_source("notebooks") == (str(inside), None)  # a relative path is the clone's first
+    assert find_source("perov_5", "mine_here") == ("perov_5", tmp_path / "mine_here")
+    for source, folder, reason in [
+        (
+            "oqmd_icds",
+            "",
+            "no data set and no file or folder 'oqmd_icds'.*Did you mean 'oqmd_icsd'",
+        ),
+        ("perov_5", "", "give data_dir"),
+        ("perov_5", "nowhere", "no file or folder '.*nowhere'"),
+    ]:
+        with pytest.raises(DataError, match=reason):
+            find_source(source, folder)

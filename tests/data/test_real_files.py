@@ -23,6 +23,7 @@ from pymatgen.core import Lattice, Structure
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.inputs import read_crystals
 from crystal_ldm.crystals.readers import ase_files
+from crystal_ldm.crystals.readers.cif import read_cif
 from crystal_ldm.crystals.readers.sources import read_upload
 from crystal_ldm.data import load_dataset
 from crystal_ldm.errors import DataError, EvaluationError
@@ -261,6 +262,17 @@ CIFS: dict[str, tuple[str, Right]] = {
                      SALT),
     "density_with_hydrogen": (cif(LIO, CUBE, "'P 1'", "_exptl_crystal_density_diffrn 0.569"),
                               "states a density of 0.569"),
+    "element_by_name": (
+        cif("copper1 0 0 0\nChlorine .5 .5 .5", group="'F m -3 m'",
+            columns="label fract_x fract_y fract_z"), ("CuCl", 2, 22.43)),
+    "site_by_word": (cif("site1 0 0 0\nCl1 .5 .5 .5", columns="label fract_x fract_y fract_z"),
+                     "not a chemical element \\('site1'"),
+    "formula_with_vacancies": (
+        cif(NACL_SITES, group="'F m -3 m'", before="_chemical_formula_sum 'Na0.98 Cl'"),
+        "states the formula 'Na0.98 Cl'"),
+    "formula_in_thirds": (
+        cif("Ca1 Ca 0 0 0 1\nF1 F .25 .25 .25 1", group="'F m -3 m'",
+            before="_chemical_formula_sum 'Ca0.33 F0.67'"), ("CaF2", 3, 14.95)),
     "hydroxide_by_type": (cif(LIO.replace("O1 O", "X1 O_H"), CUBE, "'P 1'"), "Hydrogen is missing"),
     "hydroxide_by_label": (cif(LIO.replace("O1 O", "O-H O"), CUBE, "'P 1'"), "Hydrogen is missing"),
     "web_page": ("<!DOCTYPE html><html><body>404</body></html>", "a web page"),
@@ -323,6 +335,45 @@ def test_a_cif_is_the_right_crystal_or_refused_for_the_true_reason(tmp_path: Pat
     text, right = CIFS[kind]
     (tmp_path / f"{kind}.cif").write_text(text)
     check(tmp_path / f"{kind}.cif", right)
+
+
+RIDING = """C1 C -0.0569(3) 0.1387(2) -0.0054(4) 0.050 Uani 1 d . . .
+H1 H -0.0976 0.2447 -0.0177 0.060 Uiso 1 calc R . .
+C2 C -0.1335(3) 0.0460(2) 0.1264(4) 0.050 Uani 1 d . . .
+H2 H -0.2409 0.0794 0.2218 0.060 Uiso 1 calc R . .
+C3 C -0.0774(3) -0.0925(2) 0.1295(4) 0.050 Uani 1 d . . .
+H3 H -0.1371 -0.1631 0.2312 0.060 Uiso 1 calc R . .
+"""
+BENZENE: Right = ("HC", 48, 9.62)
+BARE = "".join(f"{line}\n" for line in RIDING.splitlines() if line[0] == "C")
+ORGANIC: dict[str, tuple[str, str, Right]] = {
+    "as listed": (RIDING, "'C6 H6'\n_chemical_formula_weight 78.11\n"
+                  "_exptl_crystal_density_diffrn 1.123\n_cell_formula_units_Z 4", BENZENE),
+    "whole molecules": (RIDING, "'C12 H12'\n_cell_formula_units_Z 2", BENZENE),
+    "one group": (RIDING.replace(". .\n", "A 1\n"), "'C6 H6'", BENZENE),
+    "two groups": (RIDING.replace(". .\n", "A 1\n").replace("A 1", "A 2", 1), "'C6 H6'",
+                   "disordered"),
+    "no H": (BARE, "'C6 H6'\n_cell_formula_units_Z 4", "Hydrogen is missing"),
+    "no H in the sum": (RIDING, "C6\n_cell_formula_units_Z 4", "states the formula 'C6'"),
+    "H in the name": (BARE, "?\n_chemical_formula_moiety 'C6 H6'", "Hydrogen is missing"),
+    "H in the density": (BARE, "?\n_exptl_crystal_density_diffrn 1.123", "density of 1.123"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ORGANIC)
+def test_hydrogen_of_organic_crystals_is_there_or_missed(tmp_path: Path, kind: str):
+    sites, stated, right = ORGANIC[kind]
+    columns = ("label type_symbol fract_x fract_y fract_z U_iso_or_equiv adp_type occupancy "
+               "calc_flag refinement_flags disorder_assembly disorder_group")  # fmt: skip
+    cell = (7.355, 9.371, 6.700, 90, 90, 90)
+    text = cif(sites, cell, "'P b c a'", f"_chemical_formula_sum {stated}", columns)
+    if isinstance(right, str):
+        with pytest.raises(DataError, match=right):
+            read_cif(text)
+        return
+    found, notes = read_cif(text)
+    assert (found.formula, len(found)) == right[:2] and not notes
+    assert found.volume / len(found) == pytest.approx(right[2], abs=0.01)
 
 
 @pytest.mark.parametrize("kind", NOTED)
@@ -411,6 +462,11 @@ POSCARS: dict[str, tuple[str, Right]] = {
     "POSCAR_symbols": (POSCAR + "0 0 0 Ga\n0.25 0.25 0.25 As\n", GAAS),
     "POSCAR_other_symbols": (POSCAR + "0 0 0 As\n0.25 0.25 0.25 Ga\n", "of Ga by line 6"),
     "POSCAR_capitals": (POSCAR.replace("Ga As", "GA AS") + ATOMS, "'GA' in line 6 is not the"),
+    "POSCAR_gap": (POSCAR.replace("Direct", "\nDirect") + ATOMS, "line 8 must say Direct"),
+    "POSCAR_steps": (POSCAR.replace("Direct", "Direct configuration= 1") + ATOMS
+                     + "Direct configuration= 2\n" + ATOMS, "several configurations"),
+    "of_no_suffix": (POSCAR + ATOMS, GAAS),
+    "CHGCAR": (POSCAR + ATOMS + "\n 2 2 2\n .1 .2 .3 .4 .5 .6 .7 .8\n", GAAS),
     "POSCAR_order": (POSCAR.replace("Ga As\n1 1", "1 1\nGa As") + ATOMS, "must stand before"),
 }  # fmt: skip
 
@@ -553,10 +609,23 @@ def test_single_structures_in_json_and_ase_files(tmp_path: Path):
     for name, content in files.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     (tmp_path / "lines.jsonl").write_text(json.dumps({"id": "a", "structure": salt}) + "\n")
-    for name in ("a.traj", "b.json", "c.db"):
+    for name in ("a.traj", "b.json", "c.db", "d.xsf"):
         ase_write(tmp_path / name, atoms)
     for path in sorted(tmp_path.iterdir()):
         check(path, CSCL)
+    (tmp_path / "e.cif.txt").write_text(CSCL_TEXT)
+    check(tmp_path / "e.cif.txt", CSCL)
+    (tmp_path / "cut.xsf").write_text(
+        "".join((tmp_path / "d.xsf").read_text().splitlines(True)[:-1])
+    )
+    with pytest.raises(DataError, match="it ends early"):
+        load(tmp_path / "cut.xsf")
+    salt["sites"][0]["species"][0]["occu"] = 0.9999
+    (tmp_path / "whole.json").write_text(json.dumps(salt))
+    check(tmp_path / "whole.json", CSCL)
+    metres = {**optimade()["attributes"], "lattice_vectors": (np.eye(3) * 4.12e-10).tolist()}
+    (tmp_path / "nomad.json").write_text(json.dumps(metres))
+    check(tmp_path / "nomad.json", "of metres, as NOMAD")
     molecule = {"@class": "Molecule", "sites": [{"species": [], "xyz": [0, 0, 0]}]}
     (tmp_path / "m.json").write_text(json.dumps(molecule))
     check(tmp_path / "m.json", "sites and no lattice")
@@ -564,7 +633,12 @@ def test_single_structures_in_json_and_ase_files(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("a.zip", "unpack"), ("a.tar.gz", "unpack"), ("a.xsf", "no known"), ("a.xlsx", "no known")],
+    [
+        ("a.zip", "unpack"),
+        ("a.tar.gz", "unpack"),
+        ("a.xsf", "cannot be read"),
+        ("a.xlsx", "no known"),
+    ],
 )
 def test_other_kinds_are_refused_by_name_everywhere(tmp_path: Path, name: str, reason: str):
     (tmp_path / name).write_bytes(b"PK\x03\x04 something")
@@ -591,6 +665,8 @@ def test_other_kinds_are_refused_by_name_everywhere(tmp_path: Path, name: str, r
         ("id,k\na,1,9\nb,2\n", "more cells than its first line", ""),
         ("id,k\n[-],[GPa]\na,1\nb,2\n", [1, 2], "is one of units"),
         ("id,k\na,-9999\nb,2\n", [None, 2], "stand for none (-9999)"),
+        ("Table 1: mine,,\n,,\nid,k,g\na,1,2\nb,2,3\n", [1, 2], "'Table 1: mine' above the header"),
+        ("id,k,\na,1,5\nb,2,6\n", [1, 2], "Columns without a name"),
         ("id,k\na,1200 MPa\nb,2\n", None, "write all in one unit"),
         ("id,k\na,1200 MPa\nb,2 GPa\n", None, "write all in one unit"),
     ],

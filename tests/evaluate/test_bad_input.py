@@ -19,7 +19,7 @@ def _bad_set(known_crystals) -> list:
     broken = known_crystals[2].copy()
     broken.translate_sites([0], [np.nan, 0, 0])
     collapsed = Structure(Lattice.cubic(0.3), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    flat = Structure([[1, 0, 0], [0, 1, 0], [1, 1, 0]], ["Na"], [[0, 0, 0]])
+    flat = Structure([[1, 0, 0], [0, 1, 0], [1, 1, 1e-9]], ["Na"], [[0, 0, 0]])
     return [known_crystals[2], disordered, broken, None, collapsed, flat, known_crystals[2]]
 
 
@@ -79,8 +79,14 @@ def test_input_that_holds_nothing_is_refused(tmp_path):
         evaluate(tmp_path / "cut.json")
     with pytest.raises(EvaluationError, match="type int"):
         evaluate(3)
+    sodium = [Structure(Lattice.cubic(3), ["Na"], [[0, 0, 0]])]
     with pytest.raises(EvaluationError, match="reference set"):
-        evaluate([Structure(Lattice.cubic(3), ["Na"], [[0, 0, 0]])], [None])
+        evaluate(sodium, [None])
+    for values, reason in ((["x"], "must be numbers"), (3.0, "1 values"), ([1.0, 2.0], "2 values")):
+        with pytest.raises(EvaluationError, match=reason):
+            evaluate(sodium, sodium, properties={"hardness": values})
+    with pytest.raises(EvaluationError, match="There is no metric 'valid'"):
+        evaluate(sodium, metrics="valid")
 
 
 def test_a_disordered_cif_is_a_row_with_a_reason(known_crystals, tmp_path):

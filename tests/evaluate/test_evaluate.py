@@ -43,6 +43,13 @@ def test_the_result_prints_every_threshold(identity):
     assert "ltol 0.3, stol 0.5, angle_tol 10" in text
 
 
+def test_a_name_in_a_note_is_text_in_a_notebook(known_crystals):
+    crystals = read_crystals(known_crystals[:2])
+    crystals.notes.append("2 ids occur more than once (<img src=x onerror=alert(1)>)")
+    page = evaluate(crystals, metrics=(), workers=1)._repr_html_()
+    assert "<img" not in page and "&lt;img" in page
+
+
 def test_intervals_hold_the_value(identity):
     rows = identity.summary.dropna(subset=["ci_low"])
     assert (rows["ci_low"] <= rows["value"] + 1e-12).all()

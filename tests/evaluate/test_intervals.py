@@ -36,3 +36,9 @@ def test_bootstrap_is_reproducible():
     assert first == bootstrap(np.mean, [values], seed=3)
     assert first != bootstrap(np.mean, [values], seed=4)
     assert math.isnan(mean([])["value"])
+
+
+def test_one_value_says_nothing_of_its_spread():
+    row = mean([0.25])
+    assert (row["value"], row["n"]) == (0.25, 1)
+    assert math.isnan(row["ci_low"]) and math.isnan(row["ci_high"])

@@ -131,7 +131,8 @@ def test_the_order_of_the_references_does_not_matter(known_crystals, pool):
 def test_bad_input_is_one_sentence(known_crystals):
     with pytest.raises(EvaluationError, match="as many of each"):
         match_pairs(known_crystals[:2], known_crystals[:3])
-    with pytest.raises(EvaluationError, match="at least 1"):
-        csp_metrics([[known_crystals[0]]], known_crystals[:1], ks=(0,))
+    for ks in ((0,), (), (1.5,), ("1",), 5):
+        with pytest.raises(EvaluationError, match="at least 1"):
+            csp_metrics([[known_crystals[0]]], known_crystals[:1], ks=ks)
     with pytest.raises(EvaluationError, match="tolerance stol"):
         match_pairs(known_crystals[:1], known_crystals[:1], stol=0)

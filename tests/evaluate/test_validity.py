@@ -60,6 +60,7 @@ def test_a_flat_cell_is_refused():
         ("Fe", True, "one element"),
         ("Xe", True, "one element"),
         ("Ni3Al", True, "alloy"),
+        ("OgTs", False, "not charge balanced"),
     ],
 )
 def test_compositions_by_the_fields_convention(formula, valid, rule):

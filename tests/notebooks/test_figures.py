@@ -100,6 +100,9 @@ def test_rates_carry_their_intervals_and_targets_what_is_known_of_both() -> None
     assert bars.error_x.arrayminus[0] == pytest.approx(0.3)
     figure = figures.target_figure([2.0, np.nan, 1.0], [1.5, 1.0, np.nan], list("abc"), "Gap", "eV")
     assert list(figure.data[-1].x) == [2.0] and list(figure.data[-1].text) == ["a"]
+    assert figure.data[0].x[0] == 0.0 and figure.data[0].x[1] > 2.0
+    below = figures.target_figure([-3.0, -1.0], [-2.5, -1.5], list("ab"), "Energy", "eV").data[0]
+    assert below.x[0] < -3.0 and below.x[1] > -1.0, "the line of what was asked for spans all"
     groups = figures.space_group_figure(["Pm-3m", "P1", "Pm-3m", None])
     assert dict(zip(groups.data[0].x, groups.data[0].y, strict=True)) == {
         "Pm-3m": 2, "P1": 1, "none found": 1}  # fmt: skip

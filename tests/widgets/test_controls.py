@@ -87,8 +87,15 @@ class TestFormulaBox:
     def test_without_a_formula_the_number_of_atoms_counts(self) -> None:
         box = FormulaBox("", elements=ELEMENTS, typical_atoms="2 to 20")
         assert "2 to 20" in box.notice.text and box.open_atoms == 20
-        box.atoms.value = 7
+        field, said = box.atoms_row.children
+        number = field.children[1]
+        number.value = 7
         assert box.num_atoms == 7 and box.open_atoms == 7
+        number.value = -1
+        assert (number.value, box.num_atoms) == (7, 7), "not 0 in silence"
+        assert "at least 0, not -1" in said.value
+        number.value = 99
+        assert "at most 20 atoms" in box.problem
         assert box.units_row.layout.display == "none"
         box.text = "SrO"
         assert box.units_row.layout.display is None and box.atoms_row.layout.display == "none"
@@ -141,9 +148,9 @@ class TestScalarControl:
         control.slider.value = 3.5
         assert control.value == 3.5 and control.low.value == 3.5
         control.mode.value = "range"
-        assert control.value == (3.0, 4.0)
+        assert control.value == (3.1, 3.9)  # a tenth of the span wide
         control.high.value = 5.0
-        assert control.value == (3.0, 5.0) and control.range.value == (3.0, 5.0)
+        assert control.value == (3.1, 5.0) and control.range.value == (3.1, 5.0)
         control.mode.value = "any"
         assert control.value is None
 
@@ -154,17 +161,38 @@ class TestScalarControl:
         assert control.value == (1.0, 2.5) and control.mode.value == "range"
 
     @pytest.mark.parametrize(
-        ("value", "says"),
-        [(9.5, "0 to 8 eV"), (-1.0, "0 to 8 eV"), (7.0, "Only 3 training crystals"), (1.0, "")],
+        ("value", "says", "possible"),
+        [
+            (9.5, "0 to 8 eV", False),
+            (-1.0, "0 to 8 eV", False),
+            ((1.0, 1e9), "0 to 8 eV", False),
+            ((3.0, 1.0), "from 3 down to 1", False),
+            (7.0, "Only 3 training crystals", True),
+            (8.00005, "Only 3 training crystals", True),  # what a model takes, too
+            (1.0, "", True),
+        ],
     )
-    def test_warnings(self, value: float, says: str) -> None:
+    def test_what_is_said_of_a_target(self, value: Any, says: str, possible: bool) -> None:
         control = ScalarControl(GAP, value)
         assert says in control.notice.text and bool(says) == bool(control.notice.text)
-        assert control.problem == ""
+        assert (control.problem == "") == possible
 
-    def test_a_range_backwards_is_a_problem(self) -> None:
-        control = ScalarControl(GAP, (3.0, 1.0))
-        assert "from 3 down to 1" in control.problem
+    @pytest.mark.parametrize(
+        ("value", "answer"),
+        [
+            ((1.0, 99.0), (1.0, 10.3)),
+            ((2.1, 2.0), (2.0, 2.1)),
+            (2.09, 2.0999999999999996),
+            (99, 10.3),
+        ],
+    )
+    def test_what_a_browser_makes_of_a_number_is_no_request(self, value: Any, answer: Any) -> None:
+        control = ScalarControl(GAP | {"max": 10.34000015}, value)
+        slider = control.range if isinstance(value, tuple) else control.slider
+        slider.value = answer
+        assert control.value == value
+        slider.value = (0.5, answer[1]) if isinstance(value, tuple) else 5.0  # the person
+        assert control.value == ((0.5, max(value)) if isinstance(value, tuple) else 5.0)
 
     def test_nonsense_is_refused(self) -> None:
         control = ScalarControl(GAP)
@@ -368,6 +396,8 @@ def test_the_groups_that_a_formula_can_fill_are_offered(
     until(lambda: len(control.box.options) < len(every), 120)
     assert "221 Pm-3m" in control.box.options and "225 Fm-3m" not in control.box.options
     assert "cubic" in control.box.options
+    control.ask("Pm-3m")
+    assert (control.value, control.box.value) == (221, "221 Pm-3m")
     control.box.value = "62"
     assert "cannot be filled by 1, 1, 3 atoms" in control.problem
     box.formula_units = 4  # Pnma has four of each

@@ -36,17 +36,9 @@ def helpers() -> Any:
 def bar(
     gallery: Gallery, made: list[CrystalEntry], known_batch: Any, helpers: Helpers
 ) -> EvaluationBar:
-    def chosen() -> list[CrystalEntry]:
-        return [CrystalEntry(gallery.structures[i]) for i in gallery.table.checked]
-
-    return EvaluationBar(
-        lambda: gallery.structures,
-        chosen,
-        gallery.update_crystals,
-        lambda entries: made.append(entries[-1]),
-        lambda: Reference(known_batch),
-        helpers,
-    )
+    reference = Reference(known_batch)
+    keep = lambda entries: made.append(entries[-1])  # noqa: E731
+    return EvaluationBar(gallery, helpers, lambda: reference, keep)
 
 
 def press(bar: EvaluationBar, text: str) -> None:
@@ -135,13 +127,8 @@ def test_first_crystals_are_evaluated_when_nobody_else_works(
     gallery: Gallery, known_batch: Any, helpers: Helpers
 ) -> None:
     busy = [True]
-    pending = lambda: [  # noqa: E731
-        s for s, row in zip(gallery.structures, gallery.rows, strict=True) if "valid" not in row
-    ]
     reference = Reference(known_batch)
-    evaluation = BackgroundEvaluation(
-        pending, gallery.update_crystals, helpers, lambda: reference, lambda: busy[0]
-    )
+    evaluation = BackgroundEvaluation(gallery, helpers, lambda: reference, lambda: busy[0])
     evaluation.wake()
     time.sleep(2.5)
     assert not any("valid" in row for row in gallery.rows), "crystals are being made"
@@ -152,7 +139,7 @@ def test_first_crystals_are_evaluated_when_nobody_else_works(
     # Another panel, as after Run All, takes its place.
     gallery.add([perovskite(4.2)])
     evaluation.wake()
-    BackgroundEvaluation(pending, gallery.update_crystals, helpers, lambda: None, lambda: False)
+    BackgroundEvaluation(gallery, helpers, lambda: None, lambda: False)
     assert evaluation.wait(30) and "valid" not in gallery.rows[3]
 
 

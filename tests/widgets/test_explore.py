@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ from crystal_ldm.widgets import (
     Workbench,
 )
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
-from crystal_ldm.widgets.explore.find import FindPanel, find_panel
+from crystal_ldm.widgets.explore.find import FindPanel
 from crystal_ldm.widgets.explore.maker import CrystalSource
 from crystal_ldm.widgets.export.code import python_code
 from crystal_ldm.widgets.panels.rows import crystal_row
@@ -199,41 +200,36 @@ def test_compare_says_whether_both_are_the_same(until: Callable[..., None]) -> N
 
 
 def test_nearest_in_training_crystal(
-    known_crystals: list[Structure], until: Callable[..., None]
+    tiny_ldm: Any, known_batch: CrystalBatch, until: Callable[..., None]
 ) -> None:
-    import numpy as np
     from crystal_ldm.widgets import Gallery
 
-    from crystal_ldm.crystals import CrystalBatch
-
-    class Known:
-        def indices(self, part: str) -> Any:
-            assert part == "train"
-            return np.arange(len(known_crystals))
-
-        def batch(self, indices: Any) -> CrystalBatch:
-            names = [f"known-{i}" for i in indices]
-            return CrystalBatch.from_structures([known_crystals[i] for i in indices], ids=names)
-
-    seek = NearestInTraining(Known())  # type: ignore[arg-type]
-    assert seek.cached
+    ldm = copy.deepcopy(tiny_ldm)
+    ldm.training_crystals = TrainingCrystals()
+    ldm.training_crystals.add(known_batch)
+    seek = NearestInTraining(ldm)
     same = seek(perovskite(3.93))
-    assert same is not None and same.text.startswith("Training set, known-0: the same crystal")
+    assert same is not None and same.text.startswith("Training set: the same crystal")
     near = seek(perovskite(4.0, ("Ca", "Ti", "O")))
     assert near is not None and "closest composition" in near.text
-    assert seek.find("known-3").formula == "Si2"
+    assert seek.find("Si").formula == "Si2"
     assert seek.find("ClNa").composition.reduced_formula == "NaCl"
     for nothing in ("known-99", "UO2", ""):
         with pytest.raises(DataError, match="id or formula"):
             seek.find(nothing)
     source = CrystalSource("End", find=seek.find)
-    box, find = source.widget.children[0].children
+    box, _ = source.widget.children[0].children
     box.value = "TiO2"
-    find.click()
-    assert source.structure.composition.reduced_formula == "TiO2" and source.origin == "TiO2"
+    until(lambda: source.origin == "TiO2")
+    assert source.structure.composition.reduced_formula == "TiO2"
     box.value = "nonsense"
-    find.click()
-    assert source.notice.level == "error" and "'nonsense'" in source.notice.text
+    until(lambda: source.notice.level == "error" and "'nonsense'" in source.notice.text)
+    opening = threading.Event()  # a data set that another process prepares takes its time
+    slow = CrystalSource("End", {"Nearest": lambda: copper() if opening.wait(30) else None})
+    slow.widget.children[0].children[0].click()
+    assert slow.structure is None and "Looking" in slow.notice.text
+    opening.set()
+    until(lambda: slow.structure is not None)
     gallery = Gallery([perovskite()], nearest=seek)
     until(lambda: gallery.neighbour.viewer.structure is not None)
     gallery.show_nearest = False
@@ -310,7 +306,8 @@ def test_find_looks_in_what_the_model_remembers(
 ) -> None:
     ldm = copy.deepcopy(tiny_ldm)
     ldm.training_crystals = TrainingCrystals()
-    panel = find_panel(ldm, None)
+    known = NearestInTraining(ldm)
+    panel = FindPanel(lambda: known.known.crystals, known.where)
     panel.text = "SrTiO3"
     until(lambda: panel.notice.level == "error")
     assert "does not hold" in panel.notice.text

@@ -84,7 +84,7 @@ def test_code_names_the_selected_crystal_and_is_copied(bench: Workbench) -> None
     bench.selected = 2
     python, shell = bench.files.copies.children
     assert python.content.startswith("# SrTiO3")
-    assert "row 0, number 2, is among" in python.content.splitlines()[0]
+    assert python.content.splitlines()[0].endswith("): row 0, number 2 of these crystals")
     compile(python.content, "shown", "exec")
     assert shell.content.startswith("crystal-ldm run 04_sample ")
 

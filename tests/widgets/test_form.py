@@ -82,8 +82,11 @@ def test_what_the_training_set_has_of_a_formula_is_said(
     assert form.formula.known.text == "In the training set: Pm-3m; cells of 5 atoms."
     form.formula.formula_units = 3
     (press,) = form.formula.cells.children
+    assert press.description == "Pm-3m, 5 atoms"
+    heard: list[str] = []
+    form.formula.on_group(heard.append)
     press.click()
-    assert form.formula.formula_units == 1
+    assert (form.formula.formula_units, heard) == (1, ["Pm-3m"])
     form.formula.text = "SrZnO3"
     until(lambda: "no crystal of this formula" in form.formula.known.text)
     assert not form.formula.cells.children
@@ -144,9 +147,13 @@ def test_required_elements_without_room_are_said_while_typing(form: RequestForm)
     form.table.required = ["O", "Ti"]
     assert form.problem == "", "O is in the formula"
     form.table.required = ["Na", "Ti"]
-    assert form.problem == "Na, Ti are required, and the formula leaves 1 atom open."
+    assert form.problem == "Na, Ti are required, and there is room for 1 open atom."
     form.table.allow_all()
     assert form.problem == ""
+    form.table.forbid_others()
+    assert "Every element is forbidden" in form.problem
+    form.formula.text = "SrTiO3"
+    assert form.problem == "", "no atom is open"
 
 
 def test_guidance_is_enabled_for_what_is_asked(form: RequestForm) -> None:

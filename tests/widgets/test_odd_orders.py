@@ -17,15 +17,13 @@ from crystal_ldm.widgets.controls.formula import FormulaBox
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.explore.find import FindPanel
 from crystal_ldm.widgets.explore.maker import CrystalSource
-from crystal_ldm.widgets.explore.nearest_in_training import (
-    nearest_in_training,
-    training_reference,
-)
+from crystal_ldm.widgets.explore.nearest_in_training import NearestInTraining
 from crystal_ldm.widgets.panels import history
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 
 from crystal_ldm.crystals.inputs import read_crystals
 from crystal_ldm.errors import DataError, RequestError, RunError
+from crystal_ldm.ldm_module.training_crystals import TrainingCrystals
 from crystal_ldm.runs.generate import generate, make_request
 from crystal_ldm.runs.requests import CRYSTALS, FOLDER, Requests
 from tests.widgets.crystals import perovskite, rock_salt
@@ -326,16 +324,15 @@ def test_another_model_is_compared_with_its_own_training_set(tiny_ldm: Any) -> N
     own, named = copy.copy(tiny_ldm), copy.copy(tiny_ldm)
     own.data_info = {"dataset": "a folder of mine"}
     named.data_info = {"dataset": "oqmd_icsd"}
-    seek = nearest_in_training(named)
-    assert seek is not None and nearest_in_training(own) is None
-    own.data_info = {"dataset": "perov_5"}  # read from a folder, which is not known here
-    assert nearest_in_training(own) is None
-    seek.follow(own)
-    assert not seek.cached
-    with pytest.raises(DataError, match="training set of this model"):
+    seek = NearestInTraining(named)
+    for other in ("a folder of mine", "perov_5"):
+        own.data_info = {"dataset": other}
+        seek.ldm = own
+        assert not seek.cached and seek.where == "training crystals in the model's file"
+    own.training_crystals = TrainingCrystals()
+    assert seek.reference is None
+    with pytest.raises(DataError, match="does not hold the crystals"):
         seek.find("SrTiO3")
-    judged_by = training_reference(lambda: own, seek)()
-    assert judged_by is None or len(judged_by.crystals) == len(own.training_crystals.crystals)
 
 
 def test_the_steps_of_another_models_crystal_say_which_model_to_choose(

@@ -245,6 +245,9 @@ def test_a_notebooks_table_has_the_headers_of_a_gallery(
     said = capsys.readouterr().out
     assert "Hull, CHGNet (eV/atom)" in said and "Competes with" in said and "0.027" in said
     assert "e_above_hull" not in said and "run" in said
+    html = figures.theme.table_html(pd.DataFrame({"Agreement": [0.9], "<b>": [1]}), 2, index=False)
+    assert 'title="Share of atoms whose element the decoder chose itself"' in html
+    assert "&lt;b&gt;" in html and "0.90" in html
 
 
 def test_no_two_columns_share_a_header() -> None:

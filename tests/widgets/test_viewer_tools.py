@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import plotly.io as pio
@@ -65,6 +66,9 @@ def test_any_supercell_up_to_the_limit() -> None:
     repeats[2].value = 4
     assert viewer.supercell == (1, 1, 4) and menu.value == (1, 1, 4)
     assert [count.value for count in repeats] == [1, 1, 4]
+    repeats[2].value = 0
+    assert viewer.notice.text == "A cell is repeated 1 to 99 times along a, b and c."
+    assert viewer.supercell == (1, 1, 4) and repeats[2].value == 4
     started = time.monotonic()
     viewer.supercell = (90, 90, 90)
     assert time.monotonic() - started < 2, "such a block is counted, not laid out"
@@ -109,6 +113,16 @@ def test_colours_and_style_reach_browser_and_legend() -> None:
     assert "#ab5cf2" in viewer.legend.value
     viewer.style = "Space filling"
     assert viewer.stage.message["radii"][0] == pytest.approx(covalent_radius("Na"), abs=1e-3)
+    assert viewer.drawn_bonds and not viewer.scene.bonds, "whole atoms hide their bonds"
+
+
+def test_polyhedra_of_better_bonds_are_inside_the_picture(until: Callable[..., None]) -> None:
+    viewer = CrystalViewer()
+    viewer.polyhedra = True
+    viewer.show(perovskite(4.6))
+    assert viewer.stage.message["camera"] == "reset"
+    until(lambda: len(viewer.drawn_bonds) == 18)  # CrystalNN's; those by distance are six
+    until(lambda: viewer.stage.message["camera"] == "fit")
 
 
 def test_clicks_pick_and_forget_atoms() -> None:

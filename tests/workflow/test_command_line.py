@@ -39,6 +39,10 @@ interactive = start_notebook(globals(), "typed")
     """
 with open_run(run_dir, "typed", {"formula": formula}) as run:
     print(repr((formula, count, scale, sure, gap, interactive)))
+    import warnings
+    from IPython.display import HTML, display
+    warnings.warn("a warning")
+    display(HTML("<b>InF</b>"))
     if formula == "Xx":
         raise ValueError("there is no Xx")
 """,
@@ -58,7 +62,7 @@ def test_help_is_quick_and_light(clone: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert time.monotonic() - started < 5  # 0.1 s on an idle machine
     assert done.stdout.splitlines()[-1] == "[]"
-    for command in ("run", "sweep", "sample", "again", "lab", "models", "data", "report", "show"):
+    for command in ("run", "sweep", "sample", "again", "lab", "models", "data", "show"):
         assert f"\n  {command} " in done.stdout
 
 
@@ -97,8 +101,11 @@ def test_text_stays_text_and_the_run_gets_notebook_and_report(
         cwd=clone, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "('InF', 7, '1e3', True, None, False)" in done.stdout
     run = clone / "2_0"
+    shown = [line for line in done.stdout.splitlines() if line]
+    place = f"notebook and report: {run}"
+    assert shown == ["('InF', 7, '1e3', True, None, False)", "Note: a warning", place]
+    assert not done.stderr
     assert read_status(run)["state"] == "finished"
     executed = nbformat.read(run / "typed.ipynb", as_version=4)
     assert executed.cells[-1].outputs[0].text.startswith("('InF'")
@@ -136,6 +143,10 @@ def test_what_cannot_be_meant_is_refused_before_a_kernel_starts() -> None:
         "04_sample --temperature 11": "temperature must be a number from 0 to 10",
         "04_sample --elements-temperature 11": "elements.temperature|temperature must be",
         "04_sample --num-atoms 5": "Give a formula",
+        "04_sample --num-samples 0": "num_samples must be a whole number from 1",
+        "04_sample --band-gap 1-3": "a range of two, such as [1, 3], not '1-3'",
+        "04_sample --conditions {'space_grup':225}": "Did you mean 'space_group'?",
+        "04_sample --ldm-ckpt none": "There is no checkpoint",
         "04_sample --forbidden Sr,Xx": "Xx",
         "04_sample --crystals none.cif": "set one of their settings, such as start_host_rest",
         "04_sample --crystals none.cif --start-host-rest Li": "There is no file or folder",
@@ -204,20 +215,29 @@ def test_models_data_and_runs_are_listed(clone: Path) -> None:
     (run / "run.json").write_text(json.dumps({"notebook": "04_sample", "recipe": {}}))
     shown = call("show", "runs/a").output
     assert shown.splitlines() == ["04_sample: unknown", f"  crystals {run / 'cif'} (1 CIF files)"]
-    assert call("show", "runs/b").exit_code == 1
+    for other in ("runs/b", "runs/a/run.json", "runs"):
+        done = call("show", other)
+        assert done.exit_code == 1 and "is not a run directory: it has no run.json" in done.output
+    assert "name a folder" in call("lab", str(run / "run.json")).output
 
 
-def test_a_report_of_an_executed_notebook(tmp_path: Path) -> None:
-    cell = nbformat.v4.new_code_cell("1", outputs=[nbformat.v4.new_output("stream", text="made")])
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "out.ipynb")
-    done = call("report", str(tmp_path / "out.ipynb"), str(tmp_path / "run"), "--name", "04_sample")
-    assert done.exit_code == 0, done.output
-    assert "made" in (tmp_path / "run" / "04_sample.html").read_text()
-    assert (tmp_path / "run" / "04_sample.ipynb").is_file()
-
-
-@pytest.mark.parametrize("words", [["sweep", "none.yaml"], ["sample", "none.yaml"]])
-def test_a_file_that_is_missing_is_one_sentence(clone: Path, words: list[str]) -> None:
-    done = call(*words)
+@pytest.mark.parametrize("command", ["sweep", "sample", "again"])
+def test_a_file_is_that_of_the_folder_or_of_the_clone(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    done = call(command, "none.yaml")
     assert done.exit_code == 1 and len(done.output.strip().splitlines()) == 1
     assert "none.yaml" in done.output
+    inner = clone / "inner"
+    inner.mkdir()
+    monkeypatch.chdir(inner)
+    (clone / "none.yaml").write_text("[]")  # read, and refused by its name
+    told = call(command, "none.yaml").output
+    assert f"'{clone / 'none.yaml'}'" in told and "cannot be read" not in told
+    (inner / "none.yaml").write_text("[]")
+    assert "'none.yaml'" in call(command, "none.yaml").output
+
+
+def test_a_condition_that_is_no_parameter_is_told_where_to_go() -> None:
+    told = call("run", "04_sample", "--k-vrh", "200").output
+    assert "--conditions '{k_vrh: ...}'" in told

@@ -63,6 +63,12 @@ RIGHT: list[tuple[Any, Any, Any]] = [
     (as_paths, "runs/a, runs/b runs/c", ["runs/a", "runs/b", "runs/c"]),
     (as_paths, ["runs/a b"], ["runs/a b"]),
     (as_paths, None, []),
+    (
+        as_value,
+        "{space_group: None, band_gap: null, k_vrh:[1, None]}",
+        {"space_group": None, "band_gap": None, "k_vrh": [1, None]},
+    ),
+    (as_mapping, "{anion:no}", {"anion": "no"}),
     (as_number, np.float32(0.5), 0.5),
     (as_integer, np.int64(3), 3),
 ]

@@ -65,7 +65,7 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 
 
 def test_report_names_no_outside_address_and_keeps_what_it_can_show(tmp_path: Path) -> None:
-    page = export_html(notebook(tmp_path / "a.ipynb"), tmp_path / "a.html").read_text()
+    page = export_html(notebook(tmp_path / "a.ipynb")).read_text()
     assert not re.search(r"(?:https?|wss?)://", page)
     body = page[page.index("<body>") :]
     assert not re.search(r"""(?:src|href)=["']//""", body)
@@ -78,7 +78,7 @@ def test_report_names_no_outside_address_and_keeps_what_it_can_show(tmp_path: Pa
 
 
 def test_figures_are_drawn_offline_in_a_browser(browser: Browser, tmp_path: Path) -> None:
-    path = export_html(notebook(tmp_path / "a.ipynb"), tmp_path / "a.html")
+    path = export_html(notebook(tmp_path / "a.ipynb"))
     tab = browser.new_page()
     asked, errors = [], []
     tab.on("request", lambda request: asked.append(request.url))
@@ -96,9 +96,9 @@ def test_figures_are_drawn_offline_in_a_browser(browser: Browser, tmp_path: Path
 
 
 def test_a_report_without_figures_is_small(tmp_path: Path) -> None:
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")])
-    nbformat.write(made, tmp_path / "a.ipynb")
-    page = export_html(tmp_path / "a.ipynb", tmp_path / "a.html", title="<x>")
+    cells = [nbformat.v4.new_markdown_cell("# <x>"), nbformat.v4.new_code_cell("1")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "a.ipynb")
+    page = export_html(tmp_path / "a.ipynb")
     assert page.stat().st_size < 20_000 and "<title>&lt;x&gt;</title>" in page.read_text()
 
 
@@ -107,8 +107,8 @@ def test_what_is_no_notebook_is_named(tmp_path: Path) -> None:
     for name, content in wrong.items():
         (tmp_path / name).write_text(content)
         with pytest.raises(RunError, match=name):
-            export_html(tmp_path / name, tmp_path / "out.html")
-    assert not (tmp_path / "out.html").exists()
+            export_html(tmp_path / name)
+    assert not list(tmp_path.glob("*.html"))
 
 
 @pytest.mark.parametrize(

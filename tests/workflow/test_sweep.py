@@ -18,9 +18,14 @@ from crystal_ldm.workflow import read_sweep, run_notebook, run_sweep
 from crystal_ldm.workflow.execution import job_status
 
 TRAIN = """
-import os
+import os, time
+from pathlib import Path
 from crystal_ldm.files import open_run
-if seed == 9:
+if seed == 9:  # it ends after a job of another seed has begun, which does not wait for it
+    latest = time.monotonic() + 300
+    while not list(Path(run_dir).parent.glob("sample*/starts.txt")):
+        assert time.monotonic() < latest
+        time.sleep(0.1)
     raise MemoryError("too large")
 with open_run(run_dir, "train", {"seed": seed}) as run:
     with open(run.path / "starts.txt", "a") as file:

@@ -1,4 +1,5 @@
-// Brings its panel into view when Run All, which ends at the notebook's last cell, has gone past it.
+// Brings its panel into view as soon as it is there, and again when Run All has ended, which leaves
+// the page at the notebook's last cell.
 const EVERY = 400; // ms
 const AT_MOST = 150; // times
 const NEW = 60; // s since the kernel made it
@@ -14,7 +15,7 @@ export default {
       const running = [...prompts].some((prompt) => prompt.textContent.includes("*"));
       idle = running ? 0 : idle + 1;
       looks += 1;
-      if (idle === 2) { // once more, since JupyterLab itself scrolls at the end
+      if (looks === 1 || idle === 2) { // JupyterLab itself scrolls at the end
         cell?.querySelector(".jp-Cell-outputWrapper")?.scrollIntoView({ block: "start" });
       }
       if (looks > AT_MOST || idle > 2) stop();

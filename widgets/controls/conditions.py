@@ -13,8 +13,9 @@ from crystal_ldm.widgets.controls.scalar import ScalarControl
 from crystal_ldm.widgets.jobs import Latest
 
 from crystal_ldm.crystals.symmetry.space_groups import (
-    CRYSTAL_SYSTEMS,
     NUM_GROUPS,
+    crystal_system,
+    group_number,
     group_numbers,
     group_symbol,
 )
@@ -198,6 +199,10 @@ class SpaceGroupControl(TypedControl):
                 "this cell; the list has the groups that can be."
             )
 
+    def ask(self, symbol: str) -> None:
+        """Ask for one group, given by its symbol."""
+        self.value = group_number(symbol)
+
     def written(self, value: int | str | None) -> str:
         if isinstance(value, int) and value:
             return f"{value} {group_symbol(value)}"
@@ -205,7 +210,8 @@ class SpaceGroupControl(TypedControl):
 
 
 def _offered(groups: Sequence[int]) -> list[str]:
-    return [LIKELY, *CRYSTAL_SYSTEMS, *(f"{n} {group_symbol(n)}" for n in groups)]
+    systems = dict.fromkeys(crystal_system(n) for n in groups)
+    return [LIKELY, *systems, *(f"{n} {group_symbol(n)}" for n in groups)]
 
 
 def _number(word: str) -> int | str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import ipywidgets as ipw
 import numpy as np
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, caption, column, fold, labelled, row, show_if
+from crystal_ldm.widgets.base import Panel, caption, column, fold, row, show_if
 from crystal_ldm.widgets.controls.conditions import ConditionControls, SpaceGroupControl
 from crystal_ldm.widgets.controls.formula import FormulaBox
 from crystal_ldm.widgets.controls.periodic_table import PeriodicTable
@@ -67,6 +66,7 @@ class RequestForm(Panel):
         for control in self.conditions.controls.values():
             if isinstance(control, SpaceGroupControl):
                 tl.dlink((self.formula, "counts"), (control, "counts"))
+                self.formula.on_group(control.ask)
         self.sampling = SamplingControls({n: condition_title(a)[0] for n, a in about.items()})
         tl.dlink(
             (self.sampling, "preset"),
@@ -74,8 +74,6 @@ class RequestForm(Panel):
             lambda name: presets()[name].formula_units != 1,
         )
         self.seed = SeedControl()
-        count = ipw.BoundedIntText(min=1, max=MOST)
-        self.linked("num_samples", count, "cl-count cl-samples")
         self._one = caption("")
         self._only = row(self._one, self.button("All, from the first", self._all, css="cl-small"))
         self._rules = fold("Elements of open atoms", self.table.widget)
@@ -84,7 +82,7 @@ class RequestForm(Panel):
             self.formula.widget,
             self._rules,
             self.conditions.widget,
-            labelled("Crystals", count, tip="How many for each formula"),
+            self.whole("num_samples", "Crystals", tip="For each formula", css="cl-samples"),
             self._only,
             self.seed.widget,
             self.sampling.guidance,
@@ -265,10 +263,10 @@ class RequestForm(Panel):
         absent = [s for s in self.table.required if s not in self.formula.symbols]
         room = self.formula.open_atoms
         if not problem and room and len(absent) > room:
-            problem = (
-                f"{', '.join(absent)} are required, and the formula leaves {room} "
-                f"atom{'s' if room > 1 else ''} open."
-            )
+            atoms = f"{room} open atom{'s' if room > 1 else ''}"
+            problem = f"{', '.join(absent)} are required, and there is room for {atoms}."
+        if not problem and room and not set(self.table.usable) - set(self.table.forbidden):
+            problem = "Every element is forbidden: allow or require one for the open atoms."
         if not problem and self.conditions.values and not sized:
             problem = "A target needs a formula or a number of atoms in the cell."
         self.set_trait("problem", problem)

@@ -8,7 +8,7 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, column, labelled, row, show_if
+from crystal_ldm.widgets.base import Listeners, Notice, Panel, column, labelled, row, show_if
 from crystal_ldm.widgets.controls.training_cells import TrainingCells
 from crystal_ldm.widgets.jobs import Latest
 
@@ -16,6 +16,8 @@ from crystal_ldm.crystals.formula import parse_formula
 from crystal_ldm.errors import FormulaError
 
 Look = Callable[[str], TrainingCells | None]
+MOST_KINDS = 6
+"""Kinds of training crystals of a formula that have a button."""
 PLACEHOLDER = "SrTiO3, or Sr?O3 with ? for any element"
 
 
@@ -36,6 +38,10 @@ class FormulaBox(Panel):
         open_atoms: how many atoms of the cell have no element yet; read-only.
         symbols: the elements that the formula names; read-only.
         training: the `TrainingCells` of the formula, or None; found in the background. Read-only.
+
+    Attributes:
+        on_group: `on_group(action)`: call `action(symbol)` when a training crystal is taken, of
+            which this box itself takes the formula units.
     """
 
     text = tl.Unicode("")
@@ -68,23 +74,22 @@ class FormulaBox(Panel):
         self._look = look
         self._found = ""
         self._counts: list[int] = []
+        self.on_group = Listeners()
         self.known = Notice()
         self._latest = Latest(self.known)
         self.cells = row()
         box = ipw.Text(placeholder=PLACEHOLDER, continuous_update=True)
         self.linked("text", box, "cl-formula")
-        self._units = ipw.BoundedIntText(value=0, min=0, max=max_atoms)
-        self.linked("formula_units", self._units, "cl-count")
-        self.atoms = ipw.BoundedIntText(value=0, min=0, max=max_atoms)
-        self.linked("num_atoms", self.atoms, "cl-count")
-        self.units_row = labelled(
+        self.units_row = self.whole(
+            "formula_units",
             "Formula units",
-            self._units,
             ipw.Label("0: automatic"),
             tip="How many formula units one cell holds; 0: with Predict those of known and similar "
             "crystals in turn, else 1",
         )
-        self.atoms_row = labelled("Atoms in the cell", self.atoms, tip="0: as in the training set")
+        self.atoms_row = self.whole(
+            "num_atoms", "Atoms in the cell", tip="0: as in the training set"
+        )
         self.widget = column(
             labelled("Formula", box),
             self.notice.widget,
@@ -94,7 +99,6 @@ class FormulaBox(Panel):
             self.atoms_row,
             css="cl-formula-box",
         )
-        self.observe(lambda change: self._bound(change.new), "max_atoms")
         self.observe(lambda _: self._say_training(), ["training", "formula_units", "likely_units"])
         self.observe(
             self.notice.guard(self._read),
@@ -106,9 +110,6 @@ class FormulaBox(Panel):
             self.text = text
         self._say_training()
         self._read()
-
-    def _bound(self, most: int) -> None:
-        self._units.max = self.atoms.max = most
 
     def _read(self, _: Any = None) -> None:
         given, self._counts = bool(self.formulas), []
@@ -204,16 +205,18 @@ class FormulaBox(Panel):
         likely = self.likely_units and not self.formula_units and cells is not None
         said = [] if cells is None else [cells.sentence, cells.likely if likely else ""]
         self.known.say(" ".join(filter(None, said)))
-        pairs = [] if cells is None else zip(cells.units, cells.sizes, strict=False)
+        fitting = [kind for kind in cells.kinds if kind[1] <= self.max_atoms] if cells else []
         self.cells.children = [
-            self.button(f"{size} atoms", partial(self._take_units, units),
-                   tip=f"Formula units in the cell: {units}", css="cl-small")
-            for units, size in pairs if size <= self.max_atoms
+            self.button(f"{symbol}, {size} atom{'s' if size > 1 else ''}",
+                        partial(self._take, symbol, units), css="cl-small",
+                        tip=f"Ask for {symbol} with {units} formula units in the cell")
+            for symbol, size, units in fitting[:MOST_KINDS]
         ]  # fmt: skip
         show_if(bool(self.cells.children), self.cells)
 
-    def _take_units(self, units: int) -> None:
+    def _take(self, symbol: str, units: int) -> None:
         self.formula_units = units
+        self.on_group.tell(symbol)
 
     def _refuse(self, reason: str) -> None:
         self.set_trait("problem", reason)

@@ -11,6 +11,8 @@ import traitlets as tl
 from crystal_ldm.widgets.base import Panel, Quiet, caption, column, labelled, show_if
 
 MEANING = "0 ignores the request, 1 follows what was learned, above 1 exaggerates it."
+USUAL = 6.0
+"""Where a slider ends."""
 WIDEST = 100.0
 """How far a slider grows; a typed value may be larger, and is refused by the settings."""
 
@@ -36,7 +38,7 @@ class GuidanceControls(Panel):
         self.reasons: dict[str, ipw.HTML] = {}
         parts = []
         for name, label in labels.items():
-            slider = ipw.FloatSlider(value=default, min=0, max=6, step=0.1, readout=False)
+            slider = ipw.FloatSlider(value=default, min=0, max=USUAL, step=0.1, readout=False)
             slider.add_class("cl-fill")
             number = ipw.FloatText(value=default, step=0.1)  # not clipped, unlike a readout
             number.add_class("cl-count")
@@ -76,8 +78,8 @@ class GuidanceControls(Panel):
                 number = self.numbers[name]
                 known = isinstance(given, Mapping)
                 number.value = float(given.get(name, number.value) if known else given)
-                slider.max = min(max(slider.max, number.value), WIDEST)
-                slider.value = min(max(number.value, 0.0), slider.max)
+                slider.max = min(max(USUAL, number.value), WIDEST)
+                slider.value = max(number.value, 0.0)
             distinct = set(self.scales.values())
             if distinct:
                 self.value = distinct.pop() if len(distinct) == 1 else self.scales

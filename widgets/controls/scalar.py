@@ -12,6 +12,8 @@ from crystal_ldm.widgets.base import Field, Quiet, column, escape, row, show_if
 
 from crystal_ldm.errors import RequestError
 
+SLACK = 1e-4
+"""How far beyond the training crystals' values the model takes a target."""
 FEW = 20
 """Training crystals near the target below which a warning is shown."""
 
@@ -47,10 +49,11 @@ class ScalarControl(Field):
             options=[("Any", "any"), ("Value", "value"), ("Range", "range")], value="any"
         )
         self.mode.add_class("cl-modes")
-        # A power of ten, and ends on its multiples: a slider snaps values to its own grid.
+        # A power of ten, and ends on its multiples within the limits: a slider snaps values to its
+        # own grid.
         step = float(10.0 ** np.floor(np.log10((high - low) / 100)))
         self._digits = max(int(-np.floor(np.log10(step))), 0)
-        low, high = float(np.floor(low / step) * step), float(np.ceil(high / step) * step)
+        low, high = float(np.ceil(low / step) * step), float(np.floor(high / step) * step)
         self.slider = ipw.FloatSlider(
             value=low, min=low, max=high, step=step, readout=False, layout=_wide()
         )
@@ -75,10 +78,13 @@ class ScalarControl(Field):
         )
         guard = self.notice.guard
         self.mode.observe(guard(self._on_mode), "value")
-        self.slider.observe(guard(lambda c: self._from_slider((c.new,))), "value")
-        self.range.observe(guard(lambda c: self._from_slider(c.new)), "value")
-        for box in (self.low, self.high):
-            box.observe(guard(self._on_number), "value")
+        for control, action in (
+            (self.slider, self._on_slider),
+            (self.range, self._on_slider),
+            (self.low, self._on_number),
+            (self.high, self._on_number),
+        ):
+            control.observe(guard(action), "value")
         self.react("value", self._refresh)
         self.value = value
         self._refresh()
@@ -111,36 +117,32 @@ class ScalarControl(Field):
     def _on_mode(self, change: Any) -> None:
         if self._quiet:
             return
-        low, high = self._limits()
+        (low, high), old = self._limits(), self.value
         if change.new == "any":
             self.value = None
         elif change.new == "value":
-            old = self.value
-            self.value = (
-                float(np.mean(old)) if isinstance(old, tuple) else round(low + (high - low) / 4, 2)
-            )
+            middle = low + (high - low) / 4 if old is None else float(np.mean(old))
+            self.value = round(middle, self._digits)
         else:
-            old = self.value if isinstance(self.value, float) else low + (high - low) / 4
-            self.value = (max(round(old - 0.5, 2), low), min(round(old + 0.5, 2), high))
+            middle = low + (high - low) / 4 if old is None else old
+            ends = middle - (high - low) / 20, middle + (high - low) / 20
+            self.value = tuple(round(float(np.clip(v, low, high)), self._digits) for v in ends)
 
     def _on_number(self, _: Any) -> None:
-        low, high = self.low.value, self.high.value
-        self._from_person((low, high) if self.mode.value == "range" else low)
-
-    def _from_slider(self, ends: Sequence[float]) -> None:
-        """Take what was slid; a browser's answer to a value beyond the slider's ends is none."""
-        new = tuple(round(float(end), self._digits) for end in ends)  # 2.1, not 2.0999999999999996
-        value = self.value
-        old = value if isinstance(value, tuple) else (value,)
-        if None not in old and len(old) == len(new):
-            inside = [min(max(v, self.slider.min), self.slider.max) for v in old]
-            if np.allclose(inside, new, atol=0.5 * self.slider.step):
-                return
-        self._from_person((new[0], new[1]) if len(new) > 1 else new[0])
-
-    def _from_person(self, value: Target) -> None:
         if not self._quiet:
-            self.value = value
+            low, high = self.low.value, self.high.value
+            self.value = (low, high) if self.mode.value == "range" else low
+
+    def _on_slider(self, change: Any) -> None:
+        """Take the ends that were slid; the browser snaps what it is given, by less than a step."""
+        if self._quiet or self.value is None:
+            return
+        new, old = np.atleast_1d(change.new), np.atleast_1d(change.old)
+        ends = np.sort(np.atleast_1d(self.value)).tolist()
+        for k in np.flatnonzero(np.abs(new - old) > 0.9 * self.slider.step):
+            ends[k] = round(float(new[k]), self._digits)  # 2.1, not 2.0999999999999996
+        if ends != sorted(np.atleast_1d(self.value).tolist()):
+            self.value = (ends[0], ends[1]) if len(ends) > 1 else ends[0]
 
     # -- what is shown ---------------------------------------------------------------------------
 
@@ -154,12 +156,9 @@ class ScalarControl(Field):
             show_if(mode == "range", self.range, self.high, self._to)
             if isinstance(value, tuple):
                 self.low.value, self.high.value = value
-                least, most = self._limits()
-                inner = tuple(min(max(v, least), most) for v in sorted(value))
-                self.range.value = inner
+                self.range.value = np.clip(sorted(value), self.range.min, self.range.max).tolist()
             elif value is not None:
                 self.low.value = self.slider.value = value
-                self.low.value = value
             self._weigh(value)
             self._draw(value)
 
@@ -171,12 +170,9 @@ class ScalarControl(Field):
         ends = value if isinstance(value, tuple) else (value, value)
         if ends[0] > ends[1]:
             self.refuse(f"The range runs from {ends[0]:g} down to {ends[1]:g}.")
-        elif ends[0] < low or ends[1] > high:
-            self.notice.say(
-                f"The training crystals have {low:.3g} to {high:.3g} {self._unit}; outside it the "
-                "model has nothing to go by and may refuse.",
-                "warning",
-            )
+        elif not low - SLACK <= ends[0] <= ends[1] <= high + SLACK:
+            span = f"{low:.4g} to {high:.4g} {self._unit}".strip()
+            self.refuse(f"The training crystals have {span}; the model takes no other target.")
         else:
             near = self._near(ends)
             if near is not None and near < FEW:

@@ -6,7 +6,7 @@ import secrets
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, column, labelled, row
+from crystal_ldm.widgets.base import Panel, column, row
 
 LARGEST = 2**31 - 1
 
@@ -26,7 +26,6 @@ class SeedControl(Panel):
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
-        box = self.linked("seed", ipw.BoundedIntText(min=0, max=LARGEST), "cl-seed")
         fresh = ipw.Checkbox(description="new each run", indent=False)
         self.linked("fresh", fresh, "cl-check")
         self.reuse_button = self.button(
@@ -34,9 +33,10 @@ class SeedControl(Panel):
         )
         self.reuse_button.disabled = True
         self.widget = column(
-            labelled("Seed", box, self.button("New seed", self.renew, css="cl-small")),
+            self.whole("seed", "Seed", self.button("New seed", self.renew, css="cl-small"),
+                       css="cl-seed"),
             row(self.reuse_button, fresh, css="cl-indented"),
-        )
+        )  # fmt: skip
         self.seed = seed
 
     def renew(self) -> None:

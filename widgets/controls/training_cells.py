@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from dataclasses import dataclass
 
 from crystal_ldm.crystals import CrystalBatch
@@ -22,13 +23,14 @@ class TrainingCells:
     Attributes:
         groups: their space groups, the most frequent first.
         sizes: atoms in their cells, ascending.
-        units: formula units in their cells, one for each of `sizes`.
+        kinds: space group, atoms and formula units in the cell of each kind of crystal, the most
+            frequent first.
         likely: which formula units the crystals take where none are given, a sentence.
     """
 
     groups: tuple[str, ...]
     sizes: tuple[int, ...]
-    units: tuple[int, ...]
+    kinds: tuple[tuple[str, int, int], ...]
     likely: str = ""
 
     @property
@@ -61,14 +63,15 @@ def training_cells(ldm: LDMModule, formula: str) -> TrainingCells | None:
     rows = ldm.training_crystals.rows_of(request.atomic_numbers)[0][:MOST]
     if not rows:
         return TrainingCells((), (), (), likely)
-    groups: dict[str, int] = {}
+    atoms = int(request.num_atoms)
+    found: Counter[tuple[str, int, int]] = Counter()
     for structure in ldm.training_crystals.crystals[rows].to_structures():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             symbol, _ = structure.get_space_group_info(symprec=SYMPREC)
-        groups[symbol] = groups.get(symbol, 0) + 1
-    sizes = tuple(sorted(set(ldm.training_crystals.crystals[rows].num_atoms.tolist())))
-    atoms = int(request.num_atoms)
-    kept = tuple(size for size in sizes if size % atoms == 0)
-    ordered = tuple(sorted(groups, key=lambda name: (-groups[name], name)))
-    return TrainingCells(ordered, kept or sizes, tuple(size // atoms for size in kept), likely)
+        found[symbol, len(structure), len(structure) // atoms] += 1
+    ordered = sorted(found, key=lambda kind: (-found[kind], kind))
+    kinds = tuple(kind for kind in ordered if kind[1] % atoms == 0)
+    groups = tuple(dict.fromkeys(symbol for symbol, *_ in ordered))
+    sizes = tuple(sorted({size for _, size, _ in kinds or ordered}))
+    return TrainingCells(groups, sizes, kinds, likely)

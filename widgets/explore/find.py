@@ -8,15 +8,12 @@ from typing import Any
 import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import Panel, caption, column, heading, row
-from crystal_ldm.widgets.explore.nearest_in_training import NearestInTraining, training_reference
 from crystal_ldm.widgets.jobs import Job
 from crystal_ldm.widgets.panels.gallery import Gallery
 from pymatgen.core import Structure
 
 from crystal_ldm.crystals.inputs import CrystalSet
 from crystal_ldm.crystals.search import find_crystals, summary
-from crystal_ldm.errors import DataError
-from crystal_ldm.ldm_module import LDMModule
 
 MOST = 300
 """Crystals that are shown of one search."""
@@ -91,21 +88,3 @@ class FindPanel(Panel):
     def _on_state(self, change: Any) -> None:
         if change.new in ("failed", "done") and self.text != self._sought:
             self.find()  # it was corrected while the data set was opened
-
-
-def find_panel(ldm: LDMModule, seeker: NearestInTraining | None) -> FindPanel:
-    """Return the panel for a model: its data set where that is at hand, else what it remembers.
-
-    What a model remembers of its trainings has no ids, and comes with its file.
-    """
-    reference = training_reference(lambda: ldm, seeker)
-
-    def known() -> CrystalSet:
-        crystals = reference()
-        if crystals is None:
-            raise DataError("The model's file does not hold the crystals that it was trained on.")
-        return crystals.crystals
-
-    if seeker is not None and seeker.cached:
-        return FindPanel(known, f"training set of {ldm.data_info.get('dataset')}")
-    return FindPanel(known, "training crystals in the model's file")

@@ -8,14 +8,7 @@ from typing import Any
 import ipywidgets as ipw
 import numpy as np
 import traitlets as tl
-from crystal_ldm.widgets.base import (
-    Quiet,
-    caption,
-    column,
-    labelled,
-    row,
-    show_if,
-)
+from crystal_ldm.widgets.base import caption, column, labelled, row, show_if
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.controls.form import RequestForm
 from crystal_ldm.widgets.controls.scalar import condition_title
@@ -41,8 +34,8 @@ class GridPanel(MakerPanel):
         along: what changes from row to row: "sampling_steps", "seed" or a condition's name.
         values: its values, between commas.
         num_samples: crystals in each cell.
-        left, right: what the two matrices show, names of `grid_figure.MEASURES`; until one is
-            chosen, the left one shows the target gap where the request has one, else space groups.
+        left, right: what the two matrices show, names of `grid_figure.MEASURES`; the first grid
+            with a target gap shows it on the left.
         opened: (row, column) of the cell whose crystals are shown, or None.
     """
 
@@ -77,7 +70,7 @@ class GridPanel(MakerPanel):
             *(labelled(text, self.linked(name, ipw.Dropdown(options=measures)))
               for name, text in (("left", "Left matrix"), ("right", "Right matrix")))
         )  # fmt: skip
-        self._chosen, self._quiet = False, Quiet()
+        self._told_gap = False
         guard = self.notice.guard
         self.go = self.button("Fill the grid", self.run, css="cl-fill-grid", icon="th")
         self.halt = self.job.stop_button(icon="stop")
@@ -98,7 +91,7 @@ class GridPanel(MakerPanel):
         )
         self.observe(lambda change: self._suggest(change.new), "along")
         self.react("opened", self._open)
-        self.react(["left", "right"], self._on_choice)
+        self.react(["left", "right"], self._draw)
         self.plot.observe(guard(self._on_click), "clicked")
         self.job.tell(self.notice, buttons=[self.go], why="The grid is being filled.")
 
@@ -127,9 +120,8 @@ class GridPanel(MakerPanel):
                 self.ldm.iter_sample(request, self.num_samples, **how)  # checks it all
                 plan.append(((i, j), request, how))
         self.cells, self._axes = {}, (scales, values, along)
-        if not self._chosen:
-            with self._quiet:
-                self.left = "gap" if "band_gap" in arguments.conditions else "group"
+        if "band_gap" in arguments.conditions and not self._told_gap:
+            self.left, self._told_gap = "gap", True
         self.opened = None
         count = self.num_samples
 
@@ -150,15 +142,12 @@ class GridPanel(MakerPanel):
 
     def _draw(self) -> None:
         scales, values, along = self._axes
+        if not self.cells:
+            return
         show_if(True, self.plot, self._choices)
         label = self._labels.get(along, along)
         self.plot.show(grid_figure(self.cells, scales, values, label, self.opened,
                                    (self.left, self.right)))  # fmt: skip
-
-    def _on_choice(self) -> None:
-        self._chosen = self._chosen or not self._quiet
-        if self.cells:
-            self._draw()
 
     def _open(self) -> None:
         if self.opened is None:

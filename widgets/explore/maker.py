@@ -7,10 +7,10 @@ from functools import partial
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Listeners, Panel, column, row
+from crystal_ldm.widgets.base import Listeners, Panel, column, counted, row
 from crystal_ldm.widgets.browser.buttons import DropZone
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
-from crystal_ldm.widgets.jobs import Job
+from crystal_ldm.widgets.jobs import Job, Latest
 from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
 from pymatgen.core import Structure
 
@@ -45,26 +45,29 @@ class CrystalSource(Panel):
     ) -> None:
         super().__init__()
         self._label = label
+        self._latest = Latest(self.notice)
         say = "or drop a CIF or POSCAR here"
         self.zone = DropZone(self.read, self.notice, text=say, accept=ACCEPT)
-        buttons: list[ipw.DOMWidget] = [
-            self.button(text, partial(self._take_from, text, give),
-                   css="cl-small")
+        parts: list[ipw.DOMWidget] = [
+            self.button(text, partial(self.seek, text, give), css="cl-small")
             for text, give in (givers or {}).items()
-        ]  # fmt: skip
+        ]
         if find is not None:
-            box = ipw.Text(placeholder="training crystal: formula or id").add_class("cl-known")
-            look = self.button(
-                "Find",
-                lambda: self.take(box.value.strip(), find(box.value.strip())),
-                css="cl-small",
-            )
-            buttons += [box, look]
-        self.widget = column(row(*buttons), self.zone, self.notice.widget, css="cl-source")
+            box = ipw.Text(placeholder="training crystal: formula or id", continuous_update=False)
+
+            def look(_: object = None) -> None:
+                if text := box.value.strip():
+                    self.seek(text, partial(find, text))
+
+            box.observe(look, "value")
+            parts += [box.add_class("cl-known"), self.button("Find", look, css="cl-small")]
+        self.widget = column(row(*parts), self.zone, self.notice.widget, css="cl-source")
         self.notice.say(f"{label}: none chosen yet.")
 
-    def _take_from(self, text: str, give: Callable[[], Structure | None]) -> None:
-        self.take(text, give())
+    def seek(self, name: str, give: Callable[[], Structure | None]) -> None:
+        """Take the crystal that `give()` returns, in the background: it may open a data set."""
+        self.notice.say("Looking for the crystal…")
+        self._latest.start(give, partial(self.take, name))
 
     def read(self, name: str, content: bytes) -> None:
         """Take the crystal in a file.
@@ -85,7 +88,9 @@ class CrystalSource(Panel):
             self.origin, self.structure = name, structure
         formula = structure.composition.reduced_formula
         origin = "" if name == formula else f" ({name})"
-        self.notice.say(f"{self._label}: {formula}, {len(structure)} atoms{origin}.", "good")
+        self.notice.say(
+            f"{self._label}: {formula}, {counted(len(structure), 'atom')}{origin}.", "good"
+        )
 
     @property
     def chosen(self) -> Structure:
@@ -132,6 +137,6 @@ class MakerPanel(Panel):
             entries = make()
             self.player.set_trajectory([one.structure for one in entries])
             self.on_made.tell(entries)
-            job.message = f"{len(entries)} crystals are below and in the table of crystals."
+            job.message = f"{counted(len(entries), 'crystal')}, below and in the table of crystals."
 
         self.job.start(work)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from crystal_ldm.widgets.jobs import Latest
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
@@ -13,7 +13,7 @@ from pymatgen.core import Structure
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.search import chemical_system, find_crystals
-from crystal_ldm.data import CrystalDataset, load_dataset
+from crystal_ldm.data import load_dataset
 from crystal_ldm.data.cache import cache_path
 from crystal_ldm.data.registry import CSV_DATASETS, DATASETS
 from crystal_ldm.errors import DataError
@@ -36,45 +36,66 @@ FindNearest = Callable[[Structure | None], Neighbour | None]
 
 
 class NearestInTraining:
-    """Finds the nearest crystal of a data set's training set: `NearestInTraining("oqmd_icsd")`.
+    """Finds training crystals of a model, such as the nearest one: `NearestInTraining(ldm)`.
 
-    The data set is opened at the first call (a few seconds), later calls take a fraction of one.
+    They come, with their ids, from the model's data set where that is prepared, else from the
+    model's own file. The first call opens them (a few seconds), later ones take a fraction of one.
+
+    Attributes:
+        ldm: the model; another one may take its place.
     """
 
-    def __init__(self, source: str | CrystalDataset) -> None:
-        self._source = source
+    def __init__(self, ldm: LDMModule) -> None:
+        self.ldm = ldm
         self._lock = threading.Lock()
-        self._reference: Reference | None = None
-
-    def follow(self, ldm: LDMModule) -> None:
-        """Look in the data set of another model from now on; in none where that is not named."""
-        name = _data_set(ldm)
-        with self._lock:
-            if name != self._source:
-                self._source, self._reference = name, None
+        self._opened: tuple[LDMModule, Reference] | None = None
 
     @property
     def cached(self) -> bool:
         """Whether the data set is prepared, so that opening it takes seconds and no network."""
-        if not isinstance(self._source, str):
-            return True
-        return any((cache_path() / "datasets").glob(f"{self._source}-*.safetensors"))
+        name = self._data_set
+        folder = cache_path() / "datasets"
+        named = name in DATASETS and name not in CSV_DATASETS  # a name is enough to open it
+        return named and any(folder.glob(f"{name}-*.safetensors"))
 
     @property
-    def reference(self) -> Reference:
+    def _data_set(self) -> str:
+        return str(self.ldm.data_info.get("dataset", ""))
+
+    @property
+    def where(self) -> str:
+        """What the crystals are, in words."""
+        if self.cached:
+            return f"training set of {self._data_set}"
+        return "training crystals in the model's file"
+
+    @property
+    def reference(self) -> Reference | None:
+        """The training crystals; None where neither data set nor model has any."""
+        with self._lock:
+            ldm, known = self.ldm, self.ldm.training_crystals
+            if self._opened is not None and self._opened[0] is ldm:
+                return self._opened[1]
+            if self.cached:
+                data = load_dataset(self._data_set, progress=False)
+                reference = Reference(data.batch(data.indices("train")))
+            elif known.empty:
+                return None
+            else:
+                reference = Reference(known.crystals)
+            self._opened = ldm, reference
+            return reference
+
+    @property
+    def known(self) -> Reference:
         """The training crystals.
 
         Raises:
-            DataError: the model was not trained on a data set with a name.
+            DataError: there are none.
         """
-        with self._lock:
-            if self._source == "":
-                raise DataError("The training set of this model is none that can be opened here.")
-            if self._reference is None:
-                data = self._source
-                data = load_dataset(data, progress=False) if isinstance(data, str) else data
-                self._reference = Reference(data.batch(data.indices("train")))
-            return self._reference
+        if (reference := self.reference) is None:
+            raise DataError("The model's file does not hold the crystals that it was trained on.")
+        return reference
 
     def find(self, text: str) -> Structure:
         """Return the training crystal with the id `text`, or the first with that reduced formula.
@@ -82,7 +103,7 @@ class NearestInTraining:
         Raises:
             DataError: there is none, or `text` is neither.
         """
-        known = self.reference.crystals
+        known = self.known.crystals
         problem = f"No training crystal has the id or formula '{text}'."
         if len(chemical_system(text)) > 1:
             raise DataError(f"{problem} The tab Find lists what is known of these elements.")
@@ -103,7 +124,7 @@ class NearestInTraining:
         """Return the nearest training crystal, and how it resembles `structure`; of None: None."""
         if structure is None:
             return None
-        reference = self.reference
+        reference = self.known
         form = comparison_form(Cell.from_structure(structure))
         # One crystal: a worker process would take longer to start than the comparison takes.
         here = HereExecutor()
@@ -111,48 +132,12 @@ class NearestInTraining:
         crystal = None if found.nearest is None else reference.crystals.crystals[found.nearest]
         if crystal is None or found.nearest is None:
             return None
-        name = reference.crystals.ids[found.nearest]
+        name = f", {reference.crystals.ids[found.nearest]}" if self.cached else ""
         said = {
             "same crystal": f"the same crystal, RMSE {found.rmse:.3f}",
             "same formula": "another structure of this formula",
         }.get(found.kind, f"closest composition: {crystal.formula}")
-        return Neighbour(crystal.to_structure(), f"Training set, {name}: {said}")
-
-
-def nearest_in_training(ldm: LDMModule) -> NearestInTraining | None:
-    """Return a finder in the data set of a model; None where that is not a named one."""
-    name = _data_set(ldm)
-    return NearestInTraining(name) if name else None
-
-
-def _data_set(ldm: LDMModule) -> str:
-    """Return the name of a model's data set, if a name is enough to open it; else nothing."""
-    name = str(ldm.data_info.get("dataset", ""))
-    return name if name in DATASETS and name not in CSV_DATASETS else ""
-
-
-def training_reference(
-    ldm: Callable[[], Any], nearest: NearestInTraining | None
-) -> Callable[[], Reference | None]:
-    """Return what gives the training crystals that novelty is judged by.
-
-    Those of the data set where it is prepared, else those that the model carries; None where it
-    carries none.
-    """
-    carried: dict[int, Reference] = {}
-
-    def reference() -> Reference | None:
-        if nearest is not None and nearest.cached:
-            return nearest.reference
-        known = ldm().training_crystals
-        if known.empty:
-            return None
-        if id(known) not in carried:
-            carried.clear()
-            carried[id(known)] = Reference(known.crystals)
-        return carried[id(known)]
-
-    return reference
+        return Neighbour(crystal.to_structure(), f"Training set{name}: {said}")
 
 
 class NeighbourView:
@@ -176,9 +161,11 @@ class NeighbourView:
 
     def seek(self, structure: Structure | None) -> None:
         """Show the neighbour of `structure` as soon as it is found, in the background."""
-        self.viewer.title = "Looking for the nearest training crystal…"
+        self.viewer.title = "Nearest training crystal"
+        self.viewer.notice.say("Looking for it…")
         self._latest.start(lambda: self._find(structure), self._show)
 
     def _show(self, neighbour: Neighbour | None) -> None:
+        self.viewer.notice.clear()
         self.viewer.title = neighbour.text if neighbour else "No training crystal is close."
         self.viewer.show(neighbour.structure if neighbour else None)

@@ -126,7 +126,9 @@ def target_figure(
     known = np.isfinite(wanted) & np.isfinite(predicted)
     figure = go.Figure()
     if known.any():
-        ends = [0.0, float(max(wanted[known].max(), predicted[known].max())) * 1.05 + 0.05]
+        shown = np.concatenate([wanted[known], predicted[known], [0.0]])
+        room = 0.05 * float(np.ptp(shown)) + 0.05
+        ends = [float(shown.min()) - room * bool(shown.min() < 0), float(shown.max()) + room]
         figure.add_trace(
             go.Scatter(x=ends, y=ends, mode="lines", line={"color": GREY, "dash": "dash"},
                        name="as asked", hoverinfo="skip")

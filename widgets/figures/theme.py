@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -91,8 +92,18 @@ def show_table(table: pd.DataFrame, precision: int = 2, index: bool = False) -> 
         index: whether the names of the rows are shown, too.
     """
     table = table.rename(columns={key: one.axis for key, one in COLUMNS.items()})
-    styled = table.style.format(precision=precision, na_rep="")
-    styled = styled.set_properties(["id"] if "id" in table else [], **{"white-space": "nowrap"})
-    html = (styled if index else styled.hide()).to_html()
     text = table.to_string(index=index, float_format=f"%.{precision}f", na_rep="")
+    html = table_html(table, precision, index)
     display({"text/html": html, "text/plain": text}, raw=True)
+
+
+def table_html(table: pd.DataFrame, precision: int, index: bool) -> str:
+    """Return a table whose headers say what they mean where the mouse rests on them."""
+    tips = {one.axis: one.tip for one in COLUMNS.values()}
+
+    def head(name: Any) -> str:
+        return f'<span title="{escape(tips.get(name, ""))}">{escape(str(name))}</span>'
+
+    styled = table.style.format(precision=precision, na_rep="").format_index(head, axis=1)
+    styled = styled.set_properties(["id"] if "id" in table else [], **{"white-space": "nowrap"})
+    return (styled if index else styled.hide()).to_html()

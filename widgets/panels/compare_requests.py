@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import ipywidgets as ipw
@@ -14,7 +14,7 @@ import traitlets as tl
 from crystal_ldm.widgets.base import Panel, column, escape, facts_table, labelled, show_if
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
-from crystal_ldm.widgets.jobs import Job
+from crystal_ldm.widgets.jobs import Latest
 from crystal_ldm.widgets.panels.rows import (
     column_info,
     crystal_row,
@@ -31,26 +31,10 @@ from crystal_ldm.evaluate.uniqueness_and_novelty import find_duplicates
 from crystal_ldm.parallel.executor import HereExecutor
 
 COLOURS = ("#2f86d6", "#e07b00")
-SHARES = {"valid": "Physical distances and volumes", "unique": "Unlike every earlier crystal"}
 MOST_GROUPS = 3
 
-
-@dataclass(frozen=True)
-class Summary:
-    """What is said of a request's crystals.
-
-    Attributes:
-        words: the request.
-        rows: a row of facts for each crystal.
-        shares: by name, 0 to 1; empty without crystals.
-        formulas, groups: how often each one is there.
-    """
-
-    words: str
-    rows: list[dict[str, Any]]
-    shares: dict[str, float]
-    formulas: Counter[str]
-    groups: Counter[str]
+Rows = list[dict[str, Any]]
+"""The facts of a request's crystals."""
 
 
 class CompareRequests(Panel):
@@ -58,6 +42,8 @@ class CompareRequests(Panel):
 
     Traits:
         key: the column whose distribution is drawn.
+    Attributes:
+        compared: words and rows of both requests.
     """
 
     key = tl.Unicode("density")
@@ -65,128 +51,102 @@ class CompareRequests(Panel):
     def __init__(self, session: Session | None) -> None:
         super().__init__()
         self.session = session
-        self.summaries: list[Summary] = []
-        self._wanted: list[Request] = []
-        self._facts: dict[str, tuple[int, Summary]] = {}
-        self.job = Job()
+        self.compared: list[tuple[str, Rows]] = []
+        self._known: dict[str, Rows] = {}
+        self._latest = Latest(self.notice)
         self.text = ipw.HTML()
         self.plot = Plot(height=190, tools=False)
         self.menu = ipw.Dropdown(options=[("Density", "density")]).add_class("cl-fill")
         self.body = column(self.text, labelled("Distribution", self.menu), self.plot)
         show_if(False, self.body)
         self.widget = column(self.notice.widget, self.body, css="cl-compare-requests")
-        guard = self.notice.guard
-        self.menu.observe(guard(lambda change: self._choose(change.new)), "value")
+        self.menu.observe(self.notice.guard(lambda change: self._choose(change.new)), "value")
         self.react("key", self._draw)
-        self.job.tell(self.notice, "Comparing…")
-        self.job.observe(guard(self._on_state), "state")
 
     def show(self, requests: Sequence[Request]) -> None:
         """Compare two requests in the background; fewer are none to compare."""
-        self._wanted = list(requests)
         if len(requests) < 2:
+            self._latest.drop()
             show_if(False, self.body)
             self.notice.say("Choose Compare at a second request." if requests else "")
             return
-        self.job.start(self._work)
+        self.notice.say("Comparing…")
+        self._latest.start(lambda: [(one.words, self._rows(one)) for one in requests], self._show)
 
-    def _work(self, job: Job) -> None:
+    def _rows(self, request: Request) -> Rows:
         assert self.session is not None
-        while True:
-            wanted = self._wanted
-            summaries = []
-            for request in wanted:
-                entries = self.session.entries(request)
-                name = request.folder.name
-                if name not in self._facts or self._facts[name][0] != len(entries):
-                    self._facts[name] = (len(entries), summary_of(request.words, entries))
-                summaries.append(self._facts[name][1])
-            if wanted == self._wanted:
-                break
-        self.summaries = summaries
+        name, entries = request.folder.name, self.session.entries(request)
+        if len(self._known.get(name, [])) != len(entries):
+            self._known[name] = rows_of(entries)
+        return self._known.get(name, [])
 
-    def _on_state(self, change: Any) -> None:
-        if change.new == "done" and len(self._wanted) == 2:
-            self.notice.clear()
-            self.text.value = comparison_html(self.summaries)
-            rows = [line for one in self.summaries for line in one.rows]
-            offer_columns(self.menu, numeric_keys(rows, table_columns(rows)), self.key)
-            show_if(True, self.body)
-            self._draw()
+    def _show(self, compared: list[tuple[str, Rows]]) -> None:
+        self.compared = compared
+        self.notice.clear()
+        self.text.value = comparison_html(compared)
+        rows = [row for _, some in compared for row in some]
+        offer_columns(self.menu, numeric_keys(rows, table_columns(rows)), self.key)
+        self._draw()
+        show_if(True, self.body)
 
     def _choose(self, key: str | None) -> None:
         if key is not None:
             self.key = key
 
     def _draw(self) -> None:
-        if self.summaries:
-            self.plot.show(distribution_figure(self.summaries, self.key))
+        if self.compared:
+            self.plot.show(shares_figure(self.compared, self.key))
 
 
-def summary_of(words: str, entries: Sequence[CrystalEntry]) -> Summary:
-    """Return what is said of the crystals of a request."""
+def rows_of(entries: Sequence[CrystalEntry]) -> Rows:
+    """Return the facts of crystals: what a table says, `physical`, and `unique` among them."""
     here = HereExecutor()
-    structures = [entry.structure for entry in entries]
-    cells = (Cell.from_structure(structure) for structure in structures)
+    cells = (Cell.from_structure(entry.structure) for entry in entries)
     reduced = [outcome.value for outcome in here.map(reduced_cell, cells)]
-    unique = find_duplicates(reduced, SAME_CRYSTAL, here)
     rows = [{**crystal_row(entry.structure), **entry.columns} for entry in entries]
-    shares = {
-        "valid": [physical(row) for row in rows],
-        "unique": [one.unique for one in unique],
-    }
-    return Summary(
-        words,
-        rows,
-        {name: float(np.mean(values)) for name, values in shares.items() if values},
-        Counter(row["formula"] for row in rows),
-        Counter(row["space_group"] for row in rows),
-    )
+    for row, found in zip(rows, find_duplicates(reduced, SAME_CRYSTAL, here), strict=True):
+        row |= {"physical": physical(row), "unique": found.unique}
+    return rows
 
 
-def comparison_html(summaries: Sequence[Summary]) -> str:
+def comparison_html(compared: Sequence[tuple[str, Rows]]) -> str:
     """Return a table: a line for each fact, a column for each request."""
-    lines: list[tuple[str, Callable[[Summary], str]]] = [
-        ("Crystals", lambda one: str(len(one.rows))),
-        ("Formulas", lambda one: _frequent(one.formulas, len(one.rows))),
-        ("Space groups", lambda one: _frequent(one.groups, len(one.rows))),
-        *((tip, _share(name)) for name, tip in SHARES.items()),
-    ]
-    heads = ["", *(escape(one.words) for one in summaries)]
-    return facts_table(heads, [(title, *map(say, summaries)) for title, say in lines])
+    lines: dict[str, Callable[[Rows], object]] = {
+        "Crystals": len,
+        "Formulas": partial(_frequent, key="formula"),
+        "Space groups": partial(_frequent, key="space_group"),
+        "Physical distances and volumes": partial(_share, key="physical"),
+        "Unlike every earlier crystal": partial(_share, key="unique"),
+    }
+    heads = ["", *(escape(words) for words, _ in compared)]
+    table = [(title, *(say(rows) for _, rows in compared)) for title, say in lines.items()]
+    return facts_table(heads, table)
 
 
-def _share(name: str) -> Callable[[Summary], str]:
-    return lambda one: f"{one.shares[name]:.0%}" if name in one.shares else "–"
+def _share(rows: Rows, key: str) -> str:
+    return f"{np.mean([row[key] for row in rows]):.0%}" if rows else "–"
 
 
-def _frequent(counts: Mapping[str, int], total: int) -> str:
-    ordered = sorted(counts.items(), key=lambda item: -item[1])
-    parts = [f"{name} {count / total:.0%}" for name, count in ordered[:MOST_GROUPS]]
-    more = len(ordered) - MOST_GROUPS
+def _frequent(rows: Rows, key: str) -> str:
+    counts = Counter(row[key] for row in rows)
+    parts = [f"{name} {n / len(rows):.0%}" for name, n in counts.most_common(MOST_GROUPS)]
+    more = len(counts) - MOST_GROUPS
     return ", ".join(parts) + (f", {more} more" if more > 0 else "") or "–"
 
 
-def distribution_figure(summaries: Sequence[Summary], key: str) -> go.Figure:
+def shares_figure(compared: Sequence[tuple[str, Rows]], key: str) -> go.Figure:
     """Return histograms of a property, one for each request, as shares of its crystals."""
-    values = [
-        np.array([row[key] for row in one.rows if row.get(key) is not None], dtype=float)
-        for one in summaries
-    ]
-    values = [part[np.isfinite(part)] for part in values]
-    every = np.concatenate([*values, np.zeros(0)])
-    low, high = (float(every.min()), float(every.max())) if len(every) else (0.0, 1.0)
-    edges = np.linspace(low, high if high > low else low + 1, 16)
     figure = go.Figure()
-    for one, part, colour in zip(summaries, values, COLOURS, strict=False):
-        share = np.histogram(part, edges)[0] / max(len(part), 1)
-        figure.add_bar(
-            x=((edges[:-1] + edges[1:]) / 2).tolist(),
-            y=share.tolist(),
-            name=one.words,
+    for (words, rows), colour in zip(compared, COLOURS, strict=True):
+        figure.add_histogram(
+            x=[float(row[key]) for row in rows if row.get(key) is not None],
+            name=escape(words),
+            histnorm="probability",
+            bingroup=1,
+            nbinsx=15,
             marker_color=colour,
             opacity=0.7,
-            hovertemplate="%{x:.3g}: %{y:.0%}<extra></extra>",
+            hovertemplate="%{x}: %{y:.0%}<extra></extra>",
         )
     figure.update_layout(
         barmode="overlay",

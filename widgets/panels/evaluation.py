@@ -5,13 +5,14 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from crystal_ldm.widgets.base import Panel, column, logger, row, sentence, show_if
+from crystal_ldm.widgets.base import Panel, counted, logger, row, sentence, show_if
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.helpers import Helpers
 from crystal_ldm.widgets.jobs import Job
+from crystal_ldm.widgets.panels.gallery import Gallery
 from pymatgen.core import Structure
 
 from crystal_ldm.crystals.cell import Cell
@@ -31,8 +32,6 @@ SHOWN = 2.0
 """Seconds between two updates of the table."""
 LOT = 4
 
-Facts = Callable[[Iterable[tuple["Structure", Mapping[str, Any]]]], Any]
-
 
 class BackgroundEvaluation:
     """Evaluates a gallery's first crystals in a process that stands back behind all else.
@@ -40,8 +39,7 @@ class BackgroundEvaluation:
     Only the newest one of a kernel works, so that after Run All the panel before it rests.
 
     Args:
-        pending: returns those of the first `FIRST` crystals that nothing is known of.
-        on_facts: called with crystals and their further columns.
+        gallery: has the crystals.
         helpers: do the work.
         reference: returns the training crystals for novelty; None: novelty is left out.
         busy: whether crystals are being made, which goes first.
@@ -54,14 +52,13 @@ class BackgroundEvaluation:
 
     def __init__(
         self,
-        pending: Callable[[], Sequence[Structure]],
-        on_facts: Facts,
+        gallery: Gallery,
         helpers: Helpers,
         reference: Callable[[], Reference | None],
         busy: Callable[[], bool],
     ) -> None:
-        self._pending, self._on_facts = pending, on_facts
-        self._helpers, self._reference, self._busy = helpers, reference, busy
+        self._gallery, self._helpers = gallery, helpers
+        self._reference, self._busy = reference, busy
         self._seen: dict[int, Structure] = {}  # by id, which the structure kept here holds
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -86,7 +83,9 @@ class BackgroundEvaluation:
         return self._thread is None
 
     def _todo(self) -> list[Structure]:
-        return [s for s in self._pending() if id(s) not in self._seen]
+        with self._gallery.lock:
+            first = list(zip(self._gallery.structures, self._gallery.rows, strict=True))[:FIRST]
+            return [s for s, row in first if "band_gap" not in row and id(s) not in self._seen]
 
     def _run(self) -> None:
         found: list[tuple[Structure, dict[str, Any]]] = []
@@ -100,13 +99,13 @@ class BackgroundEvaluation:
                 self._seen |= {id(structure): structure for structure in lot}
                 found += [(s, fact | gap) for s, fact, gap in zip(lot, facts, gaps, strict=True)]
                 if time.monotonic() - shown > SHOWN:
-                    self._on_facts(found)
+                    self._gallery.update_crystals(found)
                     found, shown = [], time.monotonic()
         except Exception as error:  # nobody has asked for this: no crystal is lost by its failure
             logger.debug("background evaluation failed", exc_info=True)
             self.error = sentence(error)
         if found:
-            self._on_facts(found)
+            self._gallery.update_crystals(found)
         with self._lock:
             self._thread = None
         if not self.error and self is BackgroundEvaluation._newest and self._todo():
@@ -149,33 +148,26 @@ def predicted_gaps(crystals: Sequence[Structure], executor: Executor) -> list[di
 
 
 class EvaluationBar(Panel):
-    """Evaluates crystals in the background.
-
-    `EvaluationBar(structures, chosen, on_facts, on_made)`.
+    """Evaluates and relaxes crystals of a gallery: `EvaluationBar(gallery, helpers, …)`.
 
     Args:
-        structures: returns the crystals, in the gallery's order.
-        chosen: returns the crystals to relax.
-        on_facts: called with crystals and their further columns.
+        gallery: has the crystals; their rows get further columns.
+        helpers: do the work.
+        reference: returns the training crystals for novelty; None: novelty is left out.
         on_made: called after each crystal with all that this press has relaxed so far, the newest
             last; the `parent` of each is the crystal that it was.
-        reference: returns the training crystals for novelty; without any, novelty is left out.
-        helpers: do the work.
     """
 
     def __init__(
         self,
-        structures: Callable[[], Sequence[Structure]],
-        chosen: Callable[[], Sequence[CrystalEntry]],
-        on_facts: Facts,
+        gallery: Gallery,
+        helpers: Helpers,
+        reference: Callable[[], Reference | None],
         on_made: Callable[[list[CrystalEntry]], Any],
-        reference: Callable[[], Reference | None] = lambda: None,
-        helpers: Helpers | None = None,
     ) -> None:
         super().__init__()
-        self._structures, self._chosen = structures, chosen
-        self._on_facts, self._on_made, self._reference = on_facts, on_made, reference
-        self._helpers = helpers or Helpers()
+        self._gallery, self._helpers = gallery, helpers
+        self._reference, self._on_made = reference, on_made
         self.job = Job()
         self.buttons = [
             self.button("Evaluate all", self.evaluate, css="cl-small cl-evaluate",
@@ -187,35 +179,35 @@ class EvaluationBar(Panel):
         tip = "End after this crystal; relaxed ones are kept"
         self.halt = self.job.stop_button(css="cl-small", tip=tip)
         show_if(False, self.halt)
-        self.widget = column(row(*self.buttons, self.halt), self.notice.widget,
-                             css="cl-evaluate-bar")  # fmt: skip
+        self.widget = row(*self.buttons, self.halt, self.notice.widget, css="cl-evaluate-bar")
         why = "Crystals are being evaluated or relaxed."
         self.job.tell(self.notice, "Starting…", self.buttons, why)
         self.job.observe(lambda change: show_if(change.new == "running", self.halt), "state")
 
     def evaluate(self) -> None:
         """Evaluate all crystals; their rows get further columns."""
-        crystals = list(self._structures())
+        crystals = self._gallery.structures
         if crystals:
             self.job.start(lambda job: self._evaluate(job, crystals))
 
     def relax(self) -> None:
         """Relax the chosen crystals; each result is a further crystal, below the one it was."""
-        crystals = list(self._chosen())
+        one = self._gallery.current
+        crystals = self._gallery.checked or ([] if one is None else [one])
         if crystals:
             self.job.start(lambda job: self._relax(job, crystals))
 
     def _evaluate(self, job: Job, crystals: Sequence[Structure]) -> None:
-        job.message = f"Evaluating {len(crystals)} crystals…"
+        job.message = f"Evaluating {counted(len(crystals), 'crystal')}…"
         with self._helpers.open() as pool:
             facts = evaluate_lot(crystals, self._reference(), pool, unique=True)
-            self._on_facts(list(zip(crystals, facts, strict=True)))
+            self._gallery.update_crystals(list(zip(crystals, facts, strict=True)))
             job.message = "Predicting band gaps…"
             gaps = predicted_gaps(crystals, pool)
-        self._on_facts(list(zip(crystals, gaps, strict=True)))
+        self._gallery.update_crystals(list(zip(crystals, gaps, strict=True)))
         shares = {name: sum(one[name] for one in facts) / len(facts) for name in facts[0]}
         rates = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
-        job.message = f"Of {len(crystals)} crystals: {rates}."
+        job.message = f"Of {counted(len(crystals), 'crystal')}: {rates}."
 
     def _relax(self, job: Job, crystals: Sequence[CrystalEntry]) -> None:
         failed: list[str] = []

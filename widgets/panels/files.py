@@ -88,7 +88,8 @@ class FilesPanel(Panel):
             self.recipe, self.name = None, ""
             if entry is not None and entry.recipe is not None:
                 self.recipe = entry.recipe
-                self.name = f"{title}, row {entry.row}, number {entry.number},"
+                called = " ".join(title.split())
+                self.name = f"{called}: row {entry.row}, number {entry.number}"
 
     def load(self, name: str, content: bytes) -> None:
         """Read the recipe in a file.
@@ -123,7 +124,7 @@ class FilesPanel(Panel):
             return
         source = python_code(self.recipe)
         if self.name:
-            source = f"# {self.name} is among these crystals\n{source}"
+            source = f"# {self.name} of these crystals\n{source}"
         parts = (("Python", source), ("Shell", shell_line(self.recipe)))
         for copy, (_, text) in zip(self.copies.children, parts, strict=True):
             copy.content = text

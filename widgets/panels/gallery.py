@@ -158,7 +158,7 @@ class Gallery(Panel):
         """Show these crystals; of those that stay, the selection and all columns stay, too."""
         with self.lock:
             current, known = self.current, list(zip(self.structures, self.rows, strict=True))
-            checked = [self.entries[i] for i in self.table.checked]
+            checked = self.checked
             self.clear()
             self.add(crystals, rows)
             self.update_crystals(known)
@@ -199,6 +199,12 @@ class Gallery(Panel):
             index = self.selected
             there = index is not None and index < len(self.entries)
             return self.entries[index] if there and index is not None else None
+
+    @property
+    def checked(self) -> list[CrystalEntry]:
+        """The crystals whose rows are chosen."""
+        with self.lock:
+            return [self.entries[i] for i in self.table.checked]
 
     @property
     def structure(self) -> Structure | None:
@@ -255,16 +261,17 @@ class Gallery(Panel):
         self.symmetry.structure = self.structure
         self._say_where()
         self._mark()
-        self._seek()
+        self.seek()
 
     def _place_neighbour(self) -> None:
         parts = [self.viewer.widget, self._scatter]
         if self.neighbour is not None and self.show_nearest:
             parts.insert(1, self.neighbour.viewer.widget)
         self.views.children = tuple(parts)
-        self._seek()
+        self.seek()
 
-    def _seek(self) -> None:
+    def seek(self) -> None:
+        """Look for the nearest training crystal, where it is shown."""
         if self.neighbour is not None and self.show_nearest:
             self.neighbour.seek(self.structure)
 

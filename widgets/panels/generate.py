@@ -11,7 +11,16 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Listeners, Notice, Panel, column, disable, row, show_if
+from crystal_ldm.widgets.base import (
+    Listeners,
+    Notice,
+    Panel,
+    column,
+    counted,
+    disable,
+    row,
+    show_if,
+)
 from crystal_ldm.widgets.controls.form import RequestForm
 from crystal_ldm.widgets.jobs import Job, duration
 from crystal_ldm.widgets.panels.models import ModelPicker
@@ -112,13 +121,17 @@ class GeneratePanel(Panel):
             self.form.fill_settings(SamplingSettings.make(keywords))
         self.notice.say(note, "warning")  # last: what is filled in takes back what was said
 
+    def show_again(self, recipe: Mapping[str, Any]) -> None:
+        """Show the request of a recipe."""
+        self.notice.say(self.form.fill_recipe(recipe), "warning")
+
     def load_recipe(self, recipe: Mapping[str, Any]) -> None:
         """Show a dropped recipe; Generate then gives exactly its crystals."""
-        note = self.form.fill_recipe(recipe)
+        self.show_again(recipe)
         self.form.seed.fresh = False
         if not makes_crystals_of(self.ldm, recipe):
-            note = f"Another model made it ({recipe['model']}): this one gives other crystals."
-        self.notice.say(note, "warning")
+            said = f"Another model made it ({recipe['model']}): this one gives other crystals."
+            self.notice.say(said, "warning")
 
     def generate(self) -> None:
         """Start a run with what the form says.
@@ -166,18 +179,6 @@ class GeneratePanel(Panel):
         most: int,
         run: SampleRun | None,
     ) -> None:
-        with run or nullcontext(), ThreadPoolExecutor(max_workers=1) as writer:
-            self._make(job, sample, places, most, None if run is None else run.files.add, writer)
-
-    def _make(
-        self,
-        job: Job,
-        sample: Callable[..., Iterable[SampleResult]],
-        places: list[tuple[int, int]],
-        most: int,
-        write: Callable[[SampleResult], Any] | None,
-        writer: ThreadPoolExecutor,
-    ) -> None:
         """Make the crystals in lots of at most `most`; one is written while the next is made.
 
         The first few are shown at once. All others are shown when they are on disk, so that a
@@ -198,29 +199,30 @@ class GeneratePanel(Panel):
             self.set_trait("made", self.made + len(result))
             self.on_result.tell(result)
 
-        def write_and_show(result: SampleResult) -> None:
+        def keep(result: SampleResult, shown: bool) -> None:
             try:
-                if write is not None:
-                    write(result)
+                if run is not None:
+                    run.files.add(result)
             finally:  # on a full disk they are seen all the same, and can be downloaded
-                show(result)
-
-        while places and not job.stop_event.is_set():
-            lot, places = set(places[:size]), places[size:]
-            begun = time.monotonic()
-            # How the crystals are divided into lots changes none of them.
-            for result in sample(callback=watch, wanted=_member(lot)):
-                if written is not None:
-                    written.result()
-                if write is None or not finished:
+                if not shown:
                     show(result)
-                if write is not None:
-                    written = writer.submit(write_and_show if finished else write, result)
-                finished += len(result)
-            rate = size / max(time.monotonic() - begun, 1e-3)
-            size = min(max(FIRST, int(rate * SECONDS)), 4 * size, most)
-        if written is not None:
-            written.result()
+
+        with run or nullcontext(), ThreadPoolExecutor(max_workers=1) as writer:
+            while places and not job.stop_event.is_set():
+                lot, places = set(places[:size]), places[size:]
+                begun = time.monotonic()
+                # How the crystals are divided into lots changes none of them.
+                for result in sample(callback=watch, wanted=_member(lot)):
+                    if written is not None:
+                        written.result()
+                    if first := not finished:
+                        show(result)
+                    written = writer.submit(keep, result, first)
+                    finished += len(result)
+                rate = size / max(time.monotonic() - begun, 1e-3)
+                size = min(max(FIRST, int(rate * SECONDS)), 4 * size, most)
+            if written is not None:
+                written.result()
         spent = time.monotonic() - started
         job.progress = self.made / total
         job.message = f"{_count(self.made, total)} in {duration(spent)}."
@@ -270,12 +272,12 @@ def _member(lot: set[tuple[int, int]]) -> Callable[[int, int], bool]:
 
 
 def _count(made: int, total: int) -> str:
-    return f"{made} of {total} crystals" if made < total else f"{total} crystals"
+    return counted(total, "crystal") if made == total else f"{made} of {counted(total, 'crystal')}"
 
 
 def _progress(made: int, total: int, seconds: float, share: float) -> str:
     """Say how far a run is, how fast, and how long it will still take."""
-    text = _count(made, total) if made else f"0 of {total} crystals"
+    text = _count(made, total)
     if share <= 0 or seconds < 0.5:
         return text
     rate, left = share * total / seconds, seconds * (1 - share) / share

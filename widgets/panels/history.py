@@ -24,7 +24,7 @@ class HistoryPanel(Panel):
 
     Attributes:
         on_change: `on_change(action)`: call `action()` when requests were hidden, shown or deleted.
-        on_reuse: `on_reuse(action)`: call `action(request)` when one is to be asked for again.
+        on_reuse: `on_reuse(action)`: call `action(recipe)` when one is to be asked for again.
         deleted: the names of the folders of those that were deleted here.
         at_work: returns whether a request is still being worked on; it then stays as it is.
 
@@ -139,8 +139,9 @@ class HistoryPanel(Panel):
             raise RequestError(f"'{request.words}' is still being made: press Stop first.")
 
     def reuse(self, request: Request) -> None:
-        """Ask for the same again."""
-        self.on_reuse.tell(request)
+        """Ask for the same again, if one recipe makes it."""
+        if self.session is not None and (recipe := self.session.recipe(request)) is not None:
+            self.on_reuse.tell(recipe)
 
     def _tell(self) -> None:
         self.refresh()

@@ -131,11 +131,9 @@ class PowderPanel(Panel):
         measured: PowderPattern | None,
     ) -> tuple[go.Figure, list[tuple[str, Comparison]], str]:
         """Return the figure, what was compared with the measured pattern, and why not all was."""
-        keys, names = ("first", "second"), [name for name, _ in crystals]
         if measured is None:
-            lines = [xrd_pattern(crystal, radiation) for _, crystal in crystals]
-            patterns = dict(zip(keys, lines, strict=False))
-            return xrd_figure(patterns, dict(zip(keys, names, strict=False)), radiation), [], ""
+            lines = [(name, xrd_pattern(crystal, radiation)) for name, crystal in crystals]
+            return xrd_figure(lines, radiation), [], ""
         found, problem = [], ""
         try:
             found = [(n, compare(measured, c, radiation, width)) for n, c in crystals]
@@ -156,29 +154,19 @@ class PowderPanel(Panel):
             self.notice.say(problem, "error")
 
 
-def angle_title(radiation: str) -> str:
-    """Return the title of the axis of angles."""
-    return f"2θ (°), {radiation if radiation in RADIATIONS else f'λ = {radiation} Å'}"
-
-
 def xrd_figure(
-    patterns: Mapping[str, tuple[list[float], list[float]]],
-    names: Mapping[str, str],
-    radiation: str = "Cu Kα",
+    patterns: Sequence[tuple[str, tuple[list[float], list[float]]]], radiation: str = "Cu Kα"
 ) -> go.Figure:
-    """Return one pattern upwards and the other downwards over the same angles."""
+    """Return one named pattern upwards and the other downwards over the same angles."""
     figure = go.Figure()
-    for key, sign, colour in (("first", 1, COLOURS[0]), ("second", -1, COLOURS[1])):
-        if key not in patterns:
-            continue
-        angles, heights = patterns[key]
+    for (name, (angles, heights)), sign, colour in zip(patterns, (1, -1), COLOURS, strict=False):
         x, y = sticks(angles, [sign * height for height in heights])
         figure.add_scatter(
             x=x,
             y=y,
             mode="lines",
             line={"color": colour, "width": 2},
-            name=escape(names[key]),  # plotly reads HTML in names
+            name=escape(name),  # plotly reads HTML in names
             hovertemplate="2θ = %{x:.2f}°<extra></extra>",
         )
     y_axis = {
@@ -191,8 +179,9 @@ def xrd_figure(
 
 
 def _lay_out(figure: go.Figure, radiation: str, y_axis: Mapping[str, Any]) -> None:
+    called = radiation if radiation in RADIATIONS else f"λ = {radiation} Å"
     figure.update_layout(
-        xaxis={"title": {"text": angle_title(radiation), "font_size": 11}},
+        xaxis={"title": {"text": f"2θ (°), {called}", "font_size": 11}},
         yaxis={"title": {"text": "Intensity", "font_size": 11}, **y_axis},
         margin={"l": 48, "r": 8, "t": 8, "b": 40},
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},

@@ -10,6 +10,7 @@ from typing import Any
 import ipywidgets as ipw
 import numpy as np
 import plotly.graph_objects as go
+from crystal_ldm.widgets.crystal_entry import plain
 from pymatgen.core import Structure
 
 from crystal_ldm.crystals.geometry.distances import min_distance
@@ -89,6 +90,8 @@ def column_info(key: str) -> Column:
     return COLUMNS.get(key) or Column(key.replace("_", " ").capitalize(), key)
 
 
+UNUSUAL = ("volume_per_atom", "element_agreement")
+"""Columns that are shown when they are chosen: nearly the density, and nearly always 1."""
 HIDDEN = ("recipe", "cif", "xrd", "seed", "row", "number", "id")
 """Columns that a run's table has but that say nothing in a gallery."""
 
@@ -140,7 +143,7 @@ def table_rows(
     rows: Iterable[Mapping[str, Any]], columns: Sequence[Mapping[str, Any]]
 ) -> list[list[Any]]:
     """Return the cells of `rows`, plain values only, None where one is missing."""
-    return [[_plain(row.get(column["key"])) for column in columns] for row in rows]
+    return [[plain(row.get(column["key"])) for column in columns] for row in rows]
 
 
 def numeric_keys(
@@ -151,7 +154,7 @@ def numeric_keys(
         column["key"]
         for column in columns
         if any(
-            isinstance(v := _plain(row.get(column["key"])), int | float) and not isinstance(v, bool)
+            isinstance(v := plain(row.get(column["key"])), int | float) and not isinstance(v, bool)
             for row in rows
         )
     ]
@@ -164,18 +167,6 @@ def offer_columns(menu: ipw.Dropdown, keys: Sequence[str], wanted: str, none: bo
     if options and list(menu.options) != options:
         menu.options = options
         menu.value = wanted if wanted in dict(options).values() else options[0][1]
-
-
-def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, str | bool):
-        return value
-    if isinstance(value, np.bool_):
-        return bool(value)
-    if isinstance(value, int | np.integer):
-        return int(value)
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return str(value)
 
 
 def scatter_figure(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, caption, column, row, show_if, toggle
+from crystal_ldm.widgets.base import Panel, caption, column, counted, row, show_if, toggle
 from crystal_ldm.widgets.browser.buttons import SaveButton
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.export.archive import zip_crystals
@@ -177,14 +177,14 @@ class TableTools(Panel):
         with self.table.hold_trait_notifications():
             self.table.groups = groups
             self.table.folded = self.folded
-        said = f"{len(groups)} crystals, {len(set(groups))} distinct."
+        said = f"{counted(len(groups), 'crystal')}, {len(set(groups))} distinct."
         job.message = said if self.folded else ""  # it may have been unfolded meanwhile
 
     # -- files -----------------------------------------------------------------------------------
 
     def _say_which(self) -> None:
-        count, checked = len(self.table.chosen), bool(self.table.checked)
-        self.which.value = f"{count} {'chosen' if checked else 'shown'} rows:"
+        kind = "chosen row" if self.table.checked else "shown row"
+        self.which.value = f"{counted(len(self.table.chosen), kind)}:"
 
     def _make_csv(self) -> tuple[str, bytes]:
         _, rows = self._rows()

@@ -15,7 +15,7 @@ COLOURS = ("Soft", "VESTA", "Jmol")
 
 STYLES = ("Ball and stick", "Space filling")
 """Ways to draw atoms: at 0.4 covalent radii with their bonds, or at whole covalent radii, so that
-bonded atoms touch."""
+bonded atoms touch and no bonds are seen."""
 
 _SHARE = {"Ball and stick": 0.4, "Space filling": 1.0}
 

@@ -40,6 +40,7 @@ async function makeView(model, el) {
   return view;
 }
 
+const ROOM = 0.9; // Å, and a tenth: balls at the edge, rings, the names of the axes
 const STANDARD = [[0.28, -0.95, 0.13], [0.0, 0.13, 0.99]]; // almost along b, with c up
 
 class Drawing {
@@ -143,20 +144,28 @@ class Drawing {
     }
   }
 
+  // Bring the whole crystal, as it is turned now, into the picture.
   fit() {
     if (!this.last) return;
-    const { Box3, Vector3 } = this.view.library;
-    const [low, high] = this.last.extent.map((corner) => new Vector3(...corner));
-    const zoom = this.stage.getZoomForBox(new Box3(low, high));
-    // NGL leaves no room for balls at the edge, nor for the rings around those that are picked.
-    this.stage.animationControls.zoomMove(low.add(high).multiplyScalar(0.5), 1.1 * zoom, 0);
-    // This fits the height alone; a narrow stage needs more distance.
-    const narrow = this.view.el.clientHeight / Math.max(this.view.el.clientWidth, 1);
-    if (narrow > 1) this.stage.viewerControls.zoom(1 - narrow);
+    const { Vector3 } = this.view.library;
+    const [low, high] = this.last.extent;
+    const half = high.map((end, k) => (end - low[k]) / 2);
+    const turned = this.stage.viewerControls.rotation;
+    const reach = [0, 0]; // to the side and upwards, Å
+    for (let k = 0; k < 4; k += 1) { // a corner of each pair that lie opposite
+      const corner = new Vector3(...half.map((v, axis) => (k & (1 << axis) ? -v : v)));
+      corner.applyQuaternion(turned);
+      reach[0] = Math.max(reach[0], Math.abs(corner.x));
+      reach[1] = Math.max(reach[1], Math.abs(corner.y));
+    }
+    const { clientWidth: wide, clientHeight: tall } = this.view.el;
+    const needed = ROOM + 1.1 * Math.max(reach[1], (reach[0] * tall) / Math.max(wide, 1));
+    const angle = (this.stage.viewer.perspectiveCamera.fov * Math.PI) / 360;
+    const centre = new Vector3(...low.map((v, k) => v + half[k]));
+    this.stage.animationControls.zoomMove(centre, -needed / Math.tan(angle), 0);
   }
 
   look([towards, up]) {
-    this.fit();
     const NGL = this.view.library;
     const cross = (p, q) =>
       [p[1] * q[2] - p[2] * q[1], p[2] * q[0] - p[0] * q[2], p[0] * q[1] - p[1] * q[0]];
@@ -169,6 +178,7 @@ class Drawing {
     const matrix = new NGL.Matrix4();
     matrix.set(...minus(x), 0, ...y, 0, ...minus(z), 0, 0, 0, 0, 1);
     this.stage.viewerControls.rotate(new NGL.Quaternion().setFromRotationMatrix(matrix));
+    this.fit();
   }
 
   // -- the crystal -----------------------------------------------------------------------------
@@ -199,19 +209,19 @@ class Drawing {
     });
     const written = {
       labelType: "text", color: ink, labelGrouping: "atom", radiusType: "size",
+      fixedSize: true, radiusSize: 1.5, // as readable in a large cell as in a small one
       attachment: "middle-center", showBorder: true, borderWidth: 0.2,
       borderColor: ink === "#333333" ? "white" : "black",
     };
     component.addRepresentation("label", {
-      ...written, sele: `@${Object.keys(c.axes).join(",")}`, labelText: c.axes, radiusSize: 0.9,
-      zOffset: 4.0,
+      ...written, sele: `@${Object.keys(c.axes).join(",")}`, labelText: c.axes, zOffset: 4.0,
     });
     // In front of its own ball, and not of the balls before it.
     const sizes = {};
     for (const atom of Object.keys(c.labels ?? {})) (sizes[c.radii[atom]] ??= []).push(atom);
     for (const [radius, atoms] of Object.entries(sizes)) {
       component.addRepresentation("label", {
-        ...written, sele: `@${atoms.join(",")}`, labelText: c.labels, radiusSize: 0.95,
+        ...written, sele: `@${atoms.join(",")}`, labelText: c.labels,
         zOffset: Number(radius) + 0.25,
       });
     }

@@ -28,11 +28,11 @@ _tickets = itertools.count(1)
 
 def atom_texts(scene: Scene) -> list[str]:
     """Return what is said of each atom at the mouse: element, number, fractional coordinates."""
-    places = scene.positions @ np.linalg.inv(scene.lattice)
+    places = (scene.positions @ np.linalg.inv(scene.lattice)).round(3) + 0.0  # no -0.000
     return [
         f"{symbol}, atom {site} ({x:.3f}, {y:.3f}, {z:.3f})"
         for symbol, site, (x, y, z) in zip(
-            scene.symbols, scene.sites.tolist(), (places + 0.0).tolist(), strict=True
+            scene.symbols, scene.sites.tolist(), places.tolist(), strict=True
         )
     ]
 

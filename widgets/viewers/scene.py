@@ -213,7 +213,7 @@ def scene_to_sdf(scene: Scene) -> str:
 def axis_tips(scene: Scene) -> np.ndarray:
     """Return where the names of a, b and c are written: (3, 3) Å, clear of the corner atoms."""
     lengths = np.linalg.norm(scene.lattice, axis=1, keepdims=True)
-    return scene.lattice * (1 + 0.9 / np.maximum(lengths, 1e-9))
+    return scene.lattice * (1 + max(0.9, 0.05 * lengths.max()) / np.maximum(lengths, 1e-9))
 
 
 def _lines(points: np.ndarray, symbols: list[str], bonds: list[tuple[int, int]]) -> Iterator[str]:

@@ -24,6 +24,8 @@ from crystal_ldm.crystals.symmetry.analysis import CELLS, SYMPREC, cell_of_kind,
 from crystal_ldm.errors import DataError, RequestError
 
 HOME = (0, 0, 0)
+MOST_CELLS = 99
+"""Cells along one axis."""
 MOST = 4
 """Atoms that can be measured together."""
 
@@ -35,7 +37,7 @@ class ShownCrystal(Panel):
         structure: the pymatgen Structure, or None.
         supercell: how often the cell is repeated along a, b, c.
         images: atoms on a face of the cell are drawn at the opposite face too.
-        bonds: bonds are drawn.
+        bonds: bonds are drawn, unless atoms fill the space between them.
         labels: element symbols are written onto the atoms.
         polyhedra: the anions around each cation are drawn as a polyhedron.
         cell: "as made", "primitive", "conventional" or "symmetrised"; `shown` is in it.
@@ -55,7 +57,7 @@ class ShownCrystal(Panel):
     """
 
     structure = tl.Any(None, allow_none=True)
-    supercell = tl.Tuple(tl.Int(min=1), tl.Int(min=1), tl.Int(min=1), default_value=(1, 1, 1))
+    supercell = tl.Tuple(tl.Int(), tl.Int(), tl.Int(), default_value=(1, 1, 1))
     images = tl.Bool(True)
     bonds = tl.Bool(True)
     labels = tl.Bool(False)
@@ -93,7 +95,7 @@ class ShownCrystal(Panel):
         """Return a crystal with its bonds as it is drawn."""
         return build_scene(
             structure,
-            bonds if self.bonds else [],
+            bonds if self.bonds and self.style == STYLES[0] else [],
             self.supercell,
             self.images,
             polyhedra=coordination_polyhedra(structure, bonds) if self.polyhedra else (),
@@ -152,6 +154,12 @@ class ShownCrystal(Panel):
         if not all(word.isascii() and word.isdigit() for word in words):
             raise RequestError(f"'{text}' should be numbers of atoms between commas, such as 0, 3.")
         self.picked = [int(word) for word in words]
+
+    @tl.validate("supercell")
+    def _repeated(self, proposal: Any) -> tuple[int, int, int]:
+        if not all(1 <= count <= MOST_CELLS for count in proposal.value):
+            raise RequestError(f"A cell is repeated 1 to {MOST_CELLS} times along a, b and c.")
+        return tuple(proposal.value)
 
     @tl.validate("picked")
     def _exist(self, proposal: Any) -> list[int]:

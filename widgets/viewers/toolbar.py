@@ -32,7 +32,7 @@ TOGGLES = (
 def make_toolbar(viewer: CrystalViewer) -> ipw.Box:
     """Return the row of buttons; the less usual controls come with the first press of More."""
     cells = ipw.Dropdown(options=SUPERCELLS, value=(1, 1, 1), tooltip="Repeat the cell")
-    cells.add_class("cl-small")
+    cells.add_class("cl-small").add_class("cl-cells")
     cells.observe(lambda change: _take_supercell(viewer, change.new), "value")
     viewer.observe(lambda change: _follow(cells, change.new), "supercell")
     toggles = [viewer.linked(trait, toggle(text, tip)) for trait, text, tip in TOGGLES]
@@ -63,9 +63,9 @@ def more_controls(viewer: CrystalViewer) -> tuple[ipw.DOMWidget, ...]:
 
     repeats = []
     for axis, name in enumerate("abc"):
-        count = ipw.BoundedIntText(viewer.supercell[axis], min=1, max=99, description=name)
+        count = ipw.IntText(viewer.supercell[axis], description=name)
         count.add_class("cl-repeat")
-        count.observe(partial(_repeat, viewer, axis), "value")
+        count.observe(viewer.notice.guard(partial(_repeat, viewer, axis)), "value")
         viewer.observe(
             lambda change, count=count, axis=axis: setattr(count, "value", change.new[axis]),
             "supercell",
@@ -100,7 +100,10 @@ def more_controls(viewer: CrystalViewer) -> tuple[ipw.DOMWidget, ...]:
 def _repeat(viewer: CrystalViewer, axis: int, change: Any) -> None:
     wanted = list(viewer.supercell)
     wanted[axis] = change.new
-    viewer.supercell = tuple(wanted)
+    try:
+        viewer.supercell = tuple(wanted)
+    finally:
+        change.owner.value = viewer.supercell[axis]
 
 
 def _take_supercell(viewer: CrystalViewer, value: tuple[int, int, int] | None) -> None:

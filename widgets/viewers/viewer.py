@@ -187,7 +187,7 @@ class CrystalViewer(ShownCrystal):
             with self._lock:
                 if shown is self.shown and bonds != self.drawn_bonds:
                     self.drawn_bonds = bonds
-                    self._draw()
+                    self._draw("fit" if self.polyhedra else None)  # which reach out farther
 
         self._latest.start(lambda: crystal_bonds(shown), show, PATIENCE)
 

@@ -1,4 +1,4 @@
-"""extxyz files, ASE databases and trajectories."""
+"""extxyz files, and what ASE reads itself: its databases and trajectories, XCrySDen's xsf."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from crystal_ldm.errors import DataError
 if TYPE_CHECKING:
     from ase import Atoms
 
-ASE_SUFFIXES = (".extxyz", ".xyz", ".db", ".traj")
+ASE_SUFFIXES = (".extxyz", ".xyz", ".db", ".traj", ".xsf")
 
 _ENERGIES = ("energy", "free_energy")
 _PROPERTIES = re.compile(r"Properties=\"?([^\s\"]+)")
@@ -33,7 +33,7 @@ _Frame = tuple[str, dict[str, Any], "Atoms | Problem", tuple[str, ...]]
 
 
 def read_ase(path: Path, labels: Labels = None) -> Source:
-    """Read all frames of an extxyz file or ASE trajectory, or all rows of an ASE database.
+    """Read all frames of an extxyz or xsf file or ASE trajectory, or all rows of an ASE database.
 
     Labels are numbers and text in `atoms.info` (extxyz) or the key-value pairs (database), and the
     energies of a calculator (eV for the cell).
@@ -42,7 +42,7 @@ def read_ase(path: Path, labels: Labels = None) -> Source:
         DataError: if the file cannot be read at all.
     """
     frames: list[_Frame] = []
-    readers = {".db": _database_rows, ".traj": _trajectory_frames}
+    readers = {".db": _database_rows, ".traj": _frames_of_ase, ".xsf": _frames_of_ase}
     stream = readers.get(path.suffix.lower(), _extxyz_frames)(path)
     try:
         for frame in stream:
@@ -51,7 +51,9 @@ def read_ase(path: Path, labels: Labels = None) -> Source:
         raise DataError(f"The file {path} cannot be read ({error}).") from error
     # ASE raises whatever a broken database provokes.
     except Exception as error:
-        message = str(error).strip() or type(error).__name__
+        message = str(error).strip() or "it is not laid out as ASE wants it"
+        if "StopIteration" in message:
+            message = "it ends early"
         if not frames:
             raise DataError(f"The file {path} cannot be read ({message}).") from error
         reason = f"The file cannot be read from here on ({message})."
@@ -160,10 +162,10 @@ def _calculated(atoms: Atoms) -> dict[str, Any]:
     return {name: float(results[name]) for name in _ENERGIES if results.get(name) is not None}
 
 
-def _trajectory_frames(path: Path) -> Iterator[_Frame]:
+def _frames_of_ase(path: Path) -> Iterator[_Frame]:
     from ase.io import iread
 
-    for i, atoms in enumerate(iread(path, index=":", format="traj"), start=1):
+    for i, atoms in enumerate(iread(path, index=":", format=path.suffix[1:].lower()), start=1):
         yield f"{path.stem}-{i}", {**_calculated(atoms), **atoms.info}, atoms, ()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.readers.cif import read_cif
+from crystal_ldm.crystals.readers.cif import is_cif, read_cif
 from crystal_ldm.crystals.readers.content import MAX_STRUCTURE_BYTES, read_text
 from crystal_ldm.crystals.readers.poscar import (
     is_deuterium_or_tritium,
@@ -103,16 +103,9 @@ def read_payload(payload: Payload) -> tuple[Cell, list[str]]:
     if isinstance(payload, str):
         return read_cif(payload)
     text = read_text(payload, MAX_STRUCTURE_BYTES)
-    return read_structure_text(text, is_cif="cif" in "".join(payload.suffixes).lower())
-
-
-def read_structure_text(text: str, is_cif: bool) -> tuple[Cell, list[str]]:
-    """Return the crystal in the text of a CIF or POSCAR, and notes.
-
-    Raises:
-        DataError: as `read_payload`.
-    """
-    return read_cif(text) if is_cif else _read_poscar(text)
+    if "cif" in "".join(payload.suffixes).lower() or is_cif(text):
+        return read_cif(text)
+    return read_poscar(text)
 
 
 def summarised(notes: list[str]) -> list[str]:
@@ -123,7 +116,12 @@ def summarised(notes: list[str]) -> list[str]:
     return [note if n == 1 else f"{note} ({n:,} entries)" for note, n in counts.items()]
 
 
-def _read_poscar(text: str) -> tuple[Cell, list[str]]:
+def read_poscar(text: str) -> tuple[Cell, list[str]]:
+    """Return the crystal in the text of a POSCAR, and notes.
+
+    Raises:
+        DataError: as `read_payload`.
+    """
     from pymatgen.io.vasp import Poscar
 
     if not text.strip():

@@ -17,7 +17,7 @@ from crystal_ldm.crystals.readers.entries import (
     Problem,
     Source,
     read_payload,
-    read_structure_text,
+    read_poscar,
 )
 from crystal_ldm.crystals.readers.json_layouts import (
     LAYOUTS,
@@ -33,7 +33,7 @@ from crystal_ldm.errors import DataError
 
 JSON_SUFFIXES = (".json", ".json.gz", ".jsonl", ".jsonl.gz")
 _STRUCTURE_KEYS = ("structure", "final_structure", "atoms", "cif")
-_WRAPPERS = ("entries", "data", "response", "docs")
+_WRAPPERS = ("entries", "data", "response", "docs", "structures", "results")
 _OF_ASE = ("data", "info", "key_value_pairs")
 
 
@@ -96,7 +96,7 @@ def _of_text(text: str) -> tuple[Payload, tuple[str, ...]]:
             raise DataError(f"Its structure is cut short or not json ({error}).") from error
         return read_structure(data)
     if not poscar_problem(text):
-        cell, notes = read_structure_text(text, is_cif=False)
+        cell, notes = read_poscar(text)
         return cell, tuple(notes)
     return text, ()
 

@@ -72,6 +72,7 @@ def read_structure(data: Any) -> tuple[Cell, tuple[str, ...]]:
 
 _CHARGE = re.compile(r"\d*(\.\d+)?[-+]$|[-+]\d+$")
 _IN_FORMULA = re.compile(r"([A-Z][a-z]?)(\d*)")
+_IN_METRES = 1e-20
 _NOT_ALL = {"disorder", "implicit_atoms", "site_attachments", "assemblies"}
 """Features of an OPTIMADE structure whose sites are not all of its atoms, or more."""
 _Arrays = tuple[NDArray[np.float64], NDArray[np.float64], list[str]]
@@ -79,7 +80,10 @@ _Arrays = tuple[NDArray[np.float64], NDArray[np.float64], list[str]]
 
 def _pymatgen(data: Any) -> _Arrays:
     if "sites" in data and "lattice" not in data:
-        raise DataError("It has sites and no lattice: it is a molecule, or of another layout.")
+        raise DataError(
+            "It has sites and no lattice: it is a molecule, or of another layout (OQMD's own; its "
+            "OPTIMADE answers are read)."
+        )
     lattice = _lattice(data["lattice"])
     if not all(data["lattice"].get("pbc", (True, True, True))):
         raise DataError(NOT_PERIODIC)
@@ -91,7 +95,7 @@ def _pymatgen(data: Any) -> _Arrays:
         coords = places @ np.linalg.inv(lattice)
     species = [site["species"] for site in sites]
     occupied = [[(str(s["element"]), float(s["occu"])) for s in group] for group in species]
-    if any(len(group) != 1 or abs(group[0][1] - 1) > 1e-8 for group in occupied):
+    if any(len(group) != 1 or abs(group[0][1] - 1) > 1e-3 for group in occupied):
         raise DataError(DISORDERED)
     return lattice, coords, [group[0][0] for group in occupied]
 
@@ -117,6 +121,8 @@ def _optimade(data: Any) -> _Arrays:
     if not all(data.get("dimension_types", (1, 1, 1))):
         raise DataError(NOT_PERIODIC)
     lattice = np.array(data["lattice_vectors"], dtype=np.float64)
+    if abs(np.linalg.det(lattice)) < _IN_METRES:
+        raise DataError("Its cell is of metres, as NOMAD stores it; lengths in Å are wanted.")
     coords = np.array(data["cartesian_site_positions"], dtype=np.float64).reshape(-1, 3)
     kinds = {kind["name"]: kind for kind in data.get("species") or ()}
     names = []

@@ -26,8 +26,6 @@ def poscar_problem(text: str) -> str:
         return "neither line 6 nor line 7 says how many atoms of each element there are"
     if counts == 5 and re.fullmatch(r"\s*[A-Z][a-z]?(\s+[A-Z][a-z]?)*\s*", lines[6]):
         return "the line of elements must stand before that of their numbers"
-    if problem := poscar_contradiction(text):
-        return problem
     if counts == 6:
         wrong = [name for name in lines[5].split("!")[0].split() if not _is_element(_bare(name))]
         if wrong:
@@ -38,6 +36,8 @@ def poscar_problem(text: str) -> str:
         start += 1
     if start >= len(lines) or lines[start].strip()[:1].lower() not in ("d", "c", "k"):
         return f"line {start + 1} must say Direct or Cartesian"
+    if problem := poscar_contradiction(text):
+        return problem
     for k in range(total):
         i = start + 1 + k
         if i >= len(lines) or not lines[i].strip():
@@ -59,6 +59,8 @@ def poscar_contradiction(text: str) -> str:
     selective = counts + 1 < len(lines) and lines[counts + 1].strip()[:1] in ("S", "s")
     behind = counts + 2 + selective + sum(sizes)
     words = lines[behind].split() if behind < len(lines) else []
+    if words[:2] == ["Direct", "configuration="]:
+        return "it holds several configurations, as an XDATCAR does"
     if len(words) >= 3 and all(NUMBER.fullmatch(word) for word in words[:3]):
         return f"it lists more atoms than the {sum(sizes)} of line {counts + 1}"
     if counts == 6:

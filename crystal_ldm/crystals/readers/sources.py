@@ -14,7 +14,8 @@ import numpy as np
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.ase_files import ASE_SUFFIXES, read_ase
-from crystal_ldm.crystals.readers.content import decode, existing
+from crystal_ldm.crystals.readers.cif import is_cif
+from crystal_ldm.crystals.readers.content import MAX_STRUCTURE_BYTES, existing, read_text
 from crystal_ldm.crystals.readers.csv_files import read_csv_files, split_part, table_files
 from crystal_ldm.crystals.readers.entries import Entry, Payload, Problem, Source, read_payload
 from crystal_ldm.crystals.readers.folders import (
@@ -34,9 +35,9 @@ from crystal_ldm.files.run_directory import RAW_CELLS
 
 SUPPORTED = (
     "a folder of CIF or POSCAR files (with an optional property table), a csv or csv.gz file with "
-    "a 'cif' column or a folder of them, an extxyz file, an ASE database (.db), a json or json.gz "
-    "file of structures (pymatgen, Materials Project, JARVIS, Alexandria), a run directory, or a "
-    "list of pymatgen structures or ASE Atoms"
+    "a 'cif' column or a folder of them, an extxyz or xsf file, an ASE database (.db), a json or "
+    "json.gz file of structures (pymatgen, Materials Project, JARVIS, Alexandria), a run "
+    "directory, or a list of pymatgen structures or ASE Atoms"
 )
 PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
 _DROPPED = (
@@ -88,10 +89,11 @@ def open_source(
         return OpenSource(name, _file_hash([path]), lambda: read_ase(path, labels))
     if suffixes.endswith(JSON_SUFFIXES):
         return OpenSource(name, _file_hash([path]), lambda: read_json(path, labels))
-    if is_structure_file(path):
+    packed = path.name.lower().endswith(PACKED)
+    if is_structure_file(path) or (not packed and _holds_structure(path)):
         entry = Entry(name, path.name, path)
         return OpenSource(name, _file_hash([path]), lambda: Source([entry]))
-    if path.name.lower().endswith(PACKED):
+    if packed:
         raise DataError(f"The file {path} is packed; unpack it, and give the file or folder in it.")
     raise DataError(f"The file {path} is of no known kind. What can be read: {SUPPORTED}.")
 
@@ -198,15 +200,8 @@ def read_upload(name: str, content: bytes) -> Cell:
     """
     lower = name.lower()
     suffix = next((s for s in _DROPPED if lower.endswith(s)), "")
-    if not suffix and ("cif" in lower or content.lstrip()[:5].lower() == b"data_"):
-        suffix = ".cif"
-    # A file without a suffix, or with one that no program gives a structure, may be a POSCAR.
-    if not suffix and not _looks_foreign(name, content):
-        suffix = ".vasp"
-    if not suffix:
-        raise DataError(
-            f"{name} is of no known kind: a crystal can be dropped as CIF, POSCAR, extxyz or JSON."
-        )
+    if not suffix and is_structure_file(Path(name)):
+        suffix = ".cif" if "cif" in lower else ".vasp"
     # The readers take files; the upload's own name never becomes a path.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"upload{suffix}"
@@ -220,11 +215,10 @@ def read_upload(name: str, content: bytes) -> Cell:
         return read_payload(entries[0].payload)[0].checked()
 
 
-def _looks_foreign(name: str, content: bytes) -> bool:
-    """Whether a file is neither called nor written as a POSCAR."""
-    if is_structure_file(Path(name)) or not Path(name).suffix:
-        return False
+def _holds_structure(path: Path) -> bool:
+    """Whether a file whose name does not say so is written as a CIF or POSCAR."""
     try:
-        return bool(poscar_problem(decode(content)))
+        text = read_text(path, MAX_STRUCTURE_BYTES)
     except DataError:
-        return True
+        return False
+    return is_cif(text) or not poscar_problem(text)

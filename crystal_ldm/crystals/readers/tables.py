@@ -74,6 +74,8 @@ def read_table(path: Path, known_ids: Iterable[str] = ()) -> Table:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = _without_comments(re.sub(r"^\s*sep=.\n", "", text))  # a line that Excel reads
     separator = _separator(text)
+    notes: list[str] = []
+    text = _without_title(text, separator, path.name, notes)
     try:
         first = next(_cells(text[:100_000], separator), [])
     except csv.Error as error:
@@ -109,12 +111,12 @@ def read_table(path: Path, known_ids: Iterable[str] = ()) -> Table:
             f"The table {path} is cut short or not a csv file ({error}); fetch it again."
         ) from error
     frame.columns = [str(c).strip() for c in frame.columns]
-    notes: list[str] = []
     if not headless:
-        frame = _named_columns(frame)
+        frame = _named_columns(frame, path.name, notes)
         frame = _without_units_row(frame, path.name, notes)
-        if twice := next((c for c in frame.columns if c[:-2] in first and c not in first), ""):
-            notes.append(f"Columns of {path.name} have the same name; one is called '{twice}'.")
+        twice = [c for c in frame.columns if c not in first and c.rpartition(".")[0] in first[1:]]
+        if twice:
+            notes.append(f"Columns of {path.name} have the same name; one is called '{twice[0]}'.")
     if frame.empty:
         raise DataError(f"The table {path} has no rows.")
     if separator != "," and _point_decimals(frame):
@@ -132,7 +134,7 @@ def _cells(text: str, separator: str) -> Iterator[list[str]]:
             yield cells
 
 
-def _named_columns(frame: pd.DataFrame) -> pd.DataFrame:
+def _named_columns(frame: pd.DataFrame, where: str, notes: list[str]) -> pd.DataFrame:
     """Leave out columns without a name, but for a first one of names where there is no other.
 
     Both are what pandas saves as the index: row numbers, or the names of the entries.
@@ -144,6 +146,8 @@ def _named_columns(frame: pd.DataFrame) -> pd.DataFrame:
     if nameless and not all(text.strip().isdecimal() for text in frame[first]):
         frame = frame.rename(columns={first: "id"})
         unnamed = unnamed[1:]
+    if any(frame[c].str.strip().any() for c in unnamed if c != first):
+        notes.append(f"Columns without a name in {where} are not read.")
     return frame[[c for c in frame.columns if c not in unnamed]]
 
 
@@ -185,6 +189,23 @@ def _without_comments(text: str) -> str:
     if len(cells) > 1 and not cells.isdisjoint(("cif", *ID_COLUMNS)):
         return "\n".join([last, *lines[count:]])
     return "\n".join(lines[count:])
+
+
+def _without_title(text: str, separator: str, where: str, notes: list[str]) -> str:
+    """Leave out lines above the header that a spreadsheet fills in their first cell at most."""
+    lines = text.lstrip("\n").split("\n")
+    titles = []
+    for line in lines:
+        title, *rest = next(csv.reader([line], delimiter=separator)) or [""]
+        if line.strip() and (
+            separator not in line or any(map(str.strip, rest)) or id_column([title])
+        ):
+            break
+        titles.append(title.strip())
+    if not any(titles) or len(titles) == len(lines):
+        return "\n".join(lines[len(titles) % len(lines) :])
+    notes.append(f"'{next(filter(None, titles))[:60]}' above the header of {where} is left out.")
+    return "\n".join(lines[len(titles) :])
 
 
 def _separator(text: str) -> str:

@@ -65,7 +65,7 @@ def group_number(value: object) -> int | None:
     """
     if value is None or value != value:
         return None
-    text = str(plain_number(value)).removesuffix(".0")
+    text = str(plain_number(value)).strip().removesuffix(".0")
     if text.isascii() and text.isdigit() and 1 <= int(text) <= NUM_GROUPS and value is not True:
         return int(text)
     number = _by_symbol().get(_plain_symbol(text)) if isinstance(value, str) else None
@@ -85,6 +85,8 @@ def group_numbers(value: object) -> list[int]:
     Raises:
         RequestError: for something else, and for an empty list.
     """
+    if hasattr(value, "tolist"):  # an array, a tensor, a column
+        value = value.tolist()
     if isinstance(value, str) and "," in value:
         value = [word.strip() for word in value.split(",") if word.strip()]
     if isinstance(value, str) and value.strip().lower() in CRYSTAL_SYSTEMS:
@@ -115,7 +117,13 @@ def group_traits() -> tuple[tuple[float, ...], ...]:
 
 @cache
 def _by_symbol() -> dict[str, int]:
-    return {_plain_symbol(group_symbol(n)): n for n in range(NUM_GROUPS, 0, -1)}
+    """Return the groups by their symbols, those of other settings (Pbnm) as gemmi has them, too."""
+    import gemmi
+
+    names = {group_symbol(number): number for number in range(1, NUM_GROUPS + 1)}
+    for setting in gemmi.spacegroup_table():
+        names |= dict.fromkeys((setting.hm, setting.xhm(), setting.short_name()), setting.number)
+    return {_plain_symbol(name): number for name, number in names.items()}
 
 
 def _plain_symbol(symbol: str) -> str:

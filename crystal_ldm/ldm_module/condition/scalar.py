@@ -180,7 +180,11 @@ class ScalarCondition(Condition):
     def encode(self, values: Values) -> Tensor:
         """Return values (B, 1). Each must be a number within `bounds`, or NaN."""
         if not isinstance(values, Tensor) or values.ndim != 1:
-            raise RequestError(f"'{self.name}' must be a number ({self.unit}), not {values!r}.")
+            unit = f" ({self.unit})" if self.unit else ""
+            raise RequestError(
+                f"'{self.name}' must be a number{unit} or a range of two, such as [1, 3], not "
+                f"{str(list(values))[1:-1]}."
+            )
         low, high = self.bounds
         outside = self._outside(values)
         if bool(outside.any()):

@@ -98,6 +98,11 @@ def read_blocks(text: str) -> list[Block]:
     return [_block(block) for block in document]
 
 
+def is_cif(text: str) -> bool:
+    """Whether a text has the first line of a data block, and a cell."""
+    return "_cell" in text.lower() and bool(_HEADER.search(text))
+
+
 def number(text: str, what: str) -> float:
     """Return a number of a CIF; an uncertainty in brackets is left out.
 

@@ -29,6 +29,8 @@ _OF_HYDROGEN = re.compile(
     re.IGNORECASE,
 )
 _SHARE = 0.01
+_ROUNDING = 0.006
+"""0.67 is two thirds, and 0.98 is not 1."""
 _VOLUME = 0.01
 _DENSITY = 0.1
 _DENSITY_ALONE = 0.015
@@ -190,7 +192,7 @@ def _formula_problem(evidence: Evidence, found: Counter[str]) -> str:
     if _lacks_hydrogen_alone(stated, found):
         return f"Hydrogen is missing: {says[0].lower()}{says[1:]}."
     shares = all(
-        abs(found[symbol] / total - stated.get(symbol, 0.0) / size) <= _SHARE
+        abs(found[symbol] * size / total - (n := stated.get(symbol, 0.0))) <= _ROUNDING + 0.001 * n
         for symbol in {*found, *stated}
     )
     fewer = total < size * (evidence.z or 1) - 0.5

@@ -41,6 +41,8 @@ _LABELLED = re.compile(r"([A-Z][a-z]?)(?![A-Za-z])")
 _VACANCY = re.compile(r"va(c\w*)?(?![a-z])", re.IGNORECASE)
 _WATER_SYMBOL = re.compile(r"(wat|o[_-]?h|h2o|oh2|ow|n[_-]?h\d|ch\d?)\b.*", re.IGNORECASE)
 _TUNGSTEN_OR_WATER = re.compile(r"W[Aa]\d*")
+_NO_ELEMENT = re.compile(r"[a-z]{3,}|(?i:atom|center|cation|site)")
+"""What names a site but not its element: atom1 is not At, and iron not Ir."""
 _ROMAN = re.compile(r"\(?[IVX]+\)?(?![a-z])")
 _SHARED = re.compile(
     r"[-+\d.]*\s*[/,+&|:;]\s*[-+\d.]*([A-Z][a-z]?)|[-+]?\d*\.\d+[-+]?([A-Z][a-z]?)"
@@ -202,8 +204,11 @@ def _element(type_: str, label: str, elements: frozenset[str]) -> str:
     match = _CHARGE.fullmatch(type_)
     if match and (symbol := match.group(1).capitalize()) in _all_symbols():
         return symbol
-    letters = re.match(r"[A-Za-z]+", named)
-    options = _options(letters.group() if letters else "")
+    letters = re.match(r"[A-Za-z]*", named)
+    word = letters.group() if letters else ""
+    if word.lower() in _names():
+        return _names()[word.lower()]
+    options = [] if _NO_ELEMENT.match(word) else _options(word)
     if not type_ and "T" in options:  # a tetrahedral site: nobody names tritium by a label alone
         options.remove("T")
     if _VACANCY.match(named) or re.match(r"[A-Z][a-z](?!al)", type_):  # no label, as `Oa` is one
@@ -227,7 +232,7 @@ def _second_element(type_: str, label: str, elements: frozenset[str]) -> str:
     if first and not _CHARGE.fullmatch(type_) and not _ISOTOPE.fullmatch(type_):
         symbol = first.group() if first.group().capitalize() in _all_symbols() else type_[0]
         rest = _ROMAN.sub("", type_[len(symbol) :])
-        if any(text in _all_symbols() for text in re.findall(r"[A-Z][a-z]?", rest)):
+        if any(text in _all_symbols() for text in re.findall(r"[A-Z][a-z]?(?![a-z])", rest)):
             return type_
     second = _SHARED.search(label.strip("()"), 1)
     symbol = next((text for text in second.groups() if text), "") if second else ""
@@ -244,6 +249,14 @@ def _options(letters: str) -> list[str]:
     if letters[:1].upper() in _all_symbols():
         options.append(letters[:1].upper())
     return options
+
+
+@lru_cache(maxsize=1)
+def _names() -> dict[str, str]:
+    """Return symbols by the English names of elements: copper is not Co."""
+    from ase.data import atomic_names
+
+    return {name.lower(): symbols()[z] for z, name in enumerate(atomic_names) if z}
 
 
 @lru_cache(maxsize=1)
