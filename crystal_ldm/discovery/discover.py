@@ -39,6 +39,7 @@ NOTEBOOK = "06_discover"
 FIRST_SHARE = 0.75
 """Share of the time after which no further round begins: the rest is the second potential's."""
 
+_COMPARED_S = 300.0  # for one crystal, most of it for a process that starts on a busy machine
 _QUIET_S = 10.0  # between two lines about relaxations
 _LONGEST_SHARE, _SHORTEST_S = 0.25, 60.0  # of the time, for one crystal; but so many seconds
 SCREENED_OUT = "screened out: others of its round lie lower before relaxation"
@@ -241,7 +242,9 @@ class _Search:
         formulas = {c.made.formula_key for c in later}
         compared = [c for c in earlier if c.made.formula_key in formulas] + later
         cells = [c.made if next_stage == UNIQUE else c.crystal for c in compared]
-        reduced = [outcome.value for outcome in self.executor.map(reduced_cell, cells)]
+        reduced = [
+            outcome.value for outcome in self.executor.map(reduced_cell, cells, timeout=_COMPARED_S)
+        ]
         same = find_duplicates(reduced, SAME_CRYSTAL, self.executor)
         for candidate, duplicate in zip(later, same[-len(later) :], strict=True):
             if duplicate.unique:

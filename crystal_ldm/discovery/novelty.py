@@ -56,7 +56,9 @@ def novelty_of(
     Args:
         crystals: as a rule relaxed.
     """
-    reduced = [outcome.value for outcome in executor.map(reduced_cell, crystals)]
+    reduced = [
+        outcome.value for outcome in executor.map(reduced_cell, crystals, timeout=_TIMEOUT_S)
+    ]
     items = [None if cell is None else (cell, _compared_with(cell, known)) for cell in reduced]
     found = {o.index: o.value for o in executor.imap(_classify, items, timeout=_TIMEOUT_S, chunk=1)}
     return [found.get(i) or Novelty() for i in range(len(items))]

@@ -23,7 +23,7 @@ RELAXED_SHARE = 0.5
 """Share of a round that is relaxed. The smaller it is, the more are preferred: lanthanides, and
 what lies far below the hull, where most likely a phase is missing among the references."""
 
-_TIMEOUT_S = 60.0
+_TIMEOUT_S = 300.0  # most of it for a process that starts on a busy machine
 
 
 def distances_before(

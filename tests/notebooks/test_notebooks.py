@@ -30,8 +30,8 @@ PARAMETERS = {
     "elements filters attempts num_samples seed batch_size precision trajectory run_dir",
     "05_analysis": "runs reference judge relax ldm_ckpt calibration targets scales steps "
     "workers run_dir",
-    "06_discover": "ldm_ckpt system num_atoms formula formula_units required allowed forbidden "
-    "band_gap max_hull_distance space_group "
+    "06_discover": "ldm_ckpt system formula formula_units num_atoms num_elements required allowed "
+    "forbidden band_gap max_hull_distance space_group "
     "num_candidates relaxed_share max_minutes second_opinions judge fmax max_steps workers dask "
     "seed run_dir preset",
 }
@@ -259,7 +259,10 @@ def test_06_finds_compounds_and_reports_them(papermill: Callable[..., Any]) -> N
              "-p", "workers", "1", "-p", "filters_min_distance_limit", "1.0"]  # fmt: skip
     done = papermill("06_discover", "discover", *words)
     check_report(done, figures=4)
-    assert "4 made" in done.text
+    assert "4 made" in done.text and "round 1 of 1: 4 candidates are made" in done.text
+    plain = ["".join(text) for text in done.outputs("text/plain")]
+    assert any("Caution: why the numbers may deceive" in text for text in plain)
+    assert not any("<IPython" in text for text in plain)
     lines = table(done.run_dir)
     assert [int(line["rank"]) for line in lines] == list(range(1, len(lines) + 1)) and lines
     assert all((done.run_dir / line["cif"]).is_file() for line in lines)

@@ -17,10 +17,10 @@ from crystal_ldm.widgets.figures.dataset import (
     values_figure,
 )
 from crystal_ldm.widgets.figures.discovery import (
-    columns_explained,
     funnel_figure,
     phase_diagram_figure,
     powder_figure,
+    show_columns,
 )
 from crystal_ldm.widgets.figures.rates import (
     calibration_figure,
@@ -35,7 +35,6 @@ __all__ = [
     "agreement_figure",
     "atoms_figure",
     "calibration_figure",
-    "columns_explained",
     "compared_rates_figure",
     "crystal_grid",
     "distribution_figure",
@@ -48,6 +47,7 @@ __all__ = [
     "phase_diagram_figure",
     "powder_figure",
     "rates_figure",
+    "show_columns",
     "show_table",
     "space_group_figure",
     "target_figure",

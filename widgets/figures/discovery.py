@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from crystal_ldm.widgets.figures.theme import BLUE, SERIES, horizontal, themed
 from crystal_ldm.widgets.panels.rows import column_info
+from IPython.display import display
 
 from crystal_ldm.discovery.ranking import COLUMNS
 
@@ -32,10 +33,14 @@ def funnel_figure(counts: Mapping[str, int], title: str = "") -> go.Figure:
     return horizontal(go.Figure(bars), title, "candidates", 90 + 36 * len(counts))
 
 
-def columns_explained(keys: Sequence[str]) -> pd.DataFrame:
-    """Return a table of what columns of the ranked list say, by the names on show."""
+def show_columns(keys: Sequence[str]) -> None:
+    """Show what columns of the ranked list say, by the names that the list has them under."""
     lines = [(column_info(key).axis, COLUMNS[key]) for key in keys]
-    return pd.DataFrame(lines, columns=["column", "says"])
+    table = pd.DataFrame(lines, columns=["Column", "says"]).style.hide()
+    left: Any = [{"selector": "th, td", "props": "text-align: left !important"}]
+    text = "\n".join(f"{name}: {meaning}" for name, meaning in lines)
+    html = table.set_table_styles(left).to_html()
+    display({"text/html": html, "text/plain": text}, raw=True)
 
 
 def phase_diagram_figure(diagram: PhaseDiagram, title: str = "") -> go.Figure:

@@ -52,6 +52,7 @@ COLUMNS: dict[str, Column] = {
     "e_above_hull_before": Column(
         "Hull, unrelaxed", "By CHGNet before relaxation; it was screened by this", "eV/atom", 3
     ),
+    "caution": Column("Caution", "Why the numbers may deceive"),
     "space_group_number": Column("Group number", "Number of the space group"),
     "space_group@0.1": Column("Group number (0.1 Å)", "Number of the space group, within 0.1 Å"),
     "novelty": Column("Novelty", "New, a known prototype, or a known crystal with other elements"),
