@@ -19,7 +19,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbconvert import MarkdownExporter
 
-from crystal_ldm.files.run_directory import ROOT_VARIABLE
+from crystal_ldm.files.paths import ROOT_VARIABLE
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig

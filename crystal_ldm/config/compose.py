@@ -11,7 +11,7 @@ values.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,15 +62,16 @@ def load_config(
     if isinstance(overrides, str) or not all(isinstance(item, str) for item in overrides):
         raise ConfigError(f"overrides must be a list of 'key=value' texts and is {overrides!r}.")
     where = f"{folder.name}/{full_name}.yaml"
-    changes = {"data.dataset": dataset} if dataset else {}
+    changes: dict[str, Any] = {"data.dataset": dataset} if dataset else {}
+    origins: dict[str, str] = {}
     try:
         for item in overrides:
             changes |= _change(item)
-        content = _composed(full_name, folder, changes)
+        content = _composed(full_name, folder, changes, origins)
         check(content, where, schema)
     except ConfigError as error:
         text = str(error) if where in str(error) else f"{where}: {error}"
-        raise ConfigError(f"{text}{_origin(text, full_name, overrides, folder)}") from None
+        raise ConfigError(f"{text}{_origin(text, changes, origins, where)}") from None
     return content
 
 
@@ -110,10 +111,15 @@ def _change(override: str) -> dict[str, Any]:
         return {key: value}
 
 
-def _composed(name: str, folder: Path, changes: dict[str, Any]) -> dict[str, Any]:
-    """Return a file with all that its defaults lists name, and with the changes."""
+def _composed(
+    name: str, folder: Path, changes: dict[str, Any], origins: dict[str, str]
+) -> dict[str, Any]:
+    """Return a file with all that its defaults lists name, and with the changes.
+
+    `origins` gets the file of each key.
+    """
     try:
-        content = OmegaConf.create(_merged(name, folder, changes))
+        content = OmegaConf.create(_merged(name, folder, changes, origins))
         for key, value in changes.items():
             if "/" in key.partition(".")[0] or (folder / key).is_dir():
                 raise ConfigError(
@@ -135,7 +141,7 @@ def _composed(name: str, folder: Path, changes: dict[str, Any]) -> dict[str, Any
     return plain
 
 
-def _merged(name: str, folder: Path, changes: dict[str, Any]) -> Any:
+def _merged(name: str, folder: Path, changes: dict[str, Any], origins: dict[str, str]) -> Any:
     """Return a file merged with those of its defaults list; what it says itself comes last."""
     options = config_names(folder)
     group = name.rpartition("/")[0]
@@ -156,26 +162,26 @@ def _merged(name: str, folder: Path, changes: dict[str, Any]) -> Any:
         if isinstance(item, dict):
             ((key, choice),) = item.items()
             key = key.strip("/")
-            parts.append(_merged(f"{key}/{changes.pop(key, choice)}", folder, changes))
+            parts.append(_merged(f"{key}/{changes.pop(key, choice)}", folder, changes, origins))
         elif item != "_self_":
-            parts.append(_merged(f"{group}/{item}", folder, changes))
+            parts.append(_merged(f"{group}/{item}", folder, changes, origins))
+    origins |= dict.fromkeys(_keys(own), f"{folder.name}/{name}.yaml")
     return OmegaConf.merge(*parts, own)
 
 
-def _origin(message: str, name: str, overrides: Sequence[str], folder: Path) -> str:
+def _keys(content: Any, path: str = "") -> list[str]:
+    """Return the keys of a mapping and of those in it: `training`, `training.batch_size`, …"""
+    if not isinstance(content, dict):
+        return []
+    inner = {f"{path}{key}": value for key, value in content.items()}
+    return [*inner, *(key for at, value in inner.items() for key in _keys(value, f"{at}."))]
+
+
+def _origin(message: str, changes: Mapping[str, Any], origins: Mapping[str, str], main: str) -> str:
     """Name the override or the file that a wrong key came from, when it is not the main file."""
     match = re.search(r": '([^']+)'", message)
-    if not match:
-        return ""
-    key = match[1].split("[")[0]
-    if any(key in item.partition("=")[0] for item in overrides):
+    key = match[1].split("[")[0] if match else ""
+    if any(f"{key}.".startswith(f"{changed}.") for changed in changes):
         return " It comes from an override."
-    pattern = re.compile(rf"^\s*{re.escape(key.rpartition('.')[2])}\s*:", re.MULTILINE)
-    files = [
-        f"{other}.yaml"
-        for other in config_names(folder)
-        if pattern.search((folder / f"{other}.yaml").read_text(encoding="utf-8"))
-    ]
-    if len(files) == 1 and files[0] != f"{name}.yaml":
-        return f" It stands in {folder.name}/{files[0]}."
-    return ""
+    file = origins.get(key, main)
+    return "" if file == main else f" It stands in {file}."

@@ -110,8 +110,8 @@ def describe_type(annotation: Any, metadata: Sequence[Any] = ()) -> str:
 
 
 def short(value: Any) -> str:
-    """Return a value for a sentence: its text, cut after 60 characters."""
-    text = repr(value)
+    """Return a value for a sentence: its text in one line, cut after 60 characters."""
+    text = " ".join(repr(value).split())
     return text if len(text) <= 60 else text[:57] + "..."
 
 

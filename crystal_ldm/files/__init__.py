@@ -2,15 +2,8 @@
 overwritten."""
 
 from crystal_ldm.files.locks import DirectoryLock
-from crystal_ldm.files.run_directory import (
-    Run,
-    newest_runs,
-    open_run,
-    read_run,
-    read_status,
-    repo_root,
-    resolve_path,
-)
+from crystal_ldm.files.paths import repo_root, resolve_path
+from crystal_ldm.files.run_directory import Run, newest_runs, open_run, read_run, read_status
 
 __all__ = [
     "DirectoryLock",

@@ -7,7 +7,6 @@ import os
 import re
 import socket
 import time
-import tomllib
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,9 +16,9 @@ from typing import Any
 
 from crystal_ldm.errors import RunError
 from crystal_ldm.files.locks import DirectoryLock
+from crystal_ldm.files.paths import repo_root, resolve_path
 from crystal_ldm.files.writing import atomic_write_json, make_folder
 
-PROJECT = "crystal-ldm"
 RUN_FILE = "run.json"
 STATUS_FILE = "status.json"
 
@@ -35,47 +34,8 @@ TABLE = "table.csv"
 RECIPE = "recipe.json"
 """What makes all of them again."""
 
-ROOT_VARIABLE = "CRYSTAL_LDM_ROOT"  # environment variable of the kernels of `crystal-ldm lab`
-
 _STATUS_INTERVAL = 0.5  # seconds between two progress reports that are written
 _MISSING = object()
-
-
-def repo_root() -> Path:
-    """Return the folder that relative paths are relative to.
-
-    It is the clone of this project that the working directory lies in; from outside a clone, the
-    clone that the package was installed from (`pip install -e`); and for a package that was
-    installed from a wheel, the working directory. `crystal-ldm lab FOLDER` names it.
-    """
-    here = Path.cwd().resolve()
-    named = os.environ.get(ROOT_VARIABLE)
-    if named and here.is_relative_to(named):
-        return Path(named)
-    for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
-        if _is_project(folder / "pyproject.toml"):
-            return folder
-    return Path.cwd()
-
-
-def resolve_path(path: Path | str) -> Path:
-    """Return `path` as an absolute one; a relative one is relative to `repo_root()`.
-
-    What is not there but in the working directory is meant, too: a shell is often elsewhere.
-    """
-    inside = repo_root() / in_home(path)
-    here = Path.cwd() / in_home(path)
-    # os.path's `exists` is false for a path that the system refuses; `Path.exists` raises.
-    outside = str(path).strip() and not os.path.exists(inside) and os.path.exists(here)
-    return here if outside else inside
-
-
-def in_home(path: Path | str) -> Path:
-    """Return `path` with `~` as the home folder; as it is where there is no such user or folder."""
-    try:
-        return Path(str(path)).expanduser()
-    except RuntimeError:
-        return Path(str(path))
 
 
 @dataclass
@@ -288,13 +248,6 @@ def _plain(recipe: Mapping[str, Any]) -> dict[str, Any]:
         return dict(json.loads(json.dumps(dict(recipe), allow_nan=False)))
     except (TypeError, ValueError) as error:
         raise RunError(f"The recipe of a run must be plain JSON values ({error}).") from error
-
-
-def _is_project(file: Path) -> bool:
-    try:
-        return bool(tomllib.loads(file.read_text(encoding="utf-8"))["project"]["name"] == PROJECT)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
 
 
 def _now() -> str:

@@ -36,14 +36,7 @@ def from_recipe(file: Path | str | bytes, ldm: LDMModule | None = None) -> Sampl
     recipe = read_recipe(file)
     ldm = model_of_recipe(recipe, ldm)
     order = order_of_recipe(recipe, ldm)
-    wanted = None
-    if "number" in recipe:
-        place = (recipe["row"], recipe["number"])
-        if place not in order.plan:
-            raise RequestError(
-                f"The recipe asks for no crystal in row {place[0]}, number {place[1]}."
-            )
-        wanted = [place]
+    wanted = [(recipe["row"], recipe["number"])] if "number" in recipe else None
     return SampleResult.of_batches(list(iter_sample(order, wanted=wanted)))
 
 

@@ -7,7 +7,7 @@ is on disk: a process that is killed, or a power cut, costs at most one portion.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,10 +27,13 @@ from crystal_ldm.files.writing import (
     write_error,
 )
 from crystal_ldm.recipe import embed_recipe, recipe_hash
-from crystal_ldm.runs.table import line_of, places_of, read_table
+from crystal_ldm.runs.table import line_of, table_lines
 
 if TYPE_CHECKING:
     from crystal_ldm.sampling import SampleResult
+
+_Place = tuple[int, int]
+"""Where bytes of a file begin and end."""
 
 PORTION = 32
 """Crystals that are written at a time; each portion costs one flush of the disk."""
@@ -105,7 +108,8 @@ class CrystalFiles:
     @property
     def rows(self) -> list[dict[str, str]]:
         """The table, read from the disk: a dict of text a crystal."""
-        return read_table(self.folder / TABLE)[1] if (self.folder / TABLE).is_file() else []
+        table = self.folder / TABLE
+        return [line for line, *_ in table_lines(table)] if table.is_file() else []
 
     def add(self, result: SampleResult) -> list[dict[str, Any]]:
         """Write the crystals of a result and return their lines of the table.
@@ -148,28 +152,19 @@ class CrystalFiles:
         return lines
 
     def sort(self) -> None:
-        """Put table and raw cells in the order of the request, whatever order they came in."""
-        written, cells = self.rows, self.folder / RAW_CELLS
-        rows = sorted(written, key=lambda row: (int(row["row"]), int(row["number"])))
-        if rows == written:
-            return
-        place, start = dict[str, tuple[int, int]](), 0
-        for name, frame in _frames(cells):
-            size = len(frame.encode())
-            place[name] = start, size
-            start += size
-        try:
-            with (
-                cells.open("rb") as source,
-                atomic_path(cells) as temporary,
-                temporary.open("wb") as out,
-            ):
-                for start, size in (place[row["id"]] for row in rows):
-                    source.seek(start)
-                    out.write(source.read(size))
-        except OSError as error:
-            raise write_error(cells, error) from error
-        atomic_write(self.folder / TABLE, csv_text(rows, self._columns))
+        """Put table and raw cells in the order of the request, whatever order they came in.
+
+        In memory there are the places of the crystals alone.
+        """
+        table, cells = self.folder / TABLE, self.folder / RAW_CELLS
+        lines = [
+            (int(line["row"]), int(line["number"]), line["id"], (start, end))
+            for line, start, end in table_lines(table)
+        ]
+        if (ordered := sorted(lines)) != lines:
+            frames = _frames(cells)
+            _rearrange(cells, [frames[name] for _, _, name, _ in ordered])
+            _rearrange(table, [_header(table), *(place for *_, place in ordered)])
 
     def flush(self) -> None:
         """Make the last lines of the table last through a power cut."""
@@ -179,40 +174,54 @@ class CrystalFiles:
     def _recover(self) -> None:
         """Read what an earlier call wrote; drop what a kill left half-written."""
         table, cells = self.folder / TABLE, self.folder / RAW_CELLS
-        if not table.is_file():
-            cells.unlink(missing_ok=True)
+        lines: dict[str, _Place] = {}
+        frames = _frames(cells)
+        for line, start, end in table_lines(table) if table.is_file() else ():
+            if line["id"] in frames and (self.folder / line["cif"]).is_file():
+                lines[line["id"]] = start, end
+                self.done.add((int(line["row"]), int(line["number"])))
+                self._columns = list(line)
+        if not lines:
+            for file in (table, cells):
+                file.unlink(missing_ok=True)
             return
-        self._columns, rows, whole = read_table(table)
-        ids = [name for name, _ in _frames(cells)]
-        ids_with_cells = set(ids)
-        kept = {
-            row["id"]: row
-            for row in rows
-            if row["id"] in ids_with_cells and (self.folder / row["cif"]).is_file()
-        }
-        if not whole or len(kept) != len(rows):
-            atomic_write(table, csv_text(kept.values(), self._columns) if self._columns else "")
-        size = sum(len(text.encode()) for _, text in _frames(cells))
-        if len(kept) != len(ids) or (cells.is_file() and size != cells.stat().st_size):
-            with atomic_path(cells) as temporary, temporary.open("w", encoding="utf-8") as out:
-                left = set(kept)
-                for name, text in _frames(cells):
-                    if name in left:
-                        left.remove(name)
-                        out.write(text)
-        self.done = places_of(kept.values())
+        for file, places in (
+            (table, [_header(table), *lines.values()]),
+            (cells, [place for name, place in frames.items() if name in lines]),
+        ):
+            if sum(end - start for start, end in places) != file.stat().st_size:
+                _rearrange(file, places)
 
 
-def _frames(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield (id, text) of each whole frame of an extxyz file."""
+def _header(table: Path) -> _Place:
+    with table.open("rb") as file:
+        return 0, len(file.readline())
+
+
+def _frames(path: Path) -> dict[str, _Place]:
+    """Return where the bytes of each whole frame of an extxyz file are, by id."""
+    places: dict[str, _Place] = {}
     if not path.is_file():
-        return
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        while (first := file.readline()).strip().isdecimal() and len(first) < 12:
-            frame = [first]
-            for _ in range(int(first) + 1):
-                frame.append(file.readline())
-                if not frame[-1].endswith("\n"):
-                    return
-            name = next((w[3:] for w in frame[1].split() if w.startswith("id=")), "")
-            yield name, "".join(frame)
+        return places
+    with path.open("rb") as file:
+        end = 0
+        while (first := file.readline()).strip().isdigit() and len(first) < 12:
+            frame = [first, *(file.readline() for _ in range(int(first) + 1))]
+            if not all(line.endswith(b"\n") for line in frame):
+                break
+            words = frame[1].decode("utf-8", "replace").split()
+            name = next((word[3:] for word in words if word.startswith("id=")), "")
+            start, end = end, end + sum(map(len, frame))
+            places.setdefault(name, (start, end))
+    return places
+
+
+def _rearrange(path: Path, places: Iterable[_Place]) -> None:
+    """Write a file anew from parts of itself."""
+    try:
+        with atomic_path(path) as part, path.open("rb") as source, part.open("wb") as out:
+            for start, end in places:
+                source.seek(start)
+                out.write(source.read(end - start))
+    except OSError as error:
+        raise write_error(path, error) from error

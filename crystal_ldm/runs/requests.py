@@ -5,6 +5,7 @@
 | `workbench/0001-SrTiO3/run/` | one request: a whole run of its own, see `SampleRun` |
 | `workbench/0002-Relaxed-SrTiO3/crystals.json` | crystals that no single recipe makes |
 | `…/request.json` | the request in words, its note, whether it is a favourite or hidden |
+| `workbench/last.json` | the last number that was given to a request: none is given twice |
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.errors import CrystalLDMError, DataError
+from crystal_ldm.files import DirectoryLock
 from crystal_ldm.files.run_directory import read_object
 from crystal_ldm.files.writing import atomic_write_json, make_folder, write_error
 from crystal_ldm.runs.sample_run import SampleRun, read_run_recipe
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 FOLDER = "workbench"
 ABOUT = "request.json"
+LAST = "last.json"
 CRYSTALS = "crystals.json"
 RUN = "run"
 
@@ -63,12 +66,11 @@ class Requests:
     def __init__(self, run_dir: Path | str) -> None:
         self.folder = Path(run_dir) / FOLDER
         self._lock = threading.Lock()
-        self._last = 0  # a number stands for one request, also when that was deleted
 
     def requests(self) -> list[Request]:
         """Return all requests, the oldest first; folders that cannot be read are passed over."""
         requests = []
-        for folder in sorted(self.folder.glob("[0-9]*")):
+        for folder in sorted(self.folder.glob("[0-9]*"), key=_number):
             about = read_object(folder / ABOUT)
             if "words" in about:
                 words, note = str(about["words"]), str(about.get("note", ""))
@@ -82,11 +84,14 @@ class Requests:
         Raises:
             RunError: it cannot be written.
         """
-        with self._lock:
-            numbers = [int(f.name[:4]) for f in self.folder.glob("[0-9][0-9][0-9][0-9]*")]
-            short = re.sub(r"[^A-Za-z0-9]+", "-", words)[:40].strip("-")
-            self._last = max([self._last, *numbers]) + 1
-            folder = make_folder(self.folder / f"{self._last:04d}-{short}")
+        short = re.sub(r"[^A-Za-z0-9]+", "-", words)[:40].strip("-")
+        with self._lock, DirectoryLock(make_folder(self.folder)):
+            # A number stands for one request, also when that was deleted.
+            last = read_object(self.folder / LAST).get("number")
+            numbers = [last if isinstance(last, int) else 0]
+            number = max([*numbers, *map(_number, self.folder.glob("[0-9]*"))]) + 1
+            atomic_write_json(self.folder / LAST, {"number": number})
+            folder = make_folder(self.folder / f"{number:04d}-{short}")
         request = Request(folder, words)
         self.save(request)
         return request
@@ -173,3 +178,8 @@ class Requests:
                 shutil.rmtree(request.folder)
         except OSError as error:
             raise write_error(request.folder, error) from error
+
+
+def _number(folder: Path) -> int:
+    """Return the number that the name of a request's folder begins with."""
+    return int(re.findall("[0-9]+", folder.name)[0])

@@ -22,12 +22,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from crystal_ldm.errors import DataError, RunError
+from crystal_ldm.config.numbers import plain_number, short
+from crystal_ldm.errors import DataError, RequestError, RunError
 from crystal_ldm.files import Run, open_run, resolve_path
 from crystal_ldm.files.run_directory import RAW_CELLS, RECIPE, TABLE
 from crystal_ldm.recipe import read_recipe, write_recipe
 from crystal_ldm.runs.crystal_files import CrystalFiles
-from crystal_ldm.runs.table import read_table
+from crystal_ldm.runs.table import table_lines
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -83,12 +84,13 @@ class SampleRun:
             first_row: number of the request's first row, where it is part of a larger one.
 
         Raises:
-            RequestError: for what the model was not trained for.
+            RequestError: for what the model was not trained for, or a tolerance that is none.
             RunError: the directory holds another request, the crystals of another model or other
                 files, is in use, or cannot be written.
         """
         from crystal_ldm.sampling.sample import place_order
 
+        symprec, p1_cif = _tolerance(symprec), bool(p1_cif)
         order = place_order(ldm, request, num_samples, settings or {}, first_row)
         text = str(run_dir).strip()
         with _guard:
@@ -143,6 +145,15 @@ class SampleRun:
         self.close(error)
 
 
+def _tolerance(symprec: Any) -> float:
+    number = plain_number(symprec)
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number <= 10:
+        raise RequestError(
+            f"symprec must be a number above 0 and at most 10 Å, not {short(symprec)}."
+        )
+    return float(number)
+
+
 def identity(order: Order, symprec: float, p1_cif: bool) -> dict[str, Any]:
     """Return what tells one run from another: all that its crystals and files depend on.
 
@@ -179,7 +190,7 @@ def read_crystals_of(run_dir: Path | str) -> Iterator[tuple[dict[str, str], Stru
     folder = Path(run_dir)
     if not all((folder / name).is_file() for name in (RAW_CELLS, TABLE)):
         return
-    lines = {line["id"]: line for line in read_table(folder / TABLE)[1]}
+    lines = {line["id"]: line for line, *_ in table_lines(folder / TABLE)}
     for atoms in iread(folder / RAW_CELLS, index=":"):
         line = lines.get(str(atoms.info.get("id")))
         if line is not None:

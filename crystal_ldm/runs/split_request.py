@@ -34,6 +34,7 @@ from crystal_ldm.parallel import AnyWorkers, open_executor
 from crystal_ldm.recipe import recipe_hash
 from crystal_ldm.runs.crystal_files import CrystalText, crystal_texts
 from crystal_ldm.runs.sample_run import SampleRun, read_run_recipe
+from crystal_ldm.sampling.schema import whole_number
 
 if TYPE_CHECKING:
     from crystal_ldm.crystals import CrystalBatch
@@ -83,9 +84,7 @@ def sample_in_parallel(
     """
     from crystal_ldm.pretrained import load_model
 
-    size: Any = piece_size  # it may come from a file
-    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise RequestError(f"piece_size must be a whole number of at least 1, not {size!r}.")
+    size = whole_number("piece_size", piece_size)
     if options.get("trajectory"):
         raise RequestError("A request that is split over workers keeps no trajectory.")
     writing: dict[str, Any] = {"symprec": symprec, "p1_cif": p1_cif}

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.geometry.distances import shortest_distance
-from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP
 from crystal_ldm.errors import RunError
 from crystal_ldm.evaluate.description import density
 from crystal_ldm.files.run_directory import CIFS, RECIPE
@@ -33,8 +31,8 @@ def crystal_name(crystal: Cell, row: int, number: int) -> str:
 def line_of(result: SampleResult, i: int, crystal: Cell, space_group: str) -> dict[str, Any]:
     """Return the line of the i-th crystal of a result.
 
-    Density in g/cm³, shortest distance in Å, volume in Å³ an atom; where a space group was asked
-    for, the largest displacement of an atom on the way to it, Å.
+    Density in g/cm³, shortest distance in Å, volume in Å³ an atom; `displacement`, Å, as in
+    `SampleResult`, empty where there is none.
     """
     row, number = int(result.row[i]), int(result.number[i])
     name = crystal_name(crystal, row, number)
@@ -53,37 +51,44 @@ def line_of(result: SampleResult, i: int, crystal: Cell, space_group: str) -> di
         "recipe": RECIPE,
         "cif": f"{CIFS}/{name}.cif",
     }
-    if bool(result.displacement[i].isfinite()):
-        line["displacement"] = round(float(result.displacement[i]), 4)
+    line["displacement"] = _plain(round(float(result.displacement[i]), 4))
     for condition, values in result.crystals.conditions.items():
         value = values[i]
-        if condition == SPACE_GROUP:
-            line["displacement"] = round(float(result.displacement[i]), 4)
         line[f"target_{condition}"] = value if isinstance(value, str) else _plain(value)
     return line
 
 
-def read_table(path: Path) -> tuple[list[str], list[dict[str, str]], bool]:
-    """Return columns and whole lines of a table, and whether that is all of it.
+def table_lines(path: Path) -> Iterator[tuple[dict[str, str], int, int]]:
+    """Yield each whole line of a table, and where its bytes begin and end.
 
     A line that was cut short, or damaged so that it does not fit, is left out.
 
     Raises:
         RunError: the file is no table of a run.
     """
-    text = path.read_text(encoding="utf-8", errors="replace")
-    whole = text[: text.rfind("\n") + 1]
+    end = 0
+
+    def texts(file: Iterable[bytes]) -> Iterator[str]:
+        nonlocal end
+        for raw in file:
+            if raw.endswith(b"\n"):
+                end += len(raw)
+                yield raw.decode("utf-8", "replace")
+
     try:
-        reader = csv.DictReader(io.StringIO(whole))
-        columns = list(reader.fieldnames or [])
-        lines = list(reader)
+        with path.open("rb") as file:
+            reader = csv.DictReader(texts(file))
+            columns = list(reader.fieldnames or [])
+            missing = [name for name in COLUMNS if name not in columns]
+            if columns and missing:
+                raise _damaged(path, f"it has no column '{missing[0]}'")
+            start = end
+            for line in reader:
+                if _fits(line, columns):
+                    yield line, start, end
+                start = end
     except csv.Error as error:
         raise _damaged(path, str(error)) from error
-    missing = [name for name in COLUMNS if name not in columns]
-    if columns and missing:
-        raise _damaged(path, f"it has no column '{missing[0]}'")
-    rows = [row for row in lines if _fits(row, columns)]
-    return columns, rows, whole == text and len(rows) == len(lines)
 
 
 def _fits(row: dict[str, Any], columns: list[str]) -> bool:
@@ -108,8 +113,3 @@ def _damaged(path: Path, reason: str) -> RunError:
 def _plain(value: Any) -> Any:
     number = value.item() if hasattr(value, "item") else value
     return "" if number is None or number != number else number
-
-
-def places_of(rows: Iterable[Mapping[str, str]]) -> set[tuple[int, int]]:
-    """Return (row of the request, number in it) of each line of a table."""
-    return {(int(row["row"]), int(row["number"])) for row in rows}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from pydantic import field_validator
 
 from crystal_ldm.config.numbers import Whole, short
@@ -27,6 +30,11 @@ class Compute(Settings):
     compile: bool = option(
         False, "Whether torch.compile fuses the denoiser's small operations (needs a C++ compiler)"
     )
+
+    @field_validator("device", mode="before")
+    @classmethod
+    def _name_of_device(cls, device: Any) -> Any:
+        return str(device) if isinstance(device, torch.device) else device
 
     @field_validator("batch_size")
     @classmethod

@@ -34,5 +34,6 @@ class Elements(Settings):
     @property
     def about_training_set(self) -> list[str]:
         """The fields in use that depend on the training set."""
-        names = ("new_formula", "max_distance_to_known")
-        return [n for n in names if getattr(self, n) not in (None, False)]
+        known = self.max_distance_to_known is not None
+        in_use = {"new_formula": self.new_formula, "max_distance_to_known": known}
+        return [name for name, used in in_use.items() if used]

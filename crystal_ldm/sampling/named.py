@@ -10,6 +10,7 @@ import pkgutil
 import re
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from inspect import isabstract
 from typing import Any, ClassVar, Self
 
 from crystal_ldm.config.numbers import short
@@ -31,6 +32,12 @@ class Named(Settings):
             cls._kinds[cls.family] = {}
         else:
             cls.kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+            before = cls._kinds[cls.family].get(cls.kind, cls).__module__
+            if before.startswith("crystal_ldm.") and before != cls.__module__:
+                raise RequestError(
+                    f"crystal_ldm has a class {cls.__name__} among {cls.family}: give yours "
+                    "another name."
+                )
             cls._kinds[cls.family][cls.kind] = cls
 
     @classmethod
@@ -39,7 +46,7 @@ class Named(Settings):
         package = import_module(f"crystal_ldm.sampling.{cls.family}")
         for module in pkgutil.iter_modules(package.__path__):
             import_module(f"{package.__name__}.{module.name}")
-        return dict(cls._kinds[cls.family])
+        return {n: kind for n, kind in cls._kinds[cls.family].items() if not isabstract(kind)}
 
     @classmethod
     def summary(cls) -> str:
@@ -60,17 +67,18 @@ class Named(Settings):
         """
         if isinstance(value, cls):
             return value
-        if isinstance(value, type) and issubclass(value, cls):
+        if isinstance(value, type) and issubclass(value, cls) and not isabstract(value):
             return value()
         if isinstance(value, str):
-            return cls._of(value)()
+            return cls.of(value)()
         if isinstance(value, Mapping) and "name" in value:
-            return cls._of(value["name"])(**{k: v for k, v in value.items() if k != "name"})
+            kind = cls.of(value["name"])
+            return kind.from_mapping({k: v for k, v in value.items() if k != "name"})
         if isinstance(value, Mapping) and len(value) == 1:
             ((name, fields),) = value.items()
-            kind = cls._of(name)
+            kind = cls.of(name)
             if isinstance(fields, Mapping):
-                return kind(**fields)
+                return kind.from_mapping(fields)
             if fields is True or fields is None:
                 return kind()
             return kind(**{next(iter(kind.model_fields), "value"): fields})
@@ -78,11 +86,16 @@ class Named(Settings):
         raise RequestError(f"Among {cls.family} there are {names}, and not {short(value)}.")
 
     @classmethod
-    def _of(cls, name: Any) -> type[Self]:
+    def of(cls, name: Any) -> type[Self]:
+        """Return the kind of a name.
+
+        Raises:
+            RequestError: there is none.
+        """
         kinds = cls.kinds()
-        if name not in kinds:
+        if not isinstance(name, str) or name not in kinds:
             raise RequestError(
-                f"There is no '{name}' among {cls.family}.{suggest(str(name), kinds)} "
+                f"There is no {short(name)} among {cls.family}.{suggest(str(name), kinds)} "
                 f"There are {', '.join(kinds)}. One of your own has to be defined first."
             )
         return kinds[name]

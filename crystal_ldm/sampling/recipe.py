@@ -32,6 +32,7 @@ from typing import Any
 from crystal_ldm.errors import DataError, suggest
 from crystal_ldm.files.writing import atomic_write_json
 from crystal_ldm.sampling.recipe_files import MAX_BYTES, cif_text, recipe_text
+from crystal_ldm.sampling.schema import MOST
 
 FORMAT = 2
 
@@ -51,7 +52,6 @@ _OPTIONAL: dict[str, tuple[type, ...]] = {
     "number": (int,),
     "recipe_hash": (str,),
 }
-_MAX_SAMPLES = 10_000_000
 
 
 def versions() -> dict[str, str]:
@@ -223,8 +223,8 @@ def check_recipe(recipe: Any, name: str = "the recipe") -> dict[str, Any]:
         if recipe.get(key, 0) < 0:
             raise DataError(f"{name}: '{key}' of the recipe is negative.")
     samples = recipe["sampling"].get("num_samples", 1)
-    if isinstance(samples, int) and samples > _MAX_SAMPLES:
-        raise DataError(f"{name}: {samples} samples are more than the {_MAX_SAMPLES} allowed.")
+    if isinstance(samples, int) and samples > MOST:
+        raise DataError(f"{name}: {samples} samples are more than the {MOST} allowed.")
     return recipe
 
 

@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from crystal_ldm.config.numbers import short
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.padding import chosen_rows
 from crystal_ldm.errors import RequestError
+from crystal_ldm.sampling.schema import whole_number
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
+
+
+_EACH = (
+    "row", "number", "element_agreement", "attempts", "imposed", "new_formula", "displacement",
+)  # fmt: skip
+"""Fields of a result with a value for each crystal."""
 
 
 @dataclass
@@ -111,22 +118,17 @@ class SampleResult:
         """Return a pymatgen `Structure` for every crystal, row by row."""
         return self.crystals.to_structures()
 
-    def __getitem__(self, rows: Tensor | Sequence[int]) -> SampleResult:
-        rows = torch.as_tensor(rows)
+    def __getitem__(self, rows: int | slice | Sequence[int] | Tensor) -> SampleResult:
+        """Return the chosen crystals; see `CrystalBatch.__getitem__`."""
+        rows = chosen_rows(rows, len(self))
         frames = self.trajectory
-        return SampleResult(
+        each: dict[str, Any] = {name: getattr(self, name)[rows] for name in _EACH}
+        return replace(
+            self,
             crystals=self.crystals[rows],
-            row=self.row[rows],
-            number=self.number[rows],
-            seed=self.seed,
-            recipe=self.recipe,
-            element_agreement=self.element_agreement[rows],
-            attempts=self.attempts[rows],
-            imposed=self.imposed[rows],
-            new_formula=self.new_formula[rows],
-            displacement=self.displacement[rows],
             passed={name: right[rows] for name, right in self.passed.items()},
             trajectory=None if frames is None else [frame[rows] for frame in frames],
+            **each,
         )
 
     def representatives(self, count: int) -> SampleResult:
@@ -142,8 +144,7 @@ class SampleResult:
         """
         from crystal_ldm.sampling.representatives import representatives
 
-        if type(count) is not int or count < 1:
-            raise RequestError(f"count must be a whole number of at least 1, not {short(count)}.")
+        count = whole_number("count", count)
         if not len(self):
             return self
         ordered, kept = self.in_order(), []
@@ -168,7 +169,10 @@ class SampleResult:
             RequestError: if there are none, since sampling was stopped.
         """
         if not results:
-            raise RequestError("Sampling was stopped before its first batch was finished.")
+            raise RequestError(
+                "There are no crystals: none was wanted, or sampling was stopped before its first "
+                "batch was finished."
+            )
         return SampleResult.cat(results).in_order()
 
     @staticmethod
@@ -181,19 +185,13 @@ class SampleResult:
                 _join_frames(frames)
                 for frames in zip(*(r.trajectory or [] for r in results), strict=True)
             ]
-        return SampleResult(
+        each: dict[str, Any] = {n: torch.cat([getattr(r, n) for r in results]) for n in _EACH}
+        return replace(
+            first,
             crystals=CrystalBatch.cat([r.crystals for r in results]),
-            row=torch.cat([r.row for r in results]),
-            number=torch.cat([r.number for r in results]),
-            seed=first.seed,
-            recipe=first.recipe,
-            element_agreement=torch.cat([r.element_agreement for r in results]),
-            attempts=torch.cat([r.attempts for r in results]),
-            imposed=torch.cat([r.imposed for r in results]),
-            new_formula=torch.cat([r.new_formula for r in results]),
-            displacement=torch.cat([r.displacement for r in results]),
             passed={n: torch.cat([r.passed[n] for r in results]) for n in first.passed},
             trajectory=trajectory,
+            **each,
         )
 
 

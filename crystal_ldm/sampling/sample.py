@@ -6,6 +6,7 @@ filter are made again (rejection sampling). How one batch is made is in `denoisi
 
 from __future__ import annotations
 
+import operator
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from crystal_ldm.config.numbers import plain_number, short
+from crystal_ldm.config.numbers import short
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import atomic_number
 from crystal_ldm.errors import RequestError
@@ -30,6 +31,7 @@ from crystal_ldm.sampling.denoising import Callback, Denoising
 from crystal_ldm.sampling.plan import Draft, Plan, require
 from crystal_ldm.sampling.recipe import make_recipe
 from crystal_ldm.sampling.result import SampleResult
+from crystal_ldm.sampling.schema import whole_number
 from crystal_ldm.sampling.settings import SamplingSettings
 from crystal_ldm.sampling.space_groups import group_choice
 from crystal_ldm.sampling.starts import Origin
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
 
 Wanted = Callable[[int, int], bool] | Iterable[tuple[int, int]] | None
-"""Which crystals of a request are wanted: a function of row and number, or their places."""
+"""Which crystals of a request are wanted: a function of row and number, their places, or all."""
 _WINDOW = 4096
 """Crystals that are planned at a time: memory does not grow with a request."""
 _MOST_AT_ONCE = 4
@@ -85,7 +87,7 @@ def place_order(
     Raises:
         RequestError: for what the model was not trained for, or a setting that is none.
     """
-    num_samples = _count(num_samples)
+    num_samples = whole_number("num_samples", num_samples)
     if batch is not None and not isinstance(batch, CrystalBatch):
         raise RequestError(
             f"The first argument of sample is a CrystalBatch, not {type(batch).__name__}: make one "
@@ -137,11 +139,9 @@ def iter_sample(
     ldm, plan, settings = order.ldm, order.plan, order.settings
     denoising = Denoising(ldm, settings, order.origin, order.recipe, callback, order.precision)
 
-    places: Iterable[tuple[int, int]] = plan.places()
-    if callable(wanted):
-        places = (place for place in places if wanted(*place))
-    elif wanted is not None:
-        places = wanted
+    if callback is not None and not callable(callback):
+        raise RequestError(f"callback must be a function of a SamplerStep, not {short(callback)}.")
+    places = plan.places() if wanted is None else _wanted_places(plan, wanted)
     at_once = 1 if callback is not None else _batches_at_once(order)
     batches: Iterator[list[Draft]]
     batches = _batches_of(ldm, plan, places, settings, order.origin, at_once)
@@ -157,6 +157,24 @@ def iter_sample(
             yield _make_until_passed(denoising, drafts, plan)
         except StopSampling:
             return
+
+
+def _wanted_places(plan: Plan, wanted: Any) -> Iterator[tuple[int, int]]:
+    """Yield (row, number) of the crystals that are wanted; see `Wanted`."""
+    if callable(wanted):
+        yield from (place for place in plan.places() if wanted(*place))
+        return
+    try:
+        for place in wanted:
+            row, number = map(operator.index, place)
+            if (row, number) not in plan:
+                raise RequestError(f"The request has no crystal in row {row}, number {number}.")
+            yield row, number
+    except TypeError as error:
+        raise RequestError(
+            "wanted must be a function of row and number, or pairs of them, and is "
+            f"{short(wanted)}."
+        ) from error
 
 
 def _batches_at_once(order: Order) -> int:
@@ -287,12 +305,3 @@ def _replace(result: SampleResult, remade: SampleResult, rows: Tensor) -> Sample
     order = torch.arange(len(result))
     order[rows] = len(result) + torch.arange(len(rows))
     return joined[order]
-
-
-def _count(num_samples: Any) -> int:
-    number = plain_number(num_samples)
-    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= 10_000_000:
-        raise RequestError(
-            f"num_samples must be a whole number from 1 to 10000000, not {short(num_samples)}."
-        )
-    return number

@@ -9,18 +9,29 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from crystal_ldm.config.numbers import short
+from crystal_ldm.config.numbers import Whole, plain_number, short
 from crystal_ldm.errors import RequestError, suggest
 
 Level = Literal["basic", "advanced"]
+MOST = 10_000_000
+"""Crystals that are asked for at a time."""
+_COUNT: TypeAdapter[int] = TypeAdapter(Annotated[Whole, Field(ge=1, le=MOST)])
 
 
 def option(
@@ -111,6 +122,18 @@ class Settings(BaseModel):
         except ValidationError as error:
             raise RequestError(sentence(type(self), error)) from None
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _of_python(cls, value: Any, info: ValidationInfo) -> Any:
+        """Take numbers and truth values of numpy and torch, and any list where a tuple is meant."""
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        kinds = (annotation, *typing.get_args(annotation))
+        if any(typing.get_origin(kind) is tuple for kind in kinds):
+            value = value.tolist() if hasattr(value, "tolist") else value
+            if isinstance(value, Iterable) and not isinstance(value, str | Mapping | Set):
+                return tuple(value)
+        return plain_number(value)
+
     @field_validator("*")
     @classmethod
     def _among_choices(cls, value: Any, info: ValidationInfo) -> Any:
@@ -118,6 +141,11 @@ class Settings(BaseModel):
         if field.choices and value not in field.choices:
             raise ValueError(wrong_value(field, value))
         return value
+
+    @classmethod
+    def from_mapping(cls, fields: Mapping[Any, Any]) -> Self:
+        """Return the settings with these fields."""
+        return cls(**{str(name): value for name, value in fields.items()})
 
     @classmethod
     def options(cls, prefix: str = "") -> Iterator[Option]:
@@ -149,6 +177,20 @@ class Settings(BaseModel):
     def changed(self, **values: Any) -> Self:
         """Return the settings with some values exchanged, checked as new ones are."""
         return type(self)(**{n: getattr(self, n) for n in type(self).model_fields} | values)
+
+
+def whole_number(name: str, value: Any) -> int:
+    """Return an argument that is a whole number from 1 to 10 million.
+
+    Raises:
+        RequestError: it is none.
+    """
+    try:
+        return _COUNT.validate_python(value)
+    except ValidationError:
+        raise RequestError(
+            f"{name} must be a whole number from 1 to {MOST}, not {short(value)}."
+        ) from None
 
 
 def kind_of(field: FieldInfo) -> str:

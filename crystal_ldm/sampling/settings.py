@@ -100,7 +100,7 @@ class SamplingSettings(Settings):
             values["elements"] = {"charge_balanced": False, **values["elements"]}
         for name, group in groups.items():
             if isinstance(values.get(name), Mapping):
-                values[name] = group(**_tuples(values[name]))
+                values[name] = group.from_mapping(values[name])
         if "start" in values:
             values["start"] = Start.make(values["start"])
         if "filters" in values:
@@ -206,7 +206,7 @@ def _elements(value: Any, before: Elements) -> Elements:
     if isinstance(value, Elements):
         return value
     if isinstance(value, Mapping):
-        return Elements(**{**before.to_dict(), **value})
+        return Elements.from_mapping({**before.to_dict(), **value})
     raise RequestError(f"elements must be Elements(...), not {short(value)}.")
 
 
@@ -214,20 +214,17 @@ def _filters(value: Any, before: tuple[Filter, ...]) -> tuple[Filter, ...]:
     if isinstance(value, Mapping) and "name" not in value:
         kept = {one.kind: one for one in before}
         for name, fields in value.items():
+            kind = Filter.of(name)
             if fields is None or fields is False:
                 kept.pop(name, None)
             else:
-                kept[name] = Filter.make({name: fields})
+                kept[name] = kind.make({name: fields})
         return tuple(kept.values())
     if isinstance(value, Filter | str | Mapping | type):
         value = [value]
-    if not isinstance(value, Iterable):
+    if not isinstance(plain_number(value), Iterable):
         raise RequestError(f"filters must be a list of filters, not {short(value)}.")
     return tuple(Filter.make(one) for one in value)
-
-
-def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
 
 
 def _not_drawn(

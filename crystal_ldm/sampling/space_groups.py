@@ -24,11 +24,10 @@ from crystal_ldm.crystals.symmetry.space_groups import (
 from crystal_ldm.errors import DataError
 from crystal_ldm.sampling.filters import Filter, HasSpaceGroup
 from crystal_ldm.sampling.guidance import AFTER_FIRST, NONE
-from crystal_ldm.sampling.turns import Turns
+from crystal_ldm.sampling.plan import Draft, Turns
 
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
-    from crystal_ldm.sampling.plan import Draft
     from crystal_ldm.sampling.settings import SamplingSettings
 
 LIKELY = "likely"

@@ -13,7 +13,7 @@ from typing import Any
 
 from crystal_ldm.errors import RunError, suggest
 from crystal_ldm.files import repo_root
-from crystal_ldm.files.run_directory import ROOT_VARIABLE, in_home
+from crystal_ldm.files.paths import ROOT_VARIABLE, in_home
 from crystal_ldm.files.writing import atomic_path, make_folder
 
 MAX_BYTES = 512 * 2**20

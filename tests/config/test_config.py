@@ -187,6 +187,9 @@ def test_misspelt_key_in_a_file_names_the_file(configs: Path) -> None:
         load_config("perov_5/ldm", config_dir=configs)
     with pytest.raises(ConfigError, match=r"configs/model/big\.yaml: 'layer'"):
         load_config("model/big", config_dir=configs)
+    write(configs, "model/other", "layer: 3")  # a file that has the key, too, and is not used
+    with pytest.raises(ConfigError, match=r"'model.layer'.*It stands in configs/model/big\.yaml"):
+        load_config("perov_5/ldm", config_dir=configs)
 
 
 @pytest.mark.parametrize(

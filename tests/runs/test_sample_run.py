@@ -214,3 +214,32 @@ def test_the_last_run_of_a_workbench_is_found_by_its_request(
     assert last_run(tiny_ldm, salt, 2, symprec=0.2, **quick) == ""
     assert generate(tiny_ldm, salt, str(run.path), 2, **quick).path == run.path
     assert "2 of 2 crystals are there already.\n" in capsys.readouterr().out
+
+
+def test_a_number_is_given_to_one_request_alone(tmp_path: Path) -> None:
+    first, second = (Requests(tmp_path).add(words) for words in ("NaCl", "KCl"))
+    Requests(tmp_path).delete(second)
+    third = Requests(tmp_path).add("KCl")  # as after a restart
+    (tmp_path / "workbench" / "9999-KCl").mkdir()
+    numbers = [Requests(tmp_path).add("KCl").folder.name for _ in range(2)]
+    assert [first.folder.name, third.folder.name] == ["0001-NaCl", "0003-KCl"]
+    assert numbers == ["10000-KCl", "10001-KCl"]
+    assert [r.folder.name for r in Requests(tmp_path).requests()][2:] == numbers
+
+
+@pytest.mark.parametrize("symprec", [0, -1, float("nan"), "0.1", True, None, 11])
+def test_a_tolerance_that_is_none_is_refused(
+    symprec: object, tiny_ldm: LDMModule, tmp_path: Path
+) -> None:
+    with pytest.raises(RequestError, match="symprec must be a number above 0 and at most 10 Å"):
+        generate(tiny_ldm, None, tmp_path / "run", 1, symprec=symprec)  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_first_crystal_does_not_decide_what_the_table_says(
+    tiny_ldm: LDMModule, tmp_path: Path
+) -> None:
+    result = tiny_ldm.sample(CrystalBatch.from_formulas(["NaCl"]), 2, sampling_steps=1)
+    result.displacement = torch.tensor([math.nan, 0.25])  # the first was out of a group's reach
+    CrystalFiles(tmp_path).add(result)
+    assert [row["displacement"] for row in table(tmp_path)] == ["", "0.25"]

@@ -155,6 +155,9 @@ def test_crystals_of_any_order_are_put_into_that_of_the_request(
     result = tiny_ldm.sample(a_request(), 3, **OPTIONS)
     files = CrystalFiles(tmp_path)
     files.add(result[torch.arange(9).roll(4)])
+    with (tmp_path / "table.csv").open("ab") as file:
+        file.write("cut short, Å".encode()[:-1])
+    files = CrystalFiles(tmp_path)
     before = crystals(tmp_path)
     assert list(before) != sorted(before)
     files.sort()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -366,3 +368,35 @@ def test_a_number_of_a_users_own_filter_is_no_space_group(tiny_ldm: LDMModule) -
     finally:
         Filter._kinds["filters"].pop("count_at_most")
     assert bool(result.displacement.isnan().all())
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [
+        ({"callback": 3}, "callback must be a function"),
+        ({"wanted": 3}, "wanted must be a function of row and number, or pairs"),
+        ({"wanted": [0, 1]}, "wanted must be a function of row and number, or pairs"),
+        ({"wanted": [(0, 2)]}, "no crystal in row 0, number 2"),
+        ({"wanted": [(-1, 0)]}, "no crystal in row -1, number 0"),
+        ({"wanted": []}, "none was wanted"),
+    ],
+)
+def test_what_is_wanted_is_checked(tiny_ldm: LDMModule, how: Any, sentence: str) -> None:
+    with pytest.raises(RequestError, match=sentence):
+        tiny_ldm.sample(CrystalBatch.from_formulas(["NaCl"]), 2, sampling_steps=1, **how)
+
+
+def test_a_part_of_a_result_is_chosen_as_of_a_list(tiny_ldm: LDMModule) -> None:
+    wanted = torch.tensor([[0, 0], [0, 2], [0, 3]])
+    batch = CrystalBatch.from_formulas(["NaCl"])
+    result = tiny_ldm.sample(batch, np.float64(4), sampling_steps=1, wanted=wanted, trajectory=True)
+    assert result.number.tolist() == [0, 2, 3]
+    for index, numbers in [
+        (slice(1, 3), [2, 3]),
+        (-1, [3]),
+        (np.array([True, False, True]), [0, 3]),
+    ]:
+        part = result[index]
+        assert part.number.tolist() == numbers and len(part.crystals) == len(part.passed_all)
+        assert all(len(frame.crystals) == len(numbers) for frame in part.trajectory or [])
+    assert len(result[[]]) == 0 and len(result.representatives(np.int64(2))) == 2

@@ -24,6 +24,7 @@ from crystal_ldm.sampling import (
     Elements,
     Filter,
     HasSpaceGroup,
+    Host,
     MinDistance,
     Noise,
     NotInTraining,
@@ -108,6 +109,42 @@ def test_numbers_of_every_library_count_as_numbers(number: Any) -> None:
     assert type(settings.solver.steps) is int and type(settings.guidance.scale) is float
 
 
+def test_flags_lists_and_devices_of_every_library_count() -> None:
+    settings = SamplingSettings.make(
+        {"trajectory": np.True_, "compile": torch.tensor(False), "device": torch.device("cpu")}
+    )
+    assert settings.trajectory is True and settings.compute.compile is False
+    assert settings.compute.device == "cpu"
+    assert all(
+        Host(keep=keep).keep == (0, 2) for keep in ([0, 2], np.array([0, 2]), range(0, 3, 2))
+    )
+    assert Elements(max_distance_to_known=0).about_training_set == ["max_distance_to_known"]
+
+
+def test_a_class_of_ones_own_does_not_replace_one_of_the_package() -> None:
+    with pytest.raises(RequestError, match="crystal_ldm has a class MinDistance among filters"):
+        type("MinDistance", (Filter,), {"__module__": __name__})
+    assert Filter.kinds()["min_distance"] is MinDistance
+
+
+@pytest.mark.parametrize("answer", [True, None, torch.ones(3), np.ones(4, bool), "yes"])
+def test_a_filter_that_gives_no_answer_is_named(
+    answer: Any, tiny_ldm: LDMModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(Named._kinds, "filters", dict(Named._kinds["filters"]))
+
+    class Undecided(Filter):
+        def passes(self, ldm: LDMModule, crystals: CrystalBatch) -> Any:
+            return answer
+
+    how = {"filters": [Undecided()], "sampling_steps": 1}
+    with pytest.raises(RequestError, match="undecided must answer true or false for each of 3"):
+        tiny_ldm.sample(CrystalBatch.from_formulas(["NaCl"]), 3, **how)
+    Undecided.passes = lambda self, ldm, crystals: [False, True, False]  # type: ignore[method-assign]
+    result = tiny_ldm.sample(CrystalBatch.from_formulas(["NaCl"]), 3, attempts=0, **how)
+    assert result.passed["undecided"].tolist() == [False, True, False]
+
+
 @pytest.mark.parametrize(
     ("keywords", "sentence"),
     [
@@ -129,6 +166,13 @@ def test_numbers_of_every_library_count_as_numbers(number: Any) -> None:
         ({"precision": "float23"}, "Did you mean 'float32'?"),
         ({"preset": "predicted"}, "Did you mean 'predict'?"),
         ({"trajectory": 1}, "trajectory must be true or false, not 1."),
+        ({"filters": {"min_distanc": None}}, "Did you mean 'min_distance'?"),
+        ({"filters": [{"name": ["min_distance"]}]}, "There is no ['min_distance'] among filters."),
+        ({"filters": [{"min_distance": {1: 2}}]}, "MinDistance has no field '1'."),
+        ({"filters": [Filter]}, "Among filters there are BandGapWithin, HasSpaceGroup,"),
+        ({"filters": np.array(2)}, "filters must be a list"),
+        ({"elements": {1: 2}}, "Elements has no field '1'."),
+        ({"seed": pd.Series([1, 2])}, "seed must be a whole number"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(keywords: dict[str, Any], sentence: str) -> None:

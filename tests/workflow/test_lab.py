@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import pytest
 
 from crystal_ldm.files import repo_root
-from crystal_ldm.files.run_directory import ROOT_VARIABLE
+from crystal_ldm.files.paths import ROOT_VARIABLE
 from crystal_ldm.workflow.notebooks import provide_notebooks
 
 NAMES = ["01_data", "02_vae", "03_ldm", "04_sample", "05_analysis", "06_discover"]

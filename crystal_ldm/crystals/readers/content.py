@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 
 from crystal_ldm.errors import DataError
-from crystal_ldm.files.run_directory import in_home
+from crystal_ldm.files.paths import in_home
 
 MAX_STRUCTURE_BYTES = 64 * 2**20
 """Largest file of one crystal."""

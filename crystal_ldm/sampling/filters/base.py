@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
+from crystal_ldm.config.numbers import short
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.errors import RequestError
 from crystal_ldm.sampling.named import Named
 
 if TYPE_CHECKING:
@@ -55,12 +57,23 @@ def passed_filters(
     so_far = torch.ones(len(crystals), dtype=torch.bool)
     for one in filters:
         right = torch.ones(len(crystals), dtype=torch.bool)
-        if one.after_others:
-            rows = so_far.nonzero().flatten()
-            if len(rows):
-                right[rows] = one.passes(ldm, crystals[rows])
-        else:
-            right = one.passes(ldm, crystals)
+        rows = so_far.nonzero().flatten() if one.after_others else torch.arange(len(crystals))
+        if len(rows):
+            right[rows] = _answer(one, ldm, crystals[rows])
         passed[one.kind] = passed.get(one.kind, right) & right
         so_far = so_far & right
     return passed
+
+
+def _answer(one: Filter, ldm: LDMModule, crystals: CrystalBatch) -> Tensor:
+    answer = one.passes(ldm, crystals)
+    try:
+        right = torch.as_tensor(answer, device="cpu")
+    except (TypeError, ValueError, RuntimeError):
+        right = torch.zeros(0)
+    if right.dtype != torch.bool or right.shape != (len(crystals),):
+        raise RequestError(
+            f"The filter {one.kind} must answer true or false for each of {len(crystals)} "
+            f"crystals, and not {short(answer)}."
+        )
+    return right

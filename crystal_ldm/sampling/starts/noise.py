@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP
-from crystal_ldm.sampling.starts.base import Origin, Start, timesteps_after
+from crystal_ldm.sampling.starts.base import Origin, Start
 from crystal_ldm.sampling.starts.prototype import Prototype, Prototypes
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ class Noise(Start):
         asked = crystals is not None and SPACE_GROUP in crystals.conditions
         if not asked or SPACE_GROUP not in ldm.conditions or ldm.training_crystals.empty:
             return Origin()
-        prototype = Prototype(strength=STRENGTH)
-        steps = settings.solver.steps
-        timesteps = timesteps_after(ldm, steps, prototype.strength, "Noise")
+        prototype, steps = Prototype(strength=STRENGTH), settings.solver.steps
+        timesteps = ldm.diffusion.sampling_timesteps(steps, strength=STRENGTH)
+        if len(timesteps) < steps:  # more than that part of the time has: farther back
+            timesteps = list(range(steps))[::-1]
         return Prototypes(ldm, prototype, TURNS, timesteps, from_attempt=FROM_ATTEMPT)
