@@ -19,14 +19,13 @@ if TYPE_CHECKING:
 class UsualDistances(Filter):
     """No two atoms are closer than those of their elements are in known crystals.
 
-    99.7 to 100 % of the real crystals that no model has seen pass at 0.95 (`closest_contact`), which
-    is what `evaluate` calls valid, too.
+    Of the real crystals that no model has seen 99.7 to 100 % pass at 0.95 (`closest_contact`); it
+    is also the limit of what `evaluate` calls valid.
     """
 
     limit: Number = option(
         0.95,
-        "A crystal with two atoms closer than this is made again, in units of the shortest "
-        "distance of their elements in known crystals",
+        "A crystal with atoms closer than so many times the usual distance is made again",
         low=0,
         high=2,
     )
