@@ -255,7 +255,7 @@ def test_what_a_preset_cannot_have_is_said_and_what_was_asked_for_is_refused(
         with pytest.warns(UserWarning, match="'discover' goes on without it"):
             result = tiny_ldm.sample(request, 1, preset="discover", sampling_steps=2)
         assert result.recipe["sampling"]["start"] == {"name": "noise"}
-        assert list(result.passed) == ["min_distance"]
+        assert list(result.passed) == ["min_distance", "usual_distances"]
         for asked in ({"start": Prototype()}, {"filters": [NotInTraining()]}):
             with pytest.raises(RequestError, match="no training crystals with it"):
                 tiny_ldm.sample(request, 1, **asked)
