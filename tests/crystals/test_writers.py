@@ -14,7 +14,7 @@ from pymatgen.core import Lattice, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.readers.entries import read_structure_text
+from crystal_ldm.crystals.readers.entries import read_payload
 from crystal_ldm.crystals.symmetry.space_groups import group_number, space_group
 from crystal_ldm.crystals.writers import cif_without_symmetry, extxyz_frame, symmetrised_cif
 from crystal_ldm.pretrained import load_pretrained
@@ -40,7 +40,7 @@ def rattled(known_crystals: list[Structure]) -> list[Structure]:
 
 def readings(cif: str) -> dict[str, Structure]:
     """Return what each reader finds in a CIF."""
-    own, notes = read_structure_text(cif, is_cif=True)
+    own, notes = read_payload(cif)
     assert not notes
     small = gemmi.make_small_structure_from_block(gemmi.cif.read_string(cif).sole_block())
     sites = small.get_all_unit_cell_sites()
@@ -79,7 +79,7 @@ def test_real_crystals_are_written_as_they_are() -> None:
     as_spglib_says = 0
     for crystal in crystals[rows].to_cells():
         cif, symbol = symmetrised_cif(crystal, SYMPREC)
-        read, _ = read_structure_text(cif, is_cif=True)
+        read, _ = read_payload(cif)
         assert StructureMatcher().fit(read.to_structure(), crystal.to_structure())
         assert space_group(read, 1e-3) == group_number(symbol)
         as_spglib_says += group_number(symbol) == space_group(crystal, SYMPREC)
@@ -109,7 +109,7 @@ def test_operations_are_those_of_the_setting(hall_number: int) -> None:
     number = space_group(crystal, 0.01)
     cif, symbol = symmetrised_cif(crystal, 0.01)
     assert group_number(symbol) == number
-    read, _ = read_structure_text(cif, is_cif=True)
+    read, _ = read_payload(cif)
     assert space_group(read, 0.001) == number
     assert read.volume / len(read) == pytest.approx(crystal.volume / len(crystal), rel=1e-6)
 
@@ -163,7 +163,7 @@ def test_a_crowded_cell_is_written_as_it_is() -> None:
         [11, 11, 17], [[0, 0, 0], [0.004, 0.002, 0], [0.5, 0.45, 0.48]], np.eye(3) * 5
     )
     cif, symbol = symmetrised_cif(crowded, 1.0)
-    read, _ = read_structure_text(cif, is_cif=True)
+    read, _ = read_payload(cif)
     assert sorted(read.numbers) == [11, 11, 17]
     assert space_group(read, 1e-4) == group_number(symbol)
 
