@@ -205,13 +205,13 @@ class TestScalarControl:
     )
     def test_ends_that_are_named_can_be_asked_for(self, ends: Any, shown: str) -> None:
         control = ScalarControl(GAP | {"min": ends[0], "max": ends[1]}, 2 * ends[1] + 1)
-        assert f"training crystals have {shown};" in control.problem
+        assert f"training crystals have {shown}." in control.problem
         words = shown.split()
         for end in (float(words[0]), float(words[2])):
             control.value = end
             assert not control.problem
         control.value = ends[1] + 0.01 * (ends[1] - ends[0])
-        assert "no other target" in control.problem
+        assert "out of reach" in control.problem
 
     def test_nonsense_is_refused(self) -> None:
         control = ScalarControl(GAP)

@@ -174,8 +174,9 @@ class ScalarControl(Field):
             self.refuse(f"The range runs from {ends[0]:g} down to {ends[1]:g}.")
         elif not low - slack <= ends[0] <= ends[1] <= high + slack:
             span = f"{_inside(low, np.ceil):.4g} to {_inside(high, np.floor):.4g} {self._unit}"
-            span = span.strip()
-            self.refuse(f"The training crystals have {span}; the model takes no other target.")
+            asked = f"{ends[0]:g}" if ends[0] == ends[1] else f"{ends[0]:g} to {ends[1]:g}"
+            said = f"{asked} is out of reach: the training crystals have {span.strip()}."
+            self.refuse(said)
         else:
             near = self._near(ends)
             if near is not None and near < FEW:
