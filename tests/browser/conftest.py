@@ -18,7 +18,7 @@ from tests.browser.driver import FLAGS, ROOT, TOKEN, Lab, Visit, find_chromium
 
 SLOW = "[anywidget] Failed to initialize model."
 """anywidget reports this where a widget's code takes more than 2 s to load, as on a busy machine;
-the widget is drawn all the same when it is there, which the tests check."""
+the widget is drawn all the same when it is there, and hears the kernel (`hear.js`)."""
 
 
 @pytest.fixture(scope="session")

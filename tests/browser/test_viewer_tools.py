@@ -16,6 +16,11 @@ CELLS = [
     "    'Fm-3m', Lattice.cubic(5.64), ['Na', 'Cl'], [[0] * 3, [0.5] * 3]\n"
     ").get_primitive_structure()",
     "from crystal_ldm.widgets import CrystalViewer\n\nviewer = CrystalViewer(salt)\nviewer",
+    "from threading import Timer\n\n"
+    "from crystal_ldm.widgets.browser.buttons import CopyButton\n\n\n"
+    "class Late(CopyButton):\n"
+    "    _esm = 'await new Promise((then) => setTimeout(then, 3000));' + CopyButton._esm\n\n\n"
+    "late = Late(text='before')\nTimer(8, setattr, [late, 'text', 'after']).start()\nlate",
 ]
 SHOWN = ".jp-CodeCell:nth-child(2)"
 CENTRE = """([scope, wanted]) => {
@@ -53,6 +58,11 @@ def press(seen: Visit, name: str) -> None:
 
 def choose(seen: Visit, label: str, option: str) -> None:
     seen.page.select_option(f"{SHOWN} .cl-more .cl-field:has-text('{label}') select", option)
+
+
+def test_a_widget_whose_code_came_late_hears_the_kernel(seen: Visit) -> None:
+    """anywidget hands no message to a model whose code took more than two seconds to load."""
+    expect(seen.page.locator(".cl-copy button:text-is('after')")).to_be_visible(timeout=30_000)
 
 
 def test_conventional_cell_any_supercell_and_polyhedra(seen: Visit) -> None:

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import traitlets as tl
 from crystal_ldm.widgets.base import Notice, sentence
+from crystal_ldm.widgets.browser.widget import BrowserWidget, code
 
 
-class CopyButton(anywidget.AnyWidget):
+class CopyButton(BrowserWidget):
     """Puts text on the clipboard: `CopyButton(content="…")`.
 
     Traits:
@@ -21,13 +21,13 @@ class CopyButton(anywidget.AnyWidget):
         content: what is copied.
     """
 
-    _esm = Path(__file__).with_name("copy_button.js")
+    _esm = code(__file__, "copy_button.js")
 
     text = tl.Unicode("Copy").tag(sync=True)
     content = tl.Unicode("").tag(sync=True)
 
 
-class SaveButton(anywidget.AnyWidget):
+class SaveButton(BrowserWidget):
     """`SaveButton(make, notice, text="Download")`: `make()` returns file name and content.
 
     The content is made at the press, in a thread, and goes to the browser once, which saves it. Why
@@ -37,7 +37,7 @@ class SaveButton(anywidget.AnyWidget):
         text: label of the button.
     """
 
-    _esm = Path(__file__).with_name("save_button.js")
+    _esm = code(__file__, "save_button.js")
 
     text = tl.Unicode("Download").tag(sync=True)
 
@@ -65,7 +65,7 @@ class SaveButton(anywidget.AnyWidget):
             self.send({"name": name}, buffers=[data])
 
 
-class StopButton(anywidget.AnyWidget):
+class StopButton(BrowserWidget):
     """Calls `action()` and interrupts the kernel: `StopButton(action, text="Stop")`.
 
     It reaches a kernel which is busy with the cell that it should end. The interrupt is that of the
@@ -77,7 +77,7 @@ class StopButton(anywidget.AnyWidget):
         kernel: id of the kernel; empty outside Jupyter.
     """
 
-    _esm = Path(__file__).with_name("stop_button.js")
+    _esm = code(__file__, "stop_button.js")
 
     text = tl.Unicode("Stop").tag(sync=True)
     enabled = tl.Bool(False).tag(sync=True)
@@ -103,7 +103,7 @@ def _kernel_id() -> str:
     return found.group(1) if found else ""
 
 
-class DropZone(anywidget.AnyWidget):
+class DropZone(BrowserWidget):
     """Hands a dropped or chosen file to Python: `DropZone(take, notice, text="…")`.
 
     `take(name, content)` is called for each file; what goes wrong, there or because a file is too
@@ -115,7 +115,7 @@ class DropZone(anywidget.AnyWidget):
         limit: largest file in bytes; larger ones are refused in the browser.
     """
 
-    _esm = Path(__file__).with_name("drop_zone.js")
+    _esm = code(__file__, "drop_zone.js")
     _css = Path(__file__).with_name("drop_zone.css")
 
     text = tl.Unicode("Drop a file here, or press to choose one").tag(sync=True)

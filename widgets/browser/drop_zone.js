@@ -1,4 +1,5 @@
 export default {
+  initialize: hear,
   render({ model, el }) {
     el.classList.add("cl-drop-widget");
     const zone = document.createElement("button");

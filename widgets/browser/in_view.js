@@ -6,6 +6,7 @@ const NEW = 60; // s since the kernel made it
 const BY_HAND = ["wheel", "pointerdown", "keydown"];
 
 export default {
+  initialize: hear,
   render({ model, el }) {
     if (Math.abs(Date.now() / 1000 - model.get("made")) > NEW) return () => {}; // a page opened later
     let [looks, idle] = [0, 0];

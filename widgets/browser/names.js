@@ -51,6 +51,7 @@ const writeOut = ({ target }) => {
 };
 
 export default {
+  initialize: hear,
   render({ el }) {
     let waiting = 0;
     const later = () => {

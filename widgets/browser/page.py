@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
-import anywidget
 import ipywidgets as ipw
 import traitlets as tl
+from crystal_ldm.widgets.browser.widget import BrowserWidget, code
 
 
-class PagePart(anywidget.AnyWidget):
+class PagePart(BrowserWidget):
     """A part of a panel that is not seen."""
 
     def __init__(self, **traits: Any) -> None:
@@ -25,7 +24,7 @@ class Names(PagePart):
     label beside them, and sliders' handles, icons and the drawing of a crystal have none at all.
     """
 
-    _esm = Path(__file__).with_name("names.js")
+    _esm = code(__file__, "names.js")
 
 
 class InView(PagePart):
@@ -35,7 +34,7 @@ class InView(PagePart):
     page stays where it is.
     """
 
-    _esm = Path(__file__).with_name("in_view.js")
+    _esm = code(__file__, "in_view.js")
 
     made = tl.Float().tag(sync=True)
 

@@ -47,6 +47,7 @@ function themed(layout, el) {
 }
 
 export default {
+  initialize: hear,
   async render({ model, el }) {
     el.classList.add("cl-plot");
     const box = document.createElement("div");

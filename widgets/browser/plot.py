@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-import anywidget
 import pandas  # noqa: F401 - plotly takes it from sys.modules, half loaded while a thread imports it
 import plotly.graph_objects as go
 import traitlets as tl
+from crystal_ldm.widgets.browser.widget import BrowserWidget, code
 
 
 @cache
@@ -19,7 +18,7 @@ def _library() -> bytes:
     return (files("plotly") / "package_data" / "plotly.min.js").read_bytes()
 
 
-class Plot(anywidget.AnyWidget):
+class Plot(BrowserWidget):
     """Shows a `plotly.graph_objects.Figure`.
 
     plotly.js is sent once for each page, when the first plot asks for it, and is shared by all;
@@ -38,7 +37,7 @@ class Plot(anywidget.AnyWidget):
             the point's customdata (its first entry where that is a list).
     """
 
-    _esm = Path(__file__).with_name("plot.js")
+    _esm = code(__file__, "plot.js")
 
     spec = tl.Unicode("").tag(sync=True)
     library = tl.Bytes(b"").tag(sync=True)

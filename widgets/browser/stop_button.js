@@ -1,4 +1,5 @@
 export default {
+  initialize: hear,
   render({ model, el }) {
     el.classList.add("cl-stop-kernel");
     const b = document.createElement("button");

@@ -7,6 +7,7 @@ const show = (value, digits) => {
 };
 
 export default {
+  initialize: hear,
   render({ model, el }) {
     el.classList.add("cl-table-widget");
     const box = document.createElement("div");

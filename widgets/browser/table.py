@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import traitlets as tl
 from crystal_ldm.widgets.browser.table_filter import matches, problem_of
+from crystal_ldm.widgets.browser.widget import BrowserWidget, code
 
 
-class Table(anywidget.AnyWidget):
+class Table(BrowserWidget):
     """Rows that can be sorted, filtered and selected, with mouse or arrow keys.
 
     Traits:
@@ -32,7 +32,7 @@ class Table(anywidget.AnyWidget):
         height: px.
     """
 
-    _esm = Path(__file__).with_name("table.js")
+    _esm = code(__file__, "table.js")
     _css = Path(__file__).with_name("table.css")
 
     columns: tl.List[dict[str, Any]] = tl.List().tag(sync=True)

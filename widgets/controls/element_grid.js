@@ -3,6 +3,7 @@ const KEYS = { r: "required", f: "forbidden", a: "allowed" };
 const SIGN = { allowed: "", required: "✓", forbidden: "✕" };
 
 export default {
+  initialize: hear,
   render({ model, el }) {
     el.classList.add("cl-elements");
     const grid = document.createElement("div");

@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import traitlets as tl
 from crystal_ldm.widgets.base import Panel, caption, column, row
+from crystal_ldm.widgets.browser.widget import BrowserWidget, code
 
 from crystal_ldm.errors import RequestError, suggest
 
@@ -41,7 +41,7 @@ def element_cells() -> list[dict[str, Any]]:
     return cells
 
 
-class ElementGrid(anywidget.AnyWidget):
+class ElementGrid(BrowserWidget):
     """A grid of elements, each allowed, required or forbidden.
 
     A click goes from allowed to required to forbidden; arrow keys move, R, F and A set the state.
@@ -54,7 +54,7 @@ class ElementGrid(anywidget.AnyWidget):
     Messages to Python: {"refused": reason} when a disabled cell is pressed.
     """
 
-    _esm = Path(__file__).with_name("element_grid.js")
+    _esm = code(__file__, "element_grid.js")
     _css = Path(__file__).with_name("element_grid.css")
 
     cells: tl.List[dict[str, Any]] = tl.List().tag(sync=True)

@@ -172,7 +172,8 @@ class ScalarControl(Field):
             self.refuse(f"The range runs from {ends[0]:g} down to {ends[1]:g}.")
         elif not low - SLACK <= ends[0] <= ends[1] <= high + SLACK:
             span = f"{low:.4g} to {high:.4g} {self._unit}".strip()
-            self.refuse(f"The training crystals have {span}; the model takes no other target.")
+            asked = f"{ends[0]:g}" if ends[0] == ends[1] else f"{ends[0]:g} to {ends[1]:g}"
+            self.refuse(f"{asked} is out of reach: the training crystals have {span}.")
         else:
             near = self._near(ends)
             if near is not None and near < FEW:

@@ -388,6 +388,7 @@ async function start(model, el) {
 }
 
 export default {
+  initialize: hear,
   render({ model, el }) {
     const started = start(model, el);
     return () => { started.then((drawing) => drawing?.close()); };

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-import anywidget
 import ipywidgets as ipw
 import nglview
 import numpy as np
 import traitlets as tl
+from crystal_ldm.widgets.browser.widget import BrowserWidget, code
 from crystal_ldm.widgets.viewers.elements import LOOK, Look
 from crystal_ldm.widgets.viewers.scene import Scene, scene_to_sdf
 
@@ -101,7 +100,7 @@ def _with_room(corners: list[list[float]], scene: Scene, look: Look) -> list[lis
     return [(low - room).round(3).tolist(), (high + room).round(3).tolist()]
 
 
-class NGLStage(anywidget.AnyWidget):
+class NGLStage(BrowserWidget):
     """A reused NGLWidget, which the browser shows if it can: `NGLStage(height=380)`.
 
     The view of nglview is made in the browser, after it is known to draw with WebGL. Every
@@ -122,7 +121,7 @@ class NGLStage(anywidget.AnyWidget):
         patience: seconds that the browser waits for nglview's part of Jupyter.
     """
 
-    _esm = Path(__file__).with_name("ngl_stage.js")
+    _esm = code(__file__, "ngl_stage.js")
 
     status = tl.Enum(["waiting", "ready", "no-webgl", "no-extension"], default_value="waiting").tag(
         sync=True

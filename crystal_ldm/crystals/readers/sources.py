@@ -95,7 +95,10 @@ def open_source(
         return OpenSource(name, _file_hash([path]), lambda: Source([entry]))
     if packed:
         raise DataError(f"The file {path} is packed; unpack it, and give the file or folder in it.")
-    raise DataError(f"The file {path} is of no known kind. What can be read: {SUPPORTED}.")
+    raise DataError(
+        f"The file {path} is of no known kind: crystals are read from CIF, POSCAR, extxyz, xsf, "
+        "csv (with a 'cif' column), json, and ASE databases."
+    )
 
 
 def _open_folder(
