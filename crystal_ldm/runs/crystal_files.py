@@ -206,8 +206,10 @@ def _frames(path: Path) -> dict[str, _Place]:
     with path.open("rb") as file:
         end = 0
         while (first := file.readline()).strip().isdigit() and len(first) < 12:
-            frame = [first, *(file.readline() for _ in range(int(first) + 1))]
-            if not all(line.endswith(b"\n") for line in frame):
+            frame = [first]
+            while len(frame) < int(first) + 2 and frame[-1].endswith(b"\n"):
+                frame.append(file.readline())
+            if not frame[-1].endswith(b"\n"):
                 break
             words = frame[1].decode("utf-8", "replace").split()
             name = next((word[3:] for word in words if word.startswith("id=")), "")

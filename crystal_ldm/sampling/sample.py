@@ -170,7 +170,9 @@ def _wanted_places(plan: Plan, wanted: Any) -> Iterator[tuple[int, int]]:
             if (row, number) not in plan:
                 raise RequestError(f"The request has no crystal in row {row}, number {number}.")
             yield row, number
-    except TypeError as error:
+    except RequestError:
+        raise
+    except (TypeError, ValueError) as error:
         raise RequestError(
             "wanted must be a function of row and number, or pairs of them, and is "
             f"{short(wanted)}."

@@ -25,6 +25,7 @@ from crystal_ldm.crystals.inputs import read_crystals
 from crystal_ldm.crystals.readers import ase_files
 from crystal_ldm.crystals.readers.cif import read_cif
 from crystal_ldm.crystals.readers.sources import read_upload
+from crystal_ldm.crystals.readers.tables import read_table
 from crystal_ldm.data import load_dataset
 from crystal_ldm.errors import DataError, EvaluationError
 
@@ -418,7 +419,7 @@ def test_files_of_tools_are_no_crystals(tmp_path: Path):
 def test_id_prop_without_its_first_file(tmp_path: Path):
     for name, text in (("2", NACL), ("3", CSCL_TEXT)):
         (tmp_path / f"{name}.cif").write_text(text)
-    (tmp_path / "id_prop.csv").write_text("1,1.25\n2,2.5\n3,-3\n")
+    (tmp_path / "p.csv").write_text("1,1.25\n2,2.5\n3,-3\n")
     dataset = load(tmp_path)
     assert dict(zip(dataset.ids, dataset.labels["target"].tolist(), strict=True)) == {
         "2": 2.5, "3": -3.0,
@@ -666,6 +667,7 @@ def test_other_kinds_are_refused_by_name_everywhere(tmp_path: Path, name: str, r
         ("id,k\n[-],[GPa]\na,1\nb,2\n", [1, 2], "is one of units"),
         ("id,k\na,-9999\nb,2\n", [None, 2], "stand for none (-9999)"),
         ("Table 1: mine,,\n,,\nid,k,g\na,1,2\nb,2,3\n", [1, 2], "'Table 1: mine' above the header"),
+        pytest.param("x" * 200_000 + ",k\na,1\n", "not a csv file", "", id="a long line"),
         ("id,k,\na,1,5\nb,2,6\n", [1, 2], "Columns without a name"),
         ("id,k\na,1200 MPa\nb,2\n", None, "write all in one unit"),
         ("id,k\na,1200 MPa\nb,2 GPa\n", None, "write all in one unit"),
@@ -686,6 +688,15 @@ def test_tables_as_programs_and_people_write_them(
     if values is not None:
         read = [None if np.isnan(v) else pytest.approx(v) for v in dataset.labels["k"].tolist()]
         assert read == values
+
+
+@pytest.mark.parametrize(
+    ("table", "rows"),
+    [('cif,\n"data_a\n_cell 1\n",\n', 1), ("a,\nb,1.3\nc,2\n", 3), ("My table,\nid,k\nc,2\n", 1)],
+)
+def test_what_stands_alone_in_a_first_line_may_be_no_title(tmp_path: Path, table: str, rows: int):
+    (tmp_path / "p.csv").write_text(table)
+    assert len(read_table(tmp_path / "p.csv", ["a", "b", "c"]).frame) == rows
 
 
 def test_a_row_of_units_converts_known_labels(tmp_path: Path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
-from pymatgen.core import Structure
+from pymatgen.core import Lattice, Structure
 
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate import csp_metrics, match_pairs
@@ -72,6 +72,9 @@ def test_a_hopeless_crystal_is_a_miss_with_a_reason(known_crystals, pool):
     assert found.matched.tolist() == [False, True]
     assert "not finite" in found.errors[0]
     assert found.match_rate == 0.5
+    flat = Structure(Lattice([[5, 0, 0], [0, 5, 0], [5, 5, 1e-6]]), ["Na"], [[0, 0, 0]])
+    sodium = Structure(Lattice.cubic(3), ["Na"], [[0, 0, 0]])
+    assert match_pairs([flat], [sodium], workers=1).errors == ["a cell has no volume"]
 
 
 def test_prediction_at_k(known_crystals, pool):

@@ -117,7 +117,11 @@ def test_categories() -> None:
 
 @pytest.mark.parametrize(
     ("options", "values"),
-    [([True, False], ["true", "False", None]), ([0, 1], [0.0, 1.0, float("nan")])],
+    [
+        ([True, False], ["true", "False", None]),
+        ([0, 1], [0.0, 1.0, float("nan")]),
+        ([0.1, 2.5], torch.tensor([0.1, 2.5, torch.nan])),
+    ],
 )
 def test_categories_may_be_truth_values_and_numbers(options: list, values: list) -> None:
     config = {"_target_": "CategoryCondition", "options": options}

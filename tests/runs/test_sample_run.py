@@ -70,11 +70,12 @@ def test_a_continued_run_makes_only_what_is_missing(
         batches = tiny_ldm.iter_sample(request_batch, 3, sampling_steps=2, batch_size=2)
         first.files.add(next(batches))
         raise KeyboardInterrupt
-    # What a kill leaves: a line cut short, a frame without its line, a CIF without either.
+    # What a kill or a bad disk leaves: a line cut short, a frame without its line, a wrong count of
+    # atoms, a CIF without either.
     with (parts / "table.csv").open("a") as file:
         file.write("001-00002-NaCl,NaCl,2,P")
     with (parts / "crystals.extxyz").open("a") as file:
-        file.write('2\nLattice="1 0 0 0 1 0 0 0 1" id=lost\nNa 0 0 0\n')
+        file.write('2\nLattice="1 0 0 0 1 0 0 0 1" id=lost\nNa 0 0 0\n9999999999\n')
     (parts / "cif" / "lost.cif").write_text("data_lost")
 
     made: list[int] = []

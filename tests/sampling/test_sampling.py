@@ -376,6 +376,7 @@ def test_a_number_of_a_users_own_filter_is_no_space_group(tiny_ldm: LDMModule) -
         ({"callback": 3}, "callback must be a function"),
         ({"wanted": 3}, "wanted must be a function of row and number, or pairs"),
         ({"wanted": [0, 1]}, "wanted must be a function of row and number, or pairs"),
+        ({"wanted": [(0, 1, 2)]}, "wanted must be a function of row and number, or pairs"),
         ({"wanted": [(0, 2)]}, "no crystal in row 0, number 2"),
         ({"wanted": [(-1, 0)]}, "no crystal in row -1, number 0"),
         ({"wanted": []}, "none was wanted"),

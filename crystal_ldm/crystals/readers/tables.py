@@ -75,12 +75,13 @@ def read_table(path: Path, known_ids: Iterable[str] = ()) -> Table:
     text = _without_comments(re.sub(r"^\s*sep=.\n", "", text))  # a line that Excel reads
     separator = _separator(text)
     notes: list[str] = []
-    text = _without_title(text, separator, path.name, notes)
+    known_ids = set(known_ids)
     try:
+        text = _without_title(text, separator, known_ids, path.name, notes)
         first = next(_cells(text[:100_000], separator), [])
     except csv.Error as error:
         raise DataError(f"The table {path} is not a csv file ({error}).") from error
-    headless = _is_data(first, set(known_ids), path, decimal_comma=separator != ",")
+    headless = _is_data(first, known_ids, path, decimal_comma=separator != ",")
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -191,15 +192,20 @@ def _without_comments(text: str) -> str:
     return "\n".join(lines[count:])
 
 
-def _without_title(text: str, separator: str, where: str, notes: list[str]) -> str:
-    """Leave out lines above the header that a spreadsheet fills in their first cell at most."""
+def _without_title(
+    text: str, separator: str, known_ids: set[str], where: str, notes: list[str]
+) -> str:
+    """Leave out lines above the header that a spreadsheet fills in their first cell at most.
+
+    A column of names or of CIFs alone, and an entry without a label, are no title.
+    """
     lines = text.lstrip("\n").split("\n")
     titles = []
     for line in lines:
         title, *rest = next(csv.reader([line], delimiter=separator)) or [""]
-        if line.strip() and (
-            separator not in line or any(map(str.strip, rest)) or id_column([title])
-        ):
+        alone = separator in line and not any(map(str.strip, rest))
+        named = title.strip() in known_ids or title.strip().lower() == "cif"
+        if line.strip() and (not alone or named or id_column([title])):
             break
         titles.append(title.strip())
     if not any(titles) or len(titles) == len(lines):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -129,11 +130,14 @@ class ElementSetCondition(Condition):
 
 
 def _word(value: Any) -> str | None:
-    """Return a category as text: 225.0 of a table as 225, truth values as True and False."""
+    """Return a category as text: 225.0 of a table as 225, truth values as True and False.
+
+    Other numbers are those that a data set's float32 holds.
+    """
     if value is None or value != value:
         return None
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
+    if isinstance(value, float):
+        return str(int(value) if value.is_integer() else np.float32(value))
     text = str(value)
     return text.capitalize() if text.lower() in ("true", "false") else text
 
