@@ -170,7 +170,7 @@ def test_what_lies_lowest_before_relaxation_is_relaxed(ldm: Any, tmp_path: Path)
 def test_a_search_without_time_leaves_what_it_has_and_says_so(ldm: Any, tmp_path: Path) -> None:
     goal = Goal.make(system="Na-Cl", max_hull_distance=3.0)
     found = search(ldm, tmp_path, goal, num_candidates=40, max_minutes=1e-6, predictor="")
-    assert not found.complete and "run the same again" in found.notes[-1]
+    assert not found.complete and "Run the same again" in found.notes[-1]
     assert 0 < found.funnel()["made"] < 40
     assert (tmp_path / "table.csv").is_file()
     for candidate in found.candidates:
