@@ -195,6 +195,9 @@ class Listeners:
         """Let `action` be called."""
         self._actions.append(action)
 
+    def __bool__(self) -> bool:
+        return bool(self._actions)
+
     def tell(self, *news: Any) -> None:
         """Call all of them with `news`, in this thread."""
         for action in self._actions:

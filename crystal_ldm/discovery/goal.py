@@ -245,7 +245,8 @@ class Goal:
         fewest = max(1, len(rules["required"]), *self.num_elements[:1])
         sizes: NDArray[np.int_] = np.array(self.num_atoms or range(fewest, ldm.max_atoms + 1))
         if not len(sizes) or not fewest <= sizes.min() <= sizes.max() <= ldm.max_atoms:
-            asked = f", not {sizes.min()} to {sizes.max()}" if len(sizes) else ""
+            ends = dict.fromkeys([str(sizes.min()), str(sizes.max())]) if len(sizes) else ()
+            asked = f", not {' to '.join(ends)}" if ends else ""
             raise RequestError(
                 f"A cell of {fewest} elements has {fewest} or more atoms, and one of this model at "
                 f"most {ldm.max_atoms}{asked}."

@@ -264,7 +264,7 @@ def test_cells_and_open_atoms_are_as_asked_for(ldm: Any) -> None:
     assert set(system.request(ldm, 0, 0)[0].num_atoms.tolist()) == {4, 7}
     for size in (2, 21):
         with pytest.raises(
-            RequestError, match="3 or more atoms, and one of this model at most 20, not"
+            RequestError, match=rf"3 or more atoms, and one of this model at most 20, not {size}\.$"
         ):
             Goal.make(system="Li-Fe-O", num_atoms=size).request(ldm, 0, 0)
 

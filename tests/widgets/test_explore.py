@@ -238,7 +238,13 @@ def test_nearest_in_training_crystal(
     time.sleep(0.3)
     assert slow.origin == "copper.cif"
     gallery = Gallery([perovskite()], nearest=seek)
-    until(lambda: gallery.neighbour.viewer.structure is not None)
+    neighbour = gallery.neighbour.viewer
+    until(lambda: neighbour.structure is not None)
+    seek.ldm = copy.deepcopy(tiny_ldm)  # that knows no crystals
+    seek.ldm.training_crystals = TrainingCrystals()
+    gallery.seek()
+    until(lambda: neighbour.notice.level == "error")
+    assert neighbour.structure is None and "does not hold" in neighbour.notice.text
     gallery.show_nearest = False
     assert gallery.neighbour.viewer.widget not in gallery.views.children
 

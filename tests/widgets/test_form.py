@@ -80,11 +80,13 @@ def test_what_the_training_set_has_of_a_formula_is_said(
     form.formula.text = "SrTiO3"
     until(lambda: form.formula.training is not None)
     assert form.formula.known.text == "In the training set: Pm-3m; cells of 5 atoms."
+    (press,) = form.formula.cells.children
+    assert press.description == "5 atoms", "this model takes no space group"
+    heard: list[str] = []
+    form.formula.on_group(heard.append)
     form.formula.formula_units = 3
     (press,) = form.formula.cells.children
     assert press.description == "Pm-3m, 5 atoms"
-    heard: list[str] = []
-    form.formula.on_group(heard.append)
     press.click()
     assert (form.formula.formula_units, heard) == (1, ["Pm-3m"])
     form.formula.text = "SrZnO3"

@@ -8,7 +8,16 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Listeners, Notice, Panel, column, labelled, row, show_if
+from crystal_ldm.widgets.base import (
+    Listeners,
+    Notice,
+    Panel,
+    column,
+    counted,
+    labelled,
+    row,
+    show_if,
+)
 from crystal_ldm.widgets.controls.training_cells import TrainingCells
 from crystal_ldm.widgets.jobs import Latest
 
@@ -206,10 +215,13 @@ class FormulaBox(Panel):
         said = [] if cells is None else [cells.sentence, cells.likely if likely else ""]
         self.known.say(" ".join(filter(None, said)))
         fitting = [kind for kind in cells.kinds if kind[1] <= self.max_atoms] if cells else []
+        if not self.on_group:  # the model takes no space group
+            fitting = list(dict.fromkeys(("", size, units) for _, size, units in fitting))
         self.cells.children = [
-            self.button(f"{symbol}, {size} atom{'s' if size > 1 else ''}",
+            self.button(f"{f'{symbol}, ' if symbol else ''}{counted(size, 'atom')}",
                         partial(self._take, symbol, units), css="cl-small",
-                        tip=f"Ask for {symbol} with {units} formula units in the cell")
+                        tip=f"Ask for {symbol} with formula units in the cell: {units}"
+                        if symbol else f"Formula units in the cell: {units}")
             for symbol, size, units in fitting[:MOST_KINDS]
         ]  # fmt: skip
         show_if(bool(self.cells.children), self.cells)
