@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from crystal_ldm.widgets import RequestForm
+from crystal_ldm.widgets.controls.training_cells import training_cells
 from crystal_ldm.widgets.export.code import python_code, shell_line
 from crystal_ldm.widgets.export.request import arguments_of, settings_of
+from pymatgen.core import Lattice, Structure
 
+from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.ldm_module.training_crystals import TrainingCrystals
 from crystal_ldm.runs.generate import make_request
 from crystal_ldm.sampling import MinDistance, Prototype, SamplingSettings, keyword_call
 from crystal_ldm.sampling.cell_sizes import settle_units
@@ -72,6 +78,20 @@ def test_a_recipe_of_format_1_fills_the_form(form: RequestForm, tiny_ldm: Any) -
     both = {**sampling, "min_distance": 0.7}
     form.fill_recipe({**recipe, "format": 1, "sampling": both})
     assert form.settings().filters == (MinDistance(0.7),)
+
+
+def test_the_most_frequent_group_of_a_formula_is_named_first(tiny_ldm: LDMModule) -> None:
+    ldm = copy.deepcopy(tiny_ldm)
+    ldm.training_crystals = TrainingCrystals()
+    small = Structure(Lattice.cubic(3.5), ["Na", "Cl"], [[0] * 3, [0.5] * 3])
+    salt = Structure.from_spacegroup(
+        "Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0] * 3, [0.5] * 3]
+    )
+    crystals = [small, small * (1, 1, 2), salt.get_primitive_structure()]
+    ldm.training_crystals.add(CrystalBatch.from_structures(crystals, canonical=False))
+    cells = training_cells(ldm, "NaCl")
+    assert cells is not None and cells.groups == ("Pm-3m", "Fm-3m") and cells.sizes == (2, 4)
+    assert cells.kinds == (("Fm-3m", 2, 1), ("Pm-3m", 2, 1), ("Pm-3m", 4, 2))
 
 
 def test_what_the_training_set_has_of_a_formula_is_said(

@@ -72,6 +72,7 @@ def training_cells(ldm: LDMModule, formula: str) -> TrainingCells | None:
         found[symbol, len(structure), len(structure) // atoms] += 1
     ordered = sorted(found, key=lambda kind: (-found[kind], kind))
     kinds = tuple(kind for kind in ordered if kind[1] % atoms == 0)
-    groups = tuple(dict.fromkeys(symbol for symbol, *_ in ordered))
+    often = Counter(symbol for symbol, *_ in found.elements())
+    groups = tuple(sorted(often, key=lambda symbol: (-often[symbol], symbol)))
     sizes = tuple(sorted({size for _, size, _ in kinds or ordered}))
     return TrainingCells(groups, sizes, kinds, likely)
