@@ -60,7 +60,7 @@ class CrystalEntry:
 
 def plain(value: Any) -> Any:
     """Return a fact as JSON has it: a number that is none becomes nothing, an object its text."""
-    if hasattr(value, "item"):
+    if getattr(value, "ndim", None) == 0:  # numpy's and torch's single numbers
         value = value.item()
     if isinstance(value, float):
         return value if isfinite(value) else None

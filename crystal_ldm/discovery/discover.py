@@ -13,7 +13,7 @@ from crystal_ldm.crystals.cell import FormulaKey
 from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, reduced_cell
 from crystal_ldm.discovery.goal import ROUND, Goal
 from crystal_ldm.discovery.ranking import FAR_BELOW, STAGES, Candidate, Discovery
-from crystal_ldm.discovery.rounds import GoalCheck, make_round, round_folder
+from crystal_ldm.discovery.rounds import GoalCheck, check_rounds, make_round, round_folder
 from crystal_ldm.discovery.screening import RELAXED_SHARE, distances_before, most_promising
 from crystal_ldm.discovery.second_opinion import SecondOpinion, why_not
 from crystal_ldm.errors import RequestError
@@ -126,6 +126,7 @@ def discover(
             f"Nothing with {missing} can be looked for: {relaxation.potential} has no reference "
             "energy of it, so that its compounds have no hull."
         )
+    check_rounds(ldm, goal, math.ceil(num_candidates / ROUND), keywords)
     run = open_run(str(run_dir), NOTEBOOK, identity)
     with run, open_executor(workers, Workers(memory_gb=6)) as executor:
         search = _Search(ldm, goal, run, executor, hull, relaxation, relaxed_share, keywords, say)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -102,6 +103,8 @@ class Goal:
             raise RequestError(
                 "Give a chemical system such as Li-Fe-O or a formula such as Sr?O3, not both."
             )
+        if not isinstance(system, str):
+            raise RequestError(f"A system is text such as Li-Fe-O, not {short(system)}.")
         symbols = tuple(dict.fromkeys(part for part in re.split(r"[-,\s]+", system) if part))
         if "?" in symbols:
             raise RequestError(
@@ -117,8 +120,10 @@ class Goal:
             raise RequestError(
                 f"num_elements is a number or a pair (fewest, most), not {num_elements}."
             )
+        named, most = set(rules.required), math.inf
         if formula:
-            parse_formula(formula)
+            parsed = parse_formula(formula)
+            named, most = named | set(parsed.counts), len(parsed.counts) + parsed.num_open
             if sizes:
                 raise RequestError("Cells of a formula are as large as formula_units says.")
         elif units:
@@ -130,9 +135,15 @@ class Goal:
                 "A system names its elements: element lists and num_elements are for a formula, or "
                 "go without both."
             )
-        if len(rules.required) > max(counts, default=len(rules.required)):
+        if rules.allowed:
+            most = min(most, len(named | set(rules.allowed)))
+        if counts and len(named) > counts[-1]:
             raise RequestError(
-                f"{len(rules.required)} elements are required, and num_elements is {counts[-1]}."
+                f"{len(named)} elements are required, and num_elements is {counts[-1]}."
+            )
+        if counts and most < counts[0]:
+            raise RequestError(
+                f"{most} different elements can be there at most, and num_elements is {counts[0]}."
             )
         (limit,) = _numbers(max_hull_distance, "max_hull_distance", "a number of eV/atom")
         gap: float | tuple[float, float] | None = None

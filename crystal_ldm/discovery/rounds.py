@@ -19,7 +19,7 @@ from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings, conten
 from crystal_ldm.files.run_directory import read_object
 from crystal_ldm.files.writing import atomic_write_json
 from crystal_ldm.parallel import Executor
-from crystal_ldm.runs.generate import generate
+from crystal_ldm.runs.generate import generate, silent_order
 from crystal_ldm.runs.sample_run import SampleRun, read_crystals_of
 
 if TYPE_CHECKING:
@@ -29,6 +29,17 @@ if TYPE_CHECKING:
 def round_folder(path: Path, number: int) -> Path:
     """Return where a run keeps a round, which is there once the round has begun."""
     return path / "rounds" / f"{number:04d}"
+
+
+def check_rounds(ldm: LDMModule, goal: Goal, count: int, keywords: dict[str, Any]) -> None:
+    """Refuse a goal whose rounds, `count` of them, the model cannot make; see `make_round`.
+
+    Raises:
+        FormulaError, RequestError: see `LDMModule.sample`.
+    """
+    for number in range(min(count, max(1, len(goal.formula_units)))):
+        request, per_row, offset = goal.request(ldm, number, keywords["seed"])
+        silent_order(ldm, request, per_row, {**keywords, "offset": offset})
 
 
 def make_round(

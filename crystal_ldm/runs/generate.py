@@ -218,16 +218,17 @@ def check_order(
     """
     from crystal_ldm.pretrained import load_model
 
-    _silent_order(load_model(model, "cpu"), request, num_samples, {**settings, "device": "cpu"})
+    silent_order(load_model(model, "cpu"), request, num_samples, {**settings, "device": "cpu"})
 
 
-def _silent_order(
+def silent_order(
     ldm: LDMModule, request: CrystalBatch | None, num_samples: Any, settings: Mapping[str, Any]
 ) -> Order:
+    """Return the order of a request, or refuse it, without the warnings that `generate` gives."""
     from crystal_ldm.sampling.sample import place_order
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # `generate` says it
+        warnings.simplefilter("ignore")
         return place_order(ldm, request, num_samples, settings, 0)
 
 
@@ -250,7 +251,7 @@ def last_run(
     Raises:
         RequestError: see `SampleRun.open`.
     """
-    order = _silent_order(ldm, request, num_samples, settings)
+    order = silent_order(ldm, request, num_samples, settings)
     wanted = json.loads(json.dumps(identity(order, symprec, p1_cif)))  # as it reads back
     for path in newest_runs(NOTEBOOK):
         if (path / FOLDER).is_dir() and read_run(path)["recipe"] == wanted:

@@ -170,7 +170,7 @@ def test_what_lies_lowest_before_relaxation_is_relaxed(ldm: Any, tmp_path: Path)
 def test_a_search_without_time_leaves_what_it_has_and_says_so(ldm: Any, tmp_path: Path) -> None:
     goal = Goal.make(system="Na-Cl", max_hull_distance=3.0)
     found = search(ldm, tmp_path, goal, num_candidates=40, max_minutes=1e-6, predictor="")
-    assert not found.complete and "run the same again" in found.notes[-1]
+    assert not found.complete and "Run the same again" in found.notes[-1]
     assert 0 < found.funnel()["made"] < 40
     assert (tmp_path / "table.csv").is_file()
     for candidate in found.candidates:
@@ -198,6 +198,10 @@ def test_targets_are_met_by_all_that_is_kept(ldm: Any, tmp_path: Path) -> None:
         ({"num_elements": [1, 2, 3]}, RequestError, "fewest, most"),
         ({"required": "O,Ti,Sr", "num_elements": 2}, RequestError, "3 elements are required"),
         ({"system": "Li-O", "num_elements": 2}, RequestError, "names its elements"),
+        ({"system": ["Li", "O"]}, RequestError, "text such as Li-Fe-O"),
+        ({"formula": "SrTiO3", "num_elements": 2}, RequestError, "3 elements are required"),
+        ({"formula": "Sr?O3", "num_elements": [4, 5]}, RequestError, "3 different elements"),
+        ({"allowed": "O,Ti", "num_elements": 3}, RequestError, "2 different elements"),
         ({"formula": "LiO", "band_gap": "wide"}, RequestError, "'wide'"),
         ({"formula": "LiO", "band_gap": [1, "x"]}, RequestError, "low, high"),
         ({"formula": "LiO", "band_gap": math.nan}, RequestError, "nan"),
@@ -231,6 +235,10 @@ def test_budgets_and_predictors_that_are_none_are_refused(ldm: Any, tmp_path: Pa
         search(ldm, tmp_path / "run", goal, predictor="cgcn")
     with pytest.raises(RequestError, match="needs a predictor"):
         search(ldm, tmp_path / "run", Goal.make(system="Na-Cl", band_gap=2.0), predictor="")
+    large = Goal.make(system="Na-Cl", num_atoms=21), Goal.make(formula="K?", formula_units=[1, 11])
+    for one in large:  # no directory is left that would refuse a smaller one
+        with pytest.raises(RequestError, match=r"at most 20|more than the 20"):
+            search(ldm, tmp_path / "run", one, num_candidates=40)
     assert not os.listdir(tmp_path)
 
 

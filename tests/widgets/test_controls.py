@@ -194,6 +194,25 @@ class TestScalarControl:
         slider.value = (0.5, answer[1]) if isinstance(value, tuple) else 5.0  # the person
         assert control.value == ((0.5, max(value)) if isinstance(value, tuple) else 5.0)
 
+    @pytest.mark.parametrize(
+        ("ends", "shown"),
+        [
+            ((0.0, 8.9937), "0 to 8.993 eV"),
+            ((5.3333, 12345.6), "5.334 to 1.234e+04 eV"),
+            ((-8.99372, -0.053337), "-8.993 to -0.05334 eV"),
+            ((1e-6, 3.00004e-5), "1e-06 to 3e-05 eV"),
+        ],
+    )
+    def test_ends_that_are_named_can_be_asked_for(self, ends: Any, shown: str) -> None:
+        control = ScalarControl(GAP | {"min": ends[0], "max": ends[1]}, 2 * ends[1] + 1)
+        assert f"training crystals have {shown}." in control.problem
+        words = shown.split()
+        for end in (float(words[0]), float(words[2])):
+            control.value = end
+            assert not control.problem
+        control.value = ends[1] + 0.01 * (ends[1] - ends[0])
+        assert "out of reach" in control.problem
+
     def test_nonsense_is_refused(self) -> None:
         control = ScalarControl(GAP)
         for wrong in ("wide", (1, 2, 3), {}):

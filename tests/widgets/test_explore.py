@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -230,6 +231,12 @@ def test_nearest_in_training_crystal(
     assert slow.structure is None and "Looking" in slow.notice.text
     opening.set()
     until(lambda: slow.structure is not None)
+    opening.clear()  # a file that is dropped meanwhile is the later wish
+    slow.seek("Nearest", lambda: copper() if opening.wait(30) else None)
+    slow.read("copper.cif", copper().to(fmt="cif").encode())
+    opening.set()
+    time.sleep(0.3)
+    assert slow.origin == "copper.cif"
     gallery = Gallery([perovskite()], nearest=seek)
     until(lambda: gallery.neighbour.viewer.structure is not None)
     gallery.show_nearest = False

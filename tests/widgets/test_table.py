@@ -165,8 +165,9 @@ def test_a_filtered_point_is_not_plotted(gallery: Gallery) -> None:
 
 def test_rows_and_columns_hold_plain_values_only() -> None:
     rows = [{"a": np.float32(1.5), "b": np.int64(2), "c": np.bool_(True), "d": [1], "seed": 1}]
+    rows[0]["e"] = np.array([1, 2])
     columns = table_columns(rows)
-    assert table_rows(rows, columns) == [[1.5, 2, True, "[1]"]]
+    assert table_rows(rows, columns) == [[1.5, 2, True, "[1]", "[1 2]"]]
     figure = scatter_figure([{"a": 1.0, "b": None}], [0], "a", "b")
     assert len(figure.data[0].x) == 0
 

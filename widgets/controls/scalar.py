@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets as ipw
@@ -12,8 +12,9 @@ from crystal_ldm.widgets.base import Field, Quiet, column, escape, row, show_if
 
 from crystal_ldm.errors import RequestError
 
-SLACK = 1e-4
-"""How far beyond the training crystals' values the model takes a target."""
+SLACK = 5e-5
+"""How far beyond the training crystals' values the model takes a target at most, as a share of the
+range: 1e-4 of their standard deviation."""
 FEW = 20
 """Training crystals near the target below which a warning is shown."""
 
@@ -168,12 +169,14 @@ class ScalarControl(Field):
         if value is None:
             return
         ends = value if isinstance(value, tuple) else (value, value)
+        slack = SLACK * (high - low)
         if ends[0] > ends[1]:
             self.refuse(f"The range runs from {ends[0]:g} down to {ends[1]:g}.")
-        elif not low - SLACK <= ends[0] <= ends[1] <= high + SLACK:
-            span = f"{low:.4g} to {high:.4g} {self._unit}".strip()
+        elif not low - slack <= ends[0] <= ends[1] <= high + slack:
+            span = f"{_inside(low, np.ceil):.4g} to {_inside(high, np.floor):.4g} {self._unit}"
             asked = f"{ends[0]:g}" if ends[0] == ends[1] else f"{ends[0]:g} to {ends[1]:g}"
-            self.refuse(f"{asked} is out of reach: the training crystals have {span}.")
+            said = f"{asked} is out of reach: the training crystals have {span.strip()}."
+            self.refuse(said)
         else:
             near = self._near(ends)
             if near is not None and near < FEW:
@@ -205,6 +208,12 @@ def condition_title(description: Mapping[str, Any]) -> tuple[str, str]:
     label = str(description.get("label") or description["name"])
     title, tip = NAMES.get(label, (label.replace("_", " "), ""))
     return title[:1].upper() + title[1:], str(description.get("description") or tip)
+
+
+def _inside(end: float, towards: Callable[[float], float]) -> float:
+    """Return the end of a range with four digits, rounded into the range: it can be asked for."""
+    digit = 10.0 ** (np.floor(np.log10(abs(end) or 1.0)) - 3)
+    return float(towards(round(end / digit, 6)) * digit)
 
 
 def _wide() -> ipw.Layout:

@@ -77,7 +77,9 @@ class CrystalSource(Panel):
         """
         if content.lstrip()[:1] == b"{" and b'"model_hash"' in content:
             raise DataError(f"{name} is a recipe: drop it on Export, which asks for its crystals.")
-        self.take(name, read_upload(name, content).to_structure())
+        structure = read_upload(name, content).to_structure()
+        self._latest.drop()  # what is still being looked for was asked for before
+        self.take(name, structure)
 
     def take(self, name: str, structure: Structure | None) -> None:
         """Take a crystal; `name` says where it comes from."""
