@@ -127,6 +127,11 @@ class _Reader:
                 group.last = {self._symbol(sign): 1}
             elif kind == "state" and before == "symbol":
                 self._oxidation_state(tokens[i - 1][1] + sign, sign, after)
+            elif kind == "state" and len(sign) > 3:  # nobody writes iodine as (III)
+                raise FormulaError(
+                    f"In '{self.text}', {sign} stands behind no element; write an oxidation state "
+                    "behind its element, or leave it out."
+                )
             elif kind == "state":  # a group such as (I)
                 self._open("(")
                 for symbol in sign[1:-1]:

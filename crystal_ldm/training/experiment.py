@@ -191,7 +191,9 @@ def load_data(
             f"data_dir '{data_dir}' would not be used: the data set '{source}' {reason}. To train "
             f"on what lies there write dataset={data_dir}; else leave data_dir empty."
         )
-    return load_dataset(*find_source(source, str(data_dir)), max_atoms=max_atoms, over=limit.over)
+    return load_dataset(
+        *find_source(source, str(data_dir or "")), max_atoms=max_atoms, over=limit.over
+    )
 
 
 _EXAMPLE = "{bulk_modulus: {label: k_vrh, unit: GPa}}"

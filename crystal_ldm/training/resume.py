@@ -49,7 +49,7 @@ def check_resumable(path: Path, module: TrainedModule) -> None:
 def _content(path: Path) -> Any:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        int(content["global_step"])
+        int(content["global_step"]), content["optimizer_states"][0]  # best.ckpt has no optimizer
         return content
     except Exception as error:  # torch raises many kinds for files that are cut short or unsafe
         raise CheckpointError(

@@ -116,7 +116,7 @@ def test_what_is_read_otherwise_is_said() -> None:
 @pytest.mark.parametrize(
     "text",
     ["Sr(Ti]O3", "Sr[Ti)O3", "([SrTi)]O3", "Ca()2", "Fe 2 O 3", "CuSO4·5", "*O3", "Sr_O3",
-     "Cu(I)2O", "Na" + "9" * 400],
+     "Cu(I)2O", "Fe2(III)O3", "Na" + "9" * 400],
 )  # fmt: skip
 def test_ambiguous_and_mixed_is_refused(text: str) -> None:
     with pytest.raises(FormulaError):

@@ -266,8 +266,11 @@ CIFS: dict[str, tuple[str, Right]] = {
     "element_by_name": (
         cif("copper1 0 0 0\nChlorine .5 .5 .5", group="'F m -3 m'",
             columns="label fract_x fract_y fract_z"), ("CuCl", 2, 22.43)),
-    "site_by_word": (cif("site1 0 0 0\nCl1 .5 .5 .5", columns="label fract_x fract_y fract_z"),
-                     "not a chemical element \\('site1'"),
+    "titanium_by_formula": (
+        cif("Tin1 0 0 0\nO1 .5 .5 .5", group="'F m -3 m'", before="_chemical_formula_sum 'Ti O'",
+            columns="label fract_x fract_y fract_z"), ("TiO", 2, 22.43)),
+    "site_by_word": (cif("Osite 0 0 0\nCl1 .5 .5 .5", columns="label fract_x fract_y fract_z"),
+                     "not a chemical element \\('Osite'"),
     "formula_with_vacancies": (
         cif(NACL_SITES, group="'F m -3 m'", before="_chemical_formula_sum 'Na0.98 Cl'"),
         "states the formula 'Na0.98 Cl'"),
@@ -627,6 +630,9 @@ def test_single_structures_in_json_and_ase_files(tmp_path: Path):
     metres = {**optimade()["attributes"], "lattice_vectors": (np.eye(3) * 4.12e-10).tolist()}
     (tmp_path / "nomad.json").write_text(json.dumps(metres))
     check(tmp_path / "nomad.json", "of metres, as NOMAD")
+    metres["lattice_vectors"] = [[0, 0, 0]] * 3
+    (tmp_path / "flat.json").write_text(json.dumps(metres))
+    check(tmp_path / "flat.json", "no volume")
     molecule = {"@class": "Molecule", "sites": [{"species": [], "xyz": [0, 0, 0]}]}
     (tmp_path / "m.json").write_text(json.dumps(molecule))
     check(tmp_path / "m.json", "sites and no lattice")

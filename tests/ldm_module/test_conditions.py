@@ -111,8 +111,8 @@ def test_categories() -> None:
     assert not torch.equal(embedded[0], embedded[2])
     with pytest.raises(RequestError, match="Did you mean 'cubic'"):
         system.encode(["cubik"])
-    with pytest.raises(DataError, match="none of cubic, hexagonal, 225; it has rutile"):
-        system.set_data(["rutile"])
+    with pytest.raises(DataError, match=r"none of cubic, hexagonal, 225; it has rutile\."):
+        system.set_data(["rutile", None])
 
 
 @pytest.mark.parametrize(

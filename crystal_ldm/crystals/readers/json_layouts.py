@@ -121,8 +121,9 @@ def _optimade(data: Any) -> _Arrays:
     if not all(data.get("dimension_types", (1, 1, 1))):
         raise DataError(NOT_PERIODIC)
     lattice = np.array(data["lattice_vectors"], dtype=np.float64)
-    if abs(np.linalg.det(lattice)) < _IN_METRES:
-        raise DataError("Its cell is of metres, as NOMAD stores it; lengths in Å are wanted.")
+    if (volume := abs(np.linalg.det(lattice))) < _IN_METRES:
+        metres = "is of metres, as NOMAD stores it; lengths in Å are wanted"
+        raise DataError(f"Its cell {metres if volume else 'has no volume'}.")
     coords = np.array(data["cartesian_site_positions"], dtype=np.float64).reshape(-1, 3)
     kinds = {kind["name"]: kind for kind in data.get("species") or ()}
     names = []

@@ -58,10 +58,10 @@ class CategoryCondition(Condition):
                 f"{', '.join(self.options) or 'none'}."
             )
         if all(v is None for v in self.known(values)):
-            has = sorted({str(_word(v)) for v in plain_list(values)})
+            has = sorted({w for v in plain_list(values) if (w := _word(v)) is not None})
             raise DataError(
                 f"The label '{self.label}' has none of {', '.join(self.options)}; it has "
-                f"{', '.join(has[:10])}{', …' if len(has) > 10 else ''}."
+                f"{', '.join(has[:10]) or 'no value'}{', …' if len(has) > 10 else ''}."
             )
 
     def known(self, values: Values) -> Values:

@@ -41,8 +41,8 @@ _LABELLED = re.compile(r"([A-Z][a-z]?)(?![A-Za-z])")
 _VACANCY = re.compile(r"va(c\w*)?(?![a-z])", re.IGNORECASE)
 _WATER_SYMBOL = re.compile(r"(wat|o[_-]?h|h2o|oh2|ow|n[_-]?h\d|ch\d?)\b.*", re.IGNORECASE)
 _TUNGSTEN_OR_WATER = re.compile(r"W[Aa]\d*")
-_NO_ELEMENT = re.compile(r"[a-z]{3,}|(?i:atom|center|cation|site)")
-"""What names a site but not its element: atom1 is not At, and iron not Ir."""
+_NO_ELEMENT = re.compile(r"[a-z]{3,}|(?i:atom|center|centre|cation|anion|ligand|[a-z]?site)")
+"""What names a site but not its element: atom1 is not At, iron not Ir, and Osite not Os."""
 _ROMAN = re.compile(r"\(?[IVX]+\)?(?![a-z])")
 _SHARED = re.compile(
     r"[-+\d.]*\s*[/,+&|:;]\s*[-+\d.]*([A-Z][a-z]?)|[-+]?\d*\.\d+[-+]?([A-Z][a-z]?)"
@@ -206,8 +206,11 @@ def _element(type_: str, label: str, elements: frozenset[str]) -> str:
         return symbol
     letters = re.match(r"[A-Za-z]*", named)
     word = letters.group() if letters else ""
-    if word.lower() in _names():
-        return _names()[word.lower()]
+    meant = _names().get(word.lower(), "")
+    # TiN1 and, where the formula says so, Tin1 are titanium.
+    one_case = word[1:] in (word[1:].lower(), word[1:].upper())
+    if meant and one_case and (meant in elements or not elements):
+        return meant
     options = [] if _NO_ELEMENT.match(word) else _options(word)
     if not type_ and "T" in options:  # a tetrahedral site: nobody names tritium by a label alone
         options.remove("T")
