@@ -667,6 +667,7 @@ def test_other_kinds_are_refused_by_name_everywhere(tmp_path: Path, name: str, r
         ("id,k\n-,GPa\na,1\nb,2\n", [1, 2], "is one of units"),
         ("id,k\na,#N/A\nb,2\n", [None, 2], ""),
         ("id,k,k\na,1,3\nb,2,4\n", [1, 2], "one is called 'k.1'"),
+        ("id,k ,k\na,1,3\nb,2,4\n", [1, 2], "one is called 'k.1'"),
         ("id,k\na,>1\nb,2\n", None, "is read as text"),
         ("name,k\nNaCl,1\nCsCl,2\n", None, "names are such as NaCl, CsCl"),
         ("id,k\na,1,9\nb,2\n", "more cells than its first line", ""),

@@ -111,7 +111,11 @@ def read_table(path: Path, known_ids: Iterable[str] = ()) -> Table:
         raise DataError(
             f"The table {path} is cut short or not a csv file ({error}); fetch it again."
         ) from error
-    frame.columns = [str(c).strip() for c in frame.columns]
+    names = [str(c).strip() for c in frame.columns]
+    frame.columns = [  # `k ` and `k` are told apart as pandas does it with two of `k`
+        f"{name}.{names[:i].count(name)}" if name and name in names[:i] else name
+        for i, name in enumerate(names)
+    ]
     if not headless:
         frame = _named_columns(frame, path.name, notes)
         frame = _without_units_row(frame, path.name, notes)
