@@ -40,7 +40,7 @@ def test_parts_change_the_group_of_the_preset() -> None:
     names = [one.kind for one in settings(filters_not_in_training=True).filters]
     assert names == ["min_distance", "not_in_training"]
     names = [one.kind for one in settings(preset="discover", filters_not_in_training=False).filters]
-    assert names == ["min_distance"]
+    assert names == ["min_distance", "usual_distances"]
     assert settings(filters="{band_gap_within: 0.3}").filters[-1].tolerance == 0.3
 
 
