@@ -68,8 +68,9 @@ def execute_notebook(
             progress_bar=False,
             log_output=True,
             cwd=None if cwd is None else str(cwd),
-            # That kernel and papermill, on this machine, talk without encryption is no news.
-            extra_arguments=["--log-level=ERROR"],
+            # That kernel and papermill, on this machine, talk without encryption is no news, nor
+            # that the kernel is interrupted at its end; what a cell raises comes another way.
+            extra_arguments=["--log-level=CRITICAL"],
         )
     except PapermillExecutionError as error:
         logging.getLogger(__name__).info("%s", error)  # the traceback, for the log of a job
