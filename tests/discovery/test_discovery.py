@@ -16,10 +16,10 @@ from pymatgen.core import Lattice, Structure
 from crystal_ldm.crystals import CrystalBatch, ElementRules
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.discovery import Discovery, Goal, Novelty, discover
-from crystal_ldm.discovery.discover import _Search
 from crystal_ldm.discovery.novelty import novelty_of
 from crystal_ldm.discovery.ranking import COLUMNS, STAGES, Candidate
 from crystal_ldm.discovery.rounds import GoalCheck
+from crystal_ldm.discovery.search import Search
 from crystal_ldm.discovery.second_opinion import SecondOpinion, why_not
 from crystal_ldm.errors import EvaluationError, FormulaError, RequestError, RunError
 from crystal_ldm.evaluate.stability import ReferenceHull, RelaxationSettings
@@ -133,7 +133,7 @@ def test_elements_without_reference_are_not_relaxed(ldm: Any, tmp_path: Path) ->
     cells = [Cell.from_structure(rocksalt("Na", x, 5.6)) for x in ("Cl", "F")]
     candidates = [Candidate(c.formula, c, "unique") for c in cells]
     with open_executor(HERE) as executor, open_run(str(tmp_path / "one"), "test", {}) as run:
-        one = _Search(ldm, goal, run, executor, hull, QUICK, 1.0, {}, None)
+        one = Search(ldm, goal, run, executor, hull, QUICK, 1.0, {}, None)
         one._screen(candidates, 0, 2)
     assert [c.stage for c in candidates] == ["unique", "screened"]
     assert candidates[0].reason == "no hull: there is no reference energy of Cl"
