@@ -73,6 +73,11 @@ def pad(tensor: Tensor, width: int) -> Tensor:
     return torch.cat([tensor, tensor.new_zeros(len(tensor), extra, *tensor.shape[2:])], dim=1)
 
 
+def plain_list(values: Values) -> list[Any]:
+    """Return values as a list of Python's own."""
+    return values.tolist() if isinstance(values, Tensor) else list(values)
+
+
 def join(values: Sequence[Values]) -> Values:
     """Return the values of several batches, one after the other."""
     if all(isinstance(v, Tensor) for v in values):
@@ -80,7 +85,7 @@ def join(values: Sequence[Values]) -> Values:
         if any(t.ndim == 2 for t in tensors):  # a single target is a range of no width
             tensors = [t if t.ndim == 2 else t.unsqueeze(1).expand(-1, 2) for t in tensors]
         return torch.cat(tensors)
-    return [x for v in values for x in (v.tolist() if isinstance(v, Tensor) else v)]
+    return [x for v in values for x in plain_list(v)]
 
 
 def reduced_formula(numbers: Sequence[int]) -> str:

@@ -11,13 +11,12 @@ from numbers import Real
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from crystal_ldm.config.numbers import short
 from crystal_ldm.crystals.batch import CrystalBatch
 from crystal_ldm.crystals.elements import ElementRules, atomic_number, symbols
 from crystal_ldm.crystals.formula import parse_formula
-from crystal_ldm.crystals.padding import Values
+from crystal_ldm.crystals.padding import Values, plain_list
 from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP
 from crystal_ldm.errors import FormulaError, RequestError
 
@@ -198,7 +197,7 @@ def _plain(values: Values) -> list[Any]:
             return None if all(v is None for v in map(plain, value)) else [plain(v) for v in value]
         return None if isinstance(value, float) and math.isnan(value) else value
 
-    return [plain(v) for v in (values.tolist() if isinstance(values, Tensor) else values)]
+    return [plain(v) for v in plain_list(values)]
 
 
 def _a_row(name: str, value: Any, size: int) -> list[Any]:

@@ -233,7 +233,7 @@ class Goal:
         rules = {"required": self.required, "allowed": self.allowed, "forbidden": self.forbidden}
         if self.system:
             rules |= {"required": self.system, "allowed": self.system}
-        how = {**{name: list(names) or None for name, names in rules.items()}}
+        how = {name: list(names) or None for name, names in rules.items()}
         targets = self.conditions(ldm)
         if self.formula:
             most = max(1, ldm.max_atoms // parse_formula(self.formula).num_atoms)

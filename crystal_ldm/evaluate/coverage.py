@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crystal_ldm.crystals.cell import Cell, FormulaKey
-from crystal_ldm.evaluate.description import CROWDED_A3
+from crystal_ldm.crystals.geometry.bonds import CROWDED
 from crystal_ldm.parallel import Executor
 
 if TYPE_CHECKING:
@@ -151,8 +151,8 @@ def structure_fingerprint(crystal: Cell) -> NDArray[np.float64]:
     Raises:
         ValueError: if the atoms are so crowded that the search for neighbours may never end.
     """
-    if crystal.volume < CROWDED_A3 * len(crystal):
-        raise ValueError(f"less than {CROWDED_A3:g} Å³ for each atom")
+    if crystal.volume < CROWDED * len(crystal):
+        raise ValueError(f"less than {CROWDED:g} Å³ for each atom")
     with warnings.catch_warnings():  # that elements without a known ionic radius get another one
         warnings.simplefilter("ignore")
         return _structure_fingerprint(crystal.to_structure())

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from crystal_ldm.crystals.cell import FLAT_A3, Cell
 from crystal_ldm.crystals.elements import covalent_radii
+from crystal_ldm.crystals.geometry.bonds import CROWDED
 from crystal_ldm.crystals.geometry.distances import closest_contact, pair_distances
 from crystal_ldm.crystals.same_crystal import reduced_cell
 from crystal_ldm.crystals.symmetry.space_groups import space_group
@@ -21,8 +22,6 @@ from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.parallel.executor import Executor
 
 _PACKING_NEIGHBOURS = 16
-CROWDED_A3 = 1.0
-"""With less volume for each atom neighbours are not looked for."""
 
 
 @dataclass
@@ -82,7 +81,7 @@ def describe_crystal(
             result.contact = closest_contact(crystal, lengths)
         except Exception as error:
             result.errors["min_distance"] = describe_error(error)
-    if result.volume_per_atom >= CROWDED_A3:
+    if result.volume_per_atom >= CROWDED:
         try:
             result.coordination = mean_coordination(crystal, limits.bond_factor)
         except Exception as error:
@@ -102,7 +101,7 @@ def describe_crystal(
 def comparison_form(crystal: Cell) -> tuple[Cell, NDArray[np.float64] | None]:
     """Return the reduced cell and, unless atoms are too crowded for it, the packing."""
     reduced = reduced_cell(crystal)
-    if crystal.volume / len(crystal.numbers) < CROWDED_A3:
+    if crystal.volume / len(crystal.numbers) < CROWDED:
         return reduced, None
     return reduced, packing(reduced)
 

@@ -20,9 +20,11 @@ import warnings
 import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from crystal_ldm.config.numbers import plain_number, short
+from pydantic import Field, TypeAdapter, ValidationError
+
+from crystal_ldm.config.numbers import Number, short
 from crystal_ldm.errors import DataError, RequestError, RunError
 from crystal_ldm.files import Run, open_run, resolve_path
 from crystal_ldm.files.run_directory import RAW_CELLS, RECIPE, TABLE
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from crystal_ldm.sampling.sample import Order
 
 NOTEBOOK = "04_sample"
+_TOLERANCE: TypeAdapter[float] = TypeAdapter(Annotated[Number, Field(gt=0, le=10)])
 
 _open_runs: weakref.WeakValueDictionary[Path, SampleRun] = weakref.WeakValueDictionary()
 _guard = threading.Lock()
@@ -146,12 +149,12 @@ class SampleRun:
 
 
 def _tolerance(symprec: Any) -> float:
-    number = plain_number(symprec)
-    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number <= 10:
+    try:
+        return _TOLERANCE.validate_python(symprec)
+    except ValidationError:
         raise RequestError(
             f"symprec must be a number above 0 and at most 10 Å, not {short(symprec)}."
-        )
-    return float(number)
+        ) from None
 
 
 def identity(order: Order, symprec: float, p1_cif: bool) -> dict[str, Any]:

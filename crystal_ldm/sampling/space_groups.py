@@ -13,7 +13,7 @@ from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.padding import Values
+from crystal_ldm.crystals.padding import Values, plain_list
 from crystal_ldm.crystals.symmetry.projection import onto_space_group
 from crystal_ldm.crystals.symmetry.space_groups import (
     NUM_GROUPS,
@@ -177,8 +177,7 @@ def groups_asked(values: Values) -> list[list[int]]:
     Raises:
         RequestError: if a row names something else.
     """
-    rows = values.tolist() if isinstance(values, Tensor) else list(values)
-    return [[] if row == LIKELY else group_numbers(row) for row in rows]
+    return [[] if row == LIKELY else group_numbers(row) for row in plain_list(values)]
 
 
 def groups_of(drafts: Sequence[Draft], filters: Sequence[Filter]) -> list[int | None]:

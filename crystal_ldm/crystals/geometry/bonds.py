@@ -24,7 +24,7 @@ SHORTEST = 0.4
 
 _NOT_KNOWN = 0.2  # Å, ASE's sign for it
 CROWDED = 1.0
-"""Å³ for each atom; in less space there are no bonds."""
+"""Å³ for each atom; in less space neighbours are not looked for."""
 
 
 @dataclass(frozen=True, order=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
@@ -81,8 +82,13 @@ def shortest_distances(crystals: CrystalBatch) -> Tensor:
     Raises:
         DataError: if they are requests, without positions.
     """
+    return _smallest(crystals, pairs_of)
+
+
+def _smallest(crystals: CrystalBatch, of_pairs: Callable[[CrystalBatch], Tensor]) -> Tensor:
+    """Return (B,) the smallest of what `of_pairs` says, (n, N, N), of some crystals at a time."""
     rows = torch.arange(len(crystals), device=crystals.num_atoms.device).split(_CHUNK)
-    return torch.cat([pairs_of(crystals[part]).amin(dim=(1, 2)) for part in rows])
+    return torch.cat([of_pairs(crystals[part]).amin(dim=(1, 2)) for part in rows])
 
 
 def pairs_of(crystals: CrystalBatch) -> Tensor:
@@ -151,11 +157,10 @@ def closest_contacts(crystals: CrystalBatch) -> Tensor:
     Raises:
         DataError: if they are requests, without positions.
     """
-    contacts = []
-    for rows in torch.arange(len(crystals), device=crystals.num_atoms.device).split(_CHUNK):
-        part = crystals[rows]
-        distances, numbers = pairs_of(part), part.atomic_numbers
+
+    def contacts(some: CrystalBatch) -> Tensor:
+        distances, numbers = pairs_of(some), some.atomic_numbers
         usual = torch.from_numpy(usual_distances()).to(distances)
-        limits = usual[numbers[:, :, None], numbers[:, None, :]]
-        contacts.append((distances / limits).amin(dim=(1, 2)))
-    return torch.cat(contacts)
+        return distances / usual[numbers[:, :, None], numbers[:, None, :]]
+
+    return _smallest(crystals, contacts)

@@ -194,8 +194,3 @@ def values_of(condition: Condition, crystals: CrystalBatch) -> Values:
             f"It has: {', '.join(labels) or 'none'}."
         )
     return values
-
-
-def plain_list(values: Values) -> list[Any]:
-    """Return values as a list of Python's own."""
-    return values.tolist() if isinstance(values, Tensor) else list(values)

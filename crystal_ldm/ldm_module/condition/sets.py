@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from crystal_ldm.config.numbers import Natural, Probability
 from crystal_ldm.crystals import MAX_Z
 from crystal_ldm.crystals.elements import atomic_number, element_set
-from crystal_ldm.crystals.padding import Values
+from crystal_ldm.crystals.padding import Values, plain_list
 from crystal_ldm.errors import ConfigError, DataError, FormulaError, RequestError, suggest
-from crystal_ldm.ldm_module.condition.base import Condition, plain_list
+from crystal_ldm.ldm_module.condition.base import Condition
 
 
 class CategoryCondition(Condition):

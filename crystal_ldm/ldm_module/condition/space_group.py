@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from crystal_ldm.config.numbers import Natural, Positive, Probability
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.padding import Values
+from crystal_ldm.crystals.padding import Values, plain_list
 from crystal_ldm.crystals.symmetry.space_groups import (
     NUM_GROUPS,
     group_number,
@@ -19,7 +19,7 @@ from crystal_ldm.crystals.symmetry.space_groups import (
     space_group,
 )
 from crystal_ldm.errors import DataError, RequestError
-from crystal_ldm.ldm_module.condition.base import Condition, plain_list
+from crystal_ldm.ldm_module.condition.base import Condition
 from crystal_ldm.parallel.executor import map_items
 
 _OWN_FEATURES = 16
