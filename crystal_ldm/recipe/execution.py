@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystal_ldm.errors import CheckpointError, RequestError
+from crystal_ldm.errors import CheckpointError
+from crystal_ldm.pretrained import load_model
 from crystal_ldm.recipe.format_1 import settings_of_format_1
-from crystal_ldm.sampling.recipe import read_recipe, versions
+from crystal_ldm.sampling.recipe import versions
+from crystal_ldm.sampling.recipe_files import read_recipe
 
 if TYPE_CHECKING:
     from crystal_ldm.crystals import CrystalBatch
@@ -51,8 +53,7 @@ def model_of_recipe(recipe: Mapping[str, Any], ldm: LDMModule | None = None) -> 
         CheckpointError: the model is not there, or not the one that made the crystals.
     """
     _warn_of_versions(recipe["versions"])
-    if ldm is None:
-        ldm = _load_model(recipe["model"])
+    ldm = ldm or load_model(recipe["model"])
     if recipe.get("known_hash", ldm.training_crystals.hash) != ldm.training_crystals.hash:
         raise CheckpointError(
             f"The recipe uses the training crystals of the model '{recipe['model']}', and this one "
@@ -114,7 +115,7 @@ def order_of_recipe(recipe: Mapping[str, Any], ldm: LDMModule) -> Order:
 def arguments_of_recipe(
     recipe: Mapping[str, Any],
 ) -> tuple[CrystalBatch | None, int, dict[str, Any]]:
-    """Return request, num_samples and the other keywords of `sample`, all of them checked.
+    """Return request, num_samples and the other keywords of `sample`.
 
     What the computing is done on is left to the machine at hand, but for the precision.
 
@@ -126,25 +127,10 @@ def arguments_of_recipe(
 
     sampling, request = dict(recipe["sampling"]), recipe["request"]
     num_samples = sampling.pop("num_samples", 1)
-    if isinstance(num_samples, bool) or not isinstance(num_samples, int):
-        raise RequestError(f"num_samples should be a whole number and is {num_samples!r}.")
     batch = None if request is None else CrystalBatch.from_request(request)
     if recipe["format"] == 1:
         return batch, num_samples, settings_of_format_1(sampling)
     return batch, num_samples, SamplingSettings.from_dict(sampling).keywords()
-
-
-def _load_model(model: str) -> LDMModule:
-    from crystal_ldm.files import resolve_path
-    from crystal_ldm.ldm_module import LDMModule
-    from crystal_ldm.pretrained import available, load_pretrained
-
-    try:
-        path = resolve_path(model)
-        is_file = model not in available() and path.exists()  # or a run directory
-    except (OSError, ValueError):  # no path that a file can have
-        is_file = False
-    return LDMModule.load_from_checkpoint(path) if is_file else load_pretrained(model)
 
 
 def _warn_of_versions(made_with: Mapping[str, Any]) -> None:

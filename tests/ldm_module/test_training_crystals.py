@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.ldm_module.training_crystals import TrainingCrystals
 from crystal_ldm.nn.checkpoints import Checkpoint, load_module, save_safetensors
 from crystal_ldm.pretrained import load_pretrained
-from crystal_ldm.recipe import from_recipe, write_recipe
+from crystal_ldm.recipe import from_recipe
 from crystal_ldm.sampling import (
     Elements,
     MinDistance,
@@ -288,7 +289,7 @@ def test_recipes_hold_the_training_crystals_where_they_matter(
     plain = shipped.sample(request, 1, sampling_steps=1).recipe
     made = shipped.sample(request, 1, sampling_steps=2, start=Prototype(0.3))
     assert "known_hash" not in plain and made.recipe["known_hash"] == shipped.training_crystals.hash
-    write_recipe(tmp_path / "recipe.json", made.recipe)
+    (tmp_path / "recipe.json").write_text(json.dumps(made.recipe))
     again = from_recipe(tmp_path / "recipe.json", shipped)
     assert torch.equal(again.crystals.lattices, made.crystals.lattices)
     whole, shipped.training_crystals = shipped.training_crystals, of(known_batch)
