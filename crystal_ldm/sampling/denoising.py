@@ -14,7 +14,7 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.padding import take
 from crystal_ldm.ldm_module.composition_model import CompositionModel, in_double_precision
 from crystal_ldm.ldm_module.condition.base import given_names
-from crystal_ldm.ldm_module.diffusion import ModelPrediction, SamplerStep, get_sampler
+from crystal_ldm.ldm_module.diffusion import SAMPLERS, ModelPrediction, SamplerStep
 from crystal_ldm.ldm_module.guidance import GuidedDenoiser, scale_of_each
 from crystal_ldm.nn.compile import compiled
 from crystal_ldm.sampling.filters.base import passed_filters
@@ -224,9 +224,8 @@ class Denoising:
         x = noise(torch.zeros((), device=request.num_atoms.device))
         if job.start is not None:
             x = ldm.diffusion.q_sample(job.start.to(x), timesteps[0], x)
-        run = get_sampler(solver.name)
         with compiled(ldm.sampler_network, settings.compute.compile):
-            return run(
+            return SAMPLERS[solver.name](
                 denoise, x, ldm.diffusion, timesteps, noise=noise, eta=solver.eta, callback=report
             )
 
