@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from crystal_ldm.errors import ConfigError
-
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module.composition_model import CompositionModel
-    from crystal_ldm.ldm_module.denoisers import DiT
-    from crystal_ldm.ldm_module.diffusion import GaussianDiffusion
-    from crystal_ldm.ldm_module.network import ConditionedDenoiser
-    from crystal_ldm.vae_module import VAEModule
+from crystal_ldm.ldm_module.composition_model import CompositionModel
+from crystal_ldm.ldm_module.denoisers import DiT
+from crystal_ldm.ldm_module.diffusion import GaussianDiffusion
+from crystal_ldm.ldm_module.network import ConditionedDenoiser
+from crystal_ldm.vae_module import VAEModule
 
 
 def check_sizes(vae: VAEModule, denoiser: DiT, diffusion: GaussianDiffusion) -> None:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
+
+from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import CheckpointError
+from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.pretrained import load_model
 from crystal_ldm.recipe.format_1 import settings_of_format_1
 from crystal_ldm.sampling.recipe import versions
 from crystal_ldm.sampling.recipe_files import read_recipe
-
-if TYPE_CHECKING:
-    from crystal_ldm.crystals import CrystalBatch
-    from crystal_ldm.ldm_module import LDMModule
-    from crystal_ldm.sampling.result import SampleResult
-    from crystal_ldm.sampling.sample import Order
+from crystal_ldm.sampling.result import SampleResult
+from crystal_ldm.sampling.sample import Order, iter_sample, place_order
+from crystal_ldm.sampling.settings import SamplingSettings
 
 
 def from_recipe(file: Path | str | bytes, ldm: LDMModule | None = None) -> SampleResult:
@@ -32,9 +33,6 @@ def from_recipe(file: Path | str | bytes, ldm: LDMModule | None = None) -> Sampl
         CheckpointError: the model is not there, or not the one that made the crystals.
         RequestError: `LDMModule.sample` does not know an argument, or refuses the request.
     """
-    from crystal_ldm.sampling.result import SampleResult
-    from crystal_ldm.sampling.sample import iter_sample
-
     recipe = read_recipe(file)
     ldm = model_of_recipe(recipe, ldm)
     order = order_of_recipe(recipe, ldm)
@@ -78,10 +76,6 @@ def makes_crystals_of(ldm: LDMModule, recipe: Mapping[str, Any]) -> bool:
     Raises:
         RequestError: the recipe's request is none.
     """
-    import torch
-
-    from crystal_ldm.crystals import CrystalBatch
-
     if recipe["model_hash"] in ldm.hashes:
         return True
     if recipe["model_hash"] not in ldm.data_info.get("hashes_before_calibration", ()):
@@ -106,8 +100,6 @@ def order_of_recipe(recipe: Mapping[str, Any], ldm: LDMModule) -> Order:
     Raises:
         RequestError: `LDMModule.sample` does not know an argument, or refuses the request.
     """
-    from crystal_ldm.sampling.sample import place_order
-
     batch, num_samples, sampling = arguments_of_recipe(recipe)
     return place_order(ldm, batch, num_samples, sampling, recipe.get("first_row", 0))
 
@@ -122,9 +114,6 @@ def arguments_of_recipe(
     Raises:
         RequestError: `LDMModule.sample` does not know an argument.
     """
-    from crystal_ldm.crystals import CrystalBatch
-    from crystal_ldm.sampling.settings import SamplingSettings
-
     sampling, request = dict(recipe["sampling"]), recipe["request"]
     num_samples = sampling.pop("num_samples", 1)
     batch = None if request is None else CrystalBatch.from_request(request)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,11 +13,9 @@ from crystal_ldm.crystals.request import LIKELY, Units, multiplied
 from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP
 from crystal_ldm.crystals.symmetry.wyckoff import can_fill
 from crystal_ldm.errors import RequestError
+from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.sampling.presets import get_preset
 from crystal_ldm.sampling.space_groups import groups_asked
-
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule
 
 _NEIGHBOURS = 50
 _WIDTH = 0.1

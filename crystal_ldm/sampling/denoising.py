@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.padding import take
-from crystal_ldm.ldm_module.composition_model import CompositionModel, in_double_precision
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.ldm_module.composition_model import CompositionModel
 from crystal_ldm.ldm_module.condition.base import given_names
 from crystal_ldm.ldm_module.diffusion import SAMPLERS, ModelPrediction, SamplerStep
 from crystal_ldm.ldm_module.guidance import GuidedDenoiser, scale_of_each
@@ -24,9 +26,7 @@ from crystal_ldm.sampling.result import SampleResult, TrajectoryFrame
 from crystal_ldm.sampling.settings import SamplingSettings
 from crystal_ldm.sampling.space_groups import groups_of, symmetrised
 from crystal_ldm.sampling.starts import Origin
-
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.sampling.starts.base import Latents
 
 Callback = Callable[[SamplerStep], None] | None
 
@@ -42,8 +42,7 @@ class _Job:
         allowed: (B, 119) bool, what open atoms may become.
         encoded: encoded conditions by name.
         scales: guidance scales by condition.
-        start: latents (B, N, D) to start from; None: noise.
-        turns: (B,) how many attempts start elsewhere even without noise.
+        start: where they start; None: in noise.
     """
 
     drafts: Sequence[Draft]
@@ -52,11 +51,10 @@ class _Job:
     allowed: Tensor
     encoded: dict[str, Tensor]
     scales: dict[str, float]
-    start: Tensor | None = None
-    turns: Tensor | None = None
+    start: Latents | None = None
 
-    def part(self, rows: Tensor, start: Tensor | None, turns: Tensor | None) -> _Job:
-        """Return some of the crystals, which start elsewhere."""
+    def part(self, rows: Tensor, start: Latents | None) -> _Job:
+        """Return some of the crystals, and where they start."""
         here = rows.to(self.asked.device)
         request = self.request[rows]
         return _Job(
@@ -67,7 +65,6 @@ class _Job:
             {name: values[here] for name, values in self.encoded.items()},
             self.scales,
             start,
-            turns,
         )
 
 
@@ -94,23 +91,23 @@ class Denoising:
     @cached_property
     def _composition_model(self) -> CompositionModel:
         assert self.ldm.composition_model is not None
-        return in_double_precision(self.ldm.composition_model)
+        return copy.deepcopy(self.ldm.composition_model).cpu().double()
 
     @torch.inference_mode()
     def make(self, drafts: Sequence[Draft]) -> SampleResult:
         """Make the crystals of one batch, each once."""
         job = self._with_elements(drafts)
-        latents = self.origin.latents(drafts)
-        others = torch.ones(len(drafts), dtype=torch.bool)
-        others[latents.rows] = False
-        from_noise = others.nonzero().flatten()
-        if not len(latents.rows):
+        start = self.origin.latents(drafts)
+        if start is None:
             return self._finish(job)
-        parts = [job.part(latents.rows, latents.latents, latents.turns)]
+        others = torch.ones(len(drafts), dtype=torch.bool)
+        others[start.rows] = False
+        from_noise = others.nonzero().flatten()
+        parts = [job.part(start.rows, start)]
         if len(from_noise):
-            parts.append(job.part(from_noise, None, None))
+            parts.append(job.part(from_noise, None))
         result = SampleResult.cat([self._finish(part) for part in parts])
-        return result[torch.cat([latents.rows, from_noise]).argsort()]
+        return result[torch.cat([start.rows, from_noise]).argsort()]
 
     def _with_elements(self, drafts: Sequence[Draft]) -> _Job:
         """Return the drafts as a job, with the elements that the composition model draws."""
@@ -215,7 +212,7 @@ class Denoising:
         # Without noise a crystal that has to be made again would come out as it was, unless there
         # is another place to start from.
         attempts = torch.tensor([draft.attempt for draft in drafts])
-        again = attempts >= (1 if job.turns is None else job.turns)
+        again = attempts >= (1 if job.start is None else job.start.turns)
         temperature = torch.where(again & (solver.temperature == 0), 1.0, solver.temperature)
 
         def noise(x: Tensor) -> Tensor:
@@ -223,7 +220,7 @@ class Denoising:
 
         x = noise(torch.zeros((), device=request.num_atoms.device))
         if job.start is not None:
-            x = ldm.diffusion.q_sample(job.start.to(x), timesteps[0], x)
+            x = ldm.diffusion.q_sample(job.start.latents.to(x), timesteps[0], x)
         with compiled(ldm.sampler_network, settings.compute.compile):
             return SAMPLERS[solver.name](
                 denoise, x, ldm.diffusion, timesteps, noise=noise, eta=solver.eta, callback=report

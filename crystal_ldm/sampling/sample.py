@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from crystal_ldm.config.numbers import short
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import atomic_number
 from crystal_ldm.errors import RequestError
+from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.ldm_module.diffusion import StopSampling
 from crystal_ldm.ldm_module.guidance import scale_of_each
 from crystal_ldm.nn.device_and_precision import resolve_device, sampling_precision
@@ -35,9 +36,6 @@ from crystal_ldm.sampling.schema import whole_number
 from crystal_ldm.sampling.settings import SamplingSettings
 from crystal_ldm.sampling.space_groups import group_choice
 from crystal_ldm.sampling.starts import Origin
-
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule
 
 Wanted = Callable[[int, int], bool] | Iterable[tuple[int, int]] | None
 """Which crystals of a request are wanted: a function of row and number, their places, or all."""
@@ -107,7 +105,7 @@ def place_order(
     for note in notes:
         if note:
             warnings.warn(note, stacklevel=5)  # at the line that called LDMModule.sample
-    origin = settings.start.origin(ldm, crystals, num_samples, settings)
+    origin = settings.start.origin(ldm, crystals, num_samples, settings.solver.steps)
     plan = Plan(request, num_samples, settings.offset, settings.seed, ldm.num_atoms_histogram)
     plan.first_row = origin.first_row = first_row
     plan.groups = group_choice(ldm, request, settings)
@@ -165,18 +163,16 @@ def _wanted_places(plan: Plan, wanted: Any) -> Iterator[tuple[int, int]]:
         yield from (place for place in plan.places() if wanted(*place))
         return
     try:
-        for place in wanted:
-            row, number = map(operator.index, place)
-            if (row, number) not in plan:
-                raise RequestError(f"The request has no crystal in row {row}, number {number}.")
-            yield row, number
-    except RequestError:
-        raise
+        places = [(operator.index(row), operator.index(number)) for row, number in wanted]
     except (TypeError, ValueError) as error:
         raise RequestError(
             "wanted must be a function of row and number, or pairs of them, and is "
             f"{short(wanted)}."
         ) from error
+    for row, number in places:
+        if (row, number) not in plan:
+            raise RequestError(f"The request has no crystal in row {row}, number {number}.")
+        yield row, number
 
 
 def _batches_at_once(order: Order) -> int:
@@ -296,8 +292,6 @@ def _merit(result: SampleResult, met: Tensor, settings: SamplingSettings) -> Ten
 
 
 def _has_required(draft: Draft, crystals: CrystalBatch, i: int) -> bool:
-    if not draft.rules.required:
-        return True
     present = set(crystals.atomic_numbers[i].tolist())
     return all(atomic_number(symbol) in present for symbol in draft.rules.required)
 

@@ -125,8 +125,12 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _of_python(cls, value: Any, info: ValidationInfo) -> Any:
-        """Take numbers and truth values of numpy and torch, and any list where a tuple is meant."""
-        annotation = cls.model_fields[str(info.field_name)].annotation
+        """Take numbers and truth values of numpy and torch, any list where a tuple is meant, and
+        the fields of a group of settings."""
+        annotation: Any = cls.model_fields[str(info.field_name)].annotation
+        is_group = isinstance(annotation, type) and issubclass(annotation, Settings)
+        if is_group and isinstance(value, Mapping):
+            return annotation.from_mapping(value)
         kinds = (annotation, *typing.get_args(annotation))
         if any(typing.get_origin(kind) is tuple for kind in kinds):
             value = value.tolist() if hasattr(value, "tolist") else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,13 +22,11 @@ from crystal_ldm.crystals.symmetry.space_groups import (
     group_numbers,
 )
 from crystal_ldm.errors import DataError
+from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.sampling.filters import Filter, HasSpaceGroup
 from crystal_ldm.sampling.guidance import AFTER_FIRST, NONE
 from crystal_ldm.sampling.plan import Draft, Turns
-
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule
-    from crystal_ldm.sampling.settings import SamplingSettings
+from crystal_ldm.sampling.settings import SamplingSettings
 
 LIKELY = "likely"
 """What a request gives as space group for those that are likely for its formula."""
@@ -54,7 +52,6 @@ class LikelyGroups:
         frequency = np.ones(NUM_GROUPS) if counts is None else counts.cpu().double().numpy() + 1e-3
         self._frequency: NDArray[np.float64] = frequency / frequency.sum()
         self._turns: dict[tuple[bytes, bytes, int | None], Turns] = {}
-        self._nearest: dict[bytes, int | None] = {}
 
     def probabilities(self, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return (230,) probabilities for the atomic numbers (n,) of a cell, 0 where open."""
@@ -70,11 +67,8 @@ class LikelyGroups:
 
     def nearest(self, numbers: NDArray[np.int64]) -> int | None:
         """Return the space group of the nearest prototype; None if there is none."""
-        key = np.sort(numbers).tobytes()
-        if key not in self._nearest:
-            rows = [prototype.row for prototype in self._known.search.nearest(numbers, 1)]
-            self._nearest[key] = self._known.space_group(rows[0]) if rows else None
-        return self._nearest[key]
+        prototypes = self._known.search.nearest(numbers, 1)
+        return self._known.space_group(prototypes[0].row) if prototypes else None
 
     def _at(self, row: int, weight: float) -> NDArray[np.float64]:
         density = np.zeros(NUM_GROUPS)

@@ -9,17 +9,15 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
 from crystal_ldm.errors import RunError
 from crystal_ldm.files.writing import append_text, atomic_path, atomic_write, write_error
+from crystal_ldm.ldm_module.composition_model import CompositionTraining
 from crystal_ldm.training.processes import any_process, sum_over_processes
-
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module.composition_model import CompositionTraining
 
 
 class TimeOver(Exception):

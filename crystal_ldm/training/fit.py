@@ -6,7 +6,7 @@ import contextlib
 import threading
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import symbols
+from crystal_ldm.data import CrystalDataset
 from crystal_ldm.errors import DataError
 from crystal_ldm.files import DirectoryLock
 from crystal_ldm.files.writing import atomic_write_json, make_folder
@@ -48,9 +49,6 @@ from crystal_ldm.training.validation import (
     Validation,
     check_choice,
 )
-
-if TYPE_CHECKING:
-    from crystal_ldm.data import CrystalDataset
 
 MAX_VALIDATION_CRYSTALS = 1024
 
@@ -235,14 +233,13 @@ def _labelled(part: CrystalBatch, module: Any) -> CrystalBatch:
     Conditions of a kind find the same, whatever they are called.
     """
     network = getattr(module, "network", None)
-    found: dict[tuple[str, float], Any] = {}
+    found: dict[str, Any] = {}
     for condition in getattr(network, "properties", {}).values():
-        if condition.label in part.conditions:
-            continue
-        kind = condition.kind, getattr(condition, "symprec", 0.0)
-        values = found[kind] if kind in found else condition.values_of(part)
-        if values is not None:
-            found[kind] = part.conditions[condition.label] = values
+        if condition.label not in part.conditions:
+            if condition.kind not in found:
+                found[condition.kind] = condition.values_of(part)
+            if found[condition.kind] is not None:
+                part.conditions[condition.label] = found[condition.kind]
     return part
 
 

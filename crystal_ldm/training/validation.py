@@ -7,19 +7,17 @@ from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.data import CrystalDataset
 from crystal_ldm.errors import ConfigError
 from crystal_ldm.random import crystal_generator
 from crystal_ldm.training.callbacks import MetricsLog, TimeLimit, TimeOver, save_atomically
 from crystal_ldm.training.processes import any_process
-
-if TYPE_CHECKING:
-    from crystal_ldm.data import CrystalDataset
 
 
 class Validation(pl.Callback):

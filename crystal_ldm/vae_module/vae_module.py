@@ -123,24 +123,21 @@ class VAEModule(TrainedModule):
         """Note the further training set of a model that was trained before."""
         self.data_info = {**self.data_info, **data_info, "elements": list(self.elements)}
 
-    def posterior(self, batch: CrystalBatch) -> tuple[Tensor, Tensor]:
-        """Return mean and log-variance of q(z | crystal), each (B, N, latent_dim).
-
-        Raises:
-            RequestError: if a crystal has too many atoms or an element the model does not know.
-        """
-        self.check(batch)
-        return self._posterior(self.training_items(batch))
-
     def _posterior(self, items: VAEItems) -> tuple[Tensor, Tensor]:
+        """Return mean and log-variance of q(z | crystal), each (B, N, latent_dim)."""
         atoms = items.crystals
         return self.encoder(
             atoms.atomic_numbers, atoms.frac_coords, items.lattice, atoms.num_atoms, atoms.mask
         )
 
     def encode(self, batch: CrystalBatch) -> Tensor:
-        """Return the latents (B, N, latent_dim): the posterior's mean, 0 where padded."""
-        mean, _ = self.posterior(batch)
+        """Return the latents (B, N, latent_dim): the posterior's mean, 0 where padded.
+
+        Raises:
+            RequestError: if a crystal has too many atoms or an element the model does not know.
+        """
+        self.check(batch)
+        mean, _ = self._posterior(self.training_items(batch))
         return mean * batch.mask.unsqueeze(-1)
 
     def has_encoder_of(self, other: VAEModule) -> bool:

@@ -21,6 +21,7 @@ from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.recipe import from_recipe
 from crystal_ldm.sampling import (
     BandGapWithin,
+    Crystal,
     Filter,
     MinDistance,
     SampleResult,
@@ -308,10 +309,10 @@ def test_what_the_model_cannot_do_is_refused_in_one_sentence(
 
 
 def test_neighbours_of_a_crystal(tiny_ldm: LDMModule, known_batch: CrystalBatch) -> None:
-    near = tiny_ldm.vary(known_batch[[0]], strength=0.2, num_samples=3, sampling_steps=10)
+    near = tiny_ldm.sample(known_batch[[0]], 3, start=Crystal(0.2), sampling_steps=10)
     assert [s.composition.reduced_formula for s in near.to_structures()] == ["SrTiO3"] * 3
     with pytest.raises(RequestError, match="strength"):
-        tiny_ldm.vary(known_batch[[0]], strength=0.0)
+        tiny_ldm.sample(known_batch[[0]], start=Crystal(0.0))
 
 
 def test_a_path_between_two_crystals_has_both_ends(
