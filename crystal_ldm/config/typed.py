@@ -121,7 +121,11 @@ class _Reader:
                     f"{self._at(inner)}: {target.__name__} has no such key."
                     f"{suggest(str(key), parameters)} Its keys: {options}."
                 )
-            values[key] = self._value(value, annotations.get(key, Any), inner)
+            annotation = annotations.get(key, Any)
+            kind = dataclass_of(annotation)
+            if kind is not None and isinstance(value, dict) and "_target_" not in value:
+                value = self.call(kind, value, inner, {})
+            values[key] = checked(self.inside(value, inner), annotation, self._at(inner))
         values.update(extra)
         if not self.build:
             return object.__new__(target)  # of the right class, and nothing more
@@ -141,20 +145,6 @@ class _Reader:
             return [self.inside(item, f"{path}[{i}]") for i, item in enumerate(value)]
         return value
 
-    def _value(self, value: Any, annotation: Any, path: str) -> Any:
-        """Return an argument as its annotation wants it.
-
-        Raises:
-            ConfigError: it is something else.
-        """
-        kind = dataclass_of(annotation)
-        if kind is not None and isinstance(value, dict) and "_target_" not in value:
-            value = self.call(kind, value, path, {})
-        try:
-            return checked(self.inside(value, path), annotation)
-        except Mismatch as error:
-            raise ConfigError(f"{self._at(path)} {error}") from None
-
     def _at(self, path: str) -> str:
         return f"{self.where}: '{path}'" if path else self.where
 
@@ -163,26 +153,20 @@ _SCALARS = {int: Whole, float: Number, str: StrictStr, bool: StrictBool}
 _LISTS = (list, collections.abc.Sequence)
 
 
-class Mismatch(Exception):
-    """A value is not what an annotation allows."""
-
-    def __init__(self, value: Any, annotation: Any) -> None:
-        is_plain = isinstance(value, str | int | float | list | tuple | dict | type(None))
-        shown = short(value) if is_plain else type(value).__name__
-        hint = suggest(value, literals(annotation)) if isinstance(value, str) else ""
-        super().__init__(f"should be {describe_type(annotation)} and is {shown}.{hint}")
-
-
-def checked(value: Any, annotation: Any) -> Any:
+def checked(value: Any, annotation: Any, where: str) -> Any:
     """Return `value` as `annotation` wants it; 1e6 is a whole number, as YAML reads it.
 
     Raises:
-        Mismatch: it is something else.
+        ConfigError: it is something else.
     """
     try:
         return _adapter(annotation).validate_python(value)
     except ValidationError:
-        raise Mismatch(value, annotation) from None
+        is_plain = isinstance(value, str | int | float | list | tuple | dict | type(None))
+        shown = short(value) if is_plain else type(value).__name__
+        hint = suggest(value, literals(annotation)) if isinstance(value, str) else ""
+        wanted = describe_type(annotation)
+        raise ConfigError(f"{where} should be {wanted} and is {shown}.{hint}") from None
 
 
 def check_fields(instance: Any, where: str) -> None:
@@ -192,10 +176,8 @@ def check_fields(instance: Any, where: str) -> None:
         ConfigError: naming the first wrong one as a key of `where`.
     """
     for name, annotation in typing.get_type_hints(type(instance), include_extras=True).items():
-        try:
-            object.__setattr__(instance, name, checked(getattr(instance, name), annotation))
-        except Mismatch as error:
-            raise ConfigError(f"{where}.{name} {error}") from None
+        value = checked(getattr(instance, name), annotation, f"{where}.{name}")
+        object.__setattr__(instance, name, value)
 
 
 def dataclass_of(annotation: Any) -> Any:
