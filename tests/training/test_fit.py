@@ -83,7 +83,7 @@ def test_the_seed_decides_the_first_weights() -> None:
 
 
 def test_settings_out_of_range_are_one_sentence() -> None:
-    with pytest.raises(ConfigError, match=r"training.batch_size should be a whole number of at least 1"):
+    with pytest.raises(ConfigError, match="batch_size should be a whole number of at least 1"):
         TrainingSettings(batch_size=0)
     with pytest.raises(ConfigError, match=r"training.log_every should be a whole number"):
         TrainingSettings(log_every=2.5)  # type: ignore[arg-type]
