@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, button, disable, logger, sentence
+from crystal_ldm.widgets.base import Notice, logger, sentence
+from crystal_ldm.widgets.layout import button, disable
 
 Result = TypeVar("Result")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, column, fold, framed
+from crystal_ldm.widgets.base import Panel
 from crystal_ldm.widgets.browser.page import InView
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result, from_run
 from crystal_ldm.widgets.explore.find import FindPanel
@@ -19,6 +19,7 @@ from crystal_ldm.widgets.explore.maker import CrystalSource
 from crystal_ldm.widgets.explore.nearest_in_training import NearestInTraining
 from crystal_ldm.widgets.explore.vary import VaryPanel
 from crystal_ldm.widgets.helpers import Helpers
+from crystal_ldm.widgets.layout import column, fold, framed
 from crystal_ldm.widgets.panels.compare import Compare
 from crystal_ldm.widgets.panels.denoising import DenoisingPanel
 from crystal_ldm.widgets.panels.evaluation import BackgroundEvaluation, EvaluationBar

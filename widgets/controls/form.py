@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, caption, column, fold, row, show_if
+from crystal_ldm.widgets.base import Panel
 from crystal_ldm.widgets.controls.conditions import ConditionControls, SpaceGroupControl
 from crystal_ldm.widgets.controls.formula import FormulaBox
 from crystal_ldm.widgets.controls.periodic_table import PeriodicTable
@@ -21,6 +21,7 @@ from crystal_ldm.widgets.export.request import (
     first_row,
     settings_of,
 )
+from crystal_ldm.widgets.layout import caption, column, fold, row, show_if
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError

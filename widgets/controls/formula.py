@@ -8,18 +8,10 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import (
-    Listeners,
-    Notice,
-    Panel,
-    column,
-    counted,
-    labelled,
-    row,
-    show_if,
-)
+from crystal_ldm.widgets.base import Listeners, Notice, Panel, counted
 from crystal_ldm.widgets.controls.training_cells import TrainingCells
 from crystal_ldm.widgets.jobs import Latest
+from crystal_ldm.widgets.layout import column, labelled, row, show_if
 
 from crystal_ldm.crystals.formula import parse_formula
 from crystal_ldm.errors import FormulaError

@@ -8,7 +8,8 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, Quiet, caption, column, labelled, show_if
+from crystal_ldm.widgets.base import Panel, Quiet
+from crystal_ldm.widgets.layout import caption, column, labelled, show_if
 
 MEANING = "0 ignores the request, 1 follows what was learned, above 1 exaggerates it."
 USUAL = 6.0

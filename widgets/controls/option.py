@@ -8,7 +8,8 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Field, Panel, Quiet, caption, column, labelled
+from crystal_ldm.widgets.base import Field, Panel, Quiet
+from crystal_ldm.widgets.layout import caption, column, labelled
 
 from crystal_ldm.errors import CrystalLDMError
 from crystal_ldm.sampling import Option, Settings

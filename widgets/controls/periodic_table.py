@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, caption, column, row
+from crystal_ldm.widgets.base import Panel
 from crystal_ldm.widgets.browser.widget import BrowserWidget, code
+from crystal_ldm.widgets.layout import caption, column, row
 
 from crystal_ldm.errors import RequestError, suggest
 

@@ -10,21 +10,11 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import (
-    Field,
-    Panel,
-    Quiet,
-    caption,
-    column,
-    fold,
-    heading,
-    labelled,
-    row,
-    show_if,
-)
+from crystal_ldm.widgets.base import Field, Panel, Quiet
 from crystal_ldm.widgets.controls.guidance import GuidanceControls
 from crystal_ldm.widgets.controls.option import GroupControls, in_words
 from crystal_ldm.widgets.export.code import source_of
+from crystal_ldm.widgets.layout import caption, column, fold, heading, labelled, row, show_if
 
 from crystal_ldm.errors import RequestError
 from crystal_ldm.sampling import (

@@ -8,7 +8,8 @@ from typing import Any
 import ipywidgets as ipw
 import numpy as np
 import traitlets as tl
-from crystal_ldm.widgets.base import Field, Quiet, column, escape, row, show_if
+from crystal_ldm.widgets.base import Field, Quiet
+from crystal_ldm.widgets.layout import column, escape, row, show_if
 
 from crystal_ldm.errors import RequestError
 

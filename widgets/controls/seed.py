@@ -6,7 +6,8 @@ import secrets
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, column, row
+from crystal_ldm.widgets.base import Panel
+from crystal_ldm.widgets.layout import column, row
 
 LARGEST = 2**31 - 1
 

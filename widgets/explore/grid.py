@@ -8,13 +8,13 @@ from typing import Any
 import ipywidgets as ipw
 import numpy as np
 import traitlets as tl
-from crystal_ldm.widgets.base import caption, column, labelled, row, show_if
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.controls.form import RequestForm
 from crystal_ldm.widgets.controls.scalar import condition_title
 from crystal_ldm.widgets.explore.grid_figure import MEASURES, Cell, cell_of, grid_figure
 from crystal_ldm.widgets.explore.maker import MakerPanel
 from crystal_ldm.widgets.jobs import Job
+from crystal_ldm.widgets.layout import caption, column, labelled, row, show_if
 
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module import LDMModule

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Quiet, caption, column, heading, labelled, row, show_if
+from crystal_ldm.widgets.base import Quiet
 from crystal_ldm.widgets.controls.seed import SeedControl
 from crystal_ldm.widgets.crystal_entry import from_result
 from crystal_ldm.widgets.explore.maker import CrystalSource, MakerPanel
+from crystal_ldm.widgets.layout import caption, column, heading, labelled, row, show_if
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 from pymatgen.core import Structure
 

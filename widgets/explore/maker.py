@@ -7,10 +7,11 @@ from functools import partial
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Listeners, Panel, column, counted, row
+from crystal_ldm.widgets.base import Listeners, Panel, counted
 from crystal_ldm.widgets.browser.buttons import DropZone
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.jobs import Job, Latest
+from crystal_ldm.widgets.layout import column, row
 from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
 from pymatgen.core import Structure
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import caption, column, heading, labelled, row
 from crystal_ldm.widgets.controls.seed import SeedControl
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result
 from crystal_ldm.widgets.explore.maker import CrystalSource, MakerPanel
+from crystal_ldm.widgets.layout import caption, column, heading, labelled, row
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.ldm_module import LDMModule

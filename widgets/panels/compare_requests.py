@@ -11,10 +11,11 @@ import ipywidgets as ipw
 import numpy as np
 import plotly.graph_objects as go
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, column, escape, facts_table, labelled, show_if
+from crystal_ldm.widgets.base import Panel
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.jobs import Latest
+from crystal_ldm.widgets.layout import column, escape, facts_table, labelled, show_if
 from crystal_ldm.widgets.panels.rows import (
     column_info,
     crystal_row,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from crystal_ldm.widgets.base import Panel, column
+from crystal_ldm.widgets.base import Panel
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, trajectory_of
 from crystal_ldm.widgets.jobs import Job
+from crystal_ldm.widgets.layout import column
 from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
 
 from crystal_ldm.ldm_module import LDMModule

@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from crystal_ldm.widgets.base import Panel, counted, logger, row, sentence, show_if
+from crystal_ldm.widgets.base import Panel, counted, logger, sentence
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.helpers import Helpers
 from crystal_ldm.widgets.jobs import Job
+from crystal_ldm.widgets.layout import row, show_if
 from crystal_ldm.widgets.panels.gallery import Gallery
 from pymatgen.core import Structure
 

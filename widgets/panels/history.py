@@ -8,8 +8,9 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Listeners, Panel, button, caption, column, row, styled, toggle
+from crystal_ldm.widgets.base import Listeners, Panel
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
+from crystal_ldm.widgets.layout import button, caption, column, row, styled, toggle
 from crystal_ldm.widgets.panels.compare_requests import CompareRequests
 from crystal_ldm.widgets.session import Request, Session, in_words
 

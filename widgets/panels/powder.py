@@ -8,11 +8,12 @@ from typing import Any
 import ipywidgets as ipw
 import plotly.graph_objects as go
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, column, escape, labelled, row, show_if
+from crystal_ldm.widgets.base import Notice, Panel
 from crystal_ldm.widgets.browser.buttons import DropZone
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.figures.discovery import sticks
 from crystal_ldm.widgets.jobs import Latest
+from crystal_ldm.widgets.layout import column, escape, labelled, row, show_if
 from pymatgen.core import Structure
 
 from crystal_ldm.crystals.powder import (

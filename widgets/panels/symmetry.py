@@ -6,8 +6,9 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, column, escape, facts_table, fold, labelled, show_if
+from crystal_ldm.widgets.base import Panel
 from crystal_ldm.widgets.jobs import Latest
+from crystal_ldm.widgets.layout import column, escape, facts_table, fold, labelled, show_if
 from pymatgen.core import Structure
 
 from crystal_ldm.crystals.symmetry.analysis import SYMPREC, Symmetry, symmetry_of

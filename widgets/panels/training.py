@@ -10,10 +10,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, caption, column, row
+from crystal_ldm.widgets.base import Panel
 from crystal_ldm.widgets.browser.buttons import StopButton
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.jobs import INTERVAL, Throttle, duration
+from crystal_ldm.widgets.layout import caption, column, row
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 from plotly.subplots import make_subplots
 from pymatgen.core import Structure

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
-from crystal_ldm.widgets.base import column, labelled, row, show_if, toggle
+from crystal_ldm.widgets.layout import column, labelled, row, show_if, toggle
 from crystal_ldm.widgets.viewers.elements import COLOURS, STYLES
 
 from crystal_ldm.crystals.symmetry.analysis import CELLS, SYMPREC
