@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+
+@dataclass(frozen=True)
+class _MovingAverage:
+    """An exponential moving average of weights; unlike torch's own function it can be pickled."""
+
+    decay: float
+
+    def __call__(self, average: Any, present: Any, steps: Any) -> None:
+        get_ema_multi_avg_fn(self.decay)(average, present, steps)
 
 
 def running_average(module: nn.Module, decay: float) -> AveragedModel:
@@ -15,7 +26,7 @@ def running_average(module: nn.Module, decay: float) -> AveragedModel:
         module: in training.
         decay: share of the average that a step keeps.
     """
-    average = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(decay))
+    average = AveragedModel(module, multi_avg_fn=_MovingAverage(decay))
     average.requires_grad_(False)
     return average
 

@@ -38,16 +38,11 @@ def resolve_device(name: str | torch.device = "auto") -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         device = None
-    if device is None or device.type not in ("cpu", "cuda", "mps"):
+    if device is None or not _has(device):
         options = ["auto", *available_devices()]
         raise RequestError(
             f"There is no device '{name}'.{suggest(str(name), options)} "
             f"This machine has {', '.join(options)}."
-        )
-    if device.type != "cpu" and not _has(device):
-        raise RequestError(
-            f"PyTorch sees no device '{name}' on this machine: use "
-            f"{' or '.join(['auto', *available_devices()])}."
         )
     if device.type == "mps":
         _note_mps()
@@ -139,7 +134,7 @@ def _cuda_devices() -> int:
 def _has(device: torch.device) -> bool:
     if device.type == "mps":
         return torch.backends.mps.is_available() and not device.index
-    return (device.index or 0) < _cuda_devices()
+    return device.type == "cpu" or (device.type == "cuda" and (device.index or 0) < _cuda_devices())
 
 
 @functools.cache

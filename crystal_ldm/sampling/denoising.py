@@ -126,7 +126,7 @@ class Denoising:
         scales = dict(zip(names, scale_of_each(settings.guidance.scale, names), strict=True))
         asked = request.atomic_numbers
         is_open = bool(((asked == 0) & request.mask).any())
-        if ldm.composition_model is not None and self.origin.draws_elements and is_open:
+        if ldm.composition_model is not None and settings.start.draws_elements and is_open:
             drawn, asked = draw_elements(
                 self._composition_model, drafts, request, allowed, encoded, scales,
                 settings.elements.temperature, unwanted_formulas(ldm, settings.elements),

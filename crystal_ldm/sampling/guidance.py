@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
-from crystal_ldm.config.numbers import plain_number, short
+from crystal_ldm.config.numbers import Number, plain_number, short
 from crystal_ldm.ldm_module.guidance import DEFAULT_SCALE
 from crystal_ldm.sampling.schema import Settings, option
 
+Scale = Annotated[Number, Field(ge=0, le=100)]
 NONE, AFTER_FIRST, ALL = "none", "after_first", "all"
 
 
@@ -22,10 +23,9 @@ class Guidance(Settings):
     prediction is used as it is.
     """
 
-    scale: float | dict[str, float] = option(
+    scale: Scale | dict[str, Scale] = option(
         DEFAULT_SCALE,
         "How strongly the conditions act, one number or one for each condition; 1: as trained",
-        low=None,
         level="basic",
         keyword="cfg_scale",
     )
@@ -45,20 +45,6 @@ class Guidance(Settings):
     @classmethod
     def _name_of_flag(cls, which: Any) -> Any:
         return {False: NONE, True: ALL}[which] if isinstance(which, bool) else which
-
-    @field_validator("scale", mode="before")
-    @classmethod
-    def _scales(cls, scale: Any) -> Any:
-        def checked(value: Any) -> float:
-            value = plain_number(value)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not 0 <= value <= 100:
-                raise ValueError(f"cfg_scale must be a number from 0 to 100, not {short(value)}.")
-            return float(value)
-
-        if isinstance(scale, Mapping):
-            return {str(name): checked(value) for name, value in scale.items()}
-        return checked(scale)
 
     @field_validator("interval", mode="before")
     @classmethod

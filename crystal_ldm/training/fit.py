@@ -122,7 +122,8 @@ def fit(
         run_dir / "metrics.jsonl", settings.log_every, settings.gradient_clip, live, progress
     )
     stream = StepStream(items, train.num_atoms.numpy(), settings.batch_size, module.seed)
-    compositions = CompositionProgress(module.composition_training(items, held_out), log, limit)
+    beside = module.composition_training(items, held_out)
+    compositions = [] if beside is None else [CompositionProgress(beside, log, limit)]
     validations = _validations(settings, val, held_out, log, best_path, limit)
     trainer = QuietTrainer(
         max_steps=module.optimizer.max_steps,
@@ -130,7 +131,7 @@ def fit(
             StepCount(),
             log,
             *validations,
-            compositions,
+            *compositions,
             StopWhenAsked(limit),
             RegularCheckpoint(last, settings.checkpoint_minutes),
             ProcessShare(stream, last),
@@ -160,12 +161,13 @@ def fit(
         caught_up = [validation.catch_up(trainer, training) for validation in validations]
         if not trainer.is_global_zero:
             return module
-        finished = compositions.finish(trainer)
-        if (finished or any(caught_up)) and trainer.world_size == 1:
+        finished = [one.finish(trainer) for one in compositions]
+        if any(finished + caught_up) and trainer.world_size == 1:
             save_atomically(trainer, last)
         source = best_path if best_path.is_file() else last
         best = load_module(type(module), Checkpoint.read(source))
-        compositions.give(best)
+        for one in compositions:
+            one.give(best)
         save_safetensors(best, run_dir / "model.safetensors", half=False)
     return best
 

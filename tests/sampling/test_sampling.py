@@ -16,7 +16,8 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.geometry.distances import closest_contacts, shortest_distances
 from crystal_ldm.errors import CrystalLDMError, RequestError
 from crystal_ldm.evaluate.band_gap import predict_band_gaps_by_kind
-from crystal_ldm.ldm_module import LDMModule, SamplerStep, StopSampling
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.ldm_module.diffusion import SamplerStep, StopSampling
 from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.recipe import from_recipe
 from crystal_ldm.sampling import (

@@ -57,11 +57,9 @@ class Origin:
 
     Attributes:
         timesteps: those that are left for what starts elsewhere.
-        draws_elements: whether the composition model draws elements that are left open.
         first_row: number of the request's first row (`Plan.first_row`).
     """
 
-    draws_elements = True
     first_row = 0
 
     def __init__(self, timesteps: Sequence[int] = ()) -> None:

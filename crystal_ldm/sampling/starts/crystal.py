@@ -56,8 +56,6 @@ class Crystal(Start):
 
 
 class _Crystals(Origin):
-    draws_elements = False
-
     def __init__(self, rows: Tensor, timesteps: Sequence[int]) -> None:
         super().__init__(timesteps)
         self._rows = rows
