@@ -23,7 +23,7 @@ class Pass:
     weight: float
 
 
-def scale_of_each(scales: Scales, names: Sequence[str]) -> list[float]:
+def scale_of_each(scales: Scales, names: Sequence[str]) -> dict[str, float]:
     """Return the guidance scale of each condition in `names`.
 
     Raises:
@@ -37,7 +37,7 @@ def scale_of_each(scales: Scales, names: Sequence[str]) -> list[float]:
                 f"cfg_scale names the condition '{name}', which this model does not have."
                 f"{suggest(name, names)} It has: {', '.join(names) or 'none'}."
             )
-    return [float(scales.get(name, DEFAULT_SCALE)) for name in names]
+    return {name: float(scales.get(name, DEFAULT_SCALE)) for name in names}
 
 
 def passes(scales: Sequence[float]) -> list[Pass]:

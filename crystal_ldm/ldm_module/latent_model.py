@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -21,9 +20,7 @@ from crystal_ldm.ldm_module.network import ConditionedDenoiser
 from crystal_ldm.ldm_module.training_crystals import TrainingCrystals
 from crystal_ldm.nn.average import running_average
 from crystal_ldm.nn.checkpoints import (
-    Checkpoint,
     former_name,
-    load_module,
     state_hash,
     with_names_of_today,
 )
@@ -88,7 +85,6 @@ class LatentModel(TrainedModule):
         self.seed = seed
         self.config: dict[str, Any] = {}
         self.data_info: dict[str, Any] = {}
-        self.source = "a model in memory"
         self._hash: str | None = None
         self.register_buffer("latent_mean", torch.zeros(vae.latent_dim))
         self.register_buffer("latent_std", torch.ones(vae.latent_dim))
@@ -270,17 +266,6 @@ class LatentModel(TrainedModule):
         averaged = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
         state = {**state, **{f"network.{name}": tensor for name, tensor in averaged.items()}}
         self.load_state_dict(state)
-
-    @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: str | Path, device: str = "cpu") -> Self:
-        """Load a Lightning `.ckpt` or a `.safetensors` file. No code in the file is executed.
-
-        Raises:
-            CheckpointError: if the file is missing, cut short or not an LDM of this project.
-        """
-        ldm = load_module(cls, Checkpoint.read(checkpoint_path), device)
-        ldm.source = str(checkpoint_path)
-        return ldm
 
 
 def _check_sizes(vae: VAEModule, denoiser: DiT, diffusion: GaussianDiffusion) -> None:

@@ -64,10 +64,6 @@ class LDMModule(LatentModel):
         super().after_step(step)
         update_average(self.ema, self.network, step)
 
-    def configure_optimizers(self) -> Any:
-        """Return optimiser and schedule for Lightning."""
-        return self.optimizer.build(self.network.parameters())
-
     def train(self, mode: bool = True) -> LDMModule:
         """Switch the network's mode; VAE and averaged weights are always used as they are."""
         super().train(mode)

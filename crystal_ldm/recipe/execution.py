@@ -14,10 +14,11 @@ from crystal_ldm.errors import CheckpointError
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.pretrained import load_model
 from crystal_ldm.recipe.format_1 import settings_of_format_1
+from crystal_ldm.sampling.denoising import Order
 from crystal_ldm.sampling.recipe import versions
 from crystal_ldm.sampling.recipe_files import read_recipe
 from crystal_ldm.sampling.result import SampleResult
-from crystal_ldm.sampling.sample import Order, iter_sample, place_order
+from crystal_ldm.sampling.sample import iter_sample, place_order
 from crystal_ldm.sampling.settings import SamplingSettings
 
 

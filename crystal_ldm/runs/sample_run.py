@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from crystal_ldm.crystals import CrystalBatch
     from crystal_ldm.ldm_module import LDMModule
-    from crystal_ldm.sampling.sample import Order
+    from crystal_ldm.sampling.denoising import Order
 
 NOTEBOOK = "04_sample"
 _TOLERANCE: TypeAdapter[float] = TypeAdapter(Annotated[Number, Field(gt=0, le=10)])

@@ -21,7 +21,7 @@ from crystal_ldm.ldm_module.guidance import GuidedDenoiser, scale_of_each
 from crystal_ldm.nn.compile import compiled
 from crystal_ldm.sampling.filters.base import passed_filters
 from crystal_ldm.sampling.open_elements import draw_elements, unwanted_formulas
-from crystal_ldm.sampling.plan import Draft, allowed_elements, noise_for, stack_targets
+from crystal_ldm.sampling.plan import Draft, Plan, allowed_elements, noise_for, stack_targets
 from crystal_ldm.sampling.result import SampleResult, TrajectoryFrame
 from crystal_ldm.sampling.settings import SamplingSettings
 from crystal_ldm.sampling.space_groups import groups_of, symmetrised
@@ -29,6 +29,27 @@ from crystal_ldm.sampling.starts import Origin
 from crystal_ldm.sampling.starts.base import Latents
 
 Callback = Callable[[SamplerStep], None] | None
+
+
+@dataclass(frozen=True)
+class Order:
+    """A request that was checked: all that its crystals depend on.
+
+    Attributes:
+        ldm: the model.
+        plan: which crystals.
+        settings: how.
+        origin: where they start.
+        recipe: what makes them again.
+        precision: `float32` or `bfloat16`.
+    """
+
+    ldm: LDMModule
+    plan: Plan
+    settings: SamplingSettings
+    origin: Origin
+    recipe: dict[str, Any]
+    precision: str
 
 
 @dataclass
@@ -70,34 +91,26 @@ class _Job:
 
 @dataclass
 class Denoising:
-    """What all batches of one request share.
+    """Makes the batches of an order.
 
     Attributes:
-        ldm: the model.
-        settings: how to sample.
-        origin: where its crystals start.
-        recipe: kept with each result.
+        order: what is made.
         callback: called at each step; twice where only some of a batch start elsewhere.
-        precision: `float32` or `bfloat16`.
     """
 
-    ldm: LDMModule
-    settings: SamplingSettings
-    origin: Origin
-    recipe: dict[str, Any]
+    order: Order
     callback: Callback
-    precision: str
 
     @cached_property
     def _composition_model(self) -> CompositionModel:
-        assert self.ldm.composition_model is not None
-        return copy.deepcopy(self.ldm.composition_model).cpu().double()
+        assert self.order.ldm.composition_model is not None
+        return copy.deepcopy(self.order.ldm.composition_model).cpu().double()
 
     @torch.inference_mode()
     def make(self, drafts: Sequence[Draft]) -> SampleResult:
         """Make the crystals of one batch, each once."""
         job = self._with_elements(drafts)
-        start = self.origin.latents(drafts)
+        start = self.order.origin.latents(drafts)
         if start is None:
             return self._finish(job)
         others = torch.ones(len(drafts), dtype=torch.bool)
@@ -111,7 +124,7 @@ class Denoising:
 
     def _with_elements(self, drafts: Sequence[Draft]) -> _Job:
         """Return the drafts as a job, with the elements that the composition model draws."""
-        ldm, settings = self.ldm, self.settings
+        ldm, settings = self.order.ldm, self.order.settings
         device = ldm.latent_mean.device
         sizes = torch.tensor([len(draft.atomic_numbers) for draft in drafts])
         known = torch.zeros(len(drafts), int(sizes.max()), dtype=torch.long)
@@ -122,8 +135,7 @@ class Denoising:
         allowed = allowed_elements(drafts, ldm.element_mask()).to(device)
         network = ldm.sampler_network
         encoded = network.encode(request)
-        names = list(ldm.conditions)
-        scales = dict(zip(names, scale_of_each(settings.guidance.scale, names), strict=True))
+        scales = scale_of_each(settings.guidance.scale, list(ldm.conditions))
         asked = request.atomic_numbers
         is_open = bool(((asked == 0) & request.mask).any())
         if ldm.composition_model is not None and settings.start.draws_elements and is_open:
@@ -139,13 +151,13 @@ class Denoising:
 
     def _finish(self, job: _Job) -> SampleResult:
         """Denoise, decode and test the crystals of a job."""
-        ldm, settings = self.ldm, self.settings
+        ldm, settings = self.order.ldm, self.order.settings
         frames: list[TrajectoryFrame] = []
 
         def report(step: SamplerStep) -> None:
             if settings.trajectory:
                 frame = _frame(ldm, job.request, job.asked, job.allowed, step)
-                placed = self.origin.place(job.drafts, frame.crystals)
+                placed = self.order.origin.place(job.drafts, frame.crystals)
                 frames.append(frame.reordered(placed.final, placed.order))
             if self.callback is not None:
                 self.callback(step)
@@ -157,14 +169,14 @@ class Denoising:
         crystals.conditions = job.request.to("cpu").conditions
         drafts, has_training_set = job.drafts, not ldm.training_crystals.empty
         same_formula = ldm.training_crystals.rows_of(crystals.atomic_numbers)
-        placed = self.origin.place(drafts, crystals)
+        placed = self.order.origin.place(drafts, crystals)
         held = ~placed.displacement.isnan()
         return SampleResult(
             crystals=placed.final,
             row=torch.tensor([draft.row for draft in drafts]),
             number=torch.tensor([draft.number for draft in drafts]),
             seed=settings.seed,
-            recipe=self.recipe,
+            recipe=self.order.recipe,
             element_agreement=agreement.cpu(),
             attempts=torch.ones(len(drafts), dtype=torch.long),
             imposed=torch.zeros(len(drafts), dtype=torch.bool),
@@ -176,7 +188,7 @@ class Denoising:
 
     def _denoise(self, job: _Job, report: Callable[[SamplerStep], None]) -> Tensor:
         """Return standardised latents (B, N, D)."""
-        ldm, settings = self.ldm, self.settings
+        ldm, settings = self.order.ldm, self.order.settings
         solver, guidance = settings.solver, settings.guidance
         request, drafts = job.request, job.drafts
         width, dim = request.atomic_numbers.shape[1], ldm.vae.latent_dim
@@ -192,11 +204,11 @@ class Denoising:
         )
         last_timestep = max(ldm.diffusion.timesteps - 1, 1)
         low, high = guidance.interval
-        bfloat16 = self.precision == "bfloat16"
+        bfloat16 = self.order.precision == "bfloat16"
 
         timesteps = ldm.diffusion.sampling_timesteps(solver.steps)
         if job.start is not None:
-            timesteps = self.origin.timesteps
+            timesteps = self.order.origin.timesteps
 
         def denoise(x: Tensor, t: int) -> ModelPrediction:
             guided = low <= t / last_timestep <= high
@@ -204,7 +216,7 @@ class Denoising:
                 output = model(x, t, guided)
             prediction = ldm.diffusion.predict(output.float(), x, t)
             last = t == timesteps[-1]
-            x0 = self.origin.hold(drafts, request, job.allowed, prediction.x0, last)
+            x0 = self.order.origin.hold(drafts, request, job.allowed, prediction.x0, last)
             if x0 is prediction.x0:
                 return prediction
             return ldm.diffusion.with_x0(prediction, x0, x, t)

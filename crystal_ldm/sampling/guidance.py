@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from crystal_ldm.config.numbers import Number, plain_number, short
+from crystal_ldm.config.numbers import Number, short
 from crystal_ldm.ldm_module.guidance import DEFAULT_SCALE
 from crystal_ldm.sampling.schema import Settings, option
 
 Scale = Annotated[Number, Field(ge=0, le=100)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
 NONE, AFTER_FIRST, ALL = "none", "after_first", "all"
 
 
@@ -29,7 +29,7 @@ class Guidance(Settings):
         level="basic",
         keyword="cfg_scale",
     )
-    interval: tuple[float, float] = option(
+    interval: tuple[Fraction, Fraction] = option(
         (0.0, 1.0),
         "Part of the diffusion time in which guidance acts, 0 (clean) to 1 (noise)",
         keyword="cfg_interval",
@@ -46,17 +46,11 @@ class Guidance(Settings):
     def _name_of_flag(cls, which: Any) -> Any:
         return {False: NONE, True: ALL}[which] if isinstance(which, bool) else which
 
-    @field_validator("interval", mode="before")
+    @field_validator("interval")
     @classmethod
-    def _pair(cls, interval: Any) -> Any:
-        try:
-            if isinstance(interval, str | Mapping | set):
-                raise TypeError
-            low, high = (float(plain_number(v)) for v in interval)
-        except (TypeError, ValueError):
-            low, high = 1.0, 0.0
-        if not 0 <= low <= high <= 1:
+    def _rises(cls, interval: tuple[float, float]) -> tuple[float, float]:
+        if interval[0] > interval[1]:
             raise ValueError(
                 f"cfg_interval must be two numbers 0 ≤ low ≤ high ≤ 1, not {short(interval)}."
             )
-        return low, high
+        return interval

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,11 +58,13 @@ class LikelyGroups:
         """Return (230,) probabilities for the atomic numbers (n,) of a cell, 0 where open."""
         density = _BACKGROUND * self._frequency
         if len(numbers) and not (numbers == 0).any() and not self._known.empty:
-            for row in self._known.rows_of(torch.from_numpy(numbers)[None])[0]:
-                density = density + self._at(row, 1.0)
+            own = self._known.rows_of(torch.from_numpy(numbers)[None])[0]
+            weights = [(row, 1.0) for row in own]
             for prototype in self._known.search.nearest(numbers, _NEIGHBOURS):
-                weight = float(np.exp(-prototype.distance / _WIDTH))
-                density = density + self._at(prototype.row, weight)
+                weights.append((prototype.row, float(np.exp(-prototype.distance / _WIDTH))))
+            for row, weight in weights:
+                if (group := self._known.space_group(row)) is not None:
+                    density[group - 1] += weight
         probabilities: NDArray[np.float64] = density / density.sum()
         return probabilities
 
@@ -69,12 +72,6 @@ class LikelyGroups:
         """Return the space group of the nearest prototype; None if there is none."""
         prototypes = self._known.search.nearest(numbers, 1)
         return self._known.space_group(prototypes[0].row) if prototypes else None
-
-    def _at(self, row: int, weight: float) -> NDArray[np.float64]:
-        density = np.zeros(NUM_GROUPS)
-        if (group := self._known.space_group(row)) is not None:
-            density[group - 1] = weight
-        return density
 
     def turn(
         self,
@@ -99,10 +96,7 @@ class LikelyGroups:
         if key not in self._turns:
             probability = np.sqrt(self.probabilities(numbers))
             if among:
-                kept = np.array(among) - 1
-                only = np.zeros(NUM_GROUPS)
-                only[kept] = probability[kept]
-                probability = only
+                probability[np.setdiff1d(np.arange(NUM_GROUPS), np.array(among) - 1)] = 0.0
             self._turns[key] = Turns(probability, None if taken is None else taken - 1)
         place, before = self._turns[key][number]
         return place + 1, before
@@ -181,8 +175,7 @@ def groups_of(drafts: Sequence[Draft], filters: Sequence[Filter]) -> list[int | 
 
 
 def _of_filters(filters: Sequence[Filter]) -> int | None:
-    numbers = [one.number for one in filters if isinstance(one, HasSpaceGroup) and one.number]
-    return numbers[0] if numbers else None
+    return next((f.number for f in filters if isinstance(f, HasSpaceGroup) and f.number), None)
 
 
 def symmetrised(
@@ -211,6 +204,4 @@ def symmetrised(
             onto, displacement[row] = moved
             coords[row, :size] = torch.as_tensor(np.asarray(onto.frac_coords)).to(coords) % 1.0
             lattices[row] = torch.as_tensor(np.asarray(onto.lattice)).to(lattices)
-    moved_crystals = crystals[torch.arange(len(crystals))]
-    moved_crystals.frac_coords, moved_crystals.lattices = coords, lattices
-    return moved_crystals, displacement
+    return replace(crystals, frac_coords=coords, lattices=lattices), displacement

@@ -15,8 +15,9 @@ from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.pretrained import load_pretrained
 from crystal_ldm.recipe import from_recipe
 from crystal_ldm.sampling.cell_sizes import likely_units
+from crystal_ldm.sampling.denoising import Order
 from crystal_ldm.sampling.recipe import recipe_of_row
-from crystal_ldm.sampling.sample import Order, place_order
+from crystal_ldm.sampling.sample import place_order
 
 SEVERAL = {1: 0.5, 2: 0.3, 4: 0.2}
 

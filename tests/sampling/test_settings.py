@@ -153,7 +153,11 @@ def test_a_filter_that_gives_no_answer_is_named(
         ({"sampling_steps": True}, "sampling_steps must be a whole number"),
         ({"sampling_steps": "5"}, "sampling_steps must be a whole number"),
         ({"temperature": float("nan")}, "temperature must be a number from 0 to 10, not nan."),
-        ({"cfg_interval": "01"}, "cfg_interval must be two numbers 0 ≤ low ≤ high ≤ 1, not '01'."),
+        (
+            {"cfg_interval": "01"},
+            "cfg_interval must be a list of 2, each item a number from 0 to 1",
+        ),
+        ({"cfg_interval": (1, 0)}, "cfg_interval must be two numbers 0 ≤ low ≤ high ≤ 1, not (1.0"),
         ({"cfg_scale": {"band_gap": "high"}}, "cfg_scale must be a number from 0 to 100"),
         ({"filters": ["min_distanc"]}, "Did you mean 'min_distance'?"),
         ({"filters": [{"name": "min_distance", "limi": 3}]}, "no field 'limi'. Did you mean 'lim"),
