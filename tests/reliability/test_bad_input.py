@@ -238,7 +238,7 @@ def test_tables_of_a_run(
     with only_documented_errors():
         read_crystals(run)
     with only_documented_errors():
-        assert len(CrystalFiles(run).done) <= 3
+        assert len(CrystalFiles(run, {}).done) <= 3
     assert len(list(run.glob("cif/*.cif"))) == 3
 
 
