@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from crystal_ldm.errors import EvaluationError, RunError, suggest
+from crystal_ldm.errors import EvaluationError, RunError, no_such
 from crystal_ldm.evaluate.statistics import rate
 from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.files.writing import atomic_write, safe_cell
@@ -45,8 +45,7 @@ class Evaluation:
             EvaluationError: if there is no such metric.
         """
         if metric not in self.summary.index:
-            names = [str(name) for name in self.summary.index]
-            raise EvaluationError(f"There is no metric '{metric}'.{suggest(metric, names)}")
+            raise EvaluationError(no_such("metric", metric, map(str, self.summary.index)))
         return float(self.summary.loc[metric, "value"])  # type: ignore[arg-type]
 
     def __str__(self) -> str:

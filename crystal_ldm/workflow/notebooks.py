@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from crystal_ldm.errors import RunError, suggest
+from crystal_ldm.errors import RunError, no_such
 from crystal_ldm.files import repo_root
 from crystal_ldm.files.paths import ROOT_VARIABLE, in_home
 from crystal_ldm.files.writing import atomic_path, make_folder
@@ -43,11 +43,7 @@ def find_notebook(name: str | Path) -> Path:
     for path in (*own, in_home(text), *installed):
         if path.is_file() and path.suffix == ".ipynb":
             return path
-    names = notebook_names()
-    raise RunError(
-        f"There is no notebook '{text}'.{suggest(Path(text).stem, names)} "
-        f"There are: {', '.join(names) or 'none'}."
-    )
+    raise RunError(no_such("notebook", text, notebook_names()))
 
 
 def read_notebook(path: Path | str) -> dict[str, Any]:
