@@ -43,8 +43,8 @@ def as_text(value: Any, name: str) -> str:
     raise RequestError(f"{name} should be text and is {value!r}.")
 
 
-def as_formulas(value: Any, name: str = "formula") -> list[str]:
-    """Return one formula or a list of them (a list, or text with commas) as a list.
+def as_words(value: Any, name: str) -> list[str]:
+    """Return formulas or element symbols as a list: from a list, or text with commas or spaces.
 
     Raises:
         RequestError: one of them is no text.
@@ -70,21 +70,7 @@ def as_paths(value: Any, name: str) -> list[str]:
         with contextlib.suppress(OSError, ValueError):  # too long for a file system, a zero byte
             if resolve_path(text).exists():
                 return [text]
-    return as_formulas(value, name)
-
-
-def as_symbols(value: Any, name: str) -> list[str]:
-    """Return element symbols from a list or from text such as `Sr,Ti` or `[Sr, Ti]`.
-
-    Raises:
-        RequestError: it is neither.
-    """
-    if isinstance(value, list | tuple) and not all(isinstance(item, str) for item in value):
-        raise RequestError(
-            f"{name} should be a list of element symbols and is {value!r}. In YAML put quotes "
-            'around each: ["N", "O", "No"].'
-        )
-    return as_formulas(value, name)
+    return as_words(value, name)
 
 
 def as_number(value: Any, name: str) -> float:
