@@ -597,9 +597,8 @@ def test_other_kinds_are_refused_by_name_everywhere(tmp_path: Path, name: str, r
         (",k\na,1\nb,2\n", [1, 2], ""),  # as pandas saves an index of names
         (",id,k\n0,a,1\n1,b,2\n", [1, 2], ""),
         ("id,k\r./A.CIF,1\rC:\\my\\b.cif,2\r", [1, 2], ""),
-        ("id;k\na;1.234\nb;2.500\n", [1.234, 2.5], "with a decimal point"),
-        ("id,k\na,1 234.5\nb,2\u202f000\n", [1234.5, 2000], "gaps between thousands"),
-        ("id,k\na,−1.5\nb,3·10²\n", [-1.5, 300], ""),
+        ("id,k\na,1 234.5\nb,2\u202f000\n", [1234.5, 2000], ""),
+        ("id,k\na,−1.5\nb,3\n", [-1.5, 3], ""),
         ("id,k\na,1,\nb,2,\n", [1, 2], ""),
         ("id,k\n-,GPa\na,1\nb,2\n", [1, 2], "is one of units"),
         ("id,k\na,#N/A\nb,2\n", [None, 2], ""),
@@ -609,12 +608,9 @@ def test_other_kinds_are_refused_by_name_everywhere(tmp_path: Path, name: str, r
         ("name,k\nNaCl,1\nCsCl,2\n", None, "names are such as NaCl, CsCl"),
         ("id,k\na,1,9\nb,2\n", "more cells than its first line", ""),
         ("id,k\n[-],[GPa]\na,1\nb,2\n", [1, 2], "is one of units"),
-        ("id,k\na,-9999\nb,2\n", [None, 2], "stand for none (-9999)"),
         ("Table 1: mine,,\n,,\nid,k,g\na,1,2\nb,2,3\n", [1, 2], "'Table 1: mine' above the header"),
-        pytest.param("x" * 200_000 + ",k\na,1\n", "not a csv file", "", id="a long line"),
         ("id,k,\na,1,5\nb,2,6\n", [1, 2], "Columns without a name"),
-        ("id,k\na,1200 MPa\nb,2\n", None, "write all in one unit"),
-        ("id,k\na,1200 MPa\nb,2 GPa\n", None, "write all in one unit"),
+        ("id,k\na,1200 MPa\nb,2\n", None, "is read as text"),
     ],
 )
 def test_tables_as_programs_and_people_write_them(
@@ -640,7 +636,8 @@ def test_tables_as_programs_and_people_write_them(
 )
 def test_what_stands_alone_in_a_first_line_may_be_no_title(tmp_path: Path, table: str, rows: int):
     (tmp_path / "p.csv").write_text(table)
-    assert len(read_table(tmp_path / "p.csv", ["a", "b", "c"]).frame) == rows
+    columns, _ = read_table(tmp_path / "p.csv", ["a", "b", "c"])
+    assert len(next(iter(columns.values()))) == rows
 
 
 def test_a_row_of_units_converts_known_labels(tmp_path: Path):
@@ -676,14 +673,10 @@ def rows(path: Path, header: str, values: list[str], separator: str = ",") -> Pa
         ("band_gap_meV", "band_gap", 1e-3),
         ("band_gap/meV", "band_gap", 1e-3),
         ("band_gap_in_meV", "band_gap", 1e-3),
-        (r"$E_{\mathrm{g}}$ [meV]", "band_gap", 1e-3),
-        ("band_gap <meV>", "band_gap", 1e-3),
-        ("band_gap (cm$^{-1}$)", "band_gap", 1.239842e-4),
         ("formation energy (meV/atom)", "formation_energy_per_atom", 1e-3),
         ("formation_energy (eV)", "formation_energy (eV)", 1),
         ("band gap / eV", "band_gap", 1),
-        ("band_gap (PBE)", "band_gap", 1),
-        ("band_gap (eV, PBE)", "band_gap", 1),
+        ("band_gap (PBE)", "band_gap (PBE)", 1),
         ("Eg (Ry)", "band_gap", 13.6056931),
         ("band_gap (nm)", "band_gap (nm)", 1),
         ("band_gap (MeV)", "band_gap (MeV)", 1),
@@ -739,11 +732,10 @@ def test_separators_and_ids(tmp_path: Path, separator: str):
 @pytest.mark.parametrize(
     ("values", "right", "note"),
     [
-        (["1.42 eV", "5500 meV"], [1.42, 5.5], r"have units \(eV, meV\); read as eV"),
-        (["1.42(3)", "5.5 ± 0.1"], [1.42, 5.5], "Uncertainties in column 'band_gap'"),
+        (["1.42(3)", "5.5 ± 0.1"], [1.42, 5.5], ""),
         (["1.42", "-"], [1.42, None], ""),
         (["1.42", "<6"], [1.42, None], "not numbers and were left empty, for example '<6'"),
-        (['"1,420"', '"5,5"'], [None, None], "its comma may stand for a decimal point"),
+        (['"1,420"', '"5,5"'], [None, None], "are not numbers and were left empty"),
         (["1.42 V", "5.5"], [None, 5.5], "not numbers and were left empty, for example '1.42 V'"),
     ],
 )
@@ -752,22 +744,6 @@ def test_numbers_as_people_write_them(tmp_path: Path, values: list, right: list,
     gaps = dataset.labels.get("band_gap", np.full(2, np.nan))
     assert [None if np.isnan(v) else pytest.approx(v) for v in gaps] == right
     assert re.search(note, " ".join(dataset.report.notes))
-
-
-@pytest.mark.parametrize(
-    ("separator", "values"),
-    [(",", ['"1,234.5"', '"2,000"']), (";", ["1.234,5", "2.000"]), ("|", ["1234,5", "2000"])],
-)
-def test_thousands_and_units_of_own_columns(tmp_path: Path, separator: str, values: list):
-    header = separator.join(["material_id", "cif", "bulk (GPa)"])
-    dataset = load(rows(tmp_path / "t.csv", header, values, separator))
-    assert dataset.labels["bulk (GPa)"].tolist() == [1234.5, 2000.0]
-    cells = [f"{value} GPa" for value in ("110", "140")]
-    dataset = load(rows(tmp_path / "u.csv", header, cells, separator))
-    assert dataset.labels["bulk (GPa)"].tolist() == [110, 140]
-    point_groups = load(rows(tmp_path / "v.csv", header.replace("bulk (GPa)", "group"), ["3m"] * 2,
-                             separator))  # fmt: skip
-    assert point_groups.labels["group"] == ["3m", "3m"]
 
 
 @pytest.mark.parametrize("first", ["# by me, in 2020\n", "# a\n# b\n", "sep=,\n"])
@@ -950,7 +926,6 @@ def test_a_cell_in_picometres_is_no_crystal(tmp_path: Path):
     [
         ("id,k\na,1\n1,2\n1.5,9\n", [2, 1]),  # Excel leaves the zeros of 001 out
         ("k,CIF file\n1,a.cif\n2,001.cif\n", [2, 1]),
-        ("formula,structure,k\nCsCl,a.cif,1\nNaCl,001.cif,2\n", [2, 1]),
         ("formula,k\nCsCl,1\nNaCl,2\n", None),  # 1 is a value and not the file 001
     ],
 )
@@ -964,18 +939,6 @@ def test_the_column_that_names_the_files(tmp_path: Path, table: str, values: lis
         assert "None of the files has a row" in " ".join(dataset.report.notes)
     else:
         assert dataset.labels["k"].tolist() == values
-
-
-def test_numbers_that_stand_for_none_are_far_from_the_rest(tmp_path: Path):
-    path = rows(tmp_path / "t.csv", "material_id,cif,carriers", ["1e20", "3e20"])
-    assert load(path).labels["carriers"].tolist() == pytest.approx([1e20, 3e20])
-    values = ["1e18", "1e19", "1e20", "5e18"]
-    path = rows(tmp_path / "s.csv", "material_id,cif,carriers", values)
-    assert load(path).labels["carriers"].tolist() == pytest.approx([float(v) for v in values])
-    path = rows(tmp_path / "v.csv", "material_id,cif,k", ["1e20", "3"])
-    assert np.isnan(load(path).labels["k"]).tolist() == [True, False]
-    path = rows(tmp_path / "u.csv", "material_id,cif,k", ["-999", "3"])
-    assert np.isnan(load(path).labels["k"]).tolist() == [True, False]
 
 
 @pytest.mark.parametrize(
