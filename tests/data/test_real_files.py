@@ -272,7 +272,7 @@ def check(path: Path, right: Right) -> None:
             with pytest.raises(DataError) as caught:
                 read()
             assert re.search(right, str(caught.value)), str(caught.value)
-            cut = right in ("is empty", "it lists 1 of 2 atoms")
+            cut = right in ("is empty", "lists 1 of 2 atoms")
             assert "cut short" not in str(caught.value) or cut
         assert evaluated.crystals == [None] and re.search(right, evaluated.errors[0] or "")
         return
@@ -407,24 +407,24 @@ POSCARS: dict[str, tuple[str, Right]] = {
         "0\n", "0 ! first\n", 1), GAAS),
     "POSCAR_potentials": (POSCAR.replace("Ga As", "Ga_d As") + ATOMS, GAAS),
     "POSCAR_labelled": (POSCAR.replace("Ga As\n", "") + "0 0 0 Ga\n0.25 0.25 0.25 As\n", GAAS),
-    "POSCAR_cut": (POSCAR + "0 0 0\n", "it lists 1 of 2 atoms"),
-    "POSCAR_stars": (POSCAR + ATOMS.replace("0.25\n", "****\n"), r"'\*\*\*\*' in line 10"),
-    "POSCAR_commas": (POSCAR + ATOMS.replace(".", ","), "has a decimal comma"),
-    "POSCAR_fortran": (POSCAR + ATOMS.replace("0.25", "0.25d0"), "Fortran's exponent"),
+    "POSCAR_cut": (POSCAR + "0 0 0\n", "lists 1 of 2 atoms"),
+    "POSCAR_stars": (POSCAR + ATOMS.replace("0.25\n", "****\n"), r"0.25 \*\*\*\*' is"),
+    "POSCAR_commas": (POSCAR + ATOMS.replace(".", ","), "decimal points: '0,25 0,25 0,25'"),
+    "POSCAR_fortran": (POSCAR + ATOMS.replace("0.25", "0.25d0"), "decimal points"),
     "POSCAR_scales": (POSCAR.replace("1.0", "1 1 1", 1) + ATOMS, "one scale factor"),
     "POSCAR_names": (POSCAR.replace("Ga As", "Ga As In") + ATOMS, "names 3 elements"),
-    "POSCAR_more": (POSCAR + ATOMS + "0.5 0.5 0.5\n", "more atoms than the 2"),
+    "POSCAR_more": (POSCAR + ATOMS + "0.5 0.5 0.5\n", "more than the 2 atoms"),
     "gaas.contcar": (POSCAR + ATOMS, GAAS),
     "poscar_small": (POSCAR + ATOMS, GAAS),
     "POSCAR_symbols": (POSCAR + "0 0 0 Ga\n0.25 0.25 0.25 As\n", GAAS),
-    "POSCAR_other_symbols": (POSCAR + "0 0 0 As\n0.25 0.25 0.25 Ga\n", "of Ga by line 6"),
-    "POSCAR_capitals": (POSCAR.replace("Ga As", "GA AS") + ATOMS, "'GA' in line 6 is not the"),
-    "POSCAR_gap": (POSCAR.replace("Direct", "\nDirect") + ATOMS, "line 8 must say Direct"),
+    "POSCAR_other_symbols": (POSCAR + "0 0 0 As\n0.25 0.25 0.25 Ga\n", "is Ga by line 6"),
+    "POSCAR_capitals": (POSCAR.replace("Ga As", "GA AS") + ATOMS, "'GA' is not the symbol"),
+    "POSCAR_gap": (POSCAR.replace("Direct", "\nDirect") + ATOMS, "Line 8 of the POSCAR must say"),
     "POSCAR_steps": (POSCAR.replace("Direct", "Direct configuration= 1") + ATOMS
-                     + "Direct configuration= 2\n" + ATOMS, "several configurations"),
+                     + "Direct configuration= 2\n" + ATOMS, "more than the 2 atoms"),
     "of_no_suffix": (POSCAR + ATOMS, GAAS),
     "CHGCAR": (POSCAR + ATOMS + "\n 2 2 2\n .1 .2 .3 .4 .5 .6 .7 .8\n", GAAS),
-    "POSCAR_order": (POSCAR.replace("Ga As\n1 1", "1 1\nGa As") + ATOMS, "must stand before"),
+    "POSCAR_order": (POSCAR.replace("Ga As\n1 1", "1 1\nGa As") + ATOMS, "Line 7 of"),
 }  # fmt: skip
 
 
@@ -478,16 +478,17 @@ def test_extxyz_energies_are_labels_and_named(tmp_path: Path):
     assert read_crystals(path).labels["energy"].tolist() == [-6.5, -6.25]
 
 
-def test_deuterium_is_hydrogen_and_a_bad_frame_is_one_frame(tmp_path: Path):
+def test_a_bad_frame_is_one_frame(tmp_path: Path):
     path = tmp_path / "d.extxyz"
     path.write_text(frame("Cs Cl") + frame("Li D") + frame("Cs Qq") + frame("K Cl"))
     dataset = load(path)
-    assert dataset.batch(range(3)).formulas == ["CsCl", "LiH", "KCl"]
-    assert any("Deuterium" in note for note in dataset.report.notes)
-    assert [r.id for r in dataset.report.rejected] == ["d-3"]
-    assert [c is None for c in read_crystals(path).crystals] == [False, False, True, False]
+    assert dataset.batch(range(2)).formulas == ["CsCl", "KCl"]
+    assert [r.id for r in dataset.report.rejected] == ["d-2", "d-3"]
+    assert [c is None for c in read_crystals(path).crystals] == [False, True, True, False]
     (tmp_path / "d.cif").write_text(cif("Li1 Li 0 0 0 1\nD1 D 0.5 0.5 0.5 1", CUBE, "'P 1'"))
-    assert load(tmp_path / "d.cif").batch([0]).formulas == ["LiH"]
+    dataset = load(tmp_path / "d.cif")
+    assert dataset.batch([0]).formulas == ["LiH"]
+    assert any("Deuterium" in note for note in dataset.report.notes)
 
 
 def test_slabs_are_refused_everywhere(tmp_path: Path):
@@ -559,7 +560,7 @@ def test_single_structures_in_json_and_ase_files(tmp_path: Path):
     (tmp_path / "cut.xsf").write_text(
         "".join((tmp_path / "d.xsf").read_text().splitlines(True)[:-1])
     )
-    with pytest.raises(DataError, match="it ends early"):
+    with pytest.raises(DataError, match="It ends early"):
         load(tmp_path / "cut.xsf")
     salt["sites"][0]["species"][0]["occu"] = 0.9999
     (tmp_path / "whole.json").write_text(json.dumps(salt))
@@ -848,28 +849,6 @@ def test_what_stands_beside_a_value_in_json_is_a_label_too(tmp_path: Path):
     assert labels == {"band_gap": 5.1, "band_gap_error": 0.2, "bulk": 4, "bulk_vrh": 3}
 
 
-@pytest.mark.parametrize("text", ['{"a":' * 50_000, '{"a": ' + "1" * 5_000 + "}"])
-def test_text_that_json_cannot_read_is_one_record(tmp_path: Path, text: str):
-    salt = Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0] * 3, [0.5] * 3]).as_dict()
-    (tmp_path / "x.json").write_text(json.dumps([{"structure": text}, {"structure": salt}]))
-    dataset = load(tmp_path / "x.json")
-    assert dataset.formulas == ["CsCl"]
-    assert "cut short or not json" in dataset.report.rejected[0].reason
-
-
-def test_structures_as_text_and_tables_by_column_in_json(tmp_path: Path):
-    salt = Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0] * 3, [0.5] * 3])
-    texts = {"a": salt.to(fmt="cif"), "b": salt.to(fmt="poscar"),
-             "c": json.dumps(salt.as_dict())}  # fmt: skip
-    columns = {"structure": texts, "k": dict.fromkeys(texts, 2.5)}
-    (tmp_path / "x.json").write_text(json.dumps(columns))
-    dataset = load(tmp_path / "x.json")
-    assert list(dataset.ids) == list(texts) and dataset.labels["k"].tolist() == [2.5] * 3
-    assert set(dataset.formulas) == {"CsCl"}
-    for text in texts.values():
-        assert CrystalBatch.from_structures([{"structure": text}]).formulas == ["CsCl"]
-
-
 def test_values_beside_objects_are_labels_or_named(tmp_path: Path):
     atoms = Atoms("CsCl", cell=np.eye(3) * 4.12, scaled_positions=[[0] * 3, [0.5] * 3], pbc=True)
     atoms.info = {"k": np.array([2.5]), "deep": {"x": 3}, "metal": True, "stress": np.eye(3)}
@@ -912,7 +891,7 @@ def test_a_frame_with_a_wrong_number_of_atoms_is_no_crystal(tmp_path: Path):
     (tmp_path / "x.extxyz").write_text(frame("K Cl") + frame("Cs Cl").replace("2\n", "1\n", 1))
     dataset = load(tmp_path / "x.extxyz")
     assert dataset.formulas == ["KCl"]
-    assert "says that it has 1 atoms" in dataset.report.rejected[0].reason
+    assert "is not the number of atoms" in dataset.report.rejected[0].reason
 
 
 def test_a_cell_in_picometres_is_no_crystal(tmp_path: Path):
