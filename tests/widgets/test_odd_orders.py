@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import ipywidgets as ipw
 import pytest
 from crystal_ldm.widgets import Workbench
+from crystal_ldm.widgets.base import NumberBox
 from crystal_ldm.widgets.controls.formula import FormulaBox
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.explore.find import FindPanel
@@ -467,12 +467,11 @@ def parts(widget: Any) -> Iterator[Any]:
 
 
 def test_steps_of_vary_are_taken_up_to_their_bounds(bench: Workbench) -> None:
-    counts = [box for box in parts(bench.vary.widget) if isinstance(box, ipw.BoundedIntText)]
-    (steps,) = (box for box in counts if (box.min, box.max) == (2, 50))
-    steps.value = 1
-    assert bench.vary.steps == steps.value == 2
-    steps.value = 120
-    assert bench.vary.steps == steps.value == 50
+    boxes = [box for box in parts(bench.vary.widget) if isinstance(box, NumberBox)]
+    (steps,) = (box for box in boxes if box.number == bench.vary.steps == 8 and box.high == 50)
+    for typed, taken in (("50", 50), ("120", 50), ("2", 2), ("1", 2)):
+        steps.value = typed
+        assert (bench.vary.steps, steps.value) == (taken, str(taken))
 
 
 def test_a_note_on_what_the_form_cannot_show_stays(tiny_ldm: Any) -> None:

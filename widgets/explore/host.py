@@ -58,7 +58,6 @@ class HostPanel(MakerPanel):
             options=["held", "free"], tooltips=["The cell is the host's", "The cell is the model's"]
         )
         self.linked("cell", cell, "cl-modes")
-        count = self.linked("num_samples", ipw.BoundedIntText(min=1, max=200), "cl-count")
         guard = self.notice.guard
         self.go = self.button("Generate", self.generate, css="cl-around", icon="play")
         every = self.button("Keep all", lambda: self._keep(True), css="cl-small")
@@ -73,7 +72,7 @@ class HostPanel(MakerPanel):
             row(self._list, self.viewer.widget, css="cl-two"),
             labelled("Other atoms", rest, tip="Formula of all atoms that are not checked"),
             labelled("Cell", cell, tip="Whether the cell may change in the last step"),
-            row(labelled("Crystals", count), self.go),
+            self.number("num_samples", "Crystals", self.go),
             self.seed.widget,
         )
         show_if(False, self._atoms)

@@ -8,7 +8,7 @@ import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import Panel
 from crystal_ldm.widgets.jobs import Latest
-from crystal_ldm.widgets.layout import column, escape, facts_table, fold, labelled, show_if
+from crystal_ldm.widgets.layout import column, escape, facts_table, fold, show_if
 from pymatgen.core import Structure
 
 from crystal_ldm.crystals.symmetry.analysis import SYMPREC, Symmetry, symmetry_of
@@ -47,11 +47,9 @@ class SymmetryPanel(Panel):
         self._done: tuple[Any, float] = (None, 0.0)
         self.facts = ipw.HTML().add_class("cl-symmetry")
         self.operations = ipw.HTML().add_class("cl-operations")
-        tolerance = ipw.BoundedFloatText(min=1e-5, max=1.0, step=0.01)
-        self.linked("symprec", tolerance, "cl-count")
         self.unfold = fold("Symmetry operations", self.operations)
         self.widget = column(
-            labelled("Tolerance (Å)", tolerance, tip="Within which spglib looks for symmetry"),
+            self.number("symprec", "Tolerance (Å)", tip="Within which spglib looks for symmetry"),
             self.facts,
             self.unfold,
             self.notice.widget,
