@@ -146,7 +146,7 @@ class NumberBox(ipw.Text):
         whole = number.is_integer() or not self._whole
         if math.isfinite(number) and whole and self.low <= number <= self.high:
             self.number = int(number) if self._whole else number
-            self._show()
+            self.value = f"{self.number:.12g}"
         else:
             self.value = stays
             self._notice.say(f"{self._wanted}, not '{typed}'; {stays} stays.", "warning")

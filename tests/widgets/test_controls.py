@@ -132,12 +132,6 @@ class TestPeriodicTable:
         table.set_rules(allowed=["O", "Ti"])
         assert table.rules() == {"allowed": ["O", "Ti"]}
 
-    def test_another_model_drops_what_it_does_not_know(self) -> None:
-        table = PeriodicTable(ELEMENTS)
-        table.required, table.forbidden = ["Sr"], ["Ba", "F"]
-        table.elements = ["O", "F"]
-        assert (table.required, table.forbidden) == ([], ["F"])
-
 
 class TestScalarControl:
     def test_value_and_range_from_widgets(self) -> None:

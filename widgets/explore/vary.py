@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.controls.seed import SeedControl
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result
 from crystal_ldm.widgets.explore.maker import CrystalSource, MakerPanel
 from crystal_ldm.widgets.layout import caption, column, heading, labelled
@@ -35,7 +35,6 @@ class VaryPanel(MakerPanel):
         """`source` makes what takes a crystal, from what it is for."""
         super().__init__(ldm)
         self.first, self.second = source("Start"), source("End")
-        self.seed = SeedControl()
         strength = ipw.FloatSlider(min=0.05, max=1, step=0.05, readout_format=".2f")
         self.linked("strength", strength, "cl-fill")
         keep = ipw.Checkbox(description="keep the elements", indent=False)
@@ -60,6 +59,11 @@ class VaryPanel(MakerPanel):
             css="cl-vary-panel",
         )
         self.job.tell(self.notice, buttons=self.buttons)
+
+    def reuse(self, recipe: Mapping[str, Any]) -> None:
+        """Show a request for neighbours of a crystal."""
+        start: Any = self.fill(recipe, self.first)
+        self.strength, self.keep_elements = start.strength, start.keep_elements
 
     def vary(self) -> None:
         """Make neighbours of the start in the background."""

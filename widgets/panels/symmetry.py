@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import ipywidgets as ipw
@@ -12,7 +13,6 @@ from crystal_ldm.widgets.layout import column, escape, facts_table, fold, show_i
 from pymatgen.core import Structure
 
 from crystal_ldm.crystals.symmetry.analysis import SYMPREC, Symmetry, symmetry_of
-from crystal_ldm.errors import DataError
 
 HEADS = (
     ("Element", ""),
@@ -65,24 +65,20 @@ class SymmetryPanel(Panel):
         if not self.active or (last is self.structure and tolerance == self.symprec):
             return
         self._done = structure, symprec = self.structure, self.symprec
-        self._latest.start(lambda: _find(structure, symprec), lambda found: self._show(*found))
+        if structure is None:
+            self._latest.drop()
+            self._show(None)
+            self.notice.say("No crystal is selected.")
+            return
+        nothing = partial(self._show, None)
+        self._latest.start(lambda: symmetry_of(structure, symprec), self._show, failed=nothing)
 
-    def _show(self, symmetry: Symmetry | None, problem: str) -> None:
-        self.notice.say(problem, "info" if self.structure is None else "warning")
+    def _show(self, symmetry: Symmetry | None) -> None:
+        self.notice.clear()
         self.facts.value = "" if symmetry is None else facts_html(symmetry)
         self.operations.value = "" if symmetry is None else operations_html(symmetry)
         show_if(symmetry is not None, self.unfold)
         self.set_trait("symmetry", symmetry)
-
-
-def _find(structure: Structure | None, symprec: float) -> tuple[Symmetry | None, str]:
-    """Return the symmetry, or None and why there is none."""
-    if structure is None:
-        return None, "No crystal is selected."
-    try:
-        return symmetry_of(structure, symprec), ""
-    except DataError as error:
-        return None, str(error)
 
 
 def facts_html(symmetry: Symmetry) -> str:
