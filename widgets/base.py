@@ -131,8 +131,9 @@ class NumberBox(ipw.Text):
         self.observe(self._show, "number")
         self.observe(self._take, "value")
 
-    def _show(self, _: Any = None) -> None:
-        self._notice.clear()
+    def _show(self, _: Any) -> None:
+        if self._notice.text.startswith(self._wanted):
+            self._notice.clear()
         self.value = f"{self.number:.12g}"
 
     def _take(self, _: Any) -> None:

@@ -121,8 +121,8 @@ def test_what_was_stopped_is_kept(tiny_ldm: Any, run_dir: Path) -> None:
     for history in (bench.history, again.history):
         words = history.lines.children[0].children[0].children[1].value
         assert words == f"NaCl, 500, explore: {finished} of 500 are there"
-    press_generate(bench, 3)
-    assert bench.history.lines.children[0].children[0].children[1].value == "NaCl, 3, explore"
+    press_generate(again, 3)
+    assert again.history.lines.children[0].children[0].children[1].value == "NaCl, 3, explore"
 
 
 def test_vary_and_host_are_reused_in_their_forms(tiny_ldm: Any, run_dir: Path) -> None:
