@@ -83,7 +83,7 @@ class Workbench(Panel):
         self._first = there = from_result(result) if result is not None else []
         if run_dir is not None and len(there) < len(on_disk := from_run(run_dir)):
             self._first = there = on_disk
-        self._folder = None if run_dir else TemporaryDirectory()  # as long as the workbench
+        self._folder = TemporaryDirectory()  # for a workbench without a run, as long as it is there
         self.session = Session(run_dir or self._folder.name)
         self.history = HistoryPanel(self.session)
         self._relaxing: Request | None = None

@@ -108,13 +108,11 @@ class SamplingControls(Panel):
         self.scales = GuidanceControls(conditions or {})
         self._make_groups()
         self._make_chooser()
-        # The group of an option without a class of its own is all settings: attempts are left.
-        titles = {SamplingSettings: "Attempts"}
         guidance = next(group for group in self.groups if "scale" in self.groups[group].fields)
         rest = [family.widget for family in self.families.values()]
         for group, controls in self.groups.items():
             if group is not guidance:
-                title = titles.get(group, in_words(group.__name__))
+                title = "Attempts" if group is SamplingSettings else in_words(group.__name__)
                 rest += [heading(title), controls.widget]
         self.guidance = fold("Guidance", self.groups[guidance].widget)
         self.advanced = fold("Advanced", column(*rest, css="cl-advanced"))
@@ -208,7 +206,8 @@ class SamplingControls(Panel):
             return
         keywords: dict[str, Any] = {"preset": self.preset}
         problem = ""
-        for part in (*self.groups.values(), *self.families.values()):
+        parts: list[Any] = [*self.groups.values(), *self.families.values()]
+        for part in parts:
             try:
                 keywords |= part.keywords()
             except CrystalLDMError as error:
