@@ -64,7 +64,6 @@ class GridPanel(MakerPanel):
         along = ipw.Dropdown(options=[(text, name) for name, text in labels.items()])
         self.linked("along", along, "cl-short")
         texts = {n: self.linked(n, ipw.Text(), "cl-fill") for n in ("scales", "values")}
-        count = self.linked("num_samples", ipw.BoundedIntText(min=1, max=64), "cl-count")
         measures = [(text, key) for key, text in MEASURES.items()]
         self._choices = row(
             *(labelled(text, self.linked(name, ipw.Dropdown(options=measures)))
@@ -82,7 +81,7 @@ class GridPanel(MakerPanel):
             ),
             labelled("Guidance scales", texts["scales"]),
             labelled("Against", along, texts["values"]),
-            row(labelled("In each cell", count), self.go, self.halt),
+            self.number("num_samples", "In each cell", self.go, self.halt),
             self.notice.widget,
             self._choices,
             self.plot,
