@@ -187,7 +187,6 @@ def _prepared(output: dict[str, Any], figures: dict[str, dict[str, Any]]) -> dic
 def _drawn(name: str, figure: dict[str, Any]) -> str:
     wanted = {key: figure[key] for key in ("data", "layout", "frames") if key in figure}
     config = {**figure.get("config", {}), "responsive": True, "displaylogo": False}
-    config.pop("plotlyServerURL", None)
     text = _SCHEME.sub("", json.dumps({**wanted, "config": config}))
     # Neither the end of the script nor a comment may stand in a text of the figure.
     return _DRAW.format(name=name, figure=text.replace("<", "\\u003c"))

@@ -251,7 +251,8 @@ def test_what_users_type_is_escaped_in_reports(tmp_path: Path) -> None:
 
 def test_what_users_type_is_escaped_in_widgets() -> None:
     import ipywidgets as ipw
-    from crystal_ldm.widgets.base import Notice, caption, heading, labelled
+    from crystal_ldm.widgets.base import Notice
+    from crystal_ldm.widgets.layout import caption, heading, labelled
 
     for made in (heading(SCRIPT), caption(SCRIPT), labelled(SCRIPT, ipw.IntText(), tip=SCRIPT)):
         assert "<script>" not in json.dumps(html_of(made)), made

@@ -7,8 +7,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, column, row
+from crystal_ldm.widgets.base import Panel
 from crystal_ldm.widgets.browser.plot import Plot
+from crystal_ldm.widgets.layout import column, row
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 from pymatgen.core import Structure
 

@@ -76,7 +76,7 @@ def one_crystal(made: CrystalEntry, kind: str) -> tuple[str, bytes]:
         return f"{name}.extxyz", extxyz_frame(Cell.from_structure(made.structure), name).encode()
     if kind == "CIF":
         return f"{name}.cif", _describe(made, name, _recipes([made]))[0].encode()
-    page = crystal_figure(made.structure, title=name).to_html(include_plotlyjs=True)
+    page = crystal_figure(made.structure, title=name).to_html({"showSendToCloud": False})
     return f"{name}.html", page.encode()
 
 
