@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.crystals.same_crystal import Tolerances, rms_distance
 from crystal_ldm.errors import EvaluationError
-from crystal_ldm.parallel.executor import AnyWorkers, Executor, open_executor
+from crystal_ldm.parallel.executor import AnyWorkers, Executor, Progress, open_executor
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ def match_pairs(
     angle_tol: float = 10.0,
     *,
     workers: AnyWorkers = None,
+    progress: Progress | None = None,
 ) -> PairMatches:
     """Compare the i-th generated crystal with the i-th reference.
 
@@ -64,6 +65,7 @@ def match_pairs(
         stol: site tolerance, in units of (volume / atom)^(1/3).
         angle_tol: tolerance of cell angles, degrees.
         workers: see `open_executor`.
+        progress: called with the number of comparisons just finished.
 
     Raises:
         EvaluationError: if the two lists differ in length.
@@ -77,7 +79,7 @@ def match_pairs(
     tolerances = Tolerances(ltol, stol, angle_tol)
     pairs = list(zip(range(len(first)), range(len(second)), strict=True))
     with open_executor(workers) as pool:
-        distances = compare_pairs(first, second, pairs, tolerances, pool)
+        distances = compare_pairs(first, second, pairs, tolerances, pool, progress)
     rmse = np.array([distances[pair][0] for pair in pairs], dtype=np.float64)
     return PairMatches(np.isfinite(rmse), rmse, [distances[pair][1] for pair in pairs])
 
@@ -88,6 +90,7 @@ def compare_pairs(
     pairs: Sequence[tuple[int, int]],
     tolerances: Tolerances,
     pool: Executor,
+    progress: Progress | None = None,
 ) -> dict[tuple[int, int], tuple[float, str | None]]:
     """Return (RMSE or nan, error) for each pair of positions."""
     distances: dict[tuple[int, int], tuple[float, str | None]] = {}
@@ -104,7 +107,7 @@ def compare_pairs(
 
     cells = ((first.crystals[i], second.crystals[j]) for i, j in todo)
     function = partial(rms_distance, tolerances=tolerances)
-    for outcome in pool.imap(function, cells, label="matches"):
+    for outcome in pool.imap(function, cells, label="matches", progress=progress):
         value = math.nan if outcome.value is None else float(outcome.value)
         distances[todo[outcome.index]] = (value, outcome.error)
     return distances
