@@ -14,11 +14,18 @@ from crystal_ldm.errors import DataError
 _ABSENT = ("", ".", "?")
 _NUMBER = re.compile(r"([-+]?)(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?(\s*\(\d*\))?")
 _HEADER = re.compile(r"^[ \t]*data_", re.IGNORECASE | re.MULTILINE)
+# A value of several words without quotes, as some programs write it: `_tag P 1 21/c 1`.
+_UNQUOTED = re.compile(
+    r"^(_\S+)[ \t]+([^'\";#\s_][^'\"#\n]*[ \t][^'\"#_\s][^'\"#\n]*?)[ \t]*$", re.M
+)
+_BLANKS_IN_NAME = re.compile(r"^[ \t]*(data_)[ \t]*(\S*)[ \t].*$", re.IGNORECASE | re.MULTILINE)
 _PUNCTUATION = str.maketrans(
     {"−": "-", "–": "-", "\xa0": " ", "‘": "'", "’": "'", "±": "+-", "Å": "A", "\u212b": "A",
+     **{chr(code): " " for code in (0x0B, 0x0C, 0x1A)},  # what printers and DOS want
      **{chr(code): "" for code in (0xAD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF)},
      **{chr(0x2080 + digit): str(digit) for digit in range(10)}}
 )  # fmt: skip
+_BAR_ABOVE = re.compile("([1-6])[\u0304\u0305]")
 
 
 @dataclass
@@ -71,6 +78,7 @@ def read_blocks(text: str) -> list[Block]:
     if not text.strip():
         raise DataError("The CIF is empty.")
     text = text.translate(_PUNCTUATION).replace("\r\n", "\n").replace("\r", "\n")
+    text = _BAR_ABOVE.sub(r"-\1", text)
     text = text.encode("ascii", errors="replace").decode()
     header = _HEADER.search(text)
     before = text[: header.start()] if header else text
@@ -82,10 +90,11 @@ def read_blocks(text: str) -> list[Block]:
     try:
         document = cif.read_string(text, check_level=0)
     except (ValueError, RuntimeError) as error:
-        raise DataError(
-            f"The CIF cannot be read ({error}): it may be cut short, or a value with blanks lacks "
-            "its quotes."
-        ) from error
+        lenient = _UNQUOTED.sub(r"\1 '\2'", _BLANKS_IN_NAME.sub(r"\1\2", text))
+        try:
+            document = cif.read_string(lenient, check_level=0)
+        except (ValueError, RuntimeError):
+            raise _parse_error(str(error), text) from error
     return [_block(block) for block in document]
 
 
@@ -105,10 +114,12 @@ def number(text: str, what: str) -> float:
         return float(text.split("(")[0])
     if text in _ABSENT:
         raise DataError(f"The CIF gives no number for {what}.")
-    raise DataError(
-        f"The CIF gives '{text[:40]}' for {what}: a fraction is not a number in a CIF, nor "
-        "is one with a decimal comma."
-    )
+    reason = "that is not a number"
+    if "/" in text:
+        reason = "a fraction is not a number in a CIF; write it with decimals"
+    elif re.fullmatch(r"[-+]?\d*,\d+(\(\d*\))?", text):
+        reason = "a decimal comma is not a number in a CIF; write a point"
+    raise DataError(f"The CIF gives '{text[:40]}' for {what}: {reason}.")
 
 
 def decimals(text: str) -> int:
@@ -145,3 +156,17 @@ def _plain(raw: str) -> str:
     if raw[:1] in ("'", '"', ";"):
         raw = cif.as_string(raw).strip()
     return "" if raw in _ABSENT else raw
+
+
+def _parse_error(message: str, text: str) -> DataError:
+    """Say where and why the text is no CIF; gemmi's message is `string:LINE:COLUMN(BYTE): WHY`."""
+    match = re.match(r"string:(\d+)(?::\d+\(\d+\))?[^:]*: *(.*)", message)
+    line, why = (int(match.group(1)), match.group(2)) if match else (0, message)
+    if "number of values" in why:
+        return DataError(
+            f"The CIF cannot be read: the values of the loop at line {line} do not fill its "
+            "columns; it may be cut short, or a value with blanks lacks its quotes."
+        )
+    cut = "unterminated" in why or line >= len(text.rstrip().splitlines())
+    hint = "; it may be cut short" if cut else ""
+    return DataError(f"The CIF cannot be read at line {line} ({why}){hint}.")

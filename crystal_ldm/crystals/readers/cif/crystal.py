@@ -8,11 +8,16 @@ from numpy.typing import NDArray
 from crystal_ldm.crystals.cell import FLAT_A3, Cell
 from crystal_ldm.crystals.elements import electronegativity_rank
 from crystal_ldm.crystals.readers.cif.block import Block, number, read_blocks
-from crystal_ldm.crystals.readers.cif.evidence import Evidence, contradiction, read_evidence
+from crystal_ldm.crystals.readers.cif.evidence import (
+    Evidence,
+    confirms,
+    contradiction,
+    read_evidence,
+)
 from crystal_ldm.crystals.readers.cif.orbits import expand
 from crystal_ldm.crystals.readers.cif.sites import Site, read_sites
-from crystal_ldm.crystals.readers.cif.symmetry import read_symmetry
-from crystal_ldm.crystals.symmetry.settings import Operations
+from crystal_ldm.crystals.readers.cif.space_group_symbols import Operations
+from crystal_ldm.crystals.readers.cif.symmetry import Symmetry, read_symmetry
 from crystal_ldm.errors import DataError
 
 _ROOMY = 1.25
@@ -55,11 +60,11 @@ def _read_block(block: Block) -> tuple[Cell, list[str]]:
     problems: list[str] = []
     for ops in symmetry.options:
         try:
-            cells.append(_build(lattice, sites, ops, evidence))
+            cells.append(_build(lattice, sites, ops, evidence, symmetry))
         except DataError as error:
             problems.append(str(error))
     if not cells:
-        raise DataError(problems[0])
+        raise DataError(symmetry.doubt or problems[0])
     if not symmetry.stated:
         if _room(cells[0]) > _ROOMY:
             raise DataError(
@@ -85,10 +90,22 @@ def _build(
     sites: list[Site],
     ops: Operations,
     evidence: Evidence,
+    symmetry: Symmetry,
 ) -> Cell:
     coords, owner = expand(sites, ops, lattice)
+    whole = len(ops) > 1 and len(owner) == len(sites)
+    repeated = sorted(set(range(len(sites))) - set(owner.tolist()))
+    if repeated and not whole and not confirms(evidence, owner, sites):
+        raise DataError(
+            f"The CIF lists the atom {sites[repeated[0]].label}, which is an image of another by "
+            "symmetry, and not all atoms of the cell: list one atom of each orbit."
+        )
     if problem := contradiction(evidence, lattice, owner, sites, len(ops)):
         raise DataError(problem)
+    # The space group makes no more atoms than are listed: then its operations may be missing.
+    agrees = whole and ops is not symmetry.options[0]
+    if symmetry.doubt and not agrees and not confirms(evidence, owner, sites):
+        raise DataError(symmetry.doubt)
     numbers = np.array([site.number for site in sites])[owner]
     order = np.argsort(electronegativity_rank()[numbers], kind="stable")
     return Cell.from_arrays(numbers[order], coords[order], lattice)

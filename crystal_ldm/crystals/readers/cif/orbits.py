@@ -8,13 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_ldm.crystals.readers.cif.sites import Site
-from crystal_ldm.crystals.symmetry.settings import Operations
+from crystal_ldm.crystals.readers.cif.space_group_symbols import Operations
 from crystal_ldm.errors import DataError
 
 SAME_PLACE = 1e-4
 """Two atoms are listed twice if their coordinates differ by less (as in pymatgen's parser)."""
-_COARSEST = 0.02
-"""Or, where the file gives few digits, by less than these explain, up to this."""
 
 _SURELY_ONE = 0.1
 _MAYBE_ONE = 0.5
@@ -28,18 +26,23 @@ def expand(
     """Return coordinates (n, 3) in [0, 1) and, for each, the position of its site (n,).
 
     A site near a special position is moved onto it (the mean of its nearly equal images), so that
-    1/3 written 0.333 gives one atom and not three.
+    1/3 written 0.333 gives one atom and not three. A site that is an image of an earlier one has
+    no atoms: some programs list all atoms of the cell beside its symmetry.
 
     Raises:
         DataError: if the images of a site do not fit, or two sites are one place.
     """
-    orbits = [
-        _orbit(site, ops, lattice) if len(ops) > 1 else site.coords[None] % 1.0 for site in sites
-    ]
-    coords = np.concatenate(orbits)
-    owner = np.repeat(np.arange(len(sites)), [len(orbit) for orbit in orbits])
-    _check_places(coords, owner, sites)
-    return coords, owner
+    coords: list[NDArray[np.float64]] = []
+    owners: list[int] = []
+    for i, site in enumerate(sites):
+        images = _orbit(site, ops, lattice) if len(ops) > 1 else site.coords[None] % 1.0
+        if len(ops) > 1 and _is_image(images[0], site, coords, owners, sites):
+            continue
+        coords.append(images)
+        owners += [i] * len(images)
+    everything, owner = np.concatenate(coords), np.array(owners)
+    _check_places(everything, owner, sites)
+    return everything, owner
 
 
 def _orbit(site: Site, ops: Operations, lattice: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -77,6 +80,28 @@ def _orbit(site: Site, ops: Operations, lattice: NDArray[np.float64]) -> NDArray
     return np.asarray(images[kept], dtype=np.float64)
 
 
+def _is_image(
+    place: NDArray[np.float64],
+    site: Site,
+    coords: Sequence[NDArray[np.float64]],
+    owners: Sequence[int],
+    sites: Sequence[Site],
+) -> bool:
+    """Whether a site is an image of an earlier one of its element that is listed elsewhere."""
+    if not coords:
+        return False
+    tolerance = min(max(SAME_PLACE, 2 * 10.0 ** -min(site.decimals, 8)), 0.02)
+    apart = np.concatenate(coords) - place
+    apart -= np.round(apart)
+    near = {owners[i] for i in np.flatnonzero(np.abs(apart).max(axis=1) < tolerance)}
+    for i in near:
+        listed = sites[i].coords - site.coords
+        listed -= np.round(listed)
+        if sites[i].number == site.number and np.abs(listed).max() >= tolerance:
+            return True
+    return False
+
+
 def _check_places(
     coords: NDArray[np.float64], owner: NDArray[np.int64], sites: Sequence[Site]
 ) -> None:
@@ -84,12 +109,11 @@ def _check_places(
 
     wrapped = coords % 1.0
     wrapped[wrapped >= 1.0] = 0.0
-    for pair in cKDTree(wrapped, boxsize=1.0).query_pairs(_COARSEST, p=np.inf):
-        first, second = (sites[owner[i]] for i in pair)
-        digits = min(first.decimals, second.decimals)
-        apart = wrapped[pair[0]] - wrapped[pair[1]]
-        if np.abs(apart - np.round(apart)).max() < max(SAME_PLACE, 2 * 10.0**-digits):
-            raise DataError(
-                f"The atoms {first.label} and {second.label} are at the same place: an atom is "
-                "listed twice or beside its image by symmetry, or a site is shared (disordered)."
-            )
+    pairs = cKDTree(wrapped, boxsize=1.0).query_pairs(SAME_PLACE, p=np.inf)
+    if pairs:
+        first, second = min(pairs)
+        names = f"{sites[owner[first]].label} and {sites[owner[second]].label}"
+        raise DataError(
+            f"The atoms {names} are at the same place: an atom is listed twice, or a site is "
+            "shared (disordered)."
+        )

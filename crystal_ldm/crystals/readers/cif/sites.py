@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,8 @@ _TAGS = {
     "multiplicity": (
         "_atom_site_site_symmetry_multiplicity",
         "_atom_site_symmetry_multiplicity",
-        "_atom_site_site_symmetry_order",
     ),
+    "order": ("_atom_site_site_symmetry_order",),
     "flag": ("_atom_site_calc_flag",),
     "group": ("_atom_site_disorder_group",),
     "assembly": ("_atom_site_disorder_assembly",),
@@ -33,12 +34,20 @@ _FULL = 1e-3
 """An occupancy that differs from 1 by more than this is partial."""
 _THIRDS = (1 / 3, 2 / 3)
 _THIRD_TOLERANCE = 1e-4  # relative, as pymatgen's parser has it
-_TYPE = re.compile(r"([A-Za-z]{1,2})[-+]?\d*\.?\d*[-+]?")
-"""A type symbol: an element with its charge."""
-_LABEL = re.compile(r"([A-Za-z]{1,2})(?:[-+_(]*\d[\w()'*+-]*|[-+])?")
-"""A label that leaves no doubt: an element with a number; `site1`, `Osite` and `Si/Al` are none."""
-_WATER = re.compile(r"(wat|o[_-]?[wh]|o\d+w|h2o|n[_-]?h\d?|ch\d)(?![a-z])", re.IGNORECASE)
-_HEAVY = {"D": "Deuterium", "T": "Tritium"}
+_CHARGE = re.compile(r"([A-Za-z]{1,2})[-+]?\d*\.?\d*[-+]?")
+_WATER = re.compile(r"(wat|o[_-]?[wh]|o\d+w|h2o|n[_-]?h\d?)(?![a-z])", re.IGNORECASE)
+_ISOTOPE = re.compile(r"(?:\d{1,3}([A-Z][a-z]?)|([A-Z][a-z]?)_\d{1,3})")
+_LABELLED = re.compile(r"([A-Z][a-z]?)(?![A-Za-z])")
+_VACANCY = re.compile(r"va(c\w*)?(?![a-z])", re.IGNORECASE)
+_WATER_SYMBOL = re.compile(r"(wat|o[_-]?h|h2o|oh2|ow|n[_-]?h\d|ch\d?)\b.*", re.IGNORECASE)
+_TUNGSTEN_OR_WATER = re.compile(r"W[Aa]\d*")
+_NO_ELEMENT = re.compile(r"[a-z]{3,}|(?i:atom|center|centre|cation|anion|ligand|[a-z]?site)")
+"""What names a site but not its element: atom1 is not At, iron not Ir, and Osite not Os."""
+_ROMAN = re.compile(r"\(?[IVX]+\)?(?![a-z])")
+_SHARED = re.compile(
+    r"[-+\d.]*\s*[/,+&|:;]\s*[-+\d.]*([A-Z][a-z]?)|[-+]?\d*\.\d+[-+]?([A-Z][a-z]?)"
+)
+"""What names a second element behind the first one: `Na/K`, `Si,Al`, `Na0.5K0.5`."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,8 @@ class Site:
         number: atomic number.
         coords: fractional coordinates (3,).
         decimals: decimals of its most precise coordinate.
-        multiplicity: stated number of equivalent atoms, or of operations that leave it, or None.
+        multiplicity: stated number of equivalent atoms, or None.
+        symmetry_order: stated number of operations that leave it where it is, or None.
     """
 
     label: str
@@ -58,6 +68,7 @@ class Site:
     coords: NDArray[np.float64]
     decimals: int
     multiplicity: int | None = None
+    symmetry_order: int | None = None
 
 
 def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list[str]]:
@@ -82,6 +93,8 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
         raise DataError("The CIF's columns of atoms are not equally long; it may be cut short.")
 
     sites: list[Site] = []
+    heavy: set[str] = set()
+    renamed: list[str] = []
     waters: list[str] = []
     alternatives: dict[str, str] = {}
     notes: list[str] = []
@@ -91,7 +104,10 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
         if not label:
             raise DataError(f"The CIF does not say which element its atom number {i + 1} is.")
         share = number(row["occupancy"] or "1", f"the occupancy of {label}")
-        if share == 0 or row["flag"].lower() in ("dum", "dummy"):
+        if share == 0:
+            continue
+        if row["flag"].lower() in ("dum", "dummy"):
+            notes.append("Dummy sites (calc_flag dum) are left out.")
             continue
         if not 0 <= share <= 1 + _FULL:
             raise DataError(f"The CIF gives {label} the occupancy {share:g}, which cannot be.")
@@ -114,8 +130,20 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
                 "an ordered approximant first."
             )
         symbol = _element(type_, label, elements)
-        if symbol in _HEAVY:
-            notes.append(f"{_HEAVY[symbol]} is read as hydrogen.")
+        if other := _second_element(type_, label, elements):
+            raise DataError(
+                f"It is disordered ('{other}' names more than one element for a site); make an "
+                "ordered approximant first."
+            )
+        if not type_ and not elements and _TUNGSTEN_OR_WATER.fullmatch(label):
+            notes.append(f"{label} is read as tungsten; if it is water, hydrogen is missing.")
+        if _ISOTOPE.fullmatch(type_):
+            notes.append(f"The isotope {type_} is read as its element.")
+        named = _LABELLED.match(label)
+        if named and type_ and named.group(1) in symbols() and named.group(1) != symbol:
+            renamed.append(f"{label} is {symbol}")
+        if symbol in ("D", "T"):
+            heavy.add(symbol)
             symbol = "H"
         if symbol in ("O", "N"):
             waters += [name for name in (label, type_) if _WATER.match(name)]
@@ -129,7 +157,8 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
                 symbols().index(symbol),
                 np.array([_ideal(x) for x in coords]),
                 max(decimals(text) for text in texts),
-                int(row["multiplicity"]) if row["multiplicity"].isdecimal() else None,
+                _count(row["multiplicity"]),
+                _count(row["order"]),
             )
         )
     if not sites:
@@ -139,6 +168,13 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
             f"Hydrogen is missing: {waters[0]} is water, hydroxide or ammonium by its name, and "
             "the CIF gives no place for hydrogen."
         )
+    names = {"D": "Deuterium", "T": "Tritium"}
+    notes += [f"{names[symbol]} is read as hydrogen." for symbol in sorted(heavy)]
+    if renamed:
+        notes.append(
+            "The element is what the column of type symbols says, where the label names another "
+            f"({', '.join(renamed[:3])})."
+        )
     return sites, list(dict.fromkeys(notes))
 
 
@@ -147,31 +183,85 @@ def _ideal(x: float) -> float:
     return next((t for t in _THIRDS if abs(x / t - 1) <= _THIRD_TOLERANCE), x)
 
 
+def _count(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None
+
+
 def _element(type_: str, label: str, elements: frozenset[str]) -> str:
     """Return the symbol of a site's element (D and T included).
-
-    Without a type symbol the label says it, by its letters where they are an element; where the
-    formula is stated, its elements decide what the letters begin with.
 
     Raises:
         DataError: if it is none, or cannot be told.
     """
     named = type_ or label
-    letters = re.match(r"[A-Za-z]{0,2}", label).group()  # type: ignore[union-attr]
-    two, one = letters.capitalize(), letters[:1].upper()
-    known = {*symbols()[1:], *(_HEAVY if type_ else "D")}
-    if type_:
-        match = _TYPE.fullmatch(type_)
-        options = [match.group(1).capitalize()] if match else []
-    elif elements:
-        options = [s for s in (two, one) if ("H" if s == "D" else s) in elements]
-    else:
-        options = [two, one] if _LABEL.fullmatch(label) and two in known else []
-    options = list(dict.fromkeys(s for s in options if s in known))
-    if len(options) > 1 and letters.isupper():
-        raise DataError(f"The atom '{named}' may be {' or '.join(options)}; the CIF does not say.")
-    if options:
-        return options[0]
-    if _WATER.match(named):
+    water = not type_ and re.match(r"wat|wa\d*$|h2o", label, re.IGNORECASE)
+    if _TUNGSTEN_OR_WATER.fullmatch(label) and ("W" in elements or not elements):
+        water = None
+    if _WATER_SYMBOL.fullmatch(type_) or water:
         raise DataError(f"Hydrogen is missing: '{named}' stands for atoms without places.")
+    if isotope := _ISOTOPE.fullmatch(type_):
+        type_ = isotope.group(1) or isotope.group(2)
+    match = _CHARGE.fullmatch(type_)
+    if match and (symbol := match.group(1).capitalize()) in _all_symbols():
+        return symbol
+    letters = re.match(r"[A-Za-z]*", named)
+    word = letters.group() if letters else ""
+    meant = _names().get(word.lower(), "")
+    # TiN1 and, where the formula says so, Tin1 are titanium.
+    one_case = word[1:] in (word[1:].lower(), word[1:].upper())
+    if meant and one_case and (meant in elements or not elements):
+        return meant
+    options = [] if _NO_ELEMENT.match(word) else _options(word)
+    if not type_ and "T" in options:  # a tetrahedral site: nobody names tritium by a label alone
+        options.remove("T")
+    if _VACANCY.match(named) or re.match(r"[A-Z][a-z](?!al)", type_):  # no label, as `Oa` is one
+        options = [o for o in options if len(o) > 1 or (not type_ and o in elements)]
+    if len(options) > 1:
+        options = [o for o in options if o in elements] or options
+    if len(options) == 1:
+        return options[0]
+    if options:
+        raise DataError(f"The atom '{named}' may be {' or '.join(options)}; the CIF does not say.")
     raise DataError(f"It holds a species that is not a chemical element ('{named[:20]}').")
+
+
+def _second_element(type_: str, label: str, elements: frozenset[str]) -> str:
+    """Return the type symbol or label that names two elements for one site; "" for neither.
+
+    A label is a name of any kind: it counts where it has a slash, a comma or shares, and where no
+    formula speaks against its second element.
+    """
+    first = re.match(r"[A-Za-z]{1,2}", type_)
+    if first and not _CHARGE.fullmatch(type_) and not _ISOTOPE.fullmatch(type_):
+        symbol = first.group() if first.group().capitalize() in _all_symbols() else type_[0]
+        rest = _ROMAN.sub("", type_[len(symbol) :])
+        if any(text in _all_symbols() for text in re.findall(r"[A-Z][a-z]?(?![a-z])", rest)):
+            return type_
+    second = _SHARED.search(label.strip("()"), 1)
+    symbol = next((text for text in second.groups() if text), "") if second else ""
+    return label if symbol in (elements or _all_symbols()) else ""
+
+
+def _options(letters: str) -> list[str]:
+    """Return the elements that a label may mean that begins with these letters."""
+    options = []
+    if len(letters) > 1 and letters[:2].capitalize() in _all_symbols():
+        options.append(letters[:2].capitalize())
+        if letters[1].islower():
+            return options
+    if letters[:1].upper() in _all_symbols():
+        options.append(letters[:1].upper())
+    return options
+
+
+@lru_cache(maxsize=1)
+def _names() -> dict[str, str]:
+    """Return symbols by the English names of elements: copper is not Co."""
+    from ase.data import atomic_names
+
+    return {name.lower(): symbols()[z] for z, name in enumerate(atomic_names) if z}
+
+
+@lru_cache(maxsize=1)
+def _all_symbols() -> frozenset[str]:
+    return frozenset(symbols()[1:]) | {"D", "T"}
