@@ -151,11 +151,11 @@ class GridPanel(MakerPanel):
 
     def _open(self) -> None:
         if self.opened is None:
-            self.player.set_trajectory([])
+            self.player.show_structures([])
             return
         cell = self.cells.get(self.opened)
         if cell is not None:
-            self.player.set_trajectory([made.structure for made in cell.crystals])
+            self.player.show_structures([made.structure for made in cell.crystals])
             self._draw()
 
     def _on_click(self, change: Any) -> None:

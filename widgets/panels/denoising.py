@@ -8,7 +8,7 @@ from typing import Any
 from crystal_ldm.widgets.base import Panel, column
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, trajectory_of
 from crystal_ldm.widgets.jobs import Job
-from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
+from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer, TrajectorySteps
 
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.recipe import makes_crystals_of
@@ -48,7 +48,7 @@ class DenoisingPanel(Panel):
         if made is None:
             if self._shown is not None:
                 self._shown = None
-                self.player.set_trajectory([])
+                self.player.show_structures([])
                 self.notice.clear()
             return
         if self._shown is not None and self._shown[0] is made and self._shown[1] is ldm:
@@ -61,7 +61,8 @@ class DenoisingPanel(Panel):
                     f"The model {made.recipe['model']} made this crystal: choose that one below "
                     "Generate to see the steps."
                 )
-            self.player.set_trajectory(trajectory_of(ldm, made), 0, made.structure)
+            steps = TrajectorySteps.from_frames(trajectory_of(ldm, made), made.structure)
+            self.player.show(steps)
 
         self.job.start(work)
 
@@ -69,7 +70,7 @@ class DenoisingPanel(Panel):
         if change.new == "running":
             self.notice.say("The crystal is made again, and each step kept…")
         elif change.new == "failed":
-            self.player.set_trajectory([])
+            self.player.show_structures([])
             self.notice.say(self.job.error, "warning")
         elif change.new == "done":
             self.notice.say(SAYS)

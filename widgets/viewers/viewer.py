@@ -220,9 +220,8 @@ class CrystalViewer(ShownCrystal):
             self._send([self.scene], 0, camera)
 
     def _send(self, scenes: Sequence[Scene], frame: int, camera: str) -> None:
-        labels = [dict(enumerate(scene.symbols)) if self.labels else None for scene in scenes]
-        how = self.look, self.marked, not self.choosing
-        self.stage.show(scenes, labels, frame, camera, *how)
+        how = {"joined": not self.choosing, "look": self.look, "labels": self.labels}
+        self.stage.show(scenes, frame, camera, self.marked, **how)
 
     def _mark(self) -> None:
         if not self._quiet:
