@@ -152,7 +152,7 @@ def test_grid(tiny_ldm: Any) -> None:
     assert grid.cells[0, 0].group_name in names
     assert grid.cells[0, 0].group == names.count(grid.cells[0, 0].group_name) / 2
     assert groups.text[0][0].startswith(grid.cells[0, 0].group_name.split()[0])
-    grid.plot.clicked = {"x": "2", "y": "3", "count": 1}
+    grid.plot.clicked = {"point": [2, 1], "count": 1}
     assert grid.opened == (2, 1) and grid.player.num_frames == 2
     grid.along = "band_gap"
     assert len(grid.values.split(",")) == 4
