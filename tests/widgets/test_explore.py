@@ -216,7 +216,7 @@ def test_nearest_in_training_crystal(
     assert seek.find("Si").formula == "Si2"
     assert seek.find("ClNa").composition.reduced_formula == "NaCl"
     for nothing in ("known-99", "UO2", ""):
-        with pytest.raises(DataError, match="id or formula"):
+        with pytest.raises(DataError, match=r"an id|is a crystal 'UO2'"):
             seek.find(nothing)
     source = CrystalSource("End", find=seek.find)
     box, _ = source.widget.children[0].children
