@@ -106,24 +106,22 @@ def build_scene(
     keys: dict[tuple[int, ...], int] = {}
     for site, position in enumerate(frac):
         below, above = position >= 1 - near, position <= near
-        for cell in product(*map(range, -below.astype(int), repeats + above)):
-            keys[(site, *cell)] = len(keys)
+        for place in product(*map(range, -below.astype(int), repeats + above)):
+            keys[(site, *place)] = len(keys)
 
     shapes: list[tuple[int, list[int], Polyhedron]] = []
     drawn = list(keys.items())
     for shape in polyhedra:
         for (_, *cell), index in (one for one in drawn if one[0][0] == shape.centre):
             corners = [
-                keys.setdefault(
-                    (site, *(c + d for c, d in zip(cell, image, strict=True))), len(keys)
-                )
+                keys.setdefault((site, *np.add(cell, image).tolist()), len(keys))
                 for site, image in shape.corners
             ]
             shapes.append((index, corners, shape))
 
     table = np.array(list(keys), dtype=int).reshape(-1, 4)
     sites, cells = table[:, 0], table[:, 1:]
-    inside = ((cells >= 0) & (cells < repeats)).all(axis=1)
+    inside = np.asarray(((cells >= 0) & (cells < repeats)).all(axis=1))
     positions = (frac[sites] + cells) @ lattice
 
     pairs: set[tuple[int, int]] = set()
@@ -133,12 +131,12 @@ def build_scene(
         whole, cut = [], []
         for (site, *here), index in keys.items():
             for other, image in neighbours([bond], site):
-                target = [c + d for c, d in zip(here, image, strict=True)]
-                partner = keys.get((other, *target))
+                target = np.add(here, image)
+                partner = keys.get((other, *target.tolist()))
                 if partner is not None:
                     whole.append((min(index, partner), max(index, partner)))
                 elif inside[index]:
-                    end = (frac[other] + np.array(target)) @ lattice
+                    end = (frac[other] + target) @ lattice
                     cut.append(((positions[index] + end) / 2, index))
         pairs.update(whole)
         # A bond that is drawn in full somewhere needs no stub: the picture stays readable.

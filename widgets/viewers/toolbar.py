@@ -34,10 +34,13 @@ def make_toolbar(viewer: CrystalViewer) -> ipw.Box:
     cells = ipw.Dropdown(options=SUPERCELLS, value=(1, 1, 1), tooltip="Repeat the cell")
     cells.add_class("cl-small").add_class("cl-cells")
 
+    def take(change: Any) -> None:
+        viewer.supercell = change.new or viewer.supercell
+
     def follow(change: Any) -> None:  # the menu is blank where it does not offer the supercell
         cells.value = change.new if change.new in SUPERCELLS.values() else None
 
-    cells.observe(lambda change: change.new and setattr(viewer, "supercell", change.new), "value")
+    cells.observe(take, "value")
     viewer.observe(follow, "supercell")
     toggles = [viewer.linked(trait, toggle(text, tip)) for trait, text, tip in TOGGLES]
     guard = viewer.notice.guard

@@ -212,7 +212,8 @@ class CrystalViewer(ShownCrystal):
                 return
             if self.notice.level == "error" or self.notice.text == NO_POLYHEDRA:
                 self.notice.clear()
-            if self.polyhedra and not self.scene.polyhedra and not self.notice.text:
+            empty = self.scene is not None and not self.scene.polyhedra
+            if self.polyhedra and empty and not self.notice.text:
                 self.notice.say(NO_POLYHEDRA)
 
     def _hand_over(self, camera: str) -> None:
