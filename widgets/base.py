@@ -1,16 +1,25 @@
-"""What every panel shares: how it is shown, how its errors are worded, how user text is escaped."""
+"""What every panel is made of: traits with controls, a line of feedback, errors in one sentence."""
 
 from __future__ import annotations
 
-import html
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable
 from functools import cached_property, wraps
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
+from crystal_ldm.widgets.layout import (
+    Control,
+    button,
+    column,
+    escape,
+    framed,
+    labelled,
+    show_if,
+    styled,
+)
 from IPython.display import display
 
 from crystal_ldm.errors import CrystalLDMError
@@ -20,16 +29,6 @@ logger.addHandler(logging.NullHandler())
 
 LONGEST = 300
 """Characters of an error's text that are shown; some libraries write pages."""
-
-Control = TypeVar("Control", bound=ipw.DOMWidget)
-
-_STYLE: ipw.HTML | None = None
-_NO_MARGIN = {"margin": "0", "padding": "0"}
-
-
-def escape(text: object) -> str:
-    """Return `text` safe for use inside HTML, attributes included."""
-    return html.escape(str(text), quote=True)
 
 
 def counted(number: int, noun: str) -> str:
@@ -51,15 +50,6 @@ def sentence(error: BaseException) -> str:
     return f"This did not work ({kind}): {text}" if text else f"This did not work ({kind})."
 
 
-def style_sheet() -> ipw.HTML:
-    """Return the one style sheet of all panels; its colours follow JupyterLab's theme."""
-    global _STYLE
-    if _STYLE is None or _STYLE.comm is None:
-        css = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
-        _STYLE = ipw.HTML(f"<style>{css}</style>", layout=ipw.Layout(display="none"))
-    return _STYLE
-
-
 SIGNS = {"info": "", "good": "✓ ", "warning": "Note: ", "error": "Error: "}
 
 
@@ -75,7 +65,7 @@ class Notice(tl.HasTraits):
     level = tl.Enum(["info", "good", "warning", "error"], default_value="info")
 
     def __init__(self, text: str = "", level: str = "info") -> None:
-        self.widget = ipw.HTML(layout=ipw.Layout(**_NO_MARGIN))
+        self.widget = ipw.HTML(layout={"margin": "0", "padding": "0"})
         self.widget.add_class("cl-notice")
         super().__init__(text=text, level=level)
         self._render()
@@ -111,6 +101,58 @@ class Notice(tl.HasTraits):
         return guarded
 
 
+class NumberBox(ipw.Text):
+    """A box for a number: `NumberBox("Steps", notice, whole=True, low=1)`.
+
+    What is typed and is none, or out of bounds, is not taken, and `notice` says so; a browser's own
+    boxes for numbers drop letters and points in silence.
+
+    Traits:
+        number: the number.
+    """
+
+    number = tl.Any(0)
+
+    def __init__(
+        self,
+        name: str,
+        notice: Notice,
+        *,
+        whole: bool = False,
+        low: float = -math.inf,
+        high: float = math.inf,
+    ) -> None:
+        super().__init__("0", continuous_update=False)
+        self._notice, self._whole, self.low, self.high = notice, whole, low, high
+        span = f"{low:,} to {high:,}" if high < math.inf else f"at least {low:,}"
+        kind = "a whole number" if whole else "a number"
+        self._wanted = f"{name}: {kind}{f', {span}' if low > -math.inf else ''}"
+        self.add_class("cl-count")
+        self.observe(self._show, "number")
+        self.observe(self._take, "value")
+
+    def _show(self, _: Any) -> None:
+        if self._notice.text.startswith(self._wanted):
+            self._notice.clear()
+        self.value = f"{self.number:.12g}"
+
+    def _take(self, _: Any) -> None:
+        stays, typed = f"{self.number:.12g}", self.value
+        if typed == stays:
+            return
+        try:
+            number = float(typed)
+        except ValueError:
+            number = math.nan
+        whole = number.is_integer() or not self._whole
+        if math.isfinite(number) and whole and self.low <= number <= self.high:
+            self.number = int(number) if self._whole else number
+            self.value = f"{self.number:.12g}"
+        else:
+            self.value = stays
+            self._notice.say(f"{self._wanted}, not '{typed}'; {stays} stays.", "warning")
+
+
 class Panel(tl.HasTraits):
     """A part of the workbench: traits for programs, `widget` for the notebook.
 
@@ -133,29 +175,16 @@ class Panel(tl.HasTraits):
         tl.link((self, name), (control, "value"))
         return styled(control, css)
 
-    def whole(
-        self, name: str, text: str, *beside: ipw.DOMWidget, tip: str = "", css: str = "cl-count"
+    def number(
+        self, name: str, text: str, *beside: ipw.DOMWidget, tip: str = "", css: str = ""
     ) -> ipw.Box:
-        """Return a labelled box for a whole trait, with a line for a number that is out of bounds.
-
-        Such a number is not taken; ipywidgets' own boxes would take the nearest in silence.
-        """
-        trait, said = self.traits()[name], Notice()
-        box = styled(ipw.IntText(getattr(self, name)), css)
-
-        def take(change: Any) -> None:
-            low, high = trait.min, trait.max  # type: ignore[attr-defined]
-            if low <= change.new and (high is None or change.new <= high):
-                setattr(self, name, change.new)
-                said.clear()
-                return
-            box.value = getattr(self, name)
-            span = f"at least {low:,}" if high is None else f"{low:,} to {high:,}"
-            said.say(f"{text}: {span}, not {change.new:,}; {box.value:,} stays.", "warning")
-
-        box.observe(take, "value")
-        self.observe(lambda change: setattr(box, "value", change.new), name)
-        return column(labelled(text, box, *beside, tip=tip), said.widget)
+        """Return a labelled box for a trait that is a number, with a line for what is wrong."""
+        trait: Any = self.traits()[name]
+        said, whole = Notice(), isinstance(trait, tl.Int)
+        high = math.inf if trait.max is None else trait.max
+        box = NumberBox(text, said, whole=whole, low=trait.min, high=high)
+        tl.link((self, name), (box, "number"))
+        return column(labelled(text, box, *beside, tip=tip), said.widget, css=css)
 
     def button(self, text: str, action: Callable[[], Any], **how: Any) -> ipw.Button:
         """Return a button, see `button`; an error of its action goes to the notice."""
@@ -218,107 +247,3 @@ class Quiet:
 
     def __bool__(self) -> bool:
         return self._depth > 0
-
-
-def framed(*children: ipw.DOMWidget) -> ipw.VBox:
-    """Return `children` one below the other with the style sheet applied."""
-    from crystal_ldm.widgets.browser.page import Names
-
-    box = ipw.VBox([style_sheet(), Names(), *children], layout=ipw.Layout(width="100%"))
-    return box.add_class("cl-root")
-
-
-def styled(control: Control, css: str) -> Control:
-    """Return `control` with the classes in `css`, between blanks."""
-    for name in css.split():
-        control.add_class(name)
-    return control
-
-
-def row(*children: ipw.DOMWidget, css: str = "") -> ipw.Box:
-    """Return `children` side by side; they wrap onto a next line where space is short."""
-    return styled(ipw.Box(list(children)), f"cl-row {css}")
-
-
-def column(*children: ipw.DOMWidget, css: str = "") -> ipw.Box:
-    """Return `children` one below the other at an even distance."""
-    return styled(ipw.Box(list(children)), f"cl-column {css}")
-
-
-def heading(text: str) -> ipw.HTML:
-    """Return a small section title."""
-    title = ipw.HTML(f"<h4>{escape(text)}</h4>", layout=ipw.Layout(**_NO_MARGIN))
-    return title.add_class("cl-heading")
-
-
-def caption(text: str) -> ipw.HTML:
-    """Return a line of secondary text."""
-    return ipw.HTML(escape(text), layout=ipw.Layout(**_NO_MARGIN)).add_class("cl-caption")
-
-
-def facts_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table as HTML; `heads` are HTML, `rows` plain text, each with its name first."""
-    head = "".join(f'<th scope="col">{one}</th>' if one else "<td></td>" for one in heads)
-    body = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-        + "</tr>"
-        for name, *cells in rows
-    )
-    return f'<table class="cl-facts"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-
-
-def button(
-    text: str,
-    action: Callable[[], Any] | None = None,
-    *,
-    tip: str = "",
-    icon: str = "",
-    css: str = "",
-) -> ipw.Button:
-    """Return a button that calls `action` without arguments."""
-    press = ipw.Button(description=text, tooltip=tip or text, icon=icon)
-    press.layout.width = "auto"
-    if action is not None:
-        press.on_click(lambda _: action())
-    return styled(press, f"cl-button {css}")
-
-
-def toggle(text: str, tip: str, css: str = "", value: bool = False) -> ipw.ToggleButton:
-    """Return a small button that stays pressed."""
-    return styled(ipw.ToggleButton(value, description=text, tooltip=tip), f"cl-small {css}")
-
-
-def disable(press: ipw.Button, why: str) -> None:
-    """Disable a button and let it say why; an empty `why` enables it again."""
-    usual = press.tooltip if not press.disabled else getattr(press, "usual_tip", press.tooltip)
-    press.usual_tip = usual
-    press.disabled = bool(why)
-    press.tooltip = why or usual
-
-
-def show_if(wanted: bool, *parts: ipw.DOMWidget) -> None:
-    """Show parts of a panel, or take them off the page."""
-    for part in parts:
-        part.layout.display = None if wanted else "none"
-
-
-def fold(text: str, content: ipw.DOMWidget, opened: bool = False) -> ipw.Box:
-    """Return `content` below a button that folds it away, which is its first child."""
-    switch = ipw.ToggleButton(opened, description=text, icon="caret-right", tooltip=text)
-    switch.layout.width = "auto"
-    switch.add_class("cl-fold")
-
-    def turn(_: Any = None) -> None:
-        show_if(switch.value, content)
-        switch.icon = "caret-down" if switch.value else "caret-right"
-
-    switch.observe(turn, "value")
-    turn()
-    return column(switch, content, css="cl-folding")
-
-
-def labelled(text: str, *controls: ipw.DOMWidget, tip: str = "") -> ipw.Box:
-    """Return controls behind a label; labels of one form are equally wide and so line up."""
-    name = ipw.HTML(f'<span title="{escape(tip)}">{escape(text)}</span>')
-    return row(name.add_class("cl-label"), *controls, css="cl-field")

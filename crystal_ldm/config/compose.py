@@ -11,7 +11,7 @@ values.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,15 +63,13 @@ def load_config(
         raise ConfigError(f"overrides must be a list of 'key=value' texts and is {overrides!r}.")
     where = f"{folder.name}/{full_name}.yaml"
     changes: dict[str, Any] = {"data.dataset": dataset} if dataset else {}
-    origins: dict[str, str] = {}
     try:
         for item in overrides:
             changes |= _change(item)
-        content = _composed(full_name, folder, changes, origins)
+        content = _composed(full_name, folder, changes)
         check(content, where, schema)
     except ConfigError as error:
-        text = str(error) if where in str(error) else f"{where}: {error}"
-        raise ConfigError(f"{text}{_origin(text, changes, origins, where)}") from None
+        raise ConfigError(str(error) if where in str(error) else f"{where}: {error}") from None
     return content
 
 
@@ -111,15 +109,10 @@ def _change(override: str) -> dict[str, Any]:
         return {key: value}
 
 
-def _composed(
-    name: str, folder: Path, changes: dict[str, Any], origins: dict[str, str]
-) -> dict[str, Any]:
-    """Return a file with all that its defaults lists name, and with the changes.
-
-    `origins` gets the file of each key.
-    """
+def _composed(name: str, folder: Path, changes: dict[str, Any]) -> dict[str, Any]:
+    """Return a file with all that its defaults lists name, and with the changes."""
     try:
-        content = OmegaConf.create(_merged(name, folder, changes, origins))
+        content = OmegaConf.create(_merged(name, folder, changes))
         for key, value in changes.items():
             if "/" in key.partition(".")[0] or (folder / key).is_dir():
                 raise ConfigError(
@@ -141,7 +134,7 @@ def _composed(
     return plain
 
 
-def _merged(name: str, folder: Path, changes: dict[str, Any], origins: dict[str, str]) -> Any:
+def _merged(name: str, folder: Path, changes: dict[str, Any]) -> Any:
     """Return a file merged with those of its defaults list; what it says itself comes last."""
     options = config_names(folder)
     group = name.rpartition("/")[0]
@@ -162,26 +155,7 @@ def _merged(name: str, folder: Path, changes: dict[str, Any], origins: dict[str,
         if isinstance(item, dict):
             ((key, choice),) = item.items()
             key = key.strip("/")
-            parts.append(_merged(f"{key}/{changes.pop(key, choice)}", folder, changes, origins))
+            parts.append(_merged(f"{key}/{changes.pop(key, choice)}", folder, changes))
         elif item != "_self_":
-            parts.append(_merged(f"{group}/{item}", folder, changes, origins))
-    origins |= dict.fromkeys(_keys(own), f"{folder.name}/{name}.yaml")
+            parts.append(_merged(f"{group}/{item}", folder, changes))
     return OmegaConf.merge(*parts, own)
-
-
-def _keys(content: Any, path: str = "") -> list[str]:
-    """Return the keys of a mapping and of those in it: `training`, `training.batch_size`, …"""
-    if not isinstance(content, dict):
-        return []
-    inner = {f"{path}{key}": value for key, value in content.items()}
-    return [*inner, *(key for at, value in inner.items() for key in _keys(value, f"{at}."))]
-
-
-def _origin(message: str, changes: Mapping[str, Any], origins: Mapping[str, str], main: str) -> str:
-    """Name the override or the file that a wrong key came from, when it is not the main file."""
-    match = re.search(r": '([^']+)'", message)
-    key = match[1].split("[")[0] if match else ""
-    if any(f"{key}.".startswith(f"{changed}.") for changed in changes):
-        return " It comes from an override."
-    file = origins.get(key, main)
-    return "" if file == main else f" It stands in {file}."

@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
-from crystal_ldm.errors import suggest
+from crystal_ldm.errors import no_such, suggest
 
 
 def plain_number(value: Any) -> Any:
@@ -67,19 +68,15 @@ def sentence(model: type[BaseModel], error: ValidationError, noun: str = "field"
     names = [field.alias or name for name, field in model.model_fields.items()]
     name = str(first["loc"][0]) if first["loc"] else ""
     if first["type"] == "extra_forbidden":
-        return (
-            f"There is no {noun} '{name}'.{suggest(name, names)} "
-            f"There are: {', '.join(names) or 'none'}."
-        )
+        return no_such(noun, name, names)
     if first["type"] == "missing":
         return f"The {noun} '{name}' is missing."
     if first["type"] in ("value_error", "assertion_error"):
         return str(first["ctx"]["error"])
     field = model.model_fields[name]
     wanted = describe_type(field.annotation, field.metadata)
-    choices = [o for o in _options(field.annotation) if isinstance(o, str)]
     value = first["input"]
-    hint = suggest(value, choices) if isinstance(value, str) else ""
+    hint = suggest(value, literals(field.annotation)) if isinstance(value, str) else ""
     return f"{name} must be {wanted}, not {short(value)}.{hint}"
 
 
@@ -92,14 +89,17 @@ def describe_type(annotation: Any, metadata: Sequence[Any] = ()) -> str:
         return " or ".join(dict.fromkeys(describe_type(part, metadata) for part in inner))
     if origin is typing.Literal:
         return f"one of {', '.join(map(str, inner))}"
-    if origin in (tuple, list) and inner:
-        return f"a list, each item {describe_type(inner[0], metadata)}"
+    if origin in (tuple, list, Sequence) and inner:
+        length = f" of {len(inner)}" if origin is tuple and ... not in inner else ""
+        return f"a list{length}, each item {describe_type(inner[0], metadata)}"
     words = {
         float: "a number",
         int: "a whole number",
         bool: "true or false",
         str: "text",
+        Path: "text",
         dict: "a mapping",
+        Mapping: "a mapping",
         list: "a list",
         type(None): "None",
     }
@@ -127,9 +127,9 @@ def _bounds(metadata: Sequence[Any]) -> str:
     return f" {' and '.join(parts)}" if parts else ""
 
 
-def _options(annotation: Any) -> list[Any]:
-    """Return the values of each Literal in an annotation."""
+def literals(annotation: Any) -> list[str]:
+    """Return the texts of each Literal in an annotation."""
     inner = typing.get_args(annotation)
     if typing.get_origin(annotation) is typing.Literal:
-        return list(inner)
-    return [option for part in inner for option in _options(part)]
+        return [text for text in inner if isinstance(text, str)]
+    return [text for part in inner for text in literals(part)]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import collections.abc
 import dataclasses
 import inspect
-import re
 import types
 import typing
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from typing import Annotated, Any, cast
 
 from pydantic import InstanceOf, StrictBool, StrictStr, TypeAdapter, ValidationError
 
-from crystal_ldm.config.numbers import Number, Whole, short
+from crystal_ldm.config.numbers import Number, Whole, describe_type, literals, short
 from crystal_ldm.errors import ConfigError, suggest
 
 TARGETS: dict[str, str] = {
@@ -122,7 +121,11 @@ class _Reader:
                     f"{self._at(inner)}: {target.__name__} has no such key."
                     f"{suggest(str(key), parameters)} Its keys: {options}."
                 )
-            values[key] = self._value(value, annotations.get(key, Any), inner)
+            annotation = annotations.get(key, Any)
+            kind = dataclass_of(annotation)
+            if kind is not None and isinstance(value, dict) and "_target_" not in value:
+                value = self.call(kind, value, inner, {})
+            values[key] = checked(self.inside(value, inner), annotation, self._at(inner))
         values.update(extra)
         if not self.build:
             return object.__new__(target)  # of the right class, and nothing more
@@ -142,61 +145,28 @@ class _Reader:
             return [self.inside(item, f"{path}[{i}]") for i, item in enumerate(value)]
         return value
 
-    def _value(self, value: Any, annotation: Any, path: str) -> Any:
-        """Return an argument as its annotation wants it.
-
-        Raises:
-            ConfigError: it is something else.
-        """
-        kind = dataclass_of(annotation)
-        if kind is not None and isinstance(value, dict) and "_target_" not in value:
-            value = self.call(kind, value, path, {})
-        try:
-            return checked(self.inside(value, path), annotation)
-        except Mismatch as error:
-            raise ConfigError(f"{self._at(path + error.place)} {error}") from None
-
     def _at(self, path: str) -> str:
         return f"{self.where}: '{path}'" if path else self.where
 
 
 _SCALARS = {int: Whole, float: Number, str: StrictStr, bool: StrictBool}
 _LISTS = (list, collections.abc.Sequence)
-_WORDS = {
-    "string_type": "text",
-    "bool_type": "true or false",
-    "none_required": "null",
-    "dict_type": "a mapping of keys to values",
-    "path_type": "text",
-}
-_BOUNDS = {
-    "greater_than": ("above", "gt"),
-    "greater_than_equal": ("of at least", "ge"),
-    "less_than": ("below", "lt"),
-    "less_than_equal": ("of at most", "le"),
-}
 
 
-class Mismatch(Exception):
-    """A value is not what an annotation allows; `place` is where in it ("[1]", ".depth")."""
-
-    def __init__(self, place: str, wanted: str, value: Any, hint: str = "") -> None:
-        is_plain = isinstance(value, str | int | float | list | tuple | dict | type(None))
-        shown = short(value) if is_plain else type(value).__name__
-        super().__init__(f"should be {wanted} and is {shown}.{hint}")
-        self.place = place
-
-
-def checked(value: Any, annotation: Any) -> Any:
+def checked(value: Any, annotation: Any, where: str) -> Any:
     """Return `value` as `annotation` wants it; 1e6 is a whole number, as YAML reads it.
 
     Raises:
-        Mismatch: it is something else.
+        ConfigError: it is something else.
     """
     try:
         return _adapter(annotation).validate_python(value)
-    except ValidationError as error:
-        raise _mismatch(value, error) from None
+    except ValidationError:
+        is_plain = isinstance(value, str | int | float | list | tuple | dict | type(None))
+        shown = short(value) if is_plain else type(value).__name__
+        hint = suggest(value, literals(annotation)) if isinstance(value, str) else ""
+        wanted = describe_type(annotation)
+        raise ConfigError(f"{where} should be {wanted} and is {shown}.{hint}") from None
 
 
 def check_fields(instance: Any, where: str) -> None:
@@ -206,10 +176,8 @@ def check_fields(instance: Any, where: str) -> None:
         ConfigError: naming the first wrong one as a key of `where`.
     """
     for name, annotation in typing.get_type_hints(type(instance), include_extras=True).items():
-        try:
-            object.__setattr__(instance, name, checked(getattr(instance, name), annotation))
-        except Mismatch as error:
-            raise ConfigError(f"{where}.{name}{error.place} {error}") from None
+        value = checked(getattr(instance, name), annotation, f"{where}.{name}")
+        object.__setattr__(instance, name, value)
 
 
 def dataclass_of(annotation: Any) -> Any:
@@ -247,45 +215,3 @@ def _for_pydantic(annotation: Any) -> Any:
     if kind in (dict, collections.abc.Mapping):
         return dict[tuple(map(_for_pydantic, inner))] if inner else dict  # type: ignore[misc]
     return Annotated[kind, InstanceOf()] if inspect.isclass(kind) else Any
-
-
-def _mismatch(value: Any, error: ValidationError) -> Mismatch:
-    """Return the error that lies deepest in the value; of several there, what any of them wants."""
-    errors = []
-    for each in error.errors():
-        place, part, steps = "", value, 0
-        for step in each["loc"]:  # other items name the branch of a union
-            if isinstance(part, list | tuple) and isinstance(step, int) and step < len(part):
-                place, part, steps = f"{place}[{step}]", part[step], steps + 1
-            elif isinstance(part, dict) and step in part:
-                place, part, steps = f"{place}.{step}", part[step], steps + 1
-        errors.append((steps, place, part, each))
-    deepest = max(steps for steps, *_ in errors)
-    _, place, part, _ = next(entry for entry in errors if entry[0] == deepest)
-    same = [each for steps, where, _, each in errors if steps == deepest and where == place]
-    wanted = " or ".join(dict.fromkeys(_wanted(each) for each in same))
-    choices = [c for each in same for c in re.findall(r"'([^']*)'", _context(each, "expected"))]
-    hint = suggest(part, choices) if isinstance(part, str) else ""
-    return Mismatch(place, wanted, part, hint)
-
-
-def _context(error: Any, key: str) -> Any:
-    return error.get("ctx", {}).get(key, "")
-
-
-def _wanted(error: Any) -> str:
-    kind = error["type"]
-    if kind == "number":
-        return str(error["msg"])
-    if kind == "literal_error":
-        return f"one of {str(_context(error, 'expected')).replace(' or ', ', ')}"
-    if kind in _BOUNDS:
-        word, key = _BOUNDS[kind]
-        return f"a number {word} {_context(error, key)}"
-    if kind == "is_instance_of":
-        return f"a {_context(error, 'class')}"
-    if kind in ("too_long", "too_short"):
-        return f"a list of {_context(error, 'max_length') or _context(error, 'min_length')}"
-    if kind == "missing":  # an item of a list of a certain length
-        return "a longer list"
-    return _WORDS.get(kind, "a list")

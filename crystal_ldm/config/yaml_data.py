@@ -15,9 +15,6 @@ from crystal_ldm.config.numbers import sentence
 from crystal_ldm.errors import ConfigError
 
 MAX_BYTES = 2**20
-_QUOTED = r"'[^']*'|\"[^\"]*\""
-_FLOW = re.compile(rf"([{{\[,])(\s*(?:\w[\w .-]*|{_QUOTED}):(?=\S))?|[\]}}]|{_QUOTED}")
-"""Brackets and commas of YAML, with the key behind one of them; and text in quotes."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -126,17 +123,8 @@ def parse_yaml(data: bytes | str, name: str = "the text", written: bool = False)
 
 
 def spaced(value: str) -> str:
-    """Return a mapping with a blank behind each of its keys: `{a:1}` is meant as `{a: 1}`."""
-    opened: list[str] = []
-
-    def part(match: re.Match[str]) -> str:
-        if match[0] in ("]", "}"):
-            del opened[-1:]
-        elif match[1] in ("{", "["):
-            opened.append(match[1])
-        return match[0] + " " * (match[2] is not None and opened[-1:] == ["{"])
-
-    return _FLOW.sub(part, value)
+    """Return a mapping with a blank behind its plain keys: `{a:1}` is meant as `{a: 1}`."""
+    return re.sub(r"([{,]\s*[\w-]+):(?=[^\s/])", r"\1: ", value)
 
 
 def _check(value: Any, name: str) -> None:

@@ -119,11 +119,12 @@ def read_each(
         cell, reason = None, None
         try:
             cell = read(item)
+            cell.checked()  # on flat ones spglib and StructureMatcher may hang
         except CrystalLDMError as error:
             reason = str(error)
         except Exception as error:  # whatever a strange object provokes
             reason = describe_error(error)
-        crystals.append(cell)
+        crystals.append(None if reason else cell)
         errors.append(reason)
     return crystals, errors
 
@@ -220,12 +221,11 @@ def _add_rows(crystals: CrystalSet, folder: Path) -> None:
     tables = table_files(folder)
     if [table.name for table in tables] != [TABLE]:
         return
-    table = read_table(tables[0]).frame
-    if not {"id", "row", "number"} <= set(table.columns):
+    columns, _ = read_table(tables[0])
+    if not {"id", "row", "number"} <= set(columns):
         return
-    rows = table.to_dict("records")
-    whole = (r for r in rows if f"{r['row']}{r['number']}".isdecimal() and r["row"] and r["number"])
-    known = {r["id"]: (int(r["row"]), int(r["number"])) for r in whole}
+    rows = zip(columns["id"], columns["row"], columns["number"], strict=True)
+    known = {i: (int(r), int(n)) for i, r, n in rows if r.isdecimal() and n.isdecimal()}
     if all(name in known for name in crystals.ids):
         crystals.rows = [known[name][0] for name in crystals.ids]
         crystals.numbers = [known[name][1] for name in crystals.ids]

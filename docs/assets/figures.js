@@ -6,7 +6,8 @@ if (places.length) {
   library.addEventListener("load", () => {
     for (const place of places) {
       const { data, layout } = JSON.parse(place.dataset.figure);
-      globalThis.Plotly.newPlot(place, data, layout, { displaylogo: false, responsive: true });
+      const config = { displaylogo: false, showSendToCloud: false, responsive: true };
+      globalThis.Plotly.newPlot(place, data, layout, config);
     }
   });
   document.head.append(library);

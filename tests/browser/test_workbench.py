@@ -84,6 +84,7 @@ def test_run_all_shows_the_run_and_its_request(seen: Visit) -> None:
     expect(seen.page.locator(ROWS)).to_have_count(6)
     expect(seen.page.locator(f"{SIDE} .cl-formula input")).to_have_value("SrTiO3")
     show_atoms(seen, {"SR", "TI", "O"})
+    assert not seen.page.locator("[data-title^=Share]").count(), "a plot can be uploaded"
     seen.shot("workbench", BENCH)
 
 

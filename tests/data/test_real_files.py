@@ -319,7 +319,7 @@ def check(path: Path, right: Right) -> None:
             with pytest.raises(DataError) as caught:
                 read()
             assert re.search(right, str(caught.value)), str(caught.value)
-            cut = right in ("is empty", "it lists 1 of 2 atoms")
+            cut = right in ("is empty", "lists 1 of 2 atoms")
             assert "cut short" not in str(caught.value) or cut
         assert evaluated.crystals == [None] and re.search(right, evaluated.errors[0] or "")
         return
@@ -454,24 +454,24 @@ POSCARS: dict[str, tuple[str, Right]] = {
         "0\n", "0 ! first\n", 1), GAAS),
     "POSCAR_potentials": (POSCAR.replace("Ga As", "Ga_d As") + ATOMS, GAAS),
     "POSCAR_labelled": (POSCAR.replace("Ga As\n", "") + "0 0 0 Ga\n0.25 0.25 0.25 As\n", GAAS),
-    "POSCAR_cut": (POSCAR + "0 0 0\n", "it lists 1 of 2 atoms"),
-    "POSCAR_stars": (POSCAR + ATOMS.replace("0.25\n", "****\n"), r"'\*\*\*\*' in line 10"),
-    "POSCAR_commas": (POSCAR + ATOMS.replace(".", ","), "has a decimal comma"),
-    "POSCAR_fortran": (POSCAR + ATOMS.replace("0.25", "0.25d0"), "Fortran's exponent"),
+    "POSCAR_cut": (POSCAR + "0 0 0\n", "lists 1 of 2 atoms"),
+    "POSCAR_stars": (POSCAR + ATOMS.replace("0.25\n", "****\n"), r"0.25 \*\*\*\*' is"),
+    "POSCAR_commas": (POSCAR + ATOMS.replace(".", ","), "decimal points: '0,25 0,25 0,25'"),
+    "POSCAR_fortran": (POSCAR + ATOMS.replace("0.25", "0.25d0"), "decimal points"),
     "POSCAR_scales": (POSCAR.replace("1.0", "1 1 1", 1) + ATOMS, "one scale factor"),
     "POSCAR_names": (POSCAR.replace("Ga As", "Ga As In") + ATOMS, "names 3 elements"),
-    "POSCAR_more": (POSCAR + ATOMS + "0.5 0.5 0.5\n", "more atoms than the 2"),
+    "POSCAR_more": (POSCAR + ATOMS + "0.5 0.5 0.5\n", "more than the 2 atoms"),
     "gaas.contcar": (POSCAR + ATOMS, GAAS),
     "poscar_small": (POSCAR + ATOMS, GAAS),
     "POSCAR_symbols": (POSCAR + "0 0 0 Ga\n0.25 0.25 0.25 As\n", GAAS),
-    "POSCAR_other_symbols": (POSCAR + "0 0 0 As\n0.25 0.25 0.25 Ga\n", "of Ga by line 6"),
-    "POSCAR_capitals": (POSCAR.replace("Ga As", "GA AS") + ATOMS, "'GA' in line 6 is not the"),
-    "POSCAR_gap": (POSCAR.replace("Direct", "\nDirect") + ATOMS, "line 8 must say Direct"),
+    "POSCAR_other_symbols": (POSCAR + "0 0 0 As\n0.25 0.25 0.25 Ga\n", "is Ga by line 6"),
+    "POSCAR_capitals": (POSCAR.replace("Ga As", "GA AS") + ATOMS, "'GA' is not the symbol"),
+    "POSCAR_gap": (POSCAR.replace("Direct", "\nDirect") + ATOMS, "Line 8 of the POSCAR must say"),
     "POSCAR_steps": (POSCAR.replace("Direct", "Direct configuration= 1") + ATOMS
-                     + "Direct configuration= 2\n" + ATOMS, "several configurations"),
+                     + "Direct configuration= 2\n" + ATOMS, "more than the 2 atoms"),
     "of_no_suffix": (POSCAR + ATOMS, GAAS),
     "CHGCAR": (POSCAR + ATOMS + "\n 2 2 2\n .1 .2 .3 .4 .5 .6 .7 .8\n", GAAS),
-    "POSCAR_order": (POSCAR.replace("Ga As\n1 1", "1 1\nGa As") + ATOMS, "must stand before"),
+    "POSCAR_order": (POSCAR.replace("Ga As\n1 1", "1 1\nGa As") + ATOMS, "Line 7 of"),
 }  # fmt: skip
 
 
@@ -541,16 +541,17 @@ def test_extxyz_energies_are_labels_and_named(tmp_path: Path):
     assert read_crystals(path).labels["energy"].tolist() == [-6.5, -6.25]
 
 
-def test_deuterium_is_hydrogen_and_a_bad_frame_is_one_frame(tmp_path: Path):
+def test_a_bad_frame_is_one_frame(tmp_path: Path):
     path = tmp_path / "d.extxyz"
     path.write_text(frame("Cs Cl") + frame("Li D") + frame("Cs Qq") + frame("K Cl"))
     dataset = load(path)
-    assert dataset.batch(range(3)).formulas == ["CsCl", "LiH", "KCl"]
-    assert any("Deuterium" in note for note in dataset.report.notes)
-    assert [r.id for r in dataset.report.rejected] == ["d-3"]
-    assert [c is None for c in read_crystals(path).crystals] == [False, False, True, False]
+    assert dataset.batch(range(2)).formulas == ["CsCl", "KCl"]
+    assert [r.id for r in dataset.report.rejected] == ["d-2", "d-3"]
+    assert [c is None for c in read_crystals(path).crystals] == [False, True, True, False]
     (tmp_path / "d.cif").write_text(cif("Li1 Li 0 0 0 1\nD1 D 0.5 0.5 0.5 1", CUBE, "'P 1'"))
-    assert load(tmp_path / "d.cif").batch([0]).formulas == ["LiH"]
+    dataset = load(tmp_path / "d.cif")
+    assert dataset.batch([0]).formulas == ["LiH"]
+    assert any("Deuterium" in note for note in dataset.report.notes)
 
 
 def test_slabs_are_refused_everywhere(tmp_path: Path):
@@ -622,7 +623,7 @@ def test_single_structures_in_json_and_ase_files(tmp_path: Path):
     (tmp_path / "cut.xsf").write_text(
         "".join((tmp_path / "d.xsf").read_text().splitlines(True)[:-1])
     )
-    with pytest.raises(DataError, match="it ends early"):
+    with pytest.raises(DataError, match="It ends early"):
         load(tmp_path / "cut.xsf")
     salt["sites"][0]["species"][0]["occu"] = 0.9999
     (tmp_path / "whole.json").write_text(json.dumps(salt))
@@ -660,9 +661,8 @@ def test_other_kinds_are_refused_by_name_everywhere(tmp_path: Path, name: str, r
         (",k\na,1\nb,2\n", [1, 2], ""),  # as pandas saves an index of names
         (",id,k\n0,a,1\n1,b,2\n", [1, 2], ""),
         ("id,k\r./A.CIF,1\rC:\\my\\b.cif,2\r", [1, 2], ""),
-        ("id;k\na;1.234\nb;2.500\n", [1.234, 2.5], "with a decimal point"),
-        ("id,k\na,1 234.5\nb,2\u202f000\n", [1234.5, 2000], "gaps between thousands"),
-        ("id,k\na,−1.5\nb,3·10²\n", [-1.5, 300], ""),
+        ("id,k\na,1 234.5\nb,2\u202f000\n", [1234.5, 2000], ""),
+        ("id,k\na,−1.5\nb,3\n", [-1.5, 3], ""),
         ("id,k\na,1,\nb,2,\n", [1, 2], ""),
         ("id,k\n-,GPa\na,1\nb,2\n", [1, 2], "is one of units"),
         ("id,k\na,#N/A\nb,2\n", [None, 2], ""),
@@ -672,12 +672,9 @@ def test_other_kinds_are_refused_by_name_everywhere(tmp_path: Path, name: str, r
         ("name,k\nNaCl,1\nCsCl,2\n", None, "names are such as NaCl, CsCl"),
         ("id,k\na,1,9\nb,2\n", "more cells than its first line", ""),
         ("id,k\n[-],[GPa]\na,1\nb,2\n", [1, 2], "is one of units"),
-        ("id,k\na,-9999\nb,2\n", [None, 2], "stand for none (-9999)"),
         ("Table 1: mine,,\n,,\nid,k,g\na,1,2\nb,2,3\n", [1, 2], "'Table 1: mine' above the header"),
-        pytest.param("x" * 200_000 + ",k\na,1\n", "not a csv file", "", id="a long line"),
         ("id,k,\na,1,5\nb,2,6\n", [1, 2], "Columns without a name"),
-        ("id,k\na,1200 MPa\nb,2\n", None, "write all in one unit"),
-        ("id,k\na,1200 MPa\nb,2 GPa\n", None, "write all in one unit"),
+        ("id,k\na,1200 MPa\nb,2\n", None, "is read as text"),
     ],
 )
 def test_tables_as_programs_and_people_write_them(
@@ -703,7 +700,8 @@ def test_tables_as_programs_and_people_write_them(
 )
 def test_what_stands_alone_in_a_first_line_may_be_no_title(tmp_path: Path, table: str, rows: int):
     (tmp_path / "p.csv").write_text(table)
-    assert len(read_table(tmp_path / "p.csv", ["a", "b", "c"]).frame) == rows
+    columns, _ = read_table(tmp_path / "p.csv", ["a", "b", "c"])
+    assert len(next(iter(columns.values()))) == rows
 
 
 def test_a_row_of_units_converts_known_labels(tmp_path: Path):
@@ -739,14 +737,10 @@ def rows(path: Path, header: str, values: list[str], separator: str = ",") -> Pa
         ("band_gap_meV", "band_gap", 1e-3),
         ("band_gap/meV", "band_gap", 1e-3),
         ("band_gap_in_meV", "band_gap", 1e-3),
-        (r"$E_{\mathrm{g}}$ [meV]", "band_gap", 1e-3),
-        ("band_gap <meV>", "band_gap", 1e-3),
-        ("band_gap (cm$^{-1}$)", "band_gap", 1.239842e-4),
         ("formation energy (meV/atom)", "formation_energy_per_atom", 1e-3),
         ("formation_energy (eV)", "formation_energy (eV)", 1),
         ("band gap / eV", "band_gap", 1),
-        ("band_gap (PBE)", "band_gap", 1),
-        ("band_gap (eV, PBE)", "band_gap", 1),
+        ("band_gap (PBE)", "band_gap (PBE)", 1),
         ("Eg (Ry)", "band_gap", 13.6056931),
         ("band_gap (nm)", "band_gap (nm)", 1),
         ("band_gap (MeV)", "band_gap (MeV)", 1),
@@ -802,11 +796,10 @@ def test_separators_and_ids(tmp_path: Path, separator: str):
 @pytest.mark.parametrize(
     ("values", "right", "note"),
     [
-        (["1.42 eV", "5500 meV"], [1.42, 5.5], r"have units \(eV, meV\); read as eV"),
-        (["1.42(3)", "5.5 ± 0.1"], [1.42, 5.5], "Uncertainties in column 'band_gap'"),
+        (["1.42(3)", "5.5 ± 0.1"], [1.42, 5.5], ""),
         (["1.42", "-"], [1.42, None], ""),
         (["1.42", "<6"], [1.42, None], "not numbers and were left empty, for example '<6'"),
-        (['"1,420"', '"5,5"'], [None, None], "its comma may stand for a decimal point"),
+        (['"1,420"', '"5,5"'], [None, None], "are not numbers and were left empty"),
         (["1.42 V", "5.5"], [None, 5.5], "not numbers and were left empty, for example '1.42 V'"),
     ],
 )
@@ -815,22 +808,6 @@ def test_numbers_as_people_write_them(tmp_path: Path, values: list, right: list,
     gaps = dataset.labels.get("band_gap", np.full(2, np.nan))
     assert [None if np.isnan(v) else pytest.approx(v) for v in gaps] == right
     assert re.search(note, " ".join(dataset.report.notes))
-
-
-@pytest.mark.parametrize(
-    ("separator", "values"),
-    [(",", ['"1,234.5"', '"2,000"']), (";", ["1.234,5", "2.000"]), ("|", ["1234,5", "2000"])],
-)
-def test_thousands_and_units_of_own_columns(tmp_path: Path, separator: str, values: list):
-    header = separator.join(["material_id", "cif", "bulk (GPa)"])
-    dataset = load(rows(tmp_path / "t.csv", header, values, separator))
-    assert dataset.labels["bulk (GPa)"].tolist() == [1234.5, 2000.0]
-    cells = [f"{value} GPa" for value in ("110", "140")]
-    dataset = load(rows(tmp_path / "u.csv", header, cells, separator))
-    assert dataset.labels["bulk (GPa)"].tolist() == [110, 140]
-    point_groups = load(rows(tmp_path / "v.csv", header.replace("bulk (GPa)", "group"), ["3m"] * 2,
-                             separator))  # fmt: skip
-    assert point_groups.labels["group"] == ["3m", "3m"]
 
 
 @pytest.mark.parametrize("first", ["# by me, in 2020\n", "# a\n# b\n", "sep=,\n"])
@@ -935,28 +912,6 @@ def test_what_stands_beside_a_value_in_json_is_a_label_too(tmp_path: Path):
     assert labels == {"band_gap": 5.1, "band_gap_error": 0.2, "bulk": 4, "bulk_vrh": 3}
 
 
-@pytest.mark.parametrize("text", ['{"a":' * 50_000, '{"a": ' + "1" * 5_000 + "}"])
-def test_text_that_json_cannot_read_is_one_record(tmp_path: Path, text: str):
-    salt = Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0] * 3, [0.5] * 3]).as_dict()
-    (tmp_path / "x.json").write_text(json.dumps([{"structure": text}, {"structure": salt}]))
-    dataset = load(tmp_path / "x.json")
-    assert dataset.formulas == ["CsCl"]
-    assert "cut short or not json" in dataset.report.rejected[0].reason
-
-
-def test_structures_as_text_and_tables_by_column_in_json(tmp_path: Path):
-    salt = Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0] * 3, [0.5] * 3])
-    texts = {"a": salt.to(fmt="cif"), "b": salt.to(fmt="poscar"),
-             "c": json.dumps(salt.as_dict())}  # fmt: skip
-    columns = {"structure": texts, "k": dict.fromkeys(texts, 2.5)}
-    (tmp_path / "x.json").write_text(json.dumps(columns))
-    dataset = load(tmp_path / "x.json")
-    assert list(dataset.ids) == list(texts) and dataset.labels["k"].tolist() == [2.5] * 3
-    assert set(dataset.formulas) == {"CsCl"}
-    for text in texts.values():
-        assert CrystalBatch.from_structures([{"structure": text}]).formulas == ["CsCl"]
-
-
 def test_values_beside_objects_are_labels_or_named(tmp_path: Path):
     atoms = Atoms("CsCl", cell=np.eye(3) * 4.12, scaled_positions=[[0] * 3, [0.5] * 3], pbc=True)
     atoms.info = {"k": np.array([2.5]), "deep": {"x": 3}, "metal": True, "stress": np.eye(3)}
@@ -999,7 +954,7 @@ def test_a_frame_with_a_wrong_number_of_atoms_is_no_crystal(tmp_path: Path):
     (tmp_path / "x.extxyz").write_text(frame("K Cl") + frame("Cs Cl").replace("2\n", "1\n", 1))
     dataset = load(tmp_path / "x.extxyz")
     assert dataset.formulas == ["KCl"]
-    assert "says that it has 1 atoms" in dataset.report.rejected[0].reason
+    assert "is not the number of atoms" in dataset.report.rejected[0].reason
 
 
 def test_a_cell_in_picometres_is_no_crystal(tmp_path: Path):
@@ -1013,7 +968,6 @@ def test_a_cell_in_picometres_is_no_crystal(tmp_path: Path):
     [
         ("id,k\na,1\n1,2\n1.5,9\n", [2, 1]),  # Excel leaves the zeros of 001 out
         ("k,CIF file\n1,a.cif\n2,001.cif\n", [2, 1]),
-        ("formula,structure,k\nCsCl,a.cif,1\nNaCl,001.cif,2\n", [2, 1]),
         ("formula,k\nCsCl,1\nNaCl,2\n", None),  # 1 is a value and not the file 001
     ],
 )
@@ -1027,18 +981,6 @@ def test_the_column_that_names_the_files(tmp_path: Path, table: str, values: lis
         assert "None of the files has a row" in " ".join(dataset.report.notes)
     else:
         assert dataset.labels["k"].tolist() == values
-
-
-def test_numbers_that_stand_for_none_are_far_from_the_rest(tmp_path: Path):
-    path = rows(tmp_path / "t.csv", "material_id,cif,carriers", ["1e20", "3e20"])
-    assert load(path).labels["carriers"].tolist() == pytest.approx([1e20, 3e20])
-    values = ["1e18", "1e19", "1e20", "5e18"]
-    path = rows(tmp_path / "s.csv", "material_id,cif,carriers", values)
-    assert load(path).labels["carriers"].tolist() == pytest.approx([float(v) for v in values])
-    path = rows(tmp_path / "v.csv", "material_id,cif,k", ["1e20", "3"])
-    assert np.isnan(load(path).labels["k"]).tolist() == [True, False]
-    path = rows(tmp_path / "u.csv", "material_id,cif,k", ["-999", "3"])
-    assert np.isnan(load(path).labels["k"]).tolist() == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -245,12 +245,12 @@ def test_conditions_of_a_users_model_get_controls_and_reach_the_model(custom_ldm
     assert list(form.sampling.scales.scales) == ["composition", *controls]
     form.formula.text = "SrTiO3"
     controls["bulk_modulus"].mode.value = "value"
-    controls["bulk_modulus"].low.value = 150.0
+    controls["bulk_modulus"].low.value = "150"
     controls["system"].menu.value = "cubic"
     controls["contains"].box.value = "Sr, U"
     assert form.problem.startswith("The model does not know U.")
     controls["contains"].box.value = "Sr, O"
-    form.sampling.scales.sliders["system"].value = 3.0
+    form.sampling.scales.numbers["system"].value = "3"
     assert form.problem == "" and len(form.sampling.scales.active) == 4
     asked = form.request().to_request()["conditions"]
     assert asked["bulk_modulus"] == [150.0] and asked["system"] == ["cubic"]
@@ -297,11 +297,11 @@ def test_code_and_shell_give_exactly_the_request(
     values = shell_values(shell_line(result.recipe))
     targets = {"band_gap": given.as_value(values.get("band_gap"), "band_gap")}
     again = make_request(
-        given.as_formulas(values["formula"]),
+        given.as_words(values["formula"], "formula"),
         given.as_value(values.get("formula_units"), "formula_units"),
         given.as_value(values.get("num_atoms"), "num_atoms"),
         {n: tuple(v) if isinstance(v, list) else v for n, v in targets.items()},
-        *(given.as_symbols(values.get(n), n) for n in ("required", "allowed", "forbidden")),
+        *(given.as_words(values.get(n), n) for n in ("required", "allowed", "forbidden")),
     )
     again, _ = settle_units(tiny_ldm, again, "explore")  # S2?2 is two formula units of S?
     assert (again and again.to_request()) == result.recipe["request"]

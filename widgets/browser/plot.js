@@ -98,7 +98,7 @@ export default {
       layout.autosize = true;
       if (!drawn) box.innerHTML = "";
       await Plotly.react(box, figure.data ?? [], layout, {
-        displaylogo: false, responsive: true, displayModeBar: model.get("tools") && !figure.frames ? "hover" : false,
+        displaylogo: false, showSendToCloud: false, responsive: true, displayModeBar: model.get("tools") && !figure.frames ? "hover" : false,
         modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"], ...(figure.config ?? {}),
       });
       if (figure.frames) await Plotly.addFrames(box, figure.frames);

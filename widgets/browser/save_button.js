@@ -12,8 +12,9 @@ export default {
     };
     b.addEventListener("click", () => { paint(true); model.send({ press: true }); });
     const receive = (content, buffers) => {
+      const here = b.disabled; // pressed in this view, not in one in another tab
       paint();
-      if (!content.name || !buffers?.length) return;
+      if (!here || !content.name || !buffers?.length) return;
       const link = document.createElement("a");
       link.href = URL.createObjectURL(new Blob([buffers[0]]));
       link.download = content.name;

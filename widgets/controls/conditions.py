@@ -8,9 +8,10 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Field, Panel, caption, column, labelled, styled
+from crystal_ldm.widgets.base import Field, Panel
 from crystal_ldm.widgets.controls.scalar import ScalarControl
 from crystal_ldm.widgets.jobs import Latest
+from crystal_ldm.widgets.layout import caption, column, labelled, styled
 
 from crystal_ldm.crystals.symmetry.space_groups import (
     NUM_GROUPS,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, caption, column, fold, row, show_if
+from crystal_ldm.widgets.base import Panel
 from crystal_ldm.widgets.controls.conditions import ConditionControls, SpaceGroupControl
 from crystal_ldm.widgets.controls.formula import FormulaBox
 from crystal_ldm.widgets.controls.periodic_table import PeriodicTable
@@ -16,6 +16,7 @@ from crystal_ldm.widgets.controls.scalar import condition_title
 from crystal_ldm.widgets.controls.seed import SeedControl
 from crystal_ldm.widgets.controls.training_cells import most_atoms, training_cells
 from crystal_ldm.widgets.export.request import RequestArguments, arguments_of, settings_of
+from crystal_ldm.widgets.layout import caption, column, fold, row, show_if
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
@@ -78,7 +79,7 @@ class RequestForm(Panel):
             self.formula.widget,
             self._rules,
             self.conditions.widget,
-            self.whole("num_samples", "Crystals", tip="For each formula", css="cl-samples"),
+            self.number("num_samples", "Crystals", tip="For each formula", css="cl-samples"),
             self._only,
             self.seed.widget,
             self.sampling.guidance,
@@ -249,11 +250,11 @@ class RequestForm(Panel):
 
     def _check(self, _: Any = None) -> None:
         self.table.locked = "" if self.formula.open_atoms or self.formula.problem else LOCKED
-        self.sampling.use_for(
+        self.sampling.scales.active = [
             name
             for name, kind in self._kinds.items()
             if (self.formula.formulas if kind == "composition" else name in self.conditions.values)
-        )
+        ]
         sized = self.formula.formulas or self.formula.num_atoms
         problem = self.formula.problem or self.conditions.problem or self.sampling.problem
         absent = [s for s in self.table.required if s not in self.formula.symbols]

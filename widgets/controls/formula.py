@@ -8,18 +8,10 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import (
-    Listeners,
-    Notice,
-    Panel,
-    column,
-    counted,
-    labelled,
-    row,
-    show_if,
-)
+from crystal_ldm.widgets.base import Listeners, Notice, Panel, counted
 from crystal_ldm.widgets.controls.training_cells import TrainingCells
 from crystal_ldm.widgets.jobs import Latest
+from crystal_ldm.widgets.layout import column, labelled, row, show_if
 
 from crystal_ldm.crystals.formula import parse_formula
 from crystal_ldm.errors import FormulaError
@@ -89,14 +81,14 @@ class FormulaBox(Panel):
         self.cells = row()
         box = ipw.Text(placeholder=PLACEHOLDER, continuous_update=True)
         self.linked("text", box, "cl-formula")
-        self.units_row = self.whole(
+        self.units_row = self.number(
             "formula_units",
             "Formula units",
             ipw.Label("0: automatic"),
             tip="How many formula units one cell holds; 0: with Predict those of known and similar "
             "crystals in turn, else 1",
         )
-        self.atoms_row = self.whole(
+        self.atoms_row = self.number(
             "num_atoms", "Atoms in the cell", tip="0: as in the training set"
         )
         self.widget = column(

@@ -6,7 +6,8 @@ import secrets
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, column, row
+from crystal_ldm.widgets.base import Panel
+from crystal_ldm.widgets.layout import column, row
 
 LARGEST = 2**31 - 1
 
@@ -33,7 +34,7 @@ class SeedControl(Panel):
         )
         self.reuse_button.disabled = True
         self.widget = column(
-            self.whole("seed", "Seed", self.button("New seed", self.renew, css="cl-small"),
+            self.number("seed", "Seed", self.button("New seed", self.renew, css="cl-small"),
                        css="cl-seed"),
             row(self.reuse_button, fresh, css="cl-indented"),
         )  # fmt: skip

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, caption, column, heading, row
+from crystal_ldm.widgets.base import Panel
 from crystal_ldm.widgets.jobs import Latest
+from crystal_ldm.widgets.layout import caption, column, heading, row
 from crystal_ldm.widgets.panels.gallery import Gallery
 from pymatgen.core import Structure
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import caption, column, labelled, row, show_if
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.controls.form import RequestForm
 from crystal_ldm.widgets.controls.scalar import condition_title
 from crystal_ldm.widgets.explore.grid_figure import MEASURES, Cell, cell_of, grid_figure
 from crystal_ldm.widgets.explore.maker import MakerPanel
 from crystal_ldm.widgets.jobs import Job
+from crystal_ldm.widgets.layout import caption, column, labelled, row, show_if
 
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module import LDMModule
@@ -62,7 +62,6 @@ class GridPanel(MakerPanel):
         along = ipw.Dropdown(options=[(text, name) for name, text in self._labels.items()])
         self.linked("along", along, "cl-short")
         texts = {n: self.linked(n, ipw.Text(), "cl-fill") for n in ("scales", "values")}
-        count = self.linked("num_samples", ipw.BoundedIntText(min=1, max=64), "cl-count")
         measures = [(text, key) for key, text in MEASURES.items()]
         self._choices = row(
             *(labelled(text, self.linked(name, ipw.Dropdown(options=measures)))
@@ -78,7 +77,7 @@ class GridPanel(MakerPanel):
             ),
             labelled("Guidance scales", texts["scales"]),
             labelled("Against", along, texts["values"]),
-            row(labelled("In each cell", count), self.go, self.halt),
+            self.number("num_samples", "In each cell", self.go, self.halt),
             self.notice.widget,
             self._choices,
             self.plot,
@@ -143,13 +142,13 @@ class GridPanel(MakerPanel):
             self.plot.show(grid_figure(self.cells, *self._axes, self.opened, measures))
 
     def _open(self) -> None:
-        cell = Cell() if self.opened is None else self.cells.get(self.opened)
-        if cell is not None:
-            self.player.show_structures([made.structure for made in cell.crystals])
-            self._draw()
+        cell = None if self.opened is None else self.cells.get(self.opened)
+        self.player.show_structures([] if cell is None else [m.structure for m in cell.crystals])
+        self._draw()
 
     def _on_click(self, change: Any) -> None:
-        self.opened = tuple(change.new["point"])
+        if (place := tuple(change.new["point"])) in self.cells:  # else it is not filled yet
+            self.opened = place
 
     def _suggest(self, along: str) -> None:
         if along in USUAL:

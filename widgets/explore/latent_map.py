@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import plotly.graph_objects as go
-from crystal_ldm.widgets.base import Panel, column, row
+from crystal_ldm.widgets.base import Panel
 from crystal_ldm.widgets.browser.plot import Plot
+from crystal_ldm.widgets.layout import column, row
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 from pymatgen.core import Structure
 

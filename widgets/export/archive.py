@@ -76,7 +76,7 @@ def one_crystal(made: CrystalEntry, kind: str) -> tuple[str, bytes]:
         return f"{name}.vasp", poscar.encode()
     if kind == "extxyz":
         return f"{name}.extxyz", frame.encode()
-    page = crystal_figure(made.structure, title=name).to_html(include_plotlyjs=True)
+    page = crystal_figure(made.structure, title=name).to_html({"showSendToCloud": False})
     return f"{name}.html", page.encode()
 
 

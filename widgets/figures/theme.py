@@ -25,6 +25,7 @@ GREY = "#9e9e9e"
 def use_offline_renderer() -> None:
     """Show figures as data that JupyterLab and the HTML report draw: no kernel, no network."""
     pio.renderers.default = "plotly_mimetype"
+    pio.renderers["plotly_mimetype"].config = {"showSendToCloud": False}
 
 
 def themed(

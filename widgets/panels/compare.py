@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, column, row, show_if
+from crystal_ldm.widgets.base import Notice, Panel
 from crystal_ldm.widgets.explore.maker import CrystalSource
 from crystal_ldm.widgets.jobs import Latest
+from crystal_ldm.widgets.layout import column, row, show_if
 from crystal_ldm.widgets.panels.powder import PowderPanel
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 from pymatgen.core import Structure

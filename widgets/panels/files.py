@@ -7,21 +7,12 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import (
-    Listeners,
-    Panel,
-    caption,
-    column,
-    escape,
-    heading,
-    labelled,
-    row,
-    show_if,
-)
+from crystal_ldm.widgets.base import Listeners, Panel
 from crystal_ldm.widgets.browser.buttons import CopyButton, DropZone, SaveButton
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.export.archive import FORMATS, one_crystal, zip_crystals
 from crystal_ldm.widgets.export.code import python_code, shell_line
+from crystal_ldm.widgets.layout import caption, column, escape, heading, labelled, row, show_if
 
 from crystal_ldm.errors import DataError, RequestError
 from crystal_ldm.recipe import read_recipe

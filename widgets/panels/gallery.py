@@ -9,22 +9,13 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import (
-    Panel,
-    Quiet,
-    caption,
-    column,
-    fold,
-    labelled,
-    row,
-    show_if,
-    toggle,
-)
+from crystal_ldm.widgets.base import Panel, Quiet
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.browser.table import Table
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, parents_of
 from crystal_ldm.widgets.explore.nearest_in_training import FindNearest, NeighbourView
 from crystal_ldm.widgets.helpers import Helpers
+from crystal_ldm.widgets.layout import caption, column, fold, labelled, row, show_if, toggle
 from crystal_ldm.widgets.panels.rows import (
     crystal_row,
     numeric_keys,

@@ -11,18 +11,10 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import (
-    Listeners,
-    Notice,
-    Panel,
-    column,
-    counted,
-    disable,
-    row,
-    show_if,
-)
+from crystal_ldm.widgets.base import Listeners, Notice, Panel, counted
 from crystal_ldm.widgets.controls.form import RequestForm
 from crystal_ldm.widgets.jobs import Job, duration
+from crystal_ldm.widgets.layout import column, disable, row, show_if
 from crystal_ldm.widgets.panels.models import ModelPicker
 from crystal_ldm.widgets.session import Request, Session
 
@@ -156,6 +148,7 @@ class GeneratePanel(Panel):
         if self.session is not None:
             words = self.form.words()
             self.kept_as, run = self.session.open_run(words, ldm, request, count, keywords)
+            self.session.change(self.kept_as, count=len(places))
         self.form.seed.use()
         self.set_trait("total", len(places))
         self.set_trait("made", 0)

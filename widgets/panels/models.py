@@ -6,9 +6,10 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, column, labelled, show_if
+from crystal_ldm.widgets.base import Panel
 from crystal_ldm.widgets.controls.training_cells import most_atoms
 from crystal_ldm.widgets.jobs import Job
+from crystal_ldm.widgets.layout import column, labelled, show_if
 
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.pretrained import available, load_model

@@ -8,11 +8,12 @@ from typing import Any
 import ipywidgets as ipw
 import plotly.graph_objects as go
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel, column, escape, labelled, row, show_if
+from crystal_ldm.widgets.base import Notice, Panel
 from crystal_ldm.widgets.browser.buttons import DropZone
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.figures.discovery import sticks
 from crystal_ldm.widgets.jobs import Latest
+from crystal_ldm.widgets.layout import column, escape, labelled, row, show_if
 from pymatgen.core import Structure
 
 from crystal_ldm.crystals.powder import (
@@ -71,14 +72,12 @@ class PowderPanel(Panel):
             placeholder="Cu Kα, or Å",
         )  # fmt: skip
         self.linked("radiation", radiation, "cl-radiation")
-        width = ipw.BoundedFloatText(min=NARROWEST, max=WIDEST, step=0.05)
-        self.linked("width", width, "cl-count")
         tools = "cl-small cl-forget"
         self.remove = self.button("Remove the measured pattern", self.forget, css=tools)
         self.controls = column(
             row(
                 labelled("Wavelength", radiation, tip="One of the list, or a number in Å"),
-                labelled("Peak width (° 2θ)", width, tip="Full width at half maximum"),
+                self.number("width", "Peak width (° 2θ)", tip="Full width at half maximum"),
                 self.remove,
             ),
             self.zone,

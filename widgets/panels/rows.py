@@ -78,7 +78,7 @@ COLUMNS: dict[str, Column] = {
         "Agreement", "Share of atoms whose element the decoder chose itself", "", 2
     ),
     "displacement": Column(
-        "Moved", "How far the model had the host's atoms from their places, at most", "Å", 3
+        "Moved", "How far an atom was moved into its host or space group, at most", "Å", 3
     ),
     "strength": Column("Strength", "How far back towards noise a crystal was varied", "", 2),
     "known_as": Column("Id", "How the data set calls the crystal"),

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, caption, column, counted, row, show_if, toggle
+from crystal_ldm.widgets.base import Panel, counted
 from crystal_ldm.widgets.browser.buttons import SaveButton
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.export.archive import zip_crystals
 from crystal_ldm.widgets.helpers import Helpers
 from crystal_ldm.widgets.jobs import Job
+from crystal_ldm.widgets.layout import caption, column, row, show_if, toggle
 from pymatgen.core import Structure
 
 from crystal_ldm.crystals.cell import Cell

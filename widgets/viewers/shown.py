@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import traitlets as tl
-from crystal_ldm.widgets.base import Listeners, Notice, Panel, Quiet, escape, row, show_if
+from crystal_ldm.widgets.base import Listeners, Notice, Panel, Quiet
+from crystal_ldm.widgets.layout import escape, row, show_if
 from crystal_ldm.widgets.viewers.elements import COLOURS, LOOK, STYLES, Look, ink_on
 from crystal_ldm.widgets.viewers.scene import Scene, build_scene
 from pymatgen.core import Structure

@@ -11,8 +11,9 @@ import ipywidgets as ipw
 import numpy as np
 import plotly.graph_objects as go
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, caption, column, row, show_if
+from crystal_ldm.widgets.base import Panel
 from crystal_ldm.widgets.browser.plot import Plot
+from crystal_ldm.widgets.layout import caption, column, row, show_if
 from crystal_ldm.widgets.viewers.frames import FrameViewer
 from plotly.subplots import make_subplots
 from pymatgen.core import Structure

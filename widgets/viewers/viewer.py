@@ -8,8 +8,8 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import column, escape, row, show_if
 from crystal_ldm.widgets.jobs import Latest
+from crystal_ldm.widgets.layout import column, escape, row, show_if
 from crystal_ldm.widgets.viewers.plotly_stage import PlotlyStage
 from crystal_ldm.widgets.viewers.scene import Scene, SceneTooLarge
 from crystal_ldm.widgets.viewers.shown import ShownCrystal, legend_html

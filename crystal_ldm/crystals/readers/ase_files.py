@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.crystals.readers.content import read_text
-from crystal_ldm.crystals.readers.entries import (
-    HYDROGEN,
-    Payload,
-    Problem,
-    Source,
-)
+from crystal_ldm.crystals.readers.entries import Payload, Problem, Source
 from crystal_ldm.crystals.readers.labels import Labels
 from crystal_ldm.crystals.readers.objects import atoms_cell
 from crystal_ldm.crystals.readers.records import source_of
 from crystal_ldm.crystals.readers.units import UNITS
-from crystal_ldm.errors import DataError
+from crystal_ldm.errors import DataError, describe_error
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -27,7 +21,6 @@ if TYPE_CHECKING:
 ASE_SUFFIXES = (".extxyz", ".xyz", ".db", ".traj", ".xsf")
 
 _ENERGIES = ("energy", "free_energy")
-_PROPERTIES = re.compile(r"Properties=\"?([^\s\"]+)")
 
 _Frame = tuple[str, dict[str, Any], "Atoms | Problem", tuple[str, ...]]
 
@@ -43,28 +36,19 @@ def read_ase(path: Path, labels: Labels = None) -> Source:
     """
     frames: list[_Frame] = []
     readers = {".db": _database_rows, ".traj": _frames_of_ase, ".xsf": _frames_of_ase}
-    stream = readers.get(path.suffix.lower(), _extxyz_frames)(path)
     try:
-        for frame in stream:
+        for frame in readers.get(path.suffix.lower(), _extxyz_frames)(path):
             frames.append(frame)
     except DataError as error:
         raise DataError(f"The file {path} cannot be read ({error}).") from error
-    # ASE raises whatever a broken database provokes.
+    # ASE raises whatever a broken file provokes.
     except Exception as error:
-        message = str(error).strip() or "it is not laid out as ASE wants it"
-        if "StopIteration" in message:
-            message = "it ends early"
-        if not frames:
-            raise DataError(f"The file {path} cannot be read ({message}).") from error
-        reason = f"The file cannot be read from here on ({message})."
+        reason = f"It ends early, or is not laid out as ASE wants it ({describe_error(error)})."
         frames.append((f"row-{len(frames) + 1}", {}, Problem("unreadable", reason), ()))
-    if not frames:
-        raise DataError(f"The file {path} holds no structures.")
-    if all(isinstance(atoms, Problem) for _, _, atoms, _ in frames):
-        problem = frames[0][2]
-        assert isinstance(problem, Problem)
-        raise DataError(f"The file {path} cannot be read ({problem.reason}).")
-
+    problems = [atoms for _, _, atoms, _ in frames if isinstance(atoms, Problem)]
+    if len(problems) == len(frames):
+        reason = problems[0].reason if problems else "It holds no structures."
+        raise DataError(f"The file {path} cannot be read: {reason}")
     entries = [(name, info, _payload(atoms), notes) for name, info, atoms, notes in frames]
     source = source_of(entries, labels, path.name, skip=("id", "unique_id"))
     names = dict.fromkeys(name for entry in source.entries for name in entry.labels)
@@ -98,63 +82,30 @@ def _extxyz_frames(path: Path) -> Iterator[_Frame]:
             continue
         count += 1
         name = f"{path.stem}-{count}"
-        size = int(lines[start]) + 2 if lines[start].strip().isdecimal() else 0
+        size = int(lines[start]) + 2 if lines[start].strip().isdecimal() else 1
         frame = lines[start : start + size]
-        if not size or len(frame) < size:
-            what = (
-                f"'{lines[start][:40]}' is not a number of atoms" if not size else "it ends early"
-            )
-            reason = f"The file cannot be read from here on ({what})."
-            yield name, {}, Problem("unreadable", reason), ()
-            return
         start += size
-        following = (lines[i] for i in range(start, len(lines)) if lines[i].strip())
-        rest = next(following, "0").strip()
-        if not rest.isdecimal():
+        rest = next((lines[i] for i in range(start, len(lines)) if lines[i].strip()), "0").strip()
+        if size == 1 or len(frame) < size or not rest.isdecimal():
             reason = (
-                f"It says that it has {size - 2} atoms, and is followed by '{rest[:40]}' in place "
-                "of the next number of atoms."
+                f"The file cannot be read from here on: it ends early, or '{frame[0][:40]}' or "
+                f"'{rest[:40]}' is not the number of atoms that follow."
             )
             yield name, {}, Problem("unreadable", reason), ()
             return
-        notes = _without_isotopes(frame)
         try:
             atoms = read(io.StringIO("\n".join(frame) + "\n"), format="extxyz")
         # ASE's parser raises whatever its input provokes.
         except Exception as error:
-            what = str(error).strip() or type(error).__name__
+            what = describe_error(error)
             if isinstance(error, KeyError):  # of its table of symbols
-                what = f"{what} is not a chemical element"
-            reason = f"The frame cannot be read ({type(error).__name__}: {what})."
-            if start >= len(lines) and not isinstance(error, KeyError):
-                reason = f"The file cannot be read from here on ({what}); it may be cut short."
-            yield name, {}, Problem("unreadable", reason), ()
+                what = f"{error} is not a chemical element that ASE knows"
+            yield name, {}, Problem("unreadable", f"The frame cannot be read ({what})."), ()
             continue
         assert not isinstance(atoms, list)
         info = {**_calculated(atoms), **atoms.info}
         given = info.pop("material_id", None) or info.get("id")
-        yield str(name if given is None else given), info, atoms, notes
-
-
-def _without_isotopes(frame: list[str]) -> tuple[str, ...]:
-    """Write H for D and T in the lines of a frame, which ASE does not know; return a note."""
-    column = 0
-    if match := _PROPERTIES.search(frame[1]):
-        fields = match.group(1).split(":")
-        for name, width in zip(fields[::3], fields[2::3], strict=False):
-            if name.lower() in ("species", "symbols"):
-                break
-            column += int(width) if width.isdecimal() else 1
-        else:
-            return ()
-    changed = False
-    for i, line in enumerate(frame[2:], start=2):
-        words = line.split()
-        if len(words) > column and words[column] in ("D", "T"):
-            words[column] = "H"
-            frame[i] = " ".join(words)
-            changed = True
-    return (HYDROGEN,) if changed else ()
+        yield str(name if given is None else given), info, atoms, ()
 
 
 def _calculated(atoms: Atoms) -> dict[str, Any]:

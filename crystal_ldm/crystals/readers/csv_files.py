@@ -48,30 +48,28 @@ def read_csv_files(
     first_seen: dict[str, str] = {}
     # A label may be in some of the files only; it is missing where none has it.
     tables = [(path, read_table(path)) for path in paths]
-    everywhere = {c for _, table in tables for c in table.frame.columns}
+    everywhere = {c for _, (table, _) in tables for c in table}
     if labels is None and default_labels is not None:
         labels = [c for c in default_labels if c in everywhere]
-    for path, read in tables:
-        table = read.frame
-        source.notes += read.notes
-        cif = next((c for c in table.columns if c.lower() == "cif"), None)
+    for path, (columns, notes) in tables:
+        source.notes += notes
+        cif = next((c for c in columns if c.lower() == "cif"), None)
         if cif is None:
             raise DataError(
-                f"The table {path} has no column 'cif'.{suggest('cif', table.columns)} "
-                f"Its columns are: {listed(table.columns)}."
+                f"The table {path} has no column 'cif'.{suggest('cif', columns)} "
+                f"Its columns are: {listed(columns)}."
             )
-        names = id_column(table.columns)
-        columns = {c: table[c].tolist() for c in table.columns}
+        names = id_column(columns)
         for column in labels or ():
-            if column in everywhere and column not in columns:
-                columns[column] = [""] * len(table)
+            if column in everywhere:
+                columns.setdefault(column, [""] * len(columns[cif]))
         found = read_labels(columns, labels, path.name, skip=[cif, *([names] if names else [])])
         source.notes += found.notes
         for i, text in enumerate(columns[cif]):
-            given = str(columns[names][i]).strip() if names else ""
+            given = columns[names][i] if names else ""
             name = given or f"{path.name.split('.')[0]}-{i + 1}"
             where = f"{path.name} row {i + 1}"
-            payload: Payload = str(text)
+            payload: Payload = text
             if first_seen.setdefault(name, path.name) != path.name:
                 reason = f"The id is already in {first_seen[name]}."
                 payload = Problem("same id in two files", reason)

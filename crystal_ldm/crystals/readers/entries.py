@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.cif import is_cif, read_cif
 from crystal_ldm.crystals.readers.content import MAX_STRUCTURE_BYTES, read_text
-from crystal_ldm.crystals.readers.poscar import (
-    is_deuterium_or_tritium,
-    poscar_contradiction,
-    poscar_problem,
-)
-from crystal_ldm.errors import DataError, describe_error
+from crystal_ldm.crystals.readers.poscar import read_poscar
+from crystal_ldm.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -42,7 +37,6 @@ Payload = Cell | str | Path | Problem
 
 LabelValue = float | str | None
 
-HYDROGEN = "Deuterium and tritium are read as hydrogen."
 NOT_PERIODIC = "It is not periodic in all three directions."
 DISORDERED = "It is disordered (sites with partial occupancy)."
 
@@ -114,29 +108,3 @@ def summarised(notes: list[str]) -> list[str]:
     for note in notes:
         counts[note] += 1
     return [note if n == 1 else f"{note} ({n:,} entries)" for note, n in counts.items()]
-
-
-def read_poscar(text: str) -> tuple[Cell, list[str]]:
-    """Return the crystal in the text of a POSCAR, and notes.
-
-    Raises:
-        DataError: as `read_payload`.
-    """
-    from pymatgen.io.vasp import Poscar
-
-    if not text.strip():
-        raise DataError("The POSCAR is empty.")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            structure = Poscar.from_str(text, read_velocities=False).structure
-        # pymatgen's parser raises whatever its input provokes, assertions and index errors too.
-        except Exception as error:
-            reason = poscar_problem(text) or describe_error(error)
-            raise DataError(f"The POSCAR cannot be parsed ({reason}).") from error
-    if any("cannot be determined" in str(w.message) for w in caught):
-        raise DataError("The POSCAR does not name its elements (VASP 4 format); add that line.")
-    if reason := poscar_contradiction(text):
-        raise DataError(f"The POSCAR contradicts itself: {reason}.")
-    cell = Cell.from_structure(structure)
-    return cell, [HYDROGEN] if is_deuterium_or_tritium(text) else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from crystal_ldm.crystals.readers.csv_files import table_files
@@ -134,24 +134,6 @@ def _stem(name: str) -> str:
     return without_suffix(name.strip().replace("\\", "/").rpartition("/")[2]).lower()
 
 
-def _naming_column(columns: Mapping[str, list[str]], names: set[str], notes: list[str]) -> str:
-    """Return the first column, or the one that names most of the files where that is half of them.
-
-    Only whole names count: a property may have the value 1 where a file is called 001.
-    """
-    first = next(iter(columns))
-    files = {name.lower() for name in names}
-    matches = {
-        column: len(files & {_stem(str(value)) for value in values})
-        for column, values in columns.items()
-    }
-    best = max(columns, key=lambda column: matches[column])
-    if best == first or 2 * matches[best] < len(files):
-        return first
-    notes.append(f"Column '{best}' names the files.")
-    return best
-
-
 def _only_ones(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return the pairs whose first part occurs once."""
     items = list(pairs)
@@ -183,16 +165,11 @@ def read_properties(
     path: Path, names: set[str], labels: Labels, source: Source
 ) -> dict[str, dict[str, LabelValue]]:
     """Return labels by id from a table, and add its notes to the source's."""
-    table = read_table(path, names)
-    frame = table.frame
-    if table.headless:
-        extra = [f"target_{i}" for i in range(2, frame.shape[1])]
-        frame.columns = ["id", "target", *extra][: frame.shape[1]]
-    columns = {c: frame[c].tolist() for c in frame.columns}
-    column = id_column(columns) or _naming_column(columns, names, source.notes)
+    columns, notes = read_table(path, names)
+    column = id_column(columns) or next(iter(columns))
     found = read_labels(columns, labels, path.name, skip=[column])
-    source.notes += [*table.notes, *found.notes]
-    ids = [str(v).strip() for v in columns[column]]
+    source.notes += [*notes, *found.notes]
+    ids = columns[column]
     if len(set(ids)) < len(ids):
         source.notes.append(f"Ids come more than once in {path.name}; the last row counts.")
     return {name: found.row(i) for i, name in enumerate(ids)}

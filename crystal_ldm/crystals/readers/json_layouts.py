@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.elements import atomic_number
-from crystal_ldm.crystals.readers.entries import DISORDERED, HYDROGEN, NOT_PERIODIC
+from crystal_ldm.crystals.readers.entries import DISORDERED, NOT_PERIODIC
+from crystal_ldm.crystals.readers.poscar import HYDROGEN
 from crystal_ldm.errors import DataError, FormulaError
 
 LAYOUTS = (

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from crystal_ldm.crystals.readers.entries import LabelValue
-from crystal_ldm.crystals.readers.numbers import number, plain_numbers, with_units
-from crystal_ldm.crystals.readers.tables import ABSENT, listed
+from crystal_ldm.crystals.readers.tables import ABSENT, listed, number
 from crystal_ldm.crystals.readers.units import UNITS, meaning_of
 from crystal_ldm.errors import DataError, suggest
 
@@ -18,9 +17,11 @@ Labels = Sequence[str] | Mapping[str, str] | None
 
 _NEVER_LABELS = {"cif", "formula", "pretty_formula", "full_formula", "reduced_formula", "structure"}
 
-_STAND_INS = {-999.0, -9999.0, -99999.0, -999.25, 1e20, 9.96921e36, 999999.0}
-"""Numbers that programs write where they have none; far from all others of their column."""
-_LIKE_A_NUMBER = re.compile(r"[<>≤≥~≈]\s*[-+.]?\d")
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_UNCERTAIN = re.compile(rf"({_NUMBER})\s*(?:\(\d+\)|(?:±|\+/-|\+-)\s*{_NUMBER})")
+_GAPS = re.compile(r"[-+]?\d{1,3}([ ']\d{3})+(\.\d+)?")
+_SIGNS = str.maketrans({"−": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "’": "'"})
+_LIKE_A_NUMBER = re.compile(r"[<>≤≥~≈]?\s*[-+.]?\d")
 
 
 @dataclass
@@ -125,26 +126,12 @@ def _read_as(column: str, label: str, where: str, factor: float) -> str:
     return f"Column '{column}' in {where} is read as {label} ({UNITS[label]}){converted}."
 
 
-def _stand_ins(numbers: Mapping[int, float]) -> set[int]:
-    """Return which numbers stand for none.
-
-    1e20 may be a density of carriers: it is a value unless it is 1000 times all others.
-    """
-    others = [value for value in numbers.values() if value not in _STAND_INS]
-    if not others:
-        return set()
-    low, high = min(others), max(others)
-    apart = max(high - low, abs(low), abs(high))
-    return {
-        i
-        for i, value in numbers.items()
-        if value in _STAND_INS
-        and (
-            value < low - apart
-            or value > (1000 * max(abs(low), abs(high)) if value >= 1e20 else high + apart)
-            or (value < 0 <= low)
-        )
-    }
+def _plain(text: str) -> str:
+    """Return a number's text without an uncertainty and gaps between thousands."""
+    text = text.translate(_SIGNS)
+    if match := _UNCERTAIN.fullmatch(text):
+        return match.group(1)
+    return re.sub("[ ']", "", text) if _GAPS.fullmatch(text) else text
 
 
 def _values(
@@ -152,19 +139,7 @@ def _values(
 ) -> list[LabelValue]:
     texts = ["" if v is None else str(v).strip() for v in raw]
     given = [i for i, text in enumerate(texts) if text.lower() not in ABSENT]
-    texts = plain_numbers(texts, column, where, notes)
-    numbers = {i: value for i in given if (value := number(texts[i])) is not None}
-    if len(numbers) < len(given):
-        rest = [i for i in given if i not in numbers]
-        numbers |= with_units(rest, texts, column, name, where, notes, plain=bool(numbers))
-    stand_ins = _stand_ins(numbers)
-    if stand_ins:
-        given = [i for i in given if i not in stand_ins]
-        numbers = {i: value for i, value in numbers.items() if i not in stand_ins}
-        notes.append(
-            f"{len(stand_ins)} values of column '{column}' in {where} stand for none "
-            f"({texts[min(stand_ins)]}) and were left empty."
-        )
+    numbers = {i: value for i in given if (value := number(_plain(texts[i]))) is not None}
     if name not in UNITS and len(numbers) <= len(given) / 2 and given:
         chosen = set(given)
         other = next((texts[i] for i in given if i not in numbers), "")

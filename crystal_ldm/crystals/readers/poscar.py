@@ -1,119 +1,87 @@
-"""What is wrong with a POSCAR, in words; pymatgen parses it."""
+"""POSCAR files; whatever in one is not as it should be is said with its line."""
 
 from __future__ import annotations
 
 import re
 
+import numpy as np
+from numpy.typing import NDArray
+
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.elements import symbols
+from crystal_ldm.errors import DataError
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
-_FORTRAN = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[dD][-+]?\d+")
+HYDROGEN = "Deuterium and tritium are read as hydrogen."
+_HEAVY = ("D", "T")
 
 
-def poscar_problem(text: str) -> str:
-    """Return what is wrong with a POSCAR that a parser has refused; "" if nothing is seen."""
-    lines = text.splitlines()
+def read_poscar(text: str) -> tuple[Cell, list[str]]:
+    """Return the crystal in the text of a POSCAR, and notes.
+
+    The elements stand in line 6, or, in the format of VASP 4, behind the places of the atoms.
+
+    Raises:
+        DataError: if it cannot be read, or contradicts itself.
+    """
+    lines = [line.split("!")[0].split() for line in text.splitlines()]
     if len(lines) < 8:
-        return "it has fewer than eight lines: it is cut short"
-    scale = lines[1].split()
-    if len(scale) != 1:
-        return f"line 2 must be one scale factor, not '{lines[1].strip()[:40]}'"
-    for i in (1, 2, 3, 4):
-        if problem := _numbers(lines[i], i, 1 if i == 1 else 3):
-            return problem
-    counts = next((i for i in (5, 6) if _are_counts(lines[i])), None)
-    if counts is None:
-        return "neither line 6 nor line 7 says how many atoms of each element there are"
-    if counts == 5 and re.fullmatch(r"\s*[A-Z][a-z]?(\s+[A-Z][a-z]?)*\s*", lines[6]):
-        return "the line of elements must stand before that of their numbers"
-    if counts == 6:
-        wrong = [name for name in lines[5].split("!")[0].split() if not _is_element(_bare(name))]
-        if wrong:
-            return f"'{wrong[0][:40]}' in line 6 is not the symbol of a chemical element"
-    total = sum(_sizes(lines[counts]))
-    start = counts + 1
-    if start < len(lines) and lines[start].strip()[:1] in ("S", "s"):
+        raise DataError("The POSCAR is empty or has fewer than eight lines: it is cut short.")
+    if len(lines[1]) != 1:
+        raise DataError("Line 2 of the POSCAR must be one scale factor.")
+    scale = float(_numbers(lines, 1, 1)[0])
+    lattice = np.array([_numbers(lines, i, 3) for i in (2, 3, 4)])
+    if scale < 0:  # the volume of the cell
+        scale = (-scale / max(abs(np.linalg.det(lattice)), 1e-30)) ** (1 / 3)
+    names, first = ([], 5) if all(map(str.isdecimal, lines[5])) else (lines[5], 6)
+    sizes = [int(word) for word in lines[first] if word.isdecimal()]
+    if not sizes or len(sizes) < len(lines[first]):
+        raise DataError(
+            "The POSCAR must name its elements in line 6 and their numbers of atoms in line 7."
+        )
+    start, total = first + 1, sum(sizes)
+    if start < len(lines) and "".join(lines[start])[:1] in ("S", "s"):
         start += 1
-    if start >= len(lines) or lines[start].strip()[:1].lower() not in ("d", "c", "k"):
-        return f"line {start + 1} must say Direct or Cartesian"
-    if problem := poscar_contradiction(text):
-        return problem
-    for k in range(total):
-        i = start + 1 + k
-        if i >= len(lines) or not lines[i].strip():
-            return f"it lists {k} of {total} atoms: it is cut short"
-        if problem := _numbers(lines[i], i, 3):
-            return problem
-    return ""
+    kind = "".join(lines[start])[:1].lower() if start < len(lines) else ""
+    if kind not in ("d", "c", "k"):
+        raise DataError(f"Line {start + 1} of the POSCAR must say Direct or Cartesian.")
+    atoms = lines[start + 1 : start + 1 + total]
+    found = next((i for i, words in enumerate(atoms) if not words), len(atoms))
+    if found < total:
+        raise DataError(f"The POSCAR lists {found} of {total} atoms: it is cut short.")
+    places = np.array([_numbers(lines, start + 1 + i, 3) for i in range(total)]).reshape(-1, 3)
+    beyond = lines[start + 1 + total] if start + 1 + total < len(lines) else []
+    if beyond[:1] == ["Direct"] or (len(beyond) > 2 and all(map(NUMBER.fullmatch, beyond[:3]))):
+        raise DataError(f"The POSCAR lists more than the {total} atoms of line {first + 1}.")
+    elements = _elements(names, sizes, atoms)
+    heavy = not set(_HEAVY).isdisjoint(elements)
+    numbers = [symbols().index("H" if name in _HEAVY else name) for name in elements]
+    coords = places if kind == "d" else places @ np.linalg.pinv(lattice)
+    return Cell.from_arrays(numbers, coords, lattice * scale), [HYDROGEN] if heavy else []
 
 
-def poscar_contradiction(text: str) -> str:
-    """Return in which numbers a POSCAR contradicts itself; "" for none. Parsers do not look."""
-    lines = text.splitlines()
-    counts = next((i for i in (5, 6) if i < len(lines) and _are_counts(lines[i])), None)
-    if counts is None:
-        return ""
-    sizes, names = _sizes(lines[counts]), lines[5].split("!")[0].split()
-    if counts == 6 and len(names) != len(sizes):
-        return f"line 6 names {len(names)} elements, and line 7 gives {len(sizes)} numbers of atoms"
-    selective = counts + 1 < len(lines) and lines[counts + 1].strip()[:1] in ("S", "s")
-    behind = counts + 2 + selective + sum(sizes)
-    words = lines[behind].split() if behind < len(lines) else []
-    if words[:2] == ["Direct", "configuration="]:
-        return "it holds several configurations, as an XDATCAR does"
-    if len(words) >= 3 and all(NUMBER.fullmatch(word) for word in words[:3]):
-        return f"it lists more atoms than the {sum(sizes)} of line {counts + 1}"
-    if counts == 6:
-        return _other_symbols(lines, [_bare(n) for n in names], sizes, behind - sum(sizes))
-    return ""
+def _elements(names: list[str], sizes: list[int], atoms: list[list[str]]) -> list[str]:
+    """Return the element of each atom, D and T included."""
+    behind = [next((w for w in words[3:] if w not in ("T", "F")), "") for words in atoms]
+    if names and len(names) != len(sizes):
+        raise DataError(f"The POSCAR names {len(names)} elements and {len(sizes)} numbers of them.")
+    bare = [re.split(r"[_/]", name)[0] for name in names]  # of a potential: Na_pv/3e4a1b
+    elements = [name for name, size in zip(bare, sizes, strict=False) for _ in range(size)]
+    if not names and not all(name in symbols()[1:] for name in behind):
+        raise DataError("The POSCAR does not name its elements (VASP 4 format); add that line.")
+    for name, other in zip(elements, behind, strict=False):
+        if name not in (*symbols()[1:], *_HEAVY):
+            raise DataError(f"The POSCAR's '{name[:40]}' is not the symbol of a chemical element.")
+        if other in symbols() and other != name:
+            raise DataError(f"An atom of the POSCAR is {name} by line 6, and {other} by its end.")
+    return elements or behind
 
 
-def is_deuterium_or_tritium(text: str) -> bool:
-    """Whether the line of elements names D or T."""
-    lines = text.splitlines()
-    return len(lines) > 5 and not {"D", "T"}.isdisjoint(map(_bare, lines[5].split("!")[0].split()))
-
-
-def _is_element(name: str) -> bool:
-    return name in symbols()[1:] or name in ("D", "T")
-
-
-def _bare(name: str) -> str:
-    """Return the symbol in the name of a potential (`Na_pv/3e4a1b`)."""
-    return re.split(r"[_/]", name)[0]
-
-
-def _other_symbols(lines: list[str], names: list[str], sizes: list[int], start: int) -> str:
-    """Return which atom has another symbol behind its place than in the line of elements."""
-    listed = [name for name, size in zip(names, sizes, strict=True) for _ in range(size)]
-    for i, name in enumerate(listed, start=start):
-        words = lines[i].split("!")[0].split() if i < len(lines) else []
-        word = next((word for word in words[3:] if word not in ("T", "F")), "")
-        if re.fullmatch(r"[A-Z][a-z]?", word) and word in symbols() and word != name:
-            return f"line {i + 1} is an atom of {name} by line 6, and of {word} by its end"
-    return ""
-
-
-def _sizes(line: str) -> list[int]:
-    return [int(word) for word in line.split("!")[0].split()]
-
-
-def _are_counts(line: str) -> bool:
-    words = line.split("!")[0].split()
-    return bool(words) and all(word.isdecimal() for word in words)
-
-
-def _numbers(line: str, i: int, count: int) -> str:
-    words = line.split()[:count]
-    if len(words) < count:
-        return f"line {i + 1} must have {count} numbers"
-    for word in words:
-        if NUMBER.fullmatch(word):
-            continue
-        reason = "is not a number"
-        if re.fullmatch(r"[-+]?\d*,\d+", word):
-            reason = "has a decimal comma; write a point"
-        elif _FORTRAN.fullmatch(word):
-            reason = "has Fortran's exponent; write e in place of d"
-        return f"'{word[:40]}' in line {i + 1} {reason}"
-    return ""
+def _numbers(lines: list[list[str]], i: int, count: int) -> NDArray[np.float64]:
+    words = lines[i][:count]
+    if len(words) < count or not all(map(NUMBER.fullmatch, words)):
+        raise DataError(
+            f"Line {i + 1} of the POSCAR must have {count} numbers, with decimal points: "
+            f"'{' '.join(words)[:60]}' is something else."
+        )
+    return np.array([float(word) for word in words])

@@ -28,7 +28,7 @@ from crystal_ldm.crystals.readers.folders import (
 from crystal_ldm.crystals.readers.json_files import JSON_SUFFIXES, read_json
 from crystal_ldm.crystals.readers.labels import Labels, read_labels
 from crystal_ldm.crystals.readers.objects import cell_of, cells_of, is_atoms, is_structure
-from crystal_ldm.crystals.readers.poscar import poscar_problem
+from crystal_ldm.crystals.readers.poscar import read_poscar
 from crystal_ldm.crystals.readers.records import columns_of
 from crystal_ldm.errors import DataError
 from crystal_ldm.files.run_directory import RAW_CELLS
@@ -222,6 +222,6 @@ def _holds_structure(path: Path) -> bool:
     """Whether a file whose name does not say so is written as a CIF or POSCAR."""
     try:
         text = read_text(path, MAX_STRUCTURE_BYTES)
+        return is_cif(text) or bool(read_poscar(text))
     except DataError:
         return False
-    return is_cif(text) or not poscar_problem(text)

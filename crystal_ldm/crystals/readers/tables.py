@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from crystal_ldm.crystals.readers.content import read_text
-from crystal_ldm.crystals.readers.numbers import is_unit, number
-from crystal_ldm.crystals.readers.units import meaning_of
+from crystal_ldm.crystals.readers.content import MAX_STRUCTURE_BYTES, read_text
+from crystal_ldm.crystals.readers.units import is_unit, meaning_of
 from crystal_ldm.errors import DataError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 ID_COLUMNS = (
     "material_id", "id", "entry_id", "mat_id", "jid", "cif_id", "file", "filename", "file_name",
@@ -33,26 +27,13 @@ _SEPARATORS = (",", ";", "\t", "|")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
 
 
-@dataclass
-class Table:
-    """A table with every cell as text.
+def read_table(path: Path, known_ids: Iterable[str] = ()) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the columns of a csv or csv.gz file by name, and notes on what was changed.
 
-    Attributes:
-        frame: rows and columns.
-        headless: whether its first row is data, so that the columns are numbered.
-        notes: what was changed while reading.
-    """
-
-    frame: pd.DataFrame
-    headless: bool = False
-    notes: list[str] = field(default_factory=list)
-
-
-def read_table(path: Path, known_ids: Iterable[str] = ()) -> Table:
-    """Return a csv or csv.gz file, columns apart by comma, semicolon, tab or a bar.
-
-    Cells are text, so that the formula `NaN` and the id `001` survive. Where the columns are not
-    apart by commas, a comma within a number is a decimal one.
+    They are apart by comma, semicolon, tab or a bar; where it is no comma, one within a number is
+    decimal. Cells are text, so that the formula `NaN` and the id `001` survive. Lines of comment
+    above the header are left out, and those that a spreadsheet fills in their first cell at most.
+    A table without a header has the columns `id`, `target`, `target_2` and so on.
 
     Args:
         path: the file.
@@ -62,173 +43,111 @@ def read_table(path: Path, known_ids: Iterable[str] = ()) -> Table:
     Raises:
         DataError: if the file is missing, empty, cut short or not a table.
     """
-    import pandas as pd
-
     try:
-        text = read_text(path)
+        text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
     except DataError as error:
-        hint = "; fetch it again" if "cut short" in str(error) else ""
-        raise DataError(
-            f"The table {path} cannot be read: {str(error).rstrip('.')}{hint}."
-        ) from error
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    text = _without_comments(re.sub(r"^\s*sep=.\n", "", text))  # a line that Excel reads
+        raise DataError(f"The table {path}: {error} Fetch it again.") from error
+    lines = re.sub(r"^\s*sep=.\n", "", text).lstrip("\n ").split("\n")  # a line that Excel reads
+    comments = next((i for i, line in enumerate(lines) if not line.startswith("#")), 0)
+    if comments and _names_entries(re.split(r"[,;\t|]", lines[comments - 1].strip("# "))):
+        comments -= 1  # the header itself
+    text = "\n".join(lines[comments:]).lstrip("# ")
     separator = _separator(text)
-    notes: list[str] = []
-    known_ids = set(known_ids)
+    csv.field_size_limit(MAX_STRUCTURE_BYTES)
     try:
-        text = _without_title(text, separator, known_ids, path.name, notes)
-        first = next(_cells(text[:100_000], separator), [])
+        table = csv.reader(
+            io.StringIO(text), delimiter=separator, skipinitialspace=True, strict=True
+        )
+        rows = [[cell.strip() for cell in row] for row in table]
     except csv.Error as error:
-        raise DataError(f"The table {path} is not a csv file ({error}).") from error
-    headless = _is_data(first, known_ids, path, decimal_comma=separator != ",")
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            frame = pd.read_csv(
-                io.StringIO(text),
-                sep=separator,
-                dtype=str,
-                keep_default_na=False,
-                skipinitialspace=True,
-                header=None if headless else "infer",
-                index_col=False,
-            )
-        if caught:  # cells beyond the last column are left out: they must be empty
-            for line in _cells(text, separator):
-                if any(line[len(first) :]):
-                    raise DataError(
-                        f"A row of the table {path} has more cells than its first line: the cell "
-                        f"'{line[len(first)][:40]}' has no column."
-                    )
-    except csv.Error as error:
-        raise DataError(f"The table {path} is not a csv file ({error}).") from error
-    except pd.errors.EmptyDataError:
-        raise DataError(f"The table {path} is empty.") from None
-    except DataError:
-        raise
-    except (pd.errors.ParserError, ValueError) as error:
         raise DataError(
             f"The table {path} is cut short or not a csv file ({error}); fetch it again."
         ) from error
-    names = [str(c).strip() for c in frame.columns]
-    frame.columns = [  # `k ` and `k` are told apart as pandas does it with two of `k`
-        f"{name}.{names[:i].count(name)}" if name and name in names[:i] else name
-        for i, name in enumerate(names)
-    ]
+    known, notes = set(known_ids), list[str]()
+    titles = next((i for i, row in enumerate(rows) if not _is_title(row, known)), 0)
+    if title := next(filter(any, rows[:titles]), None):
+        notes.append(f"'{title[0][:60]}' above the header of {path.name} is left out.")
+    rows = [row for row in rows[titles:] if any(row)]
+    headless = bool(rows) and _is_data(rows[0], known, path, decimal_comma=separator != ",")
+    if len(rows) < 2 - headless:
+        raise DataError(f"The table {path} is empty or has no rows.")
+    extra = [f"target_{i}" for i in range(2, len(rows[0]))]
+    header = ["id", "target", *extra][: len(rows[0])] if headless else rows.pop(0)
+    if beyond := next((cell for row in rows for cell in row[len(header) :] if cell), ""):
+        raise DataError(
+            f"A row of the table {path} has more cells than its first line: the cell "
+            f"'{beyond[:40]}' has no column."
+        )
+    cells = [[row[i] if i < len(row) else "" for row in rows] for i in range(len(header))]
+    columns = _named(header, cells, path.name, notes)
     if not headless:
-        frame = _named_columns(frame, path.name, notes)
-        frame = _without_units_row(frame, path.name, notes)
-        twice = [c for c in frame.columns if c not in first and c.rpartition(".")[0] in first[1:]]
-        if twice:
-            notes.append(f"Columns of {path.name} have the same name; one is called '{twice[0]}'.")
-    if frame.empty:
-        raise DataError(f"The table {path} has no rows.")
-    if separator != "," and _point_decimals(frame):
-        notes.append(f"Numbers in {path.name} have decimal commas.")
-    elif separator == ";":
-        notes += _points_in_thousands(frame, path.name)
-    return Table(frame, headless, notes)
+        columns = _without_units_row(columns, path.name, notes)
+    if separator != ",":
+        _point_decimals(columns, path.name, notes)
+    return columns, notes
 
 
-def _cells(text: str, separator: str) -> Iterator[list[str]]:
-    """Yield the lines of a table that are not empty, cell by cell."""
-    for line in csv.reader(io.StringIO(text), delimiter=separator):
-        cells = [cell.strip() for cell in line]
-        if any(cells):
-            yield cells
+def _is_title(row: Sequence[str], known_ids: set[str]) -> bool:
+    """Whether a row is empty or a title; an entry without a label and a header of one are none."""
+    named = bool(row) and (row[0] in known_ids or _names_entries(row[:1]))
+    return not any(row) or (len(row) > 1 and not any(row[1:]) and not named)
 
 
-def _named_columns(frame: pd.DataFrame, where: str, notes: list[str]) -> pd.DataFrame:
-    """Leave out columns without a name, but for a first one of names where there is no other.
+def _names_entries(cells: Iterable[str]) -> bool:
+    cells = list(cells)
+    return id_column(cells) is not None or any(cell.strip().lower() == "cif" for cell in cells)
 
-    Both are what pandas saves as the index: row numbers, or the names of the entries.
+
+def _named(
+    header: list[str], cells: list[list[str]], where: str, notes: list[str]
+) -> dict[str, list[str]]:
+    """Return columns by name; a second one of a name has a number, one without a name is left out.
+
+    But a first one of text, where no other names the entries, does so: pandas saves an index thus.
     """
-    names = list(frame.columns)
-    unnamed = [c for c in names if c.startswith("Unnamed:") or not c]
-    first = names[0]
-    nameless = first in unnamed and id_column(names) is None
-    if nameless and not all(text.strip().isdecimal() for text in frame[first]):
-        frame = frame.rename(columns={first: "id"})
-        unnamed = unnamed[1:]
-    if any(frame[c].str.strip().any() for c in unnamed if c != first):
-        notes.append(f"Columns without a name in {where} are not read.")
-    return frame[[c for c in frame.columns if c not in unnamed]]
+    header = list(header)
+    if not header[0] and id_column(header) is None and not all(map(str.isdecimal, cells[0])):
+        header[0] = "id"
+    columns: dict[str, list[str]] = {}
+    for i, (name, values) in enumerate(zip(header, cells, strict=True)):
+        if name and name in header[:i]:
+            name = f"{name}.{header[:i].count(name)}"
+            notes.append(f"Columns of {where} have the same name; one is called '{name}'.")
+        elif not name and i and any(values):
+            notes.append(f"Columns without a name in {where} are not read.")
+        if name:
+            columns[name] = values
+    return columns
 
 
-def _without_units_row(frame: pd.DataFrame, where: str, notes: list[str]) -> pd.DataFrame:
+def _without_units_row(
+    columns: dict[str, list[str]], where: str, notes: list[str]
+) -> dict[str, list[str]]:
     """Take a first row of units (`-, GPa, meV`) into the names of known labels."""
-    if len(frame) < 2:
-        return frame
-    names = id_column(frame.columns)
-    first = {c: str(frame[c].iloc[0]).strip().strip("()[]").strip() for c in frame.columns}
+    names = id_column(columns)
+    first = {name: cells[0].strip("()[] ") for name, cells in columns.items()}
     entry = "" if names is None else first.pop(names).lower()
-    given = {c: text for c, text in first.items() if text.lower() not in ABSENT}
-    if not given or entry not in {*ABSENT, "unit", "units"}:
-        return frame
-    if not all(is_unit(text) for text in given.values()):
-        return frame
+    given = {name: text for name, text in first.items() if text.lower() not in ABSENT}
+    if (
+        not given
+        or entry not in {*ABSENT, "unit", "units"}
+        or not all(map(is_unit, given.values()))
+    ):
+        return columns
     notes.append(f"The first row of {where} is one of units ({', '.join(given.values())}).")
-    known = {c: f"{c} ({unit})" for c, unit in given.items() if meaning_of(c).label}
-    return frame.iloc[1:].rename(columns=known)
-
-
-def _points_in_thousands(frame: pd.DataFrame, where: str) -> list[str]:
-    """Say how `1.234` is read in a table of semicolons, where commas may be decimal."""
-    pattern = re.compile(r"[-+]?\d{1,3}\.\d{3}")
-    for column in frame.columns:
-        texts = [text for text in frame[column].str.strip() if text.lower() not in ABSENT]
-        if texts and all(pattern.fullmatch(text) for text in texts):
-            return [f"'{texts[0]}' in column '{column}' of {where} is read with a decimal point."]
-    return []
-
-
-def _without_comments(text: str) -> str:
-    """Leave out lines before the header that begin with `#`, unless the header itself does."""
-    lines = text.lstrip().split("\n")
-    count = next((i for i, line in enumerate(lines) if not line.startswith("#")), 0)
-    if count == 0:
-        return text
-    last = lines[count - 1].lstrip("# ")
-    cells = {cell.strip().lower() for cell in last.split(_separator(last))}
-    if len(cells) > 1 and not cells.isdisjoint(("cif", *ID_COLUMNS)):
-        return "\n".join([last, *lines[count:]])
-    return "\n".join(lines[count:])
-
-
-def _without_title(
-    text: str, separator: str, known_ids: set[str], where: str, notes: list[str]
-) -> str:
-    """Leave out lines above the header that a spreadsheet fills in their first cell at most.
-
-    A column of names or of CIFs alone, and an entry without a label, are no title.
-    """
-    lines = text.lstrip("\n").split("\n")
-    titles = []
-    for line in lines:
-        title, *rest = next(csv.reader([line], delimiter=separator)) or [""]
-        alone = separator in line and not any(map(str.strip, rest))
-        named = title.strip() in known_ids or title.strip().lower() == "cif"
-        if line.strip() and (not alone or named or id_column([title])):
-            break
-        titles.append(title.strip())
-    if not any(titles) or len(titles) == len(lines):
-        return "\n".join(lines[len(titles) % len(lines) :])
-    notes.append(f"'{next(filter(None, titles))[:60]}' above the header of {where} is left out.")
-    return "\n".join(lines[len(titles) :])
+    known = {name: f"{name} ({unit})" for name, unit in given.items() if meaning_of(name).label}
+    return {known.get(name, name): cells[1:] for name, cells in columns.items()}
 
 
 def _separator(text: str) -> str:
     """Return what stands between the columns: what the first line has most of outside quotes."""
-    line = re.sub(r'"[^"]*"', "", text.lstrip(" \n").partition("\n")[0])
+    line = re.sub(r'"[^"]*"', "", text.partition("\n")[0])
     if any(separator in line for separator in _SEPARATORS[1:]):
         line = re.sub(r"(?<=\d),(?=\d)", "", line)
     return max(_SEPARATORS, key=line.count)
 
 
 def _is_data(first: Sequence[str], known_ids: set[str], path: Path, decimal_comma: bool) -> bool:
-    if not first:
-        return False
     if first[0] in known_ids or first[0].split(".")[0] in known_ids:
         return True
     cells = [cell for cell in first[1:] if cell.lower() not in ABSENT]
@@ -239,19 +158,29 @@ def _is_data(first: Sequence[str], known_ids: set[str], path: Path, decimal_comm
     return all(number(cell) is not None for cell in cells)
 
 
-def _point_decimals(frame: pd.DataFrame) -> bool:
-    """Replace decimal commas by points; return whether there were any."""
-    changed = False
-    names = id_column(frame.columns)
-    for column in frame.columns:
-        if column == names or column.lower() == "cif":
-            continue
-        texts = frame[column].str.strip()
-        decimal = texts.str.fullmatch(_DECIMAL_COMMA)
-        if decimal.any():
-            frame[column] = texts.where(~decimal, texts.str.replace(",", "."))
-            changed = True
-    return changed
+def _point_decimals(columns: dict[str, list[str]], where: str, notes: list[str]) -> None:
+    """Replace decimal commas by points."""
+    names = id_column(columns)
+    for name, cells in columns.items():
+        if name != names and any(map(_DECIMAL_COMMA.fullmatch, cells)):
+            columns[name] = [
+                cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in cells
+            ]
+            notes.append(f"Numbers in column '{name}' of {where} have decimal commas.")
+
+
+def number(text: str) -> float | None:
+    """Return the finite number that a text is, else None.
+
+    `float` would also take `nan` and `inf`, which are chemical formulas or no labels.
+    """
+    if not any(c.isdigit() for c in text) or "_" in text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def id_column(columns: Iterable[str]) -> str | None:
