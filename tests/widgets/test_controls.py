@@ -111,22 +111,22 @@ class TestPeriodicTable:
         table = PeriodicTable(ELEMENTS)
         table.grid.marks = {"Sr": "required", "F": "forbidden"}
         assert (table.required, table.forbidden) == (["Sr"], ["F"])
-        table.required = []
+        table.set_rules(forbidden=["F"])
         assert table.grid.marks == {"F": "forbidden"}
-        table.allow_all()
+        table.set_rules()
         assert table.grid.marks == {} and table.rules() == {}
 
     def test_elements_outside_the_vocabulary_say_why(self) -> None:
         table = PeriodicTable(ELEMENTS)
         assert "Xe" in table.grid.disabled and "Sr" not in table.grid.disabled
         with pytest.raises(RequestError, match="'Xe' is not an element this model knows"):
-            table.required = ["Xe"]
+            table.set_rules(required=["Xe"])
         table.grid._handle_custom_msg({"refused": "the model was not trained on it."}, [])
         assert table.notice.text == "the model was not trained on it."
 
     def test_many_forbidden_elements_are_said_as_few_allowed_ones(self) -> None:
         table = PeriodicTable(ELEMENTS)
-        table.required = ["O"]
+        table.set_rules(required=["O"])
         table.forbid_others()
         assert table.rules() == {"required": ["O"], "allowed": ["O"]}
         table.set_rules(allowed=["O", "Ti"])

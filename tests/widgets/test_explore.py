@@ -136,7 +136,9 @@ def test_atoms_of_a_host_stay(tiny_ldm: Any) -> None:
 
 
 def test_grid(tiny_ldm: Any) -> None:
-    form = GeneratePanel(tiny_ldm, request=make_request("NaCl"), keywords=QUICK).form
+    panel = GeneratePanel(tiny_ldm)
+    panel.show_request(request=make_request("NaCl"), keywords=QUICK)
+    form = panel.form
     grid = GridPanel(tiny_ldm, lambda: form)
     grid.scales, grid.values, grid.num_samples = "0, 2", "1, 2, 3", 2
     grid.run()

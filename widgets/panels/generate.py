@@ -53,13 +53,9 @@ class GeneratePanel(Panel):
     def __init__(
         self,
         ldm: LDMModule,
-        *,
-        request: CrystalBatch | None = None,
-        keywords: Mapping[str, Any] | None = None,
         session: Session | None = None,
     ) -> None:
-        """`keywords` of `LDMModule.sample` are what the form shows at first; `session` keeps the
-        crystals."""
+        """`session` keeps the crystals."""
         super().__init__()
         self.ldm = ldm
         self.session = session
@@ -93,7 +89,6 @@ class GeneratePanel(Panel):
         self.job.observe(lambda change: setattr(self._bar, "value", change.new), "progress")
         self.job.observe(lambda change: self.status.say(change.new), "message")
         self._watch_form()
-        self.show_request(request=request, keywords=keywords)
         self._allow()
 
     def show_request(
@@ -157,10 +152,6 @@ class GeneratePanel(Panel):
         most = MOST if isinstance(size, str) else size
         sample = partial(ldm.iter_sample, request, count, **keywords)
         self.job.start(lambda job: self._work(job, sample, places, most, run))
-
-    def stop(self) -> None:
-        """End the run after the current step; finished crystals are kept."""
-        self.job.stop()
 
     # -- the work --------------------------------------------------------------------------------
 
