@@ -191,10 +191,10 @@ class TestScalarControl:
     @pytest.mark.parametrize(
         ("ends", "shown"),
         [
-            ((0.0, 8.9937), "0 to 8.993 eV"),
-            ((5.3333, 12345.6), "5.334 to 1.234e+04 eV"),
-            ((-8.99372, -0.053337), "-8.993 to -0.05334 eV"),
-            ((1e-6, 3.00004e-5), "1e-06 to 3e-05 eV"),
+            ((0.0, 8.9937), "0 to 8.9937 eV"),
+            ((5.3333, 12345.678), "5.3333 to 12345.7 eV"),
+            ((-8.99372, -0.053337), "-8.99372 to -0.053337 eV"),
+            ((1e-6, 3.00004e-5), "1e-06 to 3.00004e-05 eV"),
         ],
     )
     def test_ends_that_are_named_can_be_asked_for(self, ends: Any, shown: str) -> None:

@@ -126,11 +126,7 @@ class PeriodicTable(Panel):
             "allowed": allowed if few else [],
             "forbidden": [] if few else self.forbidden,
         }
-        return {
-            name: symbols
-            for name, symbols in rules.items()
-            if symbols or (few and name == "allowed")
-        }
+        return {name: symbols for name, symbols in rules.items() if symbols}
 
     def set_rules(
         self,
