@@ -40,7 +40,7 @@ def test_the_zip_holds_everything_and_its_recipe_makes_it_again(
     bench.generate.generate()
     assert bench.generate.job.wait(60)
     bench.gallery.add([CrystalEntry(rock_salt(), "varied")])
-    bench.gallery.update_rows({0: {"band_gap": 1.25}})
+    bench.gallery.update_crystals([(bench.gallery.structures[0], {"band_gap": 1.25})])
     archive = zipfile.ZipFile(io.BytesIO(zip_crystals(bench.gallery.entries, bench.gallery.rows)))
     names = archive.namelist()
     assert sum(name.endswith(".cif") for name in names) == 7

@@ -121,7 +121,12 @@ def test_hiding_one_request_loses_nothing_of_another_that_is_being_made(bench: W
 
 def test_what_stays_in_the_table_keeps_its_columns_and_the_selection(bench: Workbench) -> None:
     press_generate(bench, 3)
-    bench.gallery.update_rows({0: {"band_gap": 1.5}, 3: {"band_gap": 2.5}})
+    bench.gallery.update_crystals(
+        [
+            (bench.gallery.structures[0], {"band_gap": 1.5}),
+            (bench.gallery.structures[3], {"band_gap": 2.5}),
+        ]
+    )
     press_generate(bench, 2)
     newest, older = bench.history.requests
     bench.gallery.selected = 3
@@ -306,7 +311,12 @@ def test_why_a_request_was_refused_goes_with_the_request(bench: Workbench) -> No
 
 
 def test_a_column_is_filtered_by_the_name_in_its_header(bench: Workbench) -> None:
-    bench.gallery.update_rows({0: {"band_gap": 1.5}, 1: {"band_gap": 2.5}})
+    bench.gallery.update_crystals(
+        [
+            (bench.gallery.structures[0], {"band_gap": 1.5}),
+            (bench.gallery.structures[1], {"band_gap": 2.5}),
+        ]
+    )
     bench.gallery.table.filter = "Gap (eV) > 2, Density (g/cm³) > 0"
     assert bench.gallery.table.order == [1] and bench.gallery.table.problem == ""
 

@@ -135,7 +135,12 @@ def test_only_the_selected_structure_is_sent(gallery: Gallery) -> None:
 
 
 def test_columns_of_an_evaluation_are_added(gallery: Gallery) -> None:
-    gallery.update_rows({0: {"band_gap": 5.0, "my_score": 1.5}, 1: {"band_gap": float("nan")}})
+    gallery.update_crystals(
+        [
+            (gallery.structures[0], {"band_gap": 5.0, "my_score": 1.5}),
+            (gallery.structures[1], {"band_gap": float("nan")}),
+        ]
+    )
     keys = [column["key"] for column in gallery.table.columns]
     assert keys[3] == "band_gap" and keys[-1] == "my_score"
     gap = keys.index("band_gap")
@@ -186,7 +191,7 @@ def test_a_column_that_is_not_shown_is_filtered_all_the_same(gallery: Gallery) -
     assert gallery.table.hidden == ["density"]
     gallery.table.filter = "density > 4"
     assert gallery.table.order == [1, 2] and gallery.table.problem == ""
-    gallery.update_rows({0: {"band_gap": 5.0}})
+    gallery.update_crystals([(gallery.structures[0], {"band_gap": 5.0})])
     assert not tools.boxes["density"].value and tools.boxes["band_gap"].value
     assert tools.boxes["band_gap"].description == "Gap (eV)", "with its unit"
     for key, box in tools.boxes.items():

@@ -90,7 +90,7 @@ def test_an_error_in_the_thread_is_one_sentence(panel: GeneratePanel) -> None:
     panel.on_result(fail)
     panel.generate()
     assert panel.job.wait(60) and panel.job.state == "failed"
-    assert panel.notice.text == "This did not work (OSError): No space left on device"
+    assert panel.status.text == "This did not work (OSError): No space left on device"
     assert not panel.go.disabled
 
 

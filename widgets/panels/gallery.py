@@ -161,18 +161,13 @@ class Gallery(Panel):
             self.table.checked, self.table.parents = [], []
             self._refresh()
 
-    def update_rows(self, rows: Mapping[int, Mapping[str, Any]]) -> None:
-        """Add or replace columns of some crystals, by index."""
-        with self.lock:
-            for index, values in rows.items():
-                self.rows[index].update(values)
-            self._refresh()
-
     def update_crystals(self, facts: Iterable[tuple[Structure, Mapping[str, Any]]]) -> None:
         """Add or replace columns of crystals; those that are here no more are passed over."""
         with self.lock:
-            place = {id(structure): i for i, structure in enumerate(self.structures)}
-            self.update_rows({place[id(s)]: one for s, one in facts if id(s) in place})
+            rows = {id(s): row for s, row in zip(self.structures, self.rows, strict=True)}
+            for structure, values in facts:
+                rows.get(id(structure), {}).update(values)
+            self._refresh()
 
     @property
     def structures(self) -> list[Structure]:

@@ -87,7 +87,7 @@ class GeneratePanel(Panel):
         self.react("ldm", self._new_form)
         self.job.observe(guard(self._on_state), "state")
         self.job.observe(lambda change: setattr(self._bar, "value", change.new), "progress")
-        self.job.observe(lambda change: self.status.say(change.new), "message")
+        self.job.tell(self.status, "Starting…")
         self._watch_form()
         self._allow()
 
@@ -209,7 +209,10 @@ class GeneratePanel(Panel):
                 written.result()
         spent = time.monotonic() - started
         job.progress = self.made / total
-        job.message = f"{_count(self.made, total)} in {duration(spent)}."
+        made = _count(self.made, total)
+        job.message = f"{made} in {duration(spent)}."
+        if job.stop_event.is_set():
+            job.message = f"Stopped: {made} were finished and are kept."
 
     # -- what is shown ---------------------------------------------------------------------------
 
@@ -217,15 +220,8 @@ class GeneratePanel(Panel):
         self._allow()
         show_if(True, self._bar)
         self._bar.bar_style = {"failed": "danger", "stopped": "warning"}.get(change.new, "")
-        if change.new == "running":
-            self.status.say("Starting…")
-        elif change.new == "stopping":
+        if change.new == "stopping":
             self.status.say("Stopping after this step…")
-        elif change.new == "stopped":
-            self.status.say(f"Stopped: {_count(self.made, self.total)} were finished and are kept.")
-        elif change.new == "failed":
-            self.status.clear()
-            self.notice.say(self.job.error, "error")
 
     def _allow(self) -> None:
         why = self.form.problem or ("Crystals are being made." if self.job.busy else "")
