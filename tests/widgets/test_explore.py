@@ -156,6 +156,9 @@ def test_grid(tiny_ldm: Any) -> None:
     assert groups.text[0][0].startswith(grid.cells[0, 0].group_name.split()[0])
     grid.plot.clicked = {"x": "2", "y": "3", "count": 1}
     assert grid.opened == (2, 1) and grid.player.num_frames == 2
+    del grid.cells[0, 1]
+    grid.plot.clicked = {"x": "2", "y": "1", "count": 2}
+    assert grid.opened == (2, 1), "a cell that is not filled yet cannot be opened"
     grid.along = "band_gap"
     assert len(grid.values.split(",")) == 4
     grid.values = "0.7, 3"
