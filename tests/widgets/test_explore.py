@@ -136,7 +136,9 @@ def test_atoms_of_a_host_stay(tiny_ldm: Any) -> None:
 
 
 def test_grid(tiny_ldm: Any) -> None:
-    form = GeneratePanel(tiny_ldm, request=make_request("NaCl"), keywords=QUICK).form
+    panel = GeneratePanel(tiny_ldm)
+    panel.show_request(request=make_request("NaCl"), keywords=QUICK)
+    form = panel.form
     grid = GridPanel(tiny_ldm, lambda: form)
     grid.scales, grid.values, grid.num_samples = "0, 2", "1, 2, 3", 2
     grid.run()
@@ -191,15 +193,15 @@ def test_latent_map_opens_the_crystal_of_a_point() -> None:
 
 def test_compare_says_whether_both_are_the_same(until: Callable[..., None]) -> None:
     panel = Compare(perovskite(), perovskite(3.95), second_name="other")
-    until(lambda: panel.verdict.startswith("The same structure"))
+    until(lambda: panel.verdict.text.startswith("The same structure"))
     until(lambda: panel.plot.spec)
     first, second = pio.from_json(panel.plot.spec).data
     assert max(v for v in first.y if v is not None) == pytest.approx(100)
     assert min(v for v in second.y if v is not None) == pytest.approx(-100)
     panel.second = rock_salt()
-    until(lambda: panel.verdict == "The compositions differ.")
+    until(lambda: panel.verdict.text == "The compositions differ.")
     panel.second = None
-    until(lambda: panel.verdict == "")
+    until(lambda: panel.verdict.text == "")
     assert panel.viewers[1].widget.layout.display == "none"
 
 

@@ -13,7 +13,9 @@ from typing import Any
 Columns = Sequence[Mapping[str, Any]]
 """What a table says of its columns: "key", "label" and, where there is one, "unit"."""
 
-_TERM = re.compile(r"^\s*([A-Za-z_][\w ()/]*?)\s*(<=|>=|!=|=|<|>)\s*(.+?)\s*$")
+_TERM = re.compile(r"^\s*([A-Za-z_][\w ()/]*?|)\s*(<=|>=|!=|=|<|>)\s*(.*?)\s*$")
+MISSING = "is missing."
+"""The end of what is said of a term that is half typed."""
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge,
     "=": operator.eq, "!=": operator.ne,
@@ -36,6 +38,8 @@ def _problem(term: str, columns: Columns, rows: Sequence[Sequence[Any]]) -> str:
     if comparison is None or not columns:
         return ""
     name, sign, wanted = comparison.groups()
+    if not name or not wanted:
+        return f"'{term.strip()}' is half typed: the {'value' if name else 'column'} {MISSING}"
     place = _place(name, columns)
     if place is None:
         labels = ", ".join(str(column["label"]) for column in columns)
@@ -48,6 +52,8 @@ def _problem(term: str, columns: Columns, rows: Sequence[Sequence[Any]]) -> str:
 
 def _meets(term: str, columns: Columns, cells: Sequence[Any]) -> bool:
     comparison = _TERM.match(term)
+    if comparison and not (comparison[1] and comparison[3]):
+        return True  # half typed
     place = _place(comparison[1], columns) if comparison else None
     if comparison is None or place is None:
         return any(term.lower() in _text(value).lower() for value in cells)

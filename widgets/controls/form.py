@@ -89,7 +89,7 @@ class RequestForm(Panel):
         )
         self.formula.observe(self._check, ["text", "problem", "open_atoms", "num_atoms"])
         self.conditions.observe(self._check, ["values", "problem"])
-        self.table.observe(self._check, ["required", "forbidden"])
+        self.table.observe(self._check, "marks")
         self.sampling.observe(self._check, "problem")
         self.observe(lambda _: self._say_place(), ["place", "offset"])
         # Another request or number has other crystals: the one is none of them.
@@ -227,11 +227,9 @@ class RequestForm(Panel):
         controls, targets = self.conditions.controls, other.conditions.values
         self.conditions.values = {n: v for n, v in targets.items() if n in controls}
         dropped = [n for n in targets if n not in controls]
-        usable = set(self.table.usable)
-        for name in ("required", "forbidden"):
-            symbols = getattr(other.table, name)
-            setattr(self.table, name, [s for s in symbols if s in usable])
-            dropped += [s for s in symbols if s not in usable and name == "required"]
+        usable, marks = set(self.table.usable), other.table.marks
+        self.table.marks = {s: mark for s, mark in marks.items() if s in usable}
+        dropped += [s for s in other.table.required if s not in usable]
         return f"This model does not know {', '.join(dropped)}: left out." if dropped else ""
 
     def _all(self) -> None:
