@@ -95,7 +95,7 @@ class SamplingSettings(Settings):
     @field_validator("filters", mode="before")
     @classmethod
     def _filters(cls, value: Any) -> tuple[Filter, ...]:
-        if isinstance(value, Filter | str | Mapping | type):
+        if isinstance(value, Filter | str | Mapping):
             value = [value]
         if not isinstance(plain_number(value), Iterable):
             raise ValueError(f"filters must be a list of filters, not {short(value)}.")
