@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,22 +37,18 @@ if TYPE_CHECKING:
     from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings
 
 
+@dataclass
 class EvaluationRun:
     """One evaluation under way: each method is a stage that adds columns and summary rows."""
 
-    def __init__(
-        self,
-        generated: CrystalSet,
-        reference: Reference | None,
-        limits: Thresholds,
-        executor: Executor,
-        properties: Mapping[str, NDArray[np.float64]],
-    ) -> None:
-        self.generated = generated
-        self.reference = reference
-        self.limits = limits
-        self.executor = executor
-        self.properties = properties
+    generated: CrystalSet
+    reference: Reference | None
+    limits: Thresholds
+    executor: Executor
+    properties: Mapping[str, NDArray[np.float64]]
+
+    def __post_init__(self) -> None:
+        generated = self.generated
         self.summary = Summary()
         self.notes = list(generated.notes)
         self.errors: list[list[str]] = [[e] if e else [] for e in generated.errors]
