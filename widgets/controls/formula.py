@@ -11,7 +11,7 @@ import traitlets as tl
 from crystal_ldm.widgets.base import Listeners, Notice, Panel, counted
 from crystal_ldm.widgets.controls.training_cells import TrainingCells
 from crystal_ldm.widgets.jobs import Latest
-from crystal_ldm.widgets.layout import column, labelled, row, show_if
+from crystal_ldm.widgets.layout import caption, column, labelled, row, show_if
 
 from crystal_ldm.crystals.formula import parse_formula
 from crystal_ldm.errors import CrystalLDMError, RequestError
@@ -81,7 +81,7 @@ class FormulaBox(Panel):
         self.units_row = self.number(
             "formula_units",
             "Formula units",
-            ipw.Label("0: automatic"),
+            caption("0: automatic"),
             tip="How many formula units one cell holds; 0: with Predict those of known and similar "
             "crystals in turn, else 1",
         )
