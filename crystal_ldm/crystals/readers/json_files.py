@@ -20,6 +20,7 @@ from crystal_ldm.crystals.readers.json_layouts import (
     structure_cell,
 )
 from crystal_ldm.crystals.readers.labels import Labels
+from crystal_ldm.crystals.readers.poscar import read_poscar
 from crystal_ldm.crystals.readers.records import flat, source_of
 from crystal_ldm.crystals.readers.tables import id_column
 from crystal_ldm.errors import DataError
@@ -74,12 +75,32 @@ def record_cell(data: Mapping[str, Any]) -> Cell:
     data = _mapping(data.get("attributes")) or data  # OPTIMADE
     key = next((key for key in _STRUCTURE_KEYS if key in data), None)
     content = data if key is None else data[key]
-    return read_payload(content)[0] if isinstance(content, str) else structure_cell(content)
+    if not isinstance(content, str):
+        return structure_cell(content)
+    payload = _of_text(content)[0]
+    return read_payload(payload)[0]
+
+
+def _of_text(text: str) -> tuple[Payload, tuple[str, ...]]:
+    """Return a structure that stands as text in a record: json, a POSCAR, or else a CIF."""
+    if text.lstrip().startswith("{"):
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"Its structure is cut short or not json ({error}).") from error
+        return read_structure(data)
+    try:
+        cell, notes = read_poscar(text)
+        return cell, tuple(notes)
+    except DataError:
+        return text, ()
 
 
 def _payload(structure: Any) -> tuple[Payload, tuple[str, ...]]:
     try:
-        return (structure, ()) if isinstance(structure, str) else read_structure(structure)
+        if isinstance(structure, str):
+            return _of_text(structure)
+        return read_structure(structure)
     except DataError as error:
         return Problem.of(error), ()
 
@@ -100,6 +121,9 @@ def _records(data: Any, path: Path) -> list[tuple[str, Any, dict[str, Any]]]:
             data = single
         elif {"ids", "nextid"} <= set(data):  # an ASE database
             data = {k: v for k, v in data.items() if k not in ("ids", "nextid")}
+        elif _are_columns(data):
+            keys = next(data[k] for k in _STRUCTURE_KEYS if k in data)
+            data = {n: {c: column.get(n) for c, column in data.items()} for n in keys}
         if is_structure_data(data) or _is_record(data) or "attributes" in data:
             data = [data]
     if isinstance(data, dict):
@@ -128,6 +152,17 @@ def _records(data: Any, path: Path) -> list[tuple[str, Any, dict[str, Any]]]:
                 values = {k: _mapping(item.get(k)) for k in ("properties", *_OF_ASE)}
         records.append((name, item, values))
     return records
+
+
+def _are_columns(data: dict[str, Any]) -> bool:
+    """Whether it is a table of pandas, column by column, with a column of structures."""
+    column = next((data[k] for k in _STRUCTURE_KEYS if k in data), None)
+    return (
+        isinstance(column, dict)
+        and all(isinstance(values, dict) for values in data.values())
+        and bool(column)
+        and all(isinstance(v, str) or is_structure_data(v) for v in column.values())
+    )
 
 
 def _is_record(item: Any) -> bool:
