@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from functools import cached_property, wraps
 from typing import Any
@@ -100,6 +101,58 @@ class Notice(tl.HasTraits):
         return guarded
 
 
+class NumberBox(ipw.Text):
+    """A box for a number: `NumberBox("Steps", notice, whole=True, low=1)`.
+
+    What is typed and is none, or out of bounds, is not taken, and `notice` says so; a browser's own
+    boxes for numbers drop letters and points in silence.
+
+    Traits:
+        number: the number.
+    """
+
+    number = tl.Any(0)
+
+    def __init__(
+        self,
+        name: str,
+        notice: Notice,
+        *,
+        whole: bool = False,
+        low: float = -math.inf,
+        high: float = math.inf,
+    ) -> None:
+        super().__init__("0", continuous_update=False)
+        self._notice, self._whole, self.low, self.high = notice, whole, low, high
+        span = f"{low:,} to {high:,}" if high < math.inf else f"at least {low:,}"
+        kind = "a whole number" if whole else "a number"
+        self._wanted = f"{name}: {kind}{f', {span}' if low > -math.inf else ''}"
+        self.add_class("cl-count")
+        self.observe(self._show, "number")
+        self.observe(self._take, "value")
+
+    def _show(self, _: Any) -> None:
+        if self._notice.text.startswith(self._wanted):
+            self._notice.clear()
+        self.value = f"{self.number:.12g}"
+
+    def _take(self, _: Any) -> None:
+        stays, typed = f"{self.number:.12g}", self.value
+        if typed == stays:
+            return
+        try:
+            number = float(typed)
+        except ValueError:
+            number = math.nan
+        whole = number.is_integer() or not self._whole
+        if math.isfinite(number) and whole and self.low <= number <= self.high:
+            self.number = int(number) if self._whole else number
+            self.value = f"{self.number:.12g}"
+        else:
+            self.value = stays
+            self._notice.say(f"{self._wanted}, not '{typed}'; {stays} stays.", "warning")
+
+
 class Panel(tl.HasTraits):
     """A part of the workbench: traits for programs, `widget` for the notebook.
 
@@ -122,29 +175,16 @@ class Panel(tl.HasTraits):
         tl.link((self, name), (control, "value"))
         return styled(control, css)
 
-    def whole(
-        self, name: str, text: str, *beside: ipw.DOMWidget, tip: str = "", css: str = "cl-count"
+    def number(
+        self, name: str, text: str, *beside: ipw.DOMWidget, tip: str = "", css: str = ""
     ) -> ipw.Box:
-        """Return a labelled box for a whole trait, with a line for a number that is out of bounds.
-
-        Such a number is not taken; ipywidgets' own boxes would take the nearest in silence.
-        """
-        trait, said = self.traits()[name], Notice()
-        box = styled(ipw.IntText(getattr(self, name)), css)
-
-        def take(change: Any) -> None:
-            low, high = trait.min, trait.max  # type: ignore[attr-defined]
-            if low <= change.new and (high is None or change.new <= high):
-                setattr(self, name, change.new)
-                said.clear()
-                return
-            box.value = getattr(self, name)
-            span = f"at least {low:,}" if high is None else f"{low:,} to {high:,}"
-            said.say(f"{text}: {span}, not {change.new:,}; {box.value:,} stays.", "warning")
-
-        box.observe(take, "value")
-        self.observe(lambda change: setattr(box, "value", change.new), name)
-        return column(labelled(text, box, *beside, tip=tip), said.widget)
+        """Return a labelled box for a trait that is a number, with a line for what is wrong."""
+        trait: Any = self.traits()[name]
+        said, whole = Notice(), isinstance(trait, tl.Int)
+        high = math.inf if trait.max is None else trait.max
+        box = NumberBox(text, said, whole=whole, low=trait.min, high=high)
+        tl.link((self, name), (box, "number"))
+        return column(labelled(text, box, *beside, tip=tip), said.widget, css=css)
 
     def button(self, text: str, action: Callable[[], Any], **how: Any) -> ipw.Button:
         """Return a button, see `button`; an error of its action goes to the notice."""

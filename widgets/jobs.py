@@ -160,7 +160,11 @@ class Latest:
         self._asked = 0
 
     def start(
-        self, work: Callable[[], Result], show: Callable[[Result], Any], after: float = 0.0
+        self,
+        work: Callable[[], Result],
+        show: Callable[[Result], Any],
+        after: float = 0.0,
+        failed: Callable[[], Any] = lambda: None,
     ) -> None:
         """Call `show(work())` in a thread, unless `start` is called again before `work` has ended.
 
@@ -168,6 +172,7 @@ class Latest:
             work: takes its time, and shows nothing.
             show: puts the result onto the page.
             after: seconds to wait first.
+            failed: takes what is shown of another crystal off the page, where `work` fails.
         """
         self._asked += 1
         asked = self._asked
@@ -175,7 +180,11 @@ class Latest:
         def run() -> None:
             time.sleep(after)
             if asked == self._asked:
-                result = work()
+                try:
+                    result = work()
+                except Exception:
+                    failed()
+                    raise
                 if asked == self._asked:
                     show(result)
 

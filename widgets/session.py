@@ -9,6 +9,7 @@ from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_run, plain
 from pymatgen.core import Structure
 
 from crystal_ldm.errors import DataError
+from crystal_ldm.files.run_directory import TABLE
 from crystal_ldm.runs.requests import Request, Requests
 
 __all__ = ["Request", "Session", "in_words"]
@@ -61,6 +62,19 @@ class Session(Requests):
         for entry in entries:
             entry.request = request.folder.name
         return entries
+
+    def recipe(self, request: Request) -> dict[str, Any] | None:
+        """Return what makes all crystals of a request again; None where no single recipe does."""
+        crystals = self.read_crystals(request)
+        if crystals is None:
+            return super().recipe(request)
+        recipes: list[Any] = [one.get("recipe") for one in crystals]
+        return recipes[0] if all(one == recipes[0] for one in recipes) else None
+
+    def made(self, request: Request) -> int:
+        """Return how many crystals of a run are on disk."""
+        table = request.run_dir / TABLE
+        return max(table.read_bytes().count(b"\n") - 1, 0) if table.is_file() else 0
 
 
 def in_words(verb: str, entries: Sequence[CrystalEntry]) -> str:

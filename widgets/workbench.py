@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import ipywidgets as ipw
@@ -82,7 +83,8 @@ class Workbench(Panel):
         self._first = there = from_result(result) if result is not None else []
         if run_dir is not None and len(there) < len(on_disk := from_run(run_dir)):
             self._first = there = on_disk
-        self.session = None if run_dir is None else Session(run_dir)
+        self._folder = TemporaryDirectory()  # for a workbench without a run, as long as it is there
+        self.session = Session(run_dir or self._folder.name)
         self.history = HistoryPanel(self.session)
         self._relaxing: Request | None = None
         self.generate = GeneratePanel(ldm, session=self.session)
@@ -118,7 +120,7 @@ class Workbench(Panel):
         self.evaluation.job.observe(lambda change: self._forget_relaxing(change.new), "state")
         self.history.on_change(guard(self._show_again))
         self.history.at_work = self._at_work
-        self.history.on_reuse(self.generate.show_again)
+        self.history.on_reuse(self._reuse)
         self._on_tab()
         self._show_again()
 
@@ -171,15 +173,24 @@ class Workbench(Panel):
         disk is full or the run is gone.
         """
         with self.gallery.lock:  # no crystal joins between the look at the table and the new one
-            requests = [] if self.session is None else self.session.requests()
+            requests = self.session.requests()
             gone = {one.folder.name for one in requests if one.hidden} | self.history.deleted
             first = set(map(id, self._first))
             kept = [e for e in self.crystals if id(e) not in first and e.request not in gone]
             entries, there = [*self._first, *kept], {entry.request for entry in kept}
             for request in requests:
-                if self.session is not None and request.folder.name not in there | gone:
+                if request.folder.name not in there | gone:
                     entries += self.notice.guard(self.session.entries)(request) or []
             self.gallery.set(entries)
+
+    def _reuse(self, recipe: dict[str, Any]) -> None:
+        """Show a request in the form that it came from."""
+        start = recipe["sampling"].get("start", {}).get("name")
+        if name := {"crystal": "Vary", "host": "Host"}.get(start):
+            self.tabs.selected_index = TABS.index(name)
+            getattr(self, PARTS[name]).reuse(recipe)
+        else:
+            self.generate.show_again(recipe)
 
     def _at_work(self, request: Request) -> bool:
         """Return whether crystals are still being added to a request."""
@@ -234,8 +245,7 @@ class Workbench(Panel):
     def grid(self) -> GridPanel:
         """Carries out the request of the form once for each cell of a matrix."""
         grid = GridPanel(self.generate.ldm, lambda: self.generate.form)
-        if self.session is not None:
-            grid.on_made(lambda entries: self._keep("Grid of", entries, shown=False))
+        grid.on_made(lambda entries: self._keep("Grid of", entries, shown=False))
         return grid
 
     @cached_property

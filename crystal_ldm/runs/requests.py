@@ -15,7 +15,7 @@ import re
 import shutil
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,7 @@ class Request:
         hidden: whether its crystals are left out of a table.
         favourite: whether it stands before the others.
         note: what a person has written of it.
+        count: how many crystals were asked for; 0: as many as there are.
     """
 
     folder: Path
@@ -53,6 +54,7 @@ class Request:
     hidden: bool = False
     favourite: bool = False
     note: str = ""
+    count: int = 0
 
     @property
     def run_dir(self) -> Path:
@@ -73,9 +75,8 @@ class Requests:
         for folder in sorted(self.folder.glob("[0-9]*"), key=_number):
             about = read_object(folder / ABOUT)
             if "words" in about:
-                words, note = str(about["words"]), str(about.get("note", ""))
-                flags = bool(about.get("hidden")), bool(about.get("favourite"))
-                requests.append(Request(folder, words, *flags, note))
+                known = {one.name: about[one.name] for one in fields(Request) if one.name in about}
+                requests.append(Request(folder, **known))
         return requests
 
     def add(self, words: str) -> Request:

@@ -133,14 +133,14 @@ def test_first_crystals_are_evaluated_when_nobody_else_works(
     time.sleep(2.5)
     assert not any("valid" in row for row in gallery.rows), "crystals are being made"
     busy[0] = False
-    assert evaluation.wait(120) and evaluation.error == ""
+    assert evaluation.job.wait(120) and evaluation.job.error == ""
     assert [(row["valid"], row["novel"]) for row in gallery.rows] == [(True, False)] * 3
     assert all(row["band_gap"] >= 0 for row in gallery.rows)
     # Another panel, as after Run All, takes its place.
     gallery.add([perovskite(4.2)])
     evaluation.wake()
     BackgroundEvaluation(gallery, helpers, lambda: None, lambda: False)
-    assert evaluation.wait(30) and "valid" not in gallery.rows[3]
+    assert evaluation.job.wait(30) and "valid" not in gallery.rows[3]
 
 
 def test_nothing_selected_and_nothing_there_start_nothing(

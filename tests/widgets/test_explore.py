@@ -154,6 +154,9 @@ def test_grid(tiny_ldm: Any) -> None:
     assert groups.text[0][0].startswith(grid.cells[0, 0].group_name.split()[0])
     grid.plot.clicked = {"x": "2", "y": "3", "count": 1}
     assert grid.opened == (2, 1) and grid.player.num_frames == 2
+    del grid.cells[0, 1]
+    grid.plot.clicked = {"x": "2", "y": "1", "count": 2}
+    assert grid.opened == (2, 1), "a cell that is not filled yet cannot be opened"
     grid.along = "band_gap"
     assert len(grid.values.split(",")) == 4
     grid.values = "0.7, 3"
@@ -256,19 +259,13 @@ LINES = [
 ]  # fmt: skip
 
 
-def test_monitor_follows_a_run(tmp_path: Path, until: Callable[..., None]) -> None:
+def test_monitor_goes_on_where_a_run_was(tmp_path: Path) -> None:
     file = tmp_path / "metrics.jsonl"
-    file.write_text("".join(json.dumps(line) + "\n" for line in LINES[:5]))
+    more = {"step": 6, "val_loss": 0.3}
+    file.write_text("".join(json.dumps(line) + "\n" for line in [*LINES[:5], more]) + '{"step": 7,')
     monitor = TrainingMonitor(tmp_path)
-    assert monitor.step == 5 and "Step 5, 30 s of training" in monitor.status.value
-    monitor.period = 0.1
-    monitor.following = True
-    with file.open("a") as more:
-        more.write(json.dumps({"step": 6, "val_loss": 0.3}) + "\n" + '{"step": 7, "lo')
-    until(lambda: monitor.step == 6)
-    monitor.following = False
-    figure = pio.from_json(monitor.plot.spec)
-    assert list(figure.data[1].y) == [0.3]
+    assert monitor.step == 6 and "Step 6, 30 s of training" in monitor.status.value
+    assert list(pio.from_json(monitor.plot.spec).data[1].y) == [0.3]
     assert TrainingMonitor(tmp_path / "nothing").status.value == "No step yet."
 
 

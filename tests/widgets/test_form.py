@@ -245,12 +245,12 @@ def test_conditions_of_a_users_model_get_controls_and_reach_the_model(custom_ldm
     assert list(form.sampling.scales.scales) == ["composition", *controls]
     form.formula.text = "SrTiO3"
     controls["bulk_modulus"].mode.value = "value"
-    controls["bulk_modulus"].low.value = 150.0
+    controls["bulk_modulus"].low.value = "150"
     controls["system"].menu.value = "cubic"
     controls["contains"].box.value = "Sr, U"
     assert form.problem.startswith("The model does not know U.")
     controls["contains"].box.value = "Sr, O"
-    form.sampling.scales.sliders["system"].value = 3.0
+    form.sampling.scales.numbers["system"].value = "3"
     assert form.problem == "" and len(form.sampling.scales.active) == 4
     asked = form.request().to_request()["conditions"]
     assert asked["bulk_modulus"] == [150.0] and asked["system"] == ["cubic"]

@@ -14,6 +14,7 @@ import pytest
 from crystal_ldm.widgets import Workbench
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.session import Request, Session
+from crystal_ldm.widgets.workbench import TABS
 
 from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.recipe import from_recipe
@@ -34,6 +35,13 @@ def press_generate(bench: Workbench, count: int) -> None:
     bench.generate.form.num_samples = count
     bench.generate.generate()
     assert bench.generate.job.wait(60) and bench.generate.job.state == "done"
+
+
+def press_reuse(bench: Workbench, place: int) -> None:
+    (press, *_) = bench.history.lines.children[place].children[1].children[1:]
+    assert press.description == "Reuse"
+    press.click()
+    assert bench.history.notice.text == ""
 
 
 def test_crystals_that_cannot_be_written_are_shown_all_the_same(
@@ -93,7 +101,7 @@ def test_the_history_hides_deletes_and_reuses(tiny_ldm: Any, run_dir: Path) -> N
     assert bench.count == 5
     form = bench.generate.form
     form.formula.text = "NaCl"
-    bench.history.reuse(request)
+    press_reuse(bench, 0)
     assert (form.formula.text, form.num_samples, form.seed.seed) == ("ZnS", 3, 5)
     bench.history.delete(request)
     assert bench.count == 2 and not request.folder.exists() and bench.history.requests == []
@@ -108,7 +116,44 @@ def test_what_was_stopped_is_kept(tiny_ldm: Any, run_dir: Path) -> None:
     assert bench.generate.job.wait(60) and bench.generate.job.state == "stopped"
     finished = bench.generate.made
     assert 0 < finished < 500
-    assert Workbench(tiny_ldm, run_dir=run_dir).count == 2 + finished
+    again = Workbench(tiny_ldm, run_dir=run_dir)
+    assert again.count == 2 + finished
+    for history in (bench.history, again.history):
+        words = history.lines.children[0].children[0].children[1].value
+        assert words == f"NaCl, 500, explore: {finished} of 500 are there"
+    press_generate(again, 3)
+    assert again.history.lines.children[0].children[0].children[1].value == "NaCl, 3, explore"
+
+
+def test_vary_and_host_are_reused_in_their_forms(tiny_ldm: Any, run_dir: Path) -> None:
+    bench = Workbench(tiny_ldm, run_dir=run_dir, keywords=QUICK)
+    vary, host = bench.vary, bench.host
+    vary.first.take("mine", perovskite())
+    vary.num_samples, vary.strength, vary.keep_elements, vary.seed.seed = 2, 0.3, False, 7
+    vary.vary()
+    assert vary.job.wait(60) and vary.job.state == "done", vary.job.error
+    host.source.take("mine", perovskite())
+    host.kept, host.replaced, host.rest = [0, 1, 2, 3], {1: "Fe"}, "S"
+    host.num_samples, host.cell, host.seed.seed = 3, "free", 8
+    host.generate()
+    assert host.job.wait(60) and host.job.state == "done", host.job.error
+    bench._keep("Relaxed", [CrystalEntry(perovskite(), "relaxed")])
+    assert len(bench.history.lines.children[0].children[1].children) == 4, "no recipe, no Reuse"
+    again = Workbench(tiny_ldm, run_dir=run_dir)
+    press_reuse(again, 2)
+    assert again.tabs.selected_index == TABS.index("Vary")
+    assert again.vary.first.structure.composition.reduced_formula == "SrTiO3"
+    asked = again.vary.num_samples, again.vary.strength, again.vary.keep_elements
+    assert (*asked, again.vary.seed.seed) == (2, 0.3, False, 7)
+    press_reuse(again, 1)
+    assert again.tabs.selected_index == TABS.index("Host")
+    host = again.host
+    assert (host.kept, host.replaced, host.rest) == ([0, 1, 2, 3], {1: "Fe"}, "S")
+    assert (host.num_samples, host.cell, host.seed.seed) == (3, "free", 8)
+    host.generate()
+    assert host.job.wait(60) and host.job.state == "done", host.job.error
+    first, second = (bench.crystals[4].structure, again.crystals[-3].structure)
+    assert abs(first.frac_coords - second.frac_coords).max() < 1e-3, "the same crystals again"
 
 
 def test_a_request_that_is_refused_leaves_no_folder(tiny_ldm: Any, run_dir: Path) -> None:

@@ -43,13 +43,6 @@ const nameAll = (root) => {
   }
 };
 
-// ipywidgets reads 1e6 as 1, and goes on showing 1e6: a whole number is written out before that.
-const writeOut = ({ target }) => {
-  const whole = target.matches?.("input[type=number][step='1']") && !target.closest(".cl-real")
-    && target.value;
-  if (whole && !/^-?\d+$/.test(whole)) target.value = String(Math.trunc(Number(whole)));
-};
-
 export default {
   initialize: hear,
   render({ el }) {
@@ -66,7 +59,6 @@ export default {
       const root = el.closest(".cl-root");
       if (!root) return;
       clearInterval(start);
-      root.addEventListener("change", writeOut, true);
       watch.observe(root, { childList: true, subtree: true, characterData: true });
       later();
     }, 100);

@@ -83,7 +83,7 @@ class RequestForm(Panel):
             self.formula.widget,
             self._rules,
             self.conditions.widget,
-            self.whole("num_samples", "Crystals", tip="For each formula", css="cl-samples"),
+            self.number("num_samples", "Crystals", tip="For each formula", css="cl-samples"),
             self._only,
             self.seed.widget,
             self.sampling.guidance,
@@ -254,11 +254,11 @@ class RequestForm(Panel):
 
     def _check(self, _: Any = None) -> None:
         self.table.locked = "" if self.formula.open_atoms or self.formula.problem else LOCKED
-        self.sampling.use_for(
+        self.sampling.scales.active = [
             name
             for name, kind in self._kinds.items()
             if (self.formula.formulas if kind == "composition" else name in self.conditions.values)
-        )
+        ]
         sized = self.formula.formulas or self.formula.num_atoms
         problem = self.formula.problem or self.conditions.problem or self.sampling.problem
         absent = [s for s in self.table.required if s not in self.formula.symbols]

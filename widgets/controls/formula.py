@@ -81,14 +81,14 @@ class FormulaBox(Panel):
         self.cells = row()
         box = ipw.Text(placeholder=PLACEHOLDER, continuous_update=True)
         self.linked("text", box, "cl-formula")
-        self.units_row = self.whole(
+        self.units_row = self.number(
             "formula_units",
             "Formula units",
             ipw.Label("0: automatic"),
             tip="How many formula units one cell holds; 0: with Predict those of known and similar "
             "crystals in turn, else 1",
         )
-        self.atoms_row = self.whole(
+        self.atoms_row = self.number(
             "num_atoms", "Atoms in the cell", tip="0: as in the training set"
         )
         self.widget = column(

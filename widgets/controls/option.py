@@ -8,7 +8,7 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Field, Panel, Quiet
+from crystal_ldm.widgets.base import Notice, Panel
 from crystal_ldm.widgets.layout import caption, column, labelled
 
 from crystal_ldm.errors import CrystalLDMError
@@ -21,71 +21,40 @@ NONE = "none"
 class OptionControl(Panel):
     """One field of the schema: `OptionControl(option)`.
 
-    Numbers are typed and not clipped, so that what is out of bounds is said and not changed.
+    Numbers and lists are typed as text, so that what is wrong is said and not changed.
 
     Traits:
         value: what the field takes; not checked, see `GroupControls`.
-        typed: the text of a field that takes several values, or None.
     """
 
     value = tl.Any(None, allow_none=True)
-    typed = tl.Unicode("")
 
     def __init__(self, option: Option) -> None:
         super().__init__()
         self.option = option
-        self._as_text = option.optional or option.type == "data"
-        box = self._box()
-        box.add_class("cl-short")
         tip = bounds(option)
-        box.tooltip = f"{option.help}. {tip}".strip()
+        transform = None
+        if option.choices:
+            self.box = ipw.Dropdown(options=list(option.choices))
+        elif option.type == "flag":
+            self.box = ipw.Checkbox(indent=False)
+        else:
+            placeholder = NONE if option.optional else ""
+            self.box = ipw.Text(placeholder=placeholder, continuous_update=False)
+            transform = (_shown, _read)
+        self.box.add_class("cl-short").tooltip = f"{option.help}. {tip}".strip()
         unit = [ipw.HTML(option.unit)] if option.unit else []
         self.widget = column(
-            labelled(in_words(option.path.split(".")[-1]), box, *unit, tip=tip),
+            labelled(in_words(option.path.split(".")[-1]), self.box, *unit, tip=tip),
             caption(option.help + (f" ({tip})." if tip else ".")),
             css="cl-option",
         )
         self.value = option.default
-        if self._as_text:
-            tl.link((self, "value"), (self, "typed"), transform=(_shown, _read))
-            tl.link((self, "typed"), (box, "value"))
-        else:
-            tl.link((self, "value"), (box, "value"))
-
-    def _box(self) -> ipw.DOMWidget:
-        option = self.option
-        if option.choices:
-            return ipw.Dropdown(
-                options=list(option.choices), value=option.default or option.choices[0]
-            )
-        if option.type == "flag":
-            return ipw.Checkbox(indent=False)
-        if self._as_text:
-            return ipw.Text(placeholder=NONE if option.optional else "", continuous_update=False)
-        if option.type == "number":
-            return ipw.FloatText(step=_step(option))
-        return ipw.IntText() if option.type == "whole" else ipw.Text(continuous_update=False)
-
-    @tl.validate("value")
-    def _plain(self, proposal: Any) -> Any:
-        """A whole number where 2.0 is meant, and no value where a required one is not given."""
-        value = proposal.value
-        if self.option.type == "number" and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
-        if value is None and not self._as_text:
-            if self.option.choices:
-                return self.option.choices[0]
-            empty = {"number": 0.0, "whole": 0, "flag": False, "text": ""}
-            return empty.get(self.option.type)
-        return value
+        tl.link((self, "value"), (self.box, "value"), transform=transform)
 
 
-class GroupControls(Field):
-    """The fields of one class of settings: `GroupControls(MinDistance, options)`.
-
-    Traits:
-        value: the settings, or None while a field is wrong.
-    """
+class GroupControls:
+    """The fields of one class of settings: `GroupControls(MinDistance, options)`."""
 
     def __init__(
         self,
@@ -94,40 +63,41 @@ class GroupControls(Field):
         special: Mapping[str, Panel] | None = None,
     ) -> None:
         """`special` are controls with a trait `value`, by path, in place of the usual."""
-        super().__init__()
-        self._group = group
         made = special or {}
+        self._group, self._options = group, options
         self.fields: dict[str, Any] = {
             one.field: made[one.path] if one.path in made else OptionControl(one) for one in options
         }
-        self._quiet = Quiet()
-        self.widget = column(
-            *(control.widget for control in self.fields.values()), self.notice.widget
-        )
-        for control in self.fields.values():
-            control.observe(self._collect, "value")
-        self.observe(self._spread, "value")
-        self._collect()
+        self.notice = Notice()
+        controls = (control.widget for control in self.fields.values())
+        self.widget = column(*controls, self.notice.widget)
 
-    def _collect(self, _: Any = None) -> None:
-        if self._quiet:
-            return
+    def read(self) -> Settings:
+        """Return the settings.
+
+        Raises:
+            CrystalLDMError: a field is wrong, which is said below the fields, too.
+        """
         try:
-            fields = {name: control.value for name, control in self.fields.items()}
-            value, problem = self._group(**fields), ""
+            value = self._group(**{name: control.value for name, control in self.fields.items()})
         except CrystalLDMError as error:
-            value, problem = None, str(error)
-        self.refuse(problem)
-        with self._quiet:
-            self.value = value
+            self.notice.say(str(error), "error")
+            raise
+        self.notice.clear()
+        return value
 
-    def _spread(self, change: Any) -> None:
-        if self._quiet or change.new is None:
-            return
-        with self._quiet:
-            for name, control in self.fields.items():
-                control.value = getattr(change.new, name)
-        self.refuse("")
+    def keywords(self) -> dict[str, Any]:
+        """Return the fields as keywords of `LDMModule.sample`; see `read`."""
+        value = self.read()
+        return {
+            one.keyword: value if "." in one.path else getattr(value, one.field)
+            for one in self._options
+        }
+
+    def show(self, settings: Settings) -> None:
+        """Show settings of this class."""
+        for name, control in self.fields.items():
+            control.value = getattr(settings, name)
 
 
 def in_words(name: str) -> str:
@@ -158,8 +128,3 @@ def _read(text: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
-
-
-def _step(option: Option) -> float:
-    """Return what an arrow key changes a number by."""
-    return 0.05 if option.high is not None and option.high <= 1 else 0.1

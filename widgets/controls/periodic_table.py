@@ -70,19 +70,17 @@ class PeriodicTable(Panel):
     Traits:
         required: symbols that must occur.
         forbidden: symbols that must not occur.
-        elements: symbols that can be chosen; empty: all.
         locked: why the table cannot be used at the moment; empty if it can.
     """
 
     required = tl.List(tl.Unicode())
     forbidden = tl.List(tl.Unicode())
-    elements = tl.List(tl.Unicode())
     locked = tl.Unicode("")
 
-    def __init__(self, elements: Iterable[str] = (), *, locked: str = "") -> None:
+    def __init__(self, elements: Iterable[str] = ()) -> None:
+        """`elements` are the symbols that can be chosen; empty: all."""
         super().__init__()
-        elements = list(elements)
-        self.grid = ElementGrid(cells=element_cells(), disabled=_unknown(elements), locked=locked)
+        self.grid = ElementGrid(cells=element_cells(), disabled=_unknown(elements))
         self._said = caption(HINT)
         guard = self.notice.guard
         tools = row(
@@ -101,11 +99,7 @@ class PeriodicTable(Panel):
             guard(lambda _, content, __: self.notice.say(content.get("refused", ""), "warning"))
         )
         self.react(["required", "forbidden"], self._to_grid)
-        self.observe(guard(self._limit), "elements")
-        self.observe(lambda change: setattr(self.grid, "locked", change.new), "locked")
-        self.elements = elements
-        self.locked = locked
-        self._to_grid()
+        tl.dlink((self, "locked"), (self.grid, "locked"))
 
     @property
     def usable(self) -> list[str]:
@@ -158,13 +152,6 @@ class PeriodicTable(Panel):
                     f"{symbol!r} is not an element this model knows.{suggest(symbol, usable)}"
                 )
         return list(proposal.value)
-
-    def _limit(self, change: Any) -> None:
-        self.grid.disabled = _unknown(change.new)
-        usable = set(self.usable)
-        with self.hold_trait_notifications():
-            self.required = [s for s in self.required if s in usable]
-            self.forbidden = [s for s in self.forbidden if s in usable]
 
     def _from_grid(self, change: Any) -> None:
         marks = change.new

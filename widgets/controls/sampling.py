@@ -5,18 +5,18 @@ Nothing here names a field, a filter or a start: one that is added in its own fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Field, Panel, Quiet
+from crystal_ldm.widgets.base import Panel, Quiet
 from crystal_ldm.widgets.controls.guidance import GuidanceControls
 from crystal_ldm.widgets.controls.option import GroupControls, in_words
 from crystal_ldm.widgets.export.code import source_of
 from crystal_ldm.widgets.layout import caption, column, fold, heading, labelled, row, show_if
 
-from crystal_ldm.errors import RequestError
+from crystal_ldm.errors import CrystalLDMError, RequestError
 from crystal_ldm.sampling import (
     Option,
     SamplingSettings,
@@ -30,84 +30,59 @@ ELSEWHERE = ("preset", "seed", "trajectory")
 """Fields with a place of their own in the form or the workbench."""
 
 
-class KindControls(Field):
+class KindControls:
     """Settings of which there are several kinds: one start, or several filters in order.
 
-    `KindControls("Filters", options, many=True)`.
-
-    Traits:
-        value: tuple of settings; a single one in it unless `many`.
+    `KindControls("filters", options, many=True)`.
     """
 
-    value: tl.TraitType[Any, Any] = tl.Tuple()
-
     def __init__(
-        self, title: str, kinds: Mapping[type[Settings], list[Option]], *, many: bool
+        self, keyword: str, kinds: Mapping[type[Settings], list[Option]], *, many: bool
     ) -> None:
-        super().__init__()
-        self.many = many
-        self._order: list[str] = []
-        named = {kind.kind: kind for kind in kinds}  # type: ignore[attr-defined]
-        self.groups = {
-            name: GroupControls(kind, [one for one in kinds[kind] if one.field])
-            for name, kind in named.items()
-        }
-        self.used = {
-            name: ipw.Checkbox(description=in_words(name), indent=False).add_class("cl-check")
-            for name in named
-        }
-        kind_names = [(in_words(name), name) for name in named]
-        self.choice = ipw.Dropdown(options=kind_names).add_class("cl-fill")
+        self._keyword, self._many = keyword, many
+        self.groups: dict[str, GroupControls] = {}
+        self.used: dict[str, ipw.Checkbox] = {}
         self._kinds: dict[str, ipw.Box] = {}
-        for name, group in self.groups.items():
-            head = [self.used[name]] if many else []
-            text = caption(named[name].summary())  # type: ignore[attr-defined]
+        for kind, fields in kinds.items():
+            name = kind.kind  # type: ignore[attr-defined]
+            group = self.groups[name] = GroupControls(kind, [one for one in fields if one.field])
+            box = self.used[name] = ipw.Checkbox(description=in_words(name), indent=False)
+            text = caption(kind.summary())  # type: ignore[attr-defined]
+            head = [box.add_class("cl-check")] if many else []
             self._kinds[name] = column(*head, text, group.widget, css="cl-kind")
-            group.observe(self._collect, ["value", "problem"])
-            self.used[name].observe(self._collect, "value")
-        self.choice.observe(self._collect, "value")
-        parts = [*([] if many else [labelled(title, self.choice)]), *self._kinds.values()]
-        self.widget = column(*parts, css="cl-kinds")
-        self._quiet = Quiet()
-        self.observe(self._spread, "value")
-        self._collect()
+        self._order = list(self.groups)
+        names = [(in_words(name), name) for name in self.groups]
+        self.choice = ipw.Dropdown(options=names).add_class("cl-fill")
+        head = [heading(in_words(keyword)) if many else labelled(in_words(keyword), self.choice)]
+        self.widget = column(*head, *self._kinds.values(), css="cl-kinds")
 
+    @property
     def _chosen(self) -> list[str]:
-        if not self.many:
+        if not self._many:
             return [self.choice.value]
-        chosen = [name for name in self._order if self.used[name].value]
-        return chosen + [n for n, box in self.used.items() if box.value and n not in chosen]
+        return [name for name in self._order if self.used[name].value]
 
-    def _collect(self, _: Any = None) -> None:
-        if self._quiet:
-            return
-        self._order = self._chosen()
-        groups = [self.groups[name] for name in self._order]
-        self.set_trait("problem", next((one.problem for one in groups if one.problem), ""))
-        with self._quiet:
-            self.value = tuple(group.value for group in groups if group.value is not None)
-        self._show()
+    def keywords(self) -> dict[str, Any]:
+        """Return the settings as a keyword of `LDMModule.sample`.
 
-    def _spread(self, change: Any) -> None:
-        if self._quiet:
-            return
-        with self._quiet:
-            self._order = [one.kind for one in change.new]
-            for name, box in self.used.items():
-                box.value = name in self._order
-            for one in change.new:
-                self.groups[one.kind].value = one
-            if not self.many and change.new:
-                self.choice.value = self._order[0]
-        self.set_trait("problem", "")
-        self._show()
-
-    def _show(self) -> None:
+        Raises:
+            CrystalLDMError: a field is wrong, which is said below the fields, too.
+        """
+        chosen = self._chosen
         for name, group in self.groups.items():
-            used = name in self._order
-            show_if(used, group.widget)
-            if not self.many:
-                show_if(used, self._kinds[name])
+            show_if(name in chosen, group.widget if self._many else self._kinds[name])
+        settings = [self.groups[name].read() for name in chosen]
+        return {self._keyword: settings if self._many else settings[0]}
+
+    def show(self, settings: Sequence[Any]) -> None:
+        """Show settings; further ones that are turned on come behind them."""
+        names = [one.kind for one in settings]
+        self._order = [*names, *(name for name in self.groups if name not in names)]
+        for name, box in self.used.items():
+            box.value = name in names
+        for one in settings:
+            self.groups[one.kind].show(one)
+            self.choice.value = one.kind
 
 
 class SamplingControls(Panel):
@@ -131,49 +106,10 @@ class SamplingControls(Panel):
         self.preset = next(iter(self._presets))
         self._quiet = Quiet()
         self.scales = GuidanceControls(conditions or {})
-        listed = [one for one in options() if one.path not in ELSEWHERE]
-        families = {
-            o.path: o for o in listed if any(x.path.startswith(f"{o.path}.") for x in listed)
-        }
-        flat: dict[type[Settings], list[Option]] = {}
-        nested: dict[str, dict[type[Settings], list[Option]]] = {}
-        for one in listed:
-            if one.keyword in families:
-                if one.path not in families and not getattr(one.group, "takes_crystals", False):
-                    nested.setdefault(one.keyword, {}).setdefault(one.group, []).append(one)
-            else:
-                flat.setdefault(one.group, []).append(one)
-        self.groups: dict[type[Settings], GroupControls] = {
-            group: GroupControls(group, fields, {"cfg_scale": self.scales})
-            for group, fields in flat.items()
-        }
-        self.families: dict[str, KindControls] = {
-            name: KindControls(
-                in_words(name), kinds, many=isinstance(families[name].default, tuple)
-            )
-            for name, kinds in nested.items()
-        }
-        self._flat = flat
-        self._fields: dict[str, Any] = {
-            one.path: self.groups[group].fields[one.field]
-            for group, fields in flat.items()
-            for one in fields
-        }
-        for name, family in self.families.items():
-            self._fields[name] = family.choice
-            for kind, controls in family.groups.items():
-                self._fields[f"{name}.{kind}"] = family.used[kind]
-                for field, control in controls.fields.items():
-                    self._fields[f"{name}.{kind}.{field}"] = control
-        for part in (*self.groups.values(), *self.families.values()):
-            part.observe(self._collect, ["value", "problem"])
+        self._make_groups()
         self._make_chooser()
-        guidance = next(
-            g for g, fields in flat.items() if any(o.path == "cfg_scale" for o in fields)
-        )
-        rest: list[ipw.DOMWidget] = []
-        for name, family in self.families.items():
-            rest += [*([heading(in_words(name))] if family.many else []), family.widget]
+        guidance = next(group for group in self.groups if "scale" in self.groups[group].fields)
+        rest = [family.widget for family in self.families.values()]
         for group, controls in self.groups.items():
             if group is not guidance:
                 title = "Attempts" if group is SamplingSettings else in_words(group.__name__)
@@ -181,8 +117,38 @@ class SamplingControls(Panel):
         self.guidance = fold("Guidance", self.groups[guidance].widget)
         self.advanced = fold("Advanced", column(*rest, css="cl-advanced"))
         self.widget = column(self.choose, self.guidance, self.advanced)
+        for control in self._fields.values():
+            control.observe(self._collect, "value")
         self.observe(self._on_preset, "preset")
         self.reset()
+
+    def _make_groups(self) -> None:
+        """Make a control for each field, in groups; starts and filters are families of groups."""
+        listed = [one for one in options() if one.path not in ELSEWHERE]
+        whole = {one.path: one for one in listed}
+        families = {one.keyword for one in listed if one.path != one.keyword} & whole.keys()
+        flat: dict[type[Settings], list[Option]] = {}
+        nested: dict[str, dict[type[Settings], list[Option]]] = {}
+        for one in listed:
+            if one.keyword not in families:
+                flat.setdefault(one.group, []).append(one)
+            elif one.path not in families and not getattr(one.group, "takes_crystals", False):
+                nested.setdefault(one.keyword, {}).setdefault(one.group, []).append(one)
+        special = {"cfg_scale": self.scales}
+        self.groups = {kind: GroupControls(kind, some, special) for kind, some in flat.items()}
+        self.families = {
+            name: KindControls(name, kinds, many=isinstance(whole[name].default, tuple))
+            for name, kinds in nested.items()
+        }
+        self._fields: dict[str, Any] = {}
+        for kind, some in flat.items():
+            self._fields |= {one.path: self.groups[kind].fields[one.field] for one in some}
+        for name, family in self.families.items():
+            self._fields[name] = family.choice
+            for kind_name, group in family.groups.items():
+                place = f"{name}.{kind_name}"
+                self._fields[place] = family.used[kind_name]
+                self._fields |= {f"{place}.{field}": one for field, one in group.fields.items()}
 
     def _make_chooser(self) -> None:
         menu = ipw.ToggleButtons(
@@ -220,20 +186,16 @@ class SamplingControls(Panel):
         with self._quiet:
             self.preset = settings.preset
             parts = [settings, *(getattr(settings, name) for name in type(settings).model_fields)]
-            for group, controls in self.groups.items():
-                controls.value = next(part for part in parts if isinstance(part, group))
+            for kind, group in self.groups.items():
+                group.show(next(part for part in parts if isinstance(part, kind)))
             for name, family in self.families.items():
                 value = getattr(settings, name)
-                family.value = value if isinstance(value, tuple) else (value,)
+                family.show(value if isinstance(value, tuple) else (value,))
         self._collect()
 
     def reset(self) -> None:
         """Set all fields to what the preset says."""
         self.show(SamplingSettings.make({"preset": self.preset}))
-
-    def use_for(self, conditions: Iterable[str]) -> None:
-        """Enable the guidance scales of the conditions that a request gives."""
-        self.scales.active = list(conditions)
 
     def _on_preset(self, _: Any) -> None:
         if not self._quiet:
@@ -242,35 +204,19 @@ class SamplingControls(Panel):
     def _collect(self, _: Any = None) -> None:
         if self._quiet:
             return
-        parts: list[Any] = [*self.groups.values(), *self.families.values()]
-        problem = next((part.problem for part in parts if part.problem), "")
-        self.set_trait("problem", problem)
-        if problem or any(controls.value is None for controls in self.groups.values()):
-            self.set_trait("settings", None)
-            return
         keywords: dict[str, Any] = {"preset": self.preset}
-        for group, fields in self._flat.items():
-            keywords |= _keywords_of(self.groups[group].value, fields)
-        for name, family in self.families.items():
-            keywords[name] = list(family.value) if family.many else family.value[0]
-        self.set_trait("settings", SamplingSettings.make(keywords))
-        self._say()
-
-    def _say(self) -> None:
-        self._sentence.value = self._presets[self.preset].sentence
-        changed = {n: v for n, v in keyword_call(self.settings).items() if n != "preset"}
-        text = ", ".join(f"{name}={source_of(value)}" for name, value in changed.items())
-        self._changed.value = f"Changed: {text}"
-        show_if(bool(changed), self._differs)
-
-
-def _keywords_of(value: Settings, fields: Iterable[Option]) -> dict[str, Any]:
-    """Return a group's fields as keywords of `LDMModule.sample`, which may nest them."""
-    found: dict[str, Any] = {}
-    for one in fields:
-        field = getattr(value, one.field)
-        if one.path == one.keyword:
-            found[one.keyword] = field
-        else:
-            found.setdefault(one.keyword, {})[one.field] = field
-    return found
+        problem = ""
+        parts: list[Any] = [*self.groups.values(), *self.families.values()]
+        for part in parts:
+            try:
+                keywords |= part.keywords()
+            except CrystalLDMError as error:
+                problem = problem or str(error)
+        self.set_trait("problem", problem)
+        self.set_trait("settings", None if problem else SamplingSettings.make(keywords))
+        if self.settings is not None:
+            self._sentence.value = self._presets[self.preset].sentence
+            changed = {n: v for n, v in keyword_call(self.settings).items() if n != "preset"}
+            text = ", ".join(f"{name}={source_of(value)}" for name, value in changed.items())
+            self._changed.value = f"Changed: {text}"
+            show_if(bool(changed), self._differs)

@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as ipw
 import numpy as np
 import traitlets as tl
-from crystal_ldm.widgets.base import Field, Quiet
+from crystal_ldm.widgets.base import Field, NumberBox, Quiet
 from crystal_ldm.widgets.layout import column, escape, row, show_if
 
 from crystal_ldm.errors import RequestError
@@ -63,14 +63,11 @@ class ScalarControl(Field):
         self.range = ipw.FloatRangeSlider(
             value=(low, high), min=low, max=high, step=step, readout=False, layout=_wide()
         )
-        # The page takes a step of 1 for that of a whole number, but for this class.
-        self.low, self.high = (
-            ipw.FloatText(end, step=step).add_class("cl-count").add_class("cl-real")
-            for end in (low, high)
-        )
         self._to = ipw.HTML("to")
         self._picture = ipw.HTML(layout=_wide()).add_class("cl-histogram")
         title, tip = condition_title(description)
+        self.low, self.high = (NumberBox(title, self.notice) for _ in range(2))
+        self.low.number, self.high.number = low, high
         name = ipw.HTML(f'<b title="{escape(tip)}">{escape(title)}</b>')
         unit = ipw.HTML(escape(self._unit))
         self._numbers = row(self.low, self._to, self.high, unit)
@@ -80,13 +77,10 @@ class ScalarControl(Field):
         )
         guard = self.notice.guard
         self.mode.observe(guard(self._on_mode), "value")
-        for control, action in (
-            (self.slider, self._on_slider),
-            (self.range, self._on_slider),
-            (self.low, self._on_number),
-            (self.high, self._on_number),
-        ):
-            control.observe(guard(action), "value")
+        for slider in (self.slider, self.range):
+            slider.observe(guard(self._on_slider), "value")
+        for box in (self.low, self.high):
+            box.observe(guard(self._on_number), "number")
         self.react("value", self._refresh)
         self.value = value
         self._refresh()
@@ -132,7 +126,7 @@ class ScalarControl(Field):
 
     def _on_number(self, _: Any) -> None:
         if not self._quiet:
-            low, high = self.low.value, self.high.value
+            low, high = self.low.number, self.high.number
             self.value = (low, high) if self.mode.value == "range" else low
 
     def _on_slider(self, change: Any) -> None:
@@ -157,10 +151,10 @@ class ScalarControl(Field):
             show_if(mode == "value", self.slider)
             show_if(mode == "range", self.range, self.high, self._to)
             if isinstance(value, tuple):
-                self.low.value, self.high.value = value
+                self.low.number, self.high.number = value
                 self.range.value = np.clip(sorted(value), self.range.min, self.range.max).tolist()
             elif value is not None:
-                self.low.value = self.slider.value = value
+                self.low.number = self.slider.value = value
             self._weigh(value)
             self._draw(value)
 

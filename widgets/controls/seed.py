@@ -34,7 +34,7 @@ class SeedControl(Panel):
         )
         self.reuse_button.disabled = True
         self.widget = column(
-            self.whole("seed", "Seed", self.button("New seed", self.renew, css="cl-small"),
+            self.number("seed", "Seed", self.button("New seed", self.renew, css="cl-small"),
                        css="cl-seed"),
             row(self.reuse_button, fresh, css="cl-indented"),
         )  # fmt: skip

@@ -64,7 +64,6 @@ class GridPanel(MakerPanel):
         along = ipw.Dropdown(options=[(text, name) for name, text in labels.items()])
         self.linked("along", along, "cl-short")
         texts = {n: self.linked(n, ipw.Text(), "cl-fill") for n in ("scales", "values")}
-        count = self.linked("num_samples", ipw.BoundedIntText(min=1, max=64), "cl-count")
         measures = [(text, key) for key, text in MEASURES.items()]
         self._choices = row(
             *(labelled(text, self.linked(name, ipw.Dropdown(options=measures)))
@@ -82,7 +81,7 @@ class GridPanel(MakerPanel):
             ),
             labelled("Guidance scales", texts["scales"]),
             labelled("Against", along, texts["values"]),
-            row(labelled("In each cell", count), self.go, self.halt),
+            self.number("num_samples", "In each cell", self.go, self.halt),
             self.notice.widget,
             self._choices,
             self.plot,
@@ -150,20 +149,18 @@ class GridPanel(MakerPanel):
                                    (self.left, self.right)))  # fmt: skip
 
     def _open(self) -> None:
-        if self.opened is None:
-            self.player.set_trajectory([])
-            return
-        cell = self.cells.get(self.opened)
-        if cell is not None:
-            self.player.set_trajectory([made.structure for made in cell.crystals])
-            self._draw()
+        cell = None if self.opened is None else self.cells.get(self.opened)
+        self.player.set_trajectory([] if cell is None else [m.structure for m in cell.crystals])
+        self._draw()
 
     def _on_click(self, change: Any) -> None:
         scales, values, _ = self._axes
         x, y = str(change.new.get("x")), str(change.new.get("y"))
         columns, rows = [f"{v:g}" for v in scales], [f"{v:g}" for v in values]
         if x in columns and y in rows:
-            self.opened = (rows.index(y), columns.index(x))
+            place = rows.index(y), columns.index(x)
+            if place in self.cells:  # one that is not filled yet is opened by a later click
+                self.opened = place
 
     def _suggest(self, along: str) -> None:
         if along in USUAL:

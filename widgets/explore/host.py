@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import Quiet
-from crystal_ldm.widgets.controls.seed import SeedControl
 from crystal_ldm.widgets.crystal_entry import from_result
 from crystal_ldm.widgets.explore.maker import CrystalSource, MakerPanel
 from crystal_ldm.widgets.layout import caption, column, heading, labelled, row, show_if
@@ -44,7 +44,6 @@ class HostPanel(MakerPanel):
         super().__init__(ldm)
         self._quiet = Quiet()
         self.source = source("Host")
-        self.seed = SeedControl()
         self.boxes: list[ipw.Checkbox] = []
         self.elements: list[ipw.Text] = []
         self.viewer = CrystalViewer(height=260)
@@ -58,7 +57,6 @@ class HostPanel(MakerPanel):
             options=["held", "free"], tooltips=["The cell is the host's", "The cell is the model's"]
         )
         self.linked("cell", cell, "cl-modes")
-        count = self.linked("num_samples", ipw.BoundedIntText(min=1, max=200), "cl-count")
         guard = self.notice.guard
         self.go = self.button("Generate", self.generate, css="cl-around", icon="play")
         every = self.button("Keep all", lambda: self._keep(True), css="cl-small")
@@ -73,7 +71,7 @@ class HostPanel(MakerPanel):
             row(self._list, self.viewer.widget, css="cl-two"),
             labelled("Other atoms", rest, tip="Formula of all atoms that are not checked"),
             labelled("Cell", cell, tip="Whether the cell may change in the last step"),
-            row(labelled("Crystals", count), self.go),
+            self.number("num_samples", "Crystals", self.go),
             self.seed.widget,
         )
         show_if(False, self._atoms)
@@ -90,6 +88,13 @@ class HostPanel(MakerPanel):
         self.viewer.on_pick(self._on_picked)
         self.viewer.observe(guard(lambda _: self._show()), "cell")
         self.job.tell(self.notice, buttons=[self.go])
+
+    def reuse(self, recipe: Mapping[str, Any]) -> None:
+        """Show a request around a host."""
+        start: Any = self.fill(recipe, self.source)
+        every = range(len(self.boxes))
+        self.kept, self.replaced = list(every if start.keep is None else start.keep), start.replace
+        self.rest, self.cell = start.rest or "", start.cell
 
     def generate(self) -> None:
         """Make crystals around the atoms that stay, in the background.

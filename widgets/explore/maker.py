@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import Listeners, Panel, counted
 from crystal_ldm.widgets.browser.buttons import DropZone
+from crystal_ldm.widgets.controls.seed import SeedControl
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
+from crystal_ldm.widgets.export.request import settings_of
 from crystal_ldm.widgets.jobs import Job, Latest
 from crystal_ldm.widgets.layout import column, row
 from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
 from pymatgen.core import Structure
 
+from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.readers.sources import read_upload
 from crystal_ldm.errors import DataError, RequestError
 from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.sampling import Start
 
 ACCEPT = ".cif,.vasp,.poscar,.extxyz,.json"
 
@@ -130,8 +135,17 @@ class MakerPanel(Panel):
         super().__init__()
         self.ldm = ldm
         self.job = Job()
+        self.seed = SeedControl()
         self.player = TrajectoryPlayer(height=height, empty=empty, noun="crystal")
         self.on_made = Listeners()
+
+    def fill(self, recipe: Mapping[str, Any], source: CrystalSource) -> Start:
+        """Show the crystal, the number and the seed of a recipe, and return its start."""
+        self.num_samples, settings = settings_of(recipe)
+        (crystal,) = CrystalBatch.from_request(recipe["request"]).to_structures()
+        source.take("of the request", crystal)
+        self.seed.seed = settings.seed
+        return settings.start
 
     def start(self, make: Callable[[], list[CrystalEntry]]) -> None:
         """Call `make()` in the background, show its crystals and tell of them."""

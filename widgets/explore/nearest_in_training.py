@@ -16,7 +16,7 @@ from crystal_ldm.crystals.search import chemical_system, find_crystals
 from crystal_ldm.data import load_dataset
 from crystal_ldm.data.cache import cache_path
 from crystal_ldm.data.registry import CSV_DATASETS, DATASETS
-from crystal_ldm.errors import CrystalLDMError, DataError
+from crystal_ldm.errors import DataError
 from crystal_ldm.evaluate.description import comparison_form
 from crystal_ldm.evaluate.reference_set import Reference
 from crystal_ldm.evaluate.thresholds import Thresholds
@@ -163,19 +163,11 @@ class NeighbourView:
         """Show the neighbour of `structure` as soon as it is found, in the background."""
         self.viewer.title = "Nearest training crystal"
         self.viewer.notice.say("Looking for it…")
+        self._latest.start(
+            lambda: self._find(structure), self._show, failed=lambda: self.viewer.show(None)
+        )
 
-        def find() -> Neighbour | CrystalLDMError | None:
-            try:
-                return self._find(structure)
-            except CrystalLDMError as error:
-                return error
-
-        self._latest.start(find, self._show)
-
-    def _show(self, neighbour: Neighbour | CrystalLDMError | None) -> None:
+    def _show(self, neighbour: Neighbour | None) -> None:
         self.viewer.notice.clear()
-        if isinstance(neighbour, CrystalLDMError):
-            self.viewer.show(None)  # what is there is another crystal's neighbour
-            raise neighbour
         self.viewer.title = neighbour.text if neighbour else "No training crystal is close."
         self.viewer.show(neighbour.structure if neighbour else None)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.controls.seed import SeedControl
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result
 from crystal_ldm.widgets.explore.maker import CrystalSource, MakerPanel
-from crystal_ldm.widgets.layout import caption, column, heading, labelled, row
+from crystal_ldm.widgets.layout import caption, column, heading, labelled
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.ldm_module import LDMModule
@@ -35,11 +35,8 @@ class VaryPanel(MakerPanel):
         """`source` makes what takes a crystal, from what it is for."""
         super().__init__(ldm)
         self.first, self.second = source("Start"), source("End")
-        self.seed = SeedControl()
         strength = ipw.FloatSlider(min=0.05, max=1, step=0.05, readout_format=".2f")
         self.linked("strength", strength, "cl-fill")
-        counts = {n: self.linked(n, ipw.BoundedIntText(min=least, max=most), "cl-count")
-                  for n, least, most in (("num_samples", 1, 200), ("steps", 2, 50))}  # fmt: skip
         keep = ipw.Checkbox(description="keep the elements", indent=False)
         self.linked("keep_elements", keep, "cl-check")
         self.buttons = [
@@ -51,17 +48,22 @@ class VaryPanel(MakerPanel):
             heading("Neighbours of a crystal"),
             self.first.widget,
             labelled("Strength", strength, tip=tip),
-            row(labelled("Neighbours", counts["num_samples"]), keep, self.buttons[0]),
+            self.number("num_samples", "Neighbours", keep, self.buttons[0]),
             self.seed.widget,
             heading("From one crystal to another"),
             caption("Both need as many atoms in the primitive cell; the start is chosen above."),
             self.second.widget,
-            row(labelled("Steps", counts["steps"]), self.buttons[1]),
+            self.number("steps", "Steps", self.buttons[1]),
             self.notice.widget,
             self.player.widget,
             css="cl-vary-panel",
         )
         self.job.tell(self.notice, buttons=self.buttons)
+
+    def reuse(self, recipe: Mapping[str, Any]) -> None:
+        """Show a request for neighbours of a crystal."""
+        start: Any = self.fill(recipe, self.first)
+        self.strength, self.keep_elements = start.strength, start.keep_elements
 
     def vary(self) -> None:
         """Make neighbours of the start in the background."""

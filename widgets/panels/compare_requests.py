@@ -49,11 +49,10 @@ class CompareRequests(Panel):
 
     key = tl.Unicode("density")
 
-    def __init__(self, session: Session | None) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
         self.compared: list[tuple[str, Rows]] = []
-        self._known: dict[str, Rows] = {}
         self._latest = Latest(self.notice)
         self.text = ipw.HTML()
         self.plot = Plot(height=190, tools=False)
@@ -72,14 +71,10 @@ class CompareRequests(Panel):
             self.notice.say("Choose Compare at a second request." if requests else "")
             return
         self.notice.say("Comparing…")
-        self._latest.start(lambda: [(one.words, self._rows(one)) for one in requests], self._show)
+        self._latest.start(lambda: [self._rows(one) for one in requests], self._show)
 
-    def _rows(self, request: Request) -> Rows:
-        assert self.session is not None
-        name, entries = request.folder.name, self.session.entries(request)
-        if len(self._known.get(name, [])) != len(entries):
-            self._known[name] = rows_of(entries)
-        return self._known.get(name, [])
+    def _rows(self, request: Request) -> tuple[str, Rows]:
+        return request.words, rows_of(self.session.entries(request))
 
     def _show(self, compared: list[tuple[str, Rows]]) -> None:
         self.compared = compared

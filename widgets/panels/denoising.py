@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from crystal_ldm.widgets.base import Panel
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, trajectory_of
-from crystal_ldm.widgets.jobs import Job
+from crystal_ldm.widgets.jobs import Latest
 from crystal_ldm.widgets.layout import column
 from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
 
+from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.recipe import makes_crystals_of
+from crystal_ldm.sampling import TrajectoryFrame
+
+PATIENCE = 0.1
+"""Seconds before a crystal is made again, as others may be passed on the way to it."""
 
 SAYS = (
     "Each step shows the model's estimate of the final crystal from what is still noise, not a "
@@ -33,46 +38,35 @@ class DenoisingPanel(Panel):
     ) -> None:
         super().__init__()
         self._ldm, self._current = ldm, current
-        self._shown: tuple[CrystalEntry, LDMModule] | None = None
-        self.job = Job()
+        self._shown: tuple[CrystalEntry | None, LDMModule | None] = None, None
+        self._latest = Latest(self.notice)
         self.player = TrajectoryPlayer(empty="Select a generated crystal to see its denoising.")
         self.widget = column(self.notice.widget, self.player.widget)
-        self.job.observe(self.notice.guard(self._on_state), "state")
 
     def show(self) -> None:
         """Show the denoising of the current crystal, in the background."""
-        from crystal_ldm.errors import RequestError
-
         made, ldm = self._current(), self._ldm()
-        if self.job.busy:
-            return
-        if made is None:
-            if self._shown is not None:
-                self._shown = None
-                self.player.set_trajectory([])
-                self.notice.clear()
-            return
-        if self._shown is not None and self._shown[0] is made and self._shown[1] is ldm:
+        if made is self._shown[0] and ldm is self._shown[1]:
             return
         self._shown = made, ldm
+        empty = partial(self.player.set_trajectory, [])
+        if made is None:
+            self._latest.drop()
+            self.notice.clear()
+            empty()
+            return
+        self.notice.say("The crystal is made again, and each step kept…")
 
-        def work(_: Job) -> None:
+        def work() -> Sequence[TrajectoryFrame]:
             if made.recipe is not None and not makes_crystals_of(ldm, made.recipe):
                 raise RequestError(
                     f"The model {made.recipe['model']} made this crystal: choose that one below "
                     "Generate to see the steps."
                 )
-            self.player.set_trajectory(trajectory_of(ldm, made), 0, made.structure)
+            return trajectory_of(ldm, made)
 
-        self.job.start(work)
-
-    def _on_state(self, change: Any) -> None:
-        if change.new == "running":
-            self.notice.say("The crystal is made again, and each step kept…")
-        elif change.new == "failed":
-            self.player.set_trajectory([])
-            self.notice.say(self.job.error, "warning")
-        elif change.new == "done":
+        def play(frames: Sequence[TrajectoryFrame]) -> None:
+            self.player.set_trajectory(frames, 0, made.structure)
             self.notice.say(SAYS)
-        if change.new in ("failed", "done"):
-            self.show()  # another crystal may have been selected meanwhile
+
+        self._latest.start(work, play, PATIENCE, failed=empty)

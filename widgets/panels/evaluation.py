@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from crystal_ldm.widgets.base import Panel, counted, logger, sentence
+from crystal_ldm.widgets.base import Panel, counted
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.helpers import Helpers
 from crystal_ldm.widgets.jobs import Job
@@ -44,9 +43,6 @@ class BackgroundEvaluation:
         helpers: do the work.
         reference: returns the training crystals for novelty; None: novelty is left out.
         busy: whether crystals are being made, which goes first.
-
-    Attributes:
-        error: why it has ended early, one sentence; empty if it has not.
     """
 
     _newest: BackgroundEvaluation | None = None
@@ -61,34 +57,26 @@ class BackgroundEvaluation:
         self._gallery, self._helpers = gallery, helpers
         self._reference, self._busy = reference, busy
         self._seen: dict[int, Structure] = {}  # by id, which the structure kept here holds
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
         self._last = 0.0
-        self.error = ""
+        self.job = Job()
+        self.job.observe(lambda change: self._look() if change.new == "done" else None, "state")
         BackgroundEvaluation._newest = self
 
     def wake(self) -> None:
         """Look for crystals that are not evaluated yet."""
-        todo = self._todo()  # asks the table, which may be waiting for this lock
-        with self._lock:
-            self._last = time.monotonic()
-            if self._thread is None and todo:
-                self._thread = threading.Thread(target=self._run, daemon=True)
-                self._thread.start()
+        self._last = time.monotonic()
+        self._look()
 
-    def wait(self, timeout: float) -> bool:
-        """Block until there is nothing to do; return whether that is so."""
-        thread = self._thread
-        if thread is not None:
-            thread.join(timeout)
-        return self._thread is None
+    def _look(self) -> None:
+        if self is BackgroundEvaluation._newest and self._todo():
+            self.job.start(lambda _: self._work())
 
     def _todo(self) -> list[Structure]:
         with self._gallery.lock:
             first = list(zip(self._gallery.structures, self._gallery.rows, strict=True))[:FIRST]
             return [s for s, row in first if "band_gap" not in row and id(s) not in self._seen]
 
-    def _run(self) -> None:
+    def _work(self) -> None:
         found: list[tuple[Structure, dict[str, Any]]] = []
         shown = time.monotonic()
         try:
@@ -102,15 +90,8 @@ class BackgroundEvaluation:
                 if time.monotonic() - shown > SHOWN:
                     self._gallery.update_crystals(found)
                     found, shown = [], time.monotonic()
-        except Exception as error:  # nobody has asked for this: no crystal is lost by its failure
-            logger.debug("background evaluation failed", exc_info=True)
-            self.error = sentence(error)
-        if found:
+        finally:
             self._gallery.update_crystals(found)
-        with self._lock:
-            self._thread = None
-        if not self.error and self is BackgroundEvaluation._newest and self._todo():
-            self.wake()  # some came between the last look and the end
 
     def _rest(self) -> bool:
         """Wait until nobody else works; return whether to go on at all."""

@@ -148,6 +148,7 @@ class GeneratePanel(Panel):
         if self.session is not None:
             words = self.form.words()
             self.kept_as, run = self.session.open_run(words, ldm, request, count, keywords)
+            self.session.change(self.kept_as, count=len(places))
         self.form.seed.use()
         self.set_trait("total", len(places))
         self.set_trait("made", 0)

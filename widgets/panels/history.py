@@ -37,7 +37,7 @@ class HistoryPanel(Panel):
     requests: tl.TraitType[Any, Any] = tl.List(read_only=True)
     compared = tl.List(tl.Unicode())
 
-    def __init__(self, session: Session | None) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
         self.deleted: set[str] = set()
@@ -52,9 +52,6 @@ class HistoryPanel(Panel):
 
     def refresh(self) -> None:
         """Read the requests from the disk."""
-        if self.session is None:
-            self.lines.children = [caption("Crystals are not kept: this workbench has no run.")]
-            return
         self.notice.clear()
         newest = self.session.requests()[::-1]
         self.set_trait("requests", sorted(newest, key=lambda one: not one.favourite))
@@ -71,7 +68,7 @@ class HistoryPanel(Panel):
         request: Request | None = None,
         hidden: bool = False,
     ) -> Request | None:
-        """Keep finished crystals that no run writes by itself, if there is where to.
+        """Keep finished crystals that no run writes by itself.
 
         Args:
             verb: what was done with them.
@@ -82,7 +79,7 @@ class HistoryPanel(Panel):
         Raises:
             RunError: they cannot be written.
         """
-        if self.session is None or not entries:
+        if not entries:
             return None
         words = in_words(verb, entries)
         if request is not None:
@@ -101,21 +98,17 @@ class HistoryPanel(Panel):
             RequestError: some are still being made.
         """
         self._at_rest(request)
-        self._change(request, hidden=hidden)
+        self.session.change(request, hidden=hidden)
         self._tell()
 
     def favour(self, request: Request, favourite: bool = True) -> None:
         """Put a request before the others, or back among them."""
-        self._change(request, favourite=favourite)
+        self.session.change(request, favourite=favourite)
         self.refresh()
 
     def annotate(self, request: Request, note: str) -> None:
         """Keep a note with a request."""
-        self._change(request, note=note.strip())
-
-    def _change(self, request: Request, **fields: Any) -> None:
-        if self.session is not None:
-            self.session.change(request, **fields)
+        self.session.change(request, note=note.strip())
 
     def compare(self, request: Request, on: bool = True) -> None:
         """Compare a request with the one that was chosen before it."""
@@ -130,19 +123,13 @@ class HistoryPanel(Panel):
             RunError: it cannot be removed.
         """
         self._at_rest(request)
-        if self.session is not None:
-            self.session.delete(request)
-            self.deleted.add(request.folder.name)
-            self._tell()
+        self.session.delete(request)
+        self.deleted.add(request.folder.name)
+        self._tell()
 
     def _at_rest(self, request: Request) -> None:
         if self.at_work(request):
             raise RequestError(f"'{request.words}' is still being made: press Stop first.")
-
-    def reuse(self, request: Request) -> None:
-        """Ask for the same again, if one recipe makes it."""
-        if self.session is not None and (recipe := self.session.recipe(request)) is not None:
-            self.on_reuse.tell(recipe)
 
     def _tell(self) -> None:
         self.refresh()
@@ -153,17 +140,22 @@ class HistoryPanel(Panel):
         self.comparison.show([by_name[name] for name in self.compared if name in by_name])
         self.refresh()
 
+    def _words(self, request: Request) -> str:
+        """Return what was asked for, and how much of it is there where that is not all."""
+        made = request.count if self.at_work(request) else self.session.made(request)
+        whole = made >= request.count
+        return request.words + ("" if whole else f": {made:,} of {request.count:,} are there")
+
     def _draw(self, request: Request) -> tuple[Any, ipw.DOMWidget]:
         """Return what a line says, and the line: the old one where it says it, in which a note may
         be half typed."""
         name = request.folder.name
-        said = (request.words, request.hidden, request.favourite, name in self.compared)
+        said = (self._words(request), request.hidden, request.favourite, name in self.compared)
         drawn = self._drawn.get(name)
-        return drawn if drawn and drawn[0] == said else (said, self._line(request))
+        return drawn if drawn and drawn[0] == said else (said, self._line(request, said[0]))
 
-    def _line(self, request: Request) -> ipw.DOMWidget:
+    def _line(self, request: Request, words: str) -> ipw.DOMWidget:
         guard = self.notice.guard
-        words = request.words
         sign = "★" if request.favourite else "☆"
         star = toggle(sign, f"Favourite: {words}", "cl-square", request.favourite)
         star.observe(guard(lambda change: self.favour(request, change.new)), "value")
@@ -179,9 +171,9 @@ class HistoryPanel(Panel):
                    lambda: self.hide(request, not request.hidden), css="cl-small"),
             self._delete_button(request),
         ]  # fmt: skip
-        if self.session is not None and self.session.recipe(request) is not None:
-            again = self.button("Reuse", lambda: self.reuse(request), css="cl-small",
-                           tip="Show this request in the form")  # fmt: skip
+        if (recipe := guard(self.session.recipe)(request)) is not None:
+            again = self.button("Reuse", lambda: self.on_reuse.tell(recipe), css="cl-small",
+                           tip="Show this request in its form")  # fmt: skip
             buttons.insert(0, again)
         return column(row(star, caption(words)), row(note, *buttons), css="cl-request")
 

@@ -72,14 +72,12 @@ class PowderPanel(Panel):
             placeholder="Cu Kα, or Å",
         )  # fmt: skip
         self.linked("radiation", radiation, "cl-radiation")
-        width = ipw.BoundedFloatText(min=NARROWEST, max=WIDEST, step=0.05)
-        self.linked("width", width, "cl-count")
         tools = "cl-small cl-forget"
         self.remove = self.button("Remove the measured pattern", self.forget, css=tools)
         self.controls = column(
             row(
                 labelled("Wavelength", radiation, tip="One of the list, or a number in Å"),
-                labelled("Peak width (° 2θ)", width, tip="Full width at half maximum"),
+                self.number("width", "Peak width (° 2θ)", tip="Full width at half maximum"),
                 self.remove,
             ),
             self.zone,

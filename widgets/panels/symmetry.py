@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import Panel
 from crystal_ldm.widgets.jobs import Latest
-from crystal_ldm.widgets.layout import column, escape, facts_table, fold, labelled, show_if
+from crystal_ldm.widgets.layout import column, escape, facts_table, fold, show_if
 from pymatgen.core import Structure
 
 from crystal_ldm.crystals.symmetry.analysis import SYMPREC, Symmetry, symmetry_of
-from crystal_ldm.errors import DataError
 
 HEADS = (
     ("Element", ""),
@@ -47,11 +47,9 @@ class SymmetryPanel(Panel):
         self._done: tuple[Any, float] = (None, 0.0)
         self.facts = ipw.HTML().add_class("cl-symmetry")
         self.operations = ipw.HTML().add_class("cl-operations")
-        tolerance = ipw.BoundedFloatText(min=1e-5, max=1.0, step=0.01)
-        self.linked("symprec", tolerance, "cl-count")
         self.unfold = fold("Symmetry operations", self.operations)
         self.widget = column(
-            labelled("Tolerance (Å)", tolerance, tip="Within which spglib looks for symmetry"),
+            self.number("symprec", "Tolerance (Å)", tip="Within which spglib looks for symmetry"),
             self.facts,
             self.unfold,
             self.notice.widget,
@@ -67,24 +65,20 @@ class SymmetryPanel(Panel):
         if not self.active or (last is self.structure and tolerance == self.symprec):
             return
         self._done = structure, symprec = self.structure, self.symprec
-        self._latest.start(lambda: _find(structure, symprec), lambda found: self._show(*found))
+        if structure is None:
+            self._latest.drop()
+            self._show(None)
+            self.notice.say("No crystal is selected.")
+            return
+        nothing = partial(self._show, None)
+        self._latest.start(lambda: symmetry_of(structure, symprec), self._show, failed=nothing)
 
-    def _show(self, symmetry: Symmetry | None, problem: str) -> None:
-        self.notice.say(problem, "info" if self.structure is None else "warning")
+    def _show(self, symmetry: Symmetry | None) -> None:
+        self.notice.clear()
         self.facts.value = "" if symmetry is None else facts_html(symmetry)
         self.operations.value = "" if symmetry is None else operations_html(symmetry)
         show_if(symmetry is not None, self.unfold)
         self.set_trait("symmetry", symmetry)
-
-
-def _find(structure: Structure | None, symprec: float) -> tuple[Symmetry | None, str]:
-    """Return the symmetry, or None and why there is none."""
-    if structure is None:
-        return None, "No crystal is selected."
-    try:
-        return symmetry_of(structure, symprec), ""
-    except DataError as error:
-        return None, str(error)
 
 
 def facts_html(symmetry: Symmetry) -> str:

@@ -32,29 +32,23 @@ CURVES = {
 class TrainingMonitor(Panel):
     """Watches a training: `TrainingMonitor("runs/my_ldm")`.
 
-    In the process that trains: `fit(..., live=monitor.live, stop=monitor.stop_event)`. Otherwise
-    the run's metrics are read every `period` seconds while `following`.
+    In the process that trains: `fit(..., live=monitor.live, stop=monitor.stop_event)`.
 
     While a cell trains, its kernel hears no widget: Stop also interrupts it, as the toolbar's ■
     does. The cell should answer SIGINT with `monitor.stop()`.
 
     Traits:
         run_dir: the run.
-        following: whether the file is read again and again.
-        period: seconds between two readings.
         step: the last step seen; read-only.
     """
 
     run_dir = tl.Unicode("")
-    following = tl.Bool(False)
-    period = tl.Float(2.0, min=0.1)
     step = tl.Int(0, read_only=True)
 
     def __init__(
         self,
         run_dir: str | Path = "",
         *,
-        follow: bool = False,
         preview: Callable[[], Structure] | None = None,
         preview_minutes: float = 2.0,
         max_steps: int | None = None,
@@ -84,9 +78,7 @@ class TrainingMonitor(Panel):
             css="cl-training-monitor",
         )
         self.react("run_dir", self.read)
-        self.observe(self._on_following, "following")
         self.run_dir = str(run_dir)
-        self.following = follow
 
     def live(self, line: Mapping[str, float]) -> None:
         """Take one line of metrics; hand this to `fit` as `live`."""
@@ -119,18 +111,6 @@ class TrainingMonitor(Panel):
         if lines != self._lines or not lines:
             self._lines = lines
             self._show()
-
-    def _on_following(self, change: Any) -> None:
-        if change.new:
-            self._start()
-
-    def _start(self) -> None:
-        def follow() -> None:
-            while self.following:
-                self.notice.guard(self.read)()
-                time.sleep(self.period)
-
-        threading.Thread(target=follow, daemon=True).start()
 
     def _show(self) -> None:
         if not self._lines:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
+from crystal_ldm.widgets.base import NumberBox
 from crystal_ldm.widgets.layout import column, labelled, row, show_if, toggle
 from crystal_ldm.widgets.viewers.elements import COLOURS, STYLES
 
@@ -63,11 +64,12 @@ def more_controls(viewer: CrystalViewer) -> tuple[ipw.DOMWidget, ...]:
 
     repeats = []
     for axis, name in enumerate("abc"):
-        count = ipw.IntText(viewer.supercell[axis], description=name)
+        count = NumberBox(f"Repeat {name}", viewer.notice, whole=True)
+        count.number, count.description = viewer.supercell[axis], name
         count.add_class("cl-repeat")
-        count.observe(viewer.notice.guard(partial(_repeat, viewer, axis)), "value")
+        count.observe(viewer.notice.guard(partial(_repeat, viewer, axis)), "number")
         viewer.observe(
-            lambda change, count=count, axis=axis: setattr(count, "value", change.new[axis]),
+            lambda change, count=count, axis=axis: setattr(count, "number", change.new[axis]),
             "supercell",
         )
         repeats.append(count)
@@ -103,7 +105,7 @@ def _repeat(viewer: CrystalViewer, axis: int, change: Any) -> None:
     try:
         viewer.supercell = tuple(wanted)
     finally:
-        change.owner.value = viewer.supercell[axis]
+        change.owner.number = viewer.supercell[axis]
 
 
 def _take_supercell(viewer: CrystalViewer, value: tuple[int, int, int] | None) -> None:

@@ -139,7 +139,7 @@ class TrajectoryPlayer(Panel):
         if self._together and isinstance(self.viewer.stage, ipw.Widget):
             ipw.jsdlink((self.slider, "value"), (self.viewer.stage, "frame"))
         self.position = caption("")
-        self._which = ipw.BoundedIntText(value=1, min=1, max=1, description="Crystal")
+        self._which = ipw.Dropdown(options=[1], description="Crystal")
         self._which.add_class("cl-number")
         self.empty = caption(empty)
         self.body = column(
@@ -150,7 +150,7 @@ class TrajectoryPlayer(Panel):
         guard = self.notice.guard
         self._moved_there = False
         self.slider.observe(guard(self._on_slider), "value")
-        self._which.observe(guard(lambda change: setattr(self, "crystal", change.new - 1)), "value")
+        self._which.observe(guard(lambda change: setattr(self, "crystal", change.new)), "index")
         self.plot.observe(guard(self._on_click), "clicked")
         self.react("frame", self._show_frame)
         self.react("crystal", self._load)
@@ -172,7 +172,7 @@ class TrajectoryPlayer(Panel):
         first = self._trajectory[0] if self._trajectory else None
         count = len(first.crystals) if first is not None and hasattr(first, "crystals") else 1
         self.set_trait("num_crystals", count if self._trajectory else 0)
-        self._which.max = max(self.num_crystals, 1)
+        self._which.options = range(1, max(self.num_crystals, 1) + 1)
         show_if(self.num_crystals > 1, self._which)
         show_if(not self._trajectory, self.empty)
         show_if(bool(self._trajectory), self.body)
@@ -199,7 +199,7 @@ class TrajectoryPlayer(Panel):
             self.steps = TrajectorySteps.from_structures(self._trajectory)
         last = len(self.steps.structures) - 1
         self.set_trait("num_frames", last + 1)
-        self._which.value = self.crystal + 1
+        self._which.index = self.crystal
         if self._in_browser:
             self.viewer.show_frames(self.steps.structures, last)
         else:
