@@ -31,8 +31,7 @@ from crystal_ldm.evaluate.band_gap.networks import (
 from crystal_ldm.evaluate.band_gap.own_predictor import (
     GRAPH,
     PERCEPTRONS,
-    load_graph,
-    load_perceptrons,
+    load_net,
     together,
 )
 from crystal_ldm.parallel import open_executor
@@ -256,11 +255,11 @@ def main() -> None:
     if "perceptrons" in options.kinds:
         perceptrons = train(features, gaps, seed=options.seed)
     else:
-        perceptrons = load_perceptrons()[0]
+        perceptrons = load_net(PERCEPTRONS)[0]
     if "graph" in options.kinds:
         graph = train_graphs(graphs, gaps, seed=options.seed)
     else:
-        graph = load_graph()[0]
+        graph = load_net(GRAPH)[0]
     scores: dict[str, dict[str, Any]] = {"perceptrons": {}, "graph": {}, "together": {}}
     for part in ("test", "val"):
         with torch.no_grad():

@@ -21,34 +21,14 @@ from typing import Any
 import torch
 
 from benchmarks.machine import matmul_peak
-from benchmarks.speed import new_ldm, random_crystals
+from benchmarks.speed import new_ldm, training_step
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.device_and_precision import bfloat16_is_fast
 from crystal_ldm.pretrained import load_pretrained
-from crystal_ldm.random import torch_generator
 
 Work = Callable[[], int]
 """Does something once and returns how many crystals it was."""
-
-
-def training_step(name: str, precision: str, batch_size: int = 128) -> Work:
-    """Return a training step of an LDM: loss, backward, clipping, AdamW, running mean."""
-    ldm = new_ldm(name).train()
-    batch = ldm.training_items(random_crystals(batch_size))[torch.arange(batch_size)]
-    optimizer = ldm.configure_optimizers()["optimizer"]
-
-    def work() -> int:
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            loss = ldm.calculate_loss(batch, torch_generator(0))["loss"]
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(ldm.network.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        ldm.ema.update_parameters(ldm.network)
-        return batch_size
-
-    return work
 
 
 def sampling(ldm: LDMModule, precision: str, count: int = 128) -> Work:
@@ -59,8 +39,8 @@ def sampling(ldm: LDMModule, precision: str, count: int = 128) -> Work:
 
 
 WORKS: dict[str, Callable[[str], Work]] = {
-    "train ldm_small": lambda precision: training_step("ldm_small", precision),
-    "train ldm_dng": lambda precision: training_step("ldm_dng", precision),
+    "train ldm_small": lambda precision: training_step(new_ldm("ldm_small"), precision),
+    "train ldm_dng": lambda precision: training_step(new_ldm("ldm_dng"), precision),
     "sample the shipped model": lambda precision: sampling(load_pretrained(), precision),
     "sample ldm_dng": lambda precision: sampling(new_ldm("ldm_dng").eval(), precision),
 }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,28 @@ def new_ldm(name: str) -> LDMModule:
     return ldm
 
 
+def training_step(
+    ldm: LDMModule, precision: str, batch_size: int = 128, num_atoms: int = NUM_ATOMS
+) -> Callable[[], int]:
+    """Return a training step of an LDM: batch, loss, backward, clipping, AdamW, running mean."""
+    items = ldm.train().training_items(random_crystals(4 * batch_size, num_atoms))
+    optimizer = ldm.configure_optimizers()["optimizer"]
+    turns = itertools.count()
+
+    def step() -> int:
+        rows = torch.arange(4 * batch_size).roll(next(turns) * batch_size)[:batch_size]
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            loss = ldm.calculate_loss(items[rows], torch_generator(0))["loss"]
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(ldm.network.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        ldm.ema.update_parameters(ldm.network)
+        return batch_size
+
+    return step
+
+
 def training(
     name: str,
     batch_size: int,
@@ -62,27 +85,11 @@ def training(
     num_atoms: int = NUM_ATOMS,
     compile: bool = False,
 ) -> Row:
-    """Return the rate of whole training steps: loss, backward, clipping, AdamW, EMA, batching."""
-    ldm = new_ldm(name).train()
-    items = ldm.training_items(random_crystals(4 * batch_size, num_atoms))
+    """Return the rate of whole training steps, see `training_step`."""
+    ldm = new_ldm(name)
     if compile:
         compile_blocks(ldm)
-    optimizer = ldm.configure_optimizers()["optimizer"]
-    rows: Iterator[torch.Tensor] = iter(
-        torch.arange(4 * batch_size).roll(i * batch_size)[:batch_size] for i in range(10_000)
-    )
-
-    def step() -> None:
-        batch = items[next(rows)]
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            loss = ldm.calculate_loss(batch, torch_generator(0))["loss"]
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(ldm.network.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        ldm.ema.update_parameters(ldm.network)
-
-    seconds = best_time(step, repeats=4)
+    seconds = best_time(training_step(ldm, precision, batch_size, num_atoms), repeats=4)
     achieved = batch_size * training_gflop(ldm.network.denoiser, num_atoms) / seconds
     return {
         "what": f"train LDM {name}{', compiled' if compile else ''}",

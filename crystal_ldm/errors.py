@@ -48,6 +48,13 @@ def suggest(word: str, options: Iterable[str]) -> str:
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
+def no_such(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return that there is none of this name, which was probably meant, and which there are."""
+    known = list(known)
+    there = ", ".join(known) or "none"
+    return f"There is no {kind} '{name}'.{suggest(name, known)} There are: {there}."
+
+
 def describe_error(error: BaseException) -> str:
     """Return an error as one line, `ValueError: what it says`."""
     text = " ".join(str(error).split())

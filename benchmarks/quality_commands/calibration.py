@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,6 @@ def calibration(model: LDMModule, options: argparse.Namespace) -> list[Row]:
         seed=options.seed,
         sampling=_sampling(options),
         workers=options.workers,
-        progress=_Counter(options.num * (len(options.targets) * len(options.scales) + 1)),
     )
     return _rows(table)
 
@@ -75,19 +73,3 @@ def _sampling(options: argparse.Namespace, *varied: str) -> dict[str, Any]:
 
 def _rows(table: pd.DataFrame) -> list[Row]:
     return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
-
-
-class _Counter:
-    """Prints how far sampling is, every ten seconds."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.done = total, 0
-        self.started = self.said = time.monotonic()
-
-    def __call__(self, count: int) -> None:
-        self.done += count
-        now = time.monotonic()
-        if now - self.said > 10 or self.done == self.total:
-            self.said = now
-            rate = self.done / (now - self.started)
-            print(f"{self.done} of {self.total} crystals, {rate:.1f} per second", flush=True)

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
-from crystal_ldm.errors import suggest
+from crystal_ldm.errors import no_such, suggest
 
 
 def plain_number(value: Any) -> Any:
@@ -68,10 +68,7 @@ def sentence(model: type[BaseModel], error: ValidationError, noun: str = "field"
     names = [field.alias or name for name, field in model.model_fields.items()]
     name = str(first["loc"][0]) if first["loc"] else ""
     if first["type"] == "extra_forbidden":
-        return (
-            f"There is no {noun} '{name}'.{suggest(name, names)} "
-            f"There are: {', '.join(names) or 'none'}."
-        )
+        return no_such(noun, name, names)
     if first["type"] == "missing":
         return f"The {noun} '{name}' is missing."
     if first["type"] in ("value_error", "assertion_error"):

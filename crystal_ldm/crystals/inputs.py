@@ -119,11 +119,12 @@ def read_each(
         cell, reason = None, None
         try:
             cell = read(item)
+            cell.checked()  # on flat ones spglib and StructureMatcher may hang
         except CrystalLDMError as error:
             reason = str(error)
         except Exception as error:  # whatever a strange object provokes
             reason = describe_error(error)
-        crystals.append(cell)
+        crystals.append(None if reason else cell)
         errors.append(reason)
     return crystals, errors
 

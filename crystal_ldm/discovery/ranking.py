@@ -221,7 +221,7 @@ class Discovery:
         for candidate in self.candidates:
             if candidate.relaxed is not None and candidate.stage in _LISTED:
                 _write_crystal(self.path, candidate)
-        columns = ["rank", *_line(_EMPTY)]
+        columns = list(COLUMNS)
         atomic_write(self.path / TABLE, csv_text(self.rows(), columns))
         lines = [{**_line(c), "came_to": c.stage, "reason": c.reason} for c in self.candidates]
         atomic_write(self.path / CANDIDATES, csv_text(lines, [*columns[1:], "came_to", "reason"]))
@@ -248,13 +248,13 @@ def _is_sun(candidate: Candidate, potential: str, limit: float) -> bool:
 def _line(candidate: Candidate) -> dict[str, Any]:
     """Return what the tables say of a candidate: distances in eV/atom, gaps in eV."""
     listed = candidate.stage in _LISTED
-    first, group = candidate.first, candidate.space_group
+    first, second, group = candidate.first, candidate.second, candidate.space_group
     return {
         "id": candidate.id,
         "formula": candidate.made.formula,
         "num_atoms": len(candidate.made),
-        "e_above_hull_chgnet": _distance(candidate.first),
-        "e_above_hull_sevennet": _distance(candidate.second),
+        "e_above_hull_chgnet": _rounded(first.e_above_hull if first else None),
+        "e_above_hull_sevennet": _rounded(second.e_above_hull if second else None),
         "e_above_hull_before": _rounded(candidate.before),
         "caution": candidate.caution,
         "band_gap": _rounded(candidate.band_gap),
@@ -269,18 +269,11 @@ def _line(candidate: Candidate) -> dict[str, Any]:
     }
 
 
-_EMPTY = Candidate("", Cell.from_arrays([1], [[0, 0, 0]], [[1, 0, 0], [0, 1, 0], [0, 0, 1]]))
-
-
 def _competitors(formula: str, products: Mapping[str, float]) -> str:
     """Return the phases that a formula competes with; one of them may be the formula itself."""
     if set(products) == {formula}:
         return f"another form of {formula}"
     return " + ".join(f"{share:.2f} {name}" for name, share in products.items())
-
-
-def _distance(distance: HullDistance | None) -> float | str:
-    return "" if distance is None else _rounded(distance.e_above_hull)
 
 
 def _rounded(value: float | None) -> float | str:

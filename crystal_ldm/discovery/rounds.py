@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,82 +97,76 @@ def _failed_filters(
     return failed
 
 
-@dataclass
-class GoalCheck:
-    """Checks relaxed crystals; each judgement is a file, so that none is made twice.
+def judge(
+    candidates: list[Candidate],
+    ldm: LDMModule,
+    folder: Path,
+    predictor: str,
+    relaxation: RelaxationSettings,
+    executor: Executor,
+) -> None:
+    """Find gaps, space groups and kinds of novelty of relaxed crystals, which are kept one by one.
 
-    Attributes:
+    Args:
         ldm: the model, whose training crystals are the known ones.
-        goal: what is looked for.
         folder: where judgements are kept.
         predictor: who estimates band gaps; empty: nobody.
         relaxation: how the crystals were relaxed.
         executor: runs predictor and comparisons.
     """
+    files = [folder / f"{content_key(c.crystal, relaxation)}.json" for c in candidates]
+    kept = [read_object(file) for file in files]
+    new = [i for i, content in enumerate(kept) if not content]
+    cells = [candidates[i].crystal for i in new]
+    gaps = [math.nan] * len(new)
+    if new and predictor:
+        gaps = estimate_band_gaps(cells, predictor, workers=executor).gap.tolist()
+    kinds = novelty_of(cells, ldm.training_crystals, executor) if new else []
+    for i, cell, gap, kind in zip(new, cells, gaps, kinds, strict=True):
+        kept[i] = {
+            "band_gap": gap if math.isfinite(gap) else None,
+            "space_group": space_group(cell, SYMPREC),
+            "novelty": asdict(kind),
+        }
+        atomic_write_json(files[i], kept[i])
+    for candidate, content in zip(candidates, kept, strict=True):
+        gap = content["band_gap"]
+        candidate.band_gap = math.nan if gap is None else gap
+        candidate.space_group = content["space_group"]
+        candidate.novelty = Novelty(**content["novelty"])
 
-    ldm: LDMModule
-    goal: Goal
-    folder: Path
-    predictor: str
-    relaxation: RelaxationSettings
-    executor: Executor
 
-    def __call__(self, candidates: list[Candidate], lowest: Mapping[FormulaKey, float]) -> None:
-        """Predict gaps, find space groups and kinds of novelty, and keep what is as asked for.
+def keep_what_meets(goal: Goal, candidates: list[Candidate]) -> None:
+    """Let those on to the last stage that are as asked for; what was kept may have to go.
 
-        Args:
-            candidates: relaxed and unique, of all rounds: what was kept may have to go.
-            lowest: hull distance of the lowest crystal of each formula that was relaxed.
-        """
-        new = [c for c in candidates if not self._read_judgement(c)]
-        cells = [c.crystal for c in new]
-        if new and self.predictor:
-            gaps = estimate_band_gaps(cells, self.predictor, workers=self.executor).gap.tolist()
-            for candidate, gap in zip(new, gaps, strict=True):
-                candidate.band_gap = gap
-        kinds = novelty_of(cells, self.ldm.training_crystals, self.executor) if new else []
-        for candidate, cell, novelty in zip(new, cells, kinds, strict=True):
-            candidate.novelty = novelty
-            candidate.space_group = space_group(cell, SYMPREC)
-            gap = candidate.band_gap
-            content = {
-                "band_gap": gap if math.isfinite(gap) else None,
-                "space_group": candidate.space_group,
-                "novelty": asdict(novelty),
-            }
-            atomic_write_json(self._judgement(candidate), content)
-        for candidate in candidates:
-            candidate.reason = self._missed(candidate, lowest[candidate.made.formula_key])
+    Args:
+        candidates: of all rounds; those that are relaxed and unique are judged.
+    """
+    lowest: dict[FormulaKey, float] = {}
+    for candidate in candidates:
+        if candidate.first is not None:
+            key, distance = candidate.made.formula_key, candidate.first.e_above_hull
+            lowest[key] = min(distance, lowest.get(key, distance))
+    for candidate in candidates:
+        if candidate.stage in STAGES[-2:]:
+            candidate.reason = _missed(goal, candidate, lowest[candidate.made.formula_key])
             candidate.stage = STAGES[-2] if candidate.reason else STAGES[-1]
 
-    def _missed(self, candidate: Candidate, lowest: float) -> str:
-        """Return what a relaxed crystal misses of the goal; empty: nothing."""
-        assert candidate.first is not None
-        distance, limit = candidate.first.e_above_hull, self.goal.max_hull_distance
-        if not math.isfinite(distance):
-            return f"hull distance {candidate.first.error}"
-        if distance > limit:
-            return f"{distance:.3f} eV/atom above the hull"
-        if distance - lowest > limit:
-            return f"{distance - lowest:.3f} eV/atom above another candidate of its formula"
-        if candidate.novelty.kind == "known":
-            return f"it relaxed into a known crystal, {candidate.novelty.of}"
-        if not self.goal.has_gap(candidate.band_gap):
-            return f"predicted band gap {candidate.band_gap:.2f} eV"
-        if self.goal.space_group not in (None, candidate.space_group):
-            return f"space group {candidate.space_group}"
-        return ""
 
-    def _judgement(self, candidate: Candidate) -> Path:
-        return self.folder / f"{content_key(candidate.crystal, self.relaxation)}.json"
-
-    def _read_judgement(self, candidate: Candidate) -> bool:
-        content = read_object(self._judgement(candidate))
-        try:
-            gap = content["band_gap"]
-            candidate.band_gap = math.nan if gap is None else float(gap)
-            candidate.space_group = content["space_group"]
-            candidate.novelty = Novelty(**content["novelty"])
-        except (ValueError, KeyError, TypeError):
-            return False
-        return True
+def _missed(goal: Goal, candidate: Candidate, lowest: float) -> str:
+    """Return what a relaxed crystal misses of the goal; empty: nothing."""
+    assert candidate.first is not None
+    distance, limit = candidate.first.e_above_hull, goal.max_hull_distance
+    if not math.isfinite(distance):
+        return f"hull distance {candidate.first.error}"
+    if distance > limit:
+        return f"{distance:.3f} eV/atom above the hull"
+    if distance - lowest > limit:
+        return f"{distance - lowest:.3f} eV/atom above another candidate of its formula"
+    if candidate.novelty.kind == "known":
+        return f"it relaxed into a known crystal, {candidate.novelty.of}"
+    if not goal.has_gap(candidate.band_gap):
+        return f"predicted band gap {candidate.band_gap:.2f} eV"
+    if goal.space_group not in (None, candidate.space_group):
+        return f"space group {candidate.space_group}"
+    return ""

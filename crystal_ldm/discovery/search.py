@@ -8,11 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crystal_ldm.crystals.cell import FormulaKey
 from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, reduced_cell
 from crystal_ldm.discovery.goal import ROUND, Goal
 from crystal_ldm.discovery.ranking import FAR_BELOW, STAGES, Candidate, Discovery
-from crystal_ldm.discovery.rounds import GoalCheck, make_round, round_folder
+from crystal_ldm.discovery.rounds import judge, keep_what_meets, make_round, round_folder
 from crystal_ldm.discovery.screening import distances_before, most_promising
 from crystal_ldm.discovery.second_opinion import SecondOpinion, why_not
 from crystal_ldm.evaluate.band_gap import predictor_note
@@ -86,8 +85,7 @@ class Search:
         second_opinions = 0 if reason else second_opinions
         deadline = self.started + seconds
         rounds_end = deadline - (1 - FIRST_SHARE) * seconds * bool(second_opinions)
-        folder = make_folder(self.run.path / "judged")
-        check = GoalCheck(self.ldm, self.goal, folder, predictor, self.relaxation, self.executor)
+        make_folder(self.run.path / "judged")
         self.wanted, found.complete = num_candidates, True
         rounds = math.ceil(num_candidates / ROUND)
         for number in range(rounds):
@@ -96,7 +94,7 @@ class Search:
                 found.complete = False
                 break
             size = min(ROUND, num_candidates - number * ROUND)
-            self._round(number, size, f"round {number + 1} of {rounds}", rounds_end, check)
+            self._round(number, size, f"round {number + 1} of {rounds}", rounds_end, predictor)
             found.write()
             counts = ", ".join(f"{count} {name}" for name, count in found.funnel().items())
             self.say(f"after round {number + 1} of {rounds}: {counts}")
@@ -117,7 +115,7 @@ class Search:
             )
         found.write()
 
-    def _round(self, number: int, size: int, name: str, end: float, check: GoalCheck) -> None:
+    def _round(self, number: int, size: int, name: str, end: float, predictor: str) -> None:
         self.say(f"{name}: {size} candidates are made")
         new = make_round(self.ldm, self.goal, number, self.run.path, self.keywords)[:size]
         self.say(f"{name}: {sum(c.stage == FILTERED for c in new)} of {size} filtered")
@@ -130,12 +128,11 @@ class Search:
         self.say(f"{name}: {len(unique)} of them unique, {len(screened)} of these screened")
         relaxed = self._relax(screened, name, end)
         self._drop_duplicates(before, relaxed, RELAXED, STILL_UNIQUE)
-        lowest: dict[FormulaKey, float] = {}
-        for candidate in self.found.candidates:
-            if candidate.first is not None:
-                key, distance = candidate.made.formula_key, candidate.first.e_above_hull
-                lowest[key] = min(distance, lowest.get(key, distance))
-        check([c for c in self.found.candidates if c.stage in (STILL_UNIQUE, KEPT)], lowest)
+        judge(
+            [c for c in relaxed if c.stage == STILL_UNIQUE], self.ldm, self.run.path / "judged",
+            predictor, self.relaxation, self.executor,
+        )  # fmt: skip
+        keep_what_meets(self.goal, self.found.candidates)
 
     def _drop_duplicates(
         self, before: list[Candidate], new: list[Candidate], stage: str, next_stage: str

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from crystal_ldm.crystals.inputs import read_crystals
-from crystal_ldm.errors import EvaluationError, suggest
+from crystal_ldm.errors import EvaluationError, no_such
 from crystal_ldm.evaluate.reference_set import Reference
 from crystal_ldm.evaluate.results import Evaluation
 from crystal_ldm.evaluate.stages import EvaluationRun
@@ -89,7 +89,7 @@ def evaluate(
     metrics, predictors = ((x,) if isinstance(x, str) else x for x in (metrics, predictors))
     for name in metrics:
         if name not in METRICS:
-            raise EvaluationError(f"There is no metric '{name}'.{suggest(name, METRICS)}")
+            raise EvaluationError(no_such("metric", name, METRICS))
     generated = read_crystals(crystals)
     compared = (
         reference if reference is None or isinstance(reference, Reference) else Reference(reference)

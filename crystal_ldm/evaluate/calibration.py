@@ -22,7 +22,7 @@ from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.api import evaluate
 from crystal_ldm.evaluate.band_gap.estimates import BandGaps, estimate_band_gaps
 from crystal_ldm.evaluate.statistics import wilson
-from crystal_ldm.parallel.executor import AnyWorkers, Executor, Progress, open_executor
+from crystal_ldm.parallel.executor import AnyWorkers, Executor, open_executor
 from crystal_ldm.random import crystal_generator
 
 if TYPE_CHECKING:
@@ -50,7 +50,6 @@ def calibrate_model(
     seed: int = 0,
     sampling: Mapping[str, Any] | None = None,
     workers: AnyWorkers = None,
-    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Ask a model for band gaps with elements left open, and let a predictor say what came.
 
@@ -72,7 +71,6 @@ def calibrate_model(
         sampling: further options of `LDMModule.sample`: sampling_steps, cfg_interval, precision;
             cfg_scale is that of the conditions other than the band gap.
         workers: see `open_executor`.
-        progress: called with the number of crystals just generated.
 
     Returns:
         The table of `calibrate_band_gap`.
@@ -96,10 +94,7 @@ def calibrate_model(
     def sample(target: float | None, scale: float) -> SampleResult:
         request = CrystalBatch.from_num_atoms(sizes, forbidden=forbidden, band_gap=[target] * num)
         options["cfg_scale"] = {**others, "band_gap": scale}
-        result = ldm.sample(request, 1, seed=seed, **options)
-        if progress is not None:
-            progress(num)
-        return result
+        return ldm.sample(request, 1, seed=seed, **options)
 
     return calibrate_band_gap(
         {(t, s): sample(t, s) for t in map(float, targets) for s in map(float, scales)},
@@ -250,15 +245,10 @@ def rate_row(scale: float, steps: int, values: Mapping[str, ArrayLike]) -> dict[
         values: by name one number of each sample: True or False (validity), or a share (the
             decoder's agreement; its mean is given, and the interval treats it as a rate). Not a
             number counts as 0.
-
-    Raises:
-        EvaluationError: if a number is not between 0 and 1.
     """
     row: dict[str, Any] = {"scale": scale, "steps": steps}
     for name, samples in values.items():
         numbers = np.nan_to_num(np.asarray(samples, dtype=np.float64))
-        if len(numbers) and (numbers.min() < 0 or numbers.max() > 1):
-            raise EvaluationError(f"The values of '{name}' must be between 0 and 1.")
         row |= {"n": len(numbers), **_share(name, float(numbers.sum()), len(numbers))}
     return row
 

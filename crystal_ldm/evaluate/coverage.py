@@ -106,42 +106,21 @@ def _nearest(
 
 
 _MAX_COORDINATION = 24
-# Order parameters looked at for each coordination number (Zimmermann & Jain 2020, table 1).
-_MOTIFS: dict[int, tuple[str, ...]] = {
-    1: ("sgl_bd",),
-    2: ("L-shaped", "water-like", "bent 120 degrees", "bent 150 degrees", "linear"),
-    3: ("trigonal planar", "trigonal non-coplanar", "T-shaped"),
-    4: (
-        "square co-planar",
-        "tetrahedral",
-        "rectangular see-saw-like",
-        "see-saw-like",
-        "trigonal pyramidal",
-    ),
-    5: ("pentagonal planar", "square pyramidal", "trigonal bipyramidal"),
-    6: ("hexagonal planar", "octahedral", "pentagonal pyramidal"),
-    7: ("hexagonal pyramidal", "pentagonal bipyramidal"),
-    8: ("body-centered cubic", "hexagonal bipyramidal"),
-    9: ("q2", "q4", "q6"),
-    10: ("q2", "q4", "q6"),
-    11: ("q2", "q4", "q6"),
-    12: ("cuboctahedral", "q2", "q4", "q6"),
-}
 
 
 @lru_cache(maxsize=1)
 def _order_parameters() -> tuple[CrystalNN, dict[int, list[LocalStructOrderParams]]]:
     from pymatgen.analysis.local_env import CN_OPT_PARAMS, CrystalNN, LocalStructOrderParams
 
+    # Zimmermann & Jain 2020, table 1.
     parameters: dict[int, list[LocalStructOrderParams]] = {}
-    for coordination, motifs in _MOTIFS.items():
-        parameters[coordination] = []
-        for motif in motifs:
-            entry: Any = CN_OPT_PARAMS.get(coordination, {}).get(motif) or [motif]
-            settings = entry[1] if len(entry) > 1 else None
-            parameters[coordination].append(
-                LocalStructOrderParams([entry[0]], parameters=[settings])
-            )
+    for coordination in range(1, 13):
+        motifs: list[Any] = [["sgl_bd"]] if coordination == 1 else []
+        motifs += CN_OPT_PARAMS.get(coordination, {}).values()
+        motifs += [["q2"], ["q4"], ["q6"]] if coordination >= 9 else []
+        parameters[coordination] = [
+            LocalStructOrderParams(motif[:1], parameters=motif[1:2] or [None]) for motif in motifs
+        ]
     return CrystalNN(), parameters
 
 

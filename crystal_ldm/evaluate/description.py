@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_ldm.crystals.cell import FLAT_A3, Cell
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.elements import covalent_radii
 from crystal_ldm.crystals.geometry.bonds import CROWDED
 from crystal_ldm.crystals.geometry.distances import closest_contact, pair_distances
@@ -26,7 +26,7 @@ _PACKING_NEIGHBOURS = 16
 
 @dataclass
 class Description:
-    """Numbers of one crystal; nan or None where one could not be computed (see `errors`).
+    """Numbers of one crystal; nan or None where one could not be computed (see `error`).
 
     Attributes:
         density: g/cm³.
@@ -37,7 +37,7 @@ class Description:
         space_groups: one number for each tolerance asked for.
         reduced: primitive Niggli cell, for comparisons.
         packing: mean distances of the 1st to 16th neighbour in units of (volume / atom)^(1/3).
-        errors: what failed, by name.
+        error: what failed.
     """
 
     density: float = math.nan
@@ -48,7 +48,7 @@ class Description:
     space_groups: tuple[int | None, ...] = ()
     reduced: Cell | None = None
     packing: NDArray[np.float64] | None = None
-    errors: dict[str, str] = field(default_factory=dict)
+    error: str | None = None
 
 
 def describe_crystal(
@@ -59,7 +59,7 @@ def describe_crystal(
     symmetry: bool = False,
     comparison: bool = False,
 ) -> Description:
-    """Return the numbers of one crystal; each may fail without the others.
+    """Return the numbers of one crystal.
 
     Args:
         limits: tolerances of the space groups, and how near a neighbour is.
@@ -67,25 +67,13 @@ def describe_crystal(
         symmetry: whether to find the space groups.
         comparison: whether to compute the reduced cell and the packing.
     """
-    result = Description()
-    result.volume_per_atom = crystal.volume / len(crystal.numbers)
-    if crystal.volume < FLAT_A3:  # on which spglib and StructureMatcher may hang
-        result.space_groups = (None,) * len(limits.symprec) if symmetry else ()
-        result.errors["cell"] = "it has no volume"
-        return result
-    result.density = density(crystal)
+    result = Description(density=density(crystal), volume_per_atom=crystal.volume / len(crystal))
     if distances:
-        try:
-            lengths = pair_distances(crystal)
-            result.min_distance = float(lengths.min())
-            result.contact = closest_contact(crystal, lengths)
-        except Exception as error:
-            result.errors["min_distance"] = describe_error(error)
+        lengths = pair_distances(crystal)
+        result.min_distance = float(lengths.min())
+        result.contact = closest_contact(crystal, lengths)
     if result.volume_per_atom >= CROWDED:
-        try:
-            result.coordination = mean_coordination(crystal, limits.bond_factor)
-        except Exception as error:
-            result.errors["coordination"] = describe_error(error)
+        result.coordination = mean_coordination(crystal, limits.bond_factor)
     if symmetry:
         result.space_groups = tuple(
             space_group(crystal, symprec, limits.angle_tolerance) for symprec in limits.symprec
@@ -93,8 +81,8 @@ def describe_crystal(
     if comparison:
         try:
             result.reduced, result.packing = comparison_form(crystal)
-        except Exception as error:
-            result.errors["comparison"] = describe_error(error)
+        except Exception as error:  # pymatgen finds no Niggli cell of some
+            result.error = describe_error(error)
     return result
 
 
@@ -150,22 +138,11 @@ def describe_all(
 ) -> list[Description | None]:
     """Describe many crystals as `describe_crystal` does; None for those that are None.
 
-    One that hangs or crashes its worker is described again without symmetry and comparison, the
-    only steps that can.
+    Of one that hangs or crashes its worker nothing is known but that.
     """
     result: list[Description | None] = [None] * len(crystals)
-    failed: list[tuple[int, str]] = []
     function = partial(describe_crystal, limits=limits, **wanted)
     for outcome in executor.imap(function, crystals, label=label):
-        if outcome.error is None:
-            result[outcome.index] = outcome.value
-        else:
-            failed.append((outcome.index, outcome.error))
-    simple = partial(describe_crystal, limits=limits)
-    again = executor.map(simple, (crystals[position] for position, _ in failed))
-    for (position, reason), outcome in zip(failed, again, strict=True):
-        description = outcome.value if outcome.error is None else Description()
-        description.space_groups = (None,) * len(limits.symprec)
-        description.errors["symmetry and comparison"] = reason
-        result[position] = description
+        nothing = Description(space_groups=(None,) * len(limits.symprec), error=outcome.error)
+        result[outcome.index] = outcome.value if outcome.error is None else nothing
     return result

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_ldm.crystals.cell import FLAT_A3
 from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.crystals.same_crystal import Tolerances, rms_distance
 from crystal_ldm.errors import EvaluationError
@@ -103,8 +102,6 @@ def compare_pairs(
             distances[pair] = (math.nan, reason)
         elif a.formula_key != b.formula_key:
             distances[pair] = (math.nan, None)
-        elif min(a.volume, b.volume) < FLAT_A3:  # on which StructureMatcher may hang
-            distances[pair] = (math.nan, "a cell has no volume")
         else:
             todo.append(pair)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from crystal_ldm.errors import EvaluationError, RunError, suggest
+from crystal_ldm.errors import EvaluationError, no_such
 from crystal_ldm.evaluate.statistics import rate
 from crystal_ldm.evaluate.thresholds import Thresholds
-from crystal_ldm.files.writing import atomic_write, safe_cell
+from crystal_ldm.files.writing import atomic_write, make_folder, safe_cell
 
 _COLUMNS = ["value", "count", "n", "ci_low", "ci_high", "unit", "thresholds"]
 
@@ -45,8 +45,7 @@ class Evaluation:
             EvaluationError: if there is no such metric.
         """
         if metric not in self.summary.index:
-            names = [str(name) for name in self.summary.index]
-            raise EvaluationError(f"There is no metric '{metric}'.{suggest(metric, names)}")
+            raise EvaluationError(no_such("metric", metric, map(str, self.summary.index)))
         return float(self.summary.loc[metric, "value"])  # type: ignore[arg-type]
 
     def __str__(self) -> str:
@@ -70,17 +69,13 @@ class Evaluation:
         Each file appears whole or not at all; results that were there stay until then.
 
         Raises:
-            EvaluationError: if the folder cannot be written.
+            RunError: if the folder cannot be written.
         """
-        folder = Path(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            atomic_write(folder / "evaluation.csv", self.table.map(safe_cell).to_csv(index=False))
-            atomic_write(folder / "summary.csv", self.summary.to_csv())
-            content = {"thresholds": self.thresholds.model_dump(), "notes": self.notes}
-            atomic_write(folder / "thresholds.json", json.dumps(content, indent=2) + "\n")
-        except (OSError, RunError) as error:
-            raise EvaluationError(f"'{folder}' cannot be written: {error}") from error
+        folder = make_folder(folder)
+        atomic_write(folder / "evaluation.csv", self.table.map(safe_cell).to_csv(index=False))
+        atomic_write(folder / "summary.csv", self.summary.to_csv())
+        content = {"thresholds": self.thresholds.model_dump(), "notes": self.notes}
+        atomic_write(folder / "thresholds.json", json.dumps(content, indent=2) + "\n")
 
 
 class Summary:

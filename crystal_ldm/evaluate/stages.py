@@ -74,9 +74,7 @@ class EvaluationRun:
             symmetry=symmetry,
             comparison=comparison,
         )
-        for position, description in enumerate(self.descriptions):
-            for name, reason in (description.errors if description else {}).items():
-                self.errors[position].append(f"{name}: {reason}")
+        self.note_errors("description", [d.error if d else None for d in self.descriptions])
         for name in ("density", "volume_per_atom", "min_distance", "contact", "coordination"):
             self.table[name] = [getattr(d, name) if d else np.nan for d in self.descriptions]
         self.share("readable", self.table["formula"].notna())

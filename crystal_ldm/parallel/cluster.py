@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from crystal_ldm.errors import ConfigError, suggest
+from crystal_ldm.errors import ConfigError, no_such
 from crystal_ldm.parallel.executor import Executor, Numbered, Outcome, Workers
 from crystal_ldm.parallel.pool import WorkerPool
 
@@ -68,10 +68,7 @@ def dask_client(settings: Mapping[str, Any], workers: int = 1) -> Iterator[Clien
 
 def _batch_system(kind: str, options: dict[str, Any]) -> Any:
     if kind not in _CLUSTERS:
-        known = ["local", *_CLUSTERS]
-        raise ConfigError(
-            f"There is no cluster '{kind}'.{suggest(kind, known)} There are: {', '.join(known)}."
-        )
+        raise ConfigError(no_such("cluster", kind, ["local", *_CLUSTERS]))
     try:
         import dask_jobqueue
     except ImportError as error:

@@ -194,9 +194,10 @@ def open_executor(
     from crystal_ldm.parallel.cluster import DaskExecutor
     from crystal_ldm.parallel.pool import WorkerPool
 
-    settings = _as_workers(workers, default)
-    kind: type[Executor] = HereExecutor if settings.here else WorkerPool
-    executor = (DaskExecutor if settings.client is not None else kind)(settings)
+    if not isinstance(workers, Workers):
+        workers = replace(default or Workers(), count=workers)
+    kind: type[Executor] = HereExecutor if workers.here else WorkerPool
+    executor = (DaskExecutor if workers.client is not None else kind)(workers)
     executor.bars = bars
     return executor
 
@@ -218,24 +219,13 @@ def map_items(
         timeout: longest time for one item, s.
         on_outcome: called with each outcome as it comes; what it raises ends the work.
     """
-    settings = _as_workers(workers, Workers(timeout=timeout, memory_gb=16))
-    if len(items) < _FEW or settings.count == 1:
-        settings = Workers(here=True)
+    if len(items) < _FEW or workers == 1:
+        workers = Workers(here=True)
     chunk = 1 + min(63, len(items) // 1000)
     outcomes = []
-    with open_executor(settings, bars=progress) as executor:
+    with open_executor(workers, Workers(memory_gb=16), bars=progress) as executor:
         for outcome in executor.imap(function, items, timeout=timeout, chunk=chunk, label=label):
             outcomes.append(outcome)
             if on_outcome is not None:
                 on_outcome(outcome)
     return sorted(outcomes, key=lambda outcome: outcome.index)
-
-
-def _as_workers(workers: AnyWorkers, default: Workers | None = None) -> Workers:
-    """Return settings for a number of workers; None: as many as `default` (or each core) says."""
-    if isinstance(workers, Workers):
-        return workers
-    if isinstance(workers, Executor):
-        return workers.workers
-    default = default or Workers()
-    return default if workers is None else replace(default, count=int(workers))

@@ -27,14 +27,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from crystal_ldm.errors import EvaluationError
-from crystal_ldm.parallel.executor import (
-    Executor,
-    Numbered,
-    Outcome,
-    Workers,
-    default_workers,
-)
-from crystal_ldm.parallel.worker import THREAD_VARIABLES, read_message, write_message
+from crystal_ldm.parallel.executor import Executor, Numbered, Outcome, Workers, default_workers
+from crystal_ldm.parallel.worker import THREAD_VARIABLES
 
 _START_TIMEOUT_S = 300.0
 _LONGEST_WAIT_S = 3600.0  # a queue takes no endless time limit
@@ -59,7 +53,6 @@ class _Worker:
             start_new_session=True,  # Ctrl-C goes to the parent, which closes the pipes
         )
         self.ready = False
-        self.job = -1
         self.pending: deque[tuple[int, Any]] = deque()
         self.deadline = time.monotonic() + _START_TIMEOUT_S
         threading.Thread(target=self._receive, args=(inbox,), daemon=True).start()
@@ -69,7 +62,7 @@ class _Worker:
         assert stream is not None
         while True:
             try:
-                inbox.put((self.number, read_message(stream)))
+                inbox.put((self.number, pickle.load(stream)))  # noqa: S301 - of this program
             except (EOFError, OSError, ValueError, pickle.UnpicklingError):
                 inbox.put((self.number, ("gone", None, None, None)))
                 return
@@ -78,7 +71,8 @@ class _Worker:
         assert self.process.stdin is not None
         # A worker that has just died is noticed by its reader thread.
         with contextlib.suppress(BrokenPipeError, OSError):
-            write_message(self.process.stdin, message)
+            pickle.dump(message, self.process.stdin)
+            self.process.stdin.flush()
 
     def stop(self) -> None:
         if self.process.poll() is None:
@@ -118,7 +112,6 @@ class WorkerPool(Executor):
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._processes: dict[int, _Worker] = {}
         self._numbers = itertools.count()
-        self._jobs = itertools.count()
         self._failed_starts = 0
 
     def close(self) -> None:
@@ -130,7 +123,6 @@ class WorkerPool(Executor):
     def _outcomes(
         self, function: Callable[[Any], Any], items: Numbered, limit: float, chunk: int
     ) -> Iterator[Outcome]:
-        job = next(self._jobs)
         body = pickle.dumps(function)
         retry: deque[tuple[int, Any]] = deque()
         died: set[int] = set()
@@ -143,11 +135,8 @@ class WorkerPool(Executor):
                         break
                     idle = (w for w in self._processes.values() if not w.pending)
                     worker = next(idle, None) or self._start()
-                    if worker.job != job:
-                        worker.send(("function", body))
-                        worker.job = job
                     worker.pending.extend(tasks)
-                    worker.send(("tasks", tasks))
+                    worker.send((body, tasks))
                     if worker.ready:
                         worker.deadline = time.monotonic() + limit
                 if not self._busy():

@@ -10,14 +10,11 @@ from __future__ import annotations
 import math
 import os
 import pickle
-import queue
-import struct
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
-from typing import IO, Any
+from functools import lru_cache
 
 import psutil
 
@@ -32,35 +29,6 @@ THREAD_VARIABLES = (
 """Environment variables that say how many threads numerical libraries take."""
 
 _LOOK_EVERY_S = 0.5
-HEADER = struct.Struct("<Q")
-
-
-def write_message(stream: IO[bytes], message: object) -> None:
-    """Write one pickled message with its length in front."""
-    body = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-    stream.write(HEADER.pack(len(body)) + body)
-    stream.flush()
-
-
-def read_message(stream: IO[bytes]) -> Any:
-    """Read one message.
-
-    Raises:
-        EOFError: when the other side has closed the pipe.
-    """
-    return pickle.loads(read_body(stream))  # noqa: S301 - the pipe's other end is this very program
-
-
-def read_body(stream: IO[bytes]) -> bytes:
-    """Read one message without unpickling it; raises as `read_message` does."""
-    header = stream.read(HEADER.size)
-    if len(header) < HEADER.size:
-        raise EOFError
-    (size,) = HEADER.unpack(header)
-    body = stream.read(size)
-    if len(body) < size:
-        raise EOFError
-    return body
 
 
 def _limit_memory(gigabytes: float) -> None:
@@ -79,24 +47,15 @@ def _limit_memory(gigabytes: float) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
 
 
-def _load(body: bytes) -> Callable[[Any], Any]:
-    try:
-        loaded: Callable[[Any], Any] = pickle.loads(body)  # noqa: S301
-    except Exception as error:
-        text = describe_error(error)
-
-        def fail(_: Any) -> Any:
-            raise ImportError(f"the worker cannot load the function to run ({text})")
-
-        return fail
-    return loaded
+# A function that cannot be loaded fails with each of its items, and says why.
+_load = lru_cache(maxsize=1)(pickle.loads)
 
 
 def end_with_parent() -> None:
     """End this process as soon as its parent is gone.
 
-    A closed pipe says so, too, but a child that the parent has forked (a data loader's worker)
-    holds the pipe's other end open.
+    A closed pipe says so, too, but not in the middle of a task, nor where a child that the parent
+    has forked (a data loader's worker) holds its other end open.
     """
     parent = os.getppid()
 
@@ -116,33 +75,20 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     warnings.simplefilter("ignore")
     _limit_memory(float(sys.argv[1]))
-    inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     end_with_parent()
-
-    def receive() -> None:
-        while True:
-            try:
-                # Unpickling imports modules: one thread does it, or two would import at a time and
-                # this one could end in an error that nobody sees.
-                inbox.put(read_body(source))
-            except EOFError:
-                os._exit(0)  # the parent is gone: stop even in the middle of a task
-
-    threading.Thread(target=receive, daemon=True).start()
-    write_message(target, ("ready", None, None, None))
-    function: Callable[[Any], Any] = _load(b"")
+    pickle.dump(("ready", None, None, None), target)
+    target.flush()
     while True:
-        kind, body = pickle.loads(inbox.get())  # noqa: S301
-        if kind == "function":
-            function = _load(body)
-            continue
-        for index, item in body:
+        try:
+            body, tasks = pickle.load(source)  # noqa: S301 - the parent is this very program
+        except EOFError:
+            return
+        for index, item in tasks:
             try:
-                message = ("done", index, function(item), None)
-                reply = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+                reply = pickle.dumps(("done", index, _load(body)(item), None))
             except Exception as error:
                 reply = pickle.dumps(("done", index, None, describe_error(error)))
-            target.write(HEADER.pack(len(reply)) + reply)
+            target.write(reply)
             target.flush()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crystal_ldm.errors import CheckpointError, suggest
+from crystal_ldm.errors import CheckpointError, no_such
 
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
@@ -28,10 +28,7 @@ def model_file(name: str = DEFAULT) -> Path:
     """
     path = FOLDER / f"{name}.safetensors"
     if name not in available():
-        raise CheckpointError(
-            f"There is no shipped model '{name}'.{suggest(name, available())} "
-            f"There are: {', '.join(available()) or 'none'}."
-        )
+        raise CheckpointError(no_such("shipped model", name, available()))
     return path
 
 

@@ -78,7 +78,7 @@ class CrystalFiles:
 
     Attributes:
         folder: the directory.
-        recipe: what makes all of its crystals; None: that of the first result that is added.
+        recipe: what makes all of its crystals.
         symprec: tolerance of the symmetry search for the CIFs, Å.
         p1_cif: whether to write the raw cells as CIFs without symmetry, too.
         done: (row of the request, number in it) of the crystals that are on disk.
@@ -90,7 +90,7 @@ class CrystalFiles:
     def __init__(
         self,
         folder: Path,
-        recipe: Mapping[str, Any] | None = None,
+        recipe: Mapping[str, Any],
         symprec: float = 0.1,
         p1_cif: bool = False,
     ) -> None:
@@ -111,22 +111,16 @@ class CrystalFiles:
         table = self.folder / TABLE
         return [line for line, *_ in table_lines(table)] if table.is_file() else []
 
-    def add(self, result: SampleResult) -> list[dict[str, Any]]:
-        """Write the crystals of a result and return their lines of the table.
+    def add(self, result: SampleResult) -> None:
+        """Write the crystals of a result.
 
         Raises:
             RunError: if the directory cannot be written; what was written before is kept.
         """
-        if self.recipe is None:
-            self.recipe = result.recipe
-        lines: list[dict[str, Any]] = []
         for portion in torch.arange(len(result)).split(PORTION):
-            lines += self.write(
-                crystal_texts(result[portion], self.recipe, self.symprec, self.p1_cif)
-            )
-        return lines
+            self.write(crystal_texts(result[portion], self.recipe, self.symprec, self.p1_cif))
 
-    def write(self, texts: Sequence[CrystalText]) -> list[dict[str, Any]]:
+    def write(self, texts: Sequence[CrystalText]) -> None:
         """Write crystals as `crystal_texts` has them, with one flush of the disk; see `add`."""
         for name in (CIFS, P1_CIFS) if self.p1_cif else (CIFS,):
             folder = make_folder(self.folder / name)
@@ -149,7 +143,6 @@ class CrystalFiles:
         except RunError as error:
             raise RunError(f"{error} Finished crystals are kept: run again to go on.") from error
         self.done |= {(line["row"], line["number"]) for line in lines}
-        return lines
 
     def sort(self) -> None:
         """Put table and raw cells in the order of the request, whatever order they came in.

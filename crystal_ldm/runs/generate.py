@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from crystal_ldm.sampling import SampleResult
     from crystal_ldm.sampling.sample import Order
 
-OnBatch = Callable[["SampleResult", list[dict[str, Any]]], None]
+OnBatch = Callable[["SampleResult"], object]
 
 
 def make_request(
@@ -157,7 +156,7 @@ def generate(
         ldm: the model.
         request: see `LDMModule.sample`.
         run_dir, num_samples, symprec, p1_cif, first_row: see `SampleRun.open`.
-        on_batch: called with each finished result and its lines of the table.
+        on_batch: called with each result that is on disk, in the thread that writes.
         progress: whether to print a line now and then.
         settings: see `LDMModule.sample`.
 
@@ -169,56 +168,37 @@ def generate(
     """
     from crystal_ldm.sampling.sample import iter_sample
 
-    how: dict[str, Any] = {"symprec": symprec, "p1_cif": p1_cif, "first_row": first_row}
-    how["settings"] = settings
-    with SampleRun.open(run_dir, ldm, request, num_samples, **how) as run:
+    with SampleRun.open(
+        run_dir, ldm, request, num_samples, symprec=symprec, p1_cif=p1_cif, settings=settings,
+        first_row=first_row,
+    ) as run:  # fmt: skip
         before, started = len(run.files.done), time.monotonic()
         if before and progress:
             rest = "; making the rest." if before < run.total else "."
             print(f"{before} of {run.total} crystals are there already{rest}")
 
-        def written(job: Future[list[dict[str, Any]]], result: SampleResult) -> None:
-            lines = job.result()
-            count = len(run.files.done)
+        def write(result: SampleResult) -> None:
+            run.files.add(result)
             run.progress()
             if progress:
+                count = len(run.files.done)
                 rate = (count - before) / max(time.monotonic() - started, 1e-9)
-                left = (run.total - count) / max(rate, 1e-9)
-                print(
-                    f"{count} of {run.total} crystals, {rate:.1f} per second, {left:.0f} s left",
-                    file=sys.stdout,
-                    flush=True,
-                )
+                left = f"{rate:.1f} per second, {(run.total - count) / rate:.0f} s left"
+                print(f"{count} of {run.total} crystals, {left}", flush=True)
             if on_batch is not None:
-                on_batch(result, lines)
+                on_batch(result)
 
         # One batch is written (symmetry search, in Python) while the next is made (in torch).
         # Leaving the block waits for the last one, whatever ended the loop.
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            pending: tuple[Future[list[dict[str, Any]]], SampleResult] | None = None
+        with ThreadPoolExecutor(max_workers=1) as writer:
+            written: Future[None] | None = None
             for result in iter_sample(run.order, wanted=run.missing):
-                if pending is not None:
-                    written(*pending)
-                pending = pool.submit(run.files.add, result), result
-            if pending is not None:
-                written(*pending)
+                if written is not None:
+                    written.result()
+                written = writer.submit(write, result)
+            if written is not None:
+                written.result()
     return run
-
-
-def check_order(
-    model: str, request: CrystalBatch | None, num_samples: Any, **settings: Any
-) -> None:
-    """Refuse what a model was not trained for, in a moment and without taking a GPU.
-
-    Args: see `load_model` and `generate`.
-
-    Raises:
-        CheckpointError: there is no such model.
-        RequestError: see `LDMModule.sample`.
-    """
-    from crystal_ldm.pretrained import load_model
-
-    silent_order(load_model(model, "cpu"), request, num_samples, {**settings, "device": "cpu"})
 
 
 def silent_order(

@@ -19,7 +19,6 @@ A request that was stopped goes on when it is run again.
 
 from __future__ import annotations
 
-import inspect
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -90,19 +89,14 @@ def run_request(
         content, where, stem = source, "the request", "request"
     else:
         content, where, stem = read_yaml(source), f"'{source}'", Path(source).stem
-    if not isinstance(content, dict) or "num_samples" not in content:
+    if not isinstance(content, dict):
         raise ConfigError(f"{where} should be a mapping with the key 'num_samples'.")
     file = RequestFile.read(content, where)
     number = workers if workers is not None else file.workers
-    if number is not None and number < 1:
-        raise ConfigError(f"{where}: workers should be at least 1 and is {number}.")
-    for name in (*inspect.signature(sample_in_parallel).parameters, "callback", "wanted"):
-        if name in file.sampling:
-            raise ConfigError(f"{where}: '{name}' does not belong under 'sampling'.")
     asked = file.model_dump(include=_REQUEST, exclude_unset=True)
     targets = file.conditions.items()
     asked["conditions"] = {n: tuple(v) if isinstance(v, list) else v for n, v in targets}
-    request = make_request(**asked)
+    request = make_request(**asked, sampling=file.sampling)
     with dask_client(file.dask, number or 1) if file.dask else nullcontext() as client:
         return sample_in_parallel(
             request,

@@ -23,11 +23,6 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def crystal_name(crystal: Cell, row: int, number: int) -> str:
-    """Return the id of a crystal: its place in the request and its formula."""
-    return f"{row:03d}-{number:05d}-{crystal.formula}"
-
-
 def line_of(result: SampleResult, i: int, crystal: Cell, space_group: str) -> dict[str, Any]:
     """Return the line of the i-th crystal of a result.
 
@@ -35,7 +30,7 @@ def line_of(result: SampleResult, i: int, crystal: Cell, space_group: str) -> di
     `SampleResult`, empty where there is none.
     """
     row, number = int(result.row[i]), int(result.number[i])
-    name = crystal_name(crystal, row, number)
+    name = f"{row:03d}-{number:05d}-{crystal.formula}"
     line: dict[str, Any] = {
         "id": name,
         "formula": crystal.formula,

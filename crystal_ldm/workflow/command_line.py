@@ -37,10 +37,8 @@ class NotebookCommands(click.Group):
         """Return the command that executes a notebook."""
         path = find_notebook(name)
         title = heading(read_notebook(path))
-        options = [_option(parameter) for parameter in notebook_parameters(path)]
         return _NotebookCommand(
             name,
-            params=[*options],
             callback=lambda **values: _run(name, values),
             help=f"{title or name}: execute {path}.",
             short_help=title,
@@ -48,14 +46,11 @@ class NotebookCommands(click.Group):
 
 
 class _NotebookCommand(click.Command):
-    """A command that loads what else a notebook permits only for its help, or if it is used."""
+    """A command that learns its options, some of which take seconds to load, when it is used."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        known = {name for option in self.params for name in (*option.opts, *option.secondary_opts)}
-        words = {word.partition("=")[0] for word in args if word.startswith("--")}
-        if not words <= known or "-h" in args:
-            parameters = permitted_parameters(find_notebook(self.name or ""))
-            self.params = [_option(parameter) for parameter in parameters]
+        permitted = permitted_parameters(find_notebook(self.name or ""))
+        self.params = [_option(parameter) for parameter in permitted]
         try:
             return super().parse_args(context, args)
         except click.NoSuchOption as error:
@@ -63,8 +58,7 @@ class _NotebookCommand(click.Command):
             if "--conditions" in names and not get_close_matches(word, names, cutoff=0.75):
                 condition = word.lstrip("-").replace("-", "_")
                 hint = f"A condition of the model goes into --conditions '{{{condition}: ...}}'."
-                message = f"There is no option {word}. {hint}"
-                raise click.NoSuchOption(word, message, ctx=context) from None
+                raise click.NoSuchOption(word, f"{error.message} {hint}", ctx=context) from None
             raise
 
 
@@ -251,13 +245,8 @@ def show(run_dir: str) -> None:
     cifs = len(list((path / CIFS).glob("[!.]*.cif")))
     if cifs:
         print(f"  crystals {path / CIFS} ({cifs} CIF files)")
-    stem = run["notebook"]
-    files = {
-        "table": TABLE,
-        "recipe": RECIPE,
-        "notebook": f"{stem}.ipynb",
-        "report": f"{stem}.html",
-    }
+    notebook, report = (f"{run['notebook']}.{ending}" for ending in ("ipynb", "html"))
+    files = {"table": TABLE, "recipe": RECIPE, "notebook": notebook, "report": report}
     for name, file in files.items():
         if (path / file).exists():
             print(f"  {name:9}{path / file}")

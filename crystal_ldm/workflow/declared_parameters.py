@@ -101,8 +101,10 @@ def read_parameters(source: str) -> list[Parameter]:
         text = comments.get(statement.end_lineno or 0, "")
         value = getattr(statement, "value", None)
         default = "" if value is None else ast.unparse(value)
+        annotation = getattr(statement, "annotation", None)
+        literal = type(getattr(value, "value", None)).__name__
+        kind = _KINDS.get(ast.unparse(annotation) if annotation else literal, "value")
         for name in _assigned(statement):
-            kind = _kind(getattr(statement, "annotation", None), value)
             parameters[name] = Parameter(name, kind, default, text)
     return list(parameters.values())
 
@@ -178,20 +180,9 @@ def _assigned(statement: ast.stmt) -> list[str]:
     return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
-def _kind(annotation: Any, default: Any) -> str:
-    if annotation is not None:
-        return _KINDS.get(ast.unparse(annotation), "value")
-    if isinstance(default, ast.Constant):
-        return _KINDS.get(type(default.value).__name__, "value")
-    return "value"
-
-
 def _parameter(one: Option) -> Parameter:
-    kind = (
-        "value"
-        if one.optional
-        else {"whole": "whole number", "data": "value"}.get(one.type, one.type)
-    )
+    kind = {"whole": "whole number", "data": "value"}.get(one.type, one.type)
+    kind = "value" if one.optional else kind
     unit = f" ({one.unit})" if one.unit else ""
     bounds = "" if one.low is None or one.high is None else f", {one.low:g} to {one.high:g}"
     text = f"{one.help}{bounds}{unit}"

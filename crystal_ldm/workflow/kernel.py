@@ -20,6 +20,7 @@ from crystal_ldm.workflow.notebooks import find_notebook, read_notebook
 WRITTEN_OUTSIDE = "CRYSTAL_LDM_REPORT"
 """Environment variable of a kernel whose notebook and report `crystal-ldm` itself writes."""
 
+_recorders: list[_Recorder] = []  # one, once outputs are recorded
 _OUTPUTS = ("stream", "display_data", "execute_result", "error")
 _WAIT = 5.0  # seconds for messages to arrive from this same process
 
@@ -58,10 +59,13 @@ def start_notebook(namespace: Mapping[str, Any], name: str) -> bool:
     if names:
         permitted = permitted_parameters(find_notebook(name), names)
         check_parameters(names, [parameter.name for parameter in permitted])
-    warnings.formatwarning = _as_note
+    # To a person a warning's place in the code says nothing.
+    warnings.formatwarning = lambda message, category, *_, **__: (
+        f"{'Note' if category is UserWarning else category.__name__}: {message}\n"
+    )
     interactive = is_interactive()
     if not interactive and _kernel() is not None and not os.environ.get(WRITTEN_OUTSIDE):
-        _start_recorder()
+        _recorders[:] = _recorders or [_Recorder()]
     return interactive
 
 
@@ -74,13 +78,12 @@ def executed_notebook(name: str) -> dict[str, Any] | None:
     Raises:
         RunError: the notebook cannot be read.
     """
-    if _RECORDER is None:
+    if not _recorders:
         return None
-    executed = _RECORDER.executed()
     source = read_notebook(find_notebook(name))
     cells: list[dict[str, Any]] = []
     waiting = list(source["cells"])
-    for code, count, outputs in executed:
+    for code, count, outputs in _recorders[0].executed():
         texts = ["".join(c["source"]) if c["cell_type"] == "code" else None for c in waiting]
         if code in texts:
             place = texts.index(code)
@@ -149,26 +152,6 @@ class _Recorder(threading.Thread):
             outputs = {n: list(self._outputs[request]) for request, n in self._counts.items()}
         sources = enumerate(kernel.shell.history_manager.input_hist_raw)
         return [(source, n, outputs.get(n, [])) for n, source in sources if n > 0]
-
-
-def _as_note(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    line: str | None = None,
-) -> str:
-    """Return a warning for a person, to whom its place in the code says nothing."""
-    return f"{'Note' if category is UserWarning else category.__name__}: {message}\n"
-
-
-_RECORDER: _Recorder | None = None
-
-
-def _start_recorder() -> None:
-    global _RECORDER
-    if _RECORDER is None:
-        _RECORDER = _Recorder()
 
 
 def _kernel() -> Any:

@@ -11,12 +11,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from crystal_ldm.errors import RunError, suggest
+from crystal_ldm.errors import RunError, no_such
 from crystal_ldm.files import repo_root
 from crystal_ldm.files.paths import ROOT_VARIABLE, in_home
 from crystal_ldm.files.writing import atomic_path, make_folder
-
-MAX_BYTES = 512 * 2**20
 
 
 def installed_notebooks() -> list[Path]:
@@ -45,11 +43,7 @@ def find_notebook(name: str | Path) -> Path:
     for path in (*own, in_home(text), *installed):
         if path.is_file() and path.suffix == ".ipynb":
             return path
-    names = notebook_names()
-    raise RunError(
-        f"There is no notebook '{text}'.{suggest(Path(text).stem, names)} "
-        f"There are: {', '.join(names) or 'none'}."
-    )
+    raise RunError(no_such("notebook", text, notebook_names()))
 
 
 def read_notebook(path: Path | str) -> dict[str, Any]:
@@ -58,16 +52,11 @@ def read_notebook(path: Path | str) -> dict[str, Any]:
     Raises:
         RunError: it cannot be read, or is not a notebook of format 4.
     """
-    path = Path(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise RunError(f"'{path}' is larger than {MAX_BYTES // 2**20} MiB.")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise RunError(f"'{path}' cannot be read ({error.strerror}).") from error
     except (ValueError, RecursionError) as error:
-        if isinstance(error, RunError):
-            raise
         raise RunError(f"'{path}' is not a notebook, or is cut short ({error}).") from error
     if isinstance(content, dict) and isinstance(content.get("cells"), list):
         return content

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import json
 import math
-import re
 from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
@@ -19,9 +19,6 @@ from typing import Any
 
 from crystal_ldm.errors import ConfigError, RequestError
 
-_NEXT = r"(?=[+~]*[A-Za-z_][\w./@]*=|~)"
-_OVERRIDE = re.compile(rf",?\s+{_NEXT}")  # before the next one
-_LISTED = re.compile(rf"(?:\s*,\s*|\s+){_NEXT}")
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -46,8 +43,8 @@ def as_text(value: Any, name: str) -> str:
     raise RequestError(f"{name} should be text and is {value!r}.")
 
 
-def as_formulas(value: Any, name: str = "formula") -> list[str]:
-    """Return one formula or a list of them (a list, or text with commas) as a list.
+def as_words(value: Any, name: str) -> list[str]:
+    """Return formulas or element symbols as a list: from a list, or text with commas or spaces.
 
     Raises:
         RequestError: one of them is no text.
@@ -73,21 +70,7 @@ def as_paths(value: Any, name: str) -> list[str]:
         with contextlib.suppress(OSError, ValueError):  # too long for a file system, a zero byte
             if resolve_path(text).exists():
                 return [text]
-    return as_formulas(value, name)
-
-
-def as_symbols(value: Any, name: str) -> list[str]:
-    """Return element symbols from a list or from text such as `Sr,Ti` or `[Sr, Ti]`.
-
-    Raises:
-        RequestError: it is neither.
-    """
-    if isinstance(value, list | tuple) and not all(isinstance(item, str) for item in value):
-        raise RequestError(
-            f"{name} should be a list of element symbols and is {value!r}. In YAML put quotes "
-            'around each: ["N", "O", "No"].'
-        )
-    return as_formulas(value, name)
+    return as_words(value, name)
 
 
 def as_number(value: Any, name: str) -> float:
@@ -143,7 +126,10 @@ def as_value(value: Any, name: str) -> Any:
         if text in ("", "None", "null"):
             return None
         value = _literal(text, name)
-    _refuse_infinite(value, name)
+    try:
+        json.dumps(value, allow_nan=False, skipkeys=True, default=str)
+    except ValueError:
+        raise RequestError(f"{name} should be of finite numbers and is {value!r}.") from None
     return value
 
 
@@ -162,22 +148,15 @@ def as_mapping(value: Any, name: str) -> dict[str, Any]:
 
 
 def as_overrides(value: Any, name: str = "overrides") -> list[str]:
-    """Return changes of a configuration from a list or from text with spaces between them, such as
-    `a.b=1 c=2` or `[a.b=1, c=2]`.
-
-    A space inside a value (a path) separates nothing: only one before the next `key=` does.
+    """Return changes of a configuration from a list or from text such as `[a.b=1, c=2]` or
+    `a.b=1 c=2`.
 
     Raises:
         RequestError: it is neither.
     """
     if isinstance(value, str):
         text = value.strip()
-        if text.startswith(("['", '["')):
-            value = _literal(text, name)
-        elif text.startswith("[") and text.endswith("]"):
-            value = [part for part in _LISTED.split(text[1:-1].strip()) if part]
-        else:
-            value = [part for part in _OVERRIDE.split(text) if part]
+        value = _literal(text, name) if text.startswith("[") else text.split()
     if value is None:
         return []
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
@@ -204,14 +183,3 @@ def _literal(text: str, name: str) -> Any:
     if isinstance(value, str):
         raise RequestError(f"{name} is not a list or mapping that can be read: {text[:200]!r}.")
     return value
-
-
-def _refuse_infinite(value: Any, name: str) -> None:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise RequestError(f"{name} should be a finite number and is {value}.")
-    if isinstance(value, list | tuple):
-        for item in value:
-            _refuse_infinite(item, name)
-    if isinstance(value, Mapping):
-        for item in value.values():
-            _refuse_infinite(item, name)

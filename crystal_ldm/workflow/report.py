@@ -21,6 +21,8 @@ _SCHEME = re.compile(r"\b(?:https?|wss?|ftp):/{2}", re.IGNORECASE)
 _OUTSIDE = re.compile(r"^\s*(?:[a-z][a-z0-9+.-]*:|//)", re.IGNORECASE)
 _INSIDE = re.compile(r"^\s*data:image/", re.IGNORECASE)
 _CSS_ADDRESS = re.compile(r"@import[^;]*;?|url\(\s*['\"]?(?!data:image/|#)[^)]*\)", re.IGNORECASE)
+_STYLE = re.compile(r"(?is)<style.*?</style>")
+_LINK = re.compile(r"(?is)<a\b[^>]*?href=[\"'](https?:[^\"']*)[^>]*>(.*?)</a>")
 _ADDRESSES = {"src", "href", "xlink:href"}
 # What reports have beside nh3's own list: tables' styles, folded code, matplotlib's drawings.
 _TAGS = {"style", "section", "main", "details", "summary", "svg", "g", "defs", "symbol", "use"}
@@ -45,8 +47,10 @@ def clean_html(text: str) -> str:
     """
     import nh3
 
-    return nh3.clean(
-        _without_outside_addresses(text),
+    text = _STYLE.sub(lambda style: _CSS_ADDRESS.sub("none", style[0]), text)
+    text = _LINK.sub(lambda a: a[2] if a[1] in a[2] else f"{a[2]} ({a[1]})", text)
+    cleaned = nh3.clean(
+        text,
         tags=nh3.ALLOWED_TAGS | _TAGS,
         clean_content_tags={"script", "noscript", "iframe", "object", "embed"},
         attributes={"*": _ATTRIBUTES},
@@ -55,48 +59,14 @@ def clean_html(text: str) -> str:
         url_schemes={"data"},
         link_rel=None,
     )
-
-
-def without_addresses(value: Any) -> Any:
-    """Return JSON data with `https://` taken out of every text in it."""
-    if isinstance(value, str):
-        return _SCHEME.sub("", value)
-    if isinstance(value, dict):
-        return {key: without_addresses(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [without_addresses(item) for item in value]
-    return value
+    return _SCHEME.sub("", cleaned)
 
 
 def _kept(tag: str, name: str, value: str) -> str | None:
     """Return what stays of an attribute; None: nothing."""
     if name in _ADDRESSES:
         return None if _OUTSIDE.match(value) and not _INSIDE.match(value) else value
-    return _SCHEME.sub("", _CSS_ADDRESS.sub("none", value) if name == "style" else value)
-
-
-def _without_outside_addresses(text: str) -> str:
-    """Return HTML in which outside addresses are text, where nh3 would drop them unsaid."""
-    from bs4 import BeautifulSoup
-    from bs4.element import Tag
-
-    soup = BeautifulSoup(text, "html.parser")
-    for tag in soup(["a", "img", "style"]):
-        if not isinstance(tag, Tag):
-            continue
-        address = str(tag.get("href") or tag.get("src") or "").strip()
-        if tag.name == "style":
-            tag.string = _CSS_ADDRESS.sub("none", tag.get_text())
-        elif _OUTSIDE.match(address) and not _INSIDE.match(address):
-            shown = _SCHEME.sub("", address)
-            if tag.name == "img":
-                tag.name = "span"
-                tag.string = str(tag.get("alt") or "picture from outside, left out")
-            elif _SCHEME.match(address) and shown not in tag.get_text():
-                tag.append(f" ({shown})")
-    for string in soup.find_all(string=_SCHEME):
-        string.replace_with(type(string)(_SCHEME.sub("", str(string))))
-    return str(soup)
+    return _CSS_ADDRESS.sub("none", value) if name == "style" else value
 
 
 _PLOTLY = "application/vnd.plotly.v1+json"
@@ -217,7 +187,7 @@ def _prepared(output: dict[str, Any], figures: dict[str, dict[str, Any]]) -> dic
 def _drawn(name: str, figure: dict[str, Any]) -> str:
     wanted = {key: figure[key] for key in ("data", "layout", "frames") if key in figure}
     config = {**figure.get("config", {}), "responsive": True, "displaylogo": False}
-    text = json.dumps(without_addresses({**wanted, "config": config}))
+    text = _SCHEME.sub("", json.dumps({**wanted, "config": config}))
     # Neither the end of the script nor a comment may stand in a text of the figure.
     return _DRAW.format(name=name, figure=text.replace("<", "\\u003c"))
 

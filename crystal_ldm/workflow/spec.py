@@ -69,7 +69,7 @@ class SweepKeys(FileKeys):
     run_dir: str | None = None
     notebook: str | None = None
     parameters: dict[str, Any] = Field({})
-    steps: list[Any] = Field([])
+    steps: list[dict[str, Any]] = Field([])
     grid: dict[str, Any] = Field({})
     workers: Whole = Field(1, ge=1)
     threads: Whole | None = Field(None, ge=1)
@@ -125,48 +125,42 @@ def read_sweep(source: Path | str | dict[str, Any]) -> Sweep:
         RunError: there is no such notebook.
     """
     if isinstance(source, dict):
-        return _checked(source, "the sweep", "sweep")
-    content = read_yaml(source, written=True)
+        content, where, stem = source, "the sweep", "sweep"
+    else:
+        content, where = read_yaml(source, written=True), f"'{source}'"
+        stem = Path(source).stem
     if not isinstance(content, dict):
-        raise ConfigError(f"'{source}' should be a mapping with the key 'notebook' or 'steps'.")
-    if "run_dir" in content:
-        content["run_dir"] = _as_text(content["run_dir"])
-    return _checked(content, f"'{source}'", Path(source).stem)
-
-
-def _checked(content: dict[str, Any], where: str, stem: str) -> Sweep:
-    keys = SweepKeys.read(content, where)
-    steps = list(_steps(content, where))
+        raise ConfigError(f"{where} should be a mapping with the key 'notebook' or 'steps'.")
+    keys = SweepKeys.read({**content, "run_dir": _as_text(content.get("run_dir"))}, where)
+    steps = list(_steps(keys, where))
     grid = _grid(keys.grid, steps, where)
     directory = resolve_path(keys.run_dir or f"runs/{stem}")
     return Sweep(directory, _jobs(steps, grid, directory, where), keys)
 
 
-def _steps(content: dict[str, Any], where: str) -> Iterator[Step]:
-    if ("notebook" in content) == ("steps" in content):
+def _steps(keys: SweepKeys, where: str) -> Iterator[Step]:
+    if bool(keys.notebook) == bool(keys.steps):
         raise ConfigError(f"{where} needs either 'notebook' or 'steps'.")
-    if "steps" in content and "parameters" in content:
+    if keys.steps and "parameters" in keys.model_fields_set:
         raise ConfigError(f"{where}: with 'steps', each step has its own 'parameters'.")
-    raw = content.get("steps") or [{k: content[k] for k in StepKeys.model_fields if k in content}]
+    raw = keys.steps or [{"notebook": keys.notebook, "parameters": keys.parameters}]
+    in_grid = [key.rpartition(".")[2] for key in keys.grid]
     names: list[str] = []
     for number, step in enumerate(raw, 1):
         place = f"{where}, step {number}"
-        if not isinstance(step, dict):
-            raise ConfigError(f"{place} needs a 'notebook'.")
-        keys = StepKeys.read(step, place)
-        notebook = find_notebook(keys.notebook)
-        name = keys.name or notebook.stem
+        own = StepKeys.read(step, place)
+        notebook = find_notebook(own.notebook)
+        name = own.name or notebook.stem
         if not re.fullmatch(r"[\w-]+", name) or name in names:
             raise ConfigError(
                 f"{place}: the name '{name}' should be letters, digits, - and _, and used once."
             )
         names.append(name)
-        in_grid = [key.rpartition(".")[2] for key in content.get("grid", {})]
-        permitted = permitted_parameters(notebook, [*keys.parameters, *in_grid])
+        permitted = permitted_parameters(notebook, [*own.parameters, *in_grid])
         known = {parameter.name: parameter for parameter in permitted}
         parameters = {
             key: _meant(value, _checked_parameter(key, known, name, place))
-            for key, value in keys.parameters.items()
+            for key, value in own.parameters.items()
         }
         yield Step(name, notebook, parameters, known)
 

@@ -26,8 +26,8 @@ from crystal_ldm.evaluate.band_gap.features import (
     NUM_FEATURES,
     band_gap_inputs,
 )
-from crystal_ldm.evaluate.band_gap.networks import BandGapNet, GraphNet, join
-from crystal_ldm.evaluate.band_gap.own_predictor import GRAPH, _load, load_graph, predict_band_gap
+from crystal_ldm.evaluate.band_gap.networks import BandGapNet, join
+from crystal_ldm.evaluate.band_gap.own_predictor import GRAPH, load_net, predict_band_gap
 from crystal_ldm.evaluate.weights import load_weights
 
 
@@ -133,7 +133,7 @@ def _graph(structure: Structure):
 
 
 def test_a_graph_is_seen_alike_in_any_cell_batch_and_order(known_crystals):
-    net, shift = load_graph()[0], np.array([0.1, 0.2, 0.3])
+    net, shift = load_net(GRAPH)[0], np.array([0.1, 0.2, 0.3])
     chosen = [known_crystals[i] for i in (0, 1, 2, 50)]
     gaps, metal = net.predict_many([_graph(crystal) for crystal in chosen])
     for i, crystal in enumerate(chosen):
@@ -147,7 +147,7 @@ def test_a_graph_is_seen_alike_in_any_cell_batch_and_order(known_crystals):
 
 
 def test_the_farthest_neighbour_counts_nothing(known_crystals):
-    net = load_graph()[0]
+    net = load_net(GRAPH)[0]
     batch = join([_graph(known_crystals[0])])
     farthest = batch.distances == batch.distances[:, -1:]
     assert bool(farthest.any())
@@ -218,16 +218,17 @@ def test_crowded_atoms_have_no_prediction(known_crystals):
 
 def test_weights_come_back_from_a_small_file(tmp_path):
     assert GRAPH.stat().st_size < 500_000
-    net, card = load_graph()
+    net, card = load_net(GRAPH)
     path = tmp_path / "graph.safetensors"
     save(net, card, path)
-    again, same = _load(path, lambda c: GraphNet(c["members"], c["width"], c["layers"]))
+    again, same = load_net(path)
     assert same == card
     for one, other in zip(net.state_dict().values(), again.state_dict().values(), strict=True):
         assert torch.equal(one, other)
-    path.write_bytes(path.read_bytes()[:1000])
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(EvaluationError, match="missing or broken; make them with"):
-        _load(path, lambda c: GraphNet(c["members"], c["width"], c["layers"]))
+        load_net(cut)
 
 
 def test_bad_input_is_one_sentence(known_crystals):

@@ -64,8 +64,6 @@ def test_rates_against_scale_and_steps():
     assert (row["scale"], row["steps"], row["n"]) == (1.0, 20, 4)
     assert (row["agreement"], row["valid"]) == (0.5, 0.75)
     assert row["valid low"] < row["valid"] < row["valid high"]
-    with pytest.raises(EvaluationError, match="between 0 and 1"):
-        rate_row(1.0, 5, {"valid": [2.0]})
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +77,10 @@ def ldm(known_crystals):
 
 
 def test_a_model_is_asked_for_every_cell_of_the_table(ldm, known_crystals, pool):
-    made = []
     table = calibrate_model(
         ldm, 5, targets=(1.0, 3.0), scales=(1, 2), real=(known_crystals, [3.0] * 65), seed=3,
-        sampling={"sampling_steps": 2}, workers=pool, progress=made.append,
+        sampling={"sampling_steps": 2}, workers=pool,
     )  # fmt: skip
-    assert made == [5] * 5  # two targets at two scales, and the base rate
     kinds = table.groupby("kind")["n"].agg(list).to_dict()
     assert kinds == {"base rate": [5, 5], "ceiling": [5], "model": [5] * 4}
     base = table[table["kind"] == "base rate"].drop(columns="target")

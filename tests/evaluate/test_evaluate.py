@@ -12,7 +12,7 @@ from ase.io import write
 from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from crystal_ldm.errors import EvaluationError
+from crystal_ldm.errors import EvaluationError, RunError
 from crystal_ldm.evaluate import evaluate, read_crystals
 from crystal_ldm.evaluate.reference_set import Reference
 
@@ -154,5 +154,5 @@ def test_saving_writes_table_summary_and_thresholds(identity, tmp_path):
     content = json.loads((tmp_path / "out" / "thresholds.json").read_text())
     assert content["thresholds"]["stol"] == 0.3
     (tmp_path / "file").write_text("")
-    with pytest.raises(EvaluationError, match="cannot be written"):
+    with pytest.raises(RunError, match=str(tmp_path / "file")):
         identity.save(tmp_path / "file")

@@ -74,7 +74,7 @@ def test_a_hopeless_crystal_is_a_miss_with_a_reason(known_crystals, pool):
     assert found.match_rate == 0.5
     flat = Structure(Lattice([[5, 0, 0], [0, 5, 0], [5, 5, 1e-6]]), ["Na"], [[0, 0, 0]])
     sodium = Structure(Lattice.cubic(3), ["Na"], [[0, 0, 0]])
-    assert match_pairs([flat], [sodium], workers=1).errors == ["a cell has no volume"]
+    assert match_pairs([flat], [sodium], workers=1).errors == ["The cell has no volume."]
 
 
 def test_prediction_at_k(known_crystals, pool):

@@ -118,10 +118,10 @@ FORMULAS = st.text(max_size=12) | st.lists(
 def test_formulas(formula: Any, units: Any, gap: Any, elements: Any) -> None:
     with only_documented_errors():
         batch = CrystalBatch.from_formulas(
-            given_as.as_formulas(formula, "formula"),
+            given_as.as_words(formula, "formula"),
             given_as.as_value(units, "formula_units"),
             band_gap=gap,
-            forbidden=given_as.as_symbols(elements, "forbidden"),
+            forbidden=given_as.as_words(elements, "forbidden"),
         )
         assert bool((batch.num_atoms >= 1).all())  # no formula: no row
         assert CrystalBatch.from_request(batch.to_request()).formulas == batch.formulas
@@ -149,11 +149,11 @@ def test_parameters_of_a_request(tiny_ldm: LDMModule, request_: Any, how: Any, c
             values = {n: request_.get(n, v) for n, v in REQUESTS.items()}
             targets = given_as.as_mapping(values["conditions"], "conditions")
             request = make_request(
-                given_as.as_formulas(values["formula"]),
+                given_as.as_words(values["formula"], "formula"),
                 given_as.as_value(values["formula_units"], "formula_units"),
                 given_as.as_value(values["num_atoms"], "num_atoms"),
                 {n: tuple(v) if isinstance(v, list) else v for n, v in targets.items()},
-                *(given_as.as_symbols(values[n], n) for n in ("required", "allowed", "forbidden")),
+                *(given_as.as_words(values[n], n) for n in ("required", "allowed", "forbidden")),
             )
             tiny_ldm.iter_sample(request, count, **{str(n): v for n, v in how.items()})
             assert isinstance(count, int) and count >= 1
@@ -238,7 +238,7 @@ def test_tables_of_a_run(
     with only_documented_errors():
         read_crystals(run)
     with only_documented_errors():
-        assert len(CrystalFiles(run).done) <= 3
+        assert len(CrystalFiles(run, {}).done) <= 3
     assert len(list(run.glob("cif/*.cif"))) == 3
 
 

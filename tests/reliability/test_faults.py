@@ -108,7 +108,7 @@ def test_sampling_killed_again_and_again(
     record_property("crystals_finished", len(kept))
     record_property("crystals_lost", lost)
     assert lost == 0 and len(kept) >= 72 and len(now) == 2 * number
-    assert len(list(run.glob("cif/*.cif"))) == len(CrystalFiles(run).rows) == 2 * number
+    assert len(list(run.glob("cif/*.cif"))) == len(CrystalFiles(run, {}).rows) == 2 * number
 
 
 def test_sampling_onto_a_full_disk(

@@ -80,7 +80,7 @@ def test_a_continued_run_makes_only_what_is_missing(
 
     made: list[int] = []
     second = generate(
-        tiny_ldm, request_batch, parts, 3, on_batch=lambda r, _: made.append(len(r)), **options
+        tiny_ldm, request_batch, parts, 3, on_batch=lambda r: made.append(len(r)), **options
     )
     assert sum(made) == 4
     assert sorted(r["id"] for r in second.rows) == sorted(r["id"] for r in whole.rows)
@@ -129,7 +129,7 @@ def test_a_killed_process_loses_no_finished_crystal(
     process.kill()
     process.wait()
     lines = (run / "table.csv").read_text().count("\n") - 1
-    assert len(CrystalFiles(run).rows) >= min(lines, 6)
+    assert len(CrystalFiles(run, {}).rows) >= min(lines, 6)
     for row in table(run):
         assert (run / row["cif"]).is_file()
 
@@ -139,7 +139,7 @@ def test_a_directory_without_rights_is_one_sentence(
 ) -> None:
     result = tiny_ldm.sample(CrystalBatch.from_formulas(["NaCl"]), 1, sampling_steps=1)
     (tmp_path / "run").mkdir(mode=0o755)
-    answer = without_rights(lambda: CrystalFiles(tmp_path / "run").add(result))
+    answer = without_rights(lambda: CrystalFiles(tmp_path / "run", result.recipe).add(result))
     assert answer.startswith("RunError") and "\n" not in answer
 
 
@@ -167,7 +167,7 @@ def test_parameters_become_requests() -> None:
 
 def test_a_full_disk_keeps_what_is_there(tiny_ldm: LDMModule, tmp_path: Path) -> None:
     result = tiny_ldm.sample(CrystalBatch.from_formulas(["NaCl"]), 4, sampling_steps=1)
-    files = CrystalFiles(tmp_path)
+    files = CrystalFiles(tmp_path, result.recipe)
     files.add(result[torch.tensor([0, 1])])
     code = f"""
 import resource, sys
@@ -183,7 +183,7 @@ except Exception as error:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("RunError") and "finished files are kept" in done.stdout
-    assert len(CrystalFiles(tmp_path).rows) == 2
+    assert len(CrystalFiles(tmp_path, {}).rows) == 2
     assert (tmp_path / "crystals.extxyz").read_text().count("Lattice") == 2
 
 
@@ -242,5 +242,5 @@ def test_the_first_crystal_does_not_decide_what_the_table_says(
 ) -> None:
     result = tiny_ldm.sample(CrystalBatch.from_formulas(["NaCl"]), 2, sampling_steps=1)
     result.displacement = torch.tensor([math.nan, 0.25])  # the first was out of a group's reach
-    CrystalFiles(tmp_path).add(result)
+    CrystalFiles(tmp_path, result.recipe).add(result)
     assert [row["displacement"] for row in table(tmp_path)] == ["", "0.25"]

@@ -153,11 +153,11 @@ def test_crystals_of_any_order_are_put_into_that_of_the_request(
     tiny_ldm: LDMModule, tmp_path: Path
 ) -> None:
     result = tiny_ldm.sample(a_request(), 3, **OPTIONS)
-    files = CrystalFiles(tmp_path)
+    files = CrystalFiles(tmp_path, result.recipe)
     files.add(result[torch.arange(9).roll(4)])
     with (tmp_path / "table.csv").open("ab") as file:
         file.write("cut short, Å".encode()[:-1])
-    files = CrystalFiles(tmp_path)
+    files = CrystalFiles(tmp_path, result.recipe)
     before = crystals(tmp_path)
     assert list(before) != sorted(before)
     files.sort()
@@ -165,7 +165,7 @@ def test_crystals_of_any_order_are_put_into_that_of_the_request(
     frames = read(tmp_path / "crystals.extxyz", index=":")
     assert list(after) == sorted(before) and same(before, after)
     assert [atoms.info["id"] for atoms in frames] == [one.info["id"] for one in after.values()]
-    assert CrystalFiles(tmp_path).done == set(after)
+    assert CrystalFiles(tmp_path, {}).done == set(after)
 
 
 def test_a_request_file(model: str, clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -188,10 +188,10 @@ def test_a_request_file(model: str, clone: Path, capsys: pytest.CaptureFixture[s
 
     wrong = {
         "Did you mean 'num_samples'": {"num_sample": 3, "num_samples": 3},
-        "the key 'num_samples'": {"formula": "NaCl"},
+        "The key 'num_samples'": {"formula": "NaCl"},
         "p1_cif must be true or false": {"num_samples": 3, "p1_cif": 1},
         "num_samples must be a whole number": {"num_samples": True},
-        "'wanted' does not belong": {"num_samples": 1, "sampling": {"wanted": 1}},
+        "no setting 'wanted'": {"num_samples": 1, "sampling": {"wanted": 1}},
         "no setting 'sed'. Did you mean 'seed'": {"num_samples": 1, "sampling": {"sed": 1}},
         "workers must be a whole number of at least 1": {"num_samples": 1, "workers": 0},
         "piece_size must be": {"num_samples": 1, "piece_size": 0},

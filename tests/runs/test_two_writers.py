@@ -131,9 +131,7 @@ def test_notebook_and_split_request_go_on_with_each_other(model: str, tmp_path: 
         sample_in_parallel(salt(), 6, run, **split)
     made = {file.name: file.read_bytes() for file in run.glob("cif/*.cif")}
     again: list[int] = []
-    found = generate(
-        ldm, salt(), run, 6, on_batch=lambda result, _: again.append(len(result)), **how
-    )
+    found = generate(ldm, salt(), run, 6, on_batch=lambda result: again.append(len(result)), **how)
     assert sum(again) == 2 and len(found.rows) == 6 and len(made) == 4
     assert made.items() <= {f.name: f.read_bytes() for f in run.glob("cif/*.cif")}.items()
     sample_in_parallel(salt(), 6, run, **split)

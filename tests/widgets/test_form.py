@@ -297,11 +297,11 @@ def test_code_and_shell_give_exactly_the_request(
     values = shell_values(shell_line(result.recipe))
     targets = {"band_gap": given.as_value(values.get("band_gap"), "band_gap")}
     again = make_request(
-        given.as_formulas(values["formula"]),
+        given.as_words(values["formula"], "formula"),
         given.as_value(values.get("formula_units"), "formula_units"),
         given.as_value(values.get("num_atoms"), "num_atoms"),
         {n: tuple(v) if isinstance(v, list) else v for n, v in targets.items()},
-        *(given.as_symbols(values.get(n), n) for n in ("required", "allowed", "forbidden")),
+        *(given.as_words(values.get(n), n) for n in ("required", "allowed", "forbidden")),
     )
     again, _ = settle_units(tiny_ldm, again, "explore")  # S2?2 is two formula units of S?
     assert (again and again.to_request()) == result.recipe["request"]

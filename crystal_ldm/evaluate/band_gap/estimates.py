@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.inputs import read_crystals
-from crystal_ldm.errors import EvaluationError, suggest
+from crystal_ldm.errors import EvaluationError, no_such
 from crystal_ldm.evaluate.band_gap.cgcnn import predict_with_cgcnn
 from crystal_ldm.evaluate.band_gap.networks import METAL_PROBABILITY
 from crystal_ldm.evaluate.band_gap.own_predictor import predict_band_gap, predictor_card
@@ -29,10 +29,7 @@ _CGCNN_ERRORS = {"mae": 0.258, "metal_accuracy": 0.915, "n": 983}
 def check_predictor(predictor: str) -> None:
     """Raise `EvaluationError` unless there is such a predictor."""
     if predictor not in PREDICTORS:
-        raise EvaluationError(
-            f"There is no band gap predictor '{predictor}'; there are {', '.join(PREDICTORS)}."
-            f"{suggest(predictor, PREDICTORS)}"
-        )
+        raise EvaluationError(no_such("band gap predictor", predictor, PREDICTORS))
 
 
 def predictor_note(predictor: str) -> str:

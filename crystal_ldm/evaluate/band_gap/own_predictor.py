@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.inputs import read_crystals
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from crystal_ldm.crystals import CrystalBatch
 
 WEIGHTS = Path(__file__).parent / "weights"
-Net = TypeVar("Net", bound=nn.Module)
 Inputs = tuple[NDArray[np.float32], CrystalGraph]
 PERCEPTRONS, GRAPH = WEIGHTS / "band_gap.safetensors", WEIGHTS / "band_gap_graph.safetensors"
 
@@ -82,7 +81,7 @@ def predictor_card() -> dict[str, Any]:
     Raises:
         EvaluationError: if the weights are missing or broken.
     """
-    perceptrons, graph = load_perceptrons()[1], load_graph()[1]
+    perceptrons, graph = load_net(PERCEPTRONS)[1], load_net(GRAPH)[1]
     return {
         "data": graph["data"],
         "data_hash": graph["data_hash"],
@@ -92,44 +91,21 @@ def predictor_card() -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=1)
-def load_perceptrons() -> tuple[BandGapNet, dict[str, Any]]:
-    """Return the perceptrons and their card.
+@lru_cache(maxsize=2)
+def load_net(path: Path) -> tuple[Any, dict[str, Any]]:
+    """Return the networks of a weights file, `PERCEPTRONS` or `GRAPH`, and their card.
 
     Raises:
         EvaluationError: if the weights are missing or broken.
     """
-    net, card = _load(PERCEPTRONS, lambda card: BandGapNet(card["members"], card["width"]))
-    return net, card
-
-
-@lru_cache(maxsize=1)
-def load_graph() -> tuple[GraphNet, dict[str, Any]]:
-    """Return the graph networks and their card.
-
-    Raises:
-        EvaluationError: if the weights are missing or broken.
-    """
-    net, card = _load(GRAPH, lambda card: GraphNet(card["members"], card["width"], card["layers"]))
-    return net, card
-
-
-def _predict(inputs: Sequence[Inputs]) -> list[tuple[Tensor, Tensor]]:
-    """Return each kind's gaps in eV as if not metallic and probabilities of a metal, all (B,)."""
-    perceptrons, graph = load_perceptrons()[0], load_graph()[0]
-    with torch.no_grad():
-        first = perceptrons.predict(torch.from_numpy(np.stack([f for f, _ in inputs])))
-    return [first, graph.predict_many([g for _, g in inputs])]
-
-
-def _load(path: Path, build: Callable[[dict[str, Any]], Net]) -> tuple[Net, dict[str, Any]]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "pt") as file:
             card: dict[str, Any] = json.loads(file.metadata()["card"])
             state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        net = build(card)
+        shape = {name: card[name] for name in ("members", "width", "layers") if name in card}
+        net = (GraphNet if "layers" in card else BandGapNet)(**shape)
         net.load_state_dict(state)
     except (OSError, SafetensorError, KeyError, TypeError, RuntimeError) as error:
         raise EvaluationError(
@@ -138,3 +114,11 @@ def _load(path: Path, build: Callable[[dict[str, Any]], Net]) -> tuple[Net, dict
             "crystal-ldm again"
         ) from error
     return net.eval(), card
+
+
+def _predict(inputs: Sequence[Inputs]) -> list[tuple[Tensor, Tensor]]:
+    """Return each kind's gaps in eV as if not metallic and probabilities of a metal, all (B,)."""
+    perceptrons, graph = load_net(PERCEPTRONS)[0], load_net(GRAPH)[0]
+    with torch.no_grad():
+        first = perceptrons.predict(torch.from_numpy(np.stack([f for f, _ in inputs])))
+    return [first, graph.predict_many([g for _, g in inputs])]

@@ -14,7 +14,7 @@ from typing import Any
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.elements import symbols
-from crystal_ldm.errors import EvaluationError, suggest
+from crystal_ldm.errors import EvaluationError, no_such
 from crystal_ldm.evaluate.weights import load_weights, read_known_file
 
 _CHGNET_FILE = "pretrained/0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar"
@@ -95,10 +95,7 @@ def potential(name: str) -> Potential:
         EvaluationError: if there is none of this name.
     """
     if name not in POTENTIALS:
-        raise EvaluationError(
-            f"There is no potential '{name}'; there are {', '.join(POTENTIALS)}."
-            f"{suggest(name, POTENTIALS)}"
-        )
+        raise EvaluationError(no_such("potential", name, POTENTIALS))
     return POTENTIALS[name]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.stability.potential import calculator, check_elements, potential
-from crystal_ldm.files.writing import atomic_write
+from crystal_ldm.files.writing import atomic_write, make_folder
 from crystal_ldm.parallel import Executor
 from crystal_ldm.parallel.executor import Progress
 
@@ -204,15 +203,9 @@ def relax_crystals(
         The results, and for those without one the reason.
 
     Raises:
-        EvaluationError: if the folder cannot be written.
+        RunError: if the folder cannot be written.
     """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError("permission denied")
-    except OSError as error:
-        raise EvaluationError(f"The folder '{folder}' cannot be written: {error}.") from error
+    folder = make_folder(folder)
     results: list[Relaxed | None] = [None] * len(crystals)
     errors: list[str | None] = ["it could not be read" if c is None else None for c in crystals]
     waiting: dict[str, list[int]] = {}

@@ -25,7 +25,6 @@ from crystal_ldm.evaluate.statistics import mean, rate
 from crystal_ldm.parallel import AnyWorkers, Workers, open_executor
 
 _OF_RELAXED = ("energy", "converged", "steps", "rmsd", "volume_change", "seconds")
-_NUMBERS = ("energy", "e_above_hull", "rmsd", "volume_change", "seconds")
 _COLUMNS = (
     "id", "formula", "energy", "e_above_hull", "converged", "steps", "rmsd", "volume_change",
     "decomposes_to", "seconds", "error",
@@ -105,17 +104,17 @@ def compute_stability(
         progress: show a bar.
 
     Raises:
-        EvaluationError: if the folder cannot be written or the shipped table is missing.
+        EvaluationError: if the shipped table is missing.
+        RunError: if the folder cannot be written.
     """
     settings = settings or RelaxationSettings()
     source = read_crystals(crystals)
     hull = hull or ReferenceHull(ReferenceEnergies.shipped(settings.potential))
     with open_executor(workers, Workers(memory_gb=6), bars=progress) as executor:
         relaxed, errors = relax_crystals(source.crystals, folder, settings, executor)
-    rows: list[dict[str, Any]] = []
+    rows = []
     for i, (crystal, result) in enumerate(zip(source.crystals, relaxed, strict=True)):
-        row = dict.fromkeys(_COLUMNS) | dict.fromkeys(_NUMBERS, np.nan)
-        row |= {"id": source.ids[i], "formula": crystal.formula if crystal else None}
+        row: dict[str, Any] = {"id": source.ids[i], "formula": crystal.formula if crystal else None}
         row |= {"converged": False, "error": source.errors[i] or errors[i]}
         if result is not None:
             row |= {name: getattr(result, name) for name in _OF_RELAXED}
@@ -129,7 +128,7 @@ def compute_stability(
         f"{settings.timeout:g} s; not relaxed: distances under {settings.min_distance:g} Å, "
         f"volumes under {settings.min_volume_per_atom:g} Å³/atom; hull of the same potential."
     ]
-    undefined = sum(np.isnan(row["e_above_hull"]) for row in rows)
-    if undefined:
+    table = pd.DataFrame(rows, columns=_COLUMNS)
+    if undefined := int(table["e_above_hull"].isna().sum()):
         notes.append(f"The energy above the hull of {undefined} crystals is undefined.")
-    return Stability(pd.DataFrame(rows), relaxed, notes)
+    return Stability(table, relaxed, notes)
