@@ -17,7 +17,6 @@ from crystal_ldm.crystals.readers.json_layouts import (
     LAYOUTS,
     is_structure_data,
     read_structure,
-    structure_cell,
 )
 from crystal_ldm.crystals.readers.labels import Labels
 from crystal_ldm.crystals.readers.poscar import read_poscar
@@ -76,7 +75,7 @@ def record_cell(data: Mapping[str, Any]) -> Cell:
     key = next((key for key in _STRUCTURE_KEYS if key in data), None)
     content = data if key is None else data[key]
     if not isinstance(content, str):
-        return structure_cell(content)
+        return read_structure(content)[0]
     payload = _of_text(content)[0]
     return read_payload(payload)[0]
 

@@ -84,8 +84,6 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
     if any(columns[axis] is None for axis in _AXES):
         raise DataError("The CIF gives no fractional coordinates for its atoms.")
     count = len(columns["x"] or ())
-    if count == 0:
-        raise DataError("The CIF lists no atoms: it holds no crystal, or is cut short.")
     if columns["label"] is None and columns["type"] is None:
         raise DataError("The CIF does not say which elements its atoms are.")
     if any(len(column) != count for column in columns.values() if column is not None):
@@ -107,10 +105,7 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
         if not 0 <= share <= 1 + _FULL:
             raise DataError(f"The CIF gives {label} the occupancy {share:g}, which cannot be.")
         if abs(share - 1) > _FULL:
-            raise DataError(
-                f"It is disordered (the site {label} has the occupancy {share:g}); make an ordered "
-                "approximant first."
-            )
+            raise _disordered(f"the site {label} has the occupancy {share:g}")
         if number(row["hydrogens"] or "0", f"hydrogens of {label}") != 0:
             raise DataError(
                 f"Hydrogen is missing: the CIF says that hydrogens are attached to {label} and "
@@ -120,16 +115,10 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
         if group not in ("", "0") and (
             group.startswith("-") or alternatives.setdefault(row["assembly"], group) != group
         ):
-            raise DataError(
-                f"It is disordered ({label} is of the alternative {group} of its sites); make "
-                "an ordered approximant first."
-            )
+            raise _disordered(f"{label} is of the alternative {group} of its sites")
         symbol = _element(type_, label, elements)
         if other := _second_element(type_, label, elements):
-            raise DataError(
-                f"It is disordered ('{other}' names more than one element for a site); make an "
-                "ordered approximant first."
-            )
+            raise _disordered(f"'{other}' names more than one element for a site")
         if not type_ and not elements and _TUNGSTEN_OR_WATER.fullmatch(label):
             notes.append(f"{label} is read as tungsten; if it is water, hydrogen is missing.")
         if _ISOTOPE.fullmatch(type_):
@@ -168,6 +157,10 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
             f"({', '.join(renamed[:3])})."
         )
     return sites, list(dict.fromkeys(notes))
+
+
+def _disordered(reason: str) -> DataError:
+    return DataError(f"It is disordered ({reason}); make an ordered approximant first.")
 
 
 def _ideal(x: float) -> float:
