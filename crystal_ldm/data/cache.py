@@ -41,7 +41,7 @@ def cache_path(cache_dir: str | Path | None = None) -> Path:
         path = in_home(chosen or platformdirs.user_cache_dir("crystal_ldm", appauthor=False))
     except RuntimeError:
         path = Path("~")
-    if path.parts[:1] == ("~",) or "\0" in str(path):  # of a user without a home folder
+    if str(path).startswith("~") or "\0" in str(path):  # of a user without a home folder
         raise DataError(
             f"The cache folder {shortened(path)!r} cannot be a path here; name another one in the "
             f"environment variable {CACHE_VARIABLE} or as cache_dir."
