@@ -16,6 +16,7 @@ from benchmarks.quality_commands.shared import Row, sampling, training_set
 from crystal_ldm.evaluate import evaluate
 from crystal_ldm.evaluate.reference_set import Reference
 from crystal_ldm.evaluate.stability import RelaxationSettings, Stability, compute_stability
+from crystal_ldm.evaluate.statistics import rate
 from crystal_ldm.files import open_run
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.runs.generate import generate
@@ -73,9 +74,8 @@ RATES = ("validity", "uniqueness", "novelty")
 
 def relaxation_rows(found: Stability) -> list[Row]:
     """Return share converged, time, displacement and hull distance as rows of a table."""
-    summary = found.summary()
-    share = {str(name): value for name, value in summary.loc["converged"].to_dict().items()}
-    rows: list[Row] = [{"what": "converged", **share}]
+    share = rate(int(found.table["converged"].sum()), len(found.table))
+    rows: list[Row] = [{"what": "converged", **share, "unit": "share"}]
     for name, unit in (
         ("seconds", "s"),
         ("steps", "steps"),

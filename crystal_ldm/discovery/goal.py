@@ -104,6 +104,11 @@ class Goal:
                 "Give a chemical system such as Li-Fe-O or a formula such as Sr?O3, not both."
             )
         symbols = tuple(dict.fromkeys(part for part in re.split(r"[-,\s]+", system) if part))
+        if "?" in symbols:
+            raise RequestError(
+                "A system names all of its elements. Where some are open, name the others as "
+                "`required`, and say with `num_elements` how many there are."
+            )
         for symbol in symbols:
             atomic_number(symbol)
         rules = ElementRules.make(required, allowed, forbidden)

@@ -12,7 +12,6 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from crystal_ldm.crystals.inputs import read_crystals
-from crystal_ldm.evaluate.results import Summary
 from crystal_ldm.evaluate.stability.hull import ReferenceHull
 from crystal_ldm.evaluate.stability.potential import potential
 from crystal_ldm.evaluate.stability.reference import ReferenceEnergies
@@ -21,7 +20,7 @@ from crystal_ldm.evaluate.stability.relaxation import (
     Relaxed,
     relax_crystals,
 )
-from crystal_ldm.evaluate.statistics import mean, rate
+from crystal_ldm.evaluate.statistics import rate
 from crystal_ldm.parallel import AnyWorkers, Workers, open_executor
 
 _OF_RELAXED = ("energy", "converged", "steps", "rmsd", "volume_change", "seconds")
@@ -72,16 +71,6 @@ class Stability:
                 share = rate(int(values.sum()), len(distance))
                 rows.append({"metric": name, "e_above_hull <=": limit, **share})
         return pd.DataFrame(rows)
-
-    def summary(self) -> pd.DataFrame:
-        """Return share converged, and means of energy above hull, RMSD and time."""
-        summary = Summary()
-        converged = int(self.table["converged"].fillna(False).astype(bool).sum())
-        summary.rate("converged", converged, len(self.table))
-        units = {"e_above_hull": "eV/atom", "rmsd": "Å", "volume_change": "share", "seconds": "s"}
-        for name, unit in units.items():
-            summary.add(f"mean {name}", mean(self.table[name]), unit)
-        return summary.frame().drop(columns=["count", "thresholds"])
 
 
 def compute_stability(
