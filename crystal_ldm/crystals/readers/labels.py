@@ -163,11 +163,12 @@ def _with_units(texts: Mapping[int, str], name: str, plain: bool) -> dict[int, f
     units = {i: match.group(2).strip() for i, match in matches.items() if is_unit(match.group(2))}
     if name not in UNITS and (plain or len(units) < len(texts) or len(set(units.values())) != 1):
         return {}
-    factors = {u: meaning_of(f"x ({u})", name).factor for u in units.values()}
-    values = {i: (float(matches[i].group(1)), factors[u]) for i, u in units.items()}
-    if name not in UNITS:
-        return {i: value for i, (value, _) in values.items()}
-    return {i: value * factor for i, (value, factor) in values.items() if factor is not None}
+    values = {}
+    for i, unit in units.items():
+        factor = meaning_of(f"x ({unit})", name).factor if name in UNITS else 1.0
+        if factor is not None:
+            values[i] = float(matches[i].group(1)) * factor
+    return values
 
 
 def _stand_ins(numbers: Mapping[int, float]) -> set[int]:

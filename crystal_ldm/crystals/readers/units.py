@@ -13,24 +13,13 @@ UNITS = {
 """The labels that the program knows, with their units."""
 
 _ALIASES = {
-    "band_gap": ("bandgap", "gap", "egap", "eg", "bandgappbe", "gappbe", "pbebandgap"),
-    "formation_energy_per_atom": (
-        "formationenergypeatom",
-        "formationenergyperatom",
-        "eformperatom",
-        "eform",
-        "deltae",
-    ),
-    "e_above_hull": (
-        "eabovehull",
-        "energyabovehull",
-        "ehull",
-        "hulldistance",
-        "eabovehullperatom",
-        "energyabovehullperatom",
-        "ehullperatom",
-    ),
+    "band_gap": "bandgap gap egap eg bandgappbe gappbe pbebandgap",
+    "formation_energy_per_atom": "formationenergyperatom formationenergypeatom eformperatom eform "
+    "deltae",
+    "e_above_hull": "eabovehull energyabovehull ehull hulldistance eabovehullperatom "
+    "energyabovehullperatom ehullperatom",
 }
+"""What these are called, in small letters and without other signs."""
 
 # CODATA 2018: one unit in eV.
 _ENERGIES = {
@@ -95,14 +84,8 @@ def meaning_of(column: str, label: str | None = None) -> Meaning:
     name, unit = _split(column)
     bare = re.sub(r"[^a-z0-9]", "", name.lower())
     if label is None:
-        label = next(
-            (
-                known
-                for known, aliases in _ALIASES.items()
-                if bare == known.replace("_", "") or bare in aliases
-            ),
-            None,
-        )
+        known = (known for known, aliases in _ALIASES.items() if bare in aliases.split())
+        label = next(known, None)
     if label is None and bare in _PER_ATOM and _ATOM.search(unit.lower()):
         label = "formation_energy_per_atom"
     if label not in UNITS:
