@@ -50,7 +50,9 @@ def read_json(path: Path, labels: Labels = None) -> Source:
     if not records:
         raise DataError(f"The file {path} holds no structures.")
 
-    frames = [(name, values, *_payload(structure)) for name, structure, values in records]
+    frames = [
+        (name, values, *_payload_or_problem(structure)) for name, structure, values in records
+    ]
     return source_of(frames, labels, path.name)
 
 
@@ -73,33 +75,29 @@ def record_cell(data: Mapping[str, Any]) -> Cell:
     """
     data = _mapping(data.get("attributes")) or data  # OPTIMADE
     key = next((key for key in _STRUCTURE_KEYS if key in data), None)
-    content = data if key is None else data[key]
-    if not isinstance(content, str):
-        return read_structure(content)[0]
-    payload = _of_text(content)[0]
-    return read_payload(payload)[0]
+    return read_payload(_payload_of(data if key is None else data[key])[0])[0]
 
 
-def _of_text(text: str) -> tuple[Payload, tuple[str, ...]]:
-    """Return a structure that stands as text in a record: json, a POSCAR, or else a CIF."""
-    if text.lstrip().startswith("{"):
+def _payload_of(structure: Any) -> tuple[Payload, tuple[str, ...]]:
+    """Return a structure of a record, as data or as text: json, a POSCAR, or else a CIF."""
+    if not isinstance(structure, str):
+        return read_structure(structure)
+    if structure.lstrip().startswith("{"):
         try:
-            data = json.loads(text)
+            data = json.loads(structure)
         except (ValueError, RecursionError) as error:
             raise DataError(f"Its structure is cut short or not json ({error}).") from error
         return read_structure(data)
     try:
-        cell, notes = read_poscar(text)
+        cell, notes = read_poscar(structure)
         return cell, tuple(notes)
     except DataError:
-        return text, ()
+        return structure, ()
 
 
-def _payload(structure: Any) -> tuple[Payload, tuple[str, ...]]:
+def _payload_or_problem(structure: Any) -> tuple[Payload, tuple[str, ...]]:
     try:
-        if isinstance(structure, str):
-            return _of_text(structure)
-        return read_structure(structure)
+        return _payload_of(structure)
     except DataError as error:
         return Problem.of(error), ()
 

@@ -58,10 +58,10 @@ def read_table(path: Path, known_ids: Iterable[str] = ()) -> tuple[dict[str, lis
     table = csv.reader(io.StringIO(f"{text}\n{_END}"), delimiter=separator, skipinitialspace=True)
     try:
         rows = [[cell.strip() for cell in row] for row in table]
+        if rows.pop() != [_END]:
+            raise csv.Error("a quotation has no end")
     except csv.Error as error:
-        raise DataError(f"The table {path} is not a csv file ({error}).") from error
-    if rows.pop() != [_END]:  # it lies in an open quotation
-        raise DataError(f"The table {path} is cut short; fetch it again.")
+        raise DataError(f"The table {path} is cut short or no csv file ({error}).") from error
     known, notes = set(known_ids), list[str]()
     titles = next((i for i, row in enumerate(rows) if not _is_title(row, known)), 0)
     if title := next(filter(any, rows[:titles]), None):
