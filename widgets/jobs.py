@@ -183,6 +183,8 @@ class Latest:
                 try:
                     result = work()
                 except Exception:
+                    if asked != self._asked:
+                        return
                     failed()
                     raise
                 if asked == self._asked:

@@ -33,8 +33,6 @@ class FormulaBox(Panel):
         counts: atoms of each element in the cell of one formula without open atoms; empty for
             others, and where cells have several sizes. Read-only.
         num_atoms: atoms in the cell when there is no formula; 0 draws it as in the training set.
-        elements: symbols that the model knows; empty: all.
-        max_atoms: most atoms in a cell.
         problem: why this cannot be made, one sentence; empty if it can. Read-only.
         open_atoms: how many atoms of the cell have no element yet; read-only.
         symbols: the elements that the formula names; read-only.
@@ -50,8 +48,6 @@ class FormulaBox(Panel):
     likely_units = tl.Bool(False)
     counts = tl.List(tl.Int(), read_only=True)
     num_atoms = tl.Int(0, min=0)
-    elements = tl.List(tl.Unicode())
-    max_atoms = tl.Int(20, min=1)
     problem = tl.Unicode("", read_only=True)
     open_atoms = tl.Int(0, read_only=True)
     symbols = tl.List(tl.Unicode(), read_only=True)
@@ -67,9 +63,11 @@ class FormulaBox(Panel):
         typical_atoms: str = "",
         look: Look | None = None,
     ) -> None:
-        """`look` finds what the training set has of a formula; `seen_atoms` are in the largest cell
-        of that set."""
+        """`elements` are the symbols that the model knows (empty: all), `max_atoms` the most in a
+        cell; `look` finds what the training set has of a formula, and `seen_atoms` are in the
+        largest cell of that set."""
         super().__init__()
+        self.elements, self.max_atoms = list(elements), max_atoms
         self._seen = seen_atoms
         self._typical = typical_atoms
         self._look = look
@@ -103,12 +101,9 @@ class FormulaBox(Panel):
         self.observe(lambda _: self._say_training(), ["training", "formula_units", "likely_units"])
         self.observe(
             self.notice.guard(self._read),
-            ["text", "formula_units", "likely_units", "num_atoms", "elements", "max_atoms"],
+            ["text", "formula_units", "likely_units", "num_atoms"],
         )
-        with self.hold_trait_notifications():
-            self.elements = list(elements)
-            self.max_atoms = max_atoms
-            self.text = text
+        self.text = text
         self._say_training()
         self._read()
 

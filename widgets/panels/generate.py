@@ -53,13 +53,9 @@ class GeneratePanel(Panel):
     def __init__(
         self,
         ldm: LDMModule,
-        *,
-        request: CrystalBatch | None = None,
-        keywords: Mapping[str, Any] | None = None,
         session: Session | None = None,
     ) -> None:
-        """`keywords` of `LDMModule.sample` are what the form shows at first; `session` keeps the
-        crystals."""
+        """`session` keeps the crystals."""
         super().__init__()
         self.ldm = ldm
         self.session = session
@@ -91,9 +87,8 @@ class GeneratePanel(Panel):
         self.react("ldm", self._new_form)
         self.job.observe(guard(self._on_state), "state")
         self.job.observe(lambda change: setattr(self._bar, "value", change.new), "progress")
-        self.job.observe(lambda change: self.status.say(change.new), "message")
+        self.job.tell(self.status, "Starting…")
         self._watch_form()
-        self.show_request(request=request, keywords=keywords)
         self._allow()
 
     def show_request(
@@ -158,10 +153,6 @@ class GeneratePanel(Panel):
         sample = partial(ldm.iter_sample, request, count, **keywords)
         self.job.start(lambda job: self._work(job, sample, places, most, run))
 
-    def stop(self) -> None:
-        """End the run after the current step; finished crystals are kept."""
-        self.job.stop()
-
     # -- the work --------------------------------------------------------------------------------
 
     def _work(
@@ -218,7 +209,10 @@ class GeneratePanel(Panel):
                 written.result()
         spent = time.monotonic() - started
         job.progress = self.made / total
-        job.message = f"{_count(self.made, total)} in {duration(spent)}."
+        made = _count(self.made, total)
+        job.message = f"{made} in {duration(spent)}."
+        if job.stop_event.is_set():
+            job.message = f"Stopped: {made} were finished and are kept."
 
     # -- what is shown ---------------------------------------------------------------------------
 
@@ -226,15 +220,8 @@ class GeneratePanel(Panel):
         self._allow()
         show_if(True, self._bar)
         self._bar.bar_style = {"failed": "danger", "stopped": "warning"}.get(change.new, "")
-        if change.new == "running":
-            self.status.say("Starting…")
-        elif change.new == "stopping":
+        if change.new == "stopping":
             self.status.say("Stopping after this step…")
-        elif change.new == "stopped":
-            self.status.say(f"Stopped: {_count(self.made, self.total)} were finished and are kept.")
-        elif change.new == "failed":
-            self.status.clear()
-            self.notice.say(self.job.error, "error")
 
     def _allow(self) -> None:
         why = self.form.problem or ("Crystals are being made." if self.job.busy else "")

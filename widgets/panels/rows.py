@@ -161,11 +161,12 @@ def numeric_keys(
     ]
 
 
-def offer_columns(menu: ipw.Dropdown, keys: Sequence[str], wanted: str, none: bool = False) -> None:
-    """Let a menu offer columns, or `none` of them; it shows the one that is wanted, if it can."""
+def offer_columns(menu: ipw.Dropdown, keys: Sequence[str], none: bool = False) -> None:
+    """Let a menu offer columns, or `none` of them; what it shows stays, if it can."""
     options = [("none", "")] if none else []
     options += [(column_info(key).label, key) for key in keys]
     if options and list(menu.options) != options:
+        wanted = menu.value
         menu.options = options
         menu.value = wanted if wanted in dict(options).values() else options[0][1]
 
