@@ -14,6 +14,7 @@ from crystal_ldm.widgets import (
     Workbench,
 )
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result, from_run, trajectory_of
+from crystal_ldm.widgets.viewers.trajectory import TrajectorySteps
 
 from crystal_ldm.runs.generate import generate, make_request
 from tests.widgets.crystals import perovskite
@@ -150,14 +151,13 @@ def test_a_trajectory_leads_to_its_crystal(tiny_ldm: Any) -> None:
     alone, among = frames[-1].crystals, recorded.trajectory[-1].crystals[[3]]
     assert (alone.atomic_numbers == among.atomic_numbers).all()
     assert (alone.lattices - among.lattices).abs().max() < 1e-3
-    player = TrajectoryPlayer(frames)
-    player.set_trajectory(frames, final=made.structure)
+    player = TrajectoryPlayer()
+    player.show(TrajectorySteps.from_frames(frames, made.structure))
     assert player.num_frames == 7 and player.structure is made.structure
     assert player.position.value == "step 6 of 6, noise 0 %"
-    curves = player.steps.curves()
-    assert set(curves) == {"volume", "shortest", "confidence", "noise"}
-    assert all(0 <= v <= 1 for v in curves["confidence"][:-1])
-    assert all(v > 0 for v in curves["noise"][:-1])
+    *_, confidence, noise = player.steps.curves.values()
+    assert all(0 <= v <= 1 for v in confidence[:-1])
+    assert all(v > 0 for v in noise[:-1])
     player.slider.value = 0
     assert player.position.value.startswith("step 0 of 6, noise ")
 

@@ -5,6 +5,7 @@ A term compares a column with a number or a word, or is a text that some cell co
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,13 +17,9 @@ _TERM = re.compile(r"^\s*([A-Za-z_][\w ()/]*?|)\s*(<=|>=|!=|=|<|>)\s*(.*?)\s*$")
 MISSING = "is missing."
 """The end of what is said of a term that is half typed."""
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
-    "<": lambda a, b: a < b,
-    ">": lambda a, b: a > b,
-    "<=": lambda a, b: a <= b,
-    ">=": lambda a, b: a >= b,
-    "=": lambda a, b: a == b,
-    "!=": lambda a, b: a != b,
-}
+    "<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge,
+    "=": operator.eq, "!=": operator.ne,
+}  # fmt: skip
 
 
 def matches(text: str, columns: Columns, cells: Sequence[Any]) -> bool:
@@ -72,18 +69,19 @@ def _meets(term: str, columns: Columns, cells: Sequence[Any]) -> bool:
 
 def _place(name: str, columns: Columns) -> int | None:
     """Return the place of the column whose key or label is `name`, or else starts with it."""
-    wanted = name.strip().lower().replace("_", " ")
+
+    def plain(text: object) -> str:
+        return str(text).strip().lower().replace("_", " ")
+
     names = [
-        {
-            column["key"].lower().replace("_", " "),
-            str(column["label"]).lower(),
-            f"{column['label']} ({column.get('unit')})".lower(),
-        }
-        for column in columns
+        (plain(c["key"]), plain(c["label"]), plain(f"{c['label']} ({c.get('unit')})"))
+        for c in columns
     ]
-    whole = [i for i, options in enumerate(names) if wanted in options]
-    starts = [i for i, o in enumerate(names) if any(n.startswith(wanted) for n in o)]
-    return next(iter([*whole, *starts]), None)
+    for alike in (str.__eq__, str.startswith):
+        for place, options in enumerate(names):
+            if any(alike(one, plain(name)) for one in options):
+                return place
+    return None
 
 
 def _is_number(value: Any) -> bool:

@@ -15,18 +15,14 @@ from crystal_ldm.widgets.controls.sampling import SamplingControls
 from crystal_ldm.widgets.controls.scalar import condition_title
 from crystal_ldm.widgets.controls.seed import SeedControl
 from crystal_ldm.widgets.controls.training_cells import most_atoms, training_cells
-from crystal_ldm.widgets.export.request import (
-    RequestArguments,
-    arguments_of,
-    first_row,
-    settings_of,
-)
+from crystal_ldm.widgets.export.request import RequestArguments, arguments_of, settings_of
 from crystal_ldm.widgets.layout import caption, column, fold, row, show_if
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.sampling import SamplingSettings, presets
+from crystal_ldm.sampling.recipe import recipe_of_row
 
 MOST = 1_000_000
 """Crystals for each formula that can be asked for at once."""
@@ -190,7 +186,7 @@ class RequestForm(Panel):
             self.num_samples = num_samples
         arguments, note = arguments_of(request), ""
         if arguments is None and request is not None:
-            arguments = arguments_of(first_row(request))
+            arguments = arguments_of(recipe_of_row({"request": request}, 0)["request"])
             note = "The rows of that request have different rules; the form shows the first row."
         arguments = arguments or RequestArguments()
         units = {u if isinstance(u, int) else 0 for u in arguments.formula_units} or {0}
