@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import ipywidgets as ipw
-import traitlets as tl
 from crystal_ldm.widgets.base import Panel
 from crystal_ldm.widgets.browser.page import InView
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result, from_run
@@ -61,13 +59,10 @@ class Workbench(Panel):
             made here is kept in it, and shown when it is opened again.
         keywords: keywords of `LDMModule.sample` that the form shows; None: those of `result`.
 
-    Traits:
-        selected: index of the selected crystal, or None.
-        count: number of crystals; read-only.
+    Attributes:
+        gallery: the crystals and their table, see `Gallery`.
+        history: what was asked for so far, see `HistoryPanel`.
     """
-
-    selected = tl.Int(None, allow_none=True)
-    count = tl.Int(0, read_only=True)
 
     def __init__(
         self,
@@ -83,11 +78,10 @@ class Workbench(Panel):
         self._first = there = from_result(result) if result is not None else []
         if run_dir is not None and len(there) < len(on_disk := from_run(run_dir)):
             self._first = there = on_disk
-        self._folder = TemporaryDirectory()  # for a workbench without a run, as long as it is there
-        self.session = Session(run_dir or self._folder.name)
-        self.history = HistoryPanel(self.session)
         self._relaxing: Request | None = None
-        self.generate = GeneratePanel(ldm, session=self.session)
+        self.generate = GeneratePanel(ldm, None if run_dir is None else Session(run_dir))
+        self.session = self.generate.session
+        self.history = HistoryPanel(self.session)
         self.generate.show_request(there[0].recipe if there else None, request, keywords)
         helpers = Helpers()
         self.gallery = Gallery(
@@ -101,20 +95,18 @@ class Workbench(Panel):
         judging = (self.gallery, helpers, lambda: self.training.reference)
         self.evaluation = EvaluationBar(*judging, self._keep_relaxed)
         background = BackgroundEvaluation(*judging, lambda: self.generate.job.busy)
-        clear = self.button("Remove all", self.clear, css="cl-small")
+        clear = self.button("Remove all", self.gallery.clear, css="cl-small")
         self.gallery.tools.children += (self.evaluation.widget, clear)
         self.tabs = ipw.Tab([column() for _ in TABS], titles=TABS).add_class("cl-tab-bar")
         history = fold("History", self.history.widget)
         side = column(self.generate.widget, history, self.notice.widget, css="cl-side cl-card")
         self.widget = ipw.Box([side, column(self.tabs, css="cl-main")]).add_class("cl-workbench")
         guard = self.notice.guard
-        tl.link((self.gallery, "selected"), (self, "selected"))
         self.generate.on_start(self._on_start)
         self.generate.on_result(self._on_result)
         self.generate.react("ldm", self._on_model)
         self.tabs.observe(guard(lambda _: self._on_tab()), "selected_index")
-        self.react("selected", self._on_selected)
-        self.gallery.observe(lambda change: self.set_trait("count", change.new), "count")
+        self.gallery.react("selected", self._on_selected)
         self.gallery.react("count", background.wake)
         self.generate.job.observe(lambda _: self.history.refresh(), "state")
         self.evaluation.job.observe(lambda change: self._forget_relaxing(change.new), "state")
@@ -129,14 +121,6 @@ class Workbench(Panel):
 
     # -- the crystals ----------------------------------------------------------------------------
 
-    def add(self, crystals: Sequence[CrystalEntry]) -> None:
-        """Append crystals."""
-        self.gallery.add(crystals)
-
-    def clear(self) -> None:
-        """Remove all crystals from the table; those on disk stay, see `history`."""
-        self.gallery.clear()
-
     def _on_result(self, made: SampleResult) -> None:
         """Append what Generate has made; the first ones of a new run are selected at once."""
         entries, request = from_result(made), self.generate.kept_as
@@ -144,7 +128,7 @@ class Workbench(Panel):
             entry.request = "" if request is None else request.folder.name
         place = self.gallery.add(entries)
         if self._fresh and entries:
-            self.selected, self._fresh = place, False
+            self.gallery.selected, self._fresh = place, False
 
     def _keep(self, words: str, entries: Sequence[CrystalEntry], shown: bool = True) -> None:
         """Show finished crystals that no run writes by itself, and keep them on disk."""
@@ -152,7 +136,7 @@ class Workbench(Panel):
             self.history.keep(words, entries, hidden=not shown)
         finally:  # on a full disk they are shown all the same, and the error is said
             if shown:
-                self.add(entries)
+                self.gallery.add(entries)
 
     def _keep_relaxed(self, made: Sequence[CrystalEntry]) -> None:
         """Show the newest of a press's relaxed crystals, and keep all of them as one request."""
@@ -160,7 +144,7 @@ class Workbench(Panel):
             earlier = self._relaxing if len(made) > 1 else None
             self._relaxing = self.history.keep("Relaxed", made, earlier)
         finally:
-            self.add(made[-1:])
+            self.gallery.add(made[-1:])
 
     def _forget_relaxing(self, state: str) -> None:
         if state == "running":  # another press, whose crystals are a request of their own
@@ -176,7 +160,7 @@ class Workbench(Panel):
             requests = self.session.requests()
             gone = {one.folder.name for one in requests if one.hidden} | self.history.deleted
             first = set(map(id, self._first))
-            kept = [e for e in self.crystals if id(e) not in first and e.request not in gone]
+            kept = [e for e in self.gallery.entries if id(e) not in first and e.request not in gone]
             entries, there = [*self._first, *kept], {entry.request for entry in kept}
             for request in requests:
                 if request.folder.name not in there | gone:
@@ -198,16 +182,6 @@ class Workbench(Panel):
         relaxed = self._relaxing if self.evaluation.job.busy else None
         return any(one is not None and one.folder == request.folder for one in (made, relaxed))
 
-    @property
-    def current(self) -> CrystalEntry | None:
-        """The selected crystal."""
-        return self.gallery.current
-
-    @property
-    def crystals(self) -> list[CrystalEntry]:
-        """All crystals in the order of making."""
-        return self.gallery.entries
-
     # -- parts that are made when their tab is first opened ----------------------------------------
 
     def _on_tab(self) -> None:
@@ -219,7 +193,7 @@ class Workbench(Panel):
     @cached_property
     def denoising(self) -> DenoisingPanel:
         """Plays the denoising of the selected crystal."""
-        return DenoisingPanel(lambda: self.generate.ldm, lambda: self.current)
+        return DenoisingPanel(lambda: self.generate.ldm, lambda: self.gallery.current)
 
     @cached_property
     def compare(self) -> Compare:
@@ -252,7 +226,8 @@ class Workbench(Panel):
     def files(self) -> FilesPanel:
         """Code, downloads and recipes."""
         files = FilesPanel(
-            lambda: (list(self.crystals), list(self.gallery.rows)), selected=lambda: self.current
+            lambda: (list(self.gallery.entries), list(self.gallery.rows)),
+            lambda: self.gallery.current,
         )
         files.on_load(self.generate.load_recipe)
         return files
@@ -284,7 +259,7 @@ class Workbench(Panel):
 
     def _on_selected(self) -> None:
         name = TABS[self.tabs.selected_index or 0]
-        made = self.current
+        made = self.gallery.current
         if not self._made(PARTS[name]):
             return
         if name == "Trajectory":

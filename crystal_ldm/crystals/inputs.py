@@ -89,15 +89,11 @@ class CrystalSet:
     @classmethod
     def cat(cls, sets: Sequence[CrystalSet]) -> CrystalSet:
         """Join sets; the position in the result becomes the row."""
-        joined = cls([], [], [])
-        for part in sets:
-            joined.crystals += part.crystals
-            joined.ids += part.ids
-            joined.errors += part.errors
-        joined.ids = without_repetition(joined.ids, "#")
-        joined.rows = list(range(len(joined)))
-        joined.numbers = [0] * len(joined)
-        return joined
+        return cls(
+            [crystal for part in sets for crystal in part.crystals],
+            [name for part in sets for name in part.ids],
+            [error for part in sets for error in part.errors],
+        )
 
 
 def from_objects(objects: Sequence[Any]) -> CrystalSet:

@@ -24,22 +24,36 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def line_of(result: SampleResult, i: int, crystal: Cell, space_group: str) -> dict[str, Any]:
-    """Return the line of the i-th crystal of a result.
+def crystal_name(crystal: Cell, row: int, number: int) -> str:
+    """Return the id of a crystal: its place in the request and its formula."""
+    return f"{row:03d}-{number:05d}-{crystal.formula}"
 
-    Density in g/cm³, shortest distance in Å, volume in Å³ an atom; `displacement`, Å, as in
-    `SampleResult`, empty where there is none.
+
+def facts_of(crystal: Cell, space_group: str) -> dict[str, Any]:
+    """Return what a table says of a crystal.
+
+    Density in g/cm³, shortest distance in Å, volume in Å³ an atom.
     """
-    row, number = int(result.row[i]), int(result.number[i])
-    name = f"{row:03d}-{number:05d}-{crystal.formula}"
-    line: dict[str, Any] = {
-        "id": name,
+    return {
         "formula": crystal.formula,
         "num_atoms": len(crystal),
         "space_group": space_group,
         "density": round(density(crystal), 4),
         "min_distance": round(shortest_distance(crystal), 4),
         "volume_per_atom": round(crystal.volume / len(crystal), 4),
+    }
+
+
+def line_of(result: SampleResult, i: int, crystal: Cell, space_group: str) -> dict[str, Any]:
+    """Return the line of the i-th crystal of a result.
+
+    `displacement`, Å, as in `SampleResult`, is empty where there is none.
+    """
+    row, number = int(result.row[i]), int(result.number[i])
+    name = crystal_name(crystal, row, number)
+    line: dict[str, Any] = {
+        "id": name,
+        **facts_of(crystal, space_group),
         "seed": result.seed,
         "row": row,
         "number": number,

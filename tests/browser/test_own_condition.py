@@ -57,7 +57,7 @@ def test_an_own_condition_has_its_control_and_is_asked_for(
     control = page.locator(CONTROL)
     expect(control).to_contain_text("GPa")
     control.locator("button:has-text('Value')").click()
-    box = control.locator("input[type=number]").first
+    box = control.locator(".cl-count input").first
     expect(box).to_be_visible()
     assert 100 <= float(box.input_value()) <= 218
     box.fill("120.5")  # its arrow keys go by 1, as those of a whole number

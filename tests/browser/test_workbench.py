@@ -146,16 +146,23 @@ def test_formula_gap_generate_first_crystal_select(seen: Visit) -> None:
     page.fill(f"{SIDE} .cl-formula input", "NaCl")
     expect(page.locator(f"{SIDE} .cl-formula-box .cl-good")).to_contain_text("Na 1, Cl 1")
     page.click(f"{SIDE} .cl-scalar button:has-text('Value')")
-    number = page.locator(f"{SIDE} .cl-scalar input[type=number] >> nth=0")
+    number = page.locator(f"{SIDE} .cl-scalar .cl-count input >> nth=0")
     before = float(number.input_value())
     page.focus(f"{SIDE} .cl-gap-slider .noUi-handle")
     for _ in range(5):
         page.keyboard.press("ArrowRight")
     page.wait_for_function(
         "([box, old]) => Number(document.querySelector(box).value) > old",
-        arg=[f"{SIDE} .cl-scalar input[type=number]", before],
+        arg=[f"{SIDE} .cl-scalar .cl-count input", before],
     )
+    said = page.locator(f"{SIDE} .cl-samples .cl-warning")
+    for typed in ("1e9", "2.5", "many"):
+        fill(page, f"{SIDE} .cl-samples input", typed)
+        expect(said).to_contain_text(f"not '{typed}'; 6 stays.")
+        expect(page.locator(f"{SIDE} .cl-samples input")).to_have_value("6")
+    seen.shot("number", SIDE)
     fill(page, f"{SIDE} .cl-samples input", "2.4e1")
+    expect(said).to_have_count(0)
     expect(page.locator(f"{SIDE} .cl-samples input")).to_have_value("24")
     page.wait_for_timeout(1000)  # until all five key presses have come back from the kernel
     target = float(number.input_value())
@@ -217,7 +224,23 @@ def test_stop_keeps_the_finished_crystals(seen: Visit) -> None:
     kept = int(said.inner_text().split()[1])
     expect(page.locator(ROWS)).to_have_count(before + kept)
     expect(page.locator(f"{SIDE} .cl-generate")).to_be_enabled()
+    page.click(f"{SIDE} .cl-fold:has-text('History')")
+    line = page.locator(f"{SIDE} .cl-request").first
+    expect(line).to_contain_text(f"SrTiO3, 400, explore: {kept} of 400 are there")
+    line.scroll_into_view_if_needed()
     seen.shot("stopped", BENCH)
+
+
+def test_a_half_typed_filter_says_what_is_missing(seen: Visit) -> None:
+    page = seen.page
+    count = page.locator(ROWS).count()
+    page.fill(f"{GALLERY} .cl-search input", "density >")
+    said = page.locator(f"{GALLERY} > .cl-notice .cl-info")
+    expect(said).to_have_text("'density >' is half typed: the value is missing.")
+    expect(page.locator(ROWS)).to_have_count(count)
+    seen.shot("half_typed", GALLERY)
+    page.fill(f"{GALLERY} .cl-search input", "")
+    expect(said).to_be_hidden()
 
 
 def test_download_and_drop_a_cif(seen: Visit, tmp_path: Path) -> None:
@@ -258,6 +281,13 @@ def test_vary_and_interpolate(seen: Visit) -> None:
     page.wait_for_timeout(600)
     assert seen.atoms(vary)
     seen.shot("vary", BENCH)
+    fill(page, f"{vary} .cl-seed input >> nth=0", "5")
+    line = page.locator(f"{SIDE} .cl-request:has-text('Varied')").first
+    tab(page, "Crystals")
+    line.locator("button:has-text('Reuse')").click()
+    expect(page.locator(f"{vary} .cl-source .cl-good").first).to_contain_text("(of the request)")
+    expect(page.locator(f"{vary} .cl-seed input").first).not_to_have_value("5")
+    seen.shot("reused", BENCH)
     page.fill(f"{vary} .cl-known input >> nth=1", "CaTiO3")
     page.click(f"{vary} button:text-is('Find') >> nth=1")
     expect(page.locator(f"{vary} .cl-good").nth(1)).to_contain_text("End: CaTiO3", timeout=30_000)

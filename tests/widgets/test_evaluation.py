@@ -100,7 +100,7 @@ def test_a_relaxed_crystal_stands_below_its_parent(bench: Workbench, tmp_path: A
     from crystal_ldm.widgets.session import Session
 
     bench.gallery.add([CrystalEntry(perovskite(), "interpolated")])
-    parents = [bench.crystals[1], bench.crystals[3]]
+    parents = [bench.gallery.entries[1], bench.gallery.entries[3]]
     relaxed = [CrystalEntry(perovskite(), "relaxed", parent=one.identify()) for one in parents]
     bench.gallery.add(relaxed)
     table = bench.gallery.table
@@ -116,8 +116,8 @@ def test_a_relaxed_crystal_stands_below_its_parent(bench: Workbench, tmp_path: A
     assert table.order == [0, 4, 2, 3, 5] and table.marks["0"] == {"count": 2}
     # It is so again after a restart, for crystals with and without a recipe.
     session = Session(tmp_path)
-    both = session.keep("Two", [bench.crystals[3], *relaxed])
-    assert parents_of([bench.crystals[1], *session.entries(both)]) == [None, None, 0, 1]
+    both = session.keep("Two", [bench.gallery.entries[3], *relaxed])
+    assert parents_of([bench.gallery.entries[1], *session.entries(both)]) == [None, None, 0, 1]
 
 
 # -- by itself -----------------------------------------------------------------------------------

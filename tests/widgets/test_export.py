@@ -39,9 +39,9 @@ def test_the_zip_holds_everything_and_its_recipe_makes_it_again(
     bench.generate.form.formula.text = "NaCl"
     bench.generate.generate()
     assert bench.generate.job.wait(60)
-    bench.add([CrystalEntry(rock_salt(), "varied")])
-    bench.gallery.update_rows({0: {"band_gap": 1.25}})
-    archive = zipfile.ZipFile(io.BytesIO(zip_crystals(bench.crystals, bench.gallery.rows)))
+    bench.gallery.add([CrystalEntry(rock_salt(), "varied")])
+    bench.gallery.update_crystals([(bench.gallery.structures[0], {"band_gap": 1.25})])
+    archive = zipfile.ZipFile(io.BytesIO(zip_crystals(bench.gallery.entries, bench.gallery.rows)))
     names = archive.namelist()
     assert sum(name.endswith(".cif") for name in names) == 7
     assert {"table.csv", "crystals.extxyz", "recipe.json", "recipe-2.json"} <= set(names)
@@ -50,18 +50,20 @@ def test_the_zip_holds_everything_and_its_recipe_makes_it_again(
     assert table[0]["band_gap"] == "1.25" and table[-1]["origin"] == "varied"
     frames = ase.io.read(io.StringIO(archive.read("crystals.extxyz").decode()), ":", "extxyz")
     assert [frame.info["id"] for frame in frames] == [line["id"] for line in table]
-    for line, made in zip(table, bench.crystals, strict=True):
+    for line, made in zip(table, bench.gallery.entries, strict=True):
         poscar = Structure.from_str(archive.read(f"poscar/{line['id']}.vasp").decode(), "poscar")
         assert poscar.composition == made.structure.composition
     again = from_recipe(archive.read(table[1]["cif"]), tiny_ldm).to_structures()[0]
-    assert again.lattice.abc == pytest.approx(bench.crystals[1].structure.lattice.abc, abs=1e-4)
+    assert again.lattice.abc == pytest.approx(
+        bench.gallery.entries[1].structure.lattice.abc, abs=1e-4
+    )
     with pytest.raises(ValueError, match="no crystal to download"):
         zip_crystals([])
 
 
 def test_a_dropped_cif_refills_the_form_with_its_seed(bench: Workbench) -> None:
     bench.tabs.selected_index = TABS.index("Export")
-    data = zip_crystals(bench.crystals)
+    data = zip_crystals(bench.gallery.entries)
     archive = zipfile.ZipFile(io.BytesIO(data))
     cif = next(archive.read(name) for name in archive.namelist() if name.endswith(".cif"))
     form = bench.generate.form
@@ -81,7 +83,7 @@ def test_a_dropped_cif_refills_the_form_with_its_seed(bench: Workbench) -> None:
 
 def test_code_names_the_selected_crystal_and_is_copied(bench: Workbench) -> None:
     bench.tabs.selected_index = TABS.index("Export")
-    bench.selected = 2
+    bench.gallery.selected = 2
     python, shell = bench.files.copies.children
     assert python.content.startswith("# SrTiO3")
     assert python.content.splitlines()[0].endswith("): row 0, number 2 of these crystals")
@@ -92,7 +94,7 @@ def test_code_names_the_selected_crystal_and_is_copied(bench: Workbench) -> None
 @pytest.mark.parametrize("kind", FORMATS)
 def test_one_crystal_is_saved_in_every_format(kind: str, tmp_path: Path) -> None:
     entry = CrystalEntry(perovskite(), "varied")
-    panel = FilesPanel(lambda: ([entry], [{}]), None, lambda: entry)
+    panel = FilesPanel(lambda: ([entry], [{}]), lambda: entry)
     sent: list[Any] = []
     panel.save_one.send = lambda content, buffers=None: sent.append((content, buffers))  # type: ignore[method-assign]
     panel.kind.value = kind
@@ -114,7 +116,9 @@ def test_one_crystal_is_saved_in_every_format(kind: str, tmp_path: Path) -> None
 
 def test_code_is_escaped(tiny_ldm: Any) -> None:
     recipe = tiny_ldm.sample(make_request("NaCl"), 1, **QUICK).recipe
-    panel = FilesPanel(lambda: ([], []), {**recipe, "model": "<script>alert(1)</script>"})
+    panel = FilesPanel(lambda: ([], []))
+    recipe["model"] = "<script>alert(1)</script>"
+    panel.follow(CrystalEntry(perovskite(), recipe=recipe), "")
     assert "<script>" not in panel.code.value and "&lt;script&gt;" in panel.code.value
 
 

@@ -157,7 +157,7 @@ def test_the_table_is_locked_while_no_atom_is_open(form: RequestForm) -> None:
     assert form.table.locked == ""
     form.formula.text = "SrTiO3"
     assert "Write ?" in form.table.locked
-    form.table.required = ["Na"]
+    form.table.set_rules(["Na"])
     assert form.request().rules()[0].required == ()
     form.formula.text = "Sr?O3"
     assert form.table.locked == ""
@@ -166,11 +166,11 @@ def test_the_table_is_locked_while_no_atom_is_open(form: RequestForm) -> None:
 
 def test_required_elements_without_room_are_said_while_typing(form: RequestForm) -> None:
     form.formula.text = "Sr?O3"
-    form.table.required = ["O", "Ti"]
+    form.table.set_rules(["O", "Ti"])
     assert form.problem == "", "O is in the formula"
-    form.table.required = ["Na", "Ti"]
+    form.table.set_rules(["Na", "Ti"])
     assert form.problem == "Na, Ti are required, and there is room for 1 open atom."
-    form.table.allow_all()
+    form.table.set_rules()
     assert form.problem == ""
     form.table.forbid_others()
     assert "Every element is forbidden" in form.problem

@@ -57,7 +57,7 @@ def test_a_double_click_on_generate_makes_one_request(bench: Workbench) -> None:
     bench.generate.form.num_samples = 300
     bench.generate.generate()
     bench.generate.generate()
-    bench.generate.stop()
+    bench.generate.job.stop()
     assert bench.generate.job.wait(60) and bench.generate.notice.text == ""
     assert bench.generate.form.seed.last == 7 and len(bench.history.requests) == 1
 
@@ -90,11 +90,11 @@ def test_what_is_being_made_is_neither_hidden_nor_deleted(bench: Workbench) -> N
     for press in (bench.history.hide, bench.history.delete):
         bench.history.notice.guard(press)(request)
         assert "press Stop first" in bench.history.notice.text and request.folder.is_dir()
-    bench.generate.stop()
+    bench.generate.job.stop()
     assert bench.generate.job.wait(60) and bench.generate.job.state == "stopped"
     assert bench.history.notice.text == "", "what it says is true no longer"
     bench.history.delete(request)
-    assert bench.count == 2 and not request.folder.exists()
+    assert bench.gallery.count == 2 and not request.folder.exists()
 
 
 def test_hiding_one_request_loses_nothing_of_another_that_is_being_made(bench: Workbench) -> None:
@@ -111,25 +111,30 @@ def test_hiding_one_request_loses_nothing_of_another_that_is_being_made(bench: W
     bench.generate.generate()
     assert shown.wait(60)
     bench.history.hide(other)
-    assert bench.count == 2 + 4
+    assert bench.gallery.count == 2 + 4
     held.set()
     assert bench.generate.job.wait(60)
     bench.history.hide(other, hidden=False)
-    keys = [entry.identify() for entry in bench.crystals]
-    assert bench.count == len(set(keys)) == 2 + 3 + 4
+    keys = [entry.identify() for entry in bench.gallery.entries]
+    assert bench.gallery.count == len(set(keys)) == 2 + 3 + 4
 
 
 def test_what_stays_in_the_table_keeps_its_columns_and_the_selection(bench: Workbench) -> None:
     press_generate(bench, 3)
-    bench.gallery.update_rows({0: {"band_gap": 1.5}, 3: {"band_gap": 2.5}})
+    bench.gallery.update_crystals(
+        [
+            (bench.gallery.structures[0], {"band_gap": 1.5}),
+            (bench.gallery.structures[3], {"band_gap": 2.5}),
+        ]
+    )
     press_generate(bench, 2)
     newest, older = bench.history.requests
-    bench.selected = 3
+    bench.gallery.selected = 3
     bench.history.hide(newest)
     assert [row.get("band_gap") for row in bench.gallery.rows] == [1.5, None, None, 2.5, None]
-    assert bench.selected == 3 and bench.current is bench.crystals[3]
+    assert bench.gallery.selected == 3 and bench.gallery.current is bench.gallery.entries[3]
     bench.history.hide(older)  # the selected one goes
-    assert bench.count == 2 and bench.selected == 0
+    assert bench.gallery.count == 2 and bench.gallery.selected == 0
 
 
 def test_crystals_outlive_a_run_that_is_removed_from_outside(
@@ -140,11 +145,11 @@ def test_crystals_outlive_a_run_that_is_removed_from_outside(
     newest, _ = bench.history.requests
     shutil.rmtree(run_dir)
     bench.history.refresh()
-    assert bench.history.requests == [] and bench.count == 2 + 3 + 2
+    assert bench.history.requests == [] and bench.gallery.count == 2 + 3 + 2
     bench.history.notice.guard(bench.history.hide)(newest)
-    assert bench.history.notice.level == "error" and bench.count == 2 + 3 + 2
+    assert bench.history.notice.level == "error" and bench.gallery.count == 2 + 3 + 2
     press_generate(bench, 1)
-    assert bench.count == 2 + 3 + 2 + 1 and (run_dir / FOLDER).is_dir()
+    assert bench.gallery.count == 2 + 3 + 2 + 1 and (run_dir / FOLDER).is_dir()
 
 
 def test_a_double_click_on_delete_deletes_nothing(
@@ -153,10 +158,10 @@ def test_a_double_click_on_delete_deletes_nothing(
     press_generate(bench, 3)
     delete_button(bench).click()
     delete_button(bench).click()
-    assert bench.count == 2 + 3 and delete_button(bench).description == "Delete for good?"
+    assert bench.gallery.count == 2 + 3 and delete_button(bench).description == "Delete for good?"
     monkeypatch.setattr(history, "DOUBLE_CLICK", 0.0)
     delete_button(bench).click()
-    assert bench.count == 2 and bench.history.requests == []
+    assert bench.gallery.count == 2 and bench.history.requests == []
 
 
 def test_a_request_that_cannot_be_deleted_says_so(tmp_path: Path) -> None:
@@ -198,7 +203,7 @@ def test_another_model_keeps_size_and_seed(bench: Workbench, tiny_ldm: Any) -> N
 
 
 def test_a_recipe_dropped_twice_fills_the_form_twice(bench: Workbench) -> None:
-    recipe = json.dumps(bench.crystals[0].recipe).encode()
+    recipe = json.dumps(bench.gallery.entries[0].recipe).encode()
     bench.tabs.selected_index = 6
     bench.files.zone.on_message(None, {"name": "a.json"}, [recipe])
     assert bench.generate.form.formula.text == "NaCl"
@@ -214,7 +219,7 @@ def test_a_recipe_that_the_form_cannot_show_is_not_called_shown(bench: Workbench
     bench.vary.vary()
     assert bench.vary.job.wait(60)
     bench.tabs.selected_index = 6
-    recipe = json.dumps(bench.crystals[-1].recipe).encode()
+    recipe = json.dumps(bench.gallery.entries[-1].recipe).encode()
     bench.files.zone.on_message(None, {"name": "a.json"}, [recipe])
     assert bench.files.notice.level == "error" and "start from a crystal" in bench.files.notice.text
 
@@ -249,7 +254,7 @@ def test_a_file_that_holds_no_structure_is_one_sentence(
 
 
 def test_a_recipe_among_structures_is_called_one(bench: Workbench) -> None:
-    recipe = json.dumps(bench.crystals[0].recipe).encode()
+    recipe = json.dumps(bench.gallery.entries[0].recipe).encode()
     source = CrystalSource("Start")
     source.zone.on_message(None, {"name": "recipe.json"}, [recipe])
     assert "is a recipe: drop it on Export" in source.notice.text
@@ -306,14 +311,19 @@ def test_why_a_request_was_refused_goes_with_the_request(bench: Workbench) -> No
 
 
 def test_a_column_is_filtered_by_the_name_in_its_header(bench: Workbench) -> None:
-    bench.gallery.update_rows({0: {"band_gap": 1.5}, 1: {"band_gap": 2.5}})
-    bench.gallery.filter = "Gap (eV) > 2, Density (g/cm³) > 0"
+    bench.gallery.update_crystals(
+        [
+            (bench.gallery.structures[0], {"band_gap": 1.5}),
+            (bench.gallery.structures[1], {"band_gap": 2.5}),
+        ]
+    )
+    bench.gallery.table.filter = "Gap (eV) > 2, Density (g/cm³) > 0"
     assert bench.gallery.table.order == [1] and bench.gallery.table.problem == ""
 
 
 def test_no_file_is_made_of_no_row(bench: Workbench) -> None:
     tools = bench.gallery.table_tools
-    bench.gallery.filter = "gapp > 2"
+    bench.gallery.table.filter = "gapp > 2"
     for save in (tools.csv, tools.zip):
         save.save()
         assert tools.notice.level == "error" and "filter leaves no row" in tools.notice.text
@@ -338,10 +348,10 @@ def test_another_model_is_compared_with_its_own_training_set(tiny_ldm: Any) -> N
 def test_the_steps_of_another_models_crystal_say_which_model_to_choose(
     bench: Workbench, tiny_ldm: Any, until: Any
 ) -> None:
-    bench.crystals[0].recipe["model_hash"] = "of another one"
+    bench.gallery.entries[0].recipe["model_hash"] = "of another one"
     bench.tabs.selected_index = 1
     until(lambda: "choose that one below Generate" in bench.denoising.notice.text)
-    bench.crystals[0].recipe["model_hash"] = tiny_ldm.hashes[0]
+    bench.gallery.entries[0].recipe["model_hash"] = tiny_ldm.hashes[0]
     bench.generate.ldm = copy.copy(tiny_ldm)  # now the right one is chosen
     until(lambda: bench.denoising.player.num_frames > 1)
 
@@ -358,7 +368,7 @@ def test_the_number_of_a_deleted_request_stands_for_no_other(bench: Workbench) -
     assert second.words == first.words and second.folder != first.folder
     press_generate(bench, 1)
     bench.history.hide(bench.history.requests[0])
-    assert bench.count == 2 + 2, "the second is taken for the deleted one"
+    assert bench.gallery.count == 2 + 2, "the second is taken for the deleted one"
 
 
 def test_what_is_made_while_a_request_is_shown_again_is_not_lost(
@@ -369,7 +379,9 @@ def test_what_is_made_while_a_request_is_shown_again_is_not_lost(
     (request,) = bench.history.requests
     bench.history.hide(request)
     read = bench.session.entries
-    varied = threading.Thread(target=bench.add, args=([CrystalEntry(perovskite(), "varied")],))
+    varied = threading.Thread(
+        target=bench.gallery.add, args=([CrystalEntry(perovskite(), "varied")],)
+    )
 
     def read_slowly(request: Any) -> Any:
         varied.start()
@@ -379,7 +391,7 @@ def test_what_is_made_while_a_request_is_shown_again_is_not_lost(
     monkeypatch.setattr(bench.session, "entries", read_slowly)
     bench.history.hide(request, hidden=False)
     varied.join(60)
-    assert bench.count == 2 + 3 + 1
+    assert bench.gallery.count == 2 + 3 + 1
 
 
 def test_check_marks_stay_when_another_request_is_hidden(bench: Workbench) -> None:
@@ -387,9 +399,9 @@ def test_check_marks_stay_when_another_request_is_hidden(bench: Workbench) -> No
     press_generate(bench, 2)
     _, older = bench.history.requests
     bench.gallery.table.checked = [1, 2, 5]
-    chosen = [bench.crystals[i] for i in (1, 5)]
+    chosen = [bench.gallery.entries[i] for i in (1, 5)]
     bench.history.hide(older)
-    assert [bench.crystals[i] for i in bench.gallery.table.checked] == chosen
+    assert [bench.gallery.entries[i] for i in bench.gallery.table.checked] == chosen
 
 
 def test_relaxed_crystals_are_at_rest_while_all_are_evaluated(bench: Workbench) -> None:
@@ -405,22 +417,22 @@ def test_relaxed_crystals_are_at_rest_while_all_are_evaluated(bench: Workbench) 
     job.start(lambda _: ended.wait(60))  # as Evaluate all does
     bench.history.hide(request)
     ended.set()
-    assert job.wait(60) and bench.count == 2
+    assert job.wait(60) and bench.gallery.count == 2
 
 
 def test_a_relaxed_crystal_does_not_take_the_selection_of_a_new_run(bench: Workbench) -> None:
     bench._on_start()
-    bench.add([CrystalEntry(perovskite(), "varied")])
-    assert bench.selected == 0
+    bench.gallery.add([CrystalEntry(perovskite(), "varied")])
+    assert bench.gallery.selected == 0
     press_generate(bench, 1)
-    assert bench.selected == 3
+    assert bench.gallery.selected == 3
 
 
 def test_the_trajectory_of_a_removed_crystal_is_gone(bench: Workbench, until: Any) -> None:
     bench.tabs.selected_index = 1
     player = bench.denoising.player
     until(lambda: player.num_frames > 1)
-    bench.clear()
+    bench.gallery.clear()
     assert player.num_frames == 0 and player.structure is None
     assert bench.denoising.notice.text == "" and player.empty.layout.display is None
 
@@ -438,7 +450,7 @@ def test_a_request_whose_crystals_cannot_be_written_is_not_in_the_history(
     with pytest.raises(RunError):
         bench._keep("Varied", [CrystalEntry(perovskite(), "varied")])
     bench.history.refresh()
-    assert bench.history.requests == [] and bench.count == 2 + 1
+    assert bench.history.requests == [] and bench.gallery.count == 2 + 1
 
 
 def test_find_looks_for_the_text_that_was_corrected_meanwhile(until: Any) -> None:

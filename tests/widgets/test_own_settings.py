@@ -71,7 +71,8 @@ def test_the_command_line_has_them_in_its_help() -> None:
 
 def test_panel_recipe_and_code_have_them(tiny_ldm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     request, settings = make_request("NaCl"), {"sampling_steps": 2, **OWN}
-    panel = GeneratePanel(tiny_ldm, request=request, keywords=settings)
+    panel = GeneratePanel(tiny_ldm)
+    panel.show_request(request=request, keywords=settings)
     panel.form.num_samples = 2
     results: list[Any] = []
     panel.on_result(results.append)

@@ -55,7 +55,7 @@ def test_crystals_that_cannot_be_written_are_shown_all_the_same(
     bench.vary.vary()
     assert bench.vary.job.wait(60) and bench.vary.job.state == "failed"
     assert bench.vary.notice.level == "error" and FOLDER in bench.vary.notice.text
-    assert bench.count == 2 + 2 and bench.vary.player.num_frames == 2
+    assert bench.gallery.count == 2 + 2 and bench.vary.player.num_frames == 2
     bench.generate.go.click()
     assert bench.generate.notice.level == "error" and not bench.generate.job.busy
     assert not bench.generate.go.disabled
@@ -71,12 +71,12 @@ def test_all_that_was_made_is_there_again(tiny_ldm: Any, run_dir: Path) -> None:
     bench.vary.num_samples = 2
     bench.vary.vary()
     assert bench.vary.job.wait(60) and bench.vary.job.state == "done", bench.vary.job.error
-    assert bench.count == 2 + 7 + 2
+    assert bench.gallery.count == 2 + 7 + 2
     words = [request.words for request in bench.history.requests]
     assert words == ["Varied SrTiO3, 2", "SrTiO3, band gap 2.6, 7, explore"]
     again = Workbench(tiny_ldm, run_dir=run_dir)
-    assert again.count == bench.count
-    for before, after in zip(bench.crystals, again.crystals, strict=True):
+    assert again.gallery.count == bench.gallery.count
+    for before, after in zip(bench.gallery.entries, again.gallery.entries, strict=True):
         assert after.structure.lattice.abc == pytest.approx(before.structure.lattice.abc, abs=1e-4)
         assert (after.origin, after.row, after.number) == (before.origin, before.row, before.number)
         assert after.recipe is not None
@@ -95,21 +95,21 @@ def test_the_history_hides_deletes_and_reuses(tiny_ldm: Any, run_dir: Path) -> N
     press_generate(bench, 3)
     (request,) = bench.history.requests
     bench.history.hide(request)
-    assert bench.count == 2 and bench.history.requests[0].hidden
-    assert Workbench(tiny_ldm, run_dir=run_dir).count == 2
+    assert bench.gallery.count == 2 and bench.history.requests[0].hidden
+    assert Workbench(tiny_ldm, run_dir=run_dir).gallery.count == 2
     bench.history.hide(bench.history.requests[0], hidden=False)
-    assert bench.count == 5
+    assert bench.gallery.count == 5
     form = bench.generate.form
     form.formula.text = "NaCl"
     press_reuse(bench, 0)
     assert (form.formula.text, form.num_samples, form.seed.seed) == ("ZnS", 3, 5)
     bench.history.delete(request)
-    assert bench.count == 2 and not request.folder.exists() and bench.history.requests == []
+    assert bench.gallery.count == 2 and not request.folder.exists() and bench.history.requests == []
 
 
 def test_what_was_stopped_is_kept(tiny_ldm: Any, run_dir: Path) -> None:
     bench = Workbench(tiny_ldm, run_dir=run_dir, keywords=QUICK)
-    bench.generate.on_result(lambda _: bench.generate.stop())
+    bench.generate.on_result(lambda _: bench.generate.job.stop())
     bench.generate.form.num_samples = 500
     bench.generate.form.formula.text = "NaCl"
     bench.generate.generate()
@@ -117,7 +117,7 @@ def test_what_was_stopped_is_kept(tiny_ldm: Any, run_dir: Path) -> None:
     finished = bench.generate.made
     assert 0 < finished < 500
     again = Workbench(tiny_ldm, run_dir=run_dir)
-    assert again.count == 2 + finished
+    assert again.gallery.count == 2 + finished
     for history in (bench.history, again.history):
         words = history.lines.children[0].children[0].children[1].value
         assert words == f"NaCl, 500, explore: {finished} of 500 are there"
@@ -152,7 +152,7 @@ def test_vary_and_host_are_reused_in_their_forms(tiny_ldm: Any, run_dir: Path) -
     assert (host.num_samples, host.cell, host.seed.seed) == (3, "free", 8)
     host.generate()
     assert host.job.wait(60) and host.job.state == "done", host.job.error
-    first, second = (bench.crystals[4].structure, again.crystals[-3].structure)
+    first, second = (bench.gallery.entries[4].structure, again.gallery.entries[-3].structure)
     assert abs(first.frac_coords - second.frac_coords).max() < 1e-3, "the same crystals again"
 
 
@@ -169,7 +169,7 @@ def test_a_damaged_request_does_not_hide_the_others(tiny_ldm: Any, run_dir: Path
     broken = session.keep("Relaxed SrTiO3", [CrystalEntry(perovskite(), "relaxed")])
     (broken.folder / "crystals.json").write_text("[{")
     bench = Workbench(tiny_ldm, run_dir=run_dir)
-    assert bench.count == 3 and bench.gallery.rows[2]["hull"] == 0.1
+    assert bench.gallery.count == 3 and bench.gallery.rows[2]["hull"] == 0.1
     assert "is damaged" in bench.notice.text
 
 
@@ -210,7 +210,7 @@ def test_two_requests_are_compared(tiny_ldm: Any, run_dir: Path, until: Any) -> 
     text = history.comparison.text.value
     assert all(said in text for said in ("SrTiO3 100%", "Fm-3m (225) 100%", "67%", "33%"))
     assert ("Gap", "band_gap") in history.comparison.menu.options
-    history.comparison.key = "band_gap"
+    history.comparison.menu.value = "band_gap"
     bars = pio.from_json(history.comparison.plot.spec).data
     assert [list(one.x or ()) for one in bars] == [[5.0], []]
     history.delete(salts)
@@ -240,12 +240,12 @@ def test_none_that_was_shown_is_lost_when_the_kernel_is_killed(
     process.stdout.close()
     assert process.wait(30) == -signal.SIGKILL
     again = Workbench(tiny_ldm, run_dir=tmp_path / "run")
-    there = {(entry.row, entry.number) for entry in again.crystals[2:]}
+    there = {(entry.row, entry.number) for entry in again.gallery.entries[2:]}
     assert 60 < len(shown) < 500 and set(shown) <= there
     # What is there are the crystals that one call makes, and the request is ready to go on.
     (request,) = Session(tmp_path / "run").requests()
     alone = tiny_ldm.sample(make_request("NaCl"), 500, seed=3, **QUICK)
-    entry = again.crystals[2 + 50]
+    entry = again.gallery.entries[2 + 50]
     made = alone.to_structures()[entry.number]
     assert entry.structure.volume == pytest.approx(made.volume, rel=1e-3)
     assert request.words.startswith("NaCl")
@@ -263,11 +263,11 @@ told = 0
 
 def tell(change):
     global told
-    new, told = bench.crystals[told : change.new], change.new
+    new, told = bench.gallery.entries[told : change.new], change.new
     print(json.dumps([[one.row, one.number] for one in new]), flush=True)
 
-told = bench.count
-bench.observe(tell, "count")
+told = bench.gallery.count
+bench.gallery.observe(tell, "count")
 bench.generate.generate()
 bench.generate.job.wait()
 """

@@ -57,6 +57,8 @@ def test_sorting(table: Table, sort_by: str, descending: bool, order: list[int])
         ("gap != 5", [0, 3]),
         ("gap > many", []),
         ("formula = cu", [2]),
+        ("gap >", [0, 1, 2, 3]),
+        ("> 2, tio", [0, 3]),
         (" , ", [0, 1, 2, 3]),
         ("(((", []),
     ],
@@ -71,6 +73,8 @@ def test_filtering(table: Table, text: str, order: list[int]) -> None:
     [
         ("colour > 2", "The table has no column 'colour'; it has Formula, Gap, New."),
         ("gap > many", "Gap is compared with a number, not 'many'."),
+        ("gap >", "'gap >' is half typed: the value is missing."),
+        ("tio, > 2", "'> 2' is half typed: the column is missing."),
         ("gap > 2, tio", ""),
         ("formula = cu", ""),
         ("new = yes", ""),
@@ -105,7 +109,7 @@ def test_row_point_and_viewer_select_each_other(gallery: Gallery) -> None:
     assert gallery.selected == 0
     row = gallery.rows[0]
     assert gallery.plot.mark == [row["density"], row["min_distance"]]
-    gallery.filter = "oxide that is not there"
+    gallery.table.filter = "oxide that is not there"
     assert gallery.plot.mark == []
 
 
@@ -131,33 +135,39 @@ def test_only_the_selected_structure_is_sent(gallery: Gallery) -> None:
 
 
 def test_columns_of_an_evaluation_are_added(gallery: Gallery) -> None:
-    gallery.update_rows({0: {"band_gap": 5.0, "my_score": 1.5}, 1: {"band_gap": float("nan")}})
+    gallery.update_crystals(
+        [
+            (gallery.structures[0], {"band_gap": 5.0, "my_score": 1.5}),
+            (gallery.structures[1], {"band_gap": float("nan")}),
+        ]
+    )
     keys = [column["key"] for column in gallery.table.columns]
     assert keys[3] == "band_gap" and keys[-1] == "my_score"
     gap = keys.index("band_gap")
     assert [cells[gap] for cells in gallery.table.rows] == [5.0, None, None]
-    gallery.colour = "band_gap"
+    gallery.menus["Colour"].value = "band_gap"
     coded = json.loads(gallery.plot.spec)["data"][0]["marker"]["color"]
     colours = np.frombuffer(base64.b64decode(coded["bdata"]), coded["dtype"])
     assert np.array_equal(colours, [5.0, np.nan, np.nan], equal_nan=True)
-    assert gallery.menus["colour"].value == "band_gap"
 
 
 def test_adding_and_clearing(gallery: Gallery) -> None:
     gallery.add([perovskite(4.0, ("Ba", "Ti", "O"))], [{"id": "mine", "seed": 3}])
     assert gallery.count == 4 and gallery.rows[3]["id"] == "mine"
     assert "seed" not in [column["key"] for column in gallery.table.columns]
-    gallery.filter = "gapp > 2"
-    assert "no column 'gapp'" in gallery.notice.text
+    gallery.table.filter = "gapp > 2"
+    assert "no column 'gapp'" in gallery.notice.text and gallery.notice.level == "warning"
+    gallery.table.filter = "density >"
+    assert "the value is missing" in gallery.notice.text and gallery.notice.level == "info"
     gallery.clear()
     assert gallery.empty.layout.display is None, "words in place of an empty plot"
     assert (gallery.count, gallery.selected, gallery.structure) == (0, None, None)
-    with pytest.raises(ValueError, match="2 rows were given for 1 crystals"):
+    with pytest.raises(ValueError, match="longer than"):
         gallery.add([copper()], [{}, {}])
 
 
 def test_a_filtered_point_is_not_plotted(gallery: Gallery) -> None:
-    gallery.filter = "density > 4"
+    gallery.table.filter = "density > 4"
     shown = pio.from_json(gallery.plot.spec).data[0]
     assert list(shown.customdata) == [1, 2]
     assert gallery.position.value == "2 of 3"
@@ -179,9 +189,9 @@ def test_a_column_that_is_not_shown_is_filtered_all_the_same(gallery: Gallery) -
     tools = gallery.table_tools
     tools.boxes["density"].value = False
     assert gallery.table.hidden == ["density"]
-    gallery.filter = "density > 4"
+    gallery.table.filter = "density > 4"
     assert gallery.table.order == [1, 2] and gallery.table.problem == ""
-    gallery.update_rows({0: {"band_gap": 5.0}})
+    gallery.update_crystals([(gallery.structures[0], {"band_gap": 5.0})])
     assert not tools.boxes["density"].value and tools.boxes["band_gap"].value
     assert tools.boxes["band_gap"].description == "Gap (eV)", "with its unit"
     for key, box in tools.boxes.items():
@@ -210,17 +220,17 @@ def test_duplicates_are_folded_into_one_row(until: Any) -> None:
     gallery.add([perovskite(3.9), rock_salt(9.0)])
     until(lambda: gallery.table.marks.get("0") == {"count": 3}, 60)
     assert gallery.table.order == [0, 1, 3], "StructureMatcher scales volumes"
-    gallery.filter = "na"
+    gallery.table.filter = "na"
     assert gallery.table.marks == {"1": {"count": 3}}
     gallery.table_tools.folded = False
     assert gallery.table_tools.notice.text == "", "nothing is folded any more"
-    gallery.filter = ""
+    gallery.table.filter = ""
     assert gallery.table.order == list(range(7)) and gallery.table.marks == {}
 
 
 def test_chosen_or_shown_rows_are_downloaded(gallery: Gallery) -> None:
     tools = gallery.table_tools
-    gallery.filter = "density > 4"
+    gallery.table.filter = "density > 4"
     assert tools.which.value == "2 shown rows:"
     gallery.table.checked = [0, 2]
     assert tools.which.value == "2 chosen rows:" and gallery.table.chosen == [2, 0]

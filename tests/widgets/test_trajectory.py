@@ -31,7 +31,7 @@ def test_going_to_a_frame_changes_elements_cell_and_cursor(player: TrajectoryPla
     assert player.viewer.structure.composition.reduced_formula == "BaFeF3"
     assert stage.message["colours"] != before["colours"] and stage.message["sdf"] != before["sdf"]
     assert player.plot.places == [1.0, 2.0, 3.0]
-    assert player.position.value == "step 1 of 3, noise 100 %"
+    assert player.position.value == "step 1 of 3"
 
 
 def test_the_browser_moves_by_itself_and_is_not_pulled_back(player: TrajectoryPlayer) -> None:
@@ -69,7 +69,7 @@ def test_a_very_long_trajectory_goes_one_by_one(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("crystal_ldm.widgets.viewers.trajectory.MOST", 3)
     player = TrajectoryPlayer([perovskite(4 + 0.1 * k) for k in range(4)])
     assert len(player.viewer.stage.frames) == 1 and player.num_frames == 4
-    player.set_trajectory([perovskite(4), perovskite(5)])
+    player.show_structures([perovskite(4), perovskite(5)])
     assert len(player.viewer.stage.frames) == 2
 
 
@@ -84,16 +84,16 @@ def test_frames_outside_are_clipped(player: TrajectoryPlayer) -> None:
 
 
 def test_curves_are_volume_and_shortest_distance(player: TrajectoryPlayer) -> None:
-    curves = player.steps.curves()
-    assert curves["volume"] == pytest.approx([125.0, 91.125, 3.91**3])
-    assert curves["shortest"] == pytest.approx([2.5, 2.25, 1.955])
+    curves = player.steps.curves
+    assert curves["Volume (Å³)"] == pytest.approx([125.0, 91.125, 3.91**3])
+    assert curves["Shortest distance (Å)"] == pytest.approx([2.5, 2.25, 1.955])
 
 
 def test_without_a_trajectory_it_says_so() -> None:
     player = TrajectoryPlayer([])
     assert player.num_frames == 0
     assert player.empty.layout.display is None and player.body.layout.display == "none"
-    player.set_trajectory([rock_salt()])
+    player.show_structures([rock_salt()])
     assert player.num_frames == 1
     assert player.empty.layout.display == "none"
 

@@ -14,6 +14,7 @@ from crystal_ldm.widgets import (
     Workbench,
 )
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result, from_run, trajectory_of
+from crystal_ldm.widgets.viewers.trajectory import TrajectorySteps
 
 from crystal_ldm.runs.generate import generate, make_request
 from tests.widgets.crystals import perovskite
@@ -23,7 +24,8 @@ QUICK = {"sampling_steps": 2}
 
 @pytest.fixture
 def panel(tiny_ldm: Any) -> GeneratePanel:
-    made = GeneratePanel(tiny_ldm, request=make_request("SrTiO3"), keywords=QUICK)
+    made = GeneratePanel(tiny_ldm)
+    made.show_request(request=make_request("SrTiO3"), keywords=QUICK)
     made.form.num_samples = 9
     return made
 
@@ -50,7 +52,7 @@ def test_lots_are_the_crystals_of_one_call(panel: GeneratePanel, tiny_ldm: Any) 
 def test_stop_keeps_what_is_finished(panel: GeneratePanel) -> None:
     lots: list[Any] = []
     panel.on_result(lots.append)
-    panel.on_result(lambda _: panel.stop())
+    panel.on_result(lambda _: panel.job.stop())
     panel.form.num_samples = 500
     panel.generate()
     assert not panel.halt.disabled and panel.go.disabled
@@ -68,7 +70,7 @@ def test_stop_works_in_the_middle_of_a_lot(panel: GeneratePanel) -> None:
     panel.job.observe(lambda _: reached.set(), "message")
     panel.generate()
     assert reached.wait(60)
-    panel.stop()
+    panel.job.stop()
     assert panel.job.wait(10) and panel.job.state == "stopped" and panel.made == 0
 
 
@@ -89,7 +91,7 @@ def test_an_error_in_the_thread_is_one_sentence(panel: GeneratePanel) -> None:
     panel.on_result(fail)
     panel.generate()
     assert panel.job.wait(60) and panel.job.state == "failed"
-    assert panel.notice.text == "This did not work (OSError): No space left on device"
+    assert panel.status.text == "This did not work (OSError): No space left on device"
     assert not panel.go.disabled
 
 
@@ -98,7 +100,7 @@ def test_an_error_in_the_thread_is_one_sentence(panel: GeneratePanel) -> None:
 
 def test_it_opens_with_the_run_and_the_next_seed_is_another(bench: Workbench) -> None:
     form = bench.generate.form
-    assert (bench.count, bench.selected) == (3, 0)
+    assert (bench.gallery.count, bench.gallery.selected) == (3, 0)
     assert form.formula.text == "SrTiO3" and form.conditions.values == {"band_gap": 2.3}
     assert form.num_samples == 3 and form.settings().solver.steps == 2
     assert form.seed.last == 0 and form.seed.seed != 0
@@ -108,11 +110,11 @@ def test_generate_adds_and_selects_the_first_new_crystal(bench: Workbench) -> No
     bench.generate.form.formula.text = "NaCl"
     bench.generate.generate()
     assert bench.generate.job.wait(60)
-    assert bench.count == len(bench.gallery.structures) == 6
-    assert bench.selected == bench.gallery.selected == 3
+    assert bench.gallery.count == len(bench.gallery.structures) == 6
+    assert bench.gallery.selected == bench.gallery.selected == 3
     assert bench.gallery.viewer.structure.composition.reduced_formula == "NaCl"
-    bench.clear()
-    assert (bench.count, bench.selected, bench.current) == (0, None, None)
+    bench.gallery.clear()
+    assert (bench.gallery.count, bench.gallery.selected, bench.gallery.current) == (0, None, None)
 
 
 def test_tabs_are_made_when_they_are_opened(bench: Workbench, until: Callable[..., None]) -> None:
@@ -123,10 +125,10 @@ def test_tabs_are_made_when_they_are_opened(bench: Workbench, until: Callable[..
     assert [len(tab.children) for tab in bench.tabs.children] == [1] * 8
     assert bench.compare.first is bench.gallery.structure
     bench.tabs.selected_index = 1
-    until(lambda: bench.denoising.player.structure is bench.crystals[0].structure)
+    until(lambda: bench.denoising.player.structure is bench.gallery.entries[0].structure)
     assert bench.denoising.player.num_frames == 3
-    bench.selected = 2
-    until(lambda: bench.denoising.player.structure is bench.crystals[2].structure)
+    bench.gallery.selected = 2
+    until(lambda: bench.denoising.player.structure is bench.gallery.entries[2].structure)
 
 
 def test_compared_crystals_say_where_they_come_from(bench: Workbench) -> None:
@@ -136,8 +138,8 @@ def test_compared_crystals_say_where_they_come_from(bench: Workbench) -> None:
     assert bench.compare.second_name == "SrTiO3 (my.cif)"
     bench.other.take("Selected crystal", None)
     assert bench.compare.second is bench.other.structure, "the last one stays"
-    bench.selected = 1
-    assert bench.compare.first is bench.crystals[1].structure
+    bench.gallery.selected = 1
+    assert bench.compare.first is bench.gallery.entries[1].structure
 
 
 def test_a_trajectory_leads_to_its_crystal(tiny_ldm: Any) -> None:
@@ -149,23 +151,22 @@ def test_a_trajectory_leads_to_its_crystal(tiny_ldm: Any) -> None:
     alone, among = frames[-1].crystals, recorded.trajectory[-1].crystals[[3]]
     assert (alone.atomic_numbers == among.atomic_numbers).all()
     assert (alone.lattices - among.lattices).abs().max() < 1e-3
-    player = TrajectoryPlayer(frames)
-    player.set_trajectory(frames, final=made.structure)
+    player = TrajectoryPlayer()
+    player.show(TrajectorySteps.from_frames(frames, made.structure))
     assert player.num_frames == 7 and player.structure is made.structure
     assert player.position.value == "step 6 of 6, noise 0 %"
-    curves = player.steps.curves()
-    assert set(curves) == {"volume", "shortest", "confidence", "noise"}
-    assert all(0 <= v <= 1 for v in curves["confidence"][:-1])
-    assert all(v > 0 for v in curves["noise"][:-1])
+    *_, confidence, noise = player.steps.curves.values()
+    assert all(0 <= v <= 1 for v in confidence[:-1])
+    assert all(v > 0 for v in noise[:-1])
     player.slider.value = 0
     assert player.position.value.startswith("step 0 of 6, noise ")
 
 
 def test_varied_crystals_have_no_denoising(bench: Workbench, until: Callable[..., None]) -> None:
-    bench.add([CrystalEntry(perovskite(), "varied")])
+    bench.gallery.add([CrystalEntry(perovskite(), "varied")])
     bench.tabs.selected_index = 1
     until(lambda: bench.denoising.player.num_frames)
-    bench.selected = 3
+    bench.gallery.selected = 3
     until(lambda: "no denoising to show" in bench.denoising.notice.text)
     assert bench.denoising.player.num_frames == 0
 
@@ -174,6 +175,6 @@ def test_a_finished_run_is_shown(tiny_ldm: Any, tmp_path: Path) -> None:
     request = make_request("NaCl", conditions={"band_gap": 1.5})
     generate(tiny_ldm, request, tmp_path, 3, progress=False, **QUICK)
     bench = Workbench(tiny_ldm, run_dir=tmp_path)
-    assert bench.count == 3 and bench.generate.form.formula.text == "NaCl"
+    assert bench.gallery.count == 3 and bench.generate.form.formula.text == "NaCl"
     assert bench.gallery.rows[0]["target_band_gap"] == 1.5
     assert from_run(tmp_path / "nothing") == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,8 @@ class Table(BrowserWidget):
 
     def __init__(self, **traits: Any) -> None:
         super().__init__(**traits)
-        sources = ("rows", "columns", "sort_by", "descending", "filter", "parents", "groups")
-        self.observe(self._arrange, [*sources, "folded"])
+        sources = "rows columns sort_by descending filter parents groups folded"
+        self.observe(self._arrange, sources.split())
         self._arrange()
 
     @property
@@ -70,10 +71,10 @@ class Table(BrowserWidget):
         keep = [i for i, cells in enumerate(self.rows) if matches(self.filter, self.columns, cells)]
         if self.sort_by in keys:
             place = keys.index(self.sort_by)
-            known = [i for i in keep if self.rows[i][place] is not None]
-            blank = [i for i in keep if self.rows[i][place] is None]
-            known.sort(key=lambda i: _sort_key(self.rows[i][place]), reverse=self.descending)
-            keep = known + blank
+            values = {i: self.rows[i][place] for i in keep}
+            known = [i for i in keep if values[i] is not None]
+            known.sort(key=lambda i: _sort_key(values[i]), reverse=self.descending)
+            keep = [*known, *(i for i in keep if values[i] is None)]
         keep, counts = self._fold(keep)
         keep, children = self._below_parents(keep)
         marks = {str(i): {"count": n} for i, n in counts.items()}
@@ -88,41 +89,33 @@ class Table(BrowserWidget):
         self._stands_for: dict[int, int] = {}
         if not self.folded or len(self.groups) != len(self.rows):
             return order, {}
-        first: dict[int, int] = {}
-        counts: dict[int, int] = {}
-        kept = []
-        for i in order:
-            child = self._parent(i) is not None  # it is looked at beside its parent
-            one = i if child else first.setdefault(self.groups[i], i)
-            counts[one] = counts.get(one, 0) + 1
-            if one == i:
-                kept.append(i)
-        self._stands_for = first
-        return kept, {i: n for i, n in counts.items() if n > 1}
+
+        def first(i: int) -> int:  # a child stands for itself: it is looked at beside its parent
+            if self._parent(i) is not None:
+                return i
+            return self._stands_for.setdefault(self.groups[i], i)
+
+        counts = Counter(map(first, order))
+        return list(counts), {i: n for i, n in counts.items() if n > 1}
 
     def _parent(self, index: int) -> int | None:
         return self.parents[index] if index < len(self.parents) else None
 
     def _below_parents(self, order: list[int]) -> tuple[list[int], list[int]]:
         """Return the order with each child after its parent, if that is shown, and the children."""
-        there = set(order)
-        below: dict[int, list[int]] = {}
+        below: dict[int | None, list[int]] = defaultdict(list)
+        shown = set(order)
         for i in order:
             parent = self._parent(i)
             if parent is not None and self._stands_for:
                 parent = self._stands_for.get(self.groups[parent], parent)
-            if parent is not None and parent != i and parent in there:
-                below.setdefault(parent, []).append(i)
-        if not below:
-            return order, []
-        children = [i for some in below.values() for i in some]
-        tops = set(order).difference(children)
+            below[parent if parent != i and parent in shown else None].append(i)
         arranged: list[int] = []
-        stack = [i for i in reversed(order) if i in tops]
+        stack = below.pop(None, [])[::-1]
         while stack:
             arranged.append(stack.pop())
             stack += reversed(below.get(arranged[-1], []))
-        return arranged, children
+        return arranged, [i for some in below.values() for i in some]
 
 
 def _sort_key(value: Any) -> tuple[int, Any]:

@@ -5,6 +5,7 @@ A term compares a column with a number or a word, or is a text that some cell co
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,15 +13,13 @@ from typing import Any
 Columns = Sequence[Mapping[str, Any]]
 """What a table says of its columns: "key", "label" and, where there is one, "unit"."""
 
-_TERM = re.compile(r"^\s*([A-Za-z_][\w ()/]*?)\s*(<=|>=|!=|=|<|>)\s*(.+?)\s*$")
+_TERM = re.compile(r"^\s*([A-Za-z_][\w ()/]*?|)\s*(<=|>=|!=|=|<|>)\s*(.*?)\s*$")
+MISSING = "is missing."
+"""The end of what is said of a term that is half typed."""
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
-    "<": lambda a, b: a < b,
-    ">": lambda a, b: a > b,
-    "<=": lambda a, b: a <= b,
-    ">=": lambda a, b: a >= b,
-    "=": lambda a, b: a == b,
-    "!=": lambda a, b: a != b,
-}
+    "<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge,
+    "=": operator.eq, "!=": operator.ne,
+}  # fmt: skip
 
 
 def matches(text: str, columns: Columns, cells: Sequence[Any]) -> bool:
@@ -39,6 +38,8 @@ def _problem(term: str, columns: Columns, rows: Sequence[Sequence[Any]]) -> str:
     if comparison is None or not columns:
         return ""
     name, sign, wanted = comparison.groups()
+    if not name or not wanted:
+        return f"'{term.strip()}' is half typed: the {'value' if name else 'column'} {MISSING}"
     place = _place(name, columns)
     if place is None:
         labels = ", ".join(str(column["label"]) for column in columns)
@@ -51,6 +52,8 @@ def _problem(term: str, columns: Columns, rows: Sequence[Sequence[Any]]) -> str:
 
 def _meets(term: str, columns: Columns, cells: Sequence[Any]) -> bool:
     comparison = _TERM.match(term)
+    if comparison and not (comparison[1] and comparison[3]):
+        return True  # half typed
     place = _place(comparison[1], columns) if comparison else None
     if comparison is None or place is None:
         return any(term.lower() in _text(value).lower() for value in cells)
@@ -66,18 +69,19 @@ def _meets(term: str, columns: Columns, cells: Sequence[Any]) -> bool:
 
 def _place(name: str, columns: Columns) -> int | None:
     """Return the place of the column whose key or label is `name`, or else starts with it."""
-    wanted = name.strip().lower().replace("_", " ")
+
+    def plain(text: object) -> str:
+        return str(text).strip().lower().replace("_", " ")
+
     names = [
-        {
-            column["key"].lower().replace("_", " "),
-            str(column["label"]).lower(),
-            f"{column['label']} ({column.get('unit')})".lower(),
-        }
-        for column in columns
+        (plain(c["key"]), plain(c["label"]), plain(f"{c['label']} ({c.get('unit')})"))
+        for c in columns
     ]
-    whole = [i for i, options in enumerate(names) if wanted in options]
-    starts = [i for i, o in enumerate(names) if any(n.startswith(wanted) for n in o)]
-    return next(iter([*whole, *starts]), None)
+    for alike in (str.__eq__, str.startswith):
+        for place, options in enumerate(names):
+            if any(alike(one, plain(name)) for one in options):
+                return place
+    return None
 
 
 def _is_number(value: Any) -> bool:

@@ -15,18 +15,14 @@ from crystal_ldm.widgets.controls.sampling import SamplingControls
 from crystal_ldm.widgets.controls.scalar import condition_title
 from crystal_ldm.widgets.controls.seed import SeedControl
 from crystal_ldm.widgets.controls.training_cells import most_atoms, training_cells
-from crystal_ldm.widgets.export.request import (
-    RequestArguments,
-    arguments_of,
-    first_row,
-    settings_of,
-)
+from crystal_ldm.widgets.export.request import RequestArguments, arguments_of, settings_of
 from crystal_ldm.widgets.layout import caption, column, fold, row, show_if
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.sampling import SamplingSettings, presets
+from crystal_ldm.sampling.recipe import recipe_of_row
 
 MOST = 1_000_000
 """Crystals for each formula that can be asked for at once."""
@@ -93,7 +89,7 @@ class RequestForm(Panel):
         )
         self.formula.observe(self._check, ["text", "problem", "open_atoms", "num_atoms"])
         self.conditions.observe(self._check, ["values", "problem"])
-        self.table.observe(self._check, ["required", "forbidden"])
+        self.table.observe(self._check, "marks")
         self.sampling.observe(self._check, "problem")
         self.observe(lambda _: self._say_place(), ["place", "offset"])
         # Another request or number has other crystals: the one is none of them.
@@ -190,7 +186,7 @@ class RequestForm(Panel):
             self.num_samples = num_samples
         arguments, note = arguments_of(request), ""
         if arguments is None and request is not None:
-            arguments = arguments_of(first_row(request))
+            arguments = arguments_of(recipe_of_row({"request": request}, 0)["request"])
             note = "The rows of that request have different rules; the form shows the first row."
         arguments = arguments or RequestArguments()
         units = {u if isinstance(u, int) else 0 for u in arguments.formula_units} or {0}
@@ -231,11 +227,9 @@ class RequestForm(Panel):
         controls, targets = self.conditions.controls, other.conditions.values
         self.conditions.values = {n: v for n, v in targets.items() if n in controls}
         dropped = [n for n in targets if n not in controls]
-        usable = set(self.table.usable)
-        for name in ("required", "forbidden"):
-            symbols = getattr(other.table, name)
-            setattr(self.table, name, [s for s in symbols if s in usable])
-            dropped += [s for s in symbols if s not in usable and name == "required"]
+        usable, marks = set(self.table.usable), other.table.marks
+        self.table.marks = {s: mark for s, mark in marks.items() if s in usable}
+        dropped += [s for s in other.table.required if s not in usable]
         return f"This model does not know {', '.join(dropped)}: left out." if dropped else ""
 
     def _all(self) -> None:

@@ -68,23 +68,26 @@ class PeriodicTable(Panel):
     """Element rules for atoms left open: `PeriodicTable(elements=ldm.elements)`.
 
     Traits:
-        required: symbols that must occur.
-        forbidden: symbols that must not occur.
+        marks: "required" or "forbidden" by symbol; the others are allowed.
         locked: why the table cannot be used at the moment; empty if it can.
     """
 
-    required = tl.List(tl.Unicode())
-    forbidden = tl.List(tl.Unicode())
+    marks = tl.Dict()
     locked = tl.Unicode("")
 
     def __init__(self, elements: Iterable[str] = ()) -> None:
         """`elements` are the symbols that can be chosen; empty: all."""
         super().__init__()
-        self.grid = ElementGrid(cells=element_cells(), disabled=_unknown(elements))
+        symbols = [cell["symbol"] for cell in element_cells()]
+        known = set(elements) or set(symbols)
+        self.usable = [symbol for symbol in symbols if symbol in known]
+        reason = "the model was not trained on it."
+        disabled = dict.fromkeys([s for s in symbols if s not in known], reason)
+        self.grid = ElementGrid(cells=element_cells(), disabled=disabled)
         self._said = caption(HINT)
         guard = self.notice.guard
         tools = row(
-            self.button("Allow all", self.allow_all, css="cl-small"),
+            self.button("Allow all", self.set_rules, css="cl-small"),
             self.button(
                 "Only these elements",
                 self.forbid_others,
@@ -94,18 +97,22 @@ class PeriodicTable(Panel):
             self._said,
         )
         self.widget = column(self.grid, tools, self.notice.widget, css="cl-periodic-table")
-        self.grid.observe(guard(self._from_grid), "marks")
         self.grid.on_msg(
             guard(lambda _, content, __: self.notice.say(content.get("refused", ""), "warning"))
         )
-        self.react(["required", "forbidden"], self._to_grid)
+        tl.link((self, "marks"), (self.grid, "marks"))
         tl.dlink((self, "locked"), (self.grid, "locked"))
+        self.react("marks", self._summarise)
 
     @property
-    def usable(self) -> list[str]:
-        """The symbols that can be chosen, by atomic number."""
-        disabled = self.grid.disabled
-        return [c["symbol"] for c in element_cells() if c["symbol"] not in disabled]
+    def required(self) -> list[str]:
+        """The symbols that must occur, by atomic number."""
+        return [symbol for symbol in self.usable if self.marks.get(symbol) == "required"]
+
+    @property
+    def forbidden(self) -> list[str]:
+        """The symbols that must not occur, by atomic number."""
+        return [symbol for symbol in self.usable if self.marks.get(symbol) == "forbidden"]
 
     def rules(self) -> dict[str, list[str]]:
         """Return the arguments `required`, `allowed`, `forbidden` of a request, where not empty.
@@ -113,14 +120,13 @@ class PeriodicTable(Panel):
         Where most elements are forbidden, the few that are allowed are named instead.
         """
         allowed = [s for s in self.usable if s not in self.forbidden]
-        found: dict[str, list[str]] = {}
-        if self.required:
-            found["required"] = list(self.required)
-        if self.forbidden and len(allowed) < len(self.usable) / 2:
-            found["allowed"] = allowed
-        elif self.forbidden:
-            found["forbidden"] = list(self.forbidden)
-        return found
+        few = len(allowed) < len(self.usable) / 2
+        rules = {
+            "required": self.required,
+            "allowed": allowed if few else [],
+            "forbidden": [] if few else self.forbidden,
+        }
+        return {name: symbols for name, symbols in rules.items() if symbols}
 
     def set_rules(
         self,
@@ -128,68 +134,31 @@ class PeriodicTable(Panel):
         allowed: Iterable[str] = (),
         forbidden: Iterable[str] = (),
     ) -> None:
-        """Take over the rules of a request; `allowed` forbids all others."""
+        """Take over the rules of a request; `allowed` forbids all others, and nothing all rules."""
         keep = {*allowed, *required}
         banned = [s for s in self.usable if s not in keep] if allowed else []
-        with self.hold_trait_notifications():
-            self.required = _ordered(required)
-            self.forbidden = _ordered([*forbidden, *banned])
-
-    def allow_all(self) -> None:
-        """Clear all rules."""
-        self.set_rules()
+        self.marks = {
+            **dict.fromkeys([*forbidden, *banned], "forbidden"),
+            **dict.fromkeys(required, "required"),
+        }
 
     def forbid_others(self) -> None:
         """Forbid every element that is not required."""
         self.set_rules(self.required, forbidden=[s for s in self.usable if s not in self.required])
 
-    @tl.validate("required", "forbidden")
-    def _known(self, proposal: Any) -> list[str]:
-        usable = self.usable
+    @tl.validate("marks")
+    def _known(self, proposal: Any) -> dict[str, str]:
         for symbol in proposal.value:
-            if symbol not in usable:
-                raise RequestError(
-                    f"{symbol!r} is not an element this model knows.{suggest(symbol, usable)}"
-                )
-        return list(proposal.value)
+            if symbol not in self.usable:
+                near = suggest(symbol, self.usable)
+                raise RequestError(f"{symbol!r} is not an element this model knows.{near}")
+        return dict(proposal.value)
 
-    def _from_grid(self, change: Any) -> None:
-        marks = change.new
-        with self.hold_trait_notifications():
-            self.required = _ordered(s for s, mark in marks.items() if mark == "required")
-            self.forbidden = _ordered(s for s, mark in marks.items() if mark == "forbidden")
+    def _summarise(self) -> None:
         self.notice.clear()
-
-    def _to_grid(self) -> None:
-        self.grid.marks = {
-            **dict.fromkeys(self.forbidden, "forbidden"),
-            **dict.fromkeys(self.required, "required"),
-        }
-        self._said.value = self._summary()
-
-    def _summary(self) -> str:
-        parts = []
-        if self.required:
-            parts.append("Required: " + ", ".join(self.required) + ".")
         rules = self.rules()
         if "allowed" in rules:
             rest = [s for s in rules["allowed"] if s not in self.required]
-            parts.append("Allowed: " + (", ".join(rest) or "nothing else") + ".")
-        elif self.forbidden:
-            parts.append("Forbidden: " + ", ".join(self.forbidden) + ".")
-        return " ".join(parts) or HINT
-
-
-def _unknown(elements: Iterable[str]) -> dict[str, str]:
-    """Return why each element outside `elements` cannot be chosen; none if that is empty."""
-    known = set(elements)
-    if not known:
-        return {}
-    reason = "the model was not trained on it."
-    return {c["symbol"]: reason for c in element_cells() if c["symbol"] not in known}
-
-
-def _ordered(symbols: Iterable[str]) -> list[str]:
-    """Return `symbols` once each, by atomic number; unknown ones last."""
-    numbers = {c["symbol"]: c["number"] for c in element_cells()}
-    return sorted(dict.fromkeys(symbols), key=lambda s: numbers.get(s, 999))
+            rules["allowed"] = rest or ["nothing else"]
+        parts = [f"{name.capitalize()}: {', '.join(some)}." for name, some in rules.items()]
+        self._said.value = " ".join(parts) or HINT

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ipywidgets as ipw
@@ -10,8 +10,6 @@ import numpy as np
 import traitlets as tl
 from crystal_ldm.widgets.base import Field, NumberBox, Quiet
 from crystal_ldm.widgets.layout import column, escape, row, show_if
-
-from crystal_ldm.errors import RequestError
 
 SLACK = 5e-5
 """How far beyond the training crystals' values the model takes a target at most, as a share of the
@@ -88,24 +86,13 @@ class ScalarControl(Field):
     @tl.validate("value")
     def _clean(self, proposal: Any) -> Target:
         value = proposal.value
-        name = self._about.get("label") or self._about["name"]
-        if value is None:
-            return None
-        try:
-            if isinstance(value, Sequence) and not isinstance(value, str):
-                low, high = (float(v) for v in value)
-                return (low, high)
-            return float(value)
-        except (TypeError, ValueError):
-            raise RequestError(
-                f"{name} takes a number, a pair (low, high) or None, not {value!r}."
-            ) from None
+        if isinstance(value, list | tuple):
+            low, high = map(float, value)
+            return (low, high)
+        return None if value is None else float(value)
 
     def _limits(self) -> tuple[float, float]:
-        low, high = self._about.get("min"), self._about.get("max")
-        edges = (self._about.get("histogram") or {}).get("edges") or [0.0, 1.0]
-        low = float(edges[0] if low is None else low)
-        high = float(edges[-1] if high is None else high)
+        low, high = float(self._about["min"]), float(self._about["max"])
         return (low, high) if high > low else (low, low + 1.0)
 
     # -- what the person does --------------------------------------------------------------------
@@ -156,7 +143,10 @@ class ScalarControl(Field):
             elif value is not None:
                 self.low.number = self.slider.value = value
             self._weigh(value)
-            self._draw(value)
+            self._picture.value = ""
+            if value is not None:
+                edges, counts = (self._about["histogram"][name] for name in ("edges", "counts"))
+                self._picture.value = histogram_svg(edges, counts, value, self._limits())
 
     def _weigh(self, value: Target) -> None:
         low, high = self._limits()
@@ -168,34 +158,22 @@ class ScalarControl(Field):
         if ends[0] > ends[1]:
             self.refuse(f"The range runs from {ends[0]:g} down to {ends[1]:g}.")
         elif not low - slack <= ends[0] <= ends[1] <= high + slack:
-            span = f"{_inside(low, np.ceil):.4g} to {_inside(high, np.floor):.4g} {self._unit}"
             asked = f"{ends[0]:g}" if ends[0] == ends[1] else f"{ends[0]:g} to {ends[1]:g}"
-            said = f"{asked} is out of reach: the training crystals have {span.strip()}."
-            self.refuse(said)
+            span = f"{low:g} to {high:g} {self._unit}".strip()
+            self.refuse(f"{asked} is out of reach: the training crystals have {span}.")
         else:
             near = self._near(ends)
-            if near is not None and near < FEW:
+            if near < FEW:
                 crystals = "1 training crystal is" if near == 1 else f"{near} training crystals are"
                 self.notice.say(f"Only {crystals} near this target; expect a poor aim.", "warning")
 
-    def _near(self, ends: tuple[float, float]) -> int | None:
+    def _near(self, ends: tuple[float, float]) -> int:
         """Return how many training crystals share a bin of the histogram with the target."""
-        histogram = self._about.get("histogram")
-        if not histogram:
-            return None
+        histogram = self._about["histogram"]
         edges, counts = np.asarray(histogram["edges"]), np.asarray(histogram["counts"])
         first = int(np.clip(np.searchsorted(edges, ends[0], "right") - 1, 0, len(counts) - 1))
         last = int(np.clip(np.searchsorted(edges, ends[1], "left") - 1, first, len(counts) - 1))
         return int(counts[first : last + 1].sum())
-
-    def _draw(self, value: Target) -> None:
-        histogram = self._about.get("histogram")
-        if not histogram or value is None:
-            self._picture.value = ""
-            return
-        self._picture.value = histogram_svg(
-            histogram["edges"], histogram["counts"], value, self._limits()
-        )
 
 
 def condition_title(description: Mapping[str, Any]) -> tuple[str, str]:
@@ -203,12 +181,6 @@ def condition_title(description: Mapping[str, Any]) -> tuple[str, str]:
     label = str(description.get("label") or description["name"])
     title, tip = NAMES.get(label, (label.replace("_", " "), ""))
     return title[:1].upper() + title[1:], str(description.get("description") or tip)
-
-
-def _inside(end: float, towards: Callable[[float], float]) -> float:
-    """Return the end of a range with four digits, rounded into the range: it can be asked for."""
-    digit = 10.0 ** (np.floor(np.log10(abs(end) or 1.0)) - 3)
-    return float(towards(round(end / digit, 6)) * digit)
 
 
 def _wide() -> ipw.Layout:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import Panel
-from crystal_ldm.widgets.jobs import Job
+from crystal_ldm.widgets.jobs import Latest
 from crystal_ldm.widgets.layout import caption, column, heading, row
 from crystal_ldm.widgets.panels.gallery import Gallery
 from pymatgen.core import Structure
@@ -36,13 +35,11 @@ class FindPanel(Panel):
 
     def __init__(self, known: Callable[[], CrystalSet], where: str) -> None:
         super().__init__()
-        self._known = known
-        self._sought = ""
-        self.job = Job()
+        self._known, self._where = known, where
+        self._latest = Latest(self.notice)
         self.gallery: Gallery | None = None
         box = ipw.Text(placeholder="SrTiO3, or Sr-Ti-O", continuous_update=False)
         self.linked("text", box, "cl-known")
-        self.go = self.button("Find", self.find, css="cl-find", icon="search")
         self._place = column()
         self.widget = column(
             heading("What is known"),
@@ -50,14 +47,12 @@ class FindPanel(Panel):
                 f"All polymorphs of a formula, or all crystals of some elements and no others, in "
                 f"the {where}."
             ),
-            row(box, self.go),
+            row(box, self.button("Find", self.find, css="cl-find", icon="search")),
             self.notice.widget,
             self._place,
             css="cl-find-panel",
         )
         self.react("text", self.find)
-        self.job.tell(self.notice, f"Looking in the {where}…", [self.go], "The search is going on.")
-        self.job.observe(self.notice.guard(self._on_state), "state")
 
     @property
     def structure(self) -> Structure | None:
@@ -66,26 +61,24 @@ class FindPanel(Panel):
 
     def find(self) -> None:
         """Look for `text` in the background."""
-        if self.job.busy or not self.text.strip():
-            return
-        text = self._sought = self.text
+        if text := self.text.strip():
+            self.notice.say(f"Looking in the {self._where}…")
+            self._latest.start(lambda: self._found(text), lambda found: self._show(*found))
 
-        def work(_: Job) -> None:
-            known = self._known()
-            found = find_crystals(known, text)
-            shown = [(known.ids[i], c) for i in found[:MOST] if (c := known.crystals[i])]
-            said = summary(known, found)
-            if len(found) > MOST:
-                said += f" The first {MOST} are shown: name fewer elements to see all."
-            if self.gallery is None:
-                self.gallery = Gallery(height=300, empty="Nothing was found yet.")
-                self._place.children = (self.gallery.widget,)
-            structures = [crystal.to_structure() for _, crystal in shown]
-            self.gallery.set(structures, [{"known_as": name} for name, _ in shown])
-            self.job.message = said
+    def _found(self, text: str) -> tuple[list[tuple[str, Structure]], str]:
+        """Return the first crystals that are meant with their ids, and how many there are."""
+        known = self._known()
+        found = find_crystals(known, text)
+        said = summary(known, found)
+        if len(found) > MOST:
+            said += f" The first {MOST} are shown: name fewer elements to see all."
+        shown = [(known.ids[i], c) for i in found[:MOST] if (c := known.crystals[i])]
+        return [(name, crystal.to_structure()) for name, crystal in shown], said
 
-        self.job.start(work)
-
-    def _on_state(self, change: Any) -> None:
-        if change.new in ("failed", "done") and self.text != self._sought:
-            self.find()  # it was corrected while the data set was opened
+    def _show(self, crystals: list[tuple[str, Structure]], said: str) -> None:
+        if self.gallery is None:
+            self.gallery = Gallery(height=300, empty="Nothing was found yet.")
+            self._place.children = (self.gallery.widget,)
+        names = [{"known_as": name} for name, _ in crystals]
+        self.gallery.set([crystal for _, crystal in crystals], names)
+        self.notice.say(said, "good")

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as ipw
-import numpy as np
 import traitlets as tl
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.controls.form import RequestForm
@@ -34,8 +33,8 @@ class GridPanel(MakerPanel):
         along: what changes from row to row: "sampling_steps", "seed" or a condition's name.
         values: its values, between commas.
         num_samples: crystals in each cell.
-        left, right: what the two matrices show, names of `grid_figure.MEASURES`; the first grid
-            with a target gap shows it on the left.
+        left, right: what the two matrices show, names of `grid_figure.MEASURES`; with a target
+            gap the distance to it takes the place of the space group.
         opened: (row, column) of the cell whose crystals are shown, or None.
     """
 
@@ -59,9 +58,8 @@ class GridPanel(MakerPanel):
             for name, condition in ldm.conditions.items()
             if (about := condition.describe())["kind"] == "scalar"
         }
-        labels = {**WHOLE, **scalars}
-        self._labels = labels
-        along = ipw.Dropdown(options=[(text, name) for name, text in labels.items()])
+        self._labels = {**WHOLE, **scalars}
+        along = ipw.Dropdown(options=[(text, name) for name, text in self._labels.items()])
         self.linked("along", along, "cl-short")
         texts = {n: self.linked(n, ipw.Text(), "cl-fill") for n in ("scales", "values")}
         measures = [(text, key) for key, text in MEASURES.items()]
@@ -69,8 +67,6 @@ class GridPanel(MakerPanel):
             *(labelled(text, self.linked(name, ipw.Dropdown(options=measures)))
               for name, text in (("left", "Left matrix"), ("right", "Right matrix")))
         )  # fmt: skip
-        self._told_gap = False
-        guard = self.notice.guard
         self.go = self.button("Fill the grid", self.run, css="cl-fill-grid", icon="th")
         self.halt = self.job.stop_button(icon="stop")
         self.plot = Plot(height=300, tools=False)
@@ -91,7 +87,7 @@ class GridPanel(MakerPanel):
         self.observe(lambda change: self._suggest(change.new), "along")
         self.react("opened", self._open)
         self.react(["left", "right"], self._draw)
-        self.plot.observe(guard(self._on_click), "clicked")
+        self.plot.observe(self.notice.guard(self._on_click), "clicked")
         self.job.tell(self.notice, buttons=[self.go], why="The grid is being filled.")
 
     def run(self) -> None:
@@ -110,7 +106,7 @@ class GridPanel(MakerPanel):
             arguments = form.arguments()
             keywords = dict(base)
             if along in WHOLE:
-                keywords[along] = _whole(value, along)
+                keywords[along] = value
             else:
                 arguments.conditions[along] = value
             request = arguments.make()
@@ -118,9 +114,9 @@ class GridPanel(MakerPanel):
                 how = {**keywords, "cfg_scale": scale}
                 self.ldm.iter_sample(request, self.num_samples, **how)  # checks it all
                 plan.append(((i, j), request, how))
-        self.cells, self._axes = {}, (scales, values, along)
-        if "band_gap" in arguments.conditions and not self._told_gap:
-            self.left, self._told_gap = "gap", True
+        self.cells, self._axes = {}, (scales, values, self._labels[along])
+        if "band_gap" in arguments.conditions and self.left == "group":
+            self.left = "gap"
         self.opened = None
         count = self.num_samples
 
@@ -140,27 +136,19 @@ class GridPanel(MakerPanel):
         self.job.start(work)
 
     def _draw(self) -> None:
-        scales, values, along = self._axes
-        if not self.cells:
-            return
-        show_if(True, self.plot, self._choices)
-        label = self._labels.get(along, along)
-        self.plot.show(grid_figure(self.cells, scales, values, label, self.opened,
-                                   (self.left, self.right)))  # fmt: skip
+        if self.cells:
+            show_if(True, self.plot, self._choices)
+            measures = self.left, self.right
+            self.plot.show(grid_figure(self.cells, *self._axes, self.opened, measures))
 
     def _open(self) -> None:
         cell = None if self.opened is None else self.cells.get(self.opened)
-        self.player.set_trajectory([] if cell is None else [m.structure for m in cell.crystals])
+        self.player.show_structures([] if cell is None else [m.structure for m in cell.crystals])
         self._draw()
 
     def _on_click(self, change: Any) -> None:
-        scales, values, _ = self._axes
-        x, y = str(change.new.get("x")), str(change.new.get("y"))
-        columns, rows = [f"{v:g}" for v in scales], [f"{v:g}" for v in values]
-        if x in columns and y in rows:
-            place = rows.index(y), columns.index(x)
-            if place in self.cells:  # one that is not filled yet is opened by a later click
-                self.opened = place
+        if (place := tuple(change.new["point"])) in self.cells:  # else it is not filled yet
+            self.opened = place
 
     def _suggest(self, along: str) -> None:
         if along in USUAL:
@@ -172,17 +160,11 @@ class GridPanel(MakerPanel):
 
 
 def _numbers(text: str) -> list[float]:
-    parts = text.replace(";", ",").split(",")
     try:
-        found = [float(part) for part in parts if part.strip()]
+        parts = text.replace(";", ",").split(",")
+        found = list(dict.fromkeys(float(part) for part in parts if part.strip()))
     except ValueError:
-        raise RequestError(f"'{text}' should be numbers between commas, such as 1, 2, 4.") from None
-    if not found or len(found) > 12 or not np.isfinite(found).all():
-        raise RequestError("Give 1 to 12 numbers between commas.")
-    return list(dict.fromkeys(found))
-
-
-def _whole(value: float, name: str) -> int:
-    if value != int(value):
-        raise RequestError(f"{WHOLE[name]} must be whole numbers, not {value:g}.")
-    return int(value)
+        found = []
+    if not 1 <= len(found) <= 12:
+        raise RequestError(f"'{text}' should be 1 to 12 numbers between commas, such as 1, 2, 4.")
+    return found

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result
 from crystal_ldm.widgets.panels.rows import crystal_row, physical
@@ -54,9 +55,8 @@ class Cell:
             return ""
         if measure == "gap":
             return f"{value:.2f}"
-        return (
-            f"{self.group_name.split()[0]}<br>{value:.0%}" if measure == "group" else f"{value:.0%}"
-        )
+        share = f"{value:.0%}"
+        return f"{self.group_name.split()[0]}<br>{share}" if measure == "group" else share
 
 
 def cell_of(result: SampleResult) -> Cell:
@@ -79,13 +79,10 @@ def _distance_to_gap(result: SampleResult) -> float:
     if targets is None:
         return math.nan
     asked = np.asarray(targets, dtype=float).reshape(len(result), -1)
-    if np.isnan(asked).all():
-        return math.nan
     here = Workers(here=True)
     gaps = estimate_band_gaps(result.to_structures(), "own", workers=here).gap
     outside = np.maximum(asked[:, 0] - gaps, gaps - asked[:, -1])  # of a range, or of one value
-    distance = np.maximum(outside, 0)
-    return math.nan if np.isnan(distance).all() else float(np.nanmean(distance))
+    return float(pd.Series(outside.clip(0)).mean())
 
 
 def grid_figure(
@@ -93,8 +90,8 @@ def grid_figure(
     scales: Sequence[float],
     values: Sequence[float],
     label: str,
-    opened: tuple[int, int] | None = None,
-    measures: tuple[str, str] = ("gap", "valid"),
+    opened: tuple[int, int] | None,
+    measures: tuple[str, str],
 ) -> go.Figure:
     """Return two matrices, each of one of `MEASURES`."""
     titles = tuple(MEASURES[name] for name in measures)
@@ -102,20 +99,19 @@ def grid_figure(
     columns, rows = [f"{v:g}" for v in scales], [f"{v:g}" for v in values]
     for k, name in enumerate(measures, start=1):
         z = np.full((len(rows), len(columns)), np.nan)
-        text = [["" for _ in columns] for _ in rows]
-        for (i, j), cell in cells.items():
-            z[i, j], text[i][j] = getattr(cell, name), cell.text(name)
+        text = np.full(z.shape, "", dtype=object)
+        for place, cell in cells.items():
+            z[place], text[place] = getattr(cell, name), cell.text(name)
         far = name == "gap"
-        worst = max(1.0, float(np.nanmax(z))) if far and not np.isnan(z).all() else 1.0
         figure.add_heatmap(
             x=columns,
             y=rows,
-            z=[[None if math.isnan(v) else v for v in line] for line in z.tolist()],
+            z=z,
             text=text,
             texttemplate="%{text}",
             textfont_size=11,
             zmin=0,
-            zmax=worst,
+            zmax=float(np.nanmax(z, initial=1.0)),
             colorscale="Viridis_r" if far else "Viridis",
             showscale=far,  # a share stands in its cell
             colorbar={"thickness": 8, "x": 0.445 if k == 1 else 1.005},

@@ -152,7 +152,7 @@ class MakerPanel(Panel):
 
         def work(job: Job) -> None:
             entries = make()
-            self.player.set_trajectory([one.structure for one in entries])
+            self.player.show_structures([one.structure for one in entries])
             self.on_made.tell(entries)
             job.message = f"{counted(len(entries), 'crystal')}, below and in the table of crystals."
 

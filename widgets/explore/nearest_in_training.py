@@ -12,7 +12,7 @@ from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 from pymatgen.core import Structure
 
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.search import chemical_system, find_crystals
+from crystal_ldm.crystals.search import find_crystals
 from crystal_ldm.data import load_dataset
 from crystal_ldm.data.cache import cache_path
 from crystal_ldm.data.registry import CSV_DATASETS, DATASETS
@@ -98,22 +98,14 @@ class NearestInTraining:
         return reference
 
     def find(self, text: str) -> Structure:
-        """Return the training crystal with the id `text`, or the first with that reduced formula.
+        """Return the first training crystal that `text` means, see `find_crystals`.
 
         Raises:
-            DataError: there is none, or `text` is neither.
+            DataError: there is none.
         """
         known = self.known.crystals
-        problem = f"No training crystal has the id or formula '{text}'."
-        if len(chemical_system(text)) > 1:
-            raise DataError(f"{problem} The tab Find lists what is known of these elements.")
-        try:
-            crystal = known.crystals[find_crystals(known, text)[0]]
-        except DataError:
-            crystal = None
-        if crystal is None:
-            raise DataError(problem)
-        return crystal.to_structure()
+        found = (known.crystals[i] for i in find_crystals(known, text))
+        return next(crystal for crystal in found if crystal is not None).to_structure()
 
     def nearest(self, structure: Structure | None) -> Structure | None:
         """Return the nearest training crystal alone."""

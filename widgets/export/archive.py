@@ -12,15 +12,13 @@ from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.viewers.plotly_crystal import crystal_figure
 
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.geometry.distances import shortest_distance
 from crystal_ldm.crystals.symmetry.projection import STRICT
 from crystal_ldm.crystals.writers import extxyz_frame, symmetrised_cif
 from crystal_ldm.errors import RequestError
-from crystal_ldm.evaluate.description import density
 from crystal_ldm.files.run_directory import CIFS, RAW_CELLS, RECIPE, TABLE
 from crystal_ldm.files.writing import csv_text
 from crystal_ldm.recipe import embed_recipe
-from crystal_ldm.runs.table import COLUMNS
+from crystal_ldm.runs.table import COLUMNS, crystal_name, facts_of
 
 SYMPREC = 0.1
 """Å, tolerance of the symmetry search for the CIFs."""
@@ -45,16 +43,17 @@ def zip_crystals(
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for i, made in enumerate(crystals):
-            name = _name(made, i, recipes)
-            cif, line = _describe(made, name, recipes)
-            archive.writestr(f"{CIFS}/{name}.cif", cif)
-            archive.writestr(f"poscar/{name}.vasp", made.structure.to(fmt="poscar"))
-            frames.append(extxyz_frame(Cell.from_structure(made.structure), name))
+            line, cif, frame, poscar = _files(made, i, recipes)
+            archive.writestr(line["cif"], cif)
+            archive.writestr(f"poscar/{line['id']}.vasp", poscar)
+            frames.append(frame)
             lines.append({**line, **(rows[i] if rows is not None else {}), **line})
         archive.writestr(RAW_CELLS, "".join(frames))
-        archive.writestr(TABLE, _table(lines))
-        for file, recipe in recipes.items():
-            archive.writestr(file, json.dumps(recipe, indent=1))
+        keys = dict.fromkeys(key for line in lines for key in line)
+        columns = [*(c for c in COLUMNS if c in keys), *(k for k in keys if k not in COLUMNS)]
+        archive.writestr(TABLE, csv_text(lines, columns))
+        for k, recipe in enumerate(recipes):
+            archive.writestr(_recipe_file(k), json.dumps(recipe, indent=1))
     return buffer.getvalue()
 
 
@@ -69,68 +68,51 @@ def one_crystal(made: CrystalEntry, kind: str) -> tuple[str, bytes]:
         kind: one of `FORMATS`: a symmetrised CIF with its recipe, the cell as it is, or a page that
             shows it and can be turned, with all that it needs.
     """
-    name = _name(made, 0, _recipes([made]))
-    if kind == "POSCAR":
-        return f"{name}.vasp", str(made.structure.to(fmt="poscar")).encode()
-    if kind == "extxyz":
-        return f"{name}.extxyz", extxyz_frame(Cell.from_structure(made.structure), name).encode()
+    line, cif, frame, poscar = _files(made, 0, _recipes([made]))
+    name = line["id"]
     if kind == "CIF":
-        return f"{name}.cif", _describe(made, name, _recipes([made]))[0].encode()
+        return f"{name}.cif", cif.encode()
+    if kind == "POSCAR":
+        return f"{name}.vasp", poscar.encode()
+    if kind == "extxyz":
+        return f"{name}.extxyz", frame.encode()
     page = crystal_figure(made.structure, title=name).to_html({"showSendToCloud": False})
     return f"{name}.html", page.encode()
 
 
-def _recipes(crystals: Sequence[CrystalEntry]) -> dict[str, dict[str, Any]]:
-    """Return the distinct recipes by file name."""
+def _recipes(crystals: Sequence[CrystalEntry]) -> list[dict[str, Any]]:
+    """Return the distinct recipes."""
     found: list[dict[str, Any]] = []
     for made in crystals:
         if made.recipe is not None and made.recipe not in found:
             found.append(made.recipe)
-    names = [RECIPE, *(f"recipe-{k}.json" for k in range(2, len(found) + 1))]
-    return dict(zip(names, found, strict=False))
+    return found
 
 
-def _file_of(made: CrystalEntry, recipes: dict[str, dict[str, Any]]) -> str:
-    return next((file for file, recipe in recipes.items() if recipe == made.recipe), "")
+def _recipe_file(place: int) -> str:
+    return f"recipe-{place + 1}.json" if place else RECIPE
 
 
-def _name(made: CrystalEntry, index: int, recipes: dict[str, dict[str, Any]]) -> str:
-    formula = made.structure.composition.reduced_formula
-    file = _file_of(made, recipes)
-    if not file:
-        return f"{made.origin}-{index:05d}-{formula}"
-    place = f"{made.row:03d}-{made.number:05d}-{formula}"
-    which = file.removeprefix("recipe").removeprefix("-").removesuffix(".json")
-    return f"{which}-{place}" if which else place
-
-
-def _describe(
-    made: CrystalEntry, name: str, recipes: dict[str, dict[str, Any]]
-) -> tuple[str, dict[str, Any]]:
+def _files(
+    made: CrystalEntry, index: int, recipes: list[dict[str, Any]]
+) -> tuple[dict[str, Any], str, str, str]:
+    """Return a crystal's line of the table, CIF, frame of an extxyz file and POSCAR."""
     crystal = Cell.from_structure(made.structure)
     # At a wider tolerance a crystal that was moved onto a group may have a higher one.
     symprec = STRICT if "target_space_group" in made.facts else SYMPREC
     cif, group = symmetrised_cif(crystal, symprec)
+    name = f"{made.origin}-{index:05d}-{crystal.formula}"
+    place: dict[str, Any] = {"row": "", "number": "", "recipe": ""}
     if made.recipe is not None:
+        which = recipes.index(made.recipe)
+        name = crystal_name(crystal, made.row, made.number)
+        name = f"{which + 1}-{name}" if which else name
+        place = {
+            "row": made.row,
+            "number": made.number,
+            "recipe": _recipe_file(which),
+        }
         cif = embed_recipe(cif, made.recipe, made.row, made.number)
-    line = {
-        "id": name,
-        "formula": crystal.formula,
-        "num_atoms": len(crystal),
-        "space_group": group,
-        "density": round(density(crystal), 4),
-        "min_distance": round(shortest_distance(crystal), 4),
-        "seed": "",
-        "row": made.row if made.recipe is not None else "",
-        "number": made.number if made.recipe is not None else "",
-        "recipe": _file_of(made, recipes),
-        "cif": f"{CIFS}/{name}.cif",
-        **made.columns,
-    }
-    return cif, line
-
-
-def _table(lines: list[dict[str, Any]]) -> str:
-    keys = dict.fromkeys(key for line in lines for key in line)
-    columns = [*(c for c in COLUMNS if c in keys), *(k for k in keys if k not in COLUMNS)]
-    return csv_text(lines, columns)
+    facts = facts_of(crystal, group)
+    line = {"id": name, **facts, "seed": "", **place, "cif": f"{CIFS}/{name}.cif", **made.columns}
+    return line, cif, extxyz_frame(crystal, name), str(made.structure.to(fmt="poscar"))

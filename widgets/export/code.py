@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from pprint import pformat
+from textwrap import indent
 from typing import Any
 
 from crystal_ldm.widgets.export.request import RequestArguments, arguments_of, settings_of
@@ -116,7 +117,7 @@ def _imports_of(values: list[Any]) -> list[str]:
 def _asked(request: Mapping[str, Any], arguments: RequestArguments | None, preset: str) -> str:
     if arguments is None:
         text = pformat(dict(request), width=88, compact=True, sort_dicts=False)
-        return f"request = CrystalBatch.from_request(\n{_indent(text)}\n)"
+        return f"request = CrystalBatch.from_request(\n{indent(text, '    ')}\n)"
     said = _given(arguments, preset)
     targets = said.pop("conditions", {})
     first = said.pop("formula", None)
@@ -160,7 +161,3 @@ def _call(function: str, *parts: str) -> str:
     if len(line) <= 88:
         return line
     return f"{function}(\n" + "".join(f"    {part},\n" for part in parts) + ")"
-
-
-def _indent(text: str) -> str:
-    return "\n".join(f"    {line}" for line in text.splitlines())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import gcd
@@ -12,7 +13,7 @@ import numpy as np
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.request import NOT_GIVEN
 from crystal_ldm.errors import CrystalLDMError
-from crystal_ldm.recipe.format_1 import settings_of_format_1
+from crystal_ldm.recipe import arguments_of_recipe
 from crystal_ldm.runs.generate import make_request
 from crystal_ldm.sampling import Compute, SamplingSettings
 
@@ -52,8 +53,7 @@ def arguments_of(request: Mapping[str, Any] | None) -> RequestArguments | None:
         again = found.make()
     except CrystalLDMError:
         return None
-    same = again is not None and again.to_request() == dict(request)
-    return found if same else None
+    return found if again is not None and again.to_request() == dict(request) else None
 
 
 def settings_of(recipe: Mapping[str, Any]) -> tuple[int, SamplingSettings]:
@@ -64,22 +64,11 @@ def settings_of(recipe: Mapping[str, Any]) -> tuple[int, SamplingSettings]:
     Raises:
         RequestError: for a setting that does not exist, or a value that is none.
     """
-    sampling = dict(recipe["sampling"])
-    count = int(sampling.pop("num_samples", 1))
-    if recipe["format"] == 1:
-        settings = SamplingSettings.make(settings_of_format_1(sampling))
-    else:
-        settings = SamplingSettings.from_dict(sampling)
+    _, count, keywords = arguments_of_recipe(recipe)
+    settings = SamplingSettings.make(keywords)
     here = settings.compute.precision == "float32"  # what auto is, too
     precision = "auto" if here else settings.compute.precision
     return count, settings.changed(compute=Compute(precision=precision))
-
-
-def first_row(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the request with its first row alone."""
-    listed = [n for n in ("atoms", "element_rules", "formula_units") if n in request]
-    conditions = {name: values[:1] for name, values in request["conditions"].items()}
-    return {**{name: request[name][:1] for name in listed}, "conditions": conditions}
 
 
 def _guess(request: Mapping[str, Any]) -> RequestArguments:
@@ -90,7 +79,7 @@ def _guess(request: Mapping[str, Any]) -> RequestArguments:
     else:
         asked = request.get("formula_units") or [None] * len(rows)
         for row, units in zip(rows, asked, strict=True):
-            counts = {symbol: row.count(symbol) for symbol in dict.fromkeys(row)}
+            counts = Counter(row)
             one = gcd(*counts.values()) if units is None else 1
             text = (f"{s}{n // one if n > one else ''}" for s, n in counts.items())
             made.formula.append("".join(text))

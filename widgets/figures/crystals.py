@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import plotly.graph_objects as go
 from crystal_ldm.widgets.figures.theme import themed
@@ -46,20 +45,16 @@ def crystal_grid(
         horizontal_spacing=gap,
         vertical_spacing=0.0 if rows == 1 else 26 / (cell_height * rows),
     )
-    size = (WIDTH * (1 - gap * (columns - 1)) / columns, cell_height - 30.0)
+    width = WIDTH * (1 - gap * (columns - 1)) / columns
     elements: dict[str, None] = {}
     for i, structure in enumerate(structures):
-        row, column = divmod(i, columns)
-        traces, x_range, y_range = _drawn(structure, size)
-        for trace in traces:
-            figure.add_trace(trace, row=row + 1, col=column + 1)
-        figure.update_xaxes(
-            visible=False, range=x_range, constrain="domain", row=row + 1, col=column + 1
-        )
-        figure.update_yaxes(visible=False, range=y_range, row=row + 1, col=column + 1)
-        axis = row * columns + column + 1
-        anchor = "x" if axis == 1 else f"x{axis}"
-        figure.update_yaxes(scaleanchor=anchor, constrain="domain", row=row + 1, col=column + 1)
+        drawing = flat_crystal_figure(structure, height=cell_height + 20, width=width)
+        place = {"row": i // columns + 1, "col": i % columns + 1}
+        for trace in drawing.data:
+            if trace.showlegend is False:  # the others are the legend
+                figure.add_trace(trace, **place)
+        figure.update_xaxes(range=drawing.layout.xaxis.range, **place)
+        figure.update_yaxes(range=drawing.layout.yaxis.range, **place)
         elements.update(dict.fromkeys(site.specie.symbol for site in structure))
     for symbol in elements:
         figure.add_trace(legend_entry(symbol, size=11))
@@ -71,25 +66,6 @@ def crystal_grid(
         legend={"orientation": "h", "x": 0, "y": 0, "yanchor": "top"},
         hovermode="closest",
     )
-    figure.update_xaxes(visible=False)
-    figure.update_yaxes(visible=False)
-    return figure
-
-
-def _drawn(
-    structure: Structure, size: tuple[float, float]
-) -> tuple[list[Any], list[float], list[float]]:
-    """Return a crystal's traces with atoms for a field of `size` px, and its axes' ranges."""
-    drawing = flat_crystal_figure(structure, height=round(size[1]) + 50)
-    x_range, y_range = list(drawing.layout.xaxis.range), list(drawing.layout.yaxis.range)
-    width, height = x_range[1] - x_range[0], y_range[1] - y_range[0]
-    made_for = size[1] / max(height, 0.75 * width)  # px per Å that the drawing assumes
-    factor = min(size[0] / width, size[1] / height) / made_for
-    traces = [trace for trace in drawing.data if len(trace.x) and trace.x[0] is not None]
-    for trace in traces:
-        trace.showlegend = False
-        if trace.mode == "markers":
-            trace.marker.size = [factor * diameter for diameter in trace.marker.size]
-        elif trace.line.width > 1:
-            trace.line.width = max(1.5, 0.7 * trace.line.width)
-    return traces, x_range, y_range
+    figure.update_xaxes(visible=False, constrain="domain")
+    figure.for_each_yaxis(lambda axis: axis.update(scaleanchor=axis.anchor))
+    return figure.update_yaxes(visible=False, constrain="domain")

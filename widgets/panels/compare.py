@@ -18,14 +18,12 @@ class Compare(Panel):
     Traits:
         first, second: pymatgen Structures, or None.
         first_name, second_name: what they are called; their formulas by default.
-        verdict: whether StructureMatcher takes them for the same structure; read-only.
     """
 
     first = tl.Any(None, allow_none=True)
     second = tl.Any(None, allow_none=True)
     first_name = tl.Unicode("")
     second_name = tl.Unicode("")
-    verdict = tl.Unicode("", read_only=True)
 
     def __init__(
         self,
@@ -42,11 +40,11 @@ class Compare(Panel):
         self.viewers = (CrystalViewer(height=height), CrystalViewer(height=height, toolbar=False))
         self.powder = PowderPanel(height=230)
         self.plot = self.powder.plot
-        self._said = Notice()
+        self.verdict = Notice()
         self.widget = column(
             *([] if other is None else [other.widget]),
             row(*(viewer.widget for viewer in self.viewers), css="cl-two"),
-            self._said.widget,
+            self.verdict.widget,
             self.powder.widget,
             self.notice.widget,
             css="cl-compare",
@@ -59,7 +57,7 @@ class Compare(Panel):
         if other is not None:
             other.observe(lambda _: self._take(other), ["structure", "origin"])
         if first is None and second is None:
-            self._said.say("Choose two crystals to compare.")
+            self.verdict.say("Choose two crystals to compare.")
 
     def _take(self, other: CrystalSource) -> None:
         formula = other.structure.composition.reduced_formula
@@ -82,11 +80,7 @@ class Compare(Panel):
             for title, usual, crystal in zip(titles, ("first", "second"), crystals, strict=True)
             if crystal is not None
         ]
-        self._latest.start(lambda: same_structure(*crystals), self._say)
-
-    def _say(self, verdict: str) -> None:
-        self.set_trait("verdict", verdict)
-        self._said.say(verdict)
+        self._latest.start(lambda: same_structure(*crystals), self.verdict.say)
 
 
 def same_structure(first: Structure | None, second: Structure | None) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 import ipywidgets as ipw
 import numpy as np
 import plotly.graph_objects as go
-import traitlets as tl
 from crystal_ldm.widgets.base import Panel
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
@@ -41,13 +40,10 @@ Rows = list[dict[str, Any]]
 class CompareRequests(Panel):
     """Compares two requests: `CompareRequests(session).show([first, second])`.
 
-    Traits:
-        key: the column whose distribution is drawn.
     Attributes:
         compared: words and rows of both requests.
+        menu: chooses the column whose distribution is drawn.
     """
-
-    key = tl.Unicode("density")
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -60,8 +56,7 @@ class CompareRequests(Panel):
         self.body = column(self.text, labelled("Distribution", self.menu), self.plot)
         show_if(False, self.body)
         self.widget = column(self.notice.widget, self.body, css="cl-compare-requests")
-        self.menu.observe(self.notice.guard(lambda change: self._choose(change.new)), "value")
-        self.react("key", self._draw)
+        self.menu.observe(self.notice.guard(lambda _: self._draw()), "value")
 
     def show(self, requests: Sequence[Request]) -> None:
         """Compare two requests in the background; fewer are none to compare."""
@@ -81,17 +76,13 @@ class CompareRequests(Panel):
         self.notice.clear()
         self.text.value = comparison_html(compared)
         rows = [row for _, some in compared for row in some]
-        offer_columns(self.menu, numeric_keys(rows, table_columns(rows)), self.key)
+        offer_columns(self.menu, numeric_keys(rows, table_columns(rows)))
         self._draw()
         show_if(True, self.body)
 
-    def _choose(self, key: str | None) -> None:
-        if key is not None:
-            self.key = key
-
     def _draw(self) -> None:
         if self.compared:
-            self.plot.show(shares_figure(self.compared, self.key))
+            self.plot.show(shares_figure(self.compared, self.menu.value))
 
 
 def rows_of(entries: Sequence[CrystalEntry]) -> Rows:

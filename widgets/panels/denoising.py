@@ -9,7 +9,7 @@ from crystal_ldm.widgets.base import Panel
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, trajectory_of
 from crystal_ldm.widgets.jobs import Latest
 from crystal_ldm.widgets.layout import column
-from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer
+from crystal_ldm.widgets.viewers.trajectory import TrajectoryPlayer, TrajectorySteps
 
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module import LDMModule
@@ -49,7 +49,7 @@ class DenoisingPanel(Panel):
         if made is self._shown[0] and ldm is self._shown[1]:
             return
         self._shown = made, ldm
-        empty = partial(self.player.set_trajectory, [])
+        empty = partial(self.player.show_structures, [])
         if made is None:
             self._latest.drop()
             self.notice.clear()
@@ -66,7 +66,7 @@ class DenoisingPanel(Panel):
             return trajectory_of(ldm, made)
 
         def play(frames: Sequence[TrajectoryFrame]) -> None:
-            self.player.set_trajectory(frames, 0, made.structure)
+            self.player.show(TrajectorySteps.from_frames(frames, made.structure))
             self.notice.say(SAYS)
 
         self._latest.start(work, play, PATIENCE, failed=empty)

@@ -109,18 +109,13 @@ def evaluate_lot(
     unique: bool = False,
 ) -> list[dict[str, Any]]:
     """Return validity of some crystals, uniqueness among them, and novelty with a reference."""
-    # Separately: with a reference, validity would be found for all of its crystals, too.
-    wanted: list[tuple[str, str, Reference | None]] = [("valid", "validity", None)]
-    if unique:
-        wanted.append(("unique", "uniqueness", None))
-    if reference is not None:
-        wanted.append(("novel", "novelty", reference))
-    facts: list[dict[str, Any]] = [{} for _ in crystals]
-    for name, metric, compared in wanted:
-        table = evaluate(list(crystals), compared, metrics=[metric], workers=executor).table
-        for one, value in zip(facts, table[name], strict=True):
-            one[name] = bool(value)
-    return facts
+    columns = {"valid": "validity", "unique": "uniqueness"} if unique else {"valid": "validity"}
+    table = evaluate(list(crystals), metrics=list(columns.values()), workers=executor).table
+    facts = table[list(columns)]
+    if reference is not None:  # separately, as validity would be found for all of it, too
+        found = evaluate(list(crystals), reference, metrics=["novelty"], workers=executor)
+        facts = facts.assign(novel=found.table["novel"])
+    return [{str(k): bool(v) for k, v in one.items()} for one in facts.to_dict("records")]
 
 
 def predicted_gaps(crystals: Sequence[Structure], executor: Executor) -> list[dict[str, Any]]:
@@ -198,11 +193,8 @@ class EvaluationBar(Panel):
             for entry in crystals:
                 if job.stop_event.is_set():
                     break
-                job.message = (
-                    f"Relaxing with CHGNet; {len(made) + len(failed)} of {len(crystals)} done…"
-                    if len(crystals) > 1
-                    else "Relaxing with CHGNet; this takes some seconds…"
-                )
+                done = len(made) + len(failed)
+                job.message = f"Relaxing with CHGNet; {done} of {len(crystals)} done…"
                 relaxed, text = relax_one(entry, pool)
                 if relaxed is None:
                     failed.append(f"{entry.structure.composition.reduced_formula}: {text}")

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as ipw
-import traitlets as tl
 from crystal_ldm.widgets.base import Listeners, Panel
 from crystal_ldm.widgets.browser.buttons import CopyButton, DropZone, SaveButton
 from crystal_ldm.widgets.crystal_entry import CrystalEntry
@@ -26,19 +25,10 @@ class FilesPanel(Panel):
     `crystals()` returns the crystals to download and the rows that the gallery has of them,
     `selected()` the one that is looked at.
 
-    Traits:
-        recipe: the recipe whose code is shown; None: there is none yet.
-        name: what the crystal is called whose recipe it is.
     """
 
-    recipe: tl.TraitType[Any, Any] = tl.Dict(default_value=None, allow_none=True)
-    name = tl.Unicode("")
-
     def __init__(
-        self,
-        crystals: Crystals,
-        recipe: dict[str, Any] | None = None,
-        selected: Callable[[], CrystalEntry | None] = lambda: None,
+        self, crystals: Crystals, selected: Callable[[], CrystalEntry | None] = lambda: None
     ) -> None:
         super().__init__()
         self._crystals, self._selected = crystals, selected
@@ -69,18 +59,24 @@ class FilesPanel(Panel):
             self.code,
             css="cl-files",
         )
-        self.react(["recipe", "name"], self._show)
-        self.recipe = recipe
-        self._show()
+        self.follow(None, "")
 
     def follow(self, entry: CrystalEntry | None, title: str) -> None:
         """Show the code of a crystal, which is called `title`."""
-        with self.hold_trait_notifications():
-            self.recipe, self.name = None, ""
-            if entry is not None and entry.recipe is not None:
-                self.recipe = entry.recipe
-                called = " ".join(title.split())
-                self.name = f"{called}: row {entry.row}, number {entry.number}"
+        recipe = None if entry is None else entry.recipe
+        show_if(recipe is not None, self.copies)
+        if entry is None or recipe is None:
+            self.code.value = '<span class="cl-caption">Choose a generated crystal first.</span>'
+            return
+        called = f"{' '.join(title.split())}: row {entry.row}, number {entry.number}"
+        source = f"# {called} of these crystals\n{python_code(recipe)}"
+        parts = (("Python", source), ("Shell", shell_line(recipe)))
+        for copy, (_, text) in zip(self.copies.children, parts, strict=True):
+            copy.content = text
+        self.code.value = "".join(
+            f'<div class="cl-caption">{title}</div><pre tabindex="0">{escape(text)}</pre>'
+            for title, text in parts
+        )
 
     def load(self, name: str, content: bytes) -> None:
         """Read the recipe in a file.
@@ -107,19 +103,3 @@ class FilesPanel(Panel):
         if made is None:
             raise RequestError("Choose a crystal first: press it in the gallery or the table.")
         return one_crystal(made, self.kind.value)
-
-    def _show(self) -> None:
-        show_if(self.recipe is not None, self.copies)
-        if self.recipe is None:
-            self.code.value = '<span class="cl-caption">Choose a generated crystal first.</span>'
-            return
-        source = python_code(self.recipe)
-        if self.name:
-            source = f"# {self.name} of these crystals\n{source}"
-        parts = (("Python", source), ("Shell", shell_line(self.recipe)))
-        for copy, (_, text) in zip(self.copies.children, parts, strict=True):
-            copy.content = text
-        self.code.value = "".join(
-            f'<div class="cl-caption">{title}</div><pre tabindex="0">{escape(text)}</pre>'
-            for title, text in parts
-        )

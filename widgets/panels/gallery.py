@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import ipywidgets as ipw
@@ -12,6 +11,7 @@ import traitlets as tl
 from crystal_ldm.widgets.base import Panel, Quiet
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.browser.table import Table
+from crystal_ldm.widgets.browser.table_filter import MISSING
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, parents_of
 from crystal_ldm.widgets.explore.nearest_in_training import FindNearest, NeighbourView
 from crystal_ldm.widgets.helpers import Helpers
@@ -39,17 +39,11 @@ class Gallery(Panel):
     Traits:
         selected: index of the selected crystal, or None.
         count: number of crystals; read-only.
-        x, y, colour: columns that the plot shows; colour may be empty.
-        filter: see `widgets.browser.table.Table`.
         show_nearest: the nearest training crystal is shown beside it; needs `nearest`.
     """
 
     selected = tl.Int(None, allow_none=True)
     count = tl.Int(0, read_only=True)
-    x = tl.Unicode("density")
-    y = tl.Unicode("min_distance")
-    colour = tl.Unicode("")
-    filter = tl.Unicode("")
     show_nearest = tl.Bool(False)
 
     def __init__(
@@ -76,10 +70,14 @@ class Gallery(Panel):
         self.table_tools = TableTools(self, helpers or Helpers())
         self.plot = Plot(height=height)
         self.position = caption("")
-        self.menus = {name: ipw.Dropdown(options=[("–", "")]) for name in ("x", "y", "colour")}
+        usual = {
+            "x": ("Density", "density"),
+            "y": ("Shortest", "min_distance"),
+            "Colour": ("none", ""),
+        }
+        self.menus = {name: ipw.Dropdown(options=[one]) for name, one in usual.items()}
         search = ipw.Text(placeholder="Filter: oxide name, density > 4, Pm-3m")
-        self.linked("filter", search, "cl-search")
-        tl.link((self, "filter"), (self.table, "filter"))
+        tl.link((search.add_class("cl-search"), "value"), (self.table, "filter"))
         tl.link((self, "selected"), (self.table, "selected"))
         guard = self.notice.guard
         steps = row(
@@ -87,8 +85,7 @@ class Gallery(Panel):
             self.position,
             self.button("›", lambda: self.step(1), tip="Next", css="cl-small cl-square"),
         )
-        titles = {"x": "x", "y": "y", "colour": "Colour"}
-        axes = row(*(labelled(titles[n], m) for n, m in self.menus.items()), css="cl-axes")
+        axes = row(*(labelled(text, menu) for text, menu in self.menus.items()), css="cl-axes")
         if nearest is not None:
             beside = toggle("Nearest training crystal", "Show it beside the selected one")
             self.tools.children = (self.linked("show_nearest", beside),)
@@ -101,14 +98,13 @@ class Gallery(Panel):
         self._bar = row(steps, search, self.tools, css="cl-bar")
         parts = (self.empty, self.views, self.about, self._bar, self.table)
         self.widget = column(*parts, self.table_tools.widget, self.notice.widget, css="cl-gallery")
-        for name, menu in self.menus.items():
-            menu.add_class("cl-small").observe(guard(partial(self._on_axis, name)), "value")
+        for menu in self.menus.values():
+            menu.add_class("cl-small").observe(guard(lambda _: self._draw_plot()), "value")
         self.plot.observe(guard(self._on_click), "clicked")
         self.react("selected", self._show_selected)
-        self.observe(guard(self._on_axes), ["x", "y", "colour"])
         self.react("show_nearest", self._place_neighbour)
         self.table.observe(guard(lambda _: self._draw_plot()), "order")
-        self.table.observe(lambda change: self.notice.say(change.new, "warning"), "problem")
+        self.table.observe(lambda change: self._say_problem(change.new), "problem")
         self.show_nearest = show_nearest and nearest is not None
         self.add(crystals, rows)
 
@@ -127,14 +123,13 @@ class Gallery(Panel):
         new = list(crystals)
         entries = [c if isinstance(c, CrystalEntry) else CrystalEntry(c, "loaded") for c in new]
         own = [c.columns if isinstance(c, CrystalEntry) else {} for c in new]
-        given = own if rows is None else [dict(row) for row in rows]
-        if len(given) != len(new):
-            raise ValueError(f"{len(given)} rows were given for {len(new)} crystals.")
-        found = [crystal_row(entry.structure) for entry in entries]
+        given = own if rows is None else rows
+        more = [crystal_row(one.structure) | dict(extra)
+                for one, extra in zip(entries, given, strict=True)]  # fmt: skip
         with self.lock:
             place = len(self.entries)
             self.entries += entries
-            self.rows += [row | extra for row, extra in zip(found, given, strict=True)]
+            self.rows += more
             self._refresh()
             self.table.parents = parents_of(self.entries)
         if self.selected is None and self.entries:
@@ -165,18 +160,13 @@ class Gallery(Panel):
             self.table.checked, self.table.parents = [], []
             self._refresh()
 
-    def update_rows(self, rows: Mapping[int, Mapping[str, Any]]) -> None:
-        """Add or replace columns of some crystals, by index."""
-        with self.lock:
-            for index, values in rows.items():
-                self.rows[index].update(values)
-            self._refresh()
-
     def update_crystals(self, facts: Iterable[tuple[Structure, Mapping[str, Any]]]) -> None:
         """Add or replace columns of crystals; those that are here no more are passed over."""
         with self.lock:
-            place = {id(structure): i for i, structure in enumerate(self.structures)}
-            self.update_rows({place[id(s)]: one for s, one in facts if id(s) in place})
+            rows = {id(s): row for s, row in zip(self.structures, self.rows, strict=True)}
+            for structure, values in facts:
+                rows.get(id(structure), {}).update(values)
+            self._refresh()
 
     @property
     def structures(self) -> list[Structure]:
@@ -228,18 +218,16 @@ class Gallery(Panel):
             show_if(bool(self.entries), *parts)
             numeric = numeric_keys(self.rows, columns)
             for name, menu in self.menus.items():
-                offer_columns(menu, numeric, getattr(self, name), none=name == "colour")
+                offer_columns(menu, numeric, none=name == "Colour")
         self._draw_plot()
 
-    def _on_axis(self, name: str, change: Any) -> None:
-        if change.new is not None:
-            setattr(self, name, change.new)
+    @property
+    def _axes(self) -> list[str]:
+        """The columns that the plot shows: x, y, colour."""
+        return [menu.value for menu in self.menus.values()]
 
-    def _on_axes(self, change: Any) -> None:
-        menu = self.menus[change.name]
-        if change.new in dict(menu.options).values():
-            menu.value = change.new
-        self._draw_plot()
+    def _say_problem(self, problem: str) -> None:
+        self.notice.say(problem, "info" if problem.endswith(MISSING) else "warning")
 
     def _on_click(self, change: Any) -> None:
         if change.new.get("id") is not None:
@@ -282,11 +270,11 @@ class Gallery(Panel):
         with self.lock:
             if self.rows and not self._quiet:
                 shown = sorted(self.table.order)  # sorted otherwise, the plot is the same
-                self.plot.show(scatter_figure(self.rows, shown, self.x, self.y, self.colour))
+                self.plot.show(scatter_figure(self.rows, shown, *self._axes))
                 self._mark()
             self._say_where()
 
     def _mark(self) -> None:
         row = self.rows[self.selected] if self.selected in self.table.order else {}
-        place = [float(v) for v in (row.get(self.x), row.get(self.y)) if v is not None]
+        place = [float(row[key]) for key in self._axes[:2] if row.get(key) is not None]
         self.plot.mark = place if len(place) == 2 else []

@@ -27,7 +27,6 @@ from crystal_ldm.crystals.powder import (
     xrd_pattern,
 )
 from crystal_ldm.crystals.readers.powder import read_powder_pattern
-from crystal_ldm.errors import CrystalLDMError
 
 COLOURS = ("#1976d2", "#e65100")
 ACCEPT = ".xy,.csv,.dat,.txt,.xrdml,.xml"
@@ -119,38 +118,29 @@ class PowderPanel(Panel):
         if not self.crystals:
             self._latest.drop()
             return
-        job = list(self.crystals), self.radiation, self.width, self.measured
-        self._latest.start(lambda: self._compute(*job), lambda drawn: self._show(*drawn))
+        crystals, radiation, measured = list(self.crystals), self.radiation, self.measured
+        width, name = self.width, self._name
 
-    def _compute(
-        self,
-        crystals: list[tuple[str, Structure]],
-        radiation: str,
-        width: float,
-        measured: PowderPattern | None,
-    ) -> tuple[go.Figure, list[tuple[str, Comparison]], str]:
-        """Return the figure, what was compared with the measured pattern, and why not all was."""
-        if measured is None:
-            lines = [(name, xrd_pattern(crystal, radiation)) for name, crystal in crystals]
-            return xrd_figure(lines, radiation), [], ""
-        found, problem = [], ""
-        try:
-            found = [(n, compare(measured, c, radiation, width)) for n, c in crystals]
-        except CrystalLDMError as error:
-            problem = str(error)
-        return comparison_figure(measured, found, radiation, self._name), found, problem
+        def compute() -> tuple[go.Figure, list[tuple[str, Comparison]]]:
+            if measured is None:
+                lines = [(title, xrd_pattern(crystal, radiation)) for title, crystal in crystals]
+                return xrd_figure(lines, radiation), []
+            found = [(t, compare(measured, c, radiation, width)) for t, c in crystals]
+            return comparison_figure(measured, found, radiation, name), found
 
-    def _show(
-        self, figure: go.Figure, found: Sequence[tuple[str, Comparison]], problem: str
-    ) -> None:
+        def failed() -> None:
+            if measured is not None:  # it is shown alone
+                self._show(comparison_figure(measured, [], radiation, name), [])
+
+        self._latest.start(compute, lambda drawn: self._show(*drawn), failed=failed)
+
+    def _show(self, figure: go.Figure, found: Sequence[tuple[str, Comparison]]) -> None:
         self.plot.height = self._height + (70 if found else 0)  # for names that need a line each
         self.plot.show(figure)
         self.set_trait("similarity", [one.similarity for _, one in found])
         figures = ", ".join(f"{name} {one.similarity:.2f}" for name, one in found)
         told = self._name or "the measured pattern"
         self.said.say(f"Similarity with {told}: {figures} ({MEANING})." if found else "")
-        if problem:
-            self.notice.say(problem, "error")
 
 
 def xrd_figure(
@@ -171,7 +161,7 @@ def xrd_figure(
     y_axis = {
         "tickvals": [-100, -50, 0, 50, 100],
         "ticktext": ["100", "50", "0", "50", "100"],
-        "range": [-108, 108],
+        "range": [-108 if len(patterns) > 1 else 0, 108],
     }
     _lay_out(figure, radiation, y_axis)
     return figure.update_xaxes(range=[5, 90])

@@ -21,62 +21,10 @@ from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, reduced_cell
 from crystal_ldm.errors import RequestError
 from crystal_ldm.evaluate.uniqueness_and_novelty import find_duplicates
 from crystal_ldm.files.writing import csv_text
-from crystal_ldm.parallel.executor import Executor, Progress
+from crystal_ldm.parallel.executor import Executor
 
 if TYPE_CHECKING:
     from crystal_ldm.widgets.panels.gallery import Gallery
-
-
-class Duplicates:
-    """Groups crystals by `crystal_ldm.evaluate.uniqueness_and_novelty.find_duplicates`.
-
-    What was found is kept, so that crystals that join cost only their own comparisons.
-    """
-
-    def __init__(self) -> None:
-        # The structure is kept beside what was found of it, so that its id stays its own.
-        self._reduced: dict[int, tuple[Structure, Cell | None]] = {}
-        self._first: dict[int, int] = {}
-
-    def groups(
-        self,
-        structures: Sequence[Structure],
-        executor: Executor,
-        progress: Progress | None = None,
-    ) -> list[int]:
-        """Return for each crystal the position of the first one that is the same.
-
-        About 5 ms of a core for a crystal and 4 ms for each comparison.
-
-        Args:
-            structures: the crystals.
-            executor: runs reductions and comparisons.
-            progress: called with the number of reductions just finished.
-        """
-        self._reduce(structures, executor, progress)
-        place = {id(structure): i for i, structure in enumerate(structures)}
-        if any(first not in place for first in self._first.values()):
-            self._first = {}  # the first of some group is gone: another one takes its place
-        firsts = [i for i, s in enumerate(structures) if self._first.get(id(s)) == id(s)]
-        new = [i for i, s in enumerate(structures) if id(s) not in self._first]
-        compared = [*firsts, *new]
-        cells = [self._reduced[id(structures[i])][1] for i in compared]
-        for i, found in zip(compared, find_duplicates(cells, SAME_CRYSTAL, executor), strict=True):
-            one = i if found.of is None else compared[found.of]
-            self._first[id(structures[i])] = id(structures[one])
-        return [place[self._first[id(structure)]] for structure in structures]
-
-    def _reduce(
-        self, structures: Sequence[Structure], executor: Executor, progress: Progress | None
-    ) -> None:
-        there = {id(structure) for structure in structures}
-        self._reduced = {k: kept for k, kept in self._reduced.items() if k in there}
-        self._first = {k: first for k, first in self._first.items() if k in there}
-        new = [s for s in structures if id(s) not in self._reduced]
-        cells = (Cell.from_structure(structure) for structure in new)
-        for outcome in executor.imap(reduced_cell, cells, progress=progress):
-            structure = new[outcome.index]
-            self._reduced[id(structure)] = (structure, outcome.value)
 
 
 class TableTools(Panel):
@@ -95,7 +43,9 @@ class TableTools(Panel):
     def __init__(self, gallery: Gallery, helpers: Helpers) -> None:
         super().__init__()
         self.gallery, self.table, self._helpers = gallery, gallery.table, helpers
-        self._duplicates = Duplicates()
+        # The structure is kept beside what was found of it, so that its id stays its own.
+        self._reduced: dict[int, tuple[Structure, Cell | None]] = {}
+        self._first: dict[int, int] = {}
         self.job = Job()
         self.boxes: dict[str, ipw.Checkbox] = {}
         self._columns = row(css="cl-columns")
@@ -164,15 +114,8 @@ class TableTools(Panel):
     def _compare(self, job: Job) -> None:
         while True:
             structures = self.gallery.structures
-            done = 0
-
-            def count(finished: int, total: int = len(structures)) -> None:
-                nonlocal done
-                done += finished
-                job.report(message=f"Comparing crystals: {done} of {total}…")
-
             with self._helpers.open() as pool:
-                groups = self._duplicates.groups(structures, pool, count)
+                groups = self._groups(structures, pool)
             if list(map(id, self.gallery.structures)) == list(map(id, structures)):
                 break  # else some came or went meanwhile
         with self.table.hold_trait_notifications():
@@ -180,6 +123,30 @@ class TableTools(Panel):
             self.table.folded = self.folded
         said = f"{counted(len(groups), 'crystal')}, {len(set(groups))} distinct."
         job.message = said if self.folded else ""  # it may have been unfolded meanwhile
+
+    def _groups(self, structures: Sequence[Structure], executor: Executor) -> list[int]:
+        """Return for each crystal the position of the first one that is the same.
+
+        What was found is kept, so that crystals that join cost only their own comparisons: about
+        5 ms of a core for a crystal and 4 ms for each comparison.
+        """
+        place = {id(structure): i for i, structure in enumerate(structures)}
+        if not self._first.keys() <= place.keys():  # some are gone
+            self._reduced, self._first = {}, {}
+        new = [i for i, s in enumerate(structures) if id(s) not in self._first]
+        cells = (Cell.from_structure(structures[i]) for i in new)
+        for outcome in executor.imap(reduced_cell, cells):
+            structure = structures[new[outcome.index]]
+            self._reduced[id(structure)] = (structure, outcome.value)
+        firsts = [i for i, s in enumerate(structures) if self._first.get(id(s)) == id(s)]
+        compared = [*firsts, *new]
+        reduced = [self._reduced[id(structures[i])][1] for i in compared]
+        for i, found in zip(
+            compared, find_duplicates(reduced, SAME_CRYSTAL, executor), strict=True
+        ):
+            one = i if found.of is None else compared[found.of]
+            self._first[id(structures[i])] = id(structures[one])
+        return [place[self._first[id(structure)]] for structure in structures]
 
     # -- files -----------------------------------------------------------------------------------
 

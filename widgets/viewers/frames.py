@@ -38,10 +38,8 @@ class FrameViewer(CrystalViewer):
         with self._lock:
             self._frames, self._frame = list(frames), frame
             self._frame_bonds = [radius_bonds(one) for one in frames]
-            self._camera = "reset"
             self._take(self._frames[frame])
-            self._draw()
-            self._camera = "keep"
+            self._draw("reset")
             self._refine_frames(self._frames)
 
     def show_frame(self, frame: int, *, drawn: bool = False) -> None:
@@ -62,11 +60,6 @@ class FrameViewer(CrystalViewer):
             self.drawn_bonds = self._frame_bonds[self._frame]
         else:
             super()._choose_cell()
-
-    def _on_structure(self) -> None:
-        if not self._quiet:
-            self._frames = []
-        super()._on_structure()
 
     def _on_cell(self) -> None:
         if not self._frames:

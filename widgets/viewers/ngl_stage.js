@@ -20,8 +20,10 @@ const within = (seconds, promise) => Promise.race([
   promise, sleep(seconds).then(() => { throw new Error(`no answer in ${seconds} s`); }),
 ]);
 
-async function findModel(manager, id, patience) {
-  for (let tries = 10 * patience; tries > 0 && !manager.has_model(id); tries -= 1) {
+const PATIENCE = 60; // s that are waited for nglview's part of Jupyter
+
+async function findModel(manager, id) {
+  for (let tries = 10 * PATIENCE; tries > 0 && !manager.has_model(id); tries -= 1) {
     await sleep(0.1); // its message may still be on the way
   }
   return manager.get_model(id);
@@ -29,9 +31,8 @@ async function findModel(manager, id, patience) {
 
 async function makeView(model, el) {
   const manager = model.widget_manager;
-  const patience = model.get("patience");
-  const ngl = await within(patience, findModel(manager, model.get("view_id"), patience));
-  const view = await within(patience, manager.create_view(ngl, {}));
+  const ngl = await within(PATIENCE, findModel(manager, model.get("view_id")));
+  const view = await within(PATIENCE, manager.create_view(ngl, {}));
   el.append(view.el);
   view.trigger("displayed");
   await view.displayed;

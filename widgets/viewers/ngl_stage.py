@@ -36,7 +36,7 @@ def atom_texts(scene: Scene) -> list[str]:
     ]
 
 
-def common_extent(scenes: Sequence[Scene]) -> list[list[float]]:
+def common_extent(scenes: Sequence[Scene]) -> np.ndarray:
     """Return the lowest and the highest corner, in Å, of what is shown of scenes.
 
     They lie about the last scene's centre, with room for the others.
@@ -46,30 +46,27 @@ def common_extent(scenes: Sequence[Scene]) -> list[list[float]]:
     drawn = [np.concatenate([scene.positions, *scene.boxes]) for scene in scenes]
     corners = np.array([(points.min(axis=0), points.max(axis=0)) for points in drawn])  # (S, 2, 3)
     centre = corners[-1].mean(axis=0)
-    half = (corners[-1, 1] - corners[-1, 0]) / 2
-    needed = np.abs(corners - centre).max(axis=(0, 1))
-    half = np.clip(needed, half, FAIR * half)
-    return [(centre - half).round(3).tolist(), (centre + half).round(3).tolist()]
+    half = np.ptp(corners[-1], axis=0) / 2
+    half = np.clip(np.abs(corners - centre).max(axis=(0, 1)), half, FAIR * half)
+    return np.array([centre - half, centre + half])
 
 
 def crystal_message(
-    scene: Scene,
-    labels: dict[int, str] | None,
-    camera: str,
-    within: list[list[float]],
-    look: Look,
+    scene: Scene, labels: bool, camera: str, within: np.ndarray, look: Look
 ) -> dict[str, Any]:
     """Return what the browser needs to draw `scene`: the SDF and one colour and radius an atom.
 
     Args:
-        labels: what is written onto the atoms, by index.
-        camera: see `NGLStage.show`.
+        scene: what is drawn.
+        labels, camera: see `NGLStage.show`.
         within: the `common_extent` that the camera is fitted to.
         look: how atoms are drawn.
     """
     colours = [int(look.colour(symbol)[1:], 16) for symbol in scene.symbols]
     stub_colours = [colours[atom] for atom in scene.stub_atoms]
     corners = 8 * len(scene.boxes)
+    # Balls that are larger than the usual ones need room.
+    room = max(look.radius(symbol) - LOOK.radius(symbol) for symbol in scene.elements)
     first_tip = len(scene) + len(scene.stubs) + corners
     return {
         "sdf": scene_to_sdf(scene),
@@ -80,24 +77,17 @@ def crystal_message(
         "radii": {i: round(look.radius(symbol), 3) for i, symbol in enumerate(scene.symbols)},
         "stick": STICK,
         "edge": EDGE,
-        "labels": labels,
+        "labels": dict(enumerate(scene.symbols)) if labels else None,
         "tips": atom_texts(scene),
         "meshes": [
             {"colour": colours[centre], "positions": faces.round(3).reshape(-1).tolist()}
             for centre, faces in scene.polyhedra
         ],
         "axes": {first_tip + k: axis for k, axis in enumerate("abc")},
-        "extent": _with_room(within, scene, look),
+        "extent": (within + np.array([[-room], [room]])).round(3).tolist(),
         "camera": camera,
         "ticket": next(_tickets),
     }
-
-
-def _with_room(corners: list[list[float]], scene: Scene, look: Look) -> list[list[float]]:
-    """Return the corners farther out where balls are larger than the usual ones."""
-    room = max((look.radius(s) - LOOK.radius(s) for s in scene.elements), default=0.0)
-    low, high = np.array(corners)
-    return [(low - room).round(3).tolist(), (high + room).round(3).tolist()]
 
 
 class NGLStage(BrowserWidget):
@@ -118,7 +108,6 @@ class NGLStage(BrowserWidget):
         clicked: the last atom clicked: {"atom", "ticket", "count"}; `ticket` is that of the
             crystal drawn then.
         view_id: id of the NGLWidget's model.
-        patience: seconds that the browser waits for nglview's part of Jupyter.
     """
 
     _esm = code(__file__, "ngl_stage.js")
@@ -132,7 +121,6 @@ class NGLStage(BrowserWidget):
     joined = tl.Bool(True).tag(sync=True)
     clicked = tl.Dict().tag(sync=True)
     view_id = tl.Unicode("").tag(sync=True)
-    patience = tl.Float(60.0).tag(sync=True)
 
     def __init__(self, height: int = 380, **traits: Any) -> None:
         size = {"width": "100%", "height": f"{height}px"}
@@ -145,30 +133,28 @@ class NGLStage(BrowserWidget):
     def show(
         self,
         scenes: Sequence[Scene],
-        labels: Sequence[dict[int, str] | None],
-        frame: int = 0,
-        camera: str = "reset",
-        look: Look = LOOK,
-        marked: Sequence[int] = (),
-        joined: bool = True,
+        frame: int,
+        camera: str,
+        marked: list[int],
+        joined: bool,
+        look: Look,
+        labels: bool,
     ) -> None:
         """Draw one of `scenes`, the frames of a trajectory, in place of what is shown.
 
         Args:
-            labels: what is written onto the atoms of each, by index.
+            scenes: the frames.
             frame: number of the one to draw; `frame` then goes to another.
             camera: "keep" leaves it, "fit" only fits the crystal, "reset" turns it to the
                 standard view as well.
-            look: how atoms are drawn.
             marked, joined: see the traits.
+            look: how atoms are drawn.
+            labels: whether elements are written onto the atoms.
         """
         within = common_extent(scenes)
-        frames = [
-            crystal_message(scene, texts, camera, within, look)
-            for scene, texts in zip(scenes, labels, strict=True)
-        ]
+        frames = [crystal_message(scene, labels, camera, within, look) for scene in scenes]
         with self.hold_sync():
-            self.marked, self.joined = list(marked), joined
+            self.marked, self.joined = marked, joined
             self.frames, self.frame = frames, frame
 
     def on_click(self, action: Callable[[int], Any]) -> None:

@@ -24,7 +24,6 @@ MARK = "#ff9800"
 def crystal_figure(
     structure: Structure | Scene,
     title: str = "",
-    supercell: tuple[int, int, int] = (1, 1, 1),
     height: int = 380,
     look: Look = LOOK,
     marked: Sequence[int] = (),
@@ -36,25 +35,38 @@ def crystal_figure(
     Atoms are spheres, so they scale with the crystal when zoomed. `marked` are numbers of drawn
     atoms that stand out, `joined` by a line; see `atom_clicked` for the way back.
     """
-    scene = as_scene(structure, supercell)
-    data: list[Any] = [cell_trace(scene), *bond_traces(scene, look), *_polyhedra(scene, look)]
+    scene = as_scene(structure)
+    data: list[Any] = [cell_trace(scene), *_bonds(scene, look), *_polyhedra(scene, look)]
     for symbol in scene.elements:
         chosen = [i for i, s in enumerate(scene.symbols) if s == symbol]
         data.append(_spheres(symbol, scene.positions[chosen], look, chosen))
-    if labels:
-        data.append(_element_labels(scene, look))
+    x, y, z = scene.positions.T
+    if labels:  # above the atoms: a text inside a sphere is hidden by it
+        above = z + np.array([look.radius(symbol) + 0.15 for symbol in scene.symbols])
+        text = {"text": scene.symbols, "hoverinfo": "skip", "showlegend": False}
+        data.append(go.Scatter3d(x=x, y=y, z=above, mode="text", **text))
     if marked:
-        data.append(_marks(scene.positions[list(marked)], mark_mode(joined)))
-    figure = go.Figure(data)
-    figure.update_layout(scene_layout(title, height))
-    return figure
+        at = {axis: values[list(marked)] for axis, values in zip("xyz", (x, y, z), strict=True)}
+        data.append(go.Scatter3d(**at, **mark_style(22, joined)))
+    return go.Figure(data, scene_layout(title, height))
 
 
-def as_scene(structure: Structure | Scene, supercell: tuple[int, int, int] = (1, 1, 1)) -> Scene:
+def mark_style(size: float | list[float], joined: bool) -> dict[str, Any]:
+    """Return how rings around atoms look in a trace, with lines between them if wanted."""
+    return {
+        "mode": "lines+markers" if joined else "markers",
+        "line": {"color": MARK, "width": 4},
+        "marker": {"size": size, "symbol": "circle-open", "color": MARK, "line": {"width": 4}},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+
+
+def as_scene(structure: Structure | Scene) -> Scene:
     """Return `structure` laid out with bonds by radius; a scene is returned as it is."""
     if isinstance(structure, Scene):
         return structure
-    return build_scene(structure, radius_bonds(structure), supercell)
+    return build_scene(structure, radius_bonds(structure))
 
 
 def cell_trace(scene: Scene) -> go.Scatter3d:
@@ -62,7 +74,7 @@ def cell_trace(scene: Scene) -> go.Scatter3d:
     return lines_3d([broken_lines(corners, CELL_EDGES) for corners in scene.boxes], GREY, 2)
 
 
-def bond_traces(scene: Scene, look: Look = LOOK) -> list[go.Scatter3d]:
+def _bonds(scene: Scene, look: Look) -> list[go.Scatter3d]:
     """Return the bonds, each half in its atom's colour, as one trace for each element."""
     halves: dict[str, list[np.ndarray]] = {}
     ends = [(atom, scene.positions[[i, j]].mean(0)) for i, j in scene.bonds for atom in (i, j)]
@@ -132,18 +144,10 @@ def _spheres(symbol: str, centres: np.ndarray, look: Look, atoms: list[int]) -> 
     points = (centres[:, None, :] + look.radius(symbol) * vertices[None]).reshape(-1, 3)
     offsets = len(vertices) * np.arange(len(centres))
     faces = (triangles[None] + offsets[:, None, None]).reshape(-1, 3)
-    return _mesh(
-        np.round(points, 3),
-        faces,
-        color=look.colour(symbol),
-        name=symbol,
-        meta=atoms,
-        showlegend=True,
-        hoverinfo="name",
-        flatshading=False,
-        # plotly's lamps leave an orthographic view dark: the colours of the legend must be seen.
-        lighting={"ambient": 0.9, "diffuse": 0.3, "specular": 0.1, "roughness": 0.5},
-    )
+    # plotly's lamps leave an orthographic view dark: the colours of the legend must be seen.
+    lighting = {"ambient": 0.9, "diffuse": 0.3, "specular": 0.1, "roughness": 0.5}
+    how = {"color": look.colour(symbol), "name": symbol, "meta": atoms, "hoverinfo": "name"}
+    return _mesh(points.round(3), faces, **how, showlegend=True, lighting=lighting)
 
 
 def _mesh(points: np.ndarray, faces: np.ndarray, **how: Any) -> go.Mesh3d:
@@ -162,37 +166,10 @@ def atom_clicked(figure: go.Figure, curve: int, point: int) -> int | None:
 
 
 def _polyhedra(scene: Scene, look: Look) -> list[go.Mesh3d]:
-    """Return the polyhedra, one trace for each element at their centres."""
-    faces: dict[str, list[np.ndarray]] = {}
-    for centre, triangles in scene.polyhedra:
-        faces.setdefault(scene.symbols[centre], []).append(triangles.reshape(-1, 3))
     traces = []
-    for symbol, parts in faces.items():
-        points = np.concatenate(parts)
+    for symbol, triangles in scene.polyhedra_by_element().items():
+        points = triangles.reshape(-1, 3)
         how = {"color": look.colour(symbol), "opacity": 0.45, "flatshading": True}
         numbers = np.arange(len(points)).reshape(-1, 3)
         traces.append(_mesh(points, numbers, hoverinfo="skip", showlegend=False, **how))
     return traces
-
-
-def mark_mode(joined: bool) -> str:
-    """Return plotly's name for rings around atoms, with lines between them or without."""
-    return "lines+markers" if joined else "markers"
-
-
-def _marks(points: np.ndarray, mode: str) -> go.Scatter3d:
-    return go.Scatter3d(
-        x=points[:, 0], y=points[:, 1], z=points[:, 2], mode=mode,
-        line={"color": MARK, "width": 5},
-        marker={"size": 22, "symbol": "circle-open", "color": MARK, "line": {"width": 4}},
-        hoverinfo="skip", showlegend=False,
-    )  # fmt: skip
-
-
-def _element_labels(scene: Scene, look: Look) -> go.Scatter3d:
-    # Above the atoms: a text inside a sphere is hidden by it.
-    x, y, z = scene.positions.T
-    above = z + np.array([look.radius(symbol) + 0.15 for symbol in scene.symbols])
-    return go.Scatter3d(
-        x=x, y=y, z=above, mode="text", text=scene.symbols, hoverinfo="skip", showlegend=False
-    )

@@ -8,23 +8,19 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 from crystal_ldm.widgets.viewers.elements import LOOK, Look, ink_on
-from crystal_ldm.widgets.viewers.plotly_crystal import (
-    GREY,
-    MARK,
-    as_scene,
-    broken_lines,
-    mark_mode,
-)
+from crystal_ldm.widgets.viewers.plotly_crystal import GREY, as_scene, broken_lines, mark_style
 from crystal_ldm.widgets.viewers.scene import CELL_EDGES, Scene
 from pymatgen.core import Structure
+
+STANDARD = (0.28, -0.95, 0.13)
+"""Almost along b, with c up."""
 
 
 def flat_crystal_figure(
     structure: Structure | Scene,
-    towards: Sequence[float] = (0.28, -0.95, 0.13),
-    title: str = "",
+    towards: Sequence[float] = STANDARD,
     height: int = 380,
-    supercell: tuple[int, int, int] = (1, 1, 1),
+    width: float | None = None,
     look: Look = LOOK,
     marked: Sequence[int] = (),
     labels: bool = False,
@@ -32,26 +28,29 @@ def flat_crystal_figure(
 ) -> go.Figure:
     """Return an orthographic drawing of a crystal seen against `towards` (Cartesian).
 
-    It is plain SVG: for browsers without WebGL, and for printed reports.
+    It is plain SVG: for browsers without WebGL, and for printed reports. `width` is how wide it
+    will be, px, which the atoms' sizes are made for.
     """
-    scene = as_scene(structure, supercell)
+    scene = as_scene(structure)
     axes = view_axes(towards)
     flat = scene.positions @ axes.T
-    box = [corners @ axes.T for corners in scene.boxes]
-    everything = np.concatenate([flat, *box])
-    low, high = everything[:, :2].min(axis=0) - 1.0, everything[:, :2].max(axis=0) + 1.0
-    # Marker sizes are in px, so the plot's scale must be known: px per Å at the given height.
-    scale = (height - 50) / max(float((high - low)[1]), float((high - low)[0]) * 0.75)
+    boxes = [corners @ axes.T for corners in scene.boxes]
+    corners = np.concatenate([flat, *boxes])[:, :2]
+    low, high = corners.min(axis=0) - 1.0, corners.max(axis=0) + 1.0
+    # Marker sizes are in px, so the plot's scale must be known: px per Å.
+    field = np.array([width or (height - 50) / 0.75, height - 50])
+    scale = float((field / (high - low)).min())
+    thick = min(5.0, 0.1 * scale)
 
-    edges = np.concatenate([broken_lines(corners, CELL_EDGES) for corners in box])
+    edges = np.concatenate([broken_lines(corners, CELL_EDGES) for corners in boxes])
     points = np.concatenate([flat, scene.stubs @ axes.T])
     stubs = [(int(atom), len(flat) + k) for k, atom in enumerate(scene.stub_atoms)]
     data: list[Any] = [
-        _flat_lines(edges, GREY, 1),
-        _flat_lines(broken_lines(flat, scene.bonds), "#777777", 5),
-        _flat_lines(broken_lines(points, stubs), "#aaaaaa", 5),
+        _lines(edges, GREY, 1),
+        _lines(broken_lines(flat, scene.bonds), "#777777", thick),
+        _lines(broken_lines(points, stubs), "#aaaaaa", thick),
+        *_polyhedra(scene, axes, look),
     ]
-    data += _flat_polyhedra(scene, axes, look)
     order = np.argsort(flat[:, 2])
     symbols = [scene.symbols[i] for i in order]
     data.append(
@@ -73,13 +72,12 @@ def flat_crystal_figure(
         )
     )
     if len(marked):
-        data.append(_flat_marks(flat[list(marked)], 2 * scale * 0.9, mark_mode(joined)))
+        x, y, _ = flat[list(marked)].T
+        data.append(go.Scatter(x=x, y=y, **mark_style(1.8 * scale, joined)))
     data += [legend_entry(symbol, look) for symbol in scene.elements]
-    figure = go.Figure(data)
-    figure.update_layout(
-        title=title or None,
+    return go.Figure(data).update_layout(
         height=height,
-        margin={"l": 5, "r": 5, "t": 40 if title else 10, "b": 10},
+        margin={"l": 5, "r": 5, "t": 10, "b": 10},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"color": GREY},
@@ -87,7 +85,6 @@ def flat_crystal_figure(
         yaxis={"visible": False, "range": [low[1], high[1]], "scaleanchor": "x"},
         legend={"itemclick": False, "itemdoubleclick": False},
     )
-    return figure
 
 
 def view_axes(towards: Sequence[float]) -> np.ndarray:
@@ -107,32 +104,18 @@ def legend_entry(symbol: str, look: Look = LOOK, size: int = 12) -> go.Scatter:
     return go.Scatter(x=[None], y=[None], mode="markers", name=symbol, marker=marker)
 
 
-def _flat_lines(points: np.ndarray, colour: str, width: int, **how: Any) -> go.Scatter:
-    line = {"color": colour, "width": width}
-    return go.Scatter(
-        x=points[:, 0], y=points[:, 1], mode="lines", line=line, hoverinfo="skip",
-        showlegend=False, **how,
-    )  # fmt: skip
+def _lines(points: np.ndarray, colour: str, width: float, **how: Any) -> go.Scatter:
+    how |= {"line": {"color": colour, "width": width}, "hoverinfo": "skip", "showlegend": False}
+    return go.Scatter(x=points[:, 0], y=points[:, 1], mode="lines", **how)
 
 
-def _flat_polyhedra(scene: Scene, axes: np.ndarray, look: Look) -> list[go.Scatter]:
+def _polyhedra(scene: Scene, axes: np.ndarray, look: Look) -> list[go.Scatter]:
     """Return the faces that are seen from the front, one trace for each element at the centre."""
-    outlines: dict[str, list[np.ndarray]] = {}
-    gap = np.full((1, 3), np.nan)
-    for centre, triangles in scene.polyhedra:
+    traces = []
+    for symbol, triangles in scene.polyhedra_by_element().items():
         flat = triangles @ axes.T
         turned = np.cross(flat[:, 1] - flat[:, 0], flat[:, 2] - flat[:, 0])[:, 2]
-        for triangle in flat[turned > 1e-9]:
-            outlines.setdefault(scene.symbols[centre], []).extend([triangle, gap])
-    return [
-        _flat_lines(np.concatenate(parts), look.colour(symbol), 1, fill="toself", opacity=0.45)
-        for symbol, parts in outlines.items()
-    ]
-
-
-def _flat_marks(points: np.ndarray, size: float, mode: str) -> go.Scatter:
-    return go.Scatter(
-        x=points[:, 0], y=points[:, 1], mode=mode, hoverinfo="skip", showlegend=False,
-        line={"color": MARK, "width": 3},
-        marker={"size": size, "symbol": "circle-open", "color": MARK, "line": {"width": 3}},
-    )  # fmt: skip
+        gaps = np.pad(flat[turned > 1e-9], ((0, 0), (0, 1), (0, 0)), constant_values=np.nan)
+        how = {"fill": "toself", "opacity": 0.45}
+        traces.append(_lines(gaps.reshape(-1, 3), look.colour(symbol), 1, **how))
+    return traces

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import traitlets as tl
 from crystal_ldm.widgets.browser.plot import Plot
-from crystal_ldm.widgets.viewers.elements import LOOK, Look
 from crystal_ldm.widgets.viewers.plotly_crystal import atom_clicked, crystal_figure
-from crystal_ldm.widgets.viewers.plotly_flat import flat_crystal_figure
+from crystal_ldm.widgets.viewers.plotly_flat import STANDARD, flat_crystal_figure
 from crystal_ldm.widgets.viewers.scene import Scene
 
-STANDARD = (0.28, -0.95, 0.13)
-"""Almost along b, with c up."""
 
-Labels = Mapping[int, str] | None
-
-
-class PlotlyStage:
+class PlotlyStage(tl.HasTraits):
     """Does what `NGLStage` does, by the same names: `PlotlyStage(380, flat=False)`.
 
     In three dimensions the mouse turns the crystal, and the camera stays where it is.
@@ -26,60 +21,40 @@ class PlotlyStage:
         height: px.
         flat: without WebGL, of which plotly's three-dimensional drawing needs as much as nglview.
 
+    Traits:
+        frame, marked: see `NGLStage`.
+
     Attributes:
         plot: what is put onto the page.
         figure: what it shows.
     """
 
+    frame = tl.Int(0)
+    marked = tl.List(tl.Int())
+
     def __init__(self, height: int, *, flat: bool) -> None:
+        super().__init__()
         self.plot = Plot(height=height)
         self.figure: Any = None
         self._flat = flat
-        self._towards: tuple[float, ...] = STANDARD
+        self._towards: Sequence[float] = STANDARD
         self._scenes: Sequence[Scene] = ()
-        self._frame = 0
         self._how: dict[str, Any] = {"height": height}
+        self.observe(lambda _: self._draw(), ["frame", "marked"])
 
     def show(
-        self,
-        scenes: Sequence[Scene],
-        labels: Sequence[Labels],
-        frame: int = 0,
-        camera: str = "reset",
-        look: Look = LOOK,
-        marked: Sequence[int] = (),
-        joined: bool = True,
+        self, scenes: Sequence[Scene], frame: int, camera: str, marked: list[int], **how: Any
     ) -> None:
         """Draw one of `scenes`; see `NGLStage.show`."""
-        self._how |= {"marked": list(marked), "joined": joined}
-        self._how |= {"labels": bool(labels[frame]), "look": look}
+        self._how |= how
+        self._scenes = ()  # what is drawn now is not drawn again on the way
+        self.frame, self.marked = frame, marked
         self._scenes = scenes
-        self.frame = frame
-
-    @property
-    def frame(self) -> int:
-        """Number of the frame that is drawn."""
-        return self._frame
-
-    @frame.setter
-    def frame(self, frame: int) -> None:
-        self._frame = frame
         self._draw()
-
-    @property
-    def marked(self) -> list[int]:
-        """Numbers of drawn atoms that stand out."""
-        return list(self._how.get("marked", ()))
-
-    @marked.setter
-    def marked(self, atoms: Sequence[int]) -> None:
-        if list(atoms) != self.marked:
-            self._how["marked"] = list(atoms)
-            self._draw()
 
     def look_along(self, towards: Sequence[float], up: Sequence[float] = ()) -> None:
         """Look against `towards`; c or b is upwards."""
-        self._towards = tuple(towards)
+        self._towards = towards
         self._draw()
 
     def reset_camera(self) -> None:
@@ -103,11 +78,10 @@ class PlotlyStage:
     def _draw(self) -> None:
         if not self._scenes:
             return
-        scene = self._scenes[self._frame]
+        how = {**self._how, "marked": self.marked}
         if self._flat:
-            figure = flat_crystal_figure(scene, self._towards, **self._how)
-        else:
-            figure = crystal_figure(scene, **self._how)
-        figure.update_layout(showlegend=False, uirevision="viewer")
-        self.figure = figure
-        self.plot.show(figure)
+            how["towards"] = self._towards
+        draw = flat_crystal_figure if self._flat else crystal_figure
+        self.figure = draw(self._scenes[self.frame], **how)
+        self.figure.update_layout(showlegend=False, uirevision="viewer")
+        self.plot.show(self.figure)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 from pymatgen.core import Structure
 
 from crystal_ldm.crystals.geometry.bonds import Bond, site_symbols
-from crystal_ldm.crystals.geometry.polyhedra import Polyhedron
+from crystal_ldm.crystals.geometry.polyhedra import Polyhedron, neighbours
 from crystal_ldm.errors import CrystalLDMError
 
 BOUNDARY = 0.2
@@ -42,12 +42,12 @@ class Scene:
         positions: (n, 3) Å.
         sites: (n,) index of each drawn atom's site in the structure.
         cells: (n, 3) the cell in which each drawn atom lies.
-        images: (n,) True where the atom repeats one that is drawn elsewhere.
         bonds: pairs of indices into the drawn atoms.
         stubs: (m, 3) Å, the middles of bonds that leave the cell and are drawn nowhere in full.
         stub_atoms: (m,) the drawn atom that each stub starts from.
         boxes: list of (8, 3) Å, corners of the unit cell and, if repeated, of the whole block.
         lattice: (3, 3) row vectors of the unit cell, Å.
+        elements: the elements of the crystal, each once.
         polyhedra: number of the drawn atom at the centre, and (T, 3, 3) Å, the triangles around it.
     """
 
@@ -55,17 +55,23 @@ class Scene:
     positions: np.ndarray
     sites: np.ndarray
     cells: np.ndarray
-    images: np.ndarray
     bonds: list[tuple[int, int]]
     stubs: np.ndarray
     stub_atoms: np.ndarray
     boxes: list[np.ndarray]
     lattice: np.ndarray
-    elements: list[str] = field(default_factory=list)
-    polyhedra: list[tuple[int, np.ndarray]] = field(default_factory=list)
+    elements: list[str]
+    polyhedra: list[tuple[int, np.ndarray]]
 
     def __len__(self) -> int:
         return len(self.symbols)
+
+    def polyhedra_by_element(self) -> dict[str, np.ndarray]:
+        """Return the triangles, (T, 3, 3) Å, by the element at the centre."""
+        parts: dict[str, list[np.ndarray]] = {}
+        for centre, triangles in self.polyhedra:
+            parts.setdefault(self.symbols[centre], []).append(triangles)
+        return {symbol: np.concatenate(some) for symbol, some in parts.items()}
 
 
 def build_scene(
@@ -73,7 +79,6 @@ def build_scene(
     bonds: Sequence[Bond] = (),
     supercell: tuple[int, int, int] = (1, 1, 1),
     boundary_images: bool = True,
-    stubs: bool = True,
     polyhedra: Sequence[Polyhedron] = (),
 ) -> Scene:
     """Lay out `structure` repeated `supercell` times, with `bonds` given for one cell.
@@ -95,42 +100,29 @@ def build_scene(
     frac = frac - np.floor(frac)
     repeats = np.array(supercell, dtype=int)
 
-    # Distances between opposite faces, Å: turns the boundary width into a fractional one.
-    heights = 1.0 / np.maximum(np.linalg.norm(np.linalg.inv(lattice), axis=0), 1e-9)
-    near = np.minimum(BOUNDARY / heights, 0.25) if boundary_images else np.zeros(3)
-
+    # The boundary's width in fractions: the inverse's columns are as long as 1 / distance of faces.
+    near = np.minimum(BOUNDARY * np.linalg.norm(np.linalg.inv(lattice), axis=0), 0.25)
+    near = near if boundary_images else np.full(3, -1.0)
     keys: dict[tuple[int, ...], int] = {}
-    inside: list[bool] = []
     for site, position in enumerate(frac):
-        ranges = []
-        for axis in range(3):
-            cells = list(range(repeats[axis]))
-            if position[axis] <= near[axis] and boundary_images:
-                cells.append(int(repeats[axis]))
-            if position[axis] >= 1 - near[axis] and boundary_images:
-                cells.insert(0, -1)
-            ranges.append(cells)
-        for cell in product(*ranges):
-            keys[(site, *cell)] = len(keys)
-            inside.append(all(0 <= c < r for c, r in zip(cell, repeats, strict=True)))
+        below, above = position >= 1 - near, position <= near
+        for place in product(*map(range, -below.astype(int), repeats + above)):
+            keys[(site, *place)] = len(keys)
 
-    shapes: list[tuple[int, list[tuple[int, ...]], Polyhedron]] = []
-    for key, index in list(keys.items()):
-        for shape in polyhedra:
-            if shape.centre == key[0]:
-                corners = [
-                    (site, *(c + d for c, d in zip(key[1:], image, strict=True)))
-                    for site, image in shape.corners
-                ]
-                shapes.append((index, corners, shape))
-    for corner in dict.fromkeys(corner for _, corners, _ in shapes for corner in corners):
-        if corner not in keys:
-            keys[corner] = len(keys)
-            inside.append(False)
+    shapes: list[tuple[int, list[int], Polyhedron]] = []
+    drawn = list(keys.items())
+    for shape in polyhedra:
+        for (_, *cell), index in (one for one in drawn if one[0][0] == shape.centre):
+            corners = [
+                keys.setdefault((site, *np.add(cell, image).tolist()), len(keys))
+                for site, image in shape.corners
+            ]
+            shapes.append((index, corners, shape))
 
     table = np.array(list(keys), dtype=int).reshape(-1, 4)
-    sites = table[:, 0]
-    positions = (frac[sites] + table[:, 1:]) @ lattice if len(table) else np.zeros((0, 3))
+    sites, cells = table[:, 0], table[:, 1:]
+    inside = np.asarray(((cells >= 0) & (cells < repeats)).all(axis=1))
+    positions = (frac[sites] + cells) @ lattice
 
     pairs: set[tuple[int, int]] = set()
     stub_at: list[np.ndarray] = []
@@ -138,17 +130,17 @@ def build_scene(
     for bond in bonds:
         whole, cut = [], []
         for (site, *here), index in keys.items():
-            for other, image in _partners(bond, site):
-                target = [c + d for c, d in zip(here, image, strict=True)]
-                partner = keys.get((other, *target))
+            for other, image in neighbours([bond], site):
+                target = np.add(here, image)
+                partner = keys.get((other, *target.tolist()))
                 if partner is not None:
                     whole.append((min(index, partner), max(index, partner)))
                 elif inside[index]:
-                    end = (frac[other] + np.array(target)) @ lattice
+                    end = (frac[other] + target) @ lattice
                     cut.append(((positions[index] + end) / 2, index))
         pairs.update(whole)
         # A bond that is drawn in full somewhere needs no stub: the picture stays readable.
-        if stubs and not whole:
+        if not whole:
             stub_at += [middle for middle, _ in cut]
             stub_of += [index for _, index in cut]
 
@@ -159,30 +151,15 @@ def build_scene(
         symbols=[symbols[site] for site in sites],
         positions=positions,
         sites=sites,
-        cells=table[:, 1:],
-        images=~np.array(inside, dtype=bool),
+        cells=cells,
         bonds=sorted(pair for pair in pairs if pair[0] != pair[1]),
         stubs=np.array(stub_at).reshape(-1, 3),
         stub_atoms=np.array(stub_of, dtype=int),
         boxes=boxes,
         lattice=lattice,
         elements=list(dict.fromkeys(symbols)),
-        polyhedra=[
-            (index, positions[[keys[corner] for corner in corners]][shape.faces])
-            for index, corners, shape in shapes
-        ],
+        polyhedra=[(index, positions[corners][shape.faces]) for index, corners, shape in shapes],
     )
-
-
-def _partners(bond: Bond, site: int) -> list[tuple[int, tuple[int, int, int]]]:
-    """Return what `site` is bonded to through `bond`, seen from either end."""
-    found = []
-    if bond.start == site:
-        found.append((bond.end, bond.image))
-    if bond.end == site:
-        a, b, c = bond.image
-        found.append((bond.start, (-a, -b, -c)))
-    return found
 
 
 def scene_to_sdf(scene: Scene) -> str:

@@ -13,15 +13,10 @@ from crystal_ldm.widgets.viewers.elements import COLOURS, LOOK, STYLES, Look, in
 from crystal_ldm.widgets.viewers.scene import Scene, build_scene
 from pymatgen.core import Structure
 
-from crystal_ldm.crystals.geometry.bonds import (
-    Bond,
-    coordination_numbers,
-    radius_bonds,
-    site_symbols,
-)
+from crystal_ldm.crystals.geometry.bonds import Bond, coordination_numbers, site_symbols
 from crystal_ldm.crystals.geometry.measurement import measure
 from crystal_ldm.crystals.geometry.polyhedra import Corner, coordination_polyhedra
-from crystal_ldm.crystals.symmetry.analysis import CELLS, SYMPREC, cell_of_kind, wyckoff_letters
+from crystal_ldm.crystals.symmetry.analysis import CELLS, SYMPREC, wyckoff_letters
 from crystal_ldm.errors import DataError, RequestError
 
 HOME = (0, 0, 0)
@@ -107,20 +102,6 @@ class ShownCrystal(Panel):
         """How atoms are drawn."""
         return Look(self.colours, self.style)
 
-    def choose_cell(self) -> str:
-        """Take the cell that is asked for; return why there is none, in which case it is as made.
-
-        Bonds are those by distance, which are found at once.
-        """
-        problem, self.shown, self._scene = "", self.structure, None
-        if self.structure is not None:
-            try:
-                self.shown = cell_of_kind(self.structure, self.cell)
-            except DataError as error:
-                problem = str(error)
-        self.drawn_bonds = [] if self.shown is None else radius_bonds(self.shown)
-        return problem
-
     def forget(self) -> None:
         """Forget the picked atoms, as another crystal is shown."""
         self._picks = []
@@ -129,11 +110,9 @@ class ShownCrystal(Panel):
 
     def pick(self, atom: int) -> None:
         """Pick a drawn atom by its number in `scene`, or forget it if it was picked."""
-        scene = self.scene
-        if scene is None or not 0 <= atom < len(scene):
+        if (scene := self.scene) is None:
             return
-        x, y, z = (int(v) for v in scene.cells[atom])
-        one: Corner = (int(scene.sites[atom]), (x, y, z))
+        one: Corner = (int(scene.sites[atom]), tuple(scene.cells[atom].tolist()))
         if self.choosing:
             others = [site for site in self.picked if site != one[0]]
             self.picked = others if one[0] in self.picked else [*others, one[0]]
@@ -182,13 +161,12 @@ class ShownCrystal(Panel):
     @property
     def marked(self) -> list[int]:
         """The numbers of the drawn atoms that are picked."""
-        scene = self.scene
-        if scene is None or not self._picks:
+        if (scene := self.scene) is None:
             return []
         if self.choosing:
             return np.flatnonzero(np.isin(scene.sites, self.picked)).tolist()
-        drawn = zip(scene.sites.tolist(), scene.cells.tolist(), strict=True)
-        numbers = {(site, tuple(cell)): atom for atom, (site, cell) in enumerate(drawn)}
+        drawn = zip(scene.sites.tolist(), map(tuple, scene.cells.tolist()), strict=True)
+        numbers = {place: atom for atom, place in enumerate(drawn)}
         return [numbers[pick] for pick in self._picks if pick in numbers]
 
     def say_picked(self) -> None:
@@ -202,43 +180,31 @@ class ShownCrystal(Panel):
 
 def nearest_images(structure: Structure, sites: Sequence[int]) -> list[Corner]:
     """Return the sites, each but the first in the cell where it is nearest to the one before."""
-    frac = np.asarray(structure.frac_coords)
-    frac = frac - np.floor(frac)
+    frac = structure.frac_coords % 1.0
     picks: list[Corner] = []
     for site in sites:
         cell = HOME
         if picks:
             last, where = picks[-1]
             _, jump = structure.lattice.get_distance_and_image(frac[last] + where, frac[site])
-            x, y, z = (int(v) for v in jump)
-            cell = (x, y, z)
-        picks.append((int(site), cell))
+            cell = tuple(jump.astype(int).tolist())
+        picks.append((site, cell))
     return picks
-
-
-def places(structure: Structure, picks: Sequence[Corner]) -> np.ndarray:
-    """Return where the picked atoms are: (n, 3) Cartesian, Å."""
-    frac = np.asarray(structure.frac_coords)
-    frac = frac - np.floor(frac)
-    inside = np.array([frac[site] + cell for site, cell in picks]).reshape(-1, 3)
-    return inside @ np.asarray(structure.lattice.matrix)
 
 
 def describe(structure: Structure, picks: Sequence[Corner], bonds: Sequence[Bond]) -> str:
     """Return one line: facts of one atom, or the distance, angle or torsion of two to four."""
     symbols = site_symbols(structure)
-    names = " – ".join(f"{symbols[site]} {site}" for site, _ in picks)
+    places = [structure.frac_coords[site] % 1.0 + cell for site, cell in picks]
     if not picks:
         return ""
-    if len(picks) > MOST:
-        return f"{len(picks)} atoms are picked."
     if len(picks) > 1:
+        names = " – ".join(f"{symbols[site]} {site}" for site, _ in picks)
         try:
-            return f"{names}: {measure(places(structure, picks))}"
+            return f"{names}: {measure(places @ structure.lattice.matrix)}"
         except DataError as error:
             return f"{names}: {error}"
-    (site, cell) = picks[0]
-    x, y, z = np.asarray(structure.frac_coords[site]) % 1.0 + cell
+    (site, _), (x, y, z) = picks[0], places[0]
     count = coordination_numbers(bonds, len(structure))[site]
     try:
         letter = f"Wyckoff position {wyckoff_letters(structure)[site]} (within {SYMPREC:g} Å)"
@@ -254,17 +220,15 @@ def legend_html(structure: Structure | None, look: Look = LOOK) -> str:
     """Return the legend of a crystal; None: that there is none."""
     if structure is None:
         return '<span class="cl-caption">No crystal is shown.</span>'
+    colours = {e: look.colour(e) for e in site_symbols(structure)}
     chips = "".join(
-        f'<span class="cl-chip" style="background:{look.colour(e)};'
-        f'color:{ink_on(look.colour(e))}">{escape(e)}</span>'
-        for e in dict.fromkeys(site_symbols(structure))
+        f'<span class="cl-chip" style="background:{c};color:{ink_on(c)}">{escape(e)}</span>'
+        for e, c in colours.items()
     )
     lattice = structure.lattice
-    lengths = ", ".join(f"{v:.2f}" for v in lattice.abc)
-    angles = ", ".join(f"{v:.1f}" for v in lattice.angles)
     parts = (
-        f"a, b, c = {lengths} Å",
-        f"α, β, γ = {angles}°",
+        "a, b, c = " + ", ".join(f"{v:.2f}" for v in lattice.abc) + " Å",
+        "α, β, γ = " + ", ".join(f"{v:.1f}" for v in lattice.angles) + "°",
         f"{lattice.volume:.1f} Å³",
     )
     cell = " ".join(f'<span class="cl-cell">{part}</span>' for part in parts)

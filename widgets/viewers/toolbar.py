@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
 from crystal_ldm.widgets.base import NumberBox
-from crystal_ldm.widgets.layout import column, labelled, row, show_if, toggle
+from crystal_ldm.widgets.layout import labelled, row, show_if, toggle
 from crystal_ldm.widgets.viewers.elements import COLOURS, STYLES
 
 from crystal_ldm.crystals.symmetry.analysis import CELLS, SYMPREC
@@ -34,8 +34,15 @@ def make_toolbar(viewer: CrystalViewer) -> ipw.Box:
     """Return the row of buttons; the less usual controls come with the first press of More."""
     cells = ipw.Dropdown(options=SUPERCELLS, value=(1, 1, 1), tooltip="Repeat the cell")
     cells.add_class("cl-small").add_class("cl-cells")
-    cells.observe(lambda change: _take_supercell(viewer, change.new), "value")
-    viewer.observe(lambda change: _follow(cells, change.new), "supercell")
+
+    def take(change: Any) -> None:
+        viewer.supercell = change.new or viewer.supercell
+
+    def follow(change: Any) -> None:  # the menu is blank where it does not offer the supercell
+        cells.value = change.new if change.new in SUPERCELLS.values() else None
+
+    cells.observe(take, "value")
+    viewer.observe(follow, "supercell")
     toggles = [viewer.linked(trait, toggle(text, tip)) for trait, text, tip in TOGGLES]
     guard = viewer.notice.guard
     look = [
@@ -106,25 +113,3 @@ def _repeat(viewer: CrystalViewer, axis: int, change: Any) -> None:
         viewer.supercell = tuple(wanted)
     finally:
         change.owner.number = viewer.supercell[axis]
-
-
-def _take_supercell(viewer: CrystalViewer, value: tuple[int, int, int] | None) -> None:
-    if value is not None:
-        viewer.supercell = value
-
-
-def _follow(cells: ipw.Dropdown, value: tuple[int, int, int]) -> None:
-    """Let the menu show a supercell, under a name of its own if it is none of the usual ones."""
-    if value not in dict(cells.options).values():
-        # A menu that gets new options falls back to their first: the new one, so that no other
-        # supercell is drawn on the way.
-        others = {text: one for text, one in SUPERCELLS.items() if one != value}
-        cells.options = {" × ".join(map(str, value)): value, **others}
-    cells.value = value
-
-
-def more_box() -> ipw.Box:
-    """Return the place of the less usual controls, which are made when they are first seen."""
-    box = column(css="cl-more")
-    show_if(False, box)
-    return box

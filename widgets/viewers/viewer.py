@@ -13,10 +13,12 @@ from crystal_ldm.widgets.layout import column, escape, row, show_if
 from crystal_ldm.widgets.viewers.plotly_stage import PlotlyStage
 from crystal_ldm.widgets.viewers.scene import Scene, SceneTooLarge
 from crystal_ldm.widgets.viewers.shown import ShownCrystal, legend_html
-from crystal_ldm.widgets.viewers.toolbar import make_toolbar, more_box
+from crystal_ldm.widgets.viewers.toolbar import make_toolbar
 from pymatgen.core import Structure
 
-from crystal_ldm.crystals.geometry.bonds import Bond, crystal_bonds
+from crystal_ldm.crystals.geometry.bonds import Bond, crystal_bonds, radius_bonds
+from crystal_ldm.crystals.symmetry.analysis import cell_of_kind
+from crystal_ldm.errors import DataError
 
 PATIENCE = 0.1
 """Seconds before CrystalNN starts, so that the crystal is on its way to the browser by then."""
@@ -58,16 +60,16 @@ class CrystalViewer(ShownCrystal):
         self._height = height
         self._lock = threading.RLock()
         self._latest = Latest(self.notice)
-        self._camera = "reset"
         self.heading = ipw.HTML().add_class("cl-title")
         self.legend = ipw.HTML().add_class("cl-legend")
         self.box = ipw.VBox(layout=ipw.Layout(width="100%", height=f"{height + 4}px"))
         self.box.add_class("cl-stage")
         self.stage: Any = None
-        self._make_stage()
-        self.more = more_box()
+        self.more = column(css="cl-more")
+        show_if(False, self.more)
         self.toolbar = make_toolbar(self)
         show_if(toolbar, self.toolbar)
+        self._make_stage()
         self.widget = column(
             row(self.heading, self.toolbar, css="cl-bar"),
             self.more,
@@ -98,10 +100,8 @@ class CrystalViewer(ShownCrystal):
             keep_camera: leave the camera as it is.
         """
         with self._lock:
-            self._camera = "keep" if keep_camera else "reset"
             self._take(structure)
-            self._draw()
-            self._camera = "keep"
+            self._draw("keep" if keep_camera else "reset")
         if refine:
             self._refine()
 
@@ -112,12 +112,18 @@ class CrystalViewer(ShownCrystal):
         self._choose_cell()
 
     def _choose_cell(self) -> None:
+        """Take the cell that is asked for, or say why there is none; bonds are by distance."""
         self.forget()
         if self.notice.level != "error" and self.renderer == "ngl":
             self.notice.clear()
-        problem = self.choose_cell()
-        if problem:
-            self.notice.say(problem, "warning")
+        self.shown, self._scene, self.drawn_bonds = self.structure, None, []
+        if self.structure is None:
+            return
+        try:
+            self.shown = cell_of_kind(self.structure, self.cell)
+        except DataError as error:
+            self.notice.say(str(error), "warning")
+        self.drawn_bonds = radius_bonds(self.shown)
 
     def reset_camera(self) -> None:
         """Turn to the standard view and fit the crystal."""
@@ -155,7 +161,7 @@ class CrystalViewer(ShownCrystal):
         stage = PlotlyStage(self._height, flat=status == "no-webgl")
         self._set_stage(stage, stage.plot)
         self.notice.say(_WHY[status], "warning")
-        self._draw()
+        self._draw("reset")
 
     def _set_stage(self, stage: Any, widget: ipw.DOMWidget) -> None:
         self.stage = stage
@@ -166,15 +172,13 @@ class CrystalViewer(ShownCrystal):
 
     def _on_structure(self) -> None:
         if not self._quiet:
-            self._choose_cell()
-            self._draw()
+            self.show(self.structure)
 
     def _on_cell(self) -> None:
-        if self.structure is not None:
-            with self._lock:
-                self._choose_cell()
-                self._draw("reset")
-            self._refine()
+        with self._lock:
+            self._choose_cell()
+            self._draw("reset")
+        self._refine()
 
     def _refine(self) -> None:
         """Take CrystalNN's bonds in place of those by distance as soon as they are found."""
@@ -187,31 +191,29 @@ class CrystalViewer(ShownCrystal):
             with self._lock:
                 if shown is self.shown and bonds != self.drawn_bonds:
                     self.drawn_bonds = bonds
-                    self._draw("fit" if self.polyhedra else None)  # which reach out farther
+                    self._draw("fit" if self.polyhedra else "keep")  # which reach out farther
 
         self._latest.start(lambda: crystal_bonds(shown), show, PATIENCE)
 
-    def _draw(self, camera: str | None = None) -> None:
-        try:
-            self._draw_scene(camera)
-        except SceneTooLarge as error:
-            self.box.layout.visibility = "hidden"  # what it shows is not this
-            self.notice.say(str(error), "error")
-
-    def _draw_scene(self, camera: str | None) -> None:
+    def _draw(self, camera: str = "keep") -> None:
         with self._lock:
             self._scene = None
-            scene = self.scene
-            for part in (self.box, self.toolbar) if hasattr(self, "toolbar") else ():
-                part.layout.visibility = "visible" if scene is not None else "hidden"
+            show = "hidden" if self.shown is None else "visible"
+            self.box.layout.visibility = self.toolbar.layout.visibility = show
             self._write_legend()
             self.say_picked()
-            if scene is None:
+            if self.shown is None:
                 return
-            self._hand_over(self._camera if camera is None else camera)
+            try:
+                self._hand_over(camera)
+            except SceneTooLarge as error:
+                self.box.layout.visibility = "hidden"  # what it shows is not this
+                self.notice.say(str(error), "error")
+                return
             if self.notice.level == "error" or self.notice.text == NO_POLYHEDRA:
                 self.notice.clear()
-            if self.polyhedra and not scene.polyhedra and not self.notice.text:
+            empty = self.scene is not None and not self.scene.polyhedra
+            if self.polyhedra and empty and not self.notice.text:
                 self.notice.say(NO_POLYHEDRA)
 
     def _hand_over(self, camera: str) -> None:
@@ -220,9 +222,8 @@ class CrystalViewer(ShownCrystal):
             self._send([self.scene], 0, camera)
 
     def _send(self, scenes: Sequence[Scene], frame: int, camera: str) -> None:
-        labels = [dict(enumerate(scene.symbols)) if self.labels else None for scene in scenes]
-        how = self.look, self.marked, not self.choosing
-        self.stage.show(scenes, labels, frame, camera, *how)
+        how = {"joined": not self.choosing, "look": self.look, "labels": self.labels}
+        self.stage.show(scenes, frame, camera, self.marked, **how)
 
     def _mark(self) -> None:
         if not self._quiet:
