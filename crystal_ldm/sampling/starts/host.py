@@ -172,7 +172,7 @@ class Host(Start):
                 )
         if not held:
             raise RequestError(
-                "No atom of the host stays: keep one at least, or ask for the formula without a host."
+                "No atom of the host stays: keep one, or ask for the formula without a host."
             )
         numbers = crystals.atomic_numbers[row].tolist()
         return held, [replaced.get(atom, numbers[atom]) for atom in held]
