@@ -239,12 +239,13 @@ class GeneratePanel(Panel):
             part.observe(lambda _: self.notice.clear(), names)
 
     def _new_form(self) -> None:
-        old = self.form
-        self.form = RequestForm(self.ldm)
+        form = RequestForm(self.ldm)
+        said = form.follow(self.form)
+        self.form = form  # filled in, as Generate may be pressed at any moment
         self._watch_form()
-        self._place.children = (self.form.widget,)
+        self._place.children = (form.widget,)
         self._allow()
-        self.notice.say(self.form.follow(old), "warning")
+        self.notice.say(said, "warning")
 
 
 def _member(lot: set[tuple[int, int]]) -> Callable[[int, int], bool]:
