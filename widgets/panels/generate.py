@@ -223,12 +223,11 @@ class GeneratePanel(Panel):
 
     def _new_form(self) -> None:
         form = RequestForm(self.ldm)
-        said = form.follow(self.form)
+        self.notice.say(form.follow(self.form), "warning")
         self.form = form  # filled in, as Generate may be pressed at any moment
         self._watch_form()
         self._place.children = (form.widget,)
         self._allow()
-        self.notice.say(said, "warning")
 
 
 def _member(lot: set[tuple[int, int]]) -> Callable[[int, int], bool]:
