@@ -42,11 +42,11 @@ def test_the_model_knows_what_it_can_do(ldm: LDMModule) -> None:
 
 
 def test_new_formulas_are_none_that_it_was_trained_on(ldm: LDMModule) -> None:
-    assert {"SrTiO3", "Si", "NaCl"} & ldm.training_crystals.formulas
+    assert {"SrTiO3", "Si", "NaCl"} & set(ldm.training_crystals.crystals.formulas)
     made = ldm.sample(None, 32, sampling_steps=1, elements=Elements(new_formula=True), filters=[])
     larger = made.crystals.num_atoms > 3  # hardly a pair of elements is left
     assert bool(made.new_formula[larger].all()) and int(larger.sum()) > 20
-    assert not ldm.training_crystals.formulas & set(
+    assert not set(ldm.training_crystals.crystals.formulas) & set(
         made[larger.nonzero().flatten()].crystals.formulas
     )
 

@@ -77,7 +77,7 @@ def sentence(model: type[BaseModel], error: ValidationError, noun: str = "field"
     wanted = describe_type(field.annotation, field.metadata)
     value = first["input"]
     hint = suggest(value, literals(field.annotation)) if isinstance(value, str) else ""
-    return f"{name} must be {wanted}, not {short(value)}.{hint}"
+    return f"{field.title or name} must be {wanted}, not {short(value)}.{hint}"
 
 
 def describe_type(annotation: Any, metadata: Sequence[Any] = ()) -> str:

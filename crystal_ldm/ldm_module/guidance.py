@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,25 +23,21 @@ class Pass:
     weight: float
 
 
-def scale_of_each(scales: Scales, names: Sequence[str]) -> list[float]:
+def scale_of_each(scales: Scales, names: Sequence[str]) -> dict[str, float]:
     """Return the guidance scale of each condition in `names`.
 
     Raises:
-        RequestError: for a name that the model does not have, or a scale that is not a number.
+        RequestError: for a name that the model does not have.
     """
     if not isinstance(scales, Mapping):
         scales = dict.fromkeys(names, scales)
-    scale: Any
-    for name, scale in scales.items():
+    for name in scales:
         if name not in names:
             raise RequestError(
                 f"cfg_scale names the condition '{name}', which this model does not have."
                 f"{suggest(name, names)} It has: {', '.join(names) or 'none'}."
             )
-        number = isinstance(scale, int | float) and not isinstance(scale, bool)
-        if not number or not 0 <= scale <= 100:
-            raise RequestError(f"cfg_scale must be a number from 0 to 100, not {scale!r}.")
-    return [float(scales.get(name, DEFAULT_SCALE)) for name in names]
+    return {name: float(scales.get(name, DEFAULT_SCALE)) for name in names}
 
 
 def passes(scales: Sequence[float]) -> list[Pass]:

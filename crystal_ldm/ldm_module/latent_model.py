@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -11,8 +10,8 @@ from torch import Tensor, nn
 
 from crystal_ldm.config.numbers import Natural, Share
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.errors import ConfigError
 from crystal_ldm.ldm_module.added_conditions import forget_former_weights, freeze_trained
-from crystal_ldm.ldm_module.checks import check_composition_model, check_sizes
 from crystal_ldm.ldm_module.composition_model import CompositionModel, CompositionTraining
 from crystal_ldm.ldm_module.denoisers import DiT
 from crystal_ldm.ldm_module.diffusion import GaussianDiffusion
@@ -21,9 +20,7 @@ from crystal_ldm.ldm_module.network import ConditionedDenoiser
 from crystal_ldm.ldm_module.training_crystals import TrainingCrystals
 from crystal_ldm.nn.average import running_average
 from crystal_ldm.nn.checkpoints import (
-    Checkpoint,
     former_name,
-    load_module,
     state_hash,
     with_names_of_today,
 )
@@ -72,7 +69,7 @@ class LatentModel(TrainedModule):
         seed: Natural = 0,
     ) -> None:
         super().__init__()
-        check_sizes(vae, denoiser, diffusion)
+        _check_sizes(vae, denoiser, diffusion)
         self.vae = vae.requires_grad_(False).eval()
         self.network = ConditionedDenoiser(denoiser, dict(conditions or {}))
         self.training_crystals = TrainingCrystals()
@@ -88,7 +85,6 @@ class LatentModel(TrainedModule):
         self.seed = seed
         self.config: dict[str, Any] = {}
         self.data_info: dict[str, Any] = {}
-        self.source = "a model in memory"
         self._hash: str | None = None
         self.register_buffer("latent_mean", torch.zeros(vae.latent_dim))
         self.register_buffer("latent_std", torch.ones(vae.latent_dim))
@@ -177,7 +173,7 @@ class LatentModel(TrainedModule):
         Raises:
             ConfigError: if its latents differ in size.
         """
-        check_sizes(vae, self.network.denoiser, self.diffusion)
+        _check_sizes(vae, self.network.denoiser, self.diffusion)
         same_latents = vae.has_encoder_of(self.vae)
         self.vae = vae.requires_grad_(False).eval()
         self.config = {**self.config, "vae": vae.config}
@@ -194,7 +190,17 @@ class LatentModel(TrainedModule):
         Raises:
             ConfigError: if it does not go with the model's conditions and sizes.
         """
-        check_composition_model(composition_model, self.network, self.max_atoms)
+        if self.network.composition is None:
+            raise ConfigError(
+                "A composition model needs a denoiser that knows compositions: add the condition "
+                "`composition: {_target_: Composition}`, or leave out `composition_model`."
+            )
+        if composition_model.max_atoms < self.max_atoms:
+            raise ConfigError(
+                f"The composition model's max_atoms is {composition_model.max_atoms}, fewer than "
+                f"the model's {self.max_atoms}: set ldm_module.composition_model.max_atoms="
+                f"{self.max_atoms}."
+            )
         composition_model.build(self.network.properties)
         self.composition_model = composition_model.requires_grad_(False)
 
@@ -261,13 +267,17 @@ class LatentModel(TrainedModule):
         state = {**state, **{f"network.{name}": tensor for name, tensor in averaged.items()}}
         self.load_state_dict(state)
 
-    @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: str | Path, device: str = "cpu") -> Self:
-        """Load a Lightning `.ckpt` or a `.safetensors` file. No code in the file is executed.
 
-        Raises:
-            CheckpointError: if the file is missing, cut short or not an LDM of this project.
-        """
-        ldm = load_module(cls, Checkpoint.read(checkpoint_path), device)
-        ldm.source = str(checkpoint_path)
-        return ldm
+def _check_sizes(vae: VAEModule, denoiser: DiT, diffusion: GaussianDiffusion) -> None:
+    """Raise `ConfigError` unless VAE, denoiser and diffusion agree on the size of a latent."""
+    wanted = {
+        "latent_dim": (denoiser.input.in_features, vae.latent_dim),
+        "output_dim": (denoiser.output.out_features, diffusion.output_dim(vae.latent_dim)),
+    }
+    for name, (has, needs) in wanted.items():
+        if has != needs:
+            raise ConfigError(
+                f"The denoiser's {name} is {has} and must be {needs}: the VAE's latents have "
+                f"{vae.latent_dim} components and the variance is {diffusion.variance}. "
+                f"Set ldm_module.denoiser.{name}={needs}."
+            )

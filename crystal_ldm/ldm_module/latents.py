@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.padding import to_device
-
-if TYPE_CHECKING:
-    from crystal_ldm.vae_module import VAEModule
+from crystal_ldm.vae_module import VAEModule
 
 
 @torch.no_grad()

@@ -64,10 +64,6 @@ class LDMModule(LatentModel):
         super().after_step(step)
         update_average(self.ema, self.network, step)
 
-    def configure_optimizers(self) -> Any:
-        """Return optimiser and schedule for Lightning."""
-        return self.optimizer.build(self.network.parameters())
-
     def train(self, mode: bool = True) -> LDMModule:
         """Switch the network's mode; VAE and averaged weights are always used as they are."""
         super().train(mode)
@@ -129,32 +125,6 @@ class LDMModule(LatentModel):
 
         order = place_order(self, batch, num_samples, settings)
         return iter_sample(order, callback, wanted)
-
-    def vary(
-        self,
-        crystals: CrystalBatch,
-        strength: float = 0.5,
-        num_samples: int = 1,
-        keep_elements: bool = True,
-        **settings: Any,
-    ) -> SampleResult:
-        """Generate neighbours of crystals: `sample` with the start `Crystal`.
-
-        Args:
-            crystals: where to start.
-            strength: share of the diffusion time that is gone back, above 0 (the crystal itself) to
-                1 (nothing of it is left).
-            num_samples: neighbours of each crystal.
-            keep_elements: whether the elements stay; False: the model chooses them too.
-            settings: see `sample`.
-
-        Raises:
-            RequestError: for a strength out of range, or crystals that the model does not know.
-        """
-        from crystal_ldm.sampling.starts import Crystal
-
-        start = Crystal(strength=strength, keep_elements=keep_elements)
-        return self.sample(crystals, num_samples, start=start, **settings)
 
     @torch.inference_mode()
     def interpolate(

@@ -24,6 +24,10 @@ _NO_CRYSTALS = CrystalBatch(
     torch.zeros(0, 0, 3),
     torch.zeros(0, 3, 3),
 )
+NO_TRAINING_CRYSTALS = (
+    "this model has no training crystals with it (its file is older than that, or it was not "
+    "trained)"
+)
 _ENERGIES = ("formation_energy_per_atom", "e_above_hull")
 GROUP_TOLERANCE = 0.1  # Å, as the Materials Project has it
 _SAME_COORDS = 0.04
@@ -84,11 +88,6 @@ class TrainingCrystals(nn.Module):
         with torch.inference_mode(False):  # they outlive the sampling that asks for them first
             return _NO_CRYSTALS if self.empty else unpack(self.packed)
 
-    @cached_property
-    def formulas(self) -> frozenset[str]:
-        """Reduced formulas of all crystals of training; empty: not known."""
-        return frozenset(self.crystals.formulas)
-
     def rows_of(self, atomic_numbers: Tensor) -> list[list[int]]:
         """Return for each cell (B, N; 0: padded) the `crystals` with its reduced formula."""
         return [self._rows.get(key, []) for key in _compositions(atomic_numbers)]
@@ -104,13 +103,6 @@ class TrainingCrystals(nn.Module):
         """Return the `crystals` of a space group that have so many atoms in their cell."""
         rows = (self.crystals.num_atoms == num_atoms).nonzero().flatten().tolist()
         return [row for row in rows if self.space_group(row) == group]
-
-    def keep_space_groups(self) -> None:
-        """Find the space groups of all crystals, some 4 ms each, and keep them in the file."""
-        groups = [self.space_group(row) or 0 for row in range(len(self.crystals))]
-        packed = lzma.compress(bytes(groups), preset=9 | lzma.PRESET_EXTREME)
-        array = np.frombuffer(packed, dtype=np.uint8).copy()
-        self.packed_groups = torch.from_numpy(array).to(self.packed.device)
 
     @cached_property
     def _groups(self) -> dict[int, int | None]:
@@ -135,7 +127,7 @@ class TrainingCrystals(nn.Module):
     def _keep(self, packed: Tensor) -> None:
         self.packed = packed.to(self.packed.device)
         self.packed_groups = torch.zeros(0, dtype=torch.uint8, device=packed.device)
-        for name in ("crystals", "formulas", "search", "_rows", "_groups"):
+        for name in ("crystals", "search", "_rows", "_groups"):
             self.__dict__.pop(name, None)
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:

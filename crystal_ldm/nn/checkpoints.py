@@ -17,7 +17,6 @@ from crystal_ldm.nn.default_dtype import float32_default
 from crystal_ldm.nn.device_and_precision import resolve_device
 from crystal_ldm.nn.model_files import (
     build_within,
-    check_metadata,
     check_size,
     check_weights,
     parse_metadata,
@@ -70,19 +69,13 @@ class Checkpoint:
             )
         path = Path(path)
         check_size(path)
-        metadata, state = (
-            _read_safetensors(path) if path.suffix == ".safetensors" else _read_ckpt(path)
-        )
-        check_metadata(metadata, path)
+        text, state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_ckpt(path)
+        metadata = parse_metadata(text, path)
         check_weights(state, path)
-        _rename_composition_model(metadata["config"])
+        if isinstance(content := metadata["config"].pop("prior", None), dict):  # of before
+            content = {**content, "_target_": "CompositionModel"}
+            metadata["config"]["composition_model"] = content
         return cls(path, metadata, state)
-
-
-def _rename_composition_model(config: dict[str, Any]) -> None:
-    content = config.pop("prior", None)
-    if isinstance(content, dict):
-        config["composition_model"] = {**content, "_target_": "CompositionModel"}
 
 
 def former_name(name: str) -> str:
@@ -98,30 +91,31 @@ def with_names_of_today(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {f"{today.get(p, p)}{dot}{rest}": state[n] for n, (p, dot, rest) in parts.items()}
 
 
-def _read_safetensors(path: Path) -> tuple[Any, dict[str, Tensor]]:
+def _read_safetensors(path: Path) -> tuple[str, dict[str, Tensor]]:
+    """Return metadata as JSON, and tensors by name."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
-            header = (file.metadata() or {}).get("crystal_ldm", "null")
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return (file.metadata() or {}).get("crystal_ldm", "null"), state
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); it may be cut short.") from None
-    return parse_metadata(header, path), state
 
 
-def _read_ckpt(path: Path) -> tuple[Any, dict[str, Tensor]]:
+def _read_ckpt(path: Path) -> tuple[str, dict[str, Tensor]]:
+    """Return metadata as JSON, and tensors by name."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
+        if isinstance(content, dict) and "crystal_ldm" in content:
+            return json.dumps(content["crystal_ldm"]), content.get("state_dict", {})
     except Exception as error:  # torch raises many kinds for files that are cut short or unsafe
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise CheckpointError(
             f"{path} cannot be opened as tensors and plain data: it is cut short, of another kind, "
             f"or holds code, which is never run ({reason})."
         ) from None
-    if not isinstance(content, dict) or "crystal_ldm" not in content:
-        raise CheckpointError(f"{path} is not a model of this project.")
-    return content["crystal_ldm"], content.get("state_dict", {})
+    raise CheckpointError(f"{path} is not a model of this project.")
 
 
 def module_metadata(module: Any) -> dict[str, Any]:

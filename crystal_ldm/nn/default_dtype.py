@@ -15,9 +15,6 @@ def float32_default() -> Iterator[None]:
     Also a decorator. The default belongs to the whole process, so it is put back at the end.
     """
     before = torch.get_default_dtype()
-    if before == torch.float32:
-        yield
-        return
     torch.set_default_dtype(torch.float32)
     try:
         yield

@@ -13,7 +13,6 @@ import math
 import os
 import time
 import warnings
-from pathlib import Path
 
 import torch
 
@@ -22,8 +21,6 @@ from crystal_ldm.errors import RequestError, suggest
 PRECISIONS = ("auto", "float32", "bfloat16")
 WORTH_IT = 1.3
 """How many times as fast a bfloat16 product must be for bfloat16 to be chosen."""
-CPU_FLAGS = {"avx512_bf16", "amx_bf16", "bf16", "svebf16"}
-"""What Linux calls the bfloat16 instructions of x86 and Arm."""
 
 
 def resolve_device(name: str | torch.device = "auto") -> torch.device:
@@ -41,16 +38,11 @@ def resolve_device(name: str | torch.device = "auto") -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         device = None
-    if device is None or device.type not in ("cpu", "cuda", "mps"):
+    if device is None or not _has(device):
         options = ["auto", *available_devices()]
         raise RequestError(
             f"There is no device '{name}'.{suggest(str(name), options)} "
             f"This machine has {', '.join(options)}."
-        )
-    if device.type != "cpu" and not _has(device):
-        raise RequestError(
-            f"PyTorch sees no device '{name}' on this machine: use "
-            f"{' or '.join(['auto', *available_devices()])}."
         )
     if device.type == "mps":
         _note_mps()
@@ -61,7 +53,7 @@ def available_devices() -> list[str]:
     """Return the names of this machine's devices, the one that `auto` takes first."""
     count = _cuda_devices()
     names = ["cuda"] if count == 1 else [f"cuda:{i}" for i in range(count)]
-    return [*names, *(["mps"] if _mps_available() else []), "cpu"]
+    return [*names, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
 
 
 def resolve_precision(name: str, device: str | torch.device = "cpu") -> str:
@@ -101,36 +93,16 @@ def bfloat16_is_fast(device: str | torch.device = "cpu") -> bool:
     """Tell whether matrix products on `device` are faster in bfloat16 than in float32."""
     device = torch.device(device)
     if device.type == "cuda":
-        return _cuda_capability(device) >= (8, 0)
-    return device.type == "cpu" and _cpu_bfloat16_is_fast()
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and _cpu_bfloat16_speedup() >= WORTH_IT
 
 
 @functools.cache
-def _cpu_bfloat16_is_fast() -> bool:
-    """Ask the CPU, and time it where its answer is yes or unknown.
-
-    A CPU that has the instructions may not use them: PyTorch may be built without kernels for them
-    (macOS on Arm), or the kernels be limited to older instructions (`ONEDNN_MAX_CPU_ISA`).
-    """
-    return _cpu_flag() is not False and _cpu_bfloat16_speedup() >= WORTH_IT
-
-
-def _cpu_flag() -> bool | None:
-    """Return whether the CPU has bfloat16 instructions; None where only Linux would say so."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        key, _, value = line.partition(":")
-        if key.strip() in ("flags", "Features"):
-            return not CPU_FLAGS.isdisjoint(value.split())
-    return None
-
-
 def _cpu_bfloat16_speedup() -> float:
     """Return how many times as fast a matrix product is in bfloat16 as in float32.
 
+    A CPU that has the instructions may not use them: PyTorch may be built without kernels for them
+    (macOS on Arm), or the kernels be limited to older instructions (`ONEDNN_MAX_CPU_ISA`).
     A product of 2 MFLOP shows where bfloat16 is emulated, at a GFLOP/s; elsewhere one of 67 MFLOP
     is timed. Both take a few milliseconds.
     """
@@ -159,18 +131,10 @@ def _cuda_devices() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
-def _cuda_capability(device: torch.device) -> tuple[int, int]:
-    return torch.cuda.get_device_capability(device)
-
-
-def _mps_available() -> bool:
-    return torch.backends.mps.is_available()
-
-
 def _has(device: torch.device) -> bool:
     if device.type == "mps":
-        return _mps_available() and not device.index
-    return (device.index or 0) < _cuda_devices()
+        return torch.backends.mps.is_available() and not device.index
+    return device.type == "cpu" or (device.type == "cuda" and (device.index or 0) < _cuda_devices())
 
 
 @functools.cache

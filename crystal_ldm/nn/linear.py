@@ -7,7 +7,6 @@ import platform
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -52,12 +51,8 @@ def onednn_product() -> Callable[[Tensor, Tensor, Tensor | None], Tensor] | None
     def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
-    x, weight = torch.linspace(-1, 1, 24).view(2, 3, 4), torch.linspace(0, 1, 20).view(5, 4)
     try:
-        works = all(
-            torch.allclose(product(x, weight, bias), F.linear(x, weight, bias), atol=1e-5)
-            for bias in (None, torch.linspace(-1, 1, 5))
-        )
+        product(torch.ones(2, 3, 4), torch.ones(5, 4), torch.ones(5))
     except (AttributeError, RuntimeError, TypeError):
         return None
-    return product if works else None
+    return product

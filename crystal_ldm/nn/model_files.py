@@ -20,8 +20,6 @@ from crystal_ldm.errors import CheckpointError
 _SHIPPED = Path(__file__).absolute().parents[1] / "pretrained"
 MAX_BYTES = 8 * 2**30
 _MAX_METADATA_BYTES = 16 * 2**20
-_MAX_DEPTH = 50
-_MAX_VALUES = 1_000_000
 _SLACK_TENSORS, _SLACK_NUMBERS = 1_000, 1_000_000
 
 M = TypeVar("M")
@@ -91,11 +89,11 @@ def check_size(path: Path) -> None:
         )
 
 
-def parse_metadata(text: str, path: Path) -> Any:
-    """Return the metadata that stand in a safetensors file as JSON.
+def parse_metadata(text: str, path: Path) -> dict[str, Any]:
+    """Return a file's metadata, JSON that describes a model and its training set.
 
     Raises:
-        CheckpointError: they are no JSON, or too long or deep.
+        CheckpointError: with what is wrong.
     """
     if len(text) > _MAX_METADATA_BYTES:
         raise CheckpointError(
@@ -103,18 +101,9 @@ def parse_metadata(text: str, path: Path) -> Any:
             f"{_MAX_METADATA_BYTES // 2**20} that are read."
         )
     try:
-        return json.loads(text)
+        metadata = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"The metadata of {path} cannot be read ({error}).") from None
-
-
-def check_metadata(metadata: Any, path: Path) -> None:
-    """Check that metadata are plain data, not deep, and describe a model and its training set.
-
-    Raises:
-        CheckpointError: with what is wrong.
-    """
-    _check_plain(metadata, path)
     if not isinstance(metadata, dict) or not {"kind", "config"} <= set(metadata):
         raise CheckpointError(f"{path} is not a model of this project: it has no configuration.")
     for model, content in ((_Metadata, metadata), (DataInfo, metadata.get("data_info", {}))):
@@ -124,6 +113,7 @@ def check_metadata(metadata: Any, path: Path) -> None:
             raise CheckpointError(
                 f"{path} is not a model that can be used: {sentence(model, error)}"
             ) from None
+    return metadata
 
 
 def check_weights(state: Any, path: Path) -> None:
@@ -182,27 +172,3 @@ def build_within(build: Callable[[], M], state: Mapping[str, Tensor], path: Path
     finally:
         hook.remove()
     return build()
-
-
-def _check_plain(content: Any, path: Path) -> None:
-    """Refuse what is deep, long or no plain data, without recursion."""
-    level, depth, values = [content], 0, 0
-    while level:
-        depth, values = depth + 1, values + len(level)
-        if depth > _MAX_DEPTH or values > _MAX_VALUES:
-            raise CheckpointError(
-                f"The metadata of {path} are nested more than {_MAX_DEPTH} deep or have more than "
-                f"{_MAX_VALUES:,} values: no model writes such."
-            )
-        below: list[Any] = []
-        for item in level:
-            if isinstance(item, dict):
-                below += [*item.keys(), *item.values()]
-            elif isinstance(item, list | tuple):
-                below += item
-            elif not isinstance(item, str | int | float | bool | type(None)):
-                raise CheckpointError(
-                    f"The metadata of {path} have a {type(item).__name__}: only plain data can be "
-                    "used."
-                )
-        level = below

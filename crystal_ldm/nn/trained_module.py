@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import atomic_number, symbols
 from crystal_ldm.errors import RequestError
-from crystal_ldm.random import torch_generator
+from crystal_ldm.nn.checkpoints import Checkpoint, load_module
+from crystal_ldm.nn.optimizer import Optimizer
 
 
 class TrainedModule(nn.Module, ABC):
@@ -23,7 +25,10 @@ class TrainedModule(nn.Module, ABC):
     """
 
     kind: str
+    source = "a model in memory"
+    """Name of the shipped model, or path of the file that it is from."""
     seed: int
+    optimizer: Optimizer
     config: dict[str, Any]
     data_info: dict[str, Any]
     global_step: int = 0
@@ -91,13 +96,20 @@ class TrainedModule(nn.Module, ABC):
         Called once, before a training.
         """
 
-    def validation_metrics(self, batch: Any, index: int) -> dict[str, Tensor]:
-        """Return the loss on a held-out batch, with noise that depends on its index alone."""
-        return self.calculate_loss(batch, torch_generator(self.seed, 2, index))
-
-    @abstractmethod
     def configure_optimizers(self) -> Any:
         """Return optimiser and schedule for Lightning."""
+        return self.optimizer.build(self.parameters())
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: str | Path, device: str = "cpu") -> Self:
+        """Load a Lightning `.ckpt` or a `.safetensors` file. No code in the file is executed.
+
+        Raises:
+            CheckpointError: if the file is missing, cut short or not such a model of this project.
+        """
+        module = load_module(cls, Checkpoint.read(checkpoint_path), device)
+        module.source = str(checkpoint_path)
+        return module
 
     def after_step(self, step: int) -> None:
         """Note that `step` training steps have been made."""

@@ -7,27 +7,16 @@ from crystal_ldm.recipe.execution import (
     model_of_recipe,
     order_of_recipe,
 )
-from crystal_ldm.sampling.recipe import (
-    check_recipe,
-    embed_recipe,
-    make_recipe,
-    read_recipe,
-    recipe_hash,
-    versions,
-    write_recipe,
-)
+from crystal_ldm.sampling.recipe import recipe_hash
+from crystal_ldm.sampling.recipe_files import embed_recipe, read_recipe
 
 __all__ = [
     "arguments_of_recipe",
-    "check_recipe",
     "embed_recipe",
     "from_recipe",
-    "make_recipe",
     "makes_crystals_of",
     "model_of_recipe",
     "order_of_recipe",
     "read_recipe",
     "recipe_hash",
-    "versions",
-    "write_recipe",
 ]

@@ -5,17 +5,21 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from crystal_ldm.errors import CheckpointError, RequestError
+import torch
+
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.errors import CheckpointError
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.pretrained import load_model
 from crystal_ldm.recipe.format_1 import settings_of_format_1
-from crystal_ldm.sampling.recipe import read_recipe, versions
-
-if TYPE_CHECKING:
-    from crystal_ldm.crystals import CrystalBatch
-    from crystal_ldm.ldm_module import LDMModule
-    from crystal_ldm.sampling.result import SampleResult
-    from crystal_ldm.sampling.sample import Order
+from crystal_ldm.sampling.denoising import Order
+from crystal_ldm.sampling.recipe import versions
+from crystal_ldm.sampling.recipe_files import read_recipe
+from crystal_ldm.sampling.result import SampleResult
+from crystal_ldm.sampling.sample import iter_sample, place_order
+from crystal_ldm.sampling.settings import SamplingSettings
 
 
 def from_recipe(file: Path | str | bytes, ldm: LDMModule | None = None) -> SampleResult:
@@ -30,9 +34,6 @@ def from_recipe(file: Path | str | bytes, ldm: LDMModule | None = None) -> Sampl
         CheckpointError: the model is not there, or not the one that made the crystals.
         RequestError: `LDMModule.sample` does not know an argument, or refuses the request.
     """
-    from crystal_ldm.sampling.result import SampleResult
-    from crystal_ldm.sampling.sample import iter_sample
-
     recipe = read_recipe(file)
     ldm = model_of_recipe(recipe, ldm)
     order = order_of_recipe(recipe, ldm)
@@ -51,8 +52,7 @@ def model_of_recipe(recipe: Mapping[str, Any], ldm: LDMModule | None = None) -> 
         CheckpointError: the model is not there, or not the one that made the crystals.
     """
     _warn_of_versions(recipe["versions"])
-    if ldm is None:
-        ldm = _load_model(recipe["model"])
+    ldm = ldm or load_model(recipe["model"])
     if recipe.get("known_hash", ldm.training_crystals.hash) != ldm.training_crystals.hash:
         raise CheckpointError(
             f"The recipe uses the training crystals of the model '{recipe['model']}', and this one "
@@ -77,10 +77,6 @@ def makes_crystals_of(ldm: LDMModule, recipe: Mapping[str, Any]) -> bool:
     Raises:
         RequestError: the recipe's request is none.
     """
-    import torch
-
-    from crystal_ldm.crystals import CrystalBatch
-
     if recipe["model_hash"] in ldm.hashes:
         return True
     if recipe["model_hash"] not in ldm.data_info.get("hashes_before_calibration", ()):
@@ -105,8 +101,6 @@ def order_of_recipe(recipe: Mapping[str, Any], ldm: LDMModule) -> Order:
     Raises:
         RequestError: `LDMModule.sample` does not know an argument, or refuses the request.
     """
-    from crystal_ldm.sampling.sample import place_order
-
     batch, num_samples, sampling = arguments_of_recipe(recipe)
     return place_order(ldm, batch, num_samples, sampling, recipe.get("first_row", 0))
 
@@ -114,37 +108,19 @@ def order_of_recipe(recipe: Mapping[str, Any], ldm: LDMModule) -> Order:
 def arguments_of_recipe(
     recipe: Mapping[str, Any],
 ) -> tuple[CrystalBatch | None, int, dict[str, Any]]:
-    """Return request, num_samples and the other keywords of `sample`, all of them checked.
+    """Return request, num_samples and the other keywords of `sample`.
 
     What the computing is done on is left to the machine at hand, but for the precision.
 
     Raises:
         RequestError: `LDMModule.sample` does not know an argument.
     """
-    from crystal_ldm.crystals import CrystalBatch
-    from crystal_ldm.sampling.settings import SamplingSettings
-
     sampling, request = dict(recipe["sampling"]), recipe["request"]
     num_samples = sampling.pop("num_samples", 1)
-    if isinstance(num_samples, bool) or not isinstance(num_samples, int):
-        raise RequestError(f"num_samples should be a whole number and is {num_samples!r}.")
     batch = None if request is None else CrystalBatch.from_request(request)
     if recipe["format"] == 1:
         return batch, num_samples, settings_of_format_1(sampling)
     return batch, num_samples, SamplingSettings.from_dict(sampling).keywords()
-
-
-def _load_model(model: str) -> LDMModule:
-    from crystal_ldm.files import resolve_path
-    from crystal_ldm.ldm_module import LDMModule
-    from crystal_ldm.pretrained import available, load_pretrained
-
-    try:
-        path = resolve_path(model)
-        is_file = model not in available() and path.exists()  # or a run directory
-    except (OSError, ValueError):  # no path that a file can have
-        is_file = False
-    return LDMModule.load_from_checkpoint(path) if is_file else load_pretrained(model)
 
 
 def _warn_of_versions(made_with: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ from crystal_ldm.runs.sample_run import NOTEBOOK, SampleRun, identity
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
     from crystal_ldm.sampling import SampleResult
-    from crystal_ldm.sampling.sample import Order
+    from crystal_ldm.sampling.denoising import Order
 
 OnBatch = Callable[["SampleResult"], object]
 

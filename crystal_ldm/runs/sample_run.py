@@ -28,7 +28,8 @@ from crystal_ldm.config.numbers import Number, short
 from crystal_ldm.errors import DataError, RequestError, RunError
 from crystal_ldm.files import Run, open_run, resolve_path
 from crystal_ldm.files.run_directory import RAW_CELLS, RECIPE, TABLE
-from crystal_ldm.recipe import read_recipe, write_recipe
+from crystal_ldm.files.writing import atomic_write_json
+from crystal_ldm.recipe import read_recipe
 from crystal_ldm.runs.crystal_files import CrystalFiles
 from crystal_ldm.runs.table import table_lines
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from crystal_ldm.crystals import CrystalBatch
     from crystal_ldm.ldm_module import LDMModule
-    from crystal_ldm.sampling.sample import Order
+    from crystal_ldm.sampling.denoising import Order
 
 NOTEBOOK = "04_sample"
 _TOLERANCE: TypeAdapter[float] = TypeAdapter(Annotated[Number, Field(gt=0, le=10)])
@@ -214,7 +215,7 @@ def _check_recipe(path: Path, recipe: Mapping[str, Any]) -> None:
             warnings.warn(
                 f"'{file}' {reason}; it is written again for this request. ({error})", stacklevel=3
             )
-        write_recipe(file, recipe)
+        atomic_write_json(file, recipe)
         return
     if _essence(before) != _essence(recipe):
         raise RunError(

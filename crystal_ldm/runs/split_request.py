@@ -38,7 +38,7 @@ from crystal_ldm.sampling.schema import whole_number
 
 if TYPE_CHECKING:
     from crystal_ldm.crystals import CrystalBatch
-    from crystal_ldm.sampling.sample import Order
+    from crystal_ldm.sampling.denoising import Order
 
 PIECE_SIZE = 128
 PIECE_TIMEOUT_S = 3600.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -13,10 +12,8 @@ from crystal_ldm.crystals.request import largest_cells
 from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP, group_symbol
 from crystal_ldm.crystals.symmetry.wyckoff import can_fill
 from crystal_ldm.errors import RequestError, suggest
+from crystal_ldm.ldm_module.ldm_module import LDMModule
 from crystal_ldm.sampling.space_groups import check_groups, groups_asked
-
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module.ldm_module import LDMModule
 
 
 def check_request(ldm: LDMModule, request: CrystalBatch | None) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
-from crystal_ldm.config.numbers import Whole, short
+from crystal_ldm.config.numbers import Whole
 from crystal_ldm.nn.device_and_precision import PRECISIONS
 from crystal_ldm.sampling.schema import Settings, option
 
@@ -18,8 +18,8 @@ AUTO_BATCH_VALUES = 327_680
 class Compute(Settings):
     """Batch size, precision and device. Crystals in bfloat16 differ by its rounding."""
 
-    batch_size: Whole | str = option(
-        "auto", "Crystals made at once; auto: as many as the cache likes", low=None
+    batch_size: Annotated[Whole, Field(ge=1, le=1_000_000)] | Literal["auto"] = option(
+        "auto", "Crystals made at once; auto: as many as the cache likes"
     )
     precision: str = option(
         "auto",
@@ -35,15 +35,6 @@ class Compute(Settings):
     @classmethod
     def _name_of_device(cls, device: Any) -> Any:
         return str(device) if isinstance(device, torch.device) else device
-
-    @field_validator("batch_size")
-    @classmethod
-    def _size(cls, size: int | str) -> int | str:
-        if size != "auto" and not (isinstance(size, int) and 1 <= size <= 1_000_000):
-            raise ValueError(
-                f"batch_size must be 'auto' or a whole number from 1 to 1000000, not {short(size)}."
-            )
-        return size
 
     def crystals_in_batch(self, num_atoms: int, hidden_size: int) -> int:
         """Return how many crystals of up to `num_atoms` atoms a denoiser should make at once."""

@@ -2,33 +2,54 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.padding import take
-from crystal_ldm.ldm_module.composition_model import CompositionModel, in_double_precision
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.ldm_module.composition_model import CompositionModel
 from crystal_ldm.ldm_module.condition.base import given_names
-from crystal_ldm.ldm_module.diffusion import ModelPrediction, SamplerStep, get_sampler
+from crystal_ldm.ldm_module.diffusion import SAMPLERS, ModelPrediction, SamplerStep
 from crystal_ldm.ldm_module.guidance import GuidedDenoiser, scale_of_each
 from crystal_ldm.nn.compile import compiled
 from crystal_ldm.sampling.filters.base import passed_filters
 from crystal_ldm.sampling.open_elements import draw_elements, unwanted_formulas
-from crystal_ldm.sampling.plan import Draft, allowed_elements, noise_for, stack_targets
+from crystal_ldm.sampling.plan import Draft, Plan, allowed_elements, noise_for, stack_targets
 from crystal_ldm.sampling.result import SampleResult, TrajectoryFrame
 from crystal_ldm.sampling.settings import SamplingSettings
 from crystal_ldm.sampling.space_groups import groups_of, symmetrised
 from crystal_ldm.sampling.starts import Origin
-
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.sampling.starts.base import Latents
 
 Callback = Callable[[SamplerStep], None] | None
+
+
+@dataclass(frozen=True)
+class Order:
+    """A request that was checked: all that its crystals depend on.
+
+    Attributes:
+        ldm: the model.
+        plan: which crystals.
+        settings: how.
+        origin: where they start.
+        recipe: what makes them again.
+        precision: `float32` or `bfloat16`.
+    """
+
+    ldm: LDMModule
+    plan: Plan
+    settings: SamplingSettings
+    origin: Origin
+    recipe: dict[str, Any]
+    precision: str
 
 
 @dataclass
@@ -42,8 +63,7 @@ class _Job:
         allowed: (B, 119) bool, what open atoms may become.
         encoded: encoded conditions by name.
         scales: guidance scales by condition.
-        start: latents (B, N, D) to start from; None: noise.
-        turns: (B,) how many attempts start elsewhere even without noise.
+        start: where they start; None: in noise.
     """
 
     drafts: Sequence[Draft]
@@ -52,11 +72,10 @@ class _Job:
     allowed: Tensor
     encoded: dict[str, Tensor]
     scales: dict[str, float]
-    start: Tensor | None = None
-    turns: Tensor | None = None
+    start: Latents | None = None
 
-    def part(self, rows: Tensor, start: Tensor | None, turns: Tensor | None) -> _Job:
-        """Return some of the crystals, which start elsewhere."""
+    def part(self, rows: Tensor, start: Latents | None) -> _Job:
+        """Return some of the crystals, and where they start."""
         here = rows.to(self.asked.device)
         request = self.request[rows]
         return _Job(
@@ -67,54 +86,45 @@ class _Job:
             {name: values[here] for name, values in self.encoded.items()},
             self.scales,
             start,
-            turns,
         )
 
 
 @dataclass
 class Denoising:
-    """What all batches of one request share.
+    """Makes the batches of an order.
 
     Attributes:
-        ldm: the model.
-        settings: how to sample.
-        origin: where its crystals start.
-        recipe: kept with each result.
+        order: what is made.
         callback: called at each step; twice where only some of a batch start elsewhere.
-        precision: `float32` or `bfloat16`.
     """
 
-    ldm: LDMModule
-    settings: SamplingSettings
-    origin: Origin
-    recipe: dict[str, Any]
+    order: Order
     callback: Callback
-    precision: str
 
     @cached_property
     def _composition_model(self) -> CompositionModel:
-        assert self.ldm.composition_model is not None
-        return in_double_precision(self.ldm.composition_model)
+        assert self.order.ldm.composition_model is not None
+        return copy.deepcopy(self.order.ldm.composition_model).cpu().double()
 
     @torch.inference_mode()
     def make(self, drafts: Sequence[Draft]) -> SampleResult:
         """Make the crystals of one batch, each once."""
         job = self._with_elements(drafts)
-        latents = self.origin.latents(drafts)
-        others = torch.ones(len(drafts), dtype=torch.bool)
-        others[latents.rows] = False
-        from_noise = others.nonzero().flatten()
-        if not len(latents.rows):
+        start = self.order.origin.latents(drafts)
+        if start is None:
             return self._finish(job)
-        parts = [job.part(latents.rows, latents.latents, latents.turns)]
+        others = torch.ones(len(drafts), dtype=torch.bool)
+        others[start.rows] = False
+        from_noise = others.nonzero().flatten()
+        parts = [job.part(start.rows, start)]
         if len(from_noise):
-            parts.append(job.part(from_noise, None, None))
+            parts.append(job.part(from_noise, None))
         result = SampleResult.cat([self._finish(part) for part in parts])
-        return result[torch.cat([latents.rows, from_noise]).argsort()]
+        return result[torch.cat([start.rows, from_noise]).argsort()]
 
     def _with_elements(self, drafts: Sequence[Draft]) -> _Job:
         """Return the drafts as a job, with the elements that the composition model draws."""
-        ldm, settings = self.ldm, self.settings
+        ldm, settings = self.order.ldm, self.order.settings
         device = ldm.latent_mean.device
         sizes = torch.tensor([len(draft.atomic_numbers) for draft in drafts])
         known = torch.zeros(len(drafts), int(sizes.max()), dtype=torch.long)
@@ -125,11 +135,10 @@ class Denoising:
         allowed = allowed_elements(drafts, ldm.element_mask()).to(device)
         network = ldm.sampler_network
         encoded = network.encode(request)
-        names = list(ldm.conditions)
-        scales = dict(zip(names, scale_of_each(settings.guidance.scale, names), strict=True))
+        scales = scale_of_each(settings.guidance.scale, list(ldm.conditions))
         asked = request.atomic_numbers
         is_open = bool(((asked == 0) & request.mask).any())
-        if ldm.composition_model is not None and self.origin.draws_elements and is_open:
+        if ldm.composition_model is not None and settings.start.draws_elements and is_open:
             drawn, asked = draw_elements(
                 self._composition_model, drafts, request, allowed, encoded, scales,
                 settings.elements.temperature, unwanted_formulas(ldm, settings.elements),
@@ -142,13 +151,13 @@ class Denoising:
 
     def _finish(self, job: _Job) -> SampleResult:
         """Denoise, decode and test the crystals of a job."""
-        ldm, settings = self.ldm, self.settings
+        ldm, settings = self.order.ldm, self.order.settings
         frames: list[TrajectoryFrame] = []
 
         def report(step: SamplerStep) -> None:
             if settings.trajectory:
                 frame = _frame(ldm, job.request, job.asked, job.allowed, step)
-                placed = self.origin.place(job.drafts, frame.crystals)
+                placed = self.order.origin.place(job.drafts, frame.crystals)
                 frames.append(frame.reordered(placed.final, placed.order))
             if self.callback is not None:
                 self.callback(step)
@@ -160,14 +169,14 @@ class Denoising:
         crystals.conditions = job.request.to("cpu").conditions
         drafts, has_training_set = job.drafts, not ldm.training_crystals.empty
         same_formula = ldm.training_crystals.rows_of(crystals.atomic_numbers)
-        placed = self.origin.place(drafts, crystals)
+        placed = self.order.origin.place(drafts, crystals)
         held = ~placed.displacement.isnan()
         return SampleResult(
             crystals=placed.final,
             row=torch.tensor([draft.row for draft in drafts]),
             number=torch.tensor([draft.number for draft in drafts]),
             seed=settings.seed,
-            recipe=self.recipe,
+            recipe=self.order.recipe,
             element_agreement=agreement.cpu(),
             attempts=torch.ones(len(drafts), dtype=torch.long),
             imposed=torch.zeros(len(drafts), dtype=torch.bool),
@@ -179,7 +188,7 @@ class Denoising:
 
     def _denoise(self, job: _Job, report: Callable[[SamplerStep], None]) -> Tensor:
         """Return standardised latents (B, N, D)."""
-        ldm, settings = self.ldm, self.settings
+        ldm, settings = self.order.ldm, self.order.settings
         solver, guidance = settings.solver, settings.guidance
         request, drafts = job.request, job.drafts
         width, dim = request.atomic_numbers.shape[1], ldm.vae.latent_dim
@@ -195,11 +204,11 @@ class Denoising:
         )
         last_timestep = max(ldm.diffusion.timesteps - 1, 1)
         low, high = guidance.interval
-        bfloat16 = self.precision == "bfloat16"
+        bfloat16 = self.order.precision == "bfloat16"
 
         timesteps = ldm.diffusion.sampling_timesteps(solver.steps)
         if job.start is not None:
-            timesteps = self.origin.timesteps
+            timesteps = self.order.origin.timesteps
 
         def denoise(x: Tensor, t: int) -> ModelPrediction:
             guided = low <= t / last_timestep <= high
@@ -207,7 +216,7 @@ class Denoising:
                 output = model(x, t, guided)
             prediction = ldm.diffusion.predict(output.float(), x, t)
             last = t == timesteps[-1]
-            x0 = self.origin.hold(drafts, request, job.allowed, prediction.x0, last)
+            x0 = self.order.origin.hold(drafts, request, job.allowed, prediction.x0, last)
             if x0 is prediction.x0:
                 return prediction
             return ldm.diffusion.with_x0(prediction, x0, x, t)
@@ -215,7 +224,7 @@ class Denoising:
         # Without noise a crystal that has to be made again would come out as it was, unless there
         # is another place to start from.
         attempts = torch.tensor([draft.attempt for draft in drafts])
-        again = attempts >= (1 if job.turns is None else job.turns)
+        again = attempts >= (1 if job.start is None else job.start.turns)
         temperature = torch.where(again & (solver.temperature == 0), 1.0, solver.temperature)
 
         def noise(x: Tensor) -> Tensor:
@@ -223,10 +232,9 @@ class Denoising:
 
         x = noise(torch.zeros((), device=request.num_atoms.device))
         if job.start is not None:
-            x = ldm.diffusion.q_sample(job.start.to(x), timesteps[0], x)
-        run = get_sampler(solver.name)
+            x = ldm.diffusion.q_sample(job.start.latents.to(x), timesteps[0], x)
         with compiled(ldm.sampler_network, settings.compute.compile):
-            return run(
+            return SAMPLERS[solver.name](
                 denoise, x, ldm.diffusion, timesteps, noise=noise, eta=solver.eta, callback=report
             )
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
-from crystal_ldm.config.numbers import plain_number, short
+from crystal_ldm.config.numbers import Number, short
 from crystal_ldm.ldm_module.guidance import DEFAULT_SCALE
 from crystal_ldm.sampling.schema import Settings, option
 
+Scale = Annotated[Number, Field(ge=0, le=100)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
 NONE, AFTER_FIRST, ALL = "none", "after_first", "all"
 
 
@@ -22,14 +23,13 @@ class Guidance(Settings):
     prediction is used as it is.
     """
 
-    scale: float | dict[str, float] = option(
+    scale: Scale | dict[str, Scale] = option(
         DEFAULT_SCALE,
         "How strongly the conditions act, one number or one for each condition; 1: as trained",
-        low=None,
         level="basic",
         keyword="cfg_scale",
     )
-    interval: tuple[float, float] = option(
+    interval: tuple[Fraction, Fraction] = option(
         (0.0, 1.0),
         "Part of the diffusion time in which guidance acts, 0 (clean) to 1 (noise)",
         keyword="cfg_interval",
@@ -46,31 +46,11 @@ class Guidance(Settings):
     def _name_of_flag(cls, which: Any) -> Any:
         return {False: NONE, True: ALL}[which] if isinstance(which, bool) else which
 
-    @field_validator("scale", mode="before")
+    @field_validator("interval")
     @classmethod
-    def _scales(cls, scale: Any) -> Any:
-        def checked(value: Any) -> float:
-            value = plain_number(value)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not 0 <= value <= 100:
-                raise ValueError(f"cfg_scale must be a number from 0 to 100, not {short(value)}.")
-            return float(value)
-
-        if isinstance(scale, Mapping):
-            return {str(name): checked(value) for name, value in scale.items()}
-        return checked(scale)
-
-    @field_validator("interval", mode="before")
-    @classmethod
-    def _pair(cls, interval: Any) -> Any:
-        try:
-            if isinstance(interval, str | Mapping | set):
-                raise TypeError
-            low, high = (float(plain_number(v)) for v in interval)
-        except (TypeError, ValueError):
-            low, high = 1.0, 0.0
-        if not 0 <= low <= high <= 1:
+    def _rises(cls, interval: tuple[float, float]) -> tuple[float, float]:
+        if interval[0] > interval[1]:
             raise ValueError(
                 f"cfg_interval must be two numbers 0 ≤ low ≤ high ≤ 1, not {short(interval)}."
             )
-        return low, high
+        return interval

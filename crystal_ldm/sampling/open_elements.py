@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,15 +11,13 @@ from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import is_charge_balanced, names_an_anion
+from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.ldm_module.composition_model.draw import draw_compositions
 from crystal_ldm.ldm_module.composition_model.network import CompositionModel
 from crystal_ldm.ldm_module.condition.base import given_names
 from crystal_ldm.ldm_module.guidance import passes
-
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule
-    from crystal_ldm.sampling.elements import Elements
-    from crystal_ldm.sampling.plan import Draft
+from crystal_ldm.sampling.elements import Elements
+from crystal_ldm.sampling.plan import Draft
 
 Unwanted = Callable[[NDArray[np.int64], NDArray[np.int64], int], bool]
 REDRAWS = 100

@@ -44,7 +44,8 @@ def presets() -> dict[str, Preset]:
     """Return all presets by name, the default one first."""
     names = sorted(path.stem for path in _FOLDER.glob("*.yaml"))
     names.sort(key=lambda name: name != DEFAULT_PRESET)
-    return {name: _read(name) for name in names}
+    texts = {name: (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8") for name in names}
+    return {name: Preset(name, **yaml.safe_load(text)) for name, text in texts.items()}
 
 
 def get_preset(name: Any) -> Preset:
@@ -59,8 +60,3 @@ def get_preset(name: Any) -> Preset:
             f"The presets are {', '.join(presets())}."
         )
     return presets()[name]
-
-
-def _read(name: str) -> Preset:
-    content = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
-    return Preset(name, **content)

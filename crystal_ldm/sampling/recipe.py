@@ -26,45 +26,43 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from importlib import metadata
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from crystal_ldm.errors import DataError, suggest
-from crystal_ldm.files.writing import atomic_write_json
-from crystal_ldm.sampling.recipe_files import MAX_BYTES, cif_text, recipe_text
-from crystal_ldm.sampling.schema import MOST
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from crystal_ldm.config.numbers import sentence
+from crystal_ldm.errors import DataError
 
 FORMAT = 2
+MAX_BYTES = 16 * 2**20
+"""Of a recipe's text."""
 
-_REQUIRED: dict[str, tuple[type, ...]] = {
-    "format": (int,),
-    "model": (str,),
-    "model_hash": (str,),
-    "request": (dict, type(None)),
-    "sampling": (dict,),
-    "versions": (dict,),
-}
-_OPTIONAL: dict[str, tuple[type, ...]] = {
-    "data_hash": (str,),
-    "known_hash": (str,),
-    "first_row": (int,),
-    "row": (int,),
-    "number": (int,),
-    "recipe_hash": (str,),
-}
+
+class _Layout(BaseModel):
+    """The keys of a recipe; see the module."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    format: Literal[1, 2]
+    model: str
+    model_hash: str
+    request: dict[str, Any] | None
+    sampling: dict[str, Any]
+    versions: dict[str, Any]
+    data_hash: str = ""
+    known_hash: str = ""
+    first_row: int = Field(0, ge=0)
+    row: int = Field(0, ge=0)
+    number: int = Field(0, ge=0)
+    recipe_hash: str = ""
 
 
 def versions() -> dict[str, str]:
     """Return the versions of the packages that decide which crystals come out."""
     import crystal_ldm
 
-    by_package = {"crystal_ldm": crystal_ldm.__version__}
-    for name in ("torch", "numpy", "pymatgen"):
-        try:
-            by_package[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            by_package[name] = "unknown"
-    return by_package
+    others = {name: metadata.version(name) for name in ("torch", "numpy", "pymatgen")}
+    return {"crystal_ldm": crystal_ldm.__version__, **others}
 
 
 def make_recipe(
@@ -76,19 +74,10 @@ def make_recipe(
     known_hash: str = "",
     first_row: int = 0,
 ) -> dict[str, Any]:
-    """Return the checked recipe of one call of `LDMModule.sample`.
-
-    Args:
-        model: name of the shipped model, or path of the checkpoint.
-        model_hash: `LDMModule.model_hash`.
-        request: `CrystalBatch.to_request()`, or None for crystals de novo.
-        sampling: the call's other keyword arguments, without `callback`.
-        data_hash: `content_hash` of the training data.
-        known_hash: that of the model's `training_crystals`, where the sampling uses them.
-        first_row: number of the request's first row, where it is part of a larger one.
+    """Return the recipe of one call of `LDMModule.sample`; see the module.
 
     Raises:
-        DataError: a value is not plain JSON.
+        DataError: a value is not plain JSON, or there is more than a recipe may hold.
     """
     recipe = {
         "format": FORMAT,
@@ -96,22 +85,18 @@ def make_recipe(
         "model_hash": model_hash,
         "data_hash": data_hash,
         **({"known_hash": known_hash} if known_hash else {}),
-        "request": None if request is None else dict(request),
+        "request": request,
         **({"first_row": first_row} if first_row else {}),
-        "sampling": dict(sampling),
+        "sampling": sampling,
         "versions": versions(),
     }
-    return check_recipe(_plain(recipe))
-
-
-def write_recipe(path: Path | str, recipe: Mapping[str, Any]) -> None:
-    """Write a recipe to `path` as JSON, whole or not at all.
-
-    Raises:
-        DataError: it is not a recipe.
-        RunError: the file system refused.
-    """
-    atomic_write_json(path, check_recipe(_plain(recipe)))
+    try:
+        text = json.dumps(recipe, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"A recipe must be plain JSON values ({error}).") from error
+    if len(text) > MAX_BYTES:
+        raise DataError(f"The recipe is larger than {MAX_BYTES // 2**20} MiB: split the request.")
+    return check_recipe(json.loads(text))
 
 
 def recipe_hash(recipe: Mapping[str, Any]) -> str:
@@ -151,50 +136,6 @@ def _own(values: Sequence[Any], i: int) -> tuple[Any, bool]:
     return values[i], values[i] is not None or not any(isinstance(v, str) for v in values)
 
 
-def embed_recipe(
-    cif: str, recipe: Mapping[str, Any], row: int, number: int, whole_hash: str = ""
-) -> str:
-    """Return the text of a CIF with the recipe of the crystal in it.
-
-    Args:
-        cif: text with one data block.
-        recipe: of the whole result.
-        row: the crystal's row of the request.
-        number: the crystal's number within that row.
-        whole_hash: `recipe_hash(recipe)`, where it is known already.
-
-    Raises:
-        DataError: `cif` has no data block, or `recipe` is not one.
-    """
-    own = {
-        **recipe_of_row(check_recipe(recipe), int(row)),
-        "row": int(row),
-        "number": int(number),
-        "recipe_hash": whole_hash or recipe_hash(recipe),
-    }
-    whole = check_recipe(_plain(own))
-    return cif_text(cif, json.dumps(whole, indent=1, ensure_ascii=True, allow_nan=False))
-
-
-def read_recipe(file: Path | str | bytes) -> dict[str, Any]:
-    """Return the recipe in a file made here.
-
-    Args:
-        file: path (or, as bytes, content) of a `recipe.json`, of a CIF, or of a zip archive that
-            holds one of them.
-
-    Raises:
-        DataError: it cannot be read, holds no recipe, or the recipe is damaged.
-    """
-    name = "the given file" if isinstance(file, bytes) else f"'{file}'"
-    text = recipe_text(file, name)
-    try:
-        content = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"The recipe in {name} is damaged or cut short ({error}).") from error
-    return check_recipe(content, name)
-
-
 def check_recipe(recipe: Any, name: str = "the recipe") -> dict[str, Any]:
     """Return `recipe` when it has the layout that this module describes.
 
@@ -203,40 +144,12 @@ def check_recipe(recipe: Any, name: str = "the recipe") -> dict[str, Any]:
     """
     if not isinstance(recipe, dict):
         raise DataError(f"{name} holds no recipe but a {type(recipe).__name__}.")
-    known = {**_REQUIRED, **_OPTIONAL}
-    for key, value in recipe.items():
-        if key not in known:
-            raise DataError(f"{name}: unknown key '{key}' in the recipe.{suggest(key, known)}")
-        if not isinstance(value, known[key]) or isinstance(value, bool):
-            raise DataError(f"{name}: '{key}' of the recipe is a {type(value).__name__}.")
-    for key in _REQUIRED:
-        if key not in recipe:
-            raise DataError(f"{name}: the recipe lacks '{key}'.")
-    if recipe["format"] not in (1, FORMAT):
+    try:
+        _Layout.model_validate(recipe)
+    except ValidationError as error:
         raise DataError(
-            f"{name}: the recipe has layout {recipe['format']}, and this version reads layouts 1 "
-            f"and {FORMAT}. Use the version of crystal_ldm that wrote it."
-        )
+            f"The recipe in {name} cannot be used: {sentence(_Layout, error, 'key')}"
+        ) from None
     if ("row" in recipe) != ("number" in recipe):
         raise DataError(f"{name}: the recipe of one crystal has both 'row' and 'number'.")
-    for key in ("first_row", "row", "number"):
-        if recipe.get(key, 0) < 0:
-            raise DataError(f"{name}: '{key}' of the recipe is negative.")
-    samples = recipe["sampling"].get("num_samples", 1)
-    if isinstance(samples, int) and samples > MOST:
-        raise DataError(f"{name}: {samples} samples are more than the {MOST} allowed.")
     return recipe
-
-
-def _plain(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        text = json.dumps(dict(recipe), allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise DataError(f"A recipe must be plain JSON values ({error}).") from error
-    if len(text) > MAX_BYTES:
-        raise DataError(f"The recipe is larger than {MAX_BYTES // 2**20} MiB: split the request.")
-    return dict(json.loads(text))
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not allowed in a recipe")

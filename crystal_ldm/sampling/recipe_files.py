@@ -1,58 +1,84 @@
-"""Finding the text of a recipe in JSON files, CIFs and zip archives, within bounds."""
+"""Recipes in files: JSON, CIFs and zip archives, read within bounds."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import io
+import json
 import re
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from crystal_ldm.errors import DataError
+from crystal_ldm.sampling.recipe import MAX_BYTES, check_recipe, recipe_hash, recipe_of_row
 
-MAX_BYTES = 16 * 2**20  # of a recipe's text
 MAX_FILE_BYTES = 512 * 2**20  # of an archive that holds one
 TAG = "_crystal_ldm_recipe"
 
-_READABLE_BYTES = 8192  # longer recipes go into a CIF compressed
 _PACKED = "zlib-base64"
-_LINE = 76
+"""How CIFs of before have a recipe of many rows."""
 _FIELD = re.compile(rf"^{TAG}[ \t]*\n;([^\n]*)\n(.*?)\n;", re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r"^data_[^\n]*\n", re.MULTILINE | re.IGNORECASE)
 
 
-def recipe_text(file: Path | str | bytes, name: str) -> str:
-    """Return the JSON text of the recipe in `file`, told apart by content and not by suffix.
+def read_recipe(file: Path | str | bytes) -> dict[str, Any]:
+    """Return the recipe in a file made here, told apart by its content and not by its suffix.
+
+    Args:
+        file: path (or, as bytes, content) of a `recipe.json`, of a CIF, or of a zip archive that
+            holds one of them.
 
     Raises:
-        DataError: the file cannot be read, is too large, or holds no recipe.
+        DataError: it cannot be read, holds no recipe, or the recipe is damaged.
     """
+    name = "the given file" if isinstance(file, bytes) else f"'{file}'"
     content = file if isinstance(file, bytes) else _read(Path(file), name)
-    if content.startswith(b"PK\x03\x04"):
-        return _from_zip(content, name)
-    return _from_text(content, name)
+    is_archive = content.startswith(b"PK\x03\x04")
+    text = _from_zip(content, name) if is_archive else _from_text(content, name)
+    try:
+        recipe = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"The recipe in {name} is damaged or cut short ({error}).") from error
+    return check_recipe(recipe, name)
 
 
-def cif_text(cif: str, text: str) -> str:
-    """Return `cif` with the recipe `text` as a data item at the start of its data block.
+def embed_recipe(
+    cif: str, recipe: Mapping[str, Any], row: int, number: int, whole_hash: str = ""
+) -> str:
+    """Return the text of a CIF with the recipe of the crystal as the first item of its data block.
 
     A text field survives pymatgen and ASE, which pass over items that they do not know.
 
+    Args:
+        cif: text with one data block.
+        recipe: of the whole result.
+        row: the crystal's row of the request.
+        number: the crystal's number within that row.
+        whole_hash: `recipe_hash(recipe)`, where it is known already.
+
     Raises:
-        DataError: there is no data block.
+        DataError: `cif` has no data block, or the recipe no such row.
     """
     cif = cif.replace("\r\n", "\n")
     block = _BLOCK.search(cif)
     if block is None:
         raise DataError("The recipe cannot go into a CIF without a data block ('data_...').")
-    head, body = "json", text
-    if len(text) > _READABLE_BYTES or any(line.startswith(";") for line in text.split("\n")):
-        head = _PACKED
-        packed = base64.b64encode(zlib.compress(text.encode(), 9)).decode()
-        body = "\n".join(packed[i : i + _LINE] for i in range(0, len(packed), _LINE))
-    return f"{cif[: block.end()]}{TAG}\n;{head}\n{body}\n;\n{cif[block.end() :]}"
+    own = {
+        **recipe_of_row(recipe, int(row)),
+        "row": int(row),
+        "number": int(number),
+        "recipe_hash": whole_hash or recipe_hash(recipe),
+    }
+    text = json.dumps(own, indent=1)  # each line starts with a bracket or a blank, none with `;`
+    return f"{cif[: block.end()]}{TAG}\n;json\n{text}\n;\n{cif[block.end() :]}"
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not allowed in a recipe")
 
 
 def _read(path: Path, name: str) -> bytes:

@@ -101,10 +101,8 @@ class SampleResult:
     @property
     def passed_all(self) -> Tensor:
         """(M,) bool, whether a crystal passes every filter."""
-        passed = torch.ones(len(self), dtype=torch.bool)
-        for right in self.passed.values():
-            passed = passed & right
-        return passed
+        every = torch.ones(len(self), dtype=torch.bool)
+        return torch.stack([every, *self.passed.values()]).all(dim=0)
 
     @property
     def acceptance_rate(self) -> float:

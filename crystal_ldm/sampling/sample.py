@@ -11,9 +11,9 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,22 +22,19 @@ from crystal_ldm.config.numbers import short
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import atomic_number
 from crystal_ldm.errors import RequestError
+from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.ldm_module.diffusion import StopSampling
 from crystal_ldm.ldm_module.guidance import scale_of_each
 from crystal_ldm.nn.device_and_precision import resolve_device, sampling_precision
 from crystal_ldm.sampling.cell_sizes import settle_units
 from crystal_ldm.sampling.checks import check_request, groups_out_of_reach, smaller_than_known
-from crystal_ldm.sampling.denoising import Callback, Denoising
+from crystal_ldm.sampling.denoising import Callback, Denoising, Order
 from crystal_ldm.sampling.plan import Draft, Plan, require
 from crystal_ldm.sampling.recipe import make_recipe
 from crystal_ldm.sampling.result import SampleResult
 from crystal_ldm.sampling.schema import whole_number
 from crystal_ldm.sampling.settings import SamplingSettings
 from crystal_ldm.sampling.space_groups import group_choice
-from crystal_ldm.sampling.starts import Origin
-
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule
 
 Wanted = Callable[[int, int], bool] | Iterable[tuple[int, int]] | None
 """Which crystals of a request are wanted: a function of row and number, their places, or all."""
@@ -47,27 +44,6 @@ _MOST_AT_ONCE = 4
 """Batches that are made at once: each needs memory, and Python's part is one thread's at a time."""
 _WORTH_A_THREAD = 16
 """Crystals in a batch below which Python takes longer than what a second thread brings."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """A request that was checked: all that its crystals depend on.
-
-    Attributes:
-        ldm: the model.
-        plan: which crystals.
-        settings: how.
-        origin: where they start.
-        recipe: what makes them again.
-        precision: `float32` or `bfloat16`.
-    """
-
-    ldm: LDMModule
-    plan: Plan
-    settings: SamplingSettings
-    origin: Origin
-    recipe: dict[str, Any]
-    precision: str
 
 
 def place_order(
@@ -107,7 +83,7 @@ def place_order(
     for note in notes:
         if note:
             warnings.warn(note, stacklevel=5)  # at the line that called LDMModule.sample
-    origin = settings.start.origin(ldm, crystals, num_samples, settings)
+    origin = settings.start.origin(ldm, crystals, num_samples, settings.solver.steps)
     plan = Plan(request, num_samples, settings.offset, settings.seed, ldm.num_atoms_histogram)
     plan.first_row = origin.first_row = first_row
     plan.groups = group_choice(ldm, request, settings)
@@ -136,25 +112,20 @@ def iter_sample(
     order: Order, callback: Callback = None, wanted: Wanted = None
 ) -> Iterator[SampleResult]:
     """Yield each finished batch of an order; see `LDMModule.iter_sample`."""
-    ldm, plan, settings = order.ldm, order.plan, order.settings
-    denoising = Denoising(ldm, settings, order.origin, order.recipe, callback, order.precision)
-
+    plan, denoising = order.plan, Denoising(order, callback)
     if callback is not None and not callable(callback):
         raise RequestError(f"callback must be a function of a SamplerStep, not {short(callback)}.")
     places = plan.places() if wanted is None else _wanted_places(plan, wanted)
     at_once = 1 if callback is not None else _batches_at_once(order)
-    batches: Iterator[list[Draft]]
-    batches = _batches_of(ldm, plan, places, settings, order.origin, at_once)
-    first = list(islice(batches, 2))
-    batches = chain(first, batches)
+    later = _batches_of(order, places, at_once)
+    first = list(islice(later, 2))
+    batches = chain(first, later)
     if at_once > 1 and len(first) > 1:
-        yield from _side_by_side(
-            lambda drafts: _make_until_passed(denoising, drafts, plan), batches, at_once
-        )
+        yield from _side_by_side(partial(_make_until_passed, denoising), batches, at_once)
         return
     for drafts in batches:
         try:
-            yield _make_until_passed(denoising, drafts, plan)
+            yield _make_until_passed(denoising, drafts)
         except StopSampling:
             return
 
@@ -165,18 +136,16 @@ def _wanted_places(plan: Plan, wanted: Any) -> Iterator[tuple[int, int]]:
         yield from (place for place in plan.places() if wanted(*place))
         return
     try:
-        for place in wanted:
-            row, number = map(operator.index, place)
-            if (row, number) not in plan:
-                raise RequestError(f"The request has no crystal in row {row}, number {number}.")
-            yield row, number
-    except RequestError:
-        raise
+        places = [(operator.index(row), operator.index(number)) for row, number in wanted]
     except (TypeError, ValueError) as error:
         raise RequestError(
             "wanted must be a function of row and number, or pairs of them, and is "
             f"{short(wanted)}."
         ) from error
+    for row, number in places:
+        if (row, number) not in plan:
+            raise RequestError(f"The request has no crystal in row {row}, number {number}.")
+        yield row, number
 
 
 def _batches_at_once(order: Order) -> int:
@@ -212,12 +181,7 @@ def _side_by_side(
 
 
 def _batches_of(
-    ldm: LDMModule,
-    plan: Plan,
-    places: Iterable[tuple[int, int]],
-    settings: SamplingSettings,
-    origin: Origin,
-    at_once: int,
+    order: Order, places: Iterable[tuple[int, int]], at_once: int
 ) -> Iterator[list[Draft]]:
     """Yield the drafts of each batch: crystals of similar size that start alike.
 
@@ -227,32 +191,33 @@ def _batches_of(
     """
 
     def kind(draft: Draft) -> tuple[bool, bool]:
-        return bool((draft.atomic_numbers == 0).any()), origin.starts_elsewhere(draft)
+        return bool((draft.atomic_numbers == 0).any()), order.origin.starts_elsewhere(draft)
 
-    width = ldm.sampler_network.denoiser.hidden_size
+    width = order.ldm.sampler_network.denoiser.hidden_size
+    size_of = order.settings.compute.crystals_in_batch
     remaining = iter(places)
-    while window := [plan.draft(row, number) for row, number in islice(remaining, _WINDOW)]:
+    while window := [order.plan.draft(row, number) for row, number in islice(remaining, _WINDOW)]:
         kinds = {id(draft): kind(draft) for draft in window}
         most = max(-(-len(window) // at_once), _WORTH_A_THREAD) if at_once > 1 else _WINDOW
         window.sort(key=lambda draft: (kinds[id(draft)], len(draft.atomic_numbers)))
         start = 0
         while start < len(window):
-            size = settings.compute.crystals_in_batch(len(window[start].atomic_numbers), width)
-            size = min(size, most)
+            size = min(size_of(len(window[start].atomic_numbers), width), most)
             largest = window[min(start + size, len(window)) - 1]
-            size = min(size, settings.compute.crystals_in_batch(len(largest.atomic_numbers), width))
+            size = min(size, size_of(len(largest.atomic_numbers), width))
             first = kinds[id(window[start])]
             batch = [d for d in window[start : start + size] if kinds[id(d)] == first]
             yield batch
             start += len(batch)
 
 
-def _make_until_passed(denoising: Denoising, drafts: list[Draft], plan: Plan) -> SampleResult:
+def _make_until_passed(denoising: Denoising, drafts: list[Draft]) -> SampleResult:
     """Make crystals, and again those that lack required elements or fail a filter.
 
     Each attempt has random numbers of its own, which depend on seed, place and attempt alone.
     """
-    settings, make = denoising.settings, denoising.make
+    order, make = denoising.order, denoising.make
+    settings = order.settings
     result = make(drafts)
     result.attempts = result.attempts.clone()  # made in inference mode, it could not be written to
     for attempt in range(1, settings.attempts + 1):
@@ -261,9 +226,9 @@ def _make_until_passed(denoising: Denoising, drafts: list[Draft], plan: Plan) ->
         if not len(wrong):
             break
         places = [(drafts[i].row, drafts[i].number) for i in wrong.tolist()]
-        again = [plan.draft(row, number, attempt) for row, number in places]
+        again = [order.plan.draft(row, number, attempt) for row, number in places]
         # Also of a crystal that had them and failed otherwise: the next one may lack them.
-        last = attempt == settings.attempts and denoising.ldm.composition_model is None
+        last = attempt == settings.attempts and order.ldm.composition_model is None
         imposed = torch.tensor([last and bool(draft.missing) for draft in again])
         again = [require(d) if must else d for d, must in zip(again, imposed, strict=True)]
         remade = make(again)
@@ -296,8 +261,6 @@ def _merit(result: SampleResult, met: Tensor, settings: SamplingSettings) -> Ten
 
 
 def _has_required(draft: Draft, crystals: CrystalBatch, i: int) -> bool:
-    if not draft.rules.required:
-        return True
     present = set(crystals.atomic_numbers[i].tolist())
     return all(atomic_number(symbol) in present for symbol in draft.rules.required)
 

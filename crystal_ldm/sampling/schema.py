@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from crystal_ldm.config.numbers import Whole, plain_number, short
+from crystal_ldm.config.numbers import Whole, plain_number, sentence, short
 from crystal_ldm.errors import RequestError, suggest
 
 Level = Literal["basic", "advanced"]
@@ -56,13 +56,10 @@ def option(
         keyword: argument of `LDMModule.sample`; empty: the field's own name.
         choices: names that are allowed, where there are few.
     """
-    extra: dict[str, Any] = {
-        "unit": unit,
-        "level": level,
-        "keyword": keyword,
-        "choices": list(choices),
-    }
-    return Field(default, description=help, ge=low, le=high, json_schema_extra=extra)
+    extra: dict[str, Any] = {"unit": unit, "level": level, "choices": list(choices)}
+    return Field(
+        default, title=keyword or None, description=help, ge=low, le=high, json_schema_extra=extra
+    )
 
 
 @dataclass(frozen=True)
@@ -125,8 +122,12 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _of_python(cls, value: Any, info: ValidationInfo) -> Any:
-        """Take numbers and truth values of numpy and torch, and any list where a tuple is meant."""
-        annotation = cls.model_fields[str(info.field_name)].annotation
+        """Take numbers and truth values of numpy and torch, any list where a tuple is meant, and
+        the fields of a group of settings."""
+        annotation: Any = cls.model_fields[str(info.field_name)].annotation
+        is_group = isinstance(annotation, type) and issubclass(annotation, Settings)
+        if is_group and isinstance(value, Mapping):
+            return annotation.from_mapping(value)
         kinds = (annotation, *typing.get_args(annotation))
         if any(typing.get_origin(kind) is tuple for kind in kinds):
             value = value.tolist() if hasattr(value, "tolist") else value
@@ -139,7 +140,10 @@ class Settings(BaseModel):
     def _among_choices(cls, value: Any, info: ValidationInfo) -> Any:
         field = next(one for one in cls.options() if one.field == info.field_name)
         if field.choices and value not in field.choices:
-            raise ValueError(wrong_value(field, value))
+            raise ValueError(
+                f"{field.path} must be one of {', '.join(field.choices)}, not {short(value)}."
+                f"{suggest(value, field.choices)}"
+            )
         return value
 
     @classmethod
@@ -154,7 +158,7 @@ class Settings(BaseModel):
             extra = dict(field.json_schema_extra or {})  # type: ignore[arg-type]
             bounds = {type(m).__name__: m for m in field.metadata}
             low, high = bounds.get("Ge"), bounds.get("Le")
-            own = prefix + name if prefix else str(extra.get("keyword") or name)
+            own = prefix + name if prefix else field.title or name
             yield Option(
                 path=own,
                 group=cls,
@@ -204,41 +208,3 @@ def kind_of(field: FieldInfo) -> str:
     )
     names = {kinds.get(part, "data") for part in parts} - {"none"}
     return names.pop() if len(names) == 1 else "data"
-
-
-def sentence(group: type[Settings], error: ValidationError) -> str:
-    """Return in a sentence what is wrong with a group's first wrong value."""
-    first = error.errors()[0]
-    name = str(first["loc"][0]) if first["loc"] else ""
-    if first["type"] == "extra_forbidden":
-        names = list(group.model_fields)
-        return (
-            f"{group.__name__} has no field '{name}'.{suggest(name, names)} "
-            f"Its fields are {', '.join(names) or 'none'}."
-        )
-    if first["type"] == "missing":
-        return f"{group.__name__} needs {name}."
-    if first["type"] == "value_error":
-        return str(first["ctx"]["error"])
-    field = next(o for o in group.options() if o.field == name)
-    return wrong_value(field, first["input"])
-
-
-def wrong_value(field: Option, value: Any) -> str:
-    """Return in a sentence which values a field takes, and that this one is none."""
-    what = {
-        "number": "a number",
-        "whole": "a whole number",
-        "flag": "true or false",
-        "text": "a name",
-        "data": f"one of its values ({field.help.rstrip('.')})",
-    }[field.type]
-    unit = f" {field.unit}" if field.unit else ""
-    if field.choices:
-        what = f"one of {', '.join(field.choices)}"
-    elif field.low is not None and field.high is not None:
-        what += f" from {field.low} to {field.high}{unit}"
-    elif field.low is not None:
-        what += f" of at least {field.low}{unit}"
-    hint = suggest(value, field.choices) if isinstance(value, str) and field.choices else ""
-    return f"{field.path} must be {what}, not {short(value)}.{hint}"

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
+
+from pydantic import field_validator
 
 from crystal_ldm.config.numbers import Whole, plain_number, short
+from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP
 from crystal_ldm.errors import RequestError, suggest
+from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.sampling.compute import Compute
 from crystal_ldm.sampling.elements import Elements
 from crystal_ldm.sampling.filters import Filter, HasSpaceGroup
@@ -16,10 +20,6 @@ from crystal_ldm.sampling.presets import DEFAULT_PRESET, get_preset, presets
 from crystal_ldm.sampling.schema import Option, Settings, option
 from crystal_ldm.sampling.solver import Solver
 from crystal_ldm.sampling.starts import Noise, Start
-
-if TYPE_CHECKING:
-    from crystal_ldm.crystals import CrystalBatch
-    from crystal_ldm.ldm_module import LDMModule
 
 _FLAT: dict[str, type[Settings]] = {"solver": Solver, "guidance": Guidance, "compute": Compute}
 """Groups whose fields are keywords of `LDMModule.sample` themselves."""
@@ -76,15 +76,31 @@ class SamplingSettings(Settings):
         preset = get_preset(keywords.get("preset", DEFAULT_PRESET))
         base = cls.from_dict({"preset": preset.name, **preset.settings})
         values: dict[str, Any] = {n: keywords[n] for n in _PLAIN if n in keywords}
-        for group, fields in _groups(keywords).items():
-            values[group] = getattr(base, group).changed(**fields)
-        if "start" in keywords:
-            values["start"] = Start.make(keywords["start"])
-        if "elements" in keywords:
-            values["elements"] = _elements(keywords["elements"], base.elements)
-        if "filters" in keywords:
-            values["filters"] = _filters(keywords["filters"], base.filters)
+        for name, group in _FLAT.items():
+            fields = {o.field: keywords[o.path] for o in group.options() if o.path in keywords}
+            values[name] = getattr(base, name).changed(**fields)
+        values |= {n: keywords[n] for n in ("start", "elements", "filters") if n in keywords}
+        if isinstance(values.get("elements"), Mapping):
+            values["elements"] = Elements.from_mapping(
+                {**base.elements.to_dict(), **values["elements"]}
+            )
+        if isinstance(values.get("filters"), Mapping) and "name" not in values["filters"]:
+            values["filters"] = _changed_filters(base.filters, values["filters"])
         return base.changed(**values)
+
+    @field_validator("start", mode="before")
+    @classmethod
+    def _start(cls, value: Any) -> Start:
+        return Start.make(value)
+
+    @field_validator("filters", mode="before")
+    @classmethod
+    def _filters(cls, value: Any) -> tuple[Filter, ...]:
+        if isinstance(value, Filter | str | Mapping | type):
+            value = [value]
+        if not isinstance(plain_number(value), Iterable):
+            raise ValueError(f"filters must be a list of filters, not {short(value)}.")
+        return tuple(Filter.make(one) for one in value)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -94,27 +110,15 @@ class SamplingSettings(Settings):
         Raises:
             RequestError: for an unknown name, or a value that is none.
         """
-        groups: dict[str, type[Settings]] = {**_FLAT, "elements": Elements}
         values = dict(data)
         if isinstance(values.get("elements"), Mapping):  # stored before charges were in balance
             values["elements"] = {"charge_balanced": False, **values["elements"]}
-        for name, group in groups.items():
-            if isinstance(values.get(name), Mapping):
-                values[name] = group.from_mapping(values[name])
-        if "start" in values:
-            values["start"] = Start.make(values["start"])
-        if "filters" in values:
-            values["filters"] = _filters(list(values["filters"]), ())
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON data, which `from_dict` reads."""
-        data = {name: getattr(self, name) for name in type(self).model_fields}
-        for name, value in data.items():
-            if isinstance(value, Settings):
-                data[name] = value.to_dict()
-        data["filters"] = [one.to_dict() for one in self.filters]
-        return data
+        filters = [one.to_dict() for one in self.filters]
+        return {**super().to_dict(), "start": self.start.to_dict(), "filters": filters}
 
     def keywords(self) -> dict[str, Any]:
         """Return all settings as keywords of `LDMModule.sample`, but for batch size and device."""
@@ -174,15 +178,26 @@ class SamplingSettings(Settings):
         if asked_group and "filters" not in asked and SPACE_GROUP in ldm.conditions:
             kept.append(HasSpaceGroup())  # a space group that is asked for is met
         values["filters"] = tuple(kept)
-        used = self.elements.about_training_set
-        refusal = _not_drawn(ldm, request, self.start, used)
-        if used and refusal is not None:
+        about_training_set = self.elements.about_training_set
+        if about_training_set and not self._draws_elements(ldm, request):
             if "elements" in asked:
-                raise refusal
+                names = ", ".join(f"elements.{name}" for name in about_training_set)
+                raise RequestError(
+                    f"{names} cannot be had here: leave it out. It is for atoms that a request "
+                    "leaves open (`?`), and for models that have a composition model and their "
+                    "training crystals."
+                )
             values["elements"] = self.elements.changed(
                 new_formula=False, max_distance_to_known=None
             )
         return self.changed(**values), notes
+
+    def _draws_elements(self, ldm: LDMModule, request: CrystalBatch | None) -> bool:
+        """Whether a composition model draws elements, as the training set may have them."""
+        if ldm.composition_model is None or ldm.training_crystals.empty:
+            return False
+        is_open = request is None or bool(((request.atomic_numbers == 0) & request.mask).any())
+        return is_open and self.start.draws_elements
 
 
 _PLAIN = ("preset", "attempts", "seed", "offset", "trajectory")
@@ -193,59 +208,16 @@ def _keywords() -> dict[str, tuple[str, str]]:
     return {one.path: (name, one.field) for name, group in _FLAT.items() for one in group.options()}
 
 
-def _groups(keywords: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    places, groups = _keywords(), dict[str, dict[str, Any]]()
-    for name, value in keywords.items():
-        if name in places:
-            group, field = places[name]
-            groups.setdefault(group, {})[field] = value
-    return groups
-
-
-def _elements(value: Any, before: Elements) -> Elements:
-    if isinstance(value, Elements):
-        return value
-    if isinstance(value, Mapping):
-        return Elements.from_mapping({**before.to_dict(), **value})
-    raise RequestError(f"elements must be Elements(...), not {short(value)}.")
-
-
-def _filters(value: Any, before: tuple[Filter, ...]) -> tuple[Filter, ...]:
-    if isinstance(value, Mapping) and "name" not in value:
-        kept = {one.kind: one for one in before}
-        for name, fields in value.items():
-            kind = Filter.of(name)
-            if fields is None or fields is False:
-                kept.pop(name, None)
-            else:
-                kept[name] = kind.make({name: fields})
-        return tuple(kept.values())
-    if isinstance(value, Filter | str | Mapping | type):
-        value = [value]
-    if not isinstance(plain_number(value), Iterable):
-        raise RequestError(f"filters must be a list of filters, not {short(value)}.")
-    return tuple(Filter.make(one) for one in value)
-
-
-def _not_drawn(
-    ldm: LDMModule, request: CrystalBatch | None, start: Start, fields: list[str]
-) -> RequestError | None:
-    """Return why no elements are drawn that settings could be about; None if they are."""
-    if not start.draws_elements:
-        why = "the elements of crystals that are given are not drawn anew"
-    elif request is not None and not bool(((request.atomic_numbers == 0) & request.mask).any()):
-        why = f"{', '.join(request.formulas[:3])} leaves no atom open; write `?` for those that may"
-    elif ldm.composition_model is None:
-        why = "this model has no composition model: its elements are read off the latents"
-    elif ldm.training_crystals.empty:
-        why = (
-            "this model has no training crystals with it (its file is older than that, or it was "
-            "not trained)"
-        )
-    else:
-        return None
-    names = ", ".join(f"elements.{name}" for name in fields)
-    return RequestError(f"{names} cannot be had here: {why}. Leave it out.")
+def _changed_filters(before: tuple[Filter, ...], changes: Mapping[Any, Any]) -> list[Filter]:
+    """Return filters of which some are changed, added or left out, by name; see `make`."""
+    kept = {one.kind: one for one in before}
+    for name, fields in changes.items():
+        kind = Filter.of(name)
+        if fields is None or fields is False:
+            kept.pop(name, None)
+        else:
+            kept[name] = kind.make({name: fields})
+    return list(kept.values())
 
 
 def options() -> Iterator[Option]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,13 +23,11 @@ from crystal_ldm.crystals.symmetry.space_groups import (
     group_numbers,
 )
 from crystal_ldm.errors import DataError
+from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.sampling.filters import Filter, HasSpaceGroup
 from crystal_ldm.sampling.guidance import AFTER_FIRST, NONE
 from crystal_ldm.sampling.plan import Draft, Turns
-
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule
-    from crystal_ldm.sampling.settings import SamplingSettings
+from crystal_ldm.sampling.settings import SamplingSettings
 
 LIKELY = "likely"
 """What a request gives as space group for those that are likely for its formula."""
@@ -54,33 +53,25 @@ class LikelyGroups:
         frequency = np.ones(NUM_GROUPS) if counts is None else counts.cpu().double().numpy() + 1e-3
         self._frequency: NDArray[np.float64] = frequency / frequency.sum()
         self._turns: dict[tuple[bytes, bytes, int | None], Turns] = {}
-        self._nearest: dict[bytes, int | None] = {}
 
     def probabilities(self, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return (230,) probabilities for the atomic numbers (n,) of a cell, 0 where open."""
         density = _BACKGROUND * self._frequency
         if len(numbers) and not (numbers == 0).any() and not self._known.empty:
-            for row in self._known.rows_of(torch.from_numpy(numbers)[None])[0]:
-                density = density + self._at(row, 1.0)
+            own = self._known.rows_of(torch.from_numpy(numbers)[None])[0]
+            weights = [(row, 1.0) for row in own]
             for prototype in self._known.search.nearest(numbers, _NEIGHBOURS):
-                weight = float(np.exp(-prototype.distance / _WIDTH))
-                density = density + self._at(prototype.row, weight)
+                weights.append((prototype.row, float(np.exp(-prototype.distance / _WIDTH))))
+            for row, weight in weights:
+                if (group := self._known.space_group(row)) is not None:
+                    density[group - 1] += weight
         probabilities: NDArray[np.float64] = density / density.sum()
         return probabilities
 
     def nearest(self, numbers: NDArray[np.int64]) -> int | None:
         """Return the space group of the nearest prototype; None if there is none."""
-        key = np.sort(numbers).tobytes()
-        if key not in self._nearest:
-            rows = [prototype.row for prototype in self._known.search.nearest(numbers, 1)]
-            self._nearest[key] = self._known.space_group(rows[0]) if rows else None
-        return self._nearest[key]
-
-    def _at(self, row: int, weight: float) -> NDArray[np.float64]:
-        density = np.zeros(NUM_GROUPS)
-        if (group := self._known.space_group(row)) is not None:
-            density[group - 1] = weight
-        return density
+        prototypes = self._known.search.nearest(numbers, 1)
+        return self._known.space_group(prototypes[0].row) if prototypes else None
 
     def turn(
         self,
@@ -105,10 +96,7 @@ class LikelyGroups:
         if key not in self._turns:
             probability = np.sqrt(self.probabilities(numbers))
             if among:
-                kept = np.array(among) - 1
-                only = np.zeros(NUM_GROUPS)
-                only[kept] = probability[kept]
-                probability = only
+                probability[np.setdiff1d(np.arange(NUM_GROUPS), np.array(among) - 1)] = 0.0
             self._turns[key] = Turns(probability, None if taken is None else taken - 1)
         place, before = self._turns[key][number]
         return place + 1, before
@@ -187,8 +175,7 @@ def groups_of(drafts: Sequence[Draft], filters: Sequence[Filter]) -> list[int | 
 
 
 def _of_filters(filters: Sequence[Filter]) -> int | None:
-    numbers = [one.number for one in filters if isinstance(one, HasSpaceGroup) and one.number]
-    return numbers[0] if numbers else None
+    return next((f.number for f in filters if isinstance(f, HasSpaceGroup) and f.number), None)
 
 
 def symmetrised(
@@ -217,6 +204,4 @@ def symmetrised(
             onto, displacement[row] = moved
             coords[row, :size] = torch.as_tensor(np.asarray(onto.frac_coords)).to(coords) % 1.0
             lattices[row] = torch.as_tensor(np.asarray(onto.lattice)).to(lattices)
-    moved_crystals = crystals[torch.arange(len(crystals))]
-    moved_crystals.frac_coords, moved_crystals.lattices = coords, lattices
-    return moved_crystals, displacement
+    return replace(crystals, frac_coords=coords, lattices=lattices), displacement

@@ -11,7 +11,6 @@ import torch
 from torch.utils.data import IterableDataset
 
 from crystal_ldm.crystals.padding import pad
-from crystal_ldm.errors import DataError
 from crystal_ldm.random import crystal_generator
 
 
@@ -27,12 +26,7 @@ def bucketed_batches(
         num_atoms: (n,) atoms of each crystal.
         seed: with `epoch`, decides the order.
         epoch: number of the pass over the data.
-
-    Raises:
-        DataError: if `batch_size` is below 1.
     """
-    if batch_size < 1:
-        raise DataError("batch_size must be at least 1.")
     rng = crystal_generator(seed, epoch)
     sizes = np.asarray(num_atoms)
     order = rng.permutation(len(sizes))

@@ -9,17 +9,15 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
 from crystal_ldm.errors import RunError
 from crystal_ldm.files.writing import append_text, atomic_path, atomic_write, write_error
+from crystal_ldm.ldm_module.composition_model import CompositionTraining
 from crystal_ldm.training.processes import any_process, sum_over_processes
-
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module.composition_model import CompositionTraining
 
 
 class TimeOver(Exception):
@@ -226,14 +224,12 @@ class CompositionProgress(pl.Callback):
     first one trains the composition model.
 
     Args:
-        training: of the composition model; None: there is none.
+        training: of the composition model.
         log: gets a line now and then.
         limit: of the call.
     """
 
-    def __init__(
-        self, training: CompositionTraining | None, log: MetricsLog, limit: TimeLimit
-    ) -> None:
+    def __init__(self, training: CompositionTraining, log: MetricsLog, limit: TimeLimit) -> None:
         self.training = training
         self.metrics_log = log
         self.limit = limit
@@ -241,11 +237,10 @@ class CompositionProgress(pl.Callback):
         self.told = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
-        return {} if self.training is None else self.training.state_dict()
+        return self.training.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if self.training is not None and state_dict:
-            self.training.load_state_dict(state_dict)
+        self.training.load_state_dict(state_dict)
 
     def on_train_start(self, *_: Any) -> None:
         """Begin to share out the time."""
@@ -262,21 +257,19 @@ class CompositionProgress(pl.Callback):
         left = self._is_due()
         while self._is_due():
             self._step(trainer.global_step)
-        if self.training is not None and 0 < self.training.step < self.training.max_steps:
+        if 0 < self.training.step < self.training.max_steps:
             self._tell(trainer.global_step)
         return left
 
     def give(self, model: Any) -> None:
         """Give the trained composition model to `model`, which may be of an earlier step."""
-        if self.training is not None:
-            model.composition_model.load_state_dict(self.training.model.state_dict())
-            model.data_info["prior_loss"] = self.training.loss
+        model.composition_model.load_state_dict(self.training.model.state_dict())
+        model.data_info["prior_loss"] = self.training.loss
 
     def _is_due(self) -> bool:
-        return self.training is not None and not self.training.finished and not self.limit.over()
+        return not self.training.finished and not self.limit.over()
 
     def _step(self, global_step: int) -> None:
-        assert self.training is not None
         started = time.monotonic()
         self.training.run_step()
         if self.training.finished or time.monotonic() - self.told >= EVERY:
@@ -285,7 +278,6 @@ class CompositionProgress(pl.Callback):
 
     def _tell(self, global_step: int) -> None:
         training = self.training
-        assert training is not None
         self.told = time.monotonic()
         line = {"composition_epoch": training.epoch, "composition_epochs": training.epochs}
         self.metrics_log.write({"step": global_step, **line, "composition_loss": training.loss})

@@ -6,7 +6,7 @@ import contextlib
 import threading
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import symbols
+from crystal_ldm.data import CrystalDataset
 from crystal_ldm.errors import DataError
 from crystal_ldm.files import DirectoryLock
 from crystal_ldm.files.writing import atomic_write_json, make_folder
@@ -48,9 +49,6 @@ from crystal_ldm.training.validation import (
     Validation,
     check_choice,
 )
-
-if TYPE_CHECKING:
-    from crystal_ldm.data import CrystalDataset
 
 MAX_VALIDATION_CRYSTALS = 1024
 
@@ -124,7 +122,8 @@ def fit(
         run_dir / "metrics.jsonl", settings.log_every, settings.gradient_clip, live, progress
     )
     stream = StepStream(items, train.num_atoms.numpy(), settings.batch_size, module.seed)
-    compositions = CompositionProgress(module.composition_training(items, held_out), log, limit)
+    beside = module.composition_training(items, held_out)
+    compositions = [] if beside is None else [CompositionProgress(beside, log, limit)]
     validations = _validations(settings, val, held_out, log, best_path, limit)
     trainer = QuietTrainer(
         max_steps=module.optimizer.max_steps,
@@ -132,7 +131,7 @@ def fit(
             StepCount(),
             log,
             *validations,
-            compositions,
+            *compositions,
             StopWhenAsked(limit),
             RegularCheckpoint(last, settings.checkpoint_minutes),
             ProcessShare(stream, last),
@@ -162,12 +161,13 @@ def fit(
         caught_up = [validation.catch_up(trainer, training) for validation in validations]
         if not trainer.is_global_zero:
             return module
-        finished = compositions.finish(trainer)
-        if (finished or any(caught_up)) and trainer.world_size == 1:
+        finished = [one.finish(trainer) for one in compositions]
+        if any(finished + caught_up) and trainer.world_size == 1:
             save_atomically(trainer, last)
         source = best_path if best_path.is_file() else last
         best = load_module(type(module), Checkpoint.read(source))
-        compositions.give(best)
+        for one in compositions:
+            one.give(best)
         save_safetensors(best, run_dir / "model.safetensors", half=False)
     return best
 
@@ -235,14 +235,13 @@ def _labelled(part: CrystalBatch, module: Any) -> CrystalBatch:
     Conditions of a kind find the same, whatever they are called.
     """
     network = getattr(module, "network", None)
-    found: dict[tuple[str, float], Any] = {}
+    found: dict[str, Any] = {}
     for condition in getattr(network, "properties", {}).values():
-        if condition.label in part.conditions:
-            continue
-        kind = condition.kind, getattr(condition, "symprec", 0.0)
-        values = found[kind] if kind in found else condition.values_of(part)
-        if values is not None:
-            found[kind] = part.conditions[condition.label] = values
+        if condition.label not in part.conditions:
+            if condition.kind not in found:
+                found[condition.kind] = condition.values_of(part)
+            if found[condition.kind] is not None:
+                part.conditions[condition.label] = found[condition.kind]
     return part
 
 

@@ -10,7 +10,6 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from crystal_ldm.errors import ConfigError, suggest
 from crystal_ldm.nn.checkpoints import module_metadata
 from crystal_ldm.nn.device_and_precision import resolve_device, resolve_precision
 from crystal_ldm.nn.trained_module import TrainedModule
@@ -56,16 +55,12 @@ class StepCount(pl.Callback):
         module.model.after_step(trainer.global_step)
 
 
-def _no_notices(record: logging.LogRecord) -> bool:
-    """Keep Lightning's warnings; what hardware it found and what it advertises is noise here."""
-    return record.levelno >= logging.WARNING
-
-
 class QuietTrainer(pl.Trainer):
     """Lightning's trainer without bars, loggers and files of its own (bars are blank in reports)"""
 
     def __init__(self, **options: Any) -> None:
-        logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(_no_notices)
+        # What hardware it found and what it advertises is noise here.
+        logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
         super().__init__(
             logger=False,
             enable_checkpointing=False,
@@ -75,9 +70,8 @@ class QuietTrainer(pl.Trainer):
         )
 
 
-LIGHTNING = {"float32": "32-true", "bfloat16": "bf16-mixed"}
-PRECISIONS = ("auto", *LIGHTNING, *LIGHTNING.values(), "16-mixed")
-"""Weights are float32 in each of them."""
+LIGHTNING = {"float32": "32-true", "bfloat16": "bf16-mixed", "16-mixed": "16-mixed"}
+"""Its names of precisions; weights are float32 in each of them."""
 
 
 def training_device(accelerator: str = "auto") -> str:
@@ -95,27 +89,15 @@ def training_device(accelerator: str = "auto") -> str:
 
 
 def training_precision(name: str, accelerator: str) -> str:
-    """Return Lightning's name of a precision; for `auto` that of the faster one.
+    """Return Lightning's name of a precision (see `TrainingSettings`); `auto`: of the faster one.
 
     Args:
-        name: `auto`, `float32`, `bfloat16` (autocast of the network; weights stay in float32), or
-            a name of Lightning's.
+        name: in our words.
         accelerator: as `training_device` returns it.
 
     Raises:
-        ConfigError: for an unknown name.
         RequestError: for bfloat16 on MPS.
     """
-    if name not in PRECISIONS:
-        raise ConfigError(
-            f"training.precision must be one of {', '.join(PRECISIONS)}, not "
-            f"'{name}'.{suggest(str(name), PRECISIONS)}"
-        )
-    if accelerator not in ("cpu", "cuda", "mps"):
-        return LIGHTNING.get(name, "32-true" if name == "auto" else name)
-    if name.startswith("bf16"):
-        resolve_precision("bfloat16", torch.device(accelerator))
-        return name
-    if name in ("auto", *LIGHTNING):
-        return LIGHTNING[resolve_precision(name, torch.device(accelerator))]
-    return name
+    if name != "16-mixed" and accelerator in ("cpu", "cuda", "mps"):
+        name = resolve_precision(name, accelerator)
+    return LIGHTNING.get(name, "32-true")

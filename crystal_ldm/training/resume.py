@@ -8,11 +8,7 @@ from typing import Any
 import torch
 
 from crystal_ldm.errors import CheckpointError
-from crystal_ldm.nn.checkpoints import with_names_of_today
 from crystal_ldm.nn.trained_module import TrainedModule
-
-_PARAMETERS = ("weight", "bias", "null")
-"""How the names of all weights end; buffers have come and gone with versions."""
 
 
 def saved_step(path: Path) -> int:
@@ -25,21 +21,20 @@ def saved_step(path: Path) -> int:
 
 
 def check_resumable(path: Path, module: TrainedModule) -> None:
-    """See that a checkpoint holds a training of `module`: its weights, and the same ones learn.
+    """Load a checkpoint's weights into `module`, whose training it has to be: the same ones learn.
 
     Raises:
         CheckpointError: if it is that of another model, or cannot be read.
     """
     content = _content(path)
-    names = with_names_of_today(content["state_dict"])
-    saved = {n: t.shape for n, t in names.items() if n.endswith(_PARAMETERS)}
     learning = _sizes(content["optimizer_states"][0]["param_groups"])
-    if saved != {n: p.shape for n, p in module.named_parameters()}:
-        what = "its model has other layers"
-    elif learning != _sizes(module.configure_optimizers()["optimizer"].param_groups):
+    try:
+        module.load_state_dict(content["state_dict"])
+        if learning == _sizes(module.configure_optimizers()["optimizer"].param_groups):
+            return
         what = "other weights learn in it (training.freeze)"
-    else:
-        return
+    except RuntimeError:  # torch's, for names or shapes
+        what = "its model has other layers"
     raise CheckpointError(
         f"{path} is the training of another experiment: {what}. Train in another run_dir, or go on "
         "with the experiment that it was begun with."

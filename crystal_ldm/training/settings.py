@@ -39,7 +39,7 @@ class TrainingSettings:
     """
 
     batch_size: Count = 128
-    precision: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "16-mixed"] = "auto"
     compile: bool = False
     cuda_graphs: bool = False
     gradient_clip: Positive = 1.0

@@ -7,19 +7,17 @@ from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.data import CrystalDataset
 from crystal_ldm.errors import ConfigError
-from crystal_ldm.random import crystal_generator
+from crystal_ldm.random import crystal_generator, torch_generator
 from crystal_ldm.training.callbacks import MetricsLog, TimeLimit, TimeOver, save_atomically
 from crystal_ldm.training.processes import any_process
-
-if TYPE_CHECKING:
-    from crystal_ldm.data import CrystalDataset
 
 
 class Validation(pl.Callback):
@@ -101,7 +99,9 @@ class LossValidation(Validation):
         parts: dict[str, float] = defaultdict(float)
         total = sum(len(batch) for batch in self.batches)
         for i, batch in enumerate(self.batches):
-            for name, value in module.model.validation_metrics(batch.to(module.device), i).items():
+            noise = torch_generator(module.model.seed, 2, i)
+            losses = module.model.calculate_loss(batch.to(module.device), noise)
+            for name, value in losses.items():
                 parts[f"val_{name}"] += float(value) * len(batch) / total
         return dict(parts), [-parts["val_loss"]]
 

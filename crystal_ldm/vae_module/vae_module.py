@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +13,6 @@ from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.crystals.lattice import lattice_to_log, log_to_lattice, scale_by_atoms
 from crystal_ldm.crystals.padding import atom_mask
 from crystal_ldm.errors import ConfigError, RequestError
-from crystal_ldm.nn.checkpoints import Checkpoint, load_module
 from crystal_ldm.nn.optimizer import Optimizer
 from crystal_ldm.nn.trained_module import TrainedModule
 from crystal_ldm.random import torch_generator
@@ -123,24 +121,21 @@ class VAEModule(TrainedModule):
         """Note the further training set of a model that was trained before."""
         self.data_info = {**self.data_info, **data_info, "elements": list(self.elements)}
 
-    def posterior(self, batch: CrystalBatch) -> tuple[Tensor, Tensor]:
-        """Return mean and log-variance of q(z | crystal), each (B, N, latent_dim).
-
-        Raises:
-            RequestError: if a crystal has too many atoms or an element the model does not know.
-        """
-        self.check(batch)
-        return self._posterior(self.training_items(batch))
-
     def _posterior(self, items: VAEItems) -> tuple[Tensor, Tensor]:
+        """Return mean and log-variance of q(z | crystal), each (B, N, latent_dim)."""
         atoms = items.crystals
         return self.encoder(
             atoms.atomic_numbers, atoms.frac_coords, items.lattice, atoms.num_atoms, atoms.mask
         )
 
     def encode(self, batch: CrystalBatch) -> Tensor:
-        """Return the latents (B, N, latent_dim): the posterior's mean, 0 where padded."""
-        mean, _ = self.posterior(batch)
+        """Return the latents (B, N, latent_dim): the posterior's mean, 0 where padded.
+
+        Raises:
+            RequestError: if a crystal has too many atoms or an element the model does not know.
+        """
+        self.check(batch)
+        mean, _ = self._posterior(self.training_items(batch))
         return mean * batch.mask.unsqueeze(-1)
 
     def has_encoder_of(self, other: VAEModule) -> bool:
@@ -275,19 +270,6 @@ class VAEModule(TrainedModule):
         atoms = CrystalBatch(crystals.atomic_numbers, crystals.num_atoms, crystals.frac_coords)
         lattice = (self._log_lattice(crystals) - self.lattice_mean) / self.lattice_std
         return VAEItems(atoms, lattice, axis_scale(crystals.lattices, crystals.num_atoms))
-
-    def configure_optimizers(self) -> Any:
-        """Return optimiser and schedule for Lightning."""
-        return self.optimizer.build(self.parameters())
-
-    @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: str | Path, device: str = "cpu") -> VAEModule:
-        """Load a Lightning `.ckpt` or a `.safetensors` file. No code in the file is executed.
-
-        Raises:
-            CheckpointError: if the file is missing, cut short or not a VAE of this project.
-        """
-        return load_module(cls, Checkpoint.read(checkpoint_path), device)
 
     def check(self, batch: CrystalBatch) -> None:
         """Raise `RequestError` unless the model knows the elements and sizes of the crystals."""

@@ -101,5 +101,3 @@ def test_a_learned_variance_is_not_guided(setting: Setting) -> None:
 def test_a_misspelt_scale_is_refused() -> None:
     with pytest.raises(RequestError, match="Did you mean 'band_gap'"):
         scale_of_each({"bandgap": 2.0}, ["composition", "band_gap"])
-    with pytest.raises(RequestError, match="0 to 100"):
-        scale_of_each(-1.0, ["composition"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.ldm_module.training_crystals import TrainingCrystals
 from crystal_ldm.nn.checkpoints import Checkpoint, load_module, save_safetensors
 from crystal_ldm.pretrained import load_pretrained
-from crystal_ldm.recipe import from_recipe, write_recipe
+from crystal_ldm.recipe import from_recipe
 from crystal_ldm.sampling import (
     Elements,
     MinDistance,
@@ -89,7 +90,7 @@ def test_they_travel_in_the_file_and_not_in_the_hash(
     ldm = make_tiny_ldm(known_batch)
     save_safetensors(ldm, tmp_path / "model.safetensors")
     again = LDMModule.load_from_checkpoint(tmp_path / "model.safetensors")
-    assert again.training_crystals.formulas == set(known_batch.formulas)
+    assert set(again.training_crystals.crystals.formulas) == set(known_batch.formulas)
     assert again.training_crystals.complete and again.model_hash == ldm.model_hash
 
 
@@ -100,11 +101,11 @@ def test_a_part_of_them_does_not_pass_for_all(known_batch: CrystalBatch, tmp_pat
     del checkpoint.state["training_crystals.packed"]
     old = load_module(LDMModule, checkpoint)
     old.extend_data(known_batch, {})
-    assert not old.training_crystals.formulas
+    assert not set(old.training_crystals.crystals.formulas)
     save_safetensors(old, tmp_path / "again.safetensors")  # nor does a copy of it
     old = LDMModule.load_from_checkpoint(tmp_path / "again.safetensors").train()
     old.extend_data(known_batch, {})
-    assert not old.training_crystals.formulas and not old.training_crystals.complete
+    assert not set(old.training_crystals.crystals.formulas) and not old.training_crystals.complete
     old.eval()
     for option in ({"filters": [NotInTraining()]}, {"start": Prototype(0.3)}):
         with pytest.raises(RequestError, match="no training crystals with it"):
@@ -127,7 +128,7 @@ def test_a_new_vae_leaves_them_what_they_are(known_batch: CrystalBatch) -> None:
     ldm = make_tiny_ldm(known_batch[[0, 1] * 3])
     other = make_tiny_ldm(known_batch, seed=1).vae
     ldm.replace_vae(other).set_data(CrystalBatch.cat([known_batch[[2, 3]]] * 10), {})
-    assert ldm.training_crystals.formulas == set(known_batch[[0, 1, 2, 3]].formulas)
+    assert set(ldm.training_crystals.crystals.formulas) == set(known_batch[[0, 1, 2, 3]].formulas)
 
 
 def test_unlike_elements_are_far_apart() -> None:
@@ -288,7 +289,7 @@ def test_recipes_hold_the_training_crystals_where_they_matter(
     plain = shipped.sample(request, 1, sampling_steps=1).recipe
     made = shipped.sample(request, 1, sampling_steps=2, start=Prototype(0.3))
     assert "known_hash" not in plain and made.recipe["known_hash"] == shipped.training_crystals.hash
-    write_recipe(tmp_path / "recipe.json", made.recipe)
+    (tmp_path / "recipe.json").write_text(json.dumps(made.recipe))
     again = from_recipe(tmp_path / "recipe.json", shipped)
     assert torch.equal(again.crystals.lattices, made.crystals.lattices)
     whole, shipped.training_crystals = shipped.training_crystals, of(known_batch)
@@ -328,9 +329,7 @@ def test_prototypes_are_refused_where_they_cannot_be(
         shipped.vary(known_batch[[0]], start=Prototype(0.3))
     with pytest.raises(RequestError, match="fewer than the 5 that sampling_steps"):
         shipped.sample(CrystalBatch.from_formulas(["KMgF3"]), 1, start=Prototype(0.002))
-    with pytest.raises(
-        RequestError, match="max_distance_to_known cannot be had here: NaCl leaves no"
-    ):
+    with pytest.raises(RequestError, match="max_distance_to_known cannot be had here"):
         shipped.sample(
             CrystalBatch.from_formulas(["NaCl"]), 1, elements=Elements(max_distance_to_known=0.5)
         )

@@ -17,7 +17,7 @@ from crystal_ldm.evaluate import evaluate
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.pretrained import load_model
-from crystal_ldm.sampling import Elements, Noise, Prototype, options
+from crystal_ldm.sampling import Crystal, Elements, Noise, Prototype, options
 from tests.reliability.test_bad_input import VALUES, only_documented_errors
 
 OBJECTS = VALUES | st.sampled_from(
@@ -36,7 +36,7 @@ def test_sample(tiny_ldm: LDMModule, batch: Any, number: Any, keywords: dict[str
 @given(OBJECTS, OBJECTS, OBJECTS)
 def test_variations(tiny_ldm: LDMModule, crystals: Any, strength: Any, number: Any) -> None:
     with only_documented_errors():
-        tiny_ldm.vary(crystals, strength, number)
+        tiny_ldm.sample(crystals, number, start=Crystal(strength))
 
 
 @given(st.booleans(), OBJECTS, OBJECTS, OBJECTS)

@@ -14,9 +14,10 @@ from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.pretrained import load_pretrained
 from crystal_ldm.recipe import from_recipe
-from crystal_ldm.sampling.cell_sizes import LikelyUnits
+from crystal_ldm.sampling.cell_sizes import likely_units
+from crystal_ldm.sampling.denoising import Order
 from crystal_ldm.sampling.recipe import recipe_of_row
-from crystal_ldm.sampling.sample import Order, place_order
+from crystal_ldm.sampling.sample import place_order
 
 SEVERAL = {1: 0.5, 2: 0.3, 4: 0.2}
 
@@ -45,8 +46,8 @@ def test_predict_takes_the_likely_ones_and_says_so(shipped: LDMModule) -> None:
     assert "known crystals have" in said[0] and "formula_units=1" in said[0]
     assert not any("or more" in text for text in said), "what is known is what was taken"
     # A formula of no training crystal has those of its relatives.
-    shares, why = LikelyUnits(shipped).shares(
-        CrystalBatch.from_formulas(["KMgI3"]).atomic_numbers[0].numpy()
+    shares, why = likely_units(
+        shipped, CrystalBatch.from_formulas(["KMgI3"]).atomic_numbers[0].numpy()
     )
     assert set(shares) <= {1, 2, 3, 4} and "similar formulas, such as" in why
 

@@ -168,7 +168,7 @@ def test_filters_and_the_host_are_both_met(pretrained: LDMModule, host: CrystalB
         ({"rest": "Lu(Og)"}, "was not trained on Og"),
         ({"rest": "li"}, "li"),
         ({"rest": "Li", "cell": "loose"}, "cell must be one of held, free"),
-        ({"kept": [1]}, "Host has no field 'kept'"),
+        ({"kept": [1]}, "There is no field 'kept'"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.geometry.distances import closest_contacts, shortest_distances
 from crystal_ldm.errors import CrystalLDMError, RequestError
 from crystal_ldm.evaluate.band_gap import predict_band_gaps_by_kind
-from crystal_ldm.ldm_module import LDMModule, SamplerStep, StopSampling
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.ldm_module.diffusion import SamplerStep, StopSampling
 from crystal_ldm.nn.checkpoints import save_safetensors
-from crystal_ldm.recipe import from_recipe, write_recipe
+from crystal_ldm.recipe import from_recipe
 from crystal_ldm.sampling import (
     BandGapWithin,
+    Crystal,
     Filter,
     MinDistance,
     SampleResult,
@@ -271,7 +274,7 @@ def test_a_recipe_gives_the_same_crystals(
     save_safetensors(tiny_ldm, path, half=False)
     ldm = LDMModule.load_from_checkpoint(path)
     result = ldm.sample(request_batch, 2, sampling_steps=3, seed=9, cfg_scale={"band_gap": 3.0})
-    write_recipe(tmp_path / "recipe.json", result.recipe)
+    (tmp_path / "recipe.json").write_text(json.dumps(result.recipe))
     assert_same(result, from_recipe(tmp_path / "recipe.json"))
 
 
@@ -307,10 +310,10 @@ def test_what_the_model_cannot_do_is_refused_in_one_sentence(
 
 
 def test_neighbours_of_a_crystal(tiny_ldm: LDMModule, known_batch: CrystalBatch) -> None:
-    near = tiny_ldm.vary(known_batch[[0]], strength=0.2, num_samples=3, sampling_steps=10)
+    near = tiny_ldm.sample(known_batch[[0]], 3, start=Crystal(0.2), sampling_steps=10)
     assert [s.composition.reduced_formula for s in near.to_structures()] == ["SrTiO3"] * 3
     with pytest.raises(RequestError, match="strength"):
-        tiny_ldm.vary(known_batch[[0]], strength=0.0)
+        tiny_ldm.sample(known_batch[[0]], start=Crystal(0.0))
 
 
 def test_a_path_between_two_crystals_has_both_ends(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 from pathlib import Path
 
 import numpy as np
@@ -267,7 +268,8 @@ def test_groups_of_training_crystals_travel_with_them(known_batch: CrystalBatch)
     crystals = TrainingCrystals()
     crystals.add(known_batch)
     groups = [crystals.space_group(row) for row in range(len(known_batch))]
-    crystals.keep_space_groups()
+    kept = lzma.compress(bytes(group or 0 for group in groups))
+    crystals.packed_groups = torch.tensor(list(kept), dtype=torch.uint8)
     loaded = TrainingCrystals()
     loaded.load_state_dict(crystals.state_dict())
     assert loaded._groups == dict(enumerate(groups))

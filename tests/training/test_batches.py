@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crystal_ldm.errors import DataError
 from crystal_ldm.training.batches import bucketed_batches
 
 SIZES = np.random.default_rng(0).integers(1, 21, size=2000)
@@ -47,8 +45,3 @@ def test_padding_is_below_five_percent_where_random_batches_waste_40():
 def test_batches_are_not_sorted_by_size():
     largest = [SIZES[b].max() for b in bucketed_batches(SIZES, 64)]
     assert largest != sorted(largest)
-
-
-def test_sizes_below_one_are_refused():
-    with pytest.raises(DataError, match="at least 1"):
-        bucketed_batches(SIZES, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from crystal_ldm.crystals.readers.content import read_text
 from crystal_ldm.crystals.readers.entries import Payload, Problem, Source
 from crystal_ldm.crystals.readers.labels import Labels
 from crystal_ldm.crystals.readers.objects import atoms_cell
+from crystal_ldm.crystals.readers.poscar import HYDROGEN
 from crystal_ldm.crystals.readers.records import source_of
 from crystal_ldm.crystals.readers.units import UNITS
 from crystal_ldm.errors import DataError, describe_error
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 ASE_SUFFIXES = (".extxyz", ".xyz", ".db", ".traj", ".xsf")
 
+_HEAVY = re.compile(r"(?<!\S)D(?!\S)|^\s*T(?=\s)")
+"""Deuterium and tritium, which ASE does not know; elsewhere in a line T is "true"."""
 _ENERGIES = ("energy", "free_energy")
 
 _Frame = tuple[str, dict[str, Any], "Atoms | Problem", tuple[str, ...]]
@@ -93,8 +97,9 @@ def _extxyz_frames(path: Path) -> Iterator[_Frame]:
             )
             yield name, {}, Problem("unreadable", reason), ()
             return
+        plain = [*frame[:2], *(_HEAVY.sub("H", line) for line in frame[2:])]
         try:
-            atoms = read(io.StringIO("\n".join(frame) + "\n"), format="extxyz")
+            atoms = read(io.StringIO("\n".join(plain) + "\n"), format="extxyz")
         # ASE's parser raises whatever its input provokes.
         except Exception as error:
             what = describe_error(error)
@@ -105,7 +110,8 @@ def _extxyz_frames(path: Path) -> Iterator[_Frame]:
         assert not isinstance(atoms, list)
         info = {**_calculated(atoms), **atoms.info}
         given = info.pop("material_id", None) or info.get("id")
-        yield str(name if given is None else given), info, atoms, ()
+        notes = (HYDROGEN,) if plain != frame else ()
+        yield str(name if given is None else given), info, atoms, notes
 
 
 def _calculated(atoms: Atoms) -> dict[str, Any]:

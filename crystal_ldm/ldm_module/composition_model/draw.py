@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from crystal_ldm.ldm_module.composition_model.network import CompositionModel
 from crystal_ldm.ldm_module.composition_model.sequences import (
     PLACES,
     Sequences,
@@ -18,18 +17,7 @@ from crystal_ldm.ldm_module.composition_model.sequences import (
     element_at_place,
     mask_by_place,
 )
-
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module.composition_model.network import CompositionModel
-    from crystal_ldm.ldm_module.guidance import Pass
-
-
-def in_double_precision(model: CompositionModel) -> CompositionModel:
-    """Return the model in double precision on the CPU: a copy, unless it is so already."""
-    weights = next(model.parameters())
-    if weights.dtype == torch.double and weights.device.type == "cpu":
-        return model
-    return copy.deepcopy(model).cpu().double()
+from crystal_ldm.ldm_module.guidance import Pass
 
 
 @torch.inference_mode()
@@ -48,11 +36,11 @@ def draw_compositions(
 
     Guidance adds up logarithms of probabilities as it adds up predictions of noise
     (`guidance.passes`): log p(∅) + w1 [log p(c1) − log p(∅)] + …, and what comes of it is made a
-    distribution again. Everything is computed in double precision on the CPU, so that a
-    crystal's elements do not depend on which others are drawn beside it.
+    distribution again. The model is in double precision on the CPU, so that a crystal's elements do
+    not depend on which others are drawn beside it.
 
     Args:
-        model: the composition model; a copy is made unless it is `in_double_precision`.
+        model: the composition model, in double precision.
         atomic_numbers: (B, N), 0 where open; what is given stays, whatever is allowed.
         num_atoms: (B,).
         allowed: (B, 119) bool by atomic number, what open atoms may become; at least one element
@@ -63,7 +51,6 @@ def draw_compositions(
         generators: one for each crystal.
         temperature: divides the logarithms of the (guided) probabilities; 0: the likeliest choices.
     """
-    model = in_double_precision(model)
     atomic_numbers, num_atoms = atomic_numbers.cpu(), num_atoms.cpu()
     given_counts = counts_by_place(atomic_numbers)
     by_place = mask_by_place(allowed.cpu())

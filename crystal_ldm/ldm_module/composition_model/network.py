@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from crystal_ldm.config.numbers import Count, Positive, Share
 from crystal_ldm.ldm_module.composition_model.sequences import PLACES, Sequences, State
+from crystal_ldm.ldm_module.condition import Condition
 from crystal_ldm.nn.layers import MLP, TransformerBlock
-
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module.condition import Condition
 
 
 class CompositionModel(nn.Module):

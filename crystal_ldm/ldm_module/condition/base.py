@@ -34,6 +34,8 @@ class Condition(nn.Module, ABC):
     starts_at_zero = False
     """Whether its untrained embedding is zero, so that it can be added without an adapter."""
     name: str = ""
+    width = 1
+    """F, the numbers that encode a value."""
 
     def __init__(
         self,
@@ -114,11 +116,6 @@ class Condition(nn.Module, ABC):
     def null_encoding(self, size: int) -> Tensor:
         """Return `size` null conditions, (size, F)."""
         return torch.full((size, self.width), torch.nan, device=self.null.device)
-
-    @property
-    @abstractmethod
-    def width(self) -> int:
-        """F, the numbers that encode a value."""
 
     def forward(self, encoded: Tensor) -> Tensor:
         """Return embeddings of encoded values (B, F), the null embedding for NaN.

@@ -103,11 +103,6 @@ class ScalarCondition(Condition):
         self.counts: Tensor
 
     @property
-    def width(self) -> int:
-        """One number."""
-        return 1
-
-    @property
     def bounds(self) -> tuple[float, float]:
         """Lowest and highest value that may be asked for."""
         low, high = self.statistics[2].item(), self.statistics[3].item()

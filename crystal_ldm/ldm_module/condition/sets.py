@@ -45,11 +45,6 @@ class CategoryCondition(Condition):
         self.table = nn.Embedding(len(self.options), hidden_size)
         nn.init.normal_(self.table.weight, std=0.02)
 
-    @property
-    def width(self) -> int:
-        """The category's index."""
-        return 1
-
     def set_data(self, values: Values) -> None:
         """Check that the training set has the categories, and each is another one."""
         if len(set(self.options)) < max(1, len(self.options)):
@@ -93,15 +88,11 @@ class ElementSetCondition(Condition):
     """A set of elements, such as the chemical system that a crystal belongs to."""
 
     kind = "element_set"
+    width = MAX_Z + 1
 
     def build_layers(self, hidden_size: int) -> None:
         """Make one vector for each element; a set is the sum of its own."""
         self.table = nn.Linear(MAX_Z + 1, hidden_size)
-
-    @property
-    def width(self) -> int:
-        """One flag for each element."""
-        return MAX_Z + 1
 
     def set_data(self, values: Values) -> None:
         """Check that the training set has element sets."""

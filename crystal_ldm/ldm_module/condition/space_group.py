@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from crystal_ldm.config.numbers import Natural, Positive, Probability
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.padding import Values, plain_list
 from crystal_ldm.crystals.symmetry.space_groups import (
@@ -20,6 +19,7 @@ from crystal_ldm.crystals.symmetry.space_groups import (
 )
 from crystal_ldm.errors import DataError, RequestError
 from crystal_ldm.ldm_module.condition.base import Condition
+from crystal_ldm.ldm_module.training_crystals import GROUP_TOLERANCE
 from crystal_ldm.parallel.executor import map_items
 
 _OWN_FEATURES = 16
@@ -35,25 +35,11 @@ class SpaceGroupCondition(Condition):
     others, and through a vector of its own: so groups with few training crystals profit from their
     relatives. Where a data set has no such label, spglib finds the groups of its crystals.
 
-    Args:
-        label, unit, description, dropout, adapter: see `Condition`.
-        symprec: tolerance for groups that spglib finds, Å.
+    Args: as for `Condition`.
     """
 
     kind = "space_group"
     starts_at_zero = True
-
-    def __init__(
-        self,
-        label: str | None = None,
-        unit: str = "",
-        description: str = "",
-        dropout: Probability = 0.2,
-        adapter: Natural = 0,
-        symprec: Positive = 0.1,
-    ) -> None:
-        super().__init__(label, unit, description, dropout, adapter)
-        self.symprec = symprec
 
     def build_layers(self, hidden_size: int) -> None:
         """Make the table, and one vector for each trait of a group."""
@@ -67,17 +53,12 @@ class SpaceGroupCondition(Condition):
         self.project = nn.Linear(traits.shape[1] + _OWN_FEATURES, hidden_size, bias=False)
         nn.init.zeros_(self.project.weight)
 
-    @property
-    def width(self) -> int:
-        """The group's number."""
-        return 1
-
     def values_of(self, crystals: CrystalBatch) -> Values | None:
         """Return the data set's label, else the groups that spglib finds, many on all cores."""
         values = super().values_of(crystals)
         if values is None and crystals.frac_coords is not None:
             outcomes = map_items(
-                partial(space_group, symprec=self.symprec), crystals.to_cells(),
+                partial(space_group, symprec=GROUP_TOLERANCE), crystals.to_cells(),
                 timeout=_TIMEOUT_S, progress=len(crystals) >= _MANY, label="Finding space groups",
             )  # fmt: skip
             return [float(found.value) if found.value else None for found in outcomes]

@@ -1,4 +1,4 @@
-"""The training loss: L_simple, min-SNR weighting, and L_hybrid for a learned variance."""
+"""The training loss: L_simple, and L_hybrid for a learned variance."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from crystal_ldm.ldm_module.diffusion.process import GaussianDiffusion, per_sample
+from crystal_ldm.ldm_module.diffusion.process import GaussianDiffusion
 
 VLB_WEIGHT = 0.001  # lambda of L_hybrid, Nichol & Dhariwal 2021, eq. 16
-MIN_SNR_GAMMA = 5.0  # Hang et al. 2023
 
 
 def diffusion_loss(
@@ -29,7 +28,7 @@ def diffusion_loss(
     variance only, the mean in it has no gradient (Nichol & Dhariwal 2021, eq. 16).
 
     Args:
-        diffusion: the process, with its prediction, variance and loss weighting.
+        diffusion: the process, with its prediction and variance.
         output: (B, N, output_dim) of the network at `diffusion.q_sample(x0, t, noise)`.
         x0: (B, N, D) latents.
         t: (B,) timesteps.
@@ -44,26 +43,11 @@ def diffusion_loss(
     x0, noise = x0.masked_fill(hidden, 0), noise.masked_fill(hidden, 0)
 
     prediction, fraction = diffusion.split(output)
-    squared_error = (prediction - diffusion.target(x0, noise, t)) ** 2
-    loss = _masked_mean(squared_error, mask)
-    loss = per_sample(loss_weight(diffusion, t), loss) * loss
+    loss = _masked_mean((prediction - diffusion.target(x0, noise, t)) ** 2, mask)
     if fraction is None:
         return loss
     bound = _variational_bound(diffusion, output.detach(), fraction, x0, t, noise)
     return loss + VLB_WEIGHT * diffusion.timesteps * _masked_mean(bound, mask)
-
-
-def loss_weight(diffusion: GaussianDiffusion, t: Tensor) -> Tensor:
-    """Return the weight of L_simple at `t`, (B,): 1, or min-SNR's min(SNR, 5) on the x0 error.
-
-    The squared error of the noise is SNR times, that of v SNR + 1 times the one of x0 (Hang et al.
-    2023), hence the quotients.
-    """
-    snr = diffusion.alpha_bar(t) / (1 - diffusion.alpha_bar(t))
-    if diffusion.loss_weighting == "none":
-        return torch.ones_like(snr)
-    clipped = snr.clamp(max=MIN_SNR_GAMMA)
-    return {"x0": clipped, "noise": clipped / snr, "v": clipped / (snr + 1)}[diffusion.prediction]
 
 
 def _variational_bound(

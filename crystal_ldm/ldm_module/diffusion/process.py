@@ -10,17 +10,20 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from crystal_ldm.config import check_fields
 from crystal_ldm.crystals.padding import to_device
-from crystal_ldm.errors import ConfigError, RequestError, suggest
-from crystal_ldm.ldm_module.diffusion.schedule import NoiseSchedule, respaced_timesteps
-
-PREDICTIONS = ("noise", "x0", "v")
-VARIANCES = ("fixed_small", "fixed_large", "learned")
-LOSS_WEIGHTINGS = ("none", "min_snr")
+from crystal_ldm.errors import RequestError
+from crystal_ldm.ldm_module.diffusion.schedule import (
+    cosine_betas,
+    linear_betas,
+    respaced_timesteps,
+)
 
 MAX_AMPLIFICATION = 200.0  # largest 1 / sqrt(alpha_bar) at which noise prediction starts to sample
 
@@ -44,67 +47,60 @@ class ModelPrediction:
 
 @dataclass(frozen=True)
 class GaussianDiffusion:
-    """Forward process, its posterior, and the reading of a network's output.
+    """The forward process q(x_t | x_0) = N(sqrt(alpha_bar_t) x_0, (1 - alpha_bar_t) I), its
+    posterior, and the reading of a network's output.
 
     A timestep argument `t` is an int, or a LongTensor (B,) with one for each sample. Coefficients
-    are computed in float64 where `t` is, and then moved to the sample.
+    are computed in float64 where `t` is, and then moved to the sample: 1 - alpha_bar_0 is 4e-5 in
+    the cosine schedule, and float32 would lose three of its digits.
 
     At t = T - 1 of the cosine schedule alpha_bar is 2e-9: x0 read from predicted noise would
     carry the network's error 20,000-fold. Prediction of v or x0 has no such division. For noise,
     `sampling_timesteps` starts where the factor is at most 200 (timestep 995 of 1000), which
-    changes the signal in x_T by less than 0.5 % of its size; `clip_x0` bounds what is left.
+    changes the signal in x_T by less than 0.5 % of its size.
 
     Attributes:
         timesteps: T.
         beta_schedule: `cosine` or `linear`.
         prediction: what the network predicts: `noise`, `x0` or `v` = sqrt(alpha_bar) noise -
             sqrt(1 - alpha_bar) x0.
-        variance: of a reverse step: `fixed_small` (the posterior's), `fixed_large` (beta) or
-            `learned` (between the two; the network's output then has twice the channels).
-        loss_weighting: `none` or `min_snr`, see `diffusion_loss`.
-        clip_x0: bound on |x0| in `predict`, in units of the (standardised) latents; None: no bound.
+        variance: of a reverse step: `fixed_small` (the posterior's) or `learned` (between it and
+            beta; the network's output then has twice the channels).
 
     Raises:
         ConfigError: if an argument is not one of these.
     """
 
-    timesteps: int = 1000
-    beta_schedule: str = "cosine"
-    prediction: str = "noise"
-    variance: str = "fixed_small"
-    loss_weighting: str = "none"
-    clip_x0: float | None = None
+    timesteps: Annotated[int, Field(ge=2, le=1_000_000)] = 1000
+    beta_schedule: Literal["cosine", "linear"] = "cosine"
+    prediction: Literal["noise", "x0", "v"] = "noise"
+    variance: Literal["fixed_small", "learned"] = "fixed_small"
 
     def __post_init__(self) -> None:
-        for name, options in (
-            ("prediction", PREDICTIONS),
-            ("variance", VARIANCES),
-            ("loss_weighting", LOSS_WEIGHTINGS),
-        ):
-            value = getattr(self, name)
-            if value not in options:
-                raise ConfigError(
-                    f"The diffusion's {name} must be one of {', '.join(options)}, not '{value}'."
-                    + suggest(value, options)
-                )
-        if self.clip_x0 is not None and not self.clip_x0 > 0:
-            raise ConfigError(f"The diffusion's clip_x0 must be above 0, not {self.clip_x0!r}.")
-        _ = self.schedule  # an unknown schedule is an error now, not at the first use
+        check_fields(self, "diffusion")
 
     @cached_property
-    def schedule(self) -> NoiseSchedule:
-        """The noise schedule, in float64."""
-        return NoiseSchedule.named(self.beta_schedule, self.timesteps)
+    def betas(self) -> Tensor:
+        """(T,) float64, variance added by each step, in (0, 0.999]."""
+        schedule = {"cosine": cosine_betas, "linear": linear_betas}[self.beta_schedule]
+        return schedule(self.timesteps)
 
     @cached_property
     def alphas_cumprod(self) -> Tensor:
         """alpha_bar_t, (T,) float32, falling."""
-        return self.schedule.alphas_cumprod.float()
+        return self._alpha_bar[:-1].float()
+
+    @cached_property
+    def log_snr(self) -> Tensor:
+        """lambda_t = log(sqrt(alpha_bar_t) / sqrt(1 - alpha_bar_t)), (T,) (Lu et al. 2022)."""
+        alpha_bar = self._alpha_bar[:-1]
+        return 0.5 * (alpha_bar.log() - (1 - alpha_bar).log())
 
     @cached_property
     def _alpha_bar(self) -> Tensor:
-        # One more entry: timestep -1, the clean sample, is the last index.
-        return torch.cat([self.schedule.alphas_cumprod, torch.ones(1, dtype=torch.float64)])
+        # The product of 1 - beta up to t (Ho et al. 2020, eq. 4). One more entry: timestep -1, the
+        # clean sample, is the last index.
+        return torch.cat([torch.cumprod(1 - self.betas, dim=0), torch.ones(1, dtype=torch.float64)])
 
     @cached_property
     def _alpha_bar_on(self) -> dict[torch.device, Tensor]:
@@ -130,15 +126,10 @@ class GaussianDiffusion:
 
     # Forward process
 
-    def q_moments(self, x0: Tensor, t: int | Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and standard deviation of q(x_t | x_0) (Ho et al. 2020, eq. 4)."""
-        alpha_bar = self.alpha_bar(t)
-        return per_sample(alpha_bar.sqrt(), x0) * x0, per_sample((1 - alpha_bar).sqrt(), x0)
-
     def q_sample(self, x0: Tensor, t: int | Tensor, noise: Tensor) -> Tensor:
         """Return x_t with the given standard normal noise (Ho et al. 2020, eq. 4)."""
-        mean, std = self.q_moments(x0, t)
-        return mean + std * noise
+        signal, sigma = self._signal_and_noise(t, x0)
+        return signal * x0 + sigma * noise
 
     def posterior(
         self, x0: Tensor, x_t: Tensor, t: int | Tensor, s: int | Tensor | None = None
@@ -185,7 +176,6 @@ class GaussianDiffusion:
         """Read a network's output at x_t; the three predictions are affine in each other.
 
         Guidance may therefore be applied to raw outputs, before this call, whichever is predicted.
-        With `clip_x0` the noise is the one that belongs to the clipped x0.
         """
         prediction, fraction = self.split(output.to(x_t.dtype))
         signal, sigma = self._signal_and_noise(t, x_t)
@@ -195,9 +185,6 @@ class GaussianDiffusion:
             x0, noise = (x_t - sigma * prediction) / signal, prediction
         else:
             x0, noise = prediction, (x_t - signal * prediction) / sigma
-        if self.clip_x0 is not None:
-            x0 = x0.clamp(-self.clip_x0, self.clip_x0)
-            noise = (x_t - signal * x0) / sigma
         return ModelPrediction(x0, noise, fraction)
 
     def with_x0(
@@ -213,26 +200,20 @@ class GaussianDiffusion:
         """Return the log variance of the reverse step p(x_s | x_t).
 
         Learned: v log(beta) + (1 - v) log(beta_tilde) (Nichol & Dhariwal 2021, eq. 15), of the
-        fraction's shape; fixed: one of the two bounds, of the shape of `t`.
+        fraction's shape; fixed: the lower bound, of the shape of `t`.
         """
         alpha_bar_t, alpha_bar_s = self.alpha_bar(t), self.alpha_bar(s)
         beta = 1 - alpha_bar_t / alpha_bar_s
         # The posterior variance is 0 at s = -1; as in improved DDPM, step 1 stands in for step 0.
-        smallest = (1 - self.alpha_bar(0)) / (1 - self.alpha_bar(1)) * self.schedule.betas[1]
+        smallest = (1 - self.alpha_bar(0)) / (1 - self.alpha_bar(1)) * self.betas[1]
         lower = ((1 - alpha_bar_s) / (1 - alpha_bar_t) * beta).clamp(min=smallest.item()).log()
-        if self.variance == "fixed_small":
-            return lower
-        if self.variance == "fixed_large":
-            return beta.log()
         if variance_fraction is None:
-            raise ValueError("a learned variance needs the model's variance_fraction")
+            return lower
         lower = per_sample(lower, variance_fraction)
         upper = per_sample(beta.log(), variance_fraction)
         return variance_fraction * upper + (1 - variance_fraction) * lower
 
-    def sampling_timesteps(
-        self, steps: int, spacing: str = "trailing", strength: float = 1.0
-    ) -> list[int]:
+    def sampling_timesteps(self, steps: int, strength: float = 1.0) -> list[int]:
         """Return `steps` falling timesteps for a sampler, see `respaced_timesteps`.
 
         Noise prediction leaves out the timesteps that would amplify its errors most (see the
@@ -246,12 +227,12 @@ class GaussianDiffusion:
         """
         if not 0 < strength <= 1:
             raise RequestError(f"The strength must be above 0 and at most 1, not {strength!r}.")
-        amplification = self.schedule.alphas_cumprod.rsqrt()
+        amplification = self._alpha_bar[:-1].rsqrt()
         usable = int((amplification <= MAX_AMPLIFICATION).sum())
         if self.prediction != "noise" or steps > usable:
             usable = self.timesteps
         covered = max(1, round(strength * usable))
-        return respaced_timesteps(covered, min(steps, covered) if strength < 1 else steps, spacing)
+        return respaced_timesteps(covered, min(steps, covered) if strength < 1 else steps)
 
     def _signal_and_noise(self, t: int | Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return sqrt(alpha_bar) and sqrt(1 - alpha_bar), shaped for `like`."""

@@ -17,13 +17,15 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from crystal_ldm.errors import RequestError, suggest
+from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module.diffusion.process import GaussianDiffusion, ModelPrediction
+
+CLEAN = -1
+"""The timestep of the clean sample, to which the last step leads."""
 
 
 class StopSampling(Exception):
@@ -55,22 +57,7 @@ class SamplerStep:
 
 Denoise = Callable[[Tensor, int], ModelPrediction]
 Callback = Callable[[SamplerStep], None]
-
-
-class Sampler(Protocol):
-    """The signature that all samplers share; see the module's docstring."""
-
-    def __call__(
-        self,
-        denoise: Denoise,
-        x: Tensor,
-        diffusion: GaussianDiffusion,
-        timesteps: Sequence[int],
-        *,
-        noise: Callable[[Tensor], Tensor],
-        eta: float = 0.0,
-        callback: Callback | None = None,
-    ) -> Tensor: ...
+Sampler = Callable[..., Tensor]
 
 
 @torch.no_grad()
@@ -86,7 +73,7 @@ def ddpm(
 ) -> Tensor:
     """DDPM, ancestral sampling (Ho et al. 2020, algorithm 2; eq. 7 between any two timesteps)."""
     _refuse_eta("ddpm", eta)
-    for step, (t, s) in enumerate(_pairs(timesteps, diffusion)):
+    for step, (t, s) in enumerate(pairwise([*timesteps, CLEAN])):
         model = denoise(x, t)
         _report(callback, step, timesteps, diffusion, x, model)
         x, _ = diffusion.posterior(model.x0, x, t, s)
@@ -108,9 +95,7 @@ def ddim(
     callback: Callback | None = None,
 ) -> Tensor:
     """DDIM (Song et al. 2021, eq. 12 and 16): eta 0 is deterministic, 1 is DDPM (fixed_small)."""
-    if not 0 <= eta <= 1:
-        raise RequestError(f"DDIM's eta must be from 0 (deterministic) to 1 (DDPM), not {eta!r}.")
-    for step, (t, s) in enumerate(_pairs(timesteps, diffusion)):
+    for step, (t, s) in enumerate(pairwise([*timesteps, CLEAN])):
         model = denoise(x, t)
         _report(callback, step, timesteps, diffusion, x, model)
         alpha_bar_t, alpha_bar_s = diffusion.alpha_bar(t).item(), diffusion.alpha_bar(s).item()
@@ -141,12 +126,12 @@ def dpm_solver_pp_2m(
     """
     _refuse_eta("dpm_solver++", eta)
     previous: tuple[Tensor, float] | None = None  # the last step's x0 and its h
-    for step, (t, s) in enumerate(_pairs(timesteps, diffusion)):
+    for step, (t, s) in enumerate(pairwise([*timesteps, CLEAN])):
         model = denoise(x, t)
         _report(callback, step, timesteps, diffusion, x, model)
         if s < 0:
             return model.x0
-        h = (diffusion.schedule.log_snr[s] - diffusion.schedule.log_snr[t]).item()
+        h = (diffusion.log_snr[s] - diffusion.log_snr[t]).item()
         data = model.x0
         if previous is not None:
             x0_before, h_before = previous
@@ -158,31 +143,6 @@ def dpm_solver_pp_2m(
 
 
 SAMPLERS: dict[str, Sampler] = {"ddpm": ddpm, "ddim": ddim, "dpm_solver++": dpm_solver_pp_2m}
-
-
-def get_sampler(name: str) -> Sampler:
-    """Return the sampler `ddpm`, `ddim` or `dpm_solver++`.
-
-    Raises:
-        RequestError: if there is no sampler of that name.
-    """
-    if name not in SAMPLERS:
-        raise RequestError(
-            f"Unknown sampler '{name}'; the samplers are {', '.join(SAMPLERS)}."
-            + suggest(name, SAMPLERS)
-        )
-    return SAMPLERS[name]
-
-
-def _pairs(timesteps: Sequence[int], diffusion: GaussianDiffusion) -> list[tuple[int, int]]:
-    """Return each step's (t, s); the last one's s is -1, the clean sample."""
-    pairs = list(pairwise([*timesteps, -1]))
-    if not pairs or timesteps[0] >= diffusion.timesteps or any(t <= s for t, s in pairs):
-        raise RequestError(
-            f"A sampler's timesteps must fall, within {diffusion.timesteps - 1} to 0, "
-            f"not {list(timesteps)}."
-        )
-    return pairs
 
 
 def _report(

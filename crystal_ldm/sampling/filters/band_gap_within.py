@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from crystal_ldm.config.numbers import Number
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
+from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.sampling.filters.base import Filter
 from crystal_ldm.sampling.schema import option
-
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule
 
 BAND_GAP = "band_gap"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,10 +12,8 @@ from torch import Tensor
 from crystal_ldm.config.numbers import short
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
+from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.sampling.named import Named
-
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule
 
 
 class Filter(Named):

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from crystal_ldm.config.numbers import Number, Whole
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.symmetry.projection import STRICT
-from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP, space_group
+from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP, group_number, space_group
+from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.sampling.filters.base import Filter
 from crystal_ldm.sampling.schema import option
-
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule
 
 
 class HasSpaceGroup(Filter):
@@ -44,14 +40,7 @@ class HasSpaceGroup(Filter):
         for i, crystal in enumerate(read_crystals(crystals, allow_empty=True).crystals):
             wanted = self.number
             if wanted is None and targets is not None:
-                wanted = _number(targets[i])
+                wanted = group_number(targets[i])
             if wanted is not None:
                 right[i] = crystal is not None and space_group(crystal, self.symprec) == wanted
         return right
-
-
-def _number(target: object) -> int | None:
-    try:
-        return int(float(target))  # type: ignore[arg-type]
-    except (TypeError, ValueError):  # nothing was asked for, or nan
-        return None

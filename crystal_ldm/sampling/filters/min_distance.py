@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
 from crystal_ldm.config.numbers import Number
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.geometry.distances import shortest_distances
+from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.sampling.filters.base import Filter
 from crystal_ldm.sampling.schema import option
-
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule
 
 
 class MinDistance(Filter):

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.ldm_module.training_crystals import NO_TRAINING_CRYSTALS
 from crystal_ldm.sampling.filters.base import Filter
-
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule
 
 
 class NotInTraining(Filter):
@@ -29,9 +26,7 @@ class NotInTraining(Filter):
         """Raise `RequestError` if the model's file lacks its training crystals."""
         if ldm.training_crystals.empty:
             raise RequestError(
-                "NotInTraining cannot be had here: this model has no training crystals with it "
-                "(its file is older than that, or it was not trained); train it anew, or leave "
-                "the filter out."
+                f"NotInTraining cannot be had here: {NO_TRAINING_CRYSTALS}. Leave the filter out."
             )
 
     def passes(self, ldm: LDMModule, crystals: CrystalBatch) -> Tensor:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
+from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.sampling.named import Named
-
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule
-    from crystal_ldm.sampling.plan import Draft
-    from crystal_ldm.sampling.settings import SamplingSettings
+from crystal_ldm.sampling.plan import Draft
 
 
 @dataclass(frozen=True)
@@ -34,9 +31,6 @@ class Latents:
     latents: Tensor
     rows: Tensor
     turns: Tensor
-
-
-NOWHERE = Latents(torch.zeros(0, 0, 0), *(torch.zeros(0, dtype=torch.long) for _ in range(2)))
 
 
 @dataclass(frozen=True)
@@ -63,11 +57,9 @@ class Origin:
 
     Attributes:
         timesteps: those that are left for what starts elsewhere.
-        draws_elements: whether the composition model draws elements that are left open.
         first_row: number of the request's first row (`Plan.first_row`).
     """
 
-    draws_elements = True
     first_row = 0
 
     def __init__(self, timesteps: Sequence[int] = ()) -> None:
@@ -80,9 +72,9 @@ class Origin:
         """
         return False
 
-    def latents(self, drafts: Sequence[Draft]) -> Latents:
-        """Return where the crystals of a batch start, whose elements are drawn by now."""
-        return NOWHERE
+    def latents(self, drafts: Sequence[Draft]) -> Latents | None:
+        """Return where crystals of a batch start whose elements are drawn by now; None: noise."""
+        return None
 
     def hold(
         self, drafts: Sequence[Draft], atoms: CrystalBatch, allowed: Tensor, x0: Tensor, last: bool
@@ -124,13 +116,24 @@ class Start(Named):
         """Return what is asked for, given what `sample` was called with."""
         return crystals
 
+    def crystals_given(self, crystals: CrystalBatch | None, ldm: LDMModule) -> CrystalBatch:
+        """Return the crystals that `sample` was called with, and the conditions that `ldm` knows.
+
+        Raises:
+            RequestError: there are none.
+        """
+        if crystals is None or crystals.frac_coords is None or crystals.lattices is None:
+            raise RequestError(
+                f"The start {type(self).__name__} needs crystals: give "
+                "CrystalBatch.from_structures([...]) as batch."
+            )
+        known = ldm.sampler_network.properties
+        conditions = {n: v for n, v in crystals.conditions.items() if n in known}
+        return replace(crystals, conditions=conditions)
+
     @abstractmethod
     def origin(
-        self,
-        ldm: LDMModule,
-        crystals: CrystalBatch | None,
-        num_samples: int,
-        settings: SamplingSettings,
+        self, ldm: LDMModule, crystals: CrystalBatch | None, num_samples: int, steps: int
     ) -> Origin:
         """Return the start of one request.
 
@@ -138,23 +141,8 @@ class Start(Named):
             ldm: the model.
             crystals: what `sample` was called with.
             num_samples: crystals for each of its rows.
-            settings: how to sample.
+            steps: of the solver.
 
         Raises:
             RequestError: if the request cannot start so.
         """
-
-
-def timesteps_after(ldm: LDMModule, steps: int, strength: float, kind: str) -> list[int]:
-    """Return the timesteps that are left when `strength` of the diffusion time is gone back.
-
-    Raises:
-        RequestError: if there are fewer than `steps`.
-    """
-    timesteps = ldm.diffusion.sampling_timesteps(steps, strength=strength)
-    if len(timesteps) < steps:
-        raise RequestError(
-            f"{kind}({strength:g}) of {ldm.diffusion.timesteps} timesteps leaves fewer than the "
-            f"{steps} that sampling_steps asks for; take a larger strength or fewer steps."
-        )
-    return timesteps

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from crystal_ldm.config.numbers import Number
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.errors import RequestError
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.sampling.plan import Draft
 from crystal_ldm.sampling.schema import option
 from crystal_ldm.sampling.starts.base import Latents, Origin, Start
-
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule
-    from crystal_ldm.sampling.plan import Draft
-    from crystal_ldm.sampling.settings import SamplingSettings
 
 
 class Crystal(Start):
@@ -41,39 +36,26 @@ class Crystal(Start):
 
     def request(self, crystals: CrystalBatch | None, ldm: LDMModule) -> CrystalBatch | None:
         """Return the crystals' elements, and the conditions that the model knows."""
-        if crystals is None or crystals.frac_coords is None or crystals.lattices is None:
-            raise RequestError(
-                "The start Crystal needs crystals: give CrystalBatch.from_structures(...) as batch."
-            )
-        ldm.vae.check(crystals)
-        numbers = crystals.atomic_numbers
-        conditions = {
-            n: v for n, v in crystals.conditions.items() if n in ldm.sampler_network.properties
-        }
+        given = self.crystals_given(crystals, ldm)
+        ldm.vae.check(given)
+        numbers = given.atomic_numbers
         return CrystalBatch(
             numbers if self.keep_elements else torch.zeros_like(numbers),
-            crystals.num_atoms,
-            conditions=conditions,
+            given.num_atoms,
+            conditions=given.conditions,
         )
 
     def origin(
-        self,
-        ldm: LDMModule,
-        crystals: CrystalBatch | None,
-        num_samples: int,
-        settings: SamplingSettings,
+        self, ldm: LDMModule, crystals: CrystalBatch | None, num_samples: int, steps: int
     ) -> Origin:
         """See `Start.origin`."""
         assert crystals is not None  # `request` has seen to it
         with torch.inference_mode():
             latents = ldm.training_latents(crystals)
-        timesteps = ldm.diffusion.sampling_timesteps(settings.solver.steps, strength=self.strength)
-        return _Crystals(latents, timesteps)
+        return _Crystals(latents, ldm.diffusion.sampling_timesteps(steps, self.strength))
 
 
 class _Crystals(Origin):
-    draws_elements = False
-
     def __init__(self, rows: Tensor, timesteps: Sequence[int]) -> None:
         super().__init__(timesteps)
         self._rows = rows

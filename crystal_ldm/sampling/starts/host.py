@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -18,13 +18,10 @@ from crystal_ldm.crystals.elements import atomic_number, electronegativity_rank
 from crystal_ldm.crystals.formula import parse_formula
 from crystal_ldm.crystals.substructure import Fit, Substructure
 from crystal_ldm.errors import RequestError
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.sampling.plan import Draft
 from crystal_ldm.sampling.schema import option
 from crystal_ldm.sampling.starts.base import Origin, Placed, Start
-
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule
-    from crystal_ldm.sampling.plan import Draft
-    from crystal_ldm.sampling.settings import SamplingSettings
 
 CORRECTIONS, LAST_CORRECTIONS = 2, 6
 """How often an estimate is corrected at each step, and at the last one. Of 200 test crystals with
@@ -106,11 +103,7 @@ class Host(Start):
             RequestError: without crystals, for an atom that there is not, or with nothing to make.
             FormulaError: if `rest` is no formula.
         """
-        if crystals is None or crystals.frac_coords is None or crystals.lattices is None:
-            raise RequestError(
-                "The start Host needs crystals: give CrystalBatch.from_structures([...], "
-                "canonical=False) as batch."
-            )
+        crystals = self.crystals_given(crystals, ldm)
         rank = electronegativity_rank()
         rows = []
         for i, size in enumerate(crystals.num_atoms.tolist()):
@@ -127,22 +120,15 @@ class Host(Start):
             rows.append(known + [0] * (len(numbers) - len(known)))
         width = max(map(len, rows), default=0)
         padded = [row + [0] * (width - len(row)) for row in rows]
-        conditions = {
-            n: v for n, v in crystals.conditions.items() if n in ldm.sampler_network.properties
-        }
         return CrystalBatch(
             torch.tensor(padded, dtype=torch.long).reshape(len(rows), width),
             torch.tensor([len(row) for row in rows], dtype=torch.long),
-            conditions=conditions,
+            conditions=crystals.conditions,
             element_rules=crystals.element_rules,
         )
 
     def origin(
-        self,
-        ldm: LDMModule,
-        crystals: CrystalBatch | None,
-        num_samples: int,
-        settings: SamplingSettings,
+        self, ldm: LDMModule, crystals: CrystalBatch | None, num_samples: int, steps: int
     ) -> Origin:
         """See `Start.origin`."""
         assert crystals is not None  # `request` has seen to it

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP
+from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.sampling.starts.base import Origin, Start
 from crystal_ldm.sampling.starts.prototype import Prototype, Prototypes
-
-if TYPE_CHECKING:
-    from crystal_ldm.ldm_module import LDMModule
-    from crystal_ldm.sampling.settings import SamplingSettings
-
 
 FROM_ATTEMPT, STRENGTH, TURNS = 2, 0.1, 20
 """Of the prototypes that take over where a group was missed: the attempt (0 is the first), how
@@ -27,18 +21,15 @@ class Noise(Start):
     """
 
     def origin(
-        self,
-        ldm: LDMModule,
-        crystals: CrystalBatch | None,
-        num_samples: int,
-        settings: SamplingSettings,
+        self, ldm: LDMModule, crystals: CrystalBatch | None, num_samples: int, steps: int
     ) -> Origin:
         """See `Start.origin`."""
         asked = crystals is not None and SPACE_GROUP in crystals.conditions
         if not asked or SPACE_GROUP not in ldm.conditions or ldm.training_crystals.empty:
             return Origin()
-        prototype, steps = Prototype(strength=STRENGTH), settings.solver.steps
-        timesteps = ldm.diffusion.sampling_timesteps(steps, strength=STRENGTH)
+        timesteps = ldm.diffusion.sampling_timesteps(steps, STRENGTH)
         if len(timesteps) < steps:  # more than that part of the time has: farther back
             timesteps = list(range(steps))[::-1]
-        return Prototypes(ldm, prototype, TURNS, timesteps, from_attempt=FROM_ATTEMPT)
+        return Prototypes(
+            ldm, Prototype(strength=STRENGTH), TURNS, timesteps, from_attempt=FROM_ATTEMPT
+        )

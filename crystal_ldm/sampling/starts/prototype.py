@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from crystal_ldm.config.numbers import Number, Whole
-from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals import CrystalBatch, prototype_search
 from crystal_ldm.crystals.elements import electronegativity_rank
 from crystal_ldm.crystals.prototype_search import orbit_prototypes
 from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP, group_number
 from crystal_ldm.errors import RequestError
-from crystal_ldm.ldm_module.training_crystals import GROUP_TOLERANCE
+from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.ldm_module.training_crystals import GROUP_TOLERANCE, NO_TRAINING_CRYSTALS
+from crystal_ldm.sampling.plan import Draft
 from crystal_ldm.sampling.schema import option
-from crystal_ldm.sampling.starts.base import NOWHERE, Latents, Origin, Start, timesteps_after
-
-if TYPE_CHECKING:
-    from crystal_ldm.crystals import prototype_search
-    from crystal_ldm.ldm_module import LDMModule
-    from crystal_ldm.sampling.plan import Draft
-    from crystal_ldm.sampling.settings import SamplingSettings
-
+from crystal_ldm.sampling.starts.base import Latents, Origin, Start
 
 SEARCHED = 500
 """Prototypes among which those of a space group are looked for."""
@@ -63,10 +57,7 @@ class Prototype(Start):
         if ldm.sampler_network.composition is None:
             why = "this model was not trained on compositions, which prototypes are chosen by"
         elif ldm.training_crystals.empty:
-            why = (
-                "this model has no training crystals with it (its file is older than that, or it "
-                "was not trained)"
-            )
+            why = NO_TRAINING_CRYSTALS
         else:
             return
         raise RequestError(f"Prototype cannot be had here: {why}. Start from Noise().")
@@ -78,15 +69,16 @@ class Prototype(Start):
         return (before + attempt) % count if before < after else None
 
     def origin(
-        self,
-        ldm: LDMModule,
-        crystals: CrystalBatch | None,
-        num_samples: int,
-        settings: SamplingSettings,
+        self, ldm: LDMModule, crystals: CrystalBatch | None, num_samples: int, steps: int
     ) -> Origin:
         """See `Start.origin`."""
         count = self.count or min(max(num_samples, 1), 1000)
-        timesteps = timesteps_after(ldm, settings.solver.steps, self.strength, "Prototype")
+        timesteps = ldm.diffusion.sampling_timesteps(steps, self.strength)
+        if len(timesteps) < steps:
+            raise RequestError(
+                f"Prototype({self.strength:g}) leaves {len(timesteps)} timesteps, fewer than the "
+                f"{steps} that sampling_steps asks for; take a larger strength or fewer steps."
+            )
         return Prototypes(ldm, self, count, timesteps)
 
 
@@ -113,7 +105,7 @@ class Prototypes(Origin):
         # Asked for as when it is made: the search remembers its answers.
         return bool((draft.atomic_numbers == 0).any()) or bool(self._nearest(draft))
 
-    def latents(self, drafts: Sequence[Draft]) -> Latents:
+    def latents(self, drafts: Sequence[Draft]) -> Latents | None:
         search = self._ldm.training_crystals.search
         cells, rows, turns = [], [], []
         for row, draft in enumerate(drafts):
@@ -125,7 +117,7 @@ class Prototypes(Origin):
                 rows.append(row)
                 turns.append(self._from_attempt + len(prototypes))
         if not cells:
-            return NOWHERE
+            return None
         latents = self._ldm.training_latents(CrystalBatch.from_cells(cells))
         for latent, row in zip(latents, rows, strict=True):
             # The atoms of a prototype come by electronegativity, those of a request as it has them.

@@ -32,11 +32,10 @@ def test_loss_is_the_mean_over_each_crystals_own_tokens(prediction):
     torch.testing.assert_close(loss, expected)
 
 
-@pytest.mark.parametrize("weighting", ["none", "min_snr"])
 @pytest.mark.parametrize("variance", ["fixed_small", "learned"])
 @pytest.mark.parametrize("filling", [0.0, 1e6, float("inf"), float("nan")])
-def test_padding_changes_neither_loss_nor_gradient(variance, weighting, filling):
-    diffusion = GaussianDiffusion(T, variance=variance, loss_weighting=weighting)
+def test_padding_changes_neither_loss_nor_gradient(variance, filling):
+    diffusion = GaussianDiffusion(T, variance=variance)
     results = []
     for value in (1.0, filling):
         output, x0, noise = (a.masked_fill(~MASK[..., None], value) for a in batch(diffusion))
@@ -62,32 +61,12 @@ def test_more_padding_is_the_same_loss(variance):
     torch.testing.assert_close(whole, loss[:1])  # the first crystal has no padding
 
 
-@pytest.mark.parametrize("weighting", ["none", "min_snr"])
 @pytest.mark.parametrize("prediction", ["noise", "x0", "v"])
-def test_a_perfect_prediction_has_no_loss(prediction, weighting):
-    diffusion = GaussianDiffusion(T, prediction=prediction, loss_weighting=weighting)
+def test_a_perfect_prediction_has_no_loss(prediction):
+    diffusion = GaussianDiffusion(T, prediction=prediction)
     _, x0, noise = batch(diffusion)
     target = diffusion.target(x0, noise, TIMES)
     assert (diffusion_loss(diffusion, target, x0, TIMES, noise, MASK) == 0).all()
-
-
-def test_min_snr_weighs_the_same_x0_error_alike_in_all_predictions():
-    """The loss of an x0 error e is min(SNR, 5) e^2, whichever quantity carries it."""
-    _, x0, noise = batch(GaussianDiffusion(T))
-    guess = x0 + 0.1 * normal(B, N, D, seed=3)
-    losses = []
-    for prediction in ("x0", "noise", "v"):
-        diffusion = GaussianDiffusion(T, prediction=prediction, loss_weighting="min_snr")
-        x_t = diffusion.q_sample(x0, TIMES, noise)
-        alpha_bar = diffusion.alpha_bar(TIMES)[:, None, None]
-        guessed_noise = (x_t - alpha_bar.sqrt() * guess) / (1 - alpha_bar).sqrt()
-        output = diffusion.target(guess, guessed_noise, TIMES)
-        losses.append(diffusion_loss(diffusion, output, x0, TIMES, noise, MASK))
-    torch.testing.assert_close(losses[1], losses[0])
-    torch.testing.assert_close(losses[2], losses[0])
-    snr = (alpha_bar / (1 - alpha_bar)).flatten()
-    error = torch.stack([((guess - x0) ** 2)[i][MASK[i]].mean() for i in range(B)])
-    torch.testing.assert_close(losses[0], snr.clamp(max=5) * error)
 
 
 def test_hybrid_loss_is_simple_plus_the_bound():
@@ -157,7 +136,7 @@ def test_the_best_learned_variance_is_that_of_the_reverse_step(prediction):
 
 
 def test_loss_takes_low_precision_outputs_and_returns_the_latents_precision():
-    diffusion = GaussianDiffusion(T, prediction="v", loss_weighting="min_snr")
+    diffusion = GaussianDiffusion(T, prediction="v")
     output, x0, noise = (a.float() for a in batch(diffusion))
     loss = diffusion_loss(diffusion, output.bfloat16(), x0, TIMES, noise, MASK)
     assert loss.dtype == torch.float32

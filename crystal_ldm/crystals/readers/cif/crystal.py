@@ -16,8 +16,8 @@ from crystal_ldm.crystals.readers.cif.evidence import (
 )
 from crystal_ldm.crystals.readers.cif.orbits import expand
 from crystal_ldm.crystals.readers.cif.sites import Site, read_sites
-from crystal_ldm.crystals.readers.cif.space_group_symbols import Operations
 from crystal_ldm.crystals.readers.cif.symmetry import Symmetry, read_symmetry
+from crystal_ldm.crystals.symmetry.settings import Operations
 from crystal_ldm.errors import DataError
 
 _ROOMY = 1.25
