@@ -21,7 +21,7 @@ from pymatgen.core import Lattice
 
 from crystal_ldm.crystals.canonical import canonical_arrays
 from crystal_ldm.crystals.readers import open_source
-from crystal_ldm.crystals.readers.entries import Cell, Source, parse
+from crystal_ldm.crystals.readers.entries import Cell, Source, read_payload
 from crystal_ldm.data.oqmd import oqmd_database, read_oqmd
 from crystal_ldm.errors import DataError
 from crystal_ldm.random import crystal_generator
@@ -77,7 +77,7 @@ def real_crystals(source: Source, num: int, max_atoms: int, seed: int) -> list[C
     cells: list[Cell] = []
     for i in crystal_generator(seed, 0).permutation(len(source.entries)):
         try:
-            cell = parse(source.entries[i].payload)
+            cell = read_payload(source.entries[i].payload)[0].checked()
         except DataError:
             continue
         if len(cell.numbers) <= max_atoms:

@@ -121,13 +121,10 @@ class Job(tl.HasTraits):
             self.stop_event.set()
             self.state = "stopping"
 
-    def report(self, progress: float | None = None, message: str | None = None) -> None:
+    def report(self, progress: float, message: str = "") -> None:
         """Show how far the work is; calls in quick succession are dropped."""
         if self._throttle.ready():
-            if progress is not None:
-                self.progress = float(progress)
-            if message is not None:
-                self.message = message
+            self.progress, self.message = float(progress), message
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until the function has ended; return whether it has."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import ipywidgets as ipw
@@ -79,11 +78,10 @@ class Workbench(Panel):
         self._first = there = from_result(result) if result is not None else []
         if run_dir is not None and len(there) < len(on_disk := from_run(run_dir)):
             self._first = there = on_disk
-        self._folder = TemporaryDirectory()  # for a workbench without a run, as long as it is there
-        self.session = Session(run_dir or self._folder.name)
-        self.history = HistoryPanel(self.session)
         self._relaxing: Request | None = None
-        self.generate = GeneratePanel(ldm, self.session)
+        self.generate = GeneratePanel(ldm, None if run_dir is None else Session(run_dir))
+        self.session = self.generate.session
+        self.history = HistoryPanel(self.session)
         self.generate.show_request(there[0].recipe if there else None, request, keywords)
         helpers = Helpers()
         self.gallery = Gallery(

@@ -250,8 +250,8 @@ class CrystalBatch:
             conditions: targets by name, a value a row or one for all. None: not given; a pair
                 (low, high): a range.
 
-        Numbers may be Python's or those of numpy, pandas and torch. That D and T are read
-        as H is said in a warning.
+        Numbers may be Python's or those of numpy, pandas and torch. What a formula holds that a
+        crystal does not (an oxidation state, an isotope) is said in a warning.
 
         Raises:
             FormulaError: for a formula or an element list that cannot be read.

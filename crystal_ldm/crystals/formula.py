@@ -21,7 +21,8 @@ _TOKEN = re.compile(
 )
 _SAME_SIGNS = str.maketrans("₀₁₂₃₄₅₆₇₈₉•∙⋅×・‧", "0123456789······", "\u200b\u200c\u200d\ufeff$")
 _MARKUP = re.compile(r"(?:<sub>|_\{|~)(\d+)(?:</sub>|\}|~)|_(?=\d)")
-_STATE = re.compile(r"[(\[](?:0|I{1,3}|IV|VI{0,3}|IX|\d+[A-Z][a-z]?)[)\]]")
+_ISOTOPE = re.compile(r"\[(\d{1,3})([A-Z][a-z]?)\]")
+_STATE = re.compile(r"(?<=[A-Za-z])[(\[](?:0|I{1,3}|IV|VI{0,3}|IX)[)\]](?=(\d?))")
 _CLOSES = {"(": ")", "[": "]", "": ""}
 
 
@@ -56,8 +57,9 @@ class ParsedFormula:
 def parse_formula(formula: str | Mapping[Any, Any]) -> ParsedFormula:
     """Read a formula such as `SrTiO3`, `Ca(OH)2`, `CuSO4·5H2O` or `Sr?O3`.
 
-    A number after `·`, `*` or a blank multiplies what follows, up to the next of them. D and T are
-    H; `notes` says so. A mapping of symbols to numbers of atoms is a formula, too.
+    A number after `·`, `*` or a blank multiplies what follows, up to the next of them. Oxidation
+    states in Roman numerals, as in `Fe(II)O`, are left out, and D and T are H; `notes` says so.
+    A mapping of symbols to numbers of atoms is a formula, too.
 
     Raises:
         FormulaError: with one sentence that names the part that could not be read.
@@ -72,14 +74,20 @@ def parse_formula(formula: str | Mapping[Any, Any]) -> ParsedFormula:
         counts = _atoms(cleaned)
     except FormulaError as error:
         raise FormulaError(f"{error}{_suggested(cleaned)}") from None
-    notes: tuple[str, ...] = ()
+    notes = [
+        f"The isotope {m}{symbol} is read as {symbol}." for m, symbol in _ISOTOPE.findall(cleaned)
+    ]
+    if _STATE.search(cleaned):
+        notes.append(f"Oxidation states in '{cleaned}' are no part of a formula and are left out.")
     if heavy := counts.pop("D", 0) + counts.pop("T", 0):
         counts["H"] += heavy
-        notes = ("D and T are isotopes of hydrogen and are read as H.",)
+        notes.append("D and T are isotopes of hydrogen and are read as H.")
     num_open = counts.pop("?", 0)
     rank = electronegativity_rank()
     ordered = sorted(counts, key=lambda symbol: rank[atomic_number(symbol)])
-    return ParsedFormula(formula, {symbol: counts[symbol] for symbol in ordered}, num_open, notes)
+    return ParsedFormula(
+        formula, {symbol: counts[symbol] for symbol in ordered}, num_open, tuple(notes)
+    )
 
 
 def _atoms(text: str) -> Counter[str]:
@@ -88,11 +96,16 @@ def _atoms(text: str) -> Counter[str]:
     Raises:
         FormulaError: as `parse_formula`.
     """
-    if state := _STATE.search(text):
-        raise FormulaError(
-            f"In '{text}', {state.group()} may be an oxidation state, an isotope or a group; leave "
-            "it or its brackets out."
-        )
+    written = text
+    for state in _STATE.finditer(text):
+        if state.group()[1:-1] in ("I", "V") and state.group(1):
+            raise FormulaError(
+                f"In '{text}', {state.group()} may be an oxidation state or an element; leave it "
+                "or its brackets out."
+            )
+    text = _STATE.sub("", _ISOTOPE.sub(r"\2", text))
+    if re.search(r"[(\[](?:II+|IV|VI+|IX)[)\]]", text):  # nobody writes iodine as (III)
+        raise FormulaError(f"In '{written}', an oxidation state stands behind no element.")
     if text[0].isdigit() and not re.search(r"[·*\s]", text):
         raise FormulaError(f"'{text}' has the number {text[0]} without an element before it.")
     joined = re.sub(r"([·*]\s*\d+)\s+", r"\1", text)  # CuSO4 · 5 H2O

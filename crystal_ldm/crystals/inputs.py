@@ -25,7 +25,7 @@ from crystal_ldm.crystals.readers.entries import (
     read_payload,
     summarised,
 )
-from crystal_ldm.crystals.readers.objects import cell_of
+from crystal_ldm.crystals.readers.objects import cell_of, is_atoms, is_structure
 from crystal_ldm.crystals.readers.sources import open_source
 from crystal_ldm.crystals.readers.tables import read_table
 from crystal_ldm.errors import CrystalLDMError, DataError, EvaluationError, describe_error
@@ -89,15 +89,11 @@ class CrystalSet:
     @classmethod
     def cat(cls, sets: Sequence[CrystalSet]) -> CrystalSet:
         """Join sets; the position in the result becomes the row."""
-        joined = cls([], [], [])
-        for part in sets:
-            joined.crystals += part.crystals
-            joined.ids += part.ids
-            joined.errors += part.errors
-        joined.ids = without_repetition(joined.ids, "#")
-        joined.rows = list(range(len(joined)))
-        joined.numbers = [0] * len(joined)
-        return joined
+        return cls(
+            [crystal for part in sets for crystal in part.crystals],
+            [name for part in sets for name in part.ids],
+            [error for part in sets for error in part.errors],
+        )
 
 
 def from_objects(objects: Sequence[Any]) -> CrystalSet:
@@ -134,10 +130,8 @@ def from_source(source: Source) -> CrystalSet:
     notes: list[str] = []
 
     def read(entry: Entry) -> Cell:
-        nonlocal notes
-        notes += entry.notes
         cell, changed = read_payload(entry.payload)
-        notes += changed
+        notes.extend([*entry.notes, *changed])
         return cell
 
     crystals, errors = read_each(read, source.entries)
@@ -189,9 +183,7 @@ def read_crystals(source: Any, *, allow_empty: bool = False) -> CrystalSet:
             for name in source.label_names
             if np.asarray(source.labels[name]).dtype.kind == "f"
         }
-    elif hasattr(source, "to_structures"):
-        crystals = from_objects(source.to_structures())
-    elif hasattr(source, "frac_coords") or hasattr(source, "get_scaled_positions"):
+    elif is_structure(source) or is_atoms(source):
         crystals = from_objects([source])
     elif isinstance(source, Iterable) and not isinstance(source, (dict, bytes)):
         crystals = from_objects(list(source))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, rms_distance
+from crystal_ldm.crystals.symmetry.settings import hall_operations
 from crystal_ldm.crystals.symmetry.space_groups import symmetry_dataset
 
 _LARGEST_STRAIN = 0.05
@@ -81,8 +82,6 @@ def _orbits(crystal: Cell, hall: str) -> list[NDArray[np.int64]] | None:
 
     None: an operation leads from an atom to a place without one of its element.
     """
-    from crystal_ldm.crystals.readers.cif.space_group_symbols import hall_operations
-
     operations = hall_operations(hall)
     assert operations is not None  # spglib's symbols are known
     orbits, left = [], np.ones(len(crystal), dtype=bool)

@@ -16,6 +16,7 @@ from crystal_ldm.crystals.readers.content import shortened
 from crystal_ldm.crystals.readers.entries import Problem
 from crystal_ldm.data.cleaning import PartialReading, Prepared
 from crystal_ldm.errors import DataError, RunError
+from crystal_ldm.files.paths import in_home
 from crystal_ldm.files.writing import atomic_path
 
 CACHE_VARIABLE = "CRYSTAL_LDM_CACHE"
@@ -33,25 +34,19 @@ def cache_path(cache_dir: str | Path | None = None) -> Path:
     Raises:
         DataError: if it is in the home folder of a user who has none, or cannot be a path.
     """
-    chosen = cache_dir or os.environ.get(CACHE_VARIABLE)
-    try:
-        path = Path(chosen).expanduser() if chosen else _user_cache()
-    except RuntimeError:  # of a user without a home folder
-        path = Path("~")
-    if path.parts[:1] == ("~",):
-        raise DataError(
-            f"There is no home folder for the cache{f' {shortened(chosen)}' if chosen else ''}; "
-            f"name a folder in the environment variable {CACHE_VARIABLE} or as cache_dir."
-        )
-    if "\0" in str(path):
-        raise DataError(f"The cache folder {str(path)!r} cannot be a path: it has a zero in it.")
-    return path.absolute()
-
-
-def _user_cache() -> Path:
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("crystal_ldm", appauthor=False))
+    chosen = cache_dir or os.environ.get(CACHE_VARIABLE)
+    try:
+        path = in_home(chosen or platformdirs.user_cache_dir("crystal_ldm", appauthor=False))
+    except RuntimeError:
+        path = Path("~")
+    if str(path).startswith("~") or "\0" in str(path):  # of a user without a home folder
+        raise DataError(
+            f"The cache folder {shortened(path)!r} cannot be a path here; name another one in the "
+            f"environment variable {CACHE_VARIABLE} or as cache_dir."
+        )
+    return path.absolute()
 
 
 def set_cache_dir(path: str | Path | None) -> Path:

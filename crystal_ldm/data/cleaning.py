@@ -72,25 +72,20 @@ class Filters:
         if self.need_band_gap and not (isinstance(gap, float) and math.isfinite(gap)):
             return Problem("no band gap", "The band gap is not a finite number.")
         energy = labels.get("formation_energy_per_atom")
-        limit = self.max_formation_energy
+        limit, most = self.max_formation_energy, self.max_volume
+        volume = prepared.cell.volume / len(prepared.cell)
+        of_volume = f"The volume is {volume:.4g} Å³ per atom."
         if limit is not None and isinstance(energy, float) and not abs(energy) < limit:
             kind = f"formation energy not within {limit:g} eV/atom"
             return Problem(kind, f"The formation energy is {energy:.2f} eV/atom.")
-        volume = prepared.cell.volume / len(prepared.cell)
-        if self.max_volume is not None and not volume < self.max_volume:
-            kind = f"{self.max_volume:g} Å³ per atom or more"
-            return Problem(kind, f"The volume is {volume:.1f} Å³ per atom.")
+        if most is not None and not volume < most:
+            return Problem(f"{most:g} Å³ per atom or more", of_volume)
         if not volume > self.min_volume:
-            kind = f"{self.min_volume:g} Å³ per atom or less"
-            return Problem(kind, f"It has {volume:.3f} Å³ per atom.")
+            return Problem(f"{self.min_volume:g} Å³ per atom or less", of_volume)
         if not prepared.distance > self.min_distance:
             kind = f"atoms within {self.min_distance:g} Å"
             return Problem(kind, f"The shortest distance is {prepared.distance:.3f} Å.")
         return None
-
-
-def _never() -> bool:
-    return False
 
 
 @dataclass
@@ -105,7 +100,7 @@ class PartialReading:
 
     prepared: dict[int, Prepared | Problem] = field(default_factory=dict)
     compared: dict[int, dict[int, int]] = field(default_factory=dict)
-    over: Callable[[], bool] = _never
+    over: Callable[[], bool] = lambda: False
 
     def add(
         self,

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +22,9 @@ from crystal_ldm.data.dataset import FORMAT, CrystalDataset
 from crystal_ldm.data.oqmd import (
     DATABASE_SHA256,
     DESCRIPTION,
+    FILTERS,
     LICENCE,
     oqmd_database,
-    oqmd_filters,
     read_oqmd,
 )
 from crystal_ldm.errors import DataError, suggest
@@ -38,45 +38,35 @@ PREPARATION = 3
 """Raised when preparation changes, so that older cache files are built again."""
 
 
-@dataclass(frozen=True)
-class NamedDataset:
-    """A data set in the public csv layout, in a folder that the user names."""
-
-    about: About
-    labels: tuple[str, ...] = ()
-    split_files_only: bool = True
-
-
-MATERIALS_PROJECT = "Materials Project: CC BY 4.0"
-CSV_DATASETS = {
-    "mp_20": NamedDataset(
+CSV_DATASETS: dict[str, tuple[About, tuple[str, ...]]] = {
+    "mp_20": (
         About(
             "mp_20",
             "Materials Project crystals of at most 20 atoms (Xie et al., CDVAE, 2022), all files "
             "of the folder pooled",
-            MATERIALS_PROJECT,
+            "Materials Project: CC BY 4.0",
             official_splits=False,
         ),
-        labels=("band_gap", "formation_energy_per_atom", "e_above_hull"),
-        split_files_only=False,
+        ("band_gap", "formation_energy_per_atom", "e_above_hull"),
     ),
-    "perov_5": NamedDataset(
+    "perov_5": (
         About(
             "perov_5",
             "Perovskites of 5 atoms (Castelli et al. 2012)",
             "Computational Materials Repository, see the original publication",
         ),
-        labels=("heat_all", "heat_ref", "dir_gap", "ind_gap"),
+        ("heat_all", "heat_ref", "dir_gap", "ind_gap"),
     ),
-    "carbon_24": NamedDataset(
+    "carbon_24": (
         About(
             "carbon_24",
             "Carbon at 10 GPa, 6 to 24 atoms, by random search (Pickard 2020)",
             "CC BY 4.0",
         ),
-        labels=("energy_per_atom",),
+        ("energy_per_atom",),
     ),
 }
+"""Data sets in the public csv layout, in a folder that the user names, and their labels."""
 DATASETS = ("oqmd_icsd", *CSV_DATASETS)
 """Names that `load_dataset` knows."""
 
@@ -165,10 +155,7 @@ def load_dataset(
 
 
 def _open(path: Path, tell: bool = False) -> CrystalDataset | None:
-    try:
-        if not path.exists():
-            return None
-    except OSError:  # a name without end: writing says so
+    if not os.path.exists(path):  # or a name without end: writing says so
         return None
     try:
         return CrystalDataset.open(path)
@@ -189,24 +176,25 @@ def _plan(
     if source == "oqmd_icsd":
         return _Plan(
             About("oqmd_icsd", DESCRIPTION, LICENCE, official_splits=False),
-            oqmd_filters(max_atoms),
+            replace(FILTERS, max_atoms=max_atoms),
             DATABASE_SHA256,
             lambda: read_oqmd(oqmd_database(cache_dir, progress)),
         )
-    known = CSV_DATASETS.get(source) if isinstance(source, str) else None
-    if known is not None:
+    about = None
+    if isinstance(source, str) and source in CSV_DATASETS:
+        about, columns = CSV_DATASETS[source]
         folder = _named_folder(source, data_dir)
-        opened = open_source(folder, labels, known.labels, known.split_files_only)
+        opened = open_source(folder, labels, columns, about.official_splits)
     elif isinstance(source, (str, Path)):
         opened = open_source(_own_path(source, data_dir), labels)
     elif isinstance(source, Iterable):
         opened = open_structures(source, labels)
     else:
         raise DataError(f"A data set is a name, a path or a list of structures, not {source!r}.")
-    about = About(opened.name) if known is None else known.about
     # Better code reads again.
     fingerprint = opened.fingerprint + _reader_digest()
-    return _Plan(about, Filters(max_atoms=max_atoms), fingerprint, opened.read)
+    filters = Filters(max_atoms=max_atoms)
+    return _Plan(about or About(opened.name), filters, fingerprint, opened.read)
 
 
 def find_source(source: str, data_dir: str = "") -> tuple[str, Path | None]:
@@ -235,11 +223,7 @@ def _own_path(source: str | Path, data_dir: str | Path | None) -> Path:
     except DataError as error:
         if not str(error).startswith("There is no"):
             raise
-        where = (
-            ""
-            if Path(source).is_absolute()
-            else f" in {Path.cwd() if data_dir is None else data_dir}"
-        )
+        where = "" if data_dir is None else f" in {data_dir}"
         raise DataError(
             f"There is no data set and no file or folder '{shortened(source)}'{where}."
             f"{suggest(str(source), DATASETS)} Known names: {', '.join(DATASETS)}; else give the "

@@ -25,16 +25,12 @@ _ADVICE = {
     errno.ENOSPC: f"The disk is full: {_KEPT}",
     # Windows has no disk quotas under this name.
     getattr(errno, "EDQUOT", errno.ENOSPC): f"The disk or your share of it is full: {_KEPT}",
-    errno.EFBIG: "The file is larger than this system allows: raise the limit and run it again; "
-    "finished files are kept.",
-    errno.EACCES: "You have no permission to write there: name another directory with run_dir.",
-    errno.EPERM: "You have no permission to write there: name another directory with run_dir.",
-    errno.EROFS: "That directory is read-only: name another one with run_dir.",
-    errno.ENOENT: "The directory is gone: was it moved or removed?",
-    errno.EEXIST: "There is a file of that name: name another directory with run_dir.",
-    errno.ENOTDIR: "A part of that path is a file: name another directory with run_dir.",
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM),
+        "You have no permission to write there: name another directory with run_dir.",
+    ),
+    errno.EFBIG: f"The file is larger than this system allows: raise the limit, or {_KEPT}",
     errno.ELOOP: "It is a symbolic link, and a run writes through none: remove it.",
-    errno.ENAMETOOLONG: "The path is too long: name a shorter one.",
 }
 
 
@@ -232,9 +228,7 @@ def safe_cell(value: Any) -> Any:
     if not isinstance(value, str) or not value.startswith(_FORMULA_SIGNS):
         return value
     if value.startswith("-"):
-        try:
+        with contextlib.suppress(ValueError):
             float(value)
-        except ValueError:
-            return f"'{value}"
-        return value
+            return value
     return f"'{value}"

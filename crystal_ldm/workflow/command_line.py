@@ -227,8 +227,8 @@ def data() -> None:
     from crystal_ldm.data.registry import CSV_DATASETS
 
     print(f"oqmd_icsd: {DESCRIPTION}. {LICENCE}. Fetched at first use.")
-    for name, known in CSV_DATASETS.items():
-        print(f"{name}: {known.about.description}. {known.about.licence}. Its files: --data-dir.")
+    for name, (about, _) in CSV_DATASETS.items():
+        print(f"{name}: {about.description}. {about.licence}. Its files: --data-dir.")
     print("Your own: the path of a folder, csv, extxyz, ASE database or json.gz list.")
 
 

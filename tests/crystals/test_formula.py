@@ -92,17 +92,23 @@ def test_contradicting_rules_are_refused() -> None:
         ("2CaO·SiO2", {"Ca": 2, "Si": 1, "O": 4}),
         ("(CaO·2Al2O3)3", {"Ca": 3, "Al": 12, "O": 21}),
         ("Al2(SO4)3·18H2O", {"Al": 2, "H": 36, "S": 3, "O": 30}),
+        ("Fe(II)O", {"Fe": 1, "O": 1}),
+        ("Fe[III]2O3", {"Fe": 2, "O": 3}),
+        ("Ti(IV)O2", {"Ti": 1, "O": 2}),
+        ("Fe(II)Fe(III)2O4", {"Fe": 3, "O": 4}),
         ("D2O", {"H": 2, "O": 1}),
+        ("H2[18O]", {"H": 2, "O": 1}),
         ("CaO・6Al2O3", {"Ca": 1, "Al": 12, "O": 19}),
     ],
 )
-def test_groups_and_isotopes(text: str, counts: dict[str, int]) -> None:
+def test_groups_oxidation_states_and_isotopes(text: str, counts: dict[str, int]) -> None:
     assert parse_formula(text).counts == counts
 
 
 def test_what_is_read_otherwise_is_said() -> None:
     assert parse_formula("SrTiO3").notes == ()
     assert "hydrogen" in parse_formula("LiT").notes[0]
+    assert "Fe(II)" in parse_formula("Fe(II)O").notes[0]
     with pytest.warns(UserWarning, match="read as H"):
         CrystalBatch.from_formulas(["D2O", "LiD"])
 
@@ -110,7 +116,7 @@ def test_what_is_read_otherwise_is_said() -> None:
 @pytest.mark.parametrize(
     "text",
     ["Sr(Ti]O3", "Sr[Ti)O3", "([SrTi)]O3", "Ca()2", "Fe 2 O 3", "CuSO4·5", "*O3", "Sr_O3",
-     "Cu(I)2O", "Fe2(III)O3", "Fe(II)O", "Fe[III]2O3", "H2[18O]", "Na" + "9" * 400],
+     "Cu(I)2O", "Fe2(III)O3", "Na" + "9" * 400],
 )  # fmt: skip
 def test_ambiguous_and_mixed_is_refused(text: str) -> None:
     with pytest.raises(FormulaError):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pymatgen.core import Structure
 
-from crystal_ldm.crystals.readers import Entry, parse
+from crystal_ldm.crystals.readers import Entry, read_payload
 from crystal_ldm.data.oqmd import oqmd_database, read_oqmd
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -92,7 +92,7 @@ def write():
 
 
 def to_structure(entry: Entry) -> Structure:
-    cell = parse(entry.payload)
+    cell = read_payload(entry.payload)[0].checked()
     return Structure(cell.lattice, cell.numbers.tolist(), cell.frac_coords)
 
 

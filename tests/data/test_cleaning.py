@@ -9,11 +9,11 @@ from pymatgen.core import Structure, SymmOp
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.geometry.distances import shortest_distance
-from crystal_ldm.crystals.readers import Entry, Source, parse
+from crystal_ldm.crystals.readers import Entry, Source, read_payload
 from crystal_ldm.crystals.readers.objects import cell_of
 from crystal_ldm.data.build import About, build_dataset
 from crystal_ldm.data.cleaning import Filters, find_duplicates, prepare_entries
-from crystal_ldm.data.oqmd import oqmd_filters
+from crystal_ldm.data.oqmd import FILTERS
 
 LIMITS = Filters(
     max_volume=80, min_distance=0.7, max_formation_energy=5, need_band_gap=True, unique=True
@@ -135,7 +135,7 @@ def test_oqmd_is_cleaned_to_its_limits(oqmd_entries):
     stored = build_dataset(
         Source(oqmd_entries[:200]),
         About("oqmd", official_splits=False),
-        oqmd_filters(20),
+        FILTERS,
         progress=False,
     )
     report = stored.report
@@ -144,7 +144,9 @@ def test_oqmd_is_cleaned_to_its_limits(oqmd_entries):
     for i, n in enumerate(stored.tensors["num_atoms"].tolist()):
         lattice = stored.tensors["lattices"][i].double().numpy()
         coords = stored.tensors["frac_coords"][i, :n].double().numpy()
-        cell = parse(Cell(lattice, coords, stored.tensors["atomic_numbers"][i, :n].numpy()))
+        cell = read_payload(Cell(lattice, coords, stored.tensors["atomic_numbers"][i, :n].numpy()))[
+            0
+        ].checked()
         assert n <= 20 and cell.volume / n < 80 and shortest_distance(cell) > 0.7
     assert stored.tensors["label:band_gap"].isfinite().all()
     assert (stored.tensors["label:formation_energy_per_atom"].abs() < 5).all()

@@ -14,7 +14,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import DummySpecies, Lattice, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from crystal_ldm.crystals.readers import parse
+from crystal_ldm.crystals.readers import read_payload
 from crystal_ldm.data import find_source, load_dataset
 from crystal_ldm.errors import DataError
 
@@ -40,10 +40,10 @@ def test_a_cut_cif_is_rejected_or_whole(rows):
     rejected = 0
     for row in rows[:6]:
         text = row["cif"]
-        whole = parse(text)
+        whole, _ = read_payload(text)
         for cut in range(1, len(text), max(1, len(text) // 25)):
             try:
-                cell = parse(text[:cut])
+                cell, _ = read_payload(text[:cut])
             except DataError as error:
                 assert "CIF" in str(error)
                 rejected += 1
@@ -141,8 +141,8 @@ def test_a_list_of_structures_with_properties(few):
     assert same(dataset, few)
     assert np.isnan(dataset.labels["band_gap"][5:]).all()
     assert dataset.labels["band_gap"][4] == 2.0
-    with pytest.raises(DataError, match="Item 1 of the list is str"):
-        load([few[0], "SrTiO3"])
+    (rejected,) = load([few[0], "SrTiO3"]).report.rejected
+    assert "no file or folder 'SrTiO3'" in rejected.reason
     with pytest.raises(DataError, match="empty"):
         load([])
 

@@ -541,17 +541,16 @@ def test_extxyz_energies_are_labels_and_named(tmp_path: Path):
     assert read_crystals(path).labels["energy"].tolist() == [-6.5, -6.25]
 
 
-def test_a_bad_frame_is_one_frame(tmp_path: Path):
+def test_deuterium_is_hydrogen_and_a_bad_frame_is_one_frame(tmp_path: Path):
     path = tmp_path / "d.extxyz"
     path.write_text(frame("Cs Cl") + frame("Li D") + frame("Cs Qq") + frame("K Cl"))
     dataset = load(path)
-    assert dataset.batch(range(2)).formulas == ["CsCl", "KCl"]
-    assert [r.id for r in dataset.report.rejected] == ["d-2", "d-3"]
-    assert [c is None for c in read_crystals(path).crystals] == [False, True, True, False]
-    (tmp_path / "d.cif").write_text(cif("Li1 Li 0 0 0 1\nD1 D 0.5 0.5 0.5 1", CUBE, "'P 1'"))
-    dataset = load(tmp_path / "d.cif")
-    assert dataset.batch([0]).formulas == ["LiH"]
+    assert dataset.batch(range(3)).formulas == ["CsCl", "LiH", "KCl"]
     assert any("Deuterium" in note for note in dataset.report.notes)
+    assert [r.id for r in dataset.report.rejected] == ["d-3"]
+    assert [c is None for c in read_crystals(path).crystals] == [False, False, True, False]
+    (tmp_path / "d.cif").write_text(cif("Li1 Li 0 0 0 1\nD1 D 0.5 0.5 0.5 1", CUBE, "'P 1'"))
+    assert load(tmp_path / "d.cif").batch([0]).formulas == ["LiH"]
 
 
 def test_slabs_are_refused_everywhere(tmp_path: Path):
@@ -661,8 +660,9 @@ def test_other_kinds_are_refused_by_name_everywhere(tmp_path: Path, name: str, r
         (",k\na,1\nb,2\n", [1, 2], ""),  # as pandas saves an index of names
         (",id,k\n0,a,1\n1,b,2\n", [1, 2], ""),
         ("id,k\r./A.CIF,1\rC:\\my\\b.cif,2\r", [1, 2], ""),
-        ("id,k\na,1 234.5\nb,2\u202f000\n", [1234.5, 2000], ""),
-        ("id,k\na,−1.5\nb,3\n", [-1.5, 3], ""),
+        ("id;k\na;1.234\nb;2.500\n", [1.234, 2.5], ""),
+        ("id,k\na,1 234.5\nb,2\u202f000\n", [1234.5, 2000], "signs between thousands"),
+        ("id,k\na,−1.5\nb,3·10²\n", [-1.5, 300], ""),
         ("id,k\na,1,\nb,2,\n", [1, 2], ""),
         ("id,k\n-,GPa\na,1\nb,2\n", [1, 2], "is one of units"),
         ("id,k\na,#N/A\nb,2\n", [None, 2], ""),
@@ -672,9 +672,11 @@ def test_other_kinds_are_refused_by_name_everywhere(tmp_path: Path, name: str, r
         ("name,k\nNaCl,1\nCsCl,2\n", None, "names are such as NaCl, CsCl"),
         ("id,k\na,1,9\nb,2\n", "more cells than its first line", ""),
         ("id,k\n[-],[GPa]\na,1\nb,2\n", [1, 2], "is one of units"),
+        ("id,k\na,-9999\nb,2\n", [None, 2], "stand for none (-9999)"),
         ("Table 1: mine,,\n,,\nid,k,g\na,1,2\nb,2,3\n", [1, 2], "'Table 1: mine' above the header"),
         ("id,k,\na,1,5\nb,2,6\n", [1, 2], "Columns without a name"),
         ("id,k\na,1200 MPa\nb,2\n", None, "is read as text"),
+        ("id,k\na,1200 MPa\nb,2 GPa\n", None, "is read as text"),
     ],
 )
 def test_tables_as_programs_and_people_write_them(
@@ -737,10 +739,14 @@ def rows(path: Path, header: str, values: list[str], separator: str = ",") -> Pa
         ("band_gap_meV", "band_gap", 1e-3),
         ("band_gap/meV", "band_gap", 1e-3),
         ("band_gap_in_meV", "band_gap", 1e-3),
+        (r"$E_{\mathrm{g}}$ [meV]", "band_gap", 1e-3),
+        ("band_gap <meV>", "band_gap", 1e-3),
+        ("band_gap (cm$^{-1}$)", "band_gap", 1.239842e-4),
         ("formation energy (meV/atom)", "formation_energy_per_atom", 1e-3),
         ("formation_energy (eV)", "formation_energy (eV)", 1),
         ("band gap / eV", "band_gap", 1),
-        ("band_gap (PBE)", "band_gap (PBE)", 1),
+        ("band_gap (PBE)", "band_gap", 1),
+        ("band_gap (eV, PBE)", "band_gap", 1),
         ("Eg (Ry)", "band_gap", 13.6056931),
         ("band_gap (nm)", "band_gap (nm)", 1),
         ("band_gap (MeV)", "band_gap (MeV)", 1),
@@ -796,7 +802,8 @@ def test_separators_and_ids(tmp_path: Path, separator: str):
 @pytest.mark.parametrize(
     ("values", "right", "note"),
     [
-        (["1.42(3)", "5.5 ± 0.1"], [1.42, 5.5], ""),
+        (["1.42 eV", "5500 meV"], [1.42, 5.5], "have units; read as eV"),
+        (["1.42(3)", "5.5 ± 0.1"], [1.42, 5.5], "without uncertainties"),
         (["1.42", "-"], [1.42, None], ""),
         (["1.42", "<6"], [1.42, None], "not numbers and were left empty, for example '<6'"),
         (['"1,420"', '"5,5"'], [None, None], "are not numbers and were left empty"),
@@ -808,6 +815,22 @@ def test_numbers_as_people_write_them(tmp_path: Path, values: list, right: list,
     gaps = dataset.labels.get("band_gap", np.full(2, np.nan))
     assert [None if np.isnan(v) else pytest.approx(v) for v in gaps] == right
     assert re.search(note, " ".join(dataset.report.notes))
+
+
+@pytest.mark.parametrize(
+    ("separator", "values"),
+    [(",", ['"1,234.5"', '"2,000"']), (";", ["1.234,5", "2.000"]), ("|", ["1234,5", "2000"])],
+)
+def test_thousands_and_units_of_own_columns(tmp_path: Path, separator: str, values: list):
+    header = separator.join(["material_id", "cif", "bulk (GPa)"])
+    dataset = load(rows(tmp_path / "t.csv", header, values, separator))
+    assert dataset.labels["bulk (GPa)"].tolist() == [1234.5, 2000.0]
+    cells = [f"{value} GPa" for value in ("110", "140")]
+    dataset = load(rows(tmp_path / "u.csv", header, cells, separator))
+    assert dataset.labels["bulk (GPa)"].tolist() == [110, 140]
+    point_groups = load(rows(tmp_path / "v.csv", header.replace("bulk (GPa)", "group"), ["3m"] * 2,
+                             separator))  # fmt: skip
+    assert point_groups.labels["group"] == ["3m", "3m"]
 
 
 @pytest.mark.parametrize("first", ["# by me, in 2020\n", "# a\n# b\n", "sep=,\n"])
@@ -912,6 +935,28 @@ def test_what_stands_beside_a_value_in_json_is_a_label_too(tmp_path: Path):
     assert labels == {"band_gap": 5.1, "band_gap_error": 0.2, "bulk": 4, "bulk_vrh": 3}
 
 
+@pytest.mark.parametrize("text", ['{"a":' * 50_000, '{"a": ' + "1" * 5_000 + "}"])
+def test_text_that_json_cannot_read_is_one_record(tmp_path: Path, text: str):
+    salt = Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0] * 3, [0.5] * 3]).as_dict()
+    (tmp_path / "x.json").write_text(json.dumps([{"structure": text}, {"structure": salt}]))
+    dataset = load(tmp_path / "x.json")
+    assert dataset.formulas == ["CsCl"]
+    assert "cut short or not json" in dataset.report.rejected[0].reason
+
+
+def test_structures_as_text_and_tables_by_column_in_json(tmp_path: Path):
+    salt = Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0] * 3, [0.5] * 3])
+    texts = {"a": salt.to(fmt="cif"), "b": salt.to(fmt="poscar"),
+             "c": json.dumps(salt.as_dict())}  # fmt: skip
+    columns = {"structure": texts, "k": dict.fromkeys(texts, 2.5)}
+    (tmp_path / "x.json").write_text(json.dumps(columns))
+    dataset = load(tmp_path / "x.json")
+    assert list(dataset.ids) == list(texts) and dataset.labels["k"].tolist() == [2.5] * 3
+    assert set(dataset.formulas) == {"CsCl"}
+    for text in texts.values():
+        assert CrystalBatch.from_structures([{"structure": text}]).formulas == ["CsCl"]
+
+
 def test_values_beside_objects_are_labels_or_named(tmp_path: Path):
     atoms = Atoms("CsCl", cell=np.eye(3) * 4.12, scaled_positions=[[0] * 3, [0.5] * 3], pbc=True)
     atoms.info = {"k": np.array([2.5]), "deep": {"x": 3}, "metal": True, "stress": np.eye(3)}
@@ -968,6 +1013,7 @@ def test_a_cell_in_picometres_is_no_crystal(tmp_path: Path):
     [
         ("id,k\na,1\n1,2\n1.5,9\n", [2, 1]),  # Excel leaves the zeros of 001 out
         ("k,CIF file\n1,a.cif\n2,001.cif\n", [2, 1]),
+        ("formula,structure,k\nCsCl,a.cif,1\nNaCl,001.cif,2\n", [2, 1]),
         ("formula,k\nCsCl,1\nNaCl,2\n", None),  # 1 is a value and not the file 001
     ],
 )
@@ -981,6 +1027,18 @@ def test_the_column_that_names_the_files(tmp_path: Path, table: str, values: lis
         assert "None of the files has a row" in " ".join(dataset.report.notes)
     else:
         assert dataset.labels["k"].tolist() == values
+
+
+def test_numbers_that_stand_for_none_are_far_from_the_rest(tmp_path: Path):
+    path = rows(tmp_path / "t.csv", "material_id,cif,carriers", ["1e20", "3e20"])
+    assert load(path).labels["carriers"].tolist() == pytest.approx([1e20, 3e20])
+    values = ["1e18", "1e19", "1e20", "5e18"]
+    path = rows(tmp_path / "s.csv", "material_id,cif,carriers", values)
+    assert load(path).labels["carriers"].tolist() == pytest.approx([float(v) for v in values])
+    path = rows(tmp_path / "v.csv", "material_id,cif,k", ["1e20", "3"])
+    assert np.isnan(load(path).labels["k"]).tolist() == [True, False]
+    path = rows(tmp_path / "u.csv", "material_id,cif,k", ["-999", "3"])
+    assert np.isnan(load(path).labels["k"]).tolist() == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.readers import open_source, parse
+from crystal_ldm.crystals.readers import open_source, read_payload
 from crystal_ldm.data import CrystalDataset, load_dataset
 from crystal_ldm.errors import CrystalLDMError
 from crystal_ldm.evaluate import read_crystals
@@ -171,7 +171,7 @@ def real_crystals() -> list[tuple[str, str]]:
 
     found = []
     for entry in read_oqmd(oqmd_database(), limit=60).entries[::3]:
-        cell = parse(entry.payload)
+        cell = read_payload(entry.payload)[0].checked()
         structure = Structure(cell.lattice, cell.numbers.tolist(), cell.frac_coords)
         found.append((structure.reduced_formula, str(structure.to(fmt="cif"))))
     return found
@@ -194,7 +194,7 @@ def tables() -> list[bytes]:
 @given(damaged(cifs))
 def test_cifs(content: bytes) -> None:
     with only_documented_errors():
-        cell = parse(content.decode("utf-8", errors="replace"))
+        cell = read_payload(content.decode("utf-8", errors="replace"))[0].checked()
         assert len(cell.numbers) == len(cell.frac_coords) > 0
 
 
@@ -214,7 +214,7 @@ def test_tables_of_crystals(tmp_path: Path, content: bytes) -> None:
         entries = open_source(tmp_path / "crystals.csv").read().entries
     for entry in entries:
         with only_documented_errors():
-            assert len(parse(entry.payload).numbers) >= 1
+            assert len(read_payload(entry.payload)[0]) >= 1
     with only_documented_errors():
         read_crystals(tmp_path / "crystals.csv")
 

@@ -42,6 +42,7 @@ function themed(layout, el) {
     }
   }
   out.hoverlabel = { bgcolor: paper, bordercolor: soft, font: { color: ink }, ...layout.hoverlabel };
+  out.modebar = { bgcolor: "rgba(0,0,0,0)", color: soft, activecolor: ink, ...layout.modebar };
   if (out.legend) out.legend = { ...out.legend, bgcolor: "rgba(0,0,0,0)" };
   return out;
 }

@@ -170,8 +170,6 @@ class SpaceGroupControl(TypedControl):
         value = proposal.value
         if isinstance(value, list | tuple):
             value = ", ".join(map(str, value))
-        if value not in (None, LIKELY):
-            group_numbers(value)
         return int(value) if isinstance(value, float) else value
 
     def _offer(self) -> None:

@@ -11,10 +11,10 @@ import traitlets as tl
 from crystal_ldm.widgets.base import Listeners, Notice, Panel, counted
 from crystal_ldm.widgets.controls.training_cells import TrainingCells
 from crystal_ldm.widgets.jobs import Latest
-from crystal_ldm.widgets.layout import column, labelled, row, show_if
+from crystal_ldm.widgets.layout import caption, column, labelled, row, show_if
 
 from crystal_ldm.crystals.formula import parse_formula
-from crystal_ldm.errors import FormulaError
+from crystal_ldm.errors import CrystalLDMError, RequestError
 
 Look = Callable[[str], TrainingCells | None]
 MOST_KINDS = 6
@@ -72,7 +72,6 @@ class FormulaBox(Panel):
         self._typical = typical_atoms
         self._look = look
         self._found = ""
-        self._counts: list[int] = []
         self.on_group = Listeners()
         self.known = Notice()
         self._latest = Latest(self.known)
@@ -82,7 +81,7 @@ class FormulaBox(Panel):
         self.units_row = self.number(
             "formula_units",
             "Formula units",
-            ipw.Label("0: automatic"),
+            caption("0: automatic"),
             tip="How many formula units one cell holds; 0: with Predict those of known and similar "
             "crystals in turn, else 1",
         )
@@ -108,14 +107,20 @@ class FormulaBox(Panel):
         self._read()
 
     def _read(self, _: Any = None) -> None:
-        given, self._counts = bool(self.formulas), []
+        given, counts, problem = bool(self.formulas), list[int](), ""
         show_if(given, self.units_row)
         show_if(not given, self.atoms_row)
-        if given:
-            self._read_formula()
-        else:
-            self._read_count()
-        self.set_trait("counts", self._counts)
+        try:
+            if given:
+                counts = self._read_formula()
+            else:
+                self._read_count()
+        except CrystalLDMError as error:
+            problem = str(error)
+            self.set_trait("open_atoms", 0)
+            self.notice.say(problem, "error")
+        self.set_trait("problem", problem)
+        self.set_trait("counts", counts)
         self._find()
 
     @property
@@ -123,53 +128,45 @@ class FormulaBox(Panel):
         """The formulas typed, one or several between commas."""
         return [part.strip() for part in self.text.replace(";", ",").split(",") if part.strip()]
 
-    def _read_formula(self) -> None:
-        try:
-            parsed = [parse_formula(text) for text in self.formulas]
-        except FormulaError as error:
-            self._refuse(str(error))
-            return
-        counts = [symbol for one in parsed for symbol in one.counts]
-        self.set_trait("symbols", list(dict.fromkeys(counts)))
-        unknown = [s for s in dict.fromkeys(counts) if self.elements and s not in self.elements]
+    def _read_formula(self) -> list[int]:
+        """Say what was understood; return the atoms of each element, see `counts`."""
+        parsed = [parse_formula(text) for text in self.formulas]
+        symbols = list(dict.fromkeys(symbol for one in parsed for symbol in one.counts))
+        self.set_trait("symbols", symbols)
+        unknown = [symbol for symbol in symbols if self.elements and symbol not in self.elements]
         units, several = self.formula_units or 1, self.likely_units and not self.formula_units
-        total = max((one.num_atoms for one in parsed), default=0) * units
+        total = max(one.num_atoms for one in parsed) * units
         if unknown:
             verb = "is" if len(unknown) == 1 else "are"
-            self._refuse(
+            raise RequestError(
                 f"{', '.join(unknown)} {verb} not among the {len(self.elements)} elements that "
                 "this model was trained on."
             )
-        elif total > self.max_atoms:
-            self._refuse(
+        if total > self.max_atoms:
+            raise RequestError(
                 f"{total} atoms in the cell are more than the {self.max_atoms} that this model "
                 f"can make.{' Fewer formula units would do.' if units > 1 else ''}"
             )
+        open_atoms = sum(one.num_open for one in parsed)
+        self.set_trait("open_atoms", open_atoms * units)
+        where = "a formula unit" if several and not open_atoms else "the cell"
+        atoms, seen = f"{counted(total, 'atom')} in {where}", self._seen or self.max_atoms
+        if len(parsed) > 1:
+            self.notice.say(f"{len(parsed)} formulas, up to {atoms}.", "good")
+            return []
+        parts = [f"{symbol} {count}" for symbol, count in parsed[0].counts.items()]
+        if open_atoms:
+            parts.append(f"any element {open_atoms}")
+        if total > seen:
+            self.notice.say(_unseen(total, seen), "warning")
         else:
-            open_atoms = sum(one.num_open for one in parsed)
-            self.set_trait("problem", "")
-            self.set_trait("open_atoms", open_atoms * units)
-            where = "a formula unit" if several and not open_atoms else "the cell"
-            atoms = f"{total} atom{'s' if total > 1 else ''} in {where}"
-            if len(parsed) > 1:
-                self.notice.say(f"{len(parsed)} formulas, up to {atoms}.", "good")
-                return
-            parts = [f"{symbol} {count}" for symbol, count in parsed[0].counts.items()]
-            if not open_atoms and not several:
-                self._counts = [n * units for n in parsed[0].counts.values()]
-            if open_atoms:
-                parts.append(f"any element {open_atoms}")
-            seen = self._seen or self.max_atoms
-            if total > seen:
-                self.notice.say(_unseen(total, seen), "warning")
-            else:
-                self.notice.say(f"{', '.join(parts)}. {atoms}, of at most {seen}.", "good")
+            self.notice.say(f"{', '.join(parts)}. {atoms}, of at most {seen}.", "good")
+        closed = not open_atoms and not several
+        return [count * units for count in parsed[0].counts.values()] if closed else []
 
     def _read_count(self) -> None:
         if self.num_atoms > self.max_atoms:
-            self._refuse(f"This model makes at most {self.max_atoms} atoms in a cell.")
-            return
-        self.set_trait("problem", "")
+            raise RequestError(f"This model makes at most {self.max_atoms} atoms in a cell.")
         self.set_trait("symbols", [])
         self.set_trait("open_atoms", self.num_atoms or self.max_atoms)
         if self._seen and self.num_atoms > self._seen:
@@ -216,11 +213,6 @@ class FormulaBox(Panel):
     def _take(self, symbol: str, units: int) -> None:
         self.formula_units = units
         self.on_group.tell(symbol)
-
-    def _refuse(self, reason: str) -> None:
-        self.set_trait("problem", reason)
-        self.set_trait("open_atoms", 0)
-        self.notice.say(reason, "error")
 
 
 def _unseen(atoms: int, seen: int) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from dataclasses import dataclass
 
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.symmetry.space_groups import group_symbol, space_group
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.sampling.cell_sizes import likely_units_in_words
 
@@ -66,9 +67,7 @@ def training_cells(ldm: LDMModule, formula: str) -> TrainingCells | None:
     atoms = int(request.num_atoms)
     found: Counter[tuple[str, int, int]] = Counter()
     for structure in ldm.training_crystals.crystals[rows].to_structures():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            symbol, _ = structure.get_space_group_info(symprec=SYMPREC)
+        symbol = group_symbol(space_group(Cell.from_structure(structure), SYMPREC) or 1)
         found[symbol, len(structure), len(structure) // atoms] += 1
     ordered = sorted(found, key=lambda kind: (-found[kind], kind))
     kinds = tuple(kind for kind in ordered if kind[1] % atoms == 0)

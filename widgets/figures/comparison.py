@@ -17,7 +17,7 @@ def distribution_figure(
     """Return the distributions of a quantity in several sets, each with area 1.
 
     Args:
-        samples: values by the name of the set; the first is evaluated, others stand behind it.
+        samples: values by the name of the set; the last stands behind the others, in grey.
         quantity: what the values are.
         unit: their unit.
         bins: intervals over the common range.
@@ -36,7 +36,7 @@ def distribution_figure(
     for i, (name, values) in reversed(list(enumerate(finite.items()))):
         counts, _ = np.histogram(values, edges)
         density = counts / max(len(values), 1) / np.diff(edges)
-        colour = SERIES[0] if i == 0 else GREY if i == 1 else SERIES[i]
+        colour = GREY if 0 < i == len(finite) - 1 else SERIES[i % len(SERIES)]
         figure.add_trace(
             go.Bar(
                 x=(edges[1:] + edges[:-1]) / 2,

@@ -193,11 +193,8 @@ class EvaluationBar(Panel):
             for entry in crystals:
                 if job.stop_event.is_set():
                     break
-                job.message = (
-                    f"Relaxing with CHGNet; {len(made) + len(failed)} of {len(crystals)} done…"
-                    if len(crystals) > 1
-                    else "Relaxing with CHGNet; this takes some seconds…"
-                )
+                done = len(made) + len(failed)
+                job.message = f"Relaxing with CHGNet; {done} of {len(crystals)} done…"
                 relaxed, text = relax_one(entry, pool)
                 if relaxed is None:
                     failed.append(f"{entry.structure.composition.reduced_formula}: {text}")

@@ -123,14 +123,13 @@ class Gallery(Panel):
         new = list(crystals)
         entries = [c if isinstance(c, CrystalEntry) else CrystalEntry(c, "loaded") for c in new]
         own = [c.columns if isinstance(c, CrystalEntry) else {} for c in new]
-        given = own if rows is None else [dict(row) for row in rows]
-        if len(given) != len(new):
-            raise ValueError(f"{len(given)} rows were given for {len(new)} crystals.")
-        found = [crystal_row(entry.structure) for entry in entries]
+        given = own if rows is None else rows
+        more = [crystal_row(one.structure) | dict(extra)
+                for one, extra in zip(entries, given, strict=True)]  # fmt: skip
         with self.lock:
             place = len(self.entries)
             self.entries += entries
-            self.rows += [row | extra for row, extra in zip(found, given, strict=True)]
+            self.rows += more
             self._refresh()
             self.table.parents = parents_of(self.entries)
         if self.selected is None and self.entries:

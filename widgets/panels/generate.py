@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
-from functools import partial
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import ipywidgets as ipw
@@ -24,6 +23,7 @@ from crystal_ldm.ldm_module.diffusion import SamplerStep, StopSampling
 from crystal_ldm.recipe import makes_crystals_of
 from crystal_ldm.runs.sample_run import SampleRun
 from crystal_ldm.sampling import SampleResult, SamplingSettings, keyword_call
+from crystal_ldm.sampling.sample import iter_sample
 
 FIRST = 4
 """Crystals made before all others, so that something is on screen soon."""
@@ -50,15 +50,12 @@ class GeneratePanel(Panel):
     made = tl.Int(0, read_only=True)
     total = tl.Int(0, read_only=True)
 
-    def __init__(
-        self,
-        ldm: LDMModule,
-        session: Session | None = None,
-    ) -> None:
-        """`session` keeps the crystals."""
+    def __init__(self, ldm: LDMModule, session: Session | None = None) -> None:
+        """`session` keeps the crystals; None: one that lasts as long as this panel."""
         super().__init__()
         self.ldm = ldm
-        self.session = session
+        self._folder = TemporaryDirectory()
+        self.session = session or Session(self._folder.name)
         self.kept_as: Request | None = None
         self.job = Job()
         self.on_start, self.on_result = Listeners(), Listeners()
@@ -133,42 +130,31 @@ class GeneratePanel(Panel):
         asked = list(keyword_call(settings))
         settings, notes = settings.fitted(self.ldm, request, asked)
         self.notice.say(" ".join(notes), "warning")
-        ldm, keywords = self.ldm, keyword_call(settings)
-        ldm.iter_sample(request, count, **keywords)  # checks all of it and computes nothing yet
+        keywords = keyword_call(settings)
         rows = 1 if request is None else len(request)
         numbers = range(settings.offset, settings.offset + count)
         place = self.form.place
         places = [place] if place else [(row, number) for number in numbers for row in range(rows)]
-        run = None
-        if self.session is not None:
-            words = self.form.words()
-            self.kept_as, run = self.session.open_run(words, ldm, request, count, keywords)
-            self.session.change(self.kept_as, count=len(places))
+        words = self.form.words()
+        self.kept_as, run = self.session.open_run(words, self.ldm, request, count, keywords)
+        self.session.change(self.kept_as, count=len(places))
         self.form.seed.use()
         self.set_trait("total", len(places))
         self.set_trait("made", 0)
         self.on_start.tell()
-        size = settings.compute.batch_size
-        most = MOST if isinstance(size, str) else size
-        sample = partial(ldm.iter_sample, request, count, **keywords)
-        self.job.start(lambda job: self._work(job, sample, places, most, run))
+        self.job.start(lambda job: self._work(job, run, places))
 
     # -- the work --------------------------------------------------------------------------------
 
-    def _work(
-        self,
-        job: Job,
-        sample: Callable[..., Iterable[SampleResult]],
-        places: list[tuple[int, int]],
-        most: int,
-        run: SampleRun | None,
-    ) -> None:
-        """Make the crystals in lots of at most `most`; one is written while the next is made.
+    def _work(self, job: Job, run: SampleRun, places: list[tuple[int, int]]) -> None:
+        """Make the crystals in lots; one is written while the next is made.
 
         The first few are shown at once. All others are shown when they are on disk, so that a
         kernel that dies takes none of those with it that were seen.
         """
         total, started = len(places), time.monotonic()
+        batch_size = run.order.settings.compute.batch_size
+        most = MOST if isinstance(batch_size, str) else batch_size
         size, finished = min(FIRST, most), 0
         written: Future[Any] | None = None
 
@@ -185,18 +171,17 @@ class GeneratePanel(Panel):
 
         def keep(result: SampleResult, shown: bool) -> None:
             try:
-                if run is not None:
-                    run.files.add(result)
+                run.files.add(result)
             finally:  # on a full disk they are seen all the same, and can be downloaded
                 if not shown:
                     show(result)
 
-        with run or nullcontext(), ThreadPoolExecutor(max_workers=1) as writer:
+        with run, ThreadPoolExecutor(max_workers=1) as writer:
             while places and not job.stop_event.is_set():
                 lot, places = set(places[:size]), places[size:]
                 begun = time.monotonic()
                 # How the crystals are divided into lots changes none of them.
-                for result in sample(callback=watch, wanted=_member(lot)):
+                for result in iter_sample(run.order, watch, _member(lot)):
                     if written is not None:
                         written.result()
                     if first := not finished:
@@ -207,12 +192,10 @@ class GeneratePanel(Panel):
                 size = min(max(FIRST, int(rate * SECONDS)), 4 * size, most)
             if written is not None:
                 written.result()
-        spent = time.monotonic() - started
         job.progress = self.made / total
-        made = _count(self.made, total)
-        job.message = f"{made} in {duration(spent)}."
-        if job.stop_event.is_set():
-            job.message = f"Stopped: {made} were finished and are kept."
+        made, spent = _count(self.made, total), duration(time.monotonic() - started)
+        stopped = f"Stopped: {made} were finished and are kept."
+        job.message = stopped if job.stop_event.is_set() else f"{made} in {spent}."
 
     # -- what is shown ---------------------------------------------------------------------------
 
@@ -239,12 +222,12 @@ class GeneratePanel(Panel):
             part.observe(lambda _: self.notice.clear(), names)
 
     def _new_form(self) -> None:
-        old = self.form
-        self.form = RequestForm(self.ldm)
+        form = RequestForm(self.ldm)
+        self.notice.say(form.follow(self.form), "warning")
+        self.form = form  # filled in, as Generate may be pressed at any moment
         self._watch_form()
-        self._place.children = (self.form.widget,)
+        self._place.children = (form.widget,)
         self._allow()
-        self.notice.say(self.form.follow(old), "warning")
 
 
 def _member(lot: set[tuple[int, int]]) -> Callable[[int, int], bool]:

@@ -161,7 +161,7 @@ def xrd_figure(
     y_axis = {
         "tickvals": [-100, -50, 0, 50, 100],
         "ticktext": ["100", "50", "0", "50", "100"],
-        "range": [-108, 108],
+        "range": [-108 if len(patterns) > 1 else 0, 108],
     }
     _lay_out(figure, radiation, y_axis)
     return figure.update_xaxes(range=[5, 90])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,9 @@ import plotly.graph_objects as go
 from crystal_ldm.widgets.crystal_entry import plain
 from pymatgen.core import Structure
 
+from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.geometry.distances import min_distance
+from crystal_ldm.crystals.symmetry.space_groups import group_symbol, space_group
 from crystal_ldm.evaluate.thresholds import Thresholds
 
 SYMPREC = 0.1
@@ -99,16 +100,10 @@ HIDDEN = ("recipe", "cif", "xrd", "seed", "row", "number", "id")
 
 def crystal_row(structure: Structure) -> dict[str, Any]:
     """Return the columns that need the structure alone."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            symbol, number = structure.get_space_group_info(symprec=SYMPREC)
-        group = f"{symbol} ({number})"
-    except Exception:  # spglib raises its own kinds on cells it cannot read
-        group = "unknown"
+    number = space_group(Cell.from_structure(structure), SYMPREC)
     return {
         "formula": structure.composition.reduced_formula,
-        "space_group": group,
+        "space_group": f"{group_symbol(number)} ({number})" if number else "unknown",
         "num_atoms": len(structure),
         "density": float(structure.density),
         "min_distance": min_distance(structure),

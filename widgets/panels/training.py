@@ -19,6 +19,8 @@ from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 from plotly.subplots import make_subplots
 from pymatgen.core import Structure
 
+from crystal_ldm.training import read_metrics
+
 FIRST = 15.0
 """Seconds until the first preview; a short training should show one too."""
 CURVES = {
@@ -38,11 +40,9 @@ class TrainingMonitor(Panel):
     does. The cell should answer SIGINT with `monitor.stop()`.
 
     Traits:
-        run_dir: the run.
         step: the last step seen; read-only.
     """
 
-    run_dir = tl.Unicode("")
     step = tl.Int(0, read_only=True)
 
     def __init__(
@@ -55,7 +55,7 @@ class TrainingMonitor(Panel):
     ) -> None:
         super().__init__()
         self.stop_event = threading.Event()
-        self._preview = preview
+        self._preview: Any = preview
         self._between = 60 * preview_minutes
         self.preview_at = time.monotonic() - self._between + min(self._between, FIRST)
         self._max_steps = max_steps
@@ -77,8 +77,9 @@ class TrainingMonitor(Panel):
             self.notice.widget,
             css="cl-training-monitor",
         )
-        self.react("run_dir", self.read)
-        self.run_dir = str(run_dir)
+        if run_dir:
+            self._lines = read_metrics(Path(run_dir) / "metrics.jsonl")
+            self._show()
 
     def live(self, line: Mapping[str, float]) -> None:
         """Take one line of metrics; hand this to `fit` as `live`."""
@@ -86,9 +87,9 @@ class TrainingMonitor(Panel):
         self.halt.enabled = not self.stop_event.is_set()
         if self._throttle.ready():
             self._show()
-        if self._preview is not None and time.monotonic() - self.preview_at >= self._between:
+        if self.viewer is not None and time.monotonic() - self.preview_at >= self._between:
             self.preview_at = time.monotonic()
-            self.notice.guard(self._show_preview)()
+            self.notice.guard(self._show_preview)(self.viewer)
 
     def stop(self) -> None:
         """End the training after the current step; `fit` saves what it has."""
@@ -100,21 +101,10 @@ class TrainingMonitor(Panel):
         """Show the last step; nothing is left to stop."""
         self.halt.enabled = False
         self.notice.clear()
-        if self._lines:
-            self._show()
-
-    def read(self) -> None:
-        """Show what the run's metrics.jsonl says by now."""
-        from crystal_ldm.training import read_metrics
-
-        lines = read_metrics(Path(self.run_dir) / "metrics.jsonl") if self.run_dir else []
-        if lines != self._lines or not lines:
-            self._lines = lines
-            self._show()
+        self._show()
 
     def _show(self) -> None:
         if not self._lines:
-            self.status.value = "No step yet."
             return
         last = self._lines[-1]
         self.plot.show(metrics_figure(self._lines))
@@ -128,13 +118,11 @@ class TrainingMonitor(Panel):
             said += f" Composition model: epoch {done:,.0f} of {epochs:,.0f}."
         self.status.value = said
 
-    def _show_preview(self) -> None:
-        if self.viewer is None or self._preview is None:
-            return
+    def _show_preview(self, viewer: CrystalViewer) -> None:
         structure = self._preview()
         formula = structure.composition.reduced_formula
-        self.viewer.title = f"{formula} at step {self._lines[-1]['step']:,.0f}"
-        self.viewer.show(structure)
+        viewer.title = f"{formula} at step {self._lines[-1]['step']:,.0f}"
+        viewer.show(structure)
 
 
 def metrics_figure(lines: Sequence[Mapping[str, float]]) -> go.Figure:

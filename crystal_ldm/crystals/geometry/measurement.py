@@ -55,7 +55,7 @@ def measure(positions: ArrayLike) -> Measurement:
             return Measurement("angle", float(atoms.get_angle(0, 1, 2)), "°")
         turned = float(atoms.get_dihedral(0, 1, 2, 3))
     except ZeroDivisionError:
-        raise DataError("Atoms that coincide or lie on a line have no such angle.") from None
+        turned = np.nan
     if not np.isfinite(turned):
         raise DataError("Atoms that coincide or lie on a line have no such angle.")
     return Measurement("torsion", turned - 360 if turned > 180 else turned, "°")

@@ -1,6 +1,6 @@
 """The one reader of structure files, for data sets, evaluation, and files that are dropped."""
 
-from crystal_ldm.crystals.readers.entries import Entry, Problem, Source, parse, read_payload
+from crystal_ldm.crystals.readers.entries import Entry, Problem, Source, read_payload
 from crystal_ldm.crystals.readers.sources import OpenSource, open_source, open_structures
 
 __all__ = [
@@ -10,6 +10,5 @@ __all__ = [
     "Source",
     "open_source",
     "open_structures",
-    "parse",
     "read_payload",
 ]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.crystals.readers.content import read_text
-from crystal_ldm.crystals.readers.entries import Payload, Problem, Source
+from crystal_ldm.crystals.readers.entries import Problem, Source
 from crystal_ldm.crystals.readers.labels import Labels
 from crystal_ldm.crystals.readers.objects import atoms_cell
-from crystal_ldm.crystals.readers.records import source_of
+from crystal_ldm.crystals.readers.poscar import HYDROGEN
+from crystal_ldm.crystals.readers.records import Record, source_of, tried
 from crystal_ldm.crystals.readers.units import UNITS
 from crystal_ldm.errors import DataError, describe_error
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 ASE_SUFFIXES = (".extxyz", ".xyz", ".db", ".traj", ".xsf")
 
+_HEAVY = re.compile(r"(?<!\S)D(?!\S)|^\s*T(?=\s)")
+"""Deuterium and tritium, which ASE does not know; elsewhere in a line T is "true"."""
 _ENERGIES = ("energy", "free_energy")
 
 _Frame = tuple[str, dict[str, Any], "Atoms | Problem", tuple[str, ...]]
@@ -49,7 +53,10 @@ def read_ase(path: Path, labels: Labels = None) -> Source:
     if len(problems) == len(frames):
         reason = problems[0].reason if problems else "It holds no structures."
         raise DataError(f"The file {path} cannot be read: {reason}")
-    entries = [(name, info, _payload(atoms), notes) for name, info, atoms, notes in frames]
+    entries: list[Record] = [
+        (name, info, atoms if isinstance(atoms, Problem) else tried(atoms_cell, atoms), notes)
+        for name, info, atoms, notes in frames
+    ]
     source = source_of(entries, labels, path.name, skip=("id", "unique_id"))
     names = dict.fromkeys(name for entry in source.entries for name in entry.labels)
     energies = [n for n in names if "energy" in n.lower() and n not in UNITS]
@@ -59,15 +66,6 @@ def read_ase(path: Path, labels: Labels = None) -> Source:
             f"{', '.join(energies)}."
         )
     return source
-
-
-def _payload(atoms: Atoms | Problem) -> Payload:
-    if isinstance(atoms, Problem):
-        return atoms
-    try:
-        return atoms_cell(atoms)
-    except DataError as error:
-        return Problem.of(error)
 
 
 def _extxyz_frames(path: Path) -> Iterator[_Frame]:
@@ -93,8 +91,9 @@ def _extxyz_frames(path: Path) -> Iterator[_Frame]:
             )
             yield name, {}, Problem("unreadable", reason), ()
             return
+        plain = [*frame[:2], *(_HEAVY.sub("H", line) for line in frame[2:])]
         try:
-            atoms = read(io.StringIO("\n".join(frame) + "\n"), format="extxyz")
+            atoms = read(io.StringIO("\n".join(plain) + "\n"), format="extxyz")
         # ASE's parser raises whatever its input provokes.
         except Exception as error:
             what = describe_error(error)
@@ -105,7 +104,8 @@ def _extxyz_frames(path: Path) -> Iterator[_Frame]:
         assert not isinstance(atoms, list)
         info = {**_calculated(atoms), **atoms.info}
         given = info.pop("material_id", None) or info.get("id")
-        yield str(name if given is None else given), info, atoms, ()
+        notes = (HYDROGEN,) if plain != frame else ()
+        yield str(name if given is None else given), info, atoms, notes
 
 
 def _calculated(atoms: Atoms) -> dict[str, Any]:

@@ -75,15 +75,6 @@ class Source:
     notes: list[str] = field(default_factory=list)
 
 
-def parse(payload: Payload) -> Cell:
-    """Return the cell of an entry with coordinates in [0, 1), see `read_payload`.
-
-    Raises:
-        DataError: as there, and if it is flat.
-    """
-    return read_payload(payload)[0].checked()
-
-
 def read_payload(payload: Payload) -> tuple[Cell, list[str]]:
     """Return the cell of an entry as it is, and notes on what was changed.
 

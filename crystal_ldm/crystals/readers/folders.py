@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from crystal_ldm.crystals.readers.csv_files import table_files
@@ -134,6 +134,17 @@ def _stem(name: str) -> str:
     return without_suffix(name.strip().replace("\\", "/").rpartition("/")[2]).lower()
 
 
+def _naming_column(columns: Mapping[str, list[str]], names: set[str]) -> str:
+    """Return the first column, or the one that names most of the files where that is half of them.
+
+    Only whole names count: a property may have the value 1 where a file is called 001.
+    """
+    files = {name.lower() for name in names}
+    matches = {c: len(files & set(map(_stem, values))) for c, values in columns.items()}
+    best = max(matches, key=lambda column: matches[column])
+    return best if 2 * matches[best] >= len(files) else next(iter(columns))
+
+
 def _only_ones(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return the pairs whose first part occurs once."""
     items = list(pairs)
@@ -166,7 +177,7 @@ def read_properties(
 ) -> dict[str, dict[str, LabelValue]]:
     """Return labels by id from a table, and add its notes to the source's."""
     columns, notes = read_table(path, names)
-    column = id_column(columns) or next(iter(columns))
+    column = id_column(columns) or _naming_column(columns, names)
     found = read_labels(columns, labels, path.name, skip=[column])
     source.notes += [*notes, *found.notes]
     ids = columns[column]

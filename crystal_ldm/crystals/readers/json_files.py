@@ -17,9 +17,9 @@ from crystal_ldm.crystals.readers.json_layouts import (
     LAYOUTS,
     is_structure_data,
     read_structure,
-    structure_cell,
 )
 from crystal_ldm.crystals.readers.labels import Labels
+from crystal_ldm.crystals.readers.poscar import read_poscar
 from crystal_ldm.crystals.readers.records import flat, source_of
 from crystal_ldm.crystals.readers.tables import id_column
 from crystal_ldm.errors import DataError
@@ -50,7 +50,9 @@ def read_json(path: Path, labels: Labels = None) -> Source:
     if not records:
         raise DataError(f"The file {path} holds no structures.")
 
-    frames = [(name, values, *_payload(structure)) for name, structure, values in records]
+    frames = [
+        (name, values, *_payload_or_problem(structure)) for name, structure, values in records
+    ]
     return source_of(frames, labels, path.name)
 
 
@@ -73,13 +75,29 @@ def record_cell(data: Mapping[str, Any]) -> Cell:
     """
     data = _mapping(data.get("attributes")) or data  # OPTIMADE
     key = next((key for key in _STRUCTURE_KEYS if key in data), None)
-    content = data if key is None else data[key]
-    return read_payload(content)[0] if isinstance(content, str) else structure_cell(content)
+    return read_payload(_payload_of(data if key is None else data[key])[0])[0]
 
 
-def _payload(structure: Any) -> tuple[Payload, tuple[str, ...]]:
+def _payload_of(structure: Any) -> tuple[Payload, tuple[str, ...]]:
+    """Return a structure of a record, as data or as text: json, a POSCAR, or else a CIF."""
+    if not isinstance(structure, str):
+        return read_structure(structure)
+    if structure.lstrip().startswith("{"):
+        try:
+            data = json.loads(structure)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"Its structure is cut short or not json ({error}).") from error
+        return read_structure(data)
     try:
-        return (structure, ()) if isinstance(structure, str) else read_structure(structure)
+        cell, notes = read_poscar(structure)
+        return cell, tuple(notes)
+    except DataError:
+        return structure, ()
+
+
+def _payload_or_problem(structure: Any) -> tuple[Payload, tuple[str, ...]]:
+    try:
+        return _payload_of(structure)
     except DataError as error:
         return Problem.of(error), ()
 
@@ -100,6 +118,9 @@ def _records(data: Any, path: Path) -> list[tuple[str, Any, dict[str, Any]]]:
             data = single
         elif {"ids", "nextid"} <= set(data):  # an ASE database
             data = {k: v for k, v in data.items() if k not in ("ids", "nextid")}
+        elif _are_columns(data):
+            keys = next(data[k] for k in _STRUCTURE_KEYS if k in data)
+            data = {n: {c: column.get(n) for c, column in data.items()} for n in keys}
         if is_structure_data(data) or _is_record(data) or "attributes" in data:
             data = [data]
     if isinstance(data, dict):
@@ -128,6 +149,17 @@ def _records(data: Any, path: Path) -> list[tuple[str, Any, dict[str, Any]]]:
                 values = {k: _mapping(item.get(k)) for k in ("properties", *_OF_ASE)}
         records.append((name, item, values))
     return records
+
+
+def _are_columns(data: dict[str, Any]) -> bool:
+    """Whether it is a table of pandas, column by column, with a column of structures."""
+    column = next((data[k] for k in _STRUCTURE_KEYS if k in data), None)
+    return (
+        isinstance(column, dict)
+        and all(isinstance(values, dict) for values in data.values())
+        and bool(column)
+        and all(isinstance(v, str) or is_structure_data(v) for v in column.values())
+    )
 
 
 def _is_record(item: Any) -> bool:

@@ -34,17 +34,12 @@ def is_structure_data(data: Any) -> bool:
     )  # fmt: skip
 
 
-def structure_cell(data: Any) -> Cell:
-    """Return the cell of a structure in one of the layouts.
+def read_structure(data: Any) -> tuple[Cell, tuple[str, ...]]:
+    """Return the cell of a structure in one of the layouts, and notes on what was changed.
 
     Raises:
         DataError: if it is none, is disordered, or holds something that is not an element.
     """
-    return read_structure(data)[0]
-
-
-def read_structure(data: Any) -> tuple[Cell, tuple[str, ...]]:
-    """Return what `structure_cell` does, and notes on what was changed."""
     if not isinstance(data, Mapping):
         raise DataError(f"It is no structure but {data!r:.40}; what can be read: {LAYOUTS}.")
     try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from crystal_ldm.crystals.readers.entries import LabelValue
 from crystal_ldm.crystals.readers.tables import ABSENT, listed, number
-from crystal_ldm.crystals.readers.units import UNITS, meaning_of
+from crystal_ldm.crystals.readers.units import UNITS, is_unit, meaning_of
 from crystal_ldm.errors import DataError, suggest
 
 Labels = Sequence[str] | Mapping[str, str] | None
@@ -19,8 +19,21 @@ _NEVER_LABELS = {"cif", "formula", "pretty_formula", "full_formula", "reduced_fo
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _UNCERTAIN = re.compile(rf"({_NUMBER})\s*(?:\(\d+\)|(?:±|\+/-|\+-)\s*{_NUMBER})")
+_WITH_UNIT = re.compile(rf"({_NUMBER})\s*([^\W\d_].*|%|°.*)")
+_POWER = re.compile(rf"({_NUMBER})\s*[x×·*]\s*10\s*\^?\s*\(?([-+]?\d+)\)?")
 _GAPS = re.compile(r"[-+]?\d{1,3}([ ']\d{3})+(\.\d+)?")
-_SIGNS = str.maketrans({"−": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "’": "'"})
+_THOUSANDS = [
+    (sep, re.compile(rf"[-+]?\d{{1,3}}(\{sep}\d{{3}})+(\{point}\d+)?"),
+     re.compile(rf"[-+]?\d{{1,3}}((\{sep}\d{{3}}){{2,}}(\{point}\d+)?|(\{sep}\d{{3}})+\{point}\d+)"))
+    for sep, point in (",.", ".,")
+]  # fmt: skip
+"""Signs between thousands, with the numbers that may have them and those that clearly do."""
+_SIGNS = str.maketrans(
+    {"−": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " ", "’": "'", "⁻": "-",
+     **{sign: str(digit) for digit, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}}
+)  # fmt: skip
+_STAND_INS = {-999.0, -9999.0, -99999.0, -999.25, 1e20, 9.96921e36, 999999.0}
+"""Numbers that programs write where they have none; far from all others of their column."""
 _LIKE_A_NUMBER = re.compile(r"[<>≤≥~≈]?\s*[-+.]?\d")
 
 
@@ -126,12 +139,53 @@ def _read_as(column: str, label: str, where: str, factor: float) -> str:
     return f"Column '{column}' in {where} is read as {label} ({UNITS[label]}){converted}."
 
 
-def _plain(text: str) -> str:
-    """Return a number's text without an uncertainty and gaps between thousands."""
-    text = text.translate(_SIGNS)
-    if match := _UNCERTAIN.fullmatch(text):
-        return match.group(1)
-    return re.sub("[ ']", "", text) if _GAPS.fullmatch(text) else text
+def _plain_numbers(texts: Sequence[str]) -> list[str]:
+    """Return texts of numbers without uncertainties and signs between thousands."""
+    plain = [_POWER.sub(r"\1e\2", text.translate(_SIGNS)) for text in texts]
+    plain = [re.sub("^–(?=[\\d.])", "-", text) for text in plain]
+    plain = [re.sub("[ ']", "", text) if _GAPS.fullmatch(text) else text for text in plain]
+    for sign, may_be, clearly in _THOUSANDS:
+        if any(map(clearly.fullmatch, plain)):
+            plain = [
+                text.replace(sign, "").replace(",", ".") if may_be.fullmatch(text) else text
+                for text in plain
+            ]
+    return [m.group(1) if (m := _UNCERTAIN.fullmatch(text)) else text for text in plain]
+
+
+def _with_units(texts: Mapping[int, str], name: str, plain: bool) -> dict[int, float]:
+    """Return the values of cells that hold a number and a unit, in the unit of a known label.
+
+    Of another column they count only where all its cells have the same unit; `plain` is whether
+    some are numbers without one.
+    """
+    matches = {i: match for i, text in texts.items() if (match := _WITH_UNIT.fullmatch(text))}
+    units = {i: match.group(2).strip() for i, match in matches.items() if is_unit(match.group(2))}
+    if name not in UNITS and (plain or len(units) < len(texts) or len(set(units.values())) != 1):
+        return {}
+    values = {}
+    for i, unit in units.items():
+        factor = meaning_of(f"x ({unit})", name).factor if name in UNITS else 1.0
+        if factor is not None:
+            values[i] = float(matches[i].group(1)) * factor
+    return values
+
+
+def _stand_ins(numbers: Mapping[int, float]) -> set[int]:
+    """Return which numbers stand for none.
+
+    1e20 may be a density of carriers: it is a value unless it is 1000 times all others.
+    """
+    others = [value for value in numbers.values() if value not in _STAND_INS]
+    if not others:
+        return set()
+    largest = max(map(abs, others))
+    return {
+        i
+        for i, value in numbers.items()
+        if value in _STAND_INS
+        and (abs(value) > (1000 if value >= 1e20 else 2) * largest or value < 0 <= min(others))
+    }
 
 
 def _values(
@@ -139,7 +193,25 @@ def _values(
 ) -> list[LabelValue]:
     texts = ["" if v is None else str(v).strip() for v in raw]
     given = [i for i, text in enumerate(texts) if text.lower() not in ABSENT]
-    numbers = {i: value for i in given if (value := number(_plain(texts[i]))) is not None}
+    plain = _plain_numbers(texts)
+    numbers = {i: value for i in given if (value := number(plain[i])) is not None}
+    if changed := next((texts[i] for i in numbers if number(texts[i]) is None), None):
+        notes.append(
+            f"Numbers of column '{column}' in {where} are read without uncertainties and signs "
+            f"between thousands, for example '{changed[:40]}'."
+        )
+    rest = {i: plain[i] for i in given if i not in numbers}
+    if with_units := _with_units(rest, name, plain=bool(numbers)):
+        numbers |= with_units
+        converted = f"; read as {UNITS[name]}" if name in UNITS else ""
+        notes.append(f"Cells of column '{column}' in {where} have units{converted}.")
+    if stand_ins := _stand_ins(numbers):
+        given = [i for i in given if i not in stand_ins]
+        numbers = {i: value for i, value in numbers.items() if i not in stand_ins}
+        notes.append(
+            f"{len(stand_ins)} values of column '{column}' in {where} stand for none "
+            f"({texts[min(stand_ins)]}) and were left empty."
+        )
     if name not in UNITS and len(numbers) <= len(given) / 2 and given:
         chosen = set(given)
         other = next((texts[i] for i in given if i not in numbers), "")

@@ -39,7 +39,7 @@ def cell_of(item: Any) -> Cell:
         return atoms_cell(item)
     if is_structure(item):
         return Cell.from_structure(item)
-    raise DataError(f"{_article(item)} is no crystal; give {SUPPORTED}.")
+    raise DataError(f"{type(item).__name__} is no crystal; give {SUPPORTED}.")
 
 
 def atoms_cell(atoms: Any) -> Cell:
@@ -76,7 +76,7 @@ def cells_of(items: Any) -> list[Any]:
     single = isinstance(items, (str, bytes, Path, dict)) or is_structure(items) or is_atoms(items)
     if single or not isinstance(items, Iterable):
         raise DataError(
-            f"A list of crystals is wanted ({SUPPORTED} for each), not {_article(items).lower()}."
+            f"A list of crystals is wanted ({SUPPORTED} for each), not {type(items).__name__}."
         )
     return list(items)
 
@@ -92,15 +92,9 @@ def is_structure(item: Any) -> bool:
 
 
 def _file_cell(path: str | Path) -> Cell:
-    from crystal_ldm.crystals.readers.content import existing
     from crystal_ldm.crystals.readers.sources import open_source
 
-    entries = open_source(existing(path)).read().entries
+    entries = open_source(path).read().entries
     if len(entries) != 1:
-        raise DataError(f"'{path}' holds {len(entries)} crystals; read it with load_dataset.")
+        raise DataError(f"'{path}' holds {len(entries)} crystals; give a file that holds one.")
     return read_payload(entries[0].payload)[0]
-
-
-def _article(item: Any) -> str:
-    name = type(item).__name__
-    return f"{'An' if name[:1].lower() in 'aeiou' else 'A'} {name}"

@@ -6,7 +6,6 @@ import re
 from xml.etree import ElementTree
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crystal_ldm.crystals.powder import LONGEST, SHORTEST, PowderPattern
 from crystal_ldm.crystals.readers.content import decode
@@ -19,6 +18,7 @@ NARROWEST = 5.0
 """Degrees 2θ that a pattern covers at least."""
 
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+(?:,\d+)?(?:[eE][-+]?\d+)?$")
+_SHARE = "ratioKAlpha2KAlpha1"
 _COMMENT = ("#", "!", ";", "%", "*", "'", "/", '"')
 
 
@@ -87,63 +87,49 @@ def _from_xrdml(name: str, text: str) -> tuple[list[float], list[float], float |
         root = ElementTree.fromstring(text.encode())
     except (ElementTree.ParseError, ValueError) as error:
         raise DataError(f"{name} is not complete XML ({error}).") from None
-    scans = [part for part in root.iter() if _tag(part) == "scan"]
-    for scan in scans:
-        found = _scan(scan)
-        if found is not None:
-            notes = []
-            if len(scans) > 1:
-                notes.append(f"{name} holds {len(scans)} scans; the first over 2θ is shown.")
-            return *found, _wavelength(root), notes
-    raise DataError(f"{name} holds no scan over 2θ as xrdml writes it.")
+    scans = root.findall(".//{*}scan")
+    found = next(filter(None, map(_scan, scans)), None)
+    if found is None:
+        raise DataError(f"{name} holds no scan over 2θ as xrdml writes it.")
+    several = f"{name} holds {len(scans)} scans; the first over 2θ is shown."
+    return *found, _wavelength(root), [several] if len(scans) > 1 else []
 
 
 def _scan(scan: ElementTree.Element) -> tuple[list[float], list[float]] | None:
     """Return angles and intensities of a scan over 2θ; None for another one."""
-    points = next((part for part in scan.iter() if _tag(part) == "dataPoints"), None)
-    if points is None:
-        return None
-    measured = {_tag(part): part for part in points if _tag(part) != "positions"}
-    heights = measured.get("intensities", measured.get("counts"))
-    axis = next((p for p in points if _tag(p) == "positions" and p.get("axis") == "2Theta"), None)
-    if heights is None or axis is None:
-        return None
+
+    def numbers(tag: str) -> list[float]:
+        return [float(word) for word in scan.findtext(f".//{{*}}{tag}", "").split()]
+
+    axis = ".//{*}positions[@axis='2Theta']/{*}"
     try:
-        counts = [float(word) for word in (heights.text or "").split()]
-        ends = {_tag(part): [float(w) for w in (part.text or "").split()] for part in axis}
-        factors = measured.get("beamAttenuationFactors")
-        if _tag(heights) == "counts" and factors is not None:
-            weights = [float(word) for word in (factors.text or "").split()]
-            counts = [c * w for c, w in zip(counts, weights, strict=True)]
-        if "listPositions" in ends:
-            return ends["listPositions"], counts
-        start, end = ends["startPosition"][0], ends["endPosition"][0]
-    except (ValueError, KeyError, IndexError):
+        counts = numbers("intensities")
+        if not counts:
+            counts = numbers("counts")
+            weights = numbers("beamAttenuationFactors") or [1.0] * len(counts)
+            counts = [count * weight for count, weight in zip(counts, weights, strict=True)]
+        if listed := scan.findtext(f"{axis}listPositions"):
+            return [float(word) for word in listed.split()], counts
+        start, end = (float(scan.findtext(f"{axis}{at}Position", "")) for at in ("start", "end"))
+    except ValueError:
         return None
     return np.linspace(start, end, len(counts)).tolist(), counts
 
 
 def _wavelength(root: ElementTree.Element) -> float | None:
     """Return the wavelength of a file: Kα1, or the mean of both lines where both were measured."""
-    used = next((part for part in root.iter() if _tag(part) == "usedWavelength"), None)
+    used = root.find(".//{*}usedWavelength")
     if used is None:
         return None
+    texts = (used.findtext(f"{{*}}{tag}") or "0" for tag in ("kAlpha1", "kAlpha2", _SHARE))
     try:
-        lines = {_tag(part): float(part.text or "nan") for part in used}
+        wavelength, second, share = map(float, texts)
     except ValueError:
         return None
-    first, second = lines.get("kAlpha1"), lines.get("kAlpha2")
-    if first is None:
-        return None
-    wavelength = first
     if second and used.get("intended", "K-Alpha") == "K-Alpha":
-        share = lines.get("ratioKAlpha2KAlpha1", 0.5)
-        wavelength = (first + share * second) / (1 + share)
+        share = share or 0.5
+        wavelength = (wavelength + share * second) / (1 + share)
     return wavelength if SHORTEST <= wavelength <= LONGEST else None
-
-
-def _tag(part: ElementTree.Element) -> str:
-    return str(part.tag).rpartition("}")[2]
 
 
 def _checked(
@@ -153,26 +139,22 @@ def _checked(
     wavelength: float | None,
     notes: list[str],
 ) -> PowderPattern:
-    if len(angles) != len(counts):
-        raise DataError(f"{name} has {len(angles)} angles and {len(counts)} intensities.")
-    if len(angles) < FEWEST:
+    if not len(angles) == len(counts) >= FEWEST:
         raise DataError(
-            f"{name} holds {len(angles)} points, and a pattern at least {FEWEST}: two columns, 2θ "
-            "in degrees and intensity."
+            f"{name} holds {len(angles)} points and {len(counts)} intensities, and a pattern at "
+            f"least {FEWEST}: two columns, 2θ in degrees and intensity."
         )
-    x: NDArray[np.float64] = np.array(angles)
-    y: NDArray[np.float64] = np.array(counts)
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise DataError(f"{name} holds numbers that are not finite.")
-    if x[0] > x[-1]:
-        x, y = x[::-1], y[::-1]
-    if (np.diff(x) <= 0).any():
-        raise DataError(f"The first column of {name} does not ascend, so it is no 2θ.")
-    if x[0] < -5 or x[-1] > 180 or x[-1] - x[0] < NARROWEST:
+    order = slice(None) if angles[0] < angles[-1] else slice(None, None, -1)
+    x, y = np.array(angles)[order], np.array(counts)[order]
+    steps = np.diff(x)
+    if not (np.isfinite(y).all() and (steps > 0).all() and x[0] >= -5 and x[-1] <= 180):
         raise DataError(
-            f"The first column of {name} goes from {x[0]:g} to {x[-1]:g}, which is no range of 2θ "
-            f"in degrees (at least {NARROWEST:g}, at most 180)."
+            f"The first column of {name} should be 2θ in degrees, ascending to at most 180, and "
+            "the second finite numbers."
         )
-    if y.max() <= 0 or y.max() == y.min():
-        raise DataError(f"{name} has no peak: its intensities are all equal, or none is above 0.")
-    return PowderPattern(x.copy(), y.copy(), wavelength, tuple(notes))
+    if x[-1] - x[0] < NARROWEST or y.max() <= 0 or y.max() == y.min():
+        raise DataError(
+            f"{name} has no peak: it covers less than {NARROWEST:g}° 2θ, or its intensities are "
+            "all equal or none is above 0."
+        )
+    return PowderPattern(x, y, wavelength, tuple(notes))

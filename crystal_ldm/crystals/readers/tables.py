@@ -24,6 +24,7 @@ ABSENT = {
 }  # fmt: skip
 """Cells, in small letters, that hold no value."""
 _SEPARATORS = (",", ";", "\t", "|")
+_END = "the end of the table"
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
 
 
@@ -54,15 +55,13 @@ def read_table(path: Path, known_ids: Iterable[str] = ()) -> tuple[dict[str, lis
     text = "\n".join(lines[comments:]).lstrip("# ")
     separator = _separator(text)
     csv.field_size_limit(MAX_STRUCTURE_BYTES)
+    table = csv.reader(io.StringIO(f"{text}\n{_END}"), delimiter=separator, skipinitialspace=True)
     try:
-        table = csv.reader(
-            io.StringIO(text), delimiter=separator, skipinitialspace=True, strict=True
-        )
         rows = [[cell.strip() for cell in row] for row in table]
+        if rows.pop() != [_END]:
+            raise csv.Error("a quotation has no end")
     except csv.Error as error:
-        raise DataError(
-            f"The table {path} is cut short or not a csv file ({error}); fetch it again."
-        ) from error
+        raise DataError(f"The table {path} is cut short or no csv file ({error}).") from error
     known, notes = set(known_ids), list[str]()
     titles = next((i for i, row in enumerate(rows) if not _is_title(row, known)), 0)
     if title := next(filter(any, rows[:titles]), None):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +112,7 @@ def symmetry_of(structure: Structure, symprec: float = SYMPREC) -> Symmetry:
     Raises:
         DataError: spglib finds no symmetry.
     """
-    import spglib
+    from gemmi import symops_from_hall
 
     found = _dataset(structure, symprec)
     counts = coordination_numbers(crystal_bonds(structure), len(structure))
@@ -133,15 +132,14 @@ def symmetry_of(structure: Structure, symprec: float = SYMPREC) -> Symmetry:
             )
         )
     sites.sort(key=lambda site: (site.multiplicity, site.letter, site.element))
-    # Of the conventional cell; those of `found` are the operations of the cell as it was made.
-    operations: Any = spglib.get_symmetry_from_database(found.hall_number)
     return Symmetry(
         symbol=str(found.international),
         number=int(found.number),
         system=crystal_system(int(found.number)),
         point_group=str(found.pointgroup),
         sites=tuple(sites),
-        operations=tuple(_as_text(operations["rotations"], operations["translations"])),
+        # Of the conventional cell; those of `found` are the operations of the cell as it was made.
+        operations=tuple(op.triplet().replace(",", ", ") for op in symops_from_hall(found.hall)),
         symprec=symprec,
     )
 
@@ -178,15 +176,6 @@ def _none_found(symprec: float) -> str:
         f"spglib finds no symmetry within {symprec:g} Å, as where atoms lie on each other; "
         "look at the cell as made, or choose a finer tolerance."
     )
-
-
-def _as_text(rotations: Sequence[Any], translations: Sequence[Any]) -> list[str]:
-    from pymatgen.core.operations import SymmOp
-
-    return [
-        SymmOp.from_rotation_and_translation(rotation, translation % 1.0).as_xyz_str()
-        for rotation, translation in zip(rotations, translations, strict=True)
-    ]
 
 
 def _rounded(coords: Any) -> tuple[float, float, float]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.config.numbers import plain_number, short
 from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.symmetry.settings import settings_of_name
 from crystal_ldm.errors import RequestError, suggest
 
 if TYPE_CHECKING:
@@ -68,14 +69,14 @@ def group_number(value: object) -> int | None:
     text = str(plain_number(value)).strip().removesuffix(".0")
     if text.isascii() and text.isdigit() and 1 <= int(text) <= NUM_GROUPS and value is not True:
         return int(text)
-    number = _by_symbol().get(_plain_symbol(text)) if isinstance(value, str) else None
-    if number is None:
+    settings = settings_of_name(text) if isinstance(value, str) else ()
+    if not settings:
         hint = suggest(text, [group_symbol(n) for n in range(1, NUM_GROUPS + 1)])
         raise RequestError(
             f"There is no space group {short(value)}: give a number from 1 to {NUM_GROUPS} or a "
             f"symbol such as 'Fm-3m'.{hint}"
         )
-    return number
+    return settings[0].number
 
 
 def group_numbers(value: object) -> list[int]:
@@ -113,23 +114,6 @@ def group_traits() -> tuple[tuple[float, ...], ...]:
     ]
     rows = range(NUM_GROUPS)
     return tuple(tuple(float(trait[row] == value) for trait, value in columns) for row in rows)
-
-
-@cache
-def _by_symbol() -> dict[str, int]:
-    """Return the groups by their symbols, those of other settings (Pbnm) as gemmi has them, too."""
-    import gemmi
-
-    names = {group_symbol(number): number for number in range(1, NUM_GROUPS + 1)}
-    for setting in gemmi.spacegroup_table():
-        names |= dict.fromkeys((setting.hm, setting.xhm(), setting.short_name()), setting.number)
-    return {_plain_symbol(name): number for name, number in names.items()}
-
-
-def _plain_symbol(symbol: str) -> str:
-    """Return a symbol without what is written in several ways: blanks, underscores, case, bars."""
-    plain = symbol.strip().lower().replace("\u2212", "-").replace("\u0305", "")
-    return "".join(c for c in plain if c not in " _{}$\\")
 
 
 def symmetry_dataset(crystal: Cell, symprec: float, angle_tolerance: float = 5.0) -> Any:

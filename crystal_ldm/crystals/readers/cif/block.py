@@ -94,7 +94,10 @@ def read_blocks(text: str) -> list[Block]:
         try:
             document = cif.read_string(lenient, check_level=0)
         except (ValueError, RuntimeError):
-            raise _parse_error(str(error), text) from error
+            raise DataError(
+                f"The CIF cannot be read ({error}): it may be cut short, or a value with blanks "
+                "lacks its quotes."
+            ) from error
     return [_block(block) for block in document]
 
 
@@ -114,12 +117,10 @@ def number(text: str, what: str) -> float:
         return float(text.split("(")[0])
     if text in _ABSENT:
         raise DataError(f"The CIF gives no number for {what}.")
-    reason = "that is not a number"
-    if "/" in text:
-        reason = "a fraction is not a number in a CIF; write it with decimals"
-    elif re.fullmatch(r"[-+]?\d*,\d+(\(\d*\))?", text):
-        reason = "a decimal comma is not a number in a CIF; write a point"
-    raise DataError(f"The CIF gives '{text[:40]}' for {what}: {reason}.")
+    raise DataError(
+        f"The CIF gives '{text[:40]}' for {what}: a fraction is not a number in a CIF, nor is one "
+        "with a decimal comma."
+    )
 
 
 def decimals(text: str) -> int:
@@ -156,17 +157,3 @@ def _plain(raw: str) -> str:
     if raw[:1] in ("'", '"', ";"):
         raw = cif.as_string(raw).strip()
     return "" if raw in _ABSENT else raw
-
-
-def _parse_error(message: str, text: str) -> DataError:
-    """Say where and why the text is no CIF; gemmi's message is `string:LINE:COLUMN(BYTE): WHY`."""
-    match = re.match(r"string:(\d+)(?::\d+\(\d+\))?[^:]*: *(.*)", message)
-    line, why = (int(match.group(1)), match.group(2)) if match else (0, message)
-    if "number of values" in why:
-        return DataError(
-            f"The CIF cannot be read: the values of the loop at line {line} do not fill its "
-            "columns; it may be cut short, or a value with blanks lacks its quotes."
-        )
-    cut = "unterminated" in why or line >= len(text.rstrip().splitlines())
-    hint = "; it may be cut short" if cut else ""
-    return DataError(f"The CIF cannot be read at line {line} ({why}){hint}.")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_ldm.crystals.readers.cif.sites import Site
-from crystal_ldm.crystals.readers.cif.space_group_symbols import Operations
+from crystal_ldm.crystals.symmetry.settings import Operations
 from crystal_ldm.errors import DataError
 
 SAME_PLACE = 1e-4

@@ -23,8 +23,8 @@ _TAGS = {
     "multiplicity": (
         "_atom_site_site_symmetry_multiplicity",
         "_atom_site_symmetry_multiplicity",
+        "_atom_site_site_symmetry_order",
     ),
-    "order": ("_atom_site_site_symmetry_order",),
     "flag": ("_atom_site_calc_flag",),
     "group": ("_atom_site_disorder_group",),
     "assembly": ("_atom_site_disorder_assembly",),
@@ -43,6 +43,7 @@ _WATER_SYMBOL = re.compile(r"(wat|o[_-]?h|h2o|oh2|ow|n[_-]?h\d|ch\d?)\b.*", re.I
 _TUNGSTEN_OR_WATER = re.compile(r"W[Aa]\d*")
 _NO_ELEMENT = re.compile(r"[a-z]{3,}|(?i:atom|center|centre|cation|anion|ligand|[a-z]?site)")
 """What names a site but not its element: atom1 is not At, iron not Ir, and Osite not Os."""
+_HEAVY = {"D": "Deuterium", "T": "Tritium"}
 _ROMAN = re.compile(r"\(?[IVX]+\)?(?![a-z])")
 _SHARED = re.compile(
     r"[-+\d.]*\s*[/,+&|:;]\s*[-+\d.]*([A-Z][a-z]?)|[-+]?\d*\.\d+[-+]?([A-Z][a-z]?)"
@@ -59,8 +60,7 @@ class Site:
         number: atomic number.
         coords: fractional coordinates (3,).
         decimals: decimals of its most precise coordinate.
-        multiplicity: stated number of equivalent atoms, or None.
-        symmetry_order: stated number of operations that leave it where it is, or None.
+        multiplicity: stated number of equivalent atoms, or of operations that leave it, or None.
     """
 
     label: str
@@ -68,7 +68,6 @@ class Site:
     coords: NDArray[np.float64]
     decimals: int
     multiplicity: int | None = None
-    symmetry_order: int | None = None
 
 
 def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list[str]]:
@@ -85,15 +84,12 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
     if any(columns[axis] is None for axis in _AXES):
         raise DataError("The CIF gives no fractional coordinates for its atoms.")
     count = len(columns["x"] or ())
-    if count == 0:
-        raise DataError("The CIF lists no atoms: it holds no crystal, or is cut short.")
     if columns["label"] is None and columns["type"] is None:
         raise DataError("The CIF does not say which elements its atoms are.")
     if any(len(column) != count for column in columns.values() if column is not None):
         raise DataError("The CIF's columns of atoms are not equally long; it may be cut short.")
 
     sites: list[Site] = []
-    heavy: set[str] = set()
     renamed: list[str] = []
     waters: list[str] = []
     alternatives: dict[str, str] = {}
@@ -104,18 +100,12 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
         if not label:
             raise DataError(f"The CIF does not say which element its atom number {i + 1} is.")
         share = number(row["occupancy"] or "1", f"the occupancy of {label}")
-        if share == 0:
-            continue
-        if row["flag"].lower() in ("dum", "dummy"):
-            notes.append("Dummy sites (calc_flag dum) are left out.")
+        if share == 0 or row["flag"].lower() in ("dum", "dummy"):
             continue
         if not 0 <= share <= 1 + _FULL:
             raise DataError(f"The CIF gives {label} the occupancy {share:g}, which cannot be.")
         if abs(share - 1) > _FULL:
-            raise DataError(
-                f"It is disordered (the site {label} has the occupancy {share:g}); make an ordered "
-                "approximant first."
-            )
+            raise _disordered(f"the site {label} has the occupancy {share:g}")
         if number(row["hydrogens"] or "0", f"hydrogens of {label}") != 0:
             raise DataError(
                 f"Hydrogen is missing: the CIF says that hydrogens are attached to {label} and "
@@ -125,16 +115,10 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
         if group not in ("", "0") and (
             group.startswith("-") or alternatives.setdefault(row["assembly"], group) != group
         ):
-            raise DataError(
-                f"It is disordered ({label} is of the alternative {group} of its sites); make "
-                "an ordered approximant first."
-            )
+            raise _disordered(f"{label} is of the alternative {group} of its sites")
         symbol = _element(type_, label, elements)
         if other := _second_element(type_, label, elements):
-            raise DataError(
-                f"It is disordered ('{other}' names more than one element for a site); make an "
-                "ordered approximant first."
-            )
+            raise _disordered(f"'{other}' names more than one element for a site")
         if not type_ and not elements and _TUNGSTEN_OR_WATER.fullmatch(label):
             notes.append(f"{label} is read as tungsten; if it is water, hydrogen is missing.")
         if _ISOTOPE.fullmatch(type_):
@@ -142,8 +126,8 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
         named = _LABELLED.match(label)
         if named and type_ and named.group(1) in symbols() and named.group(1) != symbol:
             renamed.append(f"{label} is {symbol}")
-        if symbol in ("D", "T"):
-            heavy.add(symbol)
+        if symbol in _HEAVY:
+            notes.append(f"{_HEAVY[symbol]} is read as hydrogen.")
             symbol = "H"
         if symbol in ("O", "N"):
             waters += [name for name in (label, type_) if _WATER.match(name)]
@@ -157,8 +141,7 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
                 symbols().index(symbol),
                 np.array([_ideal(x) for x in coords]),
                 max(decimals(text) for text in texts),
-                _count(row["multiplicity"]),
-                _count(row["order"]),
+                int(row["multiplicity"]) if row["multiplicity"].isdecimal() else None,
             )
         )
     if not sites:
@@ -168,8 +151,6 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
             f"Hydrogen is missing: {waters[0]} is water, hydroxide or ammonium by its name, and "
             "the CIF gives no place for hydrogen."
         )
-    names = {"D": "Deuterium", "T": "Tritium"}
-    notes += [f"{names[symbol]} is read as hydrogen." for symbol in sorted(heavy)]
     if renamed:
         notes.append(
             "The element is what the column of type symbols says, where the label names another "
@@ -178,13 +159,13 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
     return sites, list(dict.fromkeys(notes))
 
 
+def _disordered(reason: str) -> DataError:
+    return DataError(f"It is disordered ({reason}); make an ordered approximant first.")
+
+
 def _ideal(x: float) -> float:
     """Return 1/3 and 2/3 for what four decimals or more say of them."""
     return next((t for t in _THIRDS if abs(x / t - 1) <= _THIRD_TOLERANCE), x)
-
-
-def _count(text: str) -> int | None:
-    return int(text) if text.isdecimal() else None
 
 
 def _element(type_: str, label: str, elements: frozenset[str]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_ldm.crystals.readers.cif.block import Block
-from crystal_ldm.crystals.readers.cif.space_group_symbols import (
+from crystal_ldm.crystals.symmetry.settings import (
     Operations,
     Setting,
     hall_operations,

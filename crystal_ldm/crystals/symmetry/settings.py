@@ -17,7 +17,6 @@ _QUALIFIER = re.compile(
 )
 # The subscript of a screw axis, as SHELX and journals write it: 2(1), 4~2~, 6sub3, 4_{2}.
 _SCREW = re.compile(r"([2346])(?:\(([1-5])\)|~([1-5])~|sub([1-5])|_?\{([1-5])\})")
-_BAR_BEHIND = re.compile(r"([1346])-(?=[\s_/A-Za-z]|$)")  # 4- for the axis that is written -4
 # The number behind the symbol, an origin with it: (225), (No. 225), #225, (227, origin choice 2).
 _NUMBERED = re.compile(
     r"(?:\s*[(,]\s*(?:no\.?|#)?\s*\d{1,3}\b|\s*(?:no\.?|#)\s*\d{1,3}\b),?\s*\)?"
@@ -25,9 +24,12 @@ _NUMBERED = re.compile(
     re.IGNORECASE,
 )
 _QUALIFIERS = {"S": "1", "Z": "2", "s": "1", "z": "2", "h": "H", "r": "R"}
-# 3bar, (-3), [-3], \\-3, \\=3 for the axis that is written -3.
-_BAR = re.compile(r"([1346])\s?bar|[(\[]-([1346])[)\]]|\\[-=]([1346])", re.IGNORECASE)
-_BAR_IN_TEX = re.compile(r"\\(?:bar|overline)\s*\{?\s*([1-6])\s*\}?")
+# \\bar{3}, 3bar, (-3), [-3], \\-3, \\=3 and 3- for the axis that is written -3.
+_BAR = re.compile(
+    r"\\(?:bar|overline)\s*\{?\s*([1-6])\s*\}?|([1346])\s?bar|[(\[]-([1346])[)\]]|\\[-=]([1346])"
+    r"|([1346])-(?=[\s_/A-Za-z]|$)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +90,8 @@ def hall_operations(hall: str) -> Operations | None:
 
 def settings_of_number(number: int) -> tuple[Setting, ...]:
     """Return all settings of a space group, the standard ones first."""
-    return _by_number().get(number, ())
+    groups = (group for group in gemmi.spacegroup_table() if group.number == number)
+    return tuple(dict.fromkeys(map(_setting, groups)))
 
 
 @lru_cache(maxsize=4096)
@@ -97,17 +100,14 @@ def settings_of_name(name: str) -> tuple[Setting, ...]:
 
     A symbol without an origin choice means both, one of a rhombohedral group both axes.
     """
-    text = _BAR_IN_TEX.sub(r"-\1", name.replace("$", "").strip())
-    text = _BAR.sub(lambda match: f"-{next(filter(None, match.groups()))}", text)
+    text = _BAR.sub(lambda match: f"-{match[match.lastindex or 0]}", name.replace("$", "").strip())
     text = _SCREW.sub(_screw_axis, text)
-    text = _BAR_BEHIND.sub(r"-\1", text)
     text = text.replace("_", " " if " " in text else "").strip()
     text = _NUMBERED.sub(r" \1", text).strip()
     choice = ""
     settings = _by_name().get(_key(text), ())
     if not settings and (match := _QUALIFIER.search(text)):
-        choice = next(group for group in match.groups() if group)
-        choice = _QUALIFIERS.get(choice, choice)
+        choice = _QUALIFIERS.get(match[match.lastindex or 0], match[match.lastindex or 0])
         settings = _by_name().get(_key(text[: match.start()]), ())
     known: gemmi.SpaceGroup | None = gemmi.find_spacegroup_by_name(text)
     if not settings and known is not None:
@@ -117,8 +117,7 @@ def settings_of_name(name: str) -> tuple[Setting, ...]:
 
 
 def _screw_axis(match: re.Match[str]) -> str:
-    axis, *subscripts = match.groups()
-    subscript = next(text for text in subscripts if text)
+    axis, subscript = match[1], match[match.lastindex or 0]
     # 2(3) is no screw axis: there the number of the space group stands behind its symbol.
     return axis + subscript if subscript < axis else match.group()
 
@@ -127,46 +126,29 @@ def _key(symbol: str) -> str:
     return re.sub(r"[\s_]", "", symbol).lower()
 
 
-@lru_cache(maxsize=1)
-def _by_number() -> dict[int, tuple[Setting, ...]]:
-    table: dict[int, list[Setting]] = defaultdict(list)
-    for group in gemmi.spacegroup_table():
-        setting = Setting(group.number, group.hall, group.ext.replace("\0", ""))
-        if setting not in table[group.number]:
-            table[group.number].append(setting)
-    return {number: tuple(settings) for number, settings in table.items()}
+def _setting(group: gemmi.SpaceGroup) -> Setting:
+    return Setting(group.number, group.hall, group.ext.replace("\0", ""))
 
 
 @lru_cache(maxsize=1)
 def _by_name() -> dict[str, tuple[Setting, ...]]:
     import spglib
 
-    table: dict[str, list[Setting]] = defaultdict(list)
-    short: dict[str, list[Setting]] = defaultdict(list)
-
-    def add(names: dict[str, list[Setting]], symbol: str, setting: Setting) -> None:
-        if setting not in names[_key(symbol)]:
-            names[_key(symbol)].append(setting)
-
+    kinds = map(spglib.get_spacegroup_type, range(1, 531))
+    full = {(k.number, k.hall_symbol): k.international_full for k in kinds if k is not None}
+    table: dict[str, dict[Setting, None]] = defaultdict(dict)
+    # The short symbol of a monoclinic group leaves the unique axis open: b, unless the cell says
+    # otherwise (see `readers.cif.symmetry`).
+    short: dict[str, dict[Setting, None]] = defaultdict(dict)
     for group in gemmi.spacegroup_table():
-        setting = Setting(group.number, group.hall, group.ext.replace("\0", ""))
-        add(table, group.hm, setting)
-        parts = group.hm.split()
+        setting, parts = _setting(group), group.hm.split()
+        names = [group.hm, full.get((group.number, group.hall), group.hm)]
+        if group.number >= 195 and parts[2:3] == ["-3"]:  # F m 3 m, as before 1983
+            names.append(" ".join([*parts[:2], "3", *parts[3:]]))
+        for name in names:
+            table[_key(name)][setting] = None
         if 3 <= group.number <= 15 and parts.count("1") == 2:
             axis = (2, 0, 1)[next(i for i, part in enumerate(parts[1:]) if part != "1")]
-            open_axis = Setting(group.number, group.hall, "", axis)
-            add(short, " ".join(part for part in parts if part != "1"), open_axis)
-        if group.number >= 195 and len(parts) > 2 and parts[2] == "-3":  # F m 3 m, as before 1983
-            add(table, " ".join([*parts[:2], "3", *parts[3:]]), setting)
-    for hall_number in range(1, 531):
-        kind = spglib.get_spacegroup_type(hall_number)
-        if kind is None:
-            continue
-        same = [s for s in settings_of_number(kind.number) if s.hall == kind.hall_symbol]
-        for setting in same:
-            add(table, kind.international_full, setting)
-    # The short symbol of a monoclinic group leaves the unique axis open: b, unless the cell says
-    # otherwise (see `symmetry`).
-    for key, settings in short.items():
-        table.setdefault(key, settings)
-    return {key: tuple(settings) for key, settings in table.items()}
+            name = "".join(part for part in parts if part != "1")
+            short[_key(name)][Setting(group.number, group.hall, "", axis)] = None
+    return {key: tuple(settings) for key, settings in {**short, **table}.items()}
