@@ -223,7 +223,7 @@ class GeneratePanel(Panel):
 
     def _new_form(self) -> None:
         old = self.form
-        self.form = RequestForm(self.ldm)
+        self.form = RequestForm(self.ldm, old.seed)
         self._watch_form()
         self._place.children = (self.form.widget,)
         self._allow()
