@@ -27,7 +27,7 @@ from crystal_ldm.evaluate import evaluate
 from crystal_ldm.evaluate.reference_set import Reference
 from crystal_ldm.evaluate.stability import ReferenceHull, RelaxationSettings, compute_stability
 from crystal_ldm.evaluate.stability.reference import ReferenceEnergies
-from crystal_ldm.evaluate.statistics import wilson
+from crystal_ldm.evaluate.statistics import rate
 from crystal_ldm.files import open_run
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.parallel import Executor, Workers, open_executor
@@ -99,12 +99,8 @@ def discover(model: LDMModule, options: argparse.Namespace) -> list[Row]:
     for limit in LIMITS_EV:
         near = new & (first <= limit)
         for name, right in (("CHGNet", near), ("both", near & (second <= limit))):
-            count = int(right.sum())
-            low, high = wilson(count, len(first))
-            rows.append(
-                {"unique, new and within": limit, "by": name, "share": count / len(first),
-                 "count": count, "n": len(first), "ci_low": low, "ci_high": high}
-            )  # fmt: skip
+            shares = rate(int(right.sum()), len(first))
+            rows.append({"unique, new and within": limit, "by": name, **shares})
     both = second[chosen] <= LIMITS_EV[-1]
     names = np.array([one.kind for one in kinds])
     for kind in KINDS:

@@ -10,10 +10,11 @@ import numpy as np
 
 from benchmarks.quality_commands.shared import Row, sampling
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.evaluate.calibration import sizes_as_trained
 from crystal_ldm.evaluate.stability import RelaxationSettings, compute_stability
+from crystal_ldm.evaluate.statistics import bootstrap
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.nn.checkpoints import save_safetensors
-from crystal_ldm.random import crystal_generator
 from crystal_ldm.runs.generate import generate
 
 TARGETS = (0.0, 0.2)
@@ -26,9 +27,7 @@ lay some 0.2 above the hull, those made with 0.2 on it."""
 def hull(model: LDMModule, options: argparse.Namespace) -> list[Row]:
     """Ask for hull distances of 0 and 0.2 eV/atom, sizes as in the training set; relax; compare."""
     settings = RelaxationSettings(options.potential, fmax=options.fmax, max_steps=options.max_steps)
-    weights = np.asarray(model.num_atoms_histogram, dtype=float)
-    generator = crystal_generator(options.seed, 9)
-    sizes = generator.choice(len(weights), options.num, p=weights / weights.sum()).tolist()
+    sizes = sizes_as_trained(model, options.num, options.seed).tolist()
     folder = options.run_dir or f"runs/quality/hull-{options.num}"
     rows: list[Row] = []
     for target in TARGETS:
@@ -39,14 +38,14 @@ def hull(model: LDMModule, options: argparse.Namespace) -> list[Row]:
             crystals.path, f"{place}/relaxed", settings=settings, workers=options.workers
         )
         distances = relaxed.table["e_above_hull"].dropna().to_numpy(dtype=np.float64)
-        low, high = np.quantile(_medians(distances, generator), [0.025, 0.975])
+        low, high = bootstrap(np.median, [distances], resamples=2000, seed=options.seed)
         rows.append(
             {
                 "target": target,
                 "n": len(distances),
                 "median": float(np.median(distances)),
-                "from": float(low),
-                "to": float(high),
+                "from": low,
+                "to": high,
                 "within 0.1": float(np.mean(distances <= 0.1)),
                 "on the hull or below": float(np.mean(distances <= 0)),
             }
@@ -70,9 +69,3 @@ def hull_calibration(model: LDMModule, options: argparse.Namespace) -> list[Row]
     folder.mkdir(parents=True, exist_ok=True)
     save_safetensors(model, folder / "model.safetensors")
     return [{"written to": str(folder / "model.safetensors")}]
-
-
-def _medians(values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Return the medians of 2,000 bootstrap samples."""
-    rows = generator.integers(len(values), size=(2000, len(values)))
-    return np.median(values[rows], axis=1)

@@ -25,7 +25,7 @@ from crystal_ldm.crystals.readers.entries import (
     read_payload,
     summarised,
 )
-from crystal_ldm.crystals.readers.objects import cell_of
+from crystal_ldm.crystals.readers.objects import cell_of, is_atoms, is_structure
 from crystal_ldm.crystals.readers.sources import open_source
 from crystal_ldm.crystals.readers.tables import read_table
 from crystal_ldm.errors import CrystalLDMError, DataError, EvaluationError, describe_error
@@ -130,10 +130,8 @@ def from_source(source: Source) -> CrystalSet:
     notes: list[str] = []
 
     def read(entry: Entry) -> Cell:
-        nonlocal notes
-        notes += entry.notes
         cell, changed = read_payload(entry.payload)
-        notes += changed
+        notes.extend([*entry.notes, *changed])
         return cell
 
     crystals, errors = read_each(read, source.entries)
@@ -185,9 +183,7 @@ def read_crystals(source: Any, *, allow_empty: bool = False) -> CrystalSet:
             for name in source.label_names
             if np.asarray(source.labels[name]).dtype.kind == "f"
         }
-    elif hasattr(source, "to_structures"):
-        crystals = from_objects(source.to_structures())
-    elif hasattr(source, "frac_coords") or hasattr(source, "get_scaled_positions"):
+    elif is_structure(source) or is_atoms(source):
         crystals = from_objects([source])
     elif isinstance(source, Iterable) and not isinstance(source, (dict, bytes)):
         crystals = from_objects(list(source))

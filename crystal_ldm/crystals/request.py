@@ -8,11 +8,12 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field, TypeAdapter, ValidationError
 
-from crystal_ldm.config.numbers import short
+from crystal_ldm.config.numbers import Number, Whole, short
 from crystal_ldm.crystals.batch import CrystalBatch
 from crystal_ldm.crystals.elements import ElementRules, atomic_number, symbols
 from crystal_ldm.crystals.formula import parse_formula
@@ -26,6 +27,13 @@ LIKELY = "likely"
 """What a request gives as formula units for those that are likely for its formula."""
 MOST = 1000
 """Formula units, or atoms where all elements are open, in a cell."""
+
+_Number = Annotated[Whole, Field(ge=1, le=MOST)]
+_Shares = Annotated[
+    dict[_Number, Annotated[Number, Field(gt=0, le=1e6)]],
+    Field(min_length=1),
+]
+_UNITS: TypeAdapter[int | dict[int, float]] = TypeAdapter(_Number | _Shares)
 
 Units = Mapping[int, float] | str | None
 """Of a row: None, its atoms are those of the cell; `NOT_GIVEN` or `LIKELY`; or the share of the
@@ -239,34 +247,17 @@ def read_units(value: Any) -> int | Mapping[int, float] | str:
         return NOT_GIVEN
     if isinstance(value, str) and value.strip() in (NOT_GIVEN, LIKELY):
         return value.strip()
-    if isinstance(value, Mapping) and value:
-        return dict(sorted((_whole(n, value), _share(s, value)) for n, s in value.items()))
-    return _whole(value, value)
-
-
-def _whole(number: Any, given: Any) -> int:
-    if isinstance(number, str) and number.isdecimal() and isinstance(given, Mapping):
-        number = int(number)  # JSON writes keys as text
+    if isinstance(value, Mapping):  # JSON writes keys as text
+        value = {int(n) if str(n).isdecimal() else n: share for n, share in value.items()}
     try:
-        whole = not isinstance(number, bool | str) and 1 <= number <= MOST and number == int(number)
-    except (TypeError, ValueError):
-        whole = False
-    if not whole:
+        units = _UNITS.validate_python(value)
+    except ValidationError:
         raise RequestError(
-            f"'formula_units' must be whole numbers from 1 to {MOST}, not {short(given)}; or "
+            f"'formula_units' must be whole numbers from 1 to {MOST}, not {short(value)}; or "
             f"{LIKELY!r}, or the share of the crystals for each of several, such as "
             "{1: 0.3, 2: 0.7}."
-        )
-    return int(number)
-
-
-def _share(share: Any, given: Any) -> float:
-    number = isinstance(share, int | float) and not isinstance(share, bool)
-    if not number or not 0 < share <= 1e6:
-        raise RequestError(
-            f"The shares of 'formula_units' must be numbers above 0, not {short(given)}."
-        )
-    return float(share)
+        ) from None
+    return dict(sorted(units.items())) if isinstance(units, dict) else units
 
 
 def multiplied(request: CrystalBatch, units: Sequence[int]) -> CrystalBatch:

@@ -88,10 +88,6 @@ class Filters:
         return None
 
 
-def _never() -> bool:
-    return False
-
-
 @dataclass
 class PartialReading:
     """Results that are there already, and whether to stop.
@@ -104,7 +100,7 @@ class PartialReading:
 
     prepared: dict[int, Prepared | Problem] = field(default_factory=dict)
     compared: dict[int, dict[int, int]] = field(default_factory=dict)
-    over: Callable[[], bool] = _never
+    over: Callable[[], bool] = lambda: False
 
     def add(
         self,

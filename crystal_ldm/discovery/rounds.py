@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.cell import Cell, FormulaKey
-from crystal_ldm.crystals.symmetry.space_groups import space_group
 from crystal_ldm.discovery.goal import Goal
-from crystal_ldm.discovery.novelty import Novelty, novelty_of
-from crystal_ldm.discovery.ranking import STAGES, SYMPREC, Candidate
-from crystal_ldm.evaluate.band_gap import estimate_band_gaps
-from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings, content_key
+from crystal_ldm.discovery.ranking import STAGES, Candidate
 from crystal_ldm.files.run_directory import read_object
 from crystal_ldm.files.writing import atomic_write_json
-from crystal_ldm.parallel import Executor
 from crystal_ldm.runs.generate import generate, silent_order
 from crystal_ldm.runs.sample_run import SampleRun, read_crystals_of
 
@@ -95,45 +89,6 @@ def _failed_filters(
             failed[i] = "" if passes else one.kind
     atomic_write_json(file, dict(zip(ids, failed, strict=True)))
     return failed
-
-
-def judge(
-    candidates: list[Candidate],
-    ldm: LDMModule,
-    folder: Path,
-    predictor: str,
-    relaxation: RelaxationSettings,
-    executor: Executor,
-) -> None:
-    """Find gaps, space groups and kinds of novelty of relaxed crystals, which are kept one by one.
-
-    Args:
-        ldm: the model, whose training crystals are the known ones.
-        folder: where judgements are kept.
-        predictor: who estimates band gaps; empty: nobody.
-        relaxation: how the crystals were relaxed.
-        executor: runs predictor and comparisons.
-    """
-    files = [folder / f"{content_key(c.crystal, relaxation)}.json" for c in candidates]
-    kept = [read_object(file) for file in files]
-    new = [i for i, content in enumerate(kept) if not content]
-    cells = [candidates[i].crystal for i in new]
-    gaps = [math.nan] * len(new)
-    if new and predictor:
-        gaps = estimate_band_gaps(cells, predictor, workers=executor).gap.tolist()
-    kinds = novelty_of(cells, ldm.training_crystals, executor) if new else []
-    for i, cell, gap, kind in zip(new, cells, gaps, kinds, strict=True):
-        kept[i] = {
-            "band_gap": gap if math.isfinite(gap) else None,
-            "space_group": space_group(cell, SYMPREC),
-            "novelty": asdict(kind),
-        }
-        atomic_write_json(files[i], kept[i])
-    for candidate, content in zip(candidates, kept, strict=True):
-        gap = content["band_gap"]
-        candidate.band_gap = math.nan if gap is None else gap
-        candidate.space_group = content["space_group"]
-        candidate.novelty = Novelty(**content["novelty"])
 
 
 def keep_what_meets(goal: Goal, candidates: list[Candidate]) -> None:

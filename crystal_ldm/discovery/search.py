@@ -5,26 +5,30 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.crystals.same_crystal import SAME_CRYSTAL, reduced_cell
+from crystal_ldm.crystals.symmetry.space_groups import space_group
 from crystal_ldm.discovery.goal import ROUND, Goal
-from crystal_ldm.discovery.ranking import FAR_BELOW, STAGES, Candidate, Discovery
-from crystal_ldm.discovery.rounds import judge, keep_what_meets, make_round, round_folder
+from crystal_ldm.discovery.novelty import Novelty, novelty_of
+from crystal_ldm.discovery.ranking import FAR_BELOW, STAGES, SYMPREC, Candidate, Discovery
+from crystal_ldm.discovery.rounds import keep_what_meets, make_round, round_folder
 from crystal_ldm.discovery.screening import distances_before, most_promising
 from crystal_ldm.discovery.second_opinion import SecondOpinion, why_not
-from crystal_ldm.evaluate.band_gap import predictor_note
+from crystal_ldm.evaluate.band_gap import estimate_band_gaps, predictor_note
 from crystal_ldm.evaluate.stability.hull import ReferenceHull
 from crystal_ldm.evaluate.stability.relaxation import (
     LATE,
     RelaxationSettings,
+    content_key,
     is_relaxed,
     relax_crystals,
 )
 from crystal_ldm.evaluate.uniqueness_and_novelty import find_duplicates
 from crystal_ldm.files import Run
-from crystal_ldm.files.writing import make_folder
+from crystal_ldm.files.run_directory import read_object
+from crystal_ldm.files.writing import atomic_write_json, make_folder
 from crystal_ldm.parallel import Executor
 
 if TYPE_CHECKING:
@@ -50,6 +54,7 @@ class Search:
     hull: ReferenceHull
     relaxation: RelaxationSettings
     relaxed_share: float
+    predictor: str
     keywords: dict[str, Any]
     tell: Callable[[str], None] | None
     relaxed_any: bool = False
@@ -67,13 +72,11 @@ class Search:
             self.tell(f"{(self.last_said - self.started) / 60:5.1f} min  {text}")
         self.run.progress(len(self.found.candidates), self.wanted, text)
 
-    def carry_out(
-        self, num_candidates: int, seconds: float, second_opinions: int, predictor: str
-    ) -> None:
+    def carry_out(self, num_candidates: int, seconds: float, second_opinions: int) -> None:
         """Go through the rounds, then ask the second potential; write the list after each step."""
         found, notes = self.found, self.found.notes
-        if predictor:
-            notes.append(predictor_note(predictor))
+        if self.predictor:
+            notes.append(predictor_note(self.predictor))
         if self.goal.band_gap is not None and "band_gap" not in self.ldm.conditions:
             notes.append(
                 "The model has no condition 'band_gap': crystals are made without that target and "
@@ -85,7 +88,6 @@ class Search:
         second_opinions = 0 if reason else second_opinions
         deadline = self.started + seconds
         rounds_end = deadline - (1 - FIRST_SHARE) * seconds * bool(second_opinions)
-        make_folder(self.run.path / "judged")
         self.wanted, found.complete = num_candidates, True
         rounds = math.ceil(num_candidates / ROUND)
         for number in range(rounds):
@@ -94,7 +96,7 @@ class Search:
                 found.complete = False
                 break
             size = min(ROUND, num_candidates - number * ROUND)
-            self._round(number, size, f"round {number + 1} of {rounds}", rounds_end, predictor)
+            self._round(number, size, f"round {number + 1} of {rounds}", rounds_end)
             found.write()
             counts = ", ".join(f"{count} {name}" for name, count in found.funnel().items())
             self.say(f"after round {number + 1} of {rounds}: {counts}")
@@ -115,7 +117,7 @@ class Search:
             )
         found.write()
 
-    def _round(self, number: int, size: int, name: str, end: float, predictor: str) -> None:
+    def _round(self, number: int, size: int, name: str, end: float) -> None:
         self.say(f"{name}: {size} candidates are made")
         new = make_round(self.ldm, self.goal, number, self.run.path, self.keywords)[:size]
         self.say(f"{name}: {sum(c.stage == FILTERED for c in new)} of {size} filtered")
@@ -128,11 +130,32 @@ class Search:
         self.say(f"{name}: {len(unique)} of them unique, {len(screened)} of these screened")
         relaxed = self._relax(screened, name, end)
         self._drop_duplicates(before, relaxed, RELAXED, STILL_UNIQUE)
-        judge(
-            [c for c in relaxed if c.stage == STILL_UNIQUE], self.ldm, self.run.path / "judged",
-            predictor, self.relaxation, self.executor,
-        )  # fmt: skip
+        self._judge([c for c in relaxed if c.stage == STILL_UNIQUE])
         keep_what_meets(self.goal, self.found.candidates)
+
+    def _judge(self, candidates: list[Candidate]) -> None:
+        """Find gaps, space groups and kinds of novelty of relaxed crystals, kept one by one."""
+        folder = make_folder(self.run.path / "judged")
+        files = [folder / f"{content_key(c.crystal, self.relaxation)}.json" for c in candidates]
+        kept = [read_object(file) for file in files]
+        new = [i for i, content in enumerate(kept) if not content]
+        cells = [candidates[i].crystal for i in new]
+        gaps = [math.nan] * len(new)
+        if new and self.predictor:
+            gaps = estimate_band_gaps(cells, self.predictor, workers=self.executor).gap.tolist()
+        kinds = novelty_of(cells, self.ldm.training_crystals, self.executor) if new else []
+        for i, cell, gap, kind in zip(new, cells, gaps, kinds, strict=True):
+            kept[i] = {
+                "band_gap": gap if math.isfinite(gap) else None,
+                "space_group": space_group(cell, SYMPREC),
+                "novelty": asdict(kind),
+            }
+            atomic_write_json(files[i], kept[i])
+        for candidate, content in zip(candidates, kept, strict=True):
+            gap = content["band_gap"]
+            candidate.band_gap = math.nan if gap is None else gap
+            candidate.space_group = content["space_group"]
+            candidate.novelty = Novelty(**content["novelty"])
 
     def _drop_duplicates(
         self, before: list[Candidate], new: list[Candidate], stage: str, next_stage: str

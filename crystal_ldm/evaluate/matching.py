@@ -20,6 +20,9 @@ from crystal_ldm.crystals.same_crystal import Tolerances, rms_distance
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.parallel.executor import AnyWorkers, Executor, Progress, open_executor
 
+PREDICTION = Tolerances(0.3, 0.5, 10.0)
+"""What the field compares predicted crystals with."""
+
 
 @dataclass(frozen=True)
 class PairMatches:
@@ -49,10 +52,8 @@ class PairMatches:
 def match_pairs(
     generated: Any,
     references: Any,
-    ltol: float = 0.3,
-    stol: float = 0.5,
-    angle_tol: float = 10.0,
     *,
+    tolerances: Tolerances = PREDICTION,
     workers: AnyWorkers = None,
     progress: Progress | None = None,
 ) -> PairMatches:
@@ -61,9 +62,7 @@ def match_pairs(
     Args:
         generated: crystals in any form that `evaluate` takes.
         references: as many crystals.
-        ltol: fractional tolerance of cell lengths.
-        stol: site tolerance, in units of (volume / atom)^(1/3).
-        angle_tol: tolerance of cell angles, degrees.
+        tolerances: of StructureMatcher.
         workers: see `open_executor`.
         progress: called with the number of comparisons just finished.
 
@@ -76,7 +75,6 @@ def match_pairs(
             f"There are {len(first)} generated crystals and {len(second)} references; "
             "match_pairs compares them one by one and needs as many of each."
         )
-    tolerances = Tolerances(ltol, stol, angle_tol)
     pairs = list(zip(range(len(first)), range(len(second)), strict=True))
     with open_executor(workers) as pool:
         distances = compare_pairs(first, second, pairs, tolerances, pool, progress)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -82,10 +83,10 @@ class Summary:
     """Collects the rows of a summary."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, dict[str, object]] = {}
+        self._rows: dict[str, dict[Any, object]] = {}
 
     def add(
-        self, name: str, numbers: Mapping[str, object], unit: str, thresholds: str = ""
+        self, name: str, numbers: Mapping[Any, object], unit: str, thresholds: str = ""
     ) -> None:
         """Add a row of `statistics.rate`, `mean` or `number`."""
         self._rows[name] = {**numbers, "unit": unit, "thresholds": thresholds}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,22 +37,18 @@ if TYPE_CHECKING:
     from crystal_ldm.evaluate.stability.relaxation import RelaxationSettings
 
 
+@dataclass
 class EvaluationRun:
     """One evaluation under way: each method is a stage that adds columns and summary rows."""
 
-    def __init__(
-        self,
-        generated: CrystalSet,
-        reference: Reference | None,
-        limits: Thresholds,
-        executor: Executor,
-        properties: Mapping[str, NDArray[np.float64]],
-    ) -> None:
-        self.generated = generated
-        self.reference = reference
-        self.limits = limits
-        self.executor = executor
-        self.properties = properties
+    generated: CrystalSet
+    reference: Reference | None
+    limits: Thresholds
+    executor: Executor
+    properties: Mapping[str, NDArray[np.float64]]
+
+    def __post_init__(self) -> None:
+        generated = self.generated
         self.summary = Summary()
         self.notes = list(generated.notes)
         self.errors: list[list[str]] = [[e] if e else [] for e in generated.errors]
@@ -205,23 +202,17 @@ class EvaluationRun:
 
     def prediction(self, targets: Any, ks: Sequence[int]) -> PredictionMetrics:
         truth = read_crystals(targets)
-        limits = self.limits
         seen = None
         if self.reference is not None:
             seen = [c.formula for c in self.reference.crystals.crystals if c is not None]
         metrics = csp_metrics(
-            candidates_by_row(self.generated, len(truth)), truth, ks, ltol=limits.csp_ltol,
-            stol=limits.csp_stol, angle_tol=limits.csp_angle_tol, seen_formulas=seen,
-            workers=self.executor,
+            candidates_by_row(self.generated, len(truth)), truth, ks,
+            tolerances=self.limits.prediction, seen_formulas=seen, workers=self.executor,
         )  # fmt: skip
         everything = metrics.summary[metrics.summary["group"] == "all"]
         for row in everything.to_dict("records"):
-            name = f"{row['metric']}@{row['k']}"
-            if row["metric"] in ("match_rate", "metre"):
-                self.summary.rate(name, int(row["count"]), row["n"], str(limits.prediction))
-            else:
-                numbers = number(row["value"], row["n"], row["ci_low"], row["ci_high"])
-                self.summary.add(name, numbers, "(V/N)^(1/3)", str(limits.prediction))
+            unit = "share" if row["metric"] in ("match_rate", "metre") else "(V/N)^(1/3)"
+            self.summary.add(f"{row['metric']}@{row['k']}", row, unit, row["thresholds"])
         return metrics
 
     def band_gap(self, predictor: str) -> None:
@@ -258,8 +249,7 @@ class EvaluationRun:
         )
         for row in rates.to_dict("records"):
             limit = f"e_above_hull <= {row['e_above_hull <=']:g} eV/atom"
-            name = f"{row['metric']}@{row['e_above_hull <=']:g}"
-            self.summary.rate(name, int(row["count"]), row["n"], limit)
+            self.summary.add(f"{row['metric']}@{row['e_above_hull <=']:g}", row, "share", limit)
 
     def note_errors(self, stage: str, errors: Sequence[str | None]) -> None:
         """Put reasons into the rows; what cannot be read at all has one already."""

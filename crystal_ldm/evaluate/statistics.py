@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,26 +44,28 @@ def bootstrap(
     *,
     resamples: int = 1000,
     seed: int = 0,
+    method: Literal["percentile", "basic"] = "percentile",
 ) -> tuple[float, float]:
-    """Return the 95 % percentile bootstrap interval of a statistic (Efron 1979).
+    """Return the 95 % bootstrap interval of a statistic (Efron 1979).
 
     Args:
         statistic: called with one resampled array for each of `samples`.
         samples: independent samples, each resampled with replacement on its own.
+        method: of `scipy.stats.bootstrap`.
 
     Returns:
         The interval; nan where a sample has fewer than two values, which say nothing of its spread.
     """
+    from scipy.stats import bootstrap as resample
+
     arrays: list[NDArray[np.float64]] = [np.asarray(sample, dtype=np.float64) for sample in samples]
     if any(len(array) < 2 for array in arrays):
         return math.nan, math.nan
-    generator = crystal_generator(seed)
-    values = [
-        statistic(*(array[generator.integers(0, len(array), len(array))] for array in arrays))
-        for _ in range(resamples)
-    ]
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)
+    interval = resample(
+        arrays, statistic, n_resamples=resamples, vectorized=False, method=method,
+        rng=crystal_generator(seed),
+    ).confidence_interval  # fmt: skip
+    return float(interval.low), float(interval.high)
 
 
 def mean(values: ArrayLike) -> dict[str, Any]:
@@ -105,8 +107,8 @@ def wasserstein_interval(generated: ArrayLike, reference: ArrayLike) -> tuple[fl
     value = wasserstein(first, second)
     if math.isnan(value):
         return value, math.nan, math.nan
-    low, high = bootstrap(wasserstein, [first, second], resamples=200)
-    return value, max(0.0, 2 * value - high), max(0.0, 2 * value - low)
+    low, high = bootstrap(wasserstein, [first, second], resamples=200, method="basic")
+    return value, max(0.0, low), max(0.0, high)
 
 
 def frechet_distance(generated: ArrayLike, reference: ArrayLike) -> float:
@@ -119,21 +121,20 @@ def frechet_distance(generated: ArrayLike, reference: ArrayLike) -> float:
         reference: (m, d).
 
     Raises:
-        EvaluationError: if the shapes do not fit or there are fewer than two vectors.
+        EvaluationError: if they are not that, or fewer than two vectors each.
     """
     try:
         first, second = np.asarray(generated, np.float64), np.asarray(reference, np.float64)
+        right = first.ndim == 2 and first.shape[1:] == second.shape[1:]
+        right &= min(len(first), len(second)) >= 2
+        right &= bool(np.isfinite(first).all() and np.isfinite(second).all())
     except (TypeError, ValueError):
-        raise EvaluationError("The latent vectors must be two arrays of numbers.") from None
-    if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
+        right = False
+    if not right:
         raise EvaluationError(
-            f"The latent vectors must be two arrays (n, d) of the same d, not {first.shape} and "
-            f"{second.shape}."
+            "The latent vectors must be two arrays of finite numbers, (n, d) and (m, d) with at "
+            "least two vectors each."
         )
-    if len(first) < 2 or len(second) < 2:
-        raise EvaluationError("The Fréchet distance needs at least two vectors in each set.")
-    if not (np.isfinite(first).all() and np.isfinite(second).all()):
-        raise EvaluationError("The latent vectors must be finite numbers.")
     covariance1 = np.atleast_2d(np.cov(first, rowvar=False))
     covariance2 = np.atleast_2d(np.cov(second, rowvar=False))
     # tr (C1 C2)^(1/2) through the symmetric S C2 S with S = C1^(1/2): real and stable.

@@ -21,7 +21,7 @@ import pandas as pd
 from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
 from crystal_ldm.crystals.same_crystal import Tolerances
 from crystal_ldm.errors import EvaluationError
-from crystal_ldm.evaluate.matching import compare_pairs
+from crystal_ldm.evaluate.matching import PREDICTION, compare_pairs
 from crystal_ldm.evaluate.statistics import mean, rate
 from crystal_ldm.parallel.executor import AnyWorkers, open_executor
 
@@ -60,9 +60,7 @@ def csp_metrics(
     references: Any,
     ks: Sequence[int] = (1, 20),
     *,
-    ltol: float = 0.3,
-    stol: float = 0.5,
-    angle_tol: float = 10.0,
+    tolerances: Tolerances = PREDICTION,
     seen_formulas: Sequence[str] | None = None,
     workers: AnyWorkers = None,
 ) -> PredictionMetrics:
@@ -78,9 +76,7 @@ def csp_metrics(
         candidates: for each reference the crystals generated for it, in order.
         references: the crystals to be predicted.
         ks: numbers of candidates, e.g. (1, 20).
-        ltol: fractional tolerance of cell lengths.
-        stol: site tolerance, in units of (volume / atom)^(1/3).
-        angle_tol: tolerance of cell angles, degrees.
+        tolerances: of StructureMatcher.
         seen_formulas: reduced formulas of the training set; adds the groups "formula seen" and
             "formula not seen".
         workers: see `open_executor`.
@@ -103,7 +99,6 @@ def csp_metrics(
     for entry_id, reason in zip(truth.ids, truth.errors, strict=True):
         if reason is not None:
             raise EvaluationError(f"The reference '{entry_id}' cannot be used: {reason}.")
-    tolerances = Tolerances(ltol, stol, angle_tol)
     groups = [read_crystals(group, allow_empty=True).head(ks[-1]) for group in candidates]
     sizes = [len(group) for group in groups]
     every = CrystalSet.cat(groups)

@@ -171,20 +171,13 @@ def read_object(path: Path) -> dict[str, Any]:
 def newest_runs(notebook: str, count: int | None = None) -> list[Path]:
     """Return run directories of `notebook` under `runs/`, the one worked on last first."""
     runs = []
-    for path in _run_directories(repo_root() / "runs"):
-        try:
-            name = read_run(path)["notebook"]
-        except RunError:
-            continue
-        if name == notebook:
-            runs.append((str(read_status(path).get("updated", "")), path))
-    return [path for _, path in sorted(runs, reverse=True)][:count]
-
-
-def _run_directories(folder: Path) -> Iterator[Path]:
     # A sweep keeps its jobs one level deeper than a run.
     for pattern in (f"*/{RUN_FILE}", f"*/*/{RUN_FILE}"):
-        yield from (file.parent for file in folder.glob(pattern))
+        for file in (repo_root() / "runs").glob(pattern):
+            if read_object(file).get("notebook") == notebook:
+                updated = read_status(file.parent).get("updated", "")
+                runs.append((str(updated), file.parent))
+    return [path for _, path in sorted(runs, reverse=True)][:count]
 
 
 def _open_locked(path: Path, notebook: str, recipe: dict[str, Any], lock: DirectoryLock) -> Run:

@@ -98,10 +98,7 @@ def _run_items(
     if place not in _pools:
         _pools[place] = WorkerPool(replace(limits, count=1))
     outcomes = _pools[place].map(function, (item for _, item in items), timeout=timeout)
-    return [
-        Outcome(index, outcome.value, outcome.error)
-        for (index, _), outcome in zip(items, outcomes, strict=True)
-    ]
+    return [replace(o, index=index) for (index, _), o in zip(items, outcomes, strict=True)]
 
 
 def _close_pools(executor: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -73,6 +74,7 @@ def crystal_texts(
     return texts
 
 
+@dataclass
 class CrystalFiles:
     """Adds crystals to a directory; opened again, it goes on where it was.
 
@@ -87,17 +89,12 @@ class CrystalFiles:
         RunError: the directory cannot be written, or its table is no table of crystals.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        recipe: Mapping[str, Any],
-        symprec: float = 0.1,
-        p1_cif: bool = False,
-    ) -> None:
-        self.folder = Path(folder)
-        self.recipe = recipe
-        self.symprec = symprec
-        self.p1_cif = p1_cif
+    folder: Path
+    recipe: Mapping[str, Any]
+    symprec: float = 0.1
+    p1_cif: bool = False
+
+    def __post_init__(self) -> None:
         self.done: set[tuple[int, int]] = set()
         self._columns: list[str] = []
         try:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crystal_ldm.config.numbers import plain_number
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.geometry.distances import shortest_distance
 from crystal_ldm.errors import RunError
@@ -62,8 +63,7 @@ def line_of(result: SampleResult, i: int, crystal: Cell, space_group: str) -> di
     }
     line["displacement"] = _plain(round(float(result.displacement[i]), 4))
     for condition, values in result.crystals.conditions.items():
-        value = values[i]
-        line[f"target_{condition}"] = value if isinstance(value, str) else _plain(value)
+        line[f"target_{condition}"] = _plain(values[i])
     return line
 
 
@@ -120,5 +120,5 @@ def _damaged(path: Path, reason: str) -> RunError:
 
 
 def _plain(value: Any) -> Any:
-    number = value.item() if hasattr(value, "item") else value
+    number = plain_number(value)
     return "" if number is None or number != number else number

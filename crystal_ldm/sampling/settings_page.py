@@ -12,14 +12,12 @@ from crystal_ldm.sampling.starts import Start
 
 HEAD = """# Settings of sampling
 
-Written by `python -m crystal_ldm.sampling.settings_page` from the schema that checks them. A
-setting is a keyword of `ldm.sample`, a parameter of `04_sample`, an option of
-`crystal-ldm run 04_sample` (`--sampling-steps 10`) and a field of the form. What stands behind a
-dot is part of an object: in Python `start=Prototype(0.3)`, `elements=Elements(new_formula=True)`,
-`filters=[MinDistance(0.7)]`, in a shell `--start-prototype-strength 0.3`,
-`--elements-new-formula`, `--filters-min-distance-limit 0.7`. A list of filters is all of them;
-filters that are given by name change or join the preset's. Starts that take crystals (Crystal,
-Host) take structure files in a shell: `--crystals host.cif --start-host-rest Li`.
+Written by `python -m crystal_ldm.sampling.settings_page`. A setting is a keyword of `ldm.sample`, a
+parameter and an option of `04_sample` (`--sampling-steps 10`) and a field of the form. What stands
+behind a dot is part of an object: in Python `start=Prototype(0.3)`, `filters=[MinDistance(0.7)]`,
+in a shell `--start-prototype-strength 0.3`, `--filters-min-distance-limit 0.7`. A list of filters
+is all of them; filters that are given by name change or join the preset's. The starts Crystal and
+Host take structure files in a shell: `--crystals host.cif --start-host-rest Li`.
 """
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import queue
 import sys
-import threading
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +23,6 @@ WRITTEN_OUTSIDE = "CRYSTAL_LDM_REPORT"
 
 _recorders: list[_Recorder] = []  # one, once outputs are recorded
 _OUTPUTS = ("stream", "display_data", "execute_result", "error")
-_WAIT = 5.0  # seconds for messages to arrive from this same process
 
 
 def is_interactive() -> bool:
@@ -99,35 +99,31 @@ def executed_notebook(name: str) -> dict[str, Any] | None:
     return {**source, "cells": cells, "nbformat": 4, "nbformat_minor": 5}
 
 
-class _Recorder(threading.Thread):
-    """Keeps the outputs that this kernel publishes, as a client that listens to it."""
+class _Recorder:
+    """Keeps the outputs that this kernel publishes, as a client that it publishes them to, too."""
 
     def __init__(self) -> None:
-        super().__init__(name="crystal-ldm outputs", daemon=True)
+        import zmq
         from ipykernel.connect import get_connection_file
         from jupyter_client import BlockingKernelClient
 
         self._client: Any = BlockingKernelClient(connection_file=get_connection_file())
         self._client.load_connection_file()
+        self._client.context.setsockopt(zmq.RCVHWM, 0)  # however much waits there to be read
         self._client.start_channels(shell=False, stdin=False, hb=False, control=False)
-        self._listening = threading.Event()
-        self._arrived = threading.Condition()
         self._outputs: dict[str, list[dict[str, Any]]] = {}  # by the request's id
         self._counts: dict[str, int] = {}
-        self.start()
-        self._listening.wait(_WAIT)
+        kernel = _kernel()
+        for _ in range(50):  # until the client hears the kernel
+            kernel.session.send(kernel.iopub_socket, "status", {"execution_state": "busy"})
+            with contextlib.suppress(queue.Empty):
+                self._read(0.1)
+                break
 
-    def run(self) -> None:
-        while True:
-            message = self._client.get_iopub_msg()
-            self._listening.set()  # the first one welcomes the listener
-            with self._arrived:
-                self._keep(message)
-                self._arrived.notify_all()
-
-    def _keep(self, message: dict[str, Any]) -> None:
+    def _read(self, timeout: float = 5.0) -> None:
         from nbformat.v4 import output_from_msg
 
+        message = self._client.get_iopub_msg(timeout=timeout)
         kind, content = message["header"]["msg_type"], message["content"]
         request = message["parent_header"].get("msg_id", "")
         outputs = self._outputs.setdefault(request, [])
@@ -147,9 +143,10 @@ class _Recorder(threading.Thread):
         """Return (source, number, outputs) of each cell that was executed, in order."""
         kernel = _kernel()
         this = (kernel.get_parent("shell") or {}).get("header", {}).get("msg_id")
-        with self._arrived:  # what comes before this cell has arrived when this cell has
-            self._arrived.wait_for(lambda: this in self._counts, _WAIT)
-            outputs = {n: list(self._outputs[request]) for request, n in self._counts.items()}
+        with contextlib.suppress(queue.Empty):
+            while this not in self._counts:  # what comes before this cell has arrived when it has
+                self._read()
+        outputs = {n: self._outputs[request] for request, n in self._counts.items()}
         sources = enumerate(kernel.shell.history_manager.input_hist_raw)
         return [(source, n, outputs.get(n, [])) for n, source in sources if n > 0]
 

@@ -138,16 +138,16 @@ def run_notebook(
     return _ended(job, outcome)
 
 
+@dataclass
 class _Runner:
     """One call of `run_sweep`, and an iterator over the folders of jobs that can run now."""
 
-    def __init__(
-        self, sweep: Sweep, workers: int, executor: Executor, tell: Callable[[str], None]
-    ) -> None:
-        self.sweep = sweep
-        self.workers = workers
-        self.executor = executor
-        self.tell = tell
+    sweep: Sweep
+    workers: int
+    executor: Executor
+    tell: Callable[[str], None]
+
+    def __post_init__(self) -> None:
         self.results: dict[str, JobResult] = {}
         self.waiting: list[Job] = []
         self.begun: list[Job] = []

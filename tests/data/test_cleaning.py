@@ -13,7 +13,7 @@ from crystal_ldm.crystals.readers import Entry, Source, read_payload
 from crystal_ldm.crystals.readers.objects import cell_of
 from crystal_ldm.data.build import About, build_dataset
 from crystal_ldm.data.cleaning import Filters, find_duplicates, prepare_entries
-from crystal_ldm.data.oqmd import oqmd_filters
+from crystal_ldm.data.oqmd import FILTERS
 
 LIMITS = Filters(
     max_volume=80, min_distance=0.7, max_formation_energy=5, need_band_gap=True, unique=True
@@ -135,7 +135,7 @@ def test_oqmd_is_cleaned_to_its_limits(oqmd_entries):
     stored = build_dataset(
         Source(oqmd_entries[:200]),
         About("oqmd", official_splits=False),
-        oqmd_filters(20),
+        FILTERS,
         progress=False,
     )
     report = stored.report

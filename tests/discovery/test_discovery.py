@@ -18,7 +18,7 @@ from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.discovery import Discovery, Goal, Novelty, discover
 from crystal_ldm.discovery.novelty import novelty_of
 from crystal_ldm.discovery.ranking import COLUMNS, STAGES, Candidate
-from crystal_ldm.discovery.rounds import judge, keep_what_meets
+from crystal_ldm.discovery.rounds import keep_what_meets
 from crystal_ldm.discovery.search import Search
 from crystal_ldm.discovery.second_opinion import SecondOpinion, why_not
 from crystal_ldm.errors import EvaluationError, FormulaError, RequestError, RunError
@@ -133,7 +133,7 @@ def test_elements_without_reference_are_not_relaxed(ldm: Any, tmp_path: Path) ->
     cells = [Cell.from_structure(rocksalt("Na", x, 5.6)) for x in ("Cl", "F")]
     candidates = [Candidate(c.formula, c, "unique") for c in cells]
     with open_executor(HERE) as executor, open_run(str(tmp_path / "one"), "test", {}) as run:
-        one = Search(ldm, goal, run, executor, hull, QUICK, 1.0, {}, None)
+        one = Search(ldm, goal, run, executor, hull, QUICK, 1.0, "", {}, None)
         one._screen(candidates, 0, 2)
     assert [c.stage for c in candidates] == ["unique", "screened"]
     assert candidates[0].reason == "no hull: there is no reference energy of Cl"
@@ -380,8 +380,9 @@ def test_what_lies_high_above_another_form_of_its_formula_is_no_find(
         first = HullDistance(distance, {"Na": 0.1, "NaCl": 0.9})
         candidates.append(Candidate(name, cell, STAGES[-2], relaxed=relaxed, first=first))
     goal = Goal.make(formula="NaCl3")
-    with open_executor(HERE) as executor:
-        judge(candidates, ldm, tmp_path, "", QUICK, executor)
+    hull = ReferenceHull(ReferenceEnergies.shipped())
+    with open_executor(HERE) as executor, open_run(str(tmp_path / "run"), "test", {}) as run:
+        Search(ldm, goal, run, executor, hull, QUICK, 1.0, "", {}, None)._judge(candidates)
     keep_what_meets(goal, candidates[:1])
     assert [c.stage for c in candidates[:1]] == ["kept"]
     keep_what_meets(goal, candidates)

@@ -183,7 +183,7 @@ def test_figures_show_every_cell_with_its_interval(known_crystals):
     )
     assert list(near.x) == [0.0, 3.0] and list(near.y) == [0.25, 0.5]
     assert near.y[1] + near.error_y.array[1] == pytest.approx(rows[1]["within 0.5 high"])
-    assert list(metals.y) == [0.25, 0.25] and list(near.customdata) == [4, 4]
+    assert list(metals.y) == [0.25, 0.25] and near.customdata.ravel().tolist() == [4, 4]
     assert "4 crystals a point" in figure.layout.title.text
 
     cells = [(scale, steps) for scale in (1.0, 2.0) for steps in (5, 10)]
@@ -193,6 +193,6 @@ def test_figures_show_every_cell_with_its_interval(known_crystals):
     assert list(lines[0].x) == [1, 2] and lines[0].y[0] == pytest.approx(2 / 3)
 
     rates = evaluate(known_crystals[:3], metrics=("validity",), workers=1).summary
-    two = figures.compared_rates_figure({"a": rates, "b": rates}, "Rates")
+    two = figures.rates_figure({"a": rates, "b": rates}, "Rates")
     assert [bar.name for bar in two.data] == ["a (3)", "b (3)"]
     assert list(two.data[1].x) == rates["value"].tolist()

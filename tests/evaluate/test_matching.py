@@ -7,6 +7,7 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
+from crystal_ldm.crystals.same_crystal import Tolerances
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate import csp_metrics, match_pairs
 
@@ -99,7 +100,7 @@ def test_prediction_at_k(known_crystals, pool):
 def test_corrected_rmse_counts_a_miss_with_stol(known_crystals, pool):
     references = known_crystals[2:14:3]  # different formulas
     candidates = [[references[0]], [references[1]], [], [known_crystals[0]]]
-    found = csp_metrics(candidates, references, ks=(1,), stol=0.5, workers=pool)
+    found = csp_metrics(candidates, references, ks=(1,), workers=pool)
     assert found.value("metre", 1) == 0.5
     assert found.value("crmse", 1) == pytest.approx((0 + 0 + 0.5 + 0.5) / 4, abs=1e-9)
     assert found.value("rmse", 1) == pytest.approx(0, abs=1e-9)
@@ -138,4 +139,4 @@ def test_bad_input_is_one_sentence(known_crystals):
         with pytest.raises(EvaluationError, match="at least 1"):
             csp_metrics([[known_crystals[0]]], known_crystals[:1], ks=ks)
     with pytest.raises(EvaluationError, match="tolerance stol"):
-        match_pairs(known_crystals[:1], known_crystals[:1], stol=0)
+        Tolerances(stol=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import pytest
 from crystal_ldm.widgets import figures
@@ -95,7 +96,8 @@ def test_latent_map_keeps_the_number_of_each_crystal() -> None:
 
 
 def test_rates_carry_their_intervals_and_targets_what_is_known_of_both() -> None:
-    bars = figures.rates_figure(["valid"], [0.8], [0.5], [0.95], "Rates").data[0]
+    table = pd.DataFrame({"value": 0.8, "ci_low": 0.5, "ci_high": 0.95, "n": 9}, index=["valid"])
+    bars = figures.rates_figure({"mine": table}, "Rates").data[0]
     assert bars.error_x.array[0] == pytest.approx(0.15)
     assert bars.error_x.arrayminus[0] == pytest.approx(0.3)
     figure = figures.target_figure([2.0, np.nan, 1.0], [1.5, 1.0, np.nan], list("abc"), "Gap", "eV")

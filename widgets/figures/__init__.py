@@ -12,19 +12,17 @@ from crystal_ldm.widgets.figures.comparison import (
 from crystal_ldm.widgets.figures.crystals import crystal_grid
 from crystal_ldm.widgets.figures.dataset import (
     atoms_figure,
+    counts_figure,
     element_figure,
-    parts_figure,
     values_figure,
 )
 from crystal_ldm.widgets.figures.discovery import (
-    funnel_figure,
     phase_diagram_figure,
     powder_figure,
     show_columns,
 )
 from crystal_ldm.widgets.figures.rates import (
     calibration_figure,
-    compared_rates_figure,
     guidance_figure,
     rates_figure,
 )
@@ -35,15 +33,13 @@ __all__ = [
     "agreement_figure",
     "atoms_figure",
     "calibration_figure",
-    "compared_rates_figure",
+    "counts_figure",
     "crystal_grid",
     "distribution_figure",
     "element_figure",
-    "funnel_figure",
     "guidance_figure",
     "latent_figure",
     "loss_figure",
-    "parts_figure",
     "phase_diagram_figure",
     "powder_figure",
     "rates_figure",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import plotly.graph_objects as go
 from crystal_ldm.widgets.controls.periodic_table import element_cells
-from crystal_ldm.widgets.figures.theme import BLUE, GREY, ORANGE, horizontal, themed
+from crystal_ldm.widgets.figures.theme import BLUE, ORANGE, horizontal, themed
 from numpy.typing import ArrayLike
 
 BINS = 60
@@ -69,25 +69,25 @@ def values_figure(values: ArrayLike, label: str, unit: str = "") -> go.Figure:
     return themed(figure, f"Values of {name}", axis, "crystals")
 
 
-def parts_figure(parts: Mapping[str, int]) -> go.Figure:
-    """Return how many crystals lie in which part.
+def counts_figure(counts: Mapping[str, int], title: str, unit: str, whole: int) -> go.Figure:
+    """Return a bar for each count, the first on top, with its share.
 
     Args:
-        parts: number of crystals by part, in order of use.
+        counts: by name.
+        title: of the figure.
+        unit: what is counted.
+        whole: the count that is 100 %.
     """
-    total = max(sum(parts.values()), 1)
-    figure = go.Figure(
-        go.Bar(
-            x=list(parts.values()),
-            y=list(parts),
-            orientation="h",
-            marker_color=[BLUE, ORANGE, GREY][: len(parts)],
-            text=[f"{count:,} ({100 * count / total:.1f} %)" for count in parts.values()],
-            textposition="auto",
-            hovertemplate="%{y}: %{x:,} crystals<extra></extra>",
-        )
+    bars = go.Bar(
+        x=list(counts.values()),
+        y=list(counts),
+        orientation="h",
+        marker_color=BLUE,
+        text=[f"{count:,} ({count / max(whole, 1):.1%})" for count in counts.values()],
+        textposition="auto",
+        hovertemplate="%{y}: %{x:,}<extra></extra>",
     )
-    return horizontal(figure, "Training, validation and test set", "crystals", 230)
+    return horizontal(go.Figure(bars), title, unit, 90 + 40 * len(counts))
 
 
 def element_figure(counts: Mapping[str, int], title: str, unit: str = "formulas") -> go.Figure:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import plotly.graph_objects as go
-from crystal_ldm.widgets.figures.theme import BLUE, SERIES, horizontal, themed
+from crystal_ldm.widgets.figures.theme import SERIES, themed
 from crystal_ldm.widgets.panels.rows import column_info
 from IPython.display import display
 
@@ -17,20 +17,6 @@ if TYPE_CHECKING:
     from pymatgen.analysis.phase_diagram import PhaseDiagram
 
 Pattern = tuple[Sequence[float], Sequence[float]]
-
-
-def funnel_figure(counts: Mapping[str, int], title: str = "") -> go.Figure:
-    """Return a bar for each stage, the first on top, with how many came through it."""
-    bars = go.Bar(
-        x=list(counts.values()),
-        y=list(counts),
-        orientation="h",
-        marker={"color": BLUE},
-        text=[f"{count:,}" for count in counts.values()],
-        textposition="auto",
-        hovertemplate="%{y}: %{x}<extra></extra>",
-    )
-    return horizontal(go.Figure(bars), title, "candidates", 90 + 36 * len(counts))
 
 
 def show_columns(keys: Sequence[str]) -> None:

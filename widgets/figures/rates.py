@@ -4,28 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
+import plotly.express as px
 import plotly.graph_objects as go
-from crystal_ldm.widgets.figures.theme import (
-    BLUE,
-    GREY,
-    INK,
-    ORANGE,
-    SERIES,
-    horizontal,
-    interval,
-    themed,
-)
-from numpy.typing import ArrayLike
-from plotly.subplots import make_subplots
+from crystal_ldm.widgets.figures.theme import GREY, INK, SERIES, horizontal, interval, themed
 
 _TITLES = {
     "metal": "metals",
-    "valid": "valid",
     "structure_valid": "structure valid",
     "agreement": "decoder agrees with the request",
 }
+_BASES = {"ceiling": "real crystals with that value", "base rate": "asked for nothing"}
 
 
 def calibration_figure(
@@ -41,26 +30,16 @@ def calibration_figure(
         window: half width of what counts as near, one of the table's.
         quantity, unit: what was asked for.
     """
-    panels = [f"within {window:g}", "metal", "valid"]
-    titles = [f"within {window:g} {unit} of the target", *(_TITLES[name] for name in panels[1:])]
-    figure = make_subplots(rows=1, cols=len(panels), subplot_titles=titles, shared_yaxes=True)
-    for column, name in enumerate(panels, start=1):
-        groups = table.groupby(["kind", "scale"], dropna=False, sort=True)
-        scales = sorted(table["scale"].dropna().unique())
-        for (kind, scale), part in groups:
-            model = kind == "model"
-            colour = SERIES[scales.index(scale) % len(SERIES)] if model else GREY
-            dash = {"model": "solid", "ceiling": "dash"}.get(str(kind), "dot")
-            label = f"guidance {scale:g}" if model else _BASES.get(str(kind), str(kind))
-            trace = _line(part, "target", name, label, colour, dash, unit)
-            figure.add_trace(trace.update(showlegend=column == 1), row=1, col=column)
+    names = [_BASES.get(kind) or f"guidance {scale:g}"
+             for kind, scale in zip(table["kind"], table["scale"], strict=True)]  # fmt: skip
+    figure = _panels(table, "target", [f"within {window:g}", "metal", "valid"], names)
+    for name, dash in zip(_BASES.values(), ("dash", "dot"), strict=True):
+        figure.update_traces(line={"color": GREY, "dash": dash}, selector={"name": name})
+    figure.layout.annotations[0].text = f"within {window:g} {unit} of the target"
     counts = sorted(table["n"].unique().tolist())
     n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     title = f"Does the {quantity} steer? {n} crystals a point, 95 % intervals"
     return _finished(figure, title, f"target ({unit})")
-
-
-_BASES = {"ceiling": "real crystals with that value", "base rate": "asked for nothing"}
 
 
 def guidance_figure(
@@ -72,42 +51,13 @@ def guidance_figure(
         table: of `crystal_ldm.evaluate.calibration.calibrate_decoding`.
         names: columns to show.
     """
-    titles = [_TITLES.get(name, name.replace("_", " ")) for name in names]
-    figure = make_subplots(rows=1, cols=len(names), subplot_titles=titles, shared_yaxes=True)
-    for column, name in enumerate(names, start=1):
-        for i, (steps, part) in enumerate(table.groupby("steps", sort=True)):
-            colour = SERIES[i % len(SERIES)]
-            trace = _line(part, "scale", name, f"{steps} steps", colour, "solid", "")
-            figure.add_trace(trace.update(showlegend=column == 1), row=1, col=column)
-    n = int(table["n"].iloc[0]) if len(table) else 0
-    title = f"What do guidance and steps do? {n} crystals a point, 95 % intervals"
+    figure = _panels(table, "scale", names, [f"{steps} steps" for steps in table["steps"]])
+    title = f"What do guidance and steps do? {table['n'].iloc[0]} crystals a point, 95 % intervals"
     return _finished(figure, title, "guidance scale")
 
 
-def rates_figure(
-    names: Sequence[str], values: ArrayLike, low: ArrayLike, high: ArrayLike, title: str
-) -> go.Figure:
-    """Return rates with their 95 % intervals, the first on top.
-
-    Args:
-        names: of the rates.
-        values, low, high: (n,) shares and the ends of their intervals.
-        title: of the figure.
-    """
-    figure = go.Figure(
-        go.Bar(
-            x=np.asarray(values, dtype=float), y=list(names), orientation="h",
-            marker_color=BLUE, opacity=0.8,
-            error_x=interval(values, low, high, ORANGE, 1.5),
-            hovertemplate="%{y}: %{x:.1%}<extra></extra>",
-        )
-    )  # fmt: skip
-    horizontal(figure, title, "share of all crystals", 90 + 34 * len(names))
-    return figure.update_xaxes(range=[0, 1.02], tickformat=".0%")
-
-
-def compared_rates_figure(rates: Mapping[str, pd.DataFrame], title: str) -> go.Figure:
-    """Return the rates of several runs side by side, with their 95 % intervals.
+def rates_figure(rates: Mapping[str, pd.DataFrame], title: str) -> go.Figure:
+    """Return the rates of one or several runs side by side, with their 95 % intervals.
 
     Args:
         rates: by the name of the run; rows are rates, with the columns value, ci_low, ci_high, n.
@@ -115,43 +65,42 @@ def compared_rates_figure(rates: Mapping[str, pd.DataFrame], title: str) -> go.F
     """
     figure = go.Figure()
     for i, (name, table) in enumerate(rates.items()):
-        value = table["value"].to_numpy(dtype=float)
-        figure.add_trace(
-            go.Bar(
-                x=value,
-                y=[str(metric).replace("_", " ") for metric in table.index],
-                orientation="h",
-                name=f"{name} ({int(table['n'].max())})",
-                marker={"color": SERIES[i % len(SERIES)], "opacity": 0.8},
-                error_x=interval(value, table["ci_low"], table["ci_high"], INK),
-                hovertemplate=f"{name}: %{{y}} %{{x:.1%}}<extra></extra>",
-            )
+        figure.add_bar(
+            x=table["value"].to_numpy(dtype=float),
+            y=[str(metric).replace("_", " ") for metric in table.index],
+            orientation="h",
+            name=f"{name} ({int(table['n'].max())})",
+            marker={"color": SERIES[i % len(SERIES)], "opacity": 0.8},
+            error_x=interval(table["value"], table["ci_low"], table["ci_high"], INK),
+            hovertemplate=f"{name}: %{{y}} %{{x:.1%}}<extra></extra>",
         )
     rows = max((len(table) for table in rates.values()), default=1)
     height = 120 + rows * (14 + 16 * len(rates))
     horizontal(figure, title, "share of all crystals", height)
     figure.update_xaxes(range=[0, 1.02], tickformat=".0%")
-    figure.update_layout(barmode="group", bargap=0.25, legend={"traceorder": "normal"})
-    return figure
+    return figure.update_layout(bargap=0.25, legend={"traceorder": "normal"})
 
 
-def _line(
-    part: pd.DataFrame, x: str, name: str, label: str, colour: str, dash: str, unit: str
-) -> go.Scatter:
-    part = part.sort_values(x)
-    value = part[name].to_numpy(dtype=float)
-    return go.Scatter(
-        x=part[x].to_numpy(dtype=float),
-        y=value,
-        name=label,
-        legendgroup=label,
-        mode="lines+markers",
-        line={"color": colour, "dash": dash, "width": 2},
-        marker={"size": 6},
-        error_y=interval(value, part[f"{name} low"], part[f"{name} high"], colour),
-        customdata=part["n"].to_numpy(),
-        hovertemplate=f"{label}, {x} %{{x:g}} {unit}: %{{y:.1%}} of %{{customdata}}<extra></extra>",
-    )
+def _panels(table: pd.DataFrame, x: str, rates: Sequence[str], lines: Sequence[str]) -> go.Figure:
+    """Return a panel for each rate with its intervals; `lines` names the line of each row."""
+    parts = [
+        pd.DataFrame({
+            x: table[x], "line": lines, "n": table["n"], "rate": table[rate],
+            "panel": _TITLES.get(rate, rate.replace("_", " ")),
+            "above": table[f"{rate} high"] - table[rate],
+            "below": table[rate] - table[f"{rate} low"],
+        })
+        for rate in rates
+    ]  # fmt: skip
+    long = pd.concat(parts).sort_values(x, kind="stable")
+    figure = px.line(
+        long, x=x, y="rate", color="line", facet_col="panel",
+        error_y="above", error_y_minus="below", markers=True, hover_data=["n"],
+        color_discrete_sequence=SERIES,
+        category_orders={"panel": [part["panel"].iloc[0] for part in parts]},
+    )  # fmt: skip
+    figure.for_each_annotation(lambda one: one.update(text=one.text.removeprefix("panel=")))
+    return figure.update_yaxes(title_text="")
 
 
 def _finished(figure: go.Figure, title: str, x: str) -> go.Figure:
@@ -159,5 +108,5 @@ def _finished(figure: go.Figure, title: str, x: str) -> go.Figure:
     figure.update_yaxes(range=[-0.02, 1.02], tickformat=".0%")
     figure.update_annotations(font={"size": 13, "color": INK})
     # The titles of the panels stand where the legend usually does.
-    figure.update_layout(margin={"t": 80, "b": 90}, legend={"y": -0.25, "yanchor": "top"})
-    return figure
+    legend = {"y": -0.25, "yanchor": "top", "title_text": ""}
+    return figure.update_layout(margin={"t": 80, "b": 90}, legend=legend)

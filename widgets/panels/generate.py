@@ -222,12 +222,12 @@ class GeneratePanel(Panel):
             part.observe(lambda _: self.notice.clear(), names)
 
     def _new_form(self) -> None:
-        old = self.form
-        self.form = RequestForm(self.ldm, old.seed)
+        form = RequestForm(self.ldm, self.form.seed)
+        self.notice.say(form.follow(self.form), "warning")
+        self.form = form  # filled in, as Generate may be pressed at any moment
         self._watch_form()
-        self._place.children = (self.form.widget,)
+        self._place.children = (form.widget,)
         self._allow()
-        self.notice.say(self.form.follow(old), "warning")
 
 
 def _member(lot: set[tuple[int, int]]) -> Callable[[int, int], bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 from crystal_ldm.errors import DataError
@@ -86,14 +87,11 @@ def decode(raw: bytes) -> str:
         raise DataError(f"The text in UTF-16 is damaged or cut short ({error.reason}).") from error
     if b"\0" in start:
         raise DataError("The file is not text.")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        pass
-    try:
-        return raw.decode("cp1252")  # Latin-1 with quotes and dashes in place of control characters
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
+    # Windows-1252 is Latin-1 with quotes and dashes in place of control characters.
+    for encoding in ("utf-8-sig", "cp1252"):
+        with suppress(UnicodeDecodeError):
+            return raw.decode(encoding)
+    return raw.decode("latin-1")
 
 
 def _unpack(raw: bytes, limit: int | None) -> bytes:

@@ -27,7 +27,7 @@ from crystal_ldm.crystals.readers.folders import (
 )
 from crystal_ldm.crystals.readers.json_files import JSON_SUFFIXES, read_json
 from crystal_ldm.crystals.readers.labels import Labels, read_labels
-from crystal_ldm.crystals.readers.objects import cell_of, cells_of, is_atoms, is_structure
+from crystal_ldm.crystals.readers.objects import cell_of, cells_of
 from crystal_ldm.crystals.readers.poscar import read_poscar
 from crystal_ldm.crystals.readers.records import columns_of
 from crystal_ldm.errors import DataError
@@ -141,11 +141,6 @@ def open_structures(structures: Iterable[Any], labels: Labels = None) -> OpenSou
     items = cells_of(structures)
     if not items:
         raise DataError("The list of structures is empty.")
-    for i, item in enumerate(items):
-        if not (is_structure(item) or is_atoms(item) or isinstance(item, (Cell, dict))):
-            raise DataError(
-                f"Item {i} of the list is {type(item).__name__}, not a pymatgen Structure."
-            )
     source = _read_structures(items, labels)
     digest = hashlib.sha256()
     for entry in source.entries:

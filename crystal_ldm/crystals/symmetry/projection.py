@@ -28,23 +28,13 @@ def onto_space_group(crystal: Cell, number: int) -> tuple[Cell, float] | None:
         number: of the group, 1 to 230.
     """
     for tolerance in TOLERANCES:
-        operations = _operations(crystal, number, tolerance)
-        if operations is None:
+        dataset = symmetry_dataset(crystal, tolerance, angle_tolerance=-1.0)
+        if dataset is None or dataset.number != number:
             continue
-        moved = _averaged(crystal, *operations)
+        moved = _averaged(crystal, np.asarray(dataset.rotations), np.asarray(dataset.translations))
         if moved is not None and space_group(moved[0], STRICT) == number:
             return moved
     return None
-
-
-def _operations(
-    crystal: Cell, number: int, tolerance: float
-) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
-    """Return rotations (G, 3, 3) and translations (G, 3) if spglib finds this group."""
-    dataset = symmetry_dataset(crystal, tolerance, angle_tolerance=-1.0)
-    if dataset is None or dataset.number != number:
-        return None
-    return np.asarray(dataset.rotations), np.asarray(dataset.translations)
 
 
 def _averaged(

@@ -158,8 +158,7 @@ class Host(Start):
                 )
         if not held:
             raise RequestError(
-                "No atom of the host stays; ask for its formula (CrystalBatch.from_formulas) "
-                "instead."
+                "No atom of the host stays: keep one, or ask for the formula without a host."
             )
         numbers = crystals.atomic_numbers[row].tolist()
         return held, [replaced.get(atom, numbers[atom]) for atom in held]
