@@ -72,7 +72,7 @@ class VaryPanel(MakerPanel):
             return
         batch = CrystalBatch.from_structures([self.first.chosen])
         strength, count, seed = self.strength, self.num_samples, self.seed.use()
-        start = Crystal(strength, self.keep_elements)
+        start = Crystal(strength=strength, keep_elements=self.keep_elements)
 
         def make() -> list[CrystalEntry]:
             result = self.ldm.sample(batch, count, start=start, seed=seed)
