@@ -30,20 +30,16 @@ def chosen_rows(index: Any, size: int) -> Tensor:
             index = np.asarray(index.cpu() if isinstance(index, Tensor) else index)
             index = index if index.size else index.astype(np.int64)
         chosen = np.atleast_1d(every[index])
+        if chosen.ndim > 1:
+            raise ValueError("several axes")
     except (TypeError, ValueError, RuntimeError, IndexError) as error:
         if "out of bounds" in str(error):
             raise IndexError(f"The batch of {size} has no such crystal: {error}.") from None
-        raise _no_index(index, size) from None
-    if chosen.ndim > 1:
-        raise _no_index(index, size)
+        raise DataError(
+            "A batch is indexed by a number, a slice, a list of numbers or a mask of "
+            f"{size} values, not {short(index)}."
+        ) from None
     return torch.from_numpy(chosen.copy())
-
-
-def _no_index(index: Any, size: int) -> DataError:
-    return DataError(
-        f"A batch is indexed by a number, a slice, a list of numbers or a mask of {size} values, "
-        f"not {short(index)}."
-    )
 
 
 def atom_mask(num_atoms: Tensor, width: int) -> Tensor:

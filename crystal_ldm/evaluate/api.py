@@ -119,11 +119,9 @@ def evaluate(
 def _numbers(name: str, values: ArrayLike, count: int) -> NDArray[np.float64]:
     """Return the values of a property, one for each crystal; None is nan."""
     try:
-        numbers = np.asarray(values, dtype=np.float64)
+        numbers = np.asarray(values, dtype=np.float64).reshape(count)
     except (TypeError, ValueError):
-        raise EvaluationError(f"The values of the property '{name}' must be numbers.") from None
-    if numbers.shape != (count,):
         raise EvaluationError(
-            f"The property '{name}' has {numbers.size} values for {count} crystals."
-        )
+            f"The property '{name}' must be a list of {count} numbers, one for each crystal."
+        ) from None
     return numbers

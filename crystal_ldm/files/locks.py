@@ -57,14 +57,10 @@ class DirectoryLock:
         deadline = time.monotonic() + wait
         while True:
             with _guard:
-                if self._file in _held:
-                    descriptor, count = _held[self._file]
-                    _held[self._file] = (descriptor, count + 1)
-                    self._taken = True
-                    return
-                taken = _take(self._file)
+                descriptor, count = _held.get(self._file, (-1, 0))
+                taken = descriptor if count else _take(self._file)
                 if isinstance(taken, int):
-                    _held[self._file] = (taken, 1)
+                    _held[self._file] = (taken, count + 1)
                     self._taken = True
                     return
             if time.monotonic() > deadline:
@@ -80,11 +76,10 @@ class DirectoryLock:
             if not self._taken:
                 return
             self._taken = False
-            descriptor, count = _held.get(self._file, (-1, 0))
+            descriptor, count = _held.pop(self._file, (-1, 0))
             if count > 1:
                 _held[self._file] = (descriptor, count - 1)
             elif count == 1:
-                del _held[self._file]
                 _give_back(descriptor, self._file)
 
     def __enter__(self) -> DirectoryLock:
@@ -97,13 +92,8 @@ class DirectoryLock:
 
 def _take(path: Path) -> int | dict[str, Any]:
     """Return the descriptor of the locked file, or what is known about its holder."""
-    try:
-        # A named pipe in its place must not hold us up.
-        descriptor = open_file(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0))
-    except RunError as error:
-        if path.is_symlink() or not isinstance(error.__cause__, OSError):
-            raise
-        raise write_error(path.parent, error.__cause__) from error.__cause__
+    # A named pipe in its place must not hold us up.
+    descriptor = open_file(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0))
     try:
         locked = _system_lock(descriptor)
         if locked is None:

@@ -228,9 +228,7 @@ def safe_cell(value: Any) -> Any:
     if not isinstance(value, str) or not value.startswith(_FORMULA_SIGNS):
         return value
     if value.startswith("-"):
-        try:
+        with contextlib.suppress(ValueError):
             float(value)
-        except ValueError:
-            return f"'{value}"
-        return value
+            return value
     return f"'{value}"

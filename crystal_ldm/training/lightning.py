@@ -92,12 +92,13 @@ def training_precision(name: str, accelerator: str) -> str:
     """Return Lightning's name of a precision (see `TrainingSettings`); `auto`: of the faster one.
 
     Args:
-        name: in our words.
+        name: in our words or Lightning's.
         accelerator: as `training_device` returns it.
 
     Raises:
         RequestError: for bfloat16 on MPS.
     """
+    name = next((ours for ours, its in LIGHTNING.items() if its == name), name)
     if name != "16-mixed" and accelerator in ("cpu", "cuda", "mps"):
         name = resolve_precision(name, accelerator)
     return LIGHTNING.get(name, "32-true")

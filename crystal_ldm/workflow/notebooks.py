@@ -50,14 +50,12 @@ def read_notebook(path: Path | str) -> dict[str, Any]:
     """Return a notebook's JSON.
 
     Raises:
-        RunError: it cannot be read, or is not a notebook of format 4.
+        RunError: it is no notebook of format 4 that can be read.
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RunError(f"'{path}' cannot be read ({error.strerror}).") from error
-    except (ValueError, RecursionError) as error:
-        raise RunError(f"'{path}' is not a notebook, or is cut short ({error}).") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"'{path}' cannot be read as a notebook ({error}).") from error
     if isinstance(content, dict) and isinstance(content.get("cells"), list):
         return content
     raise RunError(f"'{path}' is not a notebook of format 4.")
@@ -116,6 +114,4 @@ def provide_notebooks(root: Path) -> Path:
         if not os.path.lexists(root / source.name):
             with atomic_path(root / source.name) as part:
                 shutil.copyfile(source, part)
-    if not (root / FIRST).is_file():
-        raise RunError(f"'{root / FIRST}' is no notebook: name another folder.")
     return root / FIRST

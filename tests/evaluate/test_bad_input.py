@@ -82,8 +82,8 @@ def test_input_that_holds_nothing_is_refused(tmp_path):
     sodium = [Structure(Lattice.cubic(3), ["Na"], [[0, 0, 0]])]
     with pytest.raises(EvaluationError, match="reference set"):
         evaluate(sodium, [None])
-    for values, reason in ((["x"], "must be numbers"), (3.0, "1 values"), ([1.0, 2.0], "2 values")):
-        with pytest.raises(EvaluationError, match=reason):
+    for values in (["x"], [1.0, 2.0]):
+        with pytest.raises(EvaluationError, match="'hardness' must be a list of 1 numbers"):
             evaluate(sodium, sodium, properties={"hardness": values})
     with pytest.raises(EvaluationError, match="There is no metric 'valid'"):
         evaluate(sodium, metrics="valid")

@@ -59,11 +59,11 @@ def test_frechet_distance_sees_correlation():
 
 
 def test_frechet_distance_refuses_what_it_cannot_use():
-    with pytest.raises(EvaluationError, match="arrays of numbers"):
+    with pytest.raises(EvaluationError, match="two arrays of finite"):
         frechet_distance([[1.0, 2.0], [1.0]], [[1.0, 2.0]])
     with pytest.raises(EvaluationError, match="two arrays"):
         frechet_distance(np.zeros((3, 2)), np.zeros((3, 4)))
-    with pytest.raises(EvaluationError, match="at least two"):
+    with pytest.raises(EvaluationError, match="two arrays"):
         frechet_distance(np.zeros((1, 2)), np.zeros((3, 2)))
 
 

@@ -102,7 +102,7 @@ def test_properties_are_compared_with_the_labels_of_the_reference(known_crystals
     without = evaluate(crystals, crystals, properties=shifted, workers=1)
     assert "wasserstein formation_energy_per_atom" not in without.summary.index
     assert any("formation_energy_per_atom" in note for note in without.notes)
-    with pytest.raises(EvaluationError, match="5 crystals"):
+    with pytest.raises(EvaluationError, match="5 numbers"):
         evaluate(crystals, properties={"x": [1.0]})
 
 

@@ -23,7 +23,7 @@ def test_wrong_notebooks_are_named(clone: Path, make_notebook: Any) -> None:
     with pytest.raises(RunError, match="not Python"):
         notebook_parameters(path)
     path.write_text(path.read_text()[:50])
-    with pytest.raises(RunError, match="cut short"):
+    with pytest.raises(RunError, match="cannot be read as a notebook"):
         notebook_parameters(path)
     (clone / "notebooks" / "plain.ipynb").write_text('{"cells": []}')
     with pytest.raises(RunError, match="no cell with the tag 'parameters'"):

@@ -131,7 +131,7 @@ class HostPanel(MakerPanel):
         self.notice.clear()
         self.boxes, self.elements, rows = [], [], []
         for i, site in enumerate(host):
-            where = ", ".join(f"{x:.3f}" for x in site.frac_coords)
+            where = ", ".join(f"{x:.2f}" for x in site.frac_coords)
             text = f"{i}  {site.specie.symbol}  ({where})"
             box = ipw.Checkbox(True, description=text, indent=False).add_class("cl-check")
             element = ipw.Text(

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.crystals.readers.content import read_text
-from crystal_ldm.crystals.readers.entries import Payload, Problem, Source
+from crystal_ldm.crystals.readers.entries import Problem, Source
 from crystal_ldm.crystals.readers.labels import Labels
 from crystal_ldm.crystals.readers.objects import atoms_cell
 from crystal_ldm.crystals.readers.poscar import HYDROGEN
-from crystal_ldm.crystals.readers.records import source_of
+from crystal_ldm.crystals.readers.records import Record, source_of, tried
 from crystal_ldm.crystals.readers.units import UNITS
 from crystal_ldm.errors import DataError, describe_error
 
@@ -53,7 +53,10 @@ def read_ase(path: Path, labels: Labels = None) -> Source:
     if len(problems) == len(frames):
         reason = problems[0].reason if problems else "It holds no structures."
         raise DataError(f"The file {path} cannot be read: {reason}")
-    entries = [(name, info, _payload(atoms), notes) for name, info, atoms, notes in frames]
+    entries: list[Record] = [
+        (name, info, atoms if isinstance(atoms, Problem) else tried(atoms_cell, atoms), notes)
+        for name, info, atoms, notes in frames
+    ]
     source = source_of(entries, labels, path.name, skip=("id", "unique_id"))
     names = dict.fromkeys(name for entry in source.entries for name in entry.labels)
     energies = [n for n in names if "energy" in n.lower() and n not in UNITS]
@@ -63,15 +66,6 @@ def read_ase(path: Path, labels: Labels = None) -> Source:
             f"{', '.join(energies)}."
         )
     return source
-
-
-def _payload(atoms: Atoms | Problem) -> Payload:
-    if isinstance(atoms, Problem):
-        return atoms
-    try:
-        return atoms_cell(atoms)
-    except DataError as error:
-        return Problem.of(error)
 
 
 def _extxyz_frames(path: Path) -> Iterator[_Frame]:

@@ -92,10 +92,9 @@ def is_structure(item: Any) -> bool:
 
 
 def _file_cell(path: str | Path) -> Cell:
-    from crystal_ldm.crystals.readers.content import existing
     from crystal_ldm.crystals.readers.sources import open_source
 
-    entries = open_source(existing(path)).read().entries
+    entries = open_source(path).read().entries
     if len(entries) != 1:
-        raise DataError(f"'{path}' holds {len(entries)} crystals; read it with load_dataset.")
+        raise DataError(f"'{path}' holds {len(entries)} crystals; give a file that holds one.")
     return read_payload(entries[0].payload)[0]

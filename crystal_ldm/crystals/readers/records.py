@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from crystal_ldm.crystals.readers.entries import Entry, Payload, Source
+from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.readers.entries import Entry, Payload, Problem, Source
 from crystal_ldm.crystals.readers.labels import Labels, read_labels
 from crystal_ldm.crystals.readers.tables import id_column, listed
+from crystal_ldm.errors import DataError
 
 _WRAPPERS = {"data", "properties", "info", "key_value_pairs"}
 """What holds the values of a record and is no part of their names."""
@@ -23,6 +25,14 @@ _DEPTH = 5
 
 Record = tuple[str, Mapping[str, Any], Payload, tuple[str, ...]]
 """A name, the values beside its structure, the structure, and notes."""
+
+
+def tried(read: Callable[[Any], Cell], item: Any) -> Payload:
+    """Return what `read` makes of an item, or why it makes nothing of it."""
+    try:
+        return read(item)
+    except DataError as error:
+        return Problem.of(error)
 
 
 def source_of(

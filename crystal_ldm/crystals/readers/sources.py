@@ -17,7 +17,7 @@ from crystal_ldm.crystals.readers.ase_files import ASE_SUFFIXES, read_ase
 from crystal_ldm.crystals.readers.cif import is_cif
 from crystal_ldm.crystals.readers.content import MAX_STRUCTURE_BYTES, existing, read_text
 from crystal_ldm.crystals.readers.csv_files import read_csv_files, split_part, table_files
-from crystal_ldm.crystals.readers.entries import Entry, Payload, Problem, Source, read_payload
+from crystal_ldm.crystals.readers.entries import Entry, Source
 from crystal_ldm.crystals.readers.folders import (
     add_labels,
     is_structure_file,
@@ -26,10 +26,10 @@ from crystal_ldm.crystals.readers.folders import (
     structure_files,
 )
 from crystal_ldm.crystals.readers.json_files import JSON_SUFFIXES, read_json
-from crystal_ldm.crystals.readers.labels import Labels, read_labels
+from crystal_ldm.crystals.readers.labels import Labels
 from crystal_ldm.crystals.readers.objects import cell_of, cells_of
 from crystal_ldm.crystals.readers.poscar import read_poscar
-from crystal_ldm.crystals.readers.records import columns_of
+from crystal_ldm.crystals.readers.records import Record, source_of, tried
 from crystal_ldm.errors import DataError
 from crystal_ldm.files.run_directory import RAW_CELLS
 
@@ -62,7 +62,7 @@ class OpenSource:
 
 
 def open_source(
-    path: Path,
+    path: str | Path,
     labels: Labels = None,
     default_labels: Sequence[str] | None = None,
     split_files_only: bool = False,
@@ -154,19 +154,12 @@ def open_structures(structures: Iterable[Any], labels: Labels = None) -> OpenSou
 
 
 def _read_structures(items: list[Any], labels: Labels) -> Source:
-    source = Source()
-    where = "the list of structures"
-    records = [getattr(x, "properties", None) or getattr(x, "info", None) or {} for x in items]
-    found = read_labels(columns_of(records, where, source.notes), labels, where)
-    source.notes += found.notes
-    for i, item in enumerate(items):
-        payload: Payload
-        try:
-            payload = cell_of(item)
-        except DataError as error:
-            payload = Problem.of(error)
-        source.entries.append(Entry(f"structure-{i}", f"item {i}", payload, found.row(i)))
-    return source
+    values = [getattr(x, "properties", None) or getattr(x, "info", None) or {} for x in items]
+    records: list[Record] = [
+        (f"structure-{i}", one, tried(cell_of, item), ())
+        for i, (item, one) in enumerate(zip(items, values, strict=True))
+    ]
+    return source_of(records, labels, "the list of structures", skip=())
 
 
 def _stat_hash(files: list[Path]) -> str:
@@ -205,12 +198,9 @@ def read_upload(name: str, content: bytes) -> Cell:
         path = Path(folder) / f"upload{suffix}"
         path.write_bytes(content)
         try:
-            entries = open_source(path).read().entries
+            return cell_of(path).checked()
         except DataError as error:
             raise DataError(str(error).replace(str(path), name)) from error
-        if len(entries) != 1:
-            raise DataError(f"The file holds {len(entries)} crystals; drop one that holds one.")
-        return read_payload(entries[0].payload)[0].checked()
 
 
 def _holds_structure(path: Path) -> bool:

@@ -44,16 +44,11 @@ def _load_chgnet() -> Any:
     import torch
 
     torch.set_num_threads(1)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            from chgnet.model import CHGNet
-            from chgnet.model.dynamics import CHGNetCalculator
-    except ImportError as error:
-        raise EvaluationError(
-            f"Stability needs the package 'chgnet' ({error}): pip install chgnet nvidia-ml-py3."
-        ) from error
-    state = load_weights("chgnet", _CHGNET_FILE, _CHGNET_SHA256)["model"]
     with contextlib.redirect_stdout(io.StringIO()):  # it announces its device
+        from chgnet.model import CHGNet
+        from chgnet.model.dynamics import CHGNetCalculator
+
+        state = load_weights("chgnet", _CHGNET_FILE, _CHGNET_SHA256)["model"]
         model = CHGNet.from_dict(state, mlp_out_bias=False, version="0.3.0")
         return CHGNetCalculator(model=model, use_device="cpu", on_isolated_atoms="error")
 

@@ -94,13 +94,11 @@ def relax_crystal(crystal: Cell, settings: RelaxationSettings) -> Relaxed:
 
     check_elements(crystal, settings.potential)
     n = len(crystal.numbers)
-    if crystal.volume / n < settings.min_volume_per_atom:
+    least, nearest = settings.min_volume_per_atom, settings.min_distance
+    if crystal.volume / n < least or shortest_distance(crystal) < nearest:
         raise EvaluationError(
-            f"it is too crowded to be relaxed: under {settings.min_volume_per_atom:g} Å³ an atom"
-        )
-    if shortest_distance(crystal) < settings.min_distance:
-        raise EvaluationError(
-            f"it is too crowded to be relaxed: two atoms within {settings.min_distance:g} Å"
+            f"it is too crowded to be relaxed: under {least:g} Å³ an atom, or two atoms within "
+            f"{nearest:g} Å"
         )
     atoms = crystal.to_atoms()
     atoms.calc = calculator(settings.potential)

@@ -114,21 +114,19 @@ def _build(
 def _lattice(block: Block) -> NDArray[np.float64]:
     from pymatgen.core import Lattice
 
-    values = []
-    for kind, names in (("length", "abc"), ("angle", ("alpha", "beta", "gamma"))):
-        for name in names:
-            tag = f"_cell_{kind}_{name}"
-            if not block.has(tag):
-                raise DataError(f"The CIF does not state its cell ({tag} is not there).")
-            values.append(number(block.text(tag), f"the {kind} {name} of the cell"))
-    if min(values[:3]) <= 0 or not all(0 < angle < 180 for angle in values[3:]):
-        raise DataError(
-            "The CIF states a cell that cannot be: lengths are above 0, angles between 0 and 180."
-        )
+    values = [
+        number(block.text(f"_cell_{kind}_{name}"), f"the {kind} {name} of the cell")
+        for kind, names in (("length", "abc"), ("angle", ("alpha", "beta", "gamma")))
+        for name in names
+    ]
     with np.errstate(all="ignore"):
         lattice = np.array(Lattice.from_parameters(*values).matrix)
-    if not np.isfinite(lattice).all() or abs(np.linalg.det(lattice)) < FLAT_A3:
-        raise DataError("The cell has no volume.")
+    possible = min(values) > 0 and max(values[3:]) < 180 and np.isfinite(lattice).all()
+    if not possible or abs(np.linalg.det(lattice)) < FLAT_A3:
+        raise DataError(
+            "The CIF states a cell that cannot be: lengths are above 0, angles between 0 and 180, "
+            "and it has a volume."
+        )
     return lattice
 
 
