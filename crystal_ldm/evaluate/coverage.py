@@ -11,6 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,12 +83,8 @@ def _fingerprints(
 
 
 def _compositions(crystals: Sequence[Cell | None], able: NDArray[np.bool_]) -> NDArray[np.float64]:
-    keys = [
-        crystal.formula_key
-        for crystal, usable in zip(crystals, able, strict=True)
-        if usable and crystal is not None
-    ]
-    return np.stack([composition_fingerprint(key) for key in keys])
+    usable = compress(crystals, able)
+    return np.stack([composition_fingerprint(cell.formula_key) for cell in usable if cell])
 
 
 def _nearest(

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from crystal_ldm.errors import EvaluationError, no_such
-from crystal_ldm.evaluate.statistics import rate
 from crystal_ldm.evaluate.thresholds import Thresholds
 from crystal_ldm.files.writing import atomic_write, make_folder, safe_cell
-
-_COLUMNS = ["value", "count", "n", "ci_low", "ci_high", "unit", "thresholds"]
 
 
 @dataclass
@@ -77,30 +72,6 @@ class Evaluation:
         atomic_write(folder / "summary.csv", self.summary.to_csv())
         content = {"thresholds": self.thresholds.model_dump(), "notes": self.notes}
         atomic_write(folder / "thresholds.json", json.dumps(content, indent=2) + "\n")
-
-
-class Summary:
-    """Collects the rows of a summary."""
-
-    def __init__(self) -> None:
-        self._rows: dict[str, dict[Any, object]] = {}
-
-    def add(
-        self, name: str, numbers: Mapping[Any, object], unit: str, thresholds: str = ""
-    ) -> None:
-        """Add a row of `statistics.rate`, `mean` or `number`."""
-        self._rows[name] = {**numbers, "unit": unit, "thresholds": thresholds}
-
-    def rate(self, name: str, count: int, n: int, thresholds: str = "") -> None:
-        """Add a share of `n` with its Wilson interval."""
-        self.add(name, rate(count, n), "share", thresholds)
-
-    def frame(self) -> pd.DataFrame:
-        """Return the rows as a table, indexed by metric."""
-        frame = pd.DataFrame.from_dict(self._rows, orient="index", columns=_COLUMNS)
-        frame.index.name = "metric"
-        frame["count"] = frame["count"].astype("Int64")
-        return frame
 
 
 def _format(row: pd.Series) -> str:

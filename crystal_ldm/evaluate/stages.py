@@ -16,11 +16,12 @@ from crystal_ldm.crystals.symmetry.space_groups import space_group_column
 from crystal_ldm.evaluate.coverage import coverage
 from crystal_ldm.evaluate.description import Description, describe_all
 from crystal_ldm.evaluate.reference_set import Reference
-from crystal_ldm.evaluate.results import Evaluation, Summary
+from crystal_ldm.evaluate.results import Evaluation
 from crystal_ldm.evaluate.statistics import (
     frechet_distance,
     mean,
     number,
+    rate,
     wasserstein_interval,
 )
 from crystal_ldm.evaluate.structure_prediction import (
@@ -49,7 +50,7 @@ class EvaluationRun:
 
     def __post_init__(self) -> None:
         generated = self.generated
-        self.summary = Summary()
+        self.summary: dict[str, dict[Any, object]] = {}
         self.notes = list(generated.notes)
         self.errors: list[list[str]] = [[e] if e else [] for e in generated.errors]
         columns = {
@@ -76,9 +77,15 @@ class EvaluationRun:
             self.table[name] = [getattr(d, name) if d else np.nan for d in self.descriptions]
         self.share("readable", self.table["formula"].notna())
 
+    def add(
+        self, name: str, numbers: Mapping[Any, object], unit: str, thresholds: str = ""
+    ) -> None:
+        """Add a row of `statistics.rate`, `mean` or `number` to the summary."""
+        self.summary[name] = {**numbers, "unit": unit, "thresholds": thresholds}
+
     def share(self, name: str, flags: Any, thresholds: str = "") -> None:
         """Add the share of crystals with a flag to the summary."""
-        self.summary.rate(name, int(np.sum(flags)), len(flags), thresholds)
+        self.add(name, rate(int(np.sum(flags)), len(flags)), "share", thresholds)
 
     def validity(self) -> None:
         limits, table = self.limits, self.table
@@ -106,8 +113,8 @@ class EvaluationRun:
         self.share("valid", table["valid"])
         self.share("valid (CDVAE)", table["structure_valid"] & table["composition_valid"])
         if self.reference is not None:
-            count, n = self.reference.composition_validity(limits, self.executor)
-            self.summary.rate("composition_valid (reference)", count, n, rules)
+            real = self.reference.composition_validity(limits, self.executor)
+            self.add("composition_valid (reference)", rate(*real), "share", rules)
 
     def uniqueness(self) -> None:
         reduced = [d.reduced if d else None for d in self.descriptions]
@@ -178,7 +185,7 @@ class EvaluationRun:
             numbers = np.array(values, dtype=np.float64)
             value, low, high = wasserstein_interval(numbers, others)
             distance = number(value, int(np.isfinite(numbers).sum()), low, high)
-            self.summary.add(f"wasserstein {name}", distance, unit, limit)
+            self.add(f"wasserstein {name}", distance, unit, limit)
 
     def coverage(self) -> None:
         assert self.reference is not None
@@ -198,7 +205,7 @@ class EvaluationRun:
 
     def latents(self, generated: ArrayLike, reference: ArrayLike) -> None:
         distance = number(frechet_distance(generated, reference), len(np.asarray(generated)))
-        self.summary.add("frechet latent", distance, "latent²")
+        self.add("frechet latent", distance, "latent²")
 
     def prediction(self, targets: Any, ks: Sequence[int]) -> PredictionMetrics:
         truth = read_crystals(targets)
@@ -212,7 +219,7 @@ class EvaluationRun:
         everything = metrics.summary[metrics.summary["group"] == "all"]
         for row in everything.to_dict("records"):
             unit = "share" if row["metric"] in ("match_rate", "metre") else "(V/N)^(1/3)"
-            self.summary.add(f"{row['metric']}@{row['k']}", row, unit, row["thresholds"])
+            self.add(f"{row['metric']}@{row['k']}", row, unit, row["thresholds"])
         return metrics
 
     def band_gap(self, predictor: str) -> None:
@@ -240,8 +247,8 @@ class EvaluationRun:
         self.note_errors("stability", [e if e == e else None for e in table["error"]])
         self.notes += result.notes
         self.share("converged", table["converged"])
-        self.summary.add("e_above_hull", mean(table["e_above_hull"]), "eV/atom")
-        self.summary.add("relaxation rmsd", mean(table["rmsd"]), "Å")
+        self.add("e_above_hull", mean(table["e_above_hull"]), "eV/atom")
+        self.add("relaxation rmsd", mean(table["rmsd"]), "Å")
         rates = result.rates(
             self.table.get("unique"),
             self.table.get("novel"),
@@ -249,7 +256,7 @@ class EvaluationRun:
         )
         for row in rates.to_dict("records"):
             limit = f"e_above_hull <= {row['e_above_hull <=']:g} eV/atom"
-            self.summary.add(f"{row['metric']}@{row['e_above_hull <=']:g}", row, "share", limit)
+            self.add(f"{row['metric']}@{row['e_above_hull <=']:g}", row, "share", limit)
 
     def note_errors(self, stage: str, errors: Sequence[str | None]) -> None:
         """Put reasons into the rows; what cannot be read at all has one already."""
@@ -266,4 +273,7 @@ class EvaluationRun:
         groups = [name for name in table.columns if name.startswith("space_group")]
         for name in ("num_atoms", "num_elements", *groups):
             table[name] = table[name].astype("Int64")
-        return Evaluation(table, self.summary.frame(), self.limits, predictions, self.notes)
+        columns = ["value", "count", "n", "ci_low", "ci_high", "unit", "thresholds"]
+        summary = pd.DataFrame.from_dict(self.summary, orient="index", columns=columns)
+        summary = summary.rename_axis("metric").astype({"count": "Int64"})
+        return Evaluation(table, summary, self.limits, predictions, self.notes)

@@ -109,17 +109,17 @@ def request_in_words(
         named = "any elements" if formula.strip("?") == "" else formula
         cells.append(f"{named} ({' or '.join(map(str, sizes))} atoms)")
     plain = request.to_request()
-    parts = [_shortened(list(dict.fromkeys(cells)))]
+    parts = [_shortened(cells)]
     for name, values in plain["conditions"].items():
         known = ldm.conditions.get(name)
         unit = getattr(known, "unit", "")
         texts = [_target(value) for value in values if value is not None]
         if texts:
-            parts.append(f"{name} {_shortened(list(dict.fromkeys(texts)))} {unit}".strip())
+            parts.append(f"{name} {_shortened(texts)} {unit}".strip())
     for rule in ("required", "allowed", "forbidden"):
         lists = [" ".join(rules[rule]) for rules in plain["element_rules"] if rules[rule]]
         if lists:
-            parts.append(f"{rule}: {_shortened(list(dict.fromkeys(lists)))}")
+            parts.append(f"{rule}: {_shortened(lists)}")
     return "; ".join(parts)
 
 
@@ -130,9 +130,11 @@ def _target(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _shortened(texts: list[str], most: int = 8) -> str:
-    more = f" and {len(texts) - most:,} more" if len(texts) > most else ""
-    return ", ".join(texts[:most]) + more
+def _shortened(texts: list[str]) -> str:
+    """Return different texts in a row, the first eight of them."""
+    different = list(dict.fromkeys(texts))
+    more = f" and {len(different) - 8:,} more" if len(different) > 8 else ""
+    return ", ".join(different[:8]) + more
 
 
 def generate(

@@ -18,8 +18,8 @@ class TrainingSettings:
 
     Attributes:
         batch_size: crystals in a batch, over all processes.
-        precision: `float32`, `bfloat16` (autocast), Lightning's `16-mixed`, or
-            `auto`: bfloat16 where the hardware has it, else float32.
+        precision: `float32`, `bfloat16` (autocast), a name of Lightning's for these or for
+            float16, or `auto`: bfloat16 where the hardware has it, else float32.
         compile: whether `torch.compile` fuses the transformer blocks' small operations: some 15 %
             faster after half a minute; needs a C++ compiler. Losses agree to rounding.
         cuda_graphs: whether a CUDA GPU gets loss and gradient of a step as one graph instead of a
@@ -39,7 +39,7 @@ class TrainingSettings:
     """
 
     batch_size: Count = 128
-    precision: Literal["auto", "float32", "bfloat16", "16-mixed"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     compile: bool = False
     cuda_graphs: bool = False
     gradient_clip: Positive = 1.0

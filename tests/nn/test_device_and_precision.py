@@ -104,7 +104,7 @@ def test_auto_takes_bfloat16_where_it_is_faster_and_sampling_stays_in_float32(
     lightning = {"float32": "32-true", "bfloat16": "bf16-mixed"}
     kind = torch.device(device).type
     assert training_precision("auto", kind) == lightning[precision]
-    assert training_precision("float32", kind) == "32-true"
+    assert training_precision("float32", kind) == training_precision("32-true", kind) == "32-true"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,8 @@ def test_a_bfloat16_that_is_fast_is_used_without_a_word(machine: Callable[..., N
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert resolve_precision("bfloat16") == "bfloat16"
-        assert training_precision("bfloat16", "cpu") == "bf16-mixed"
+        for name in ("bfloat16", "bf16-mixed"):
+            assert training_precision(name, "cpu") == "bf16-mixed"
 
 
 @pytest.mark.parametrize(

@@ -13,16 +13,16 @@ from crystal_ldm.training import TrainingSettings, fit
 from tests.training.conftest import new_vae
 
 
-@pytest.mark.parametrize(("has_bfloat16", "used"), [(True, "bf16-mixed"), (False, "32-true")])
+@pytest.mark.parametrize(("speedup", "used"), [(2.0, "bf16-mixed"), (0.5, "32-true")])
 def test_a_training_names_the_precision_that_auto_stands_for(
     dataset: CrystalDataset,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    has_bfloat16: bool,
+    speedup: float,
     used: str,
 ) -> None:
-    monkeypatch.setattr(device, "_cpu_bfloat16_is_fast", lambda: has_bfloat16)
+    monkeypatch.setattr(device, "_cpu_bfloat16_speedup", lambda: speedup)
     fit(new_vae(2), dataset, tmp_path, TrainingSettings(batch_size=8), accelerator="cpu")
     assert f"training on cpu in precision {used}" in capsys.readouterr().out
     written = json.loads((tmp_path / "hardware.json").read_text())
