@@ -322,11 +322,7 @@ def test_known_crystals_are_made_again(shipped: LDMModule) -> None:
     assert torch.equal(made.crystals.lattices[kept], usual.crystals.lattices[kept])
 
 
-def test_prototypes_are_refused_where_they_cannot_be(
-    shipped: LDMModule, known_batch: CrystalBatch
-) -> None:
-    with pytest.raises(TypeError, match="start"):
-        shipped.vary(known_batch[[0]], start=Prototype(0.3))
+def test_prototypes_are_refused_where_they_cannot_be(shipped: LDMModule) -> None:
     with pytest.raises(RequestError, match="fewer than the 5 that sampling_steps"):
         shipped.sample(CrystalBatch.from_formulas(["KMgF3"]), 1, start=Prototype(0.002))
     with pytest.raises(RequestError, match="max_distance_to_known cannot be had here"):

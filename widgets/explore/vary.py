@@ -13,6 +13,7 @@ from crystal_ldm.widgets.layout import caption, column, heading, labelled
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.sampling import Crystal
 
 
 class VaryPanel(MakerPanel):
@@ -70,14 +71,13 @@ class VaryPanel(MakerPanel):
         if self.job.busy:  # the second press of a double click
             return
         batch = CrystalBatch.from_structures([self.first.chosen])
-        strength, count, keep = self.strength, self.num_samples, self.keep_elements
-        seed = self.seed.use()
+        start = Crystal(strength=self.strength, keep_elements=self.keep_elements)
+        count, seed = self.num_samples, self.seed.use()
 
         def make() -> list[CrystalEntry]:
-            result = self.ldm.vary(batch, strength, count, keep_elements=keep, seed=seed)
-            entries = from_result(result, "varied")
+            entries = from_result(self.ldm.sample(batch, count, start=start, seed=seed), "varied")
             for one in entries:
-                one.facts["strength"] = strength
+                one.facts["strength"] = start.strength
             return entries
 
         self.start(make)
