@@ -21,7 +21,7 @@ from crystal_ldm.widgets.helpers import Helpers
 from crystal_ldm.widgets.layout import column, fold, framed
 from crystal_ldm.widgets.panels.compare import Compare
 from crystal_ldm.widgets.panels.denoising import DenoisingPanel
-from crystal_ldm.widgets.panels.evaluation import BackgroundEvaluation, EvaluationBar
+from crystal_ldm.widgets.panels.evaluation import EvaluationBar
 from crystal_ldm.widgets.panels.files import FilesPanel
 from crystal_ldm.widgets.panels.gallery import Gallery
 from crystal_ldm.widgets.panels.generate import GeneratePanel
@@ -92,9 +92,13 @@ class Workbench(Panel):
             empty="There are no crystals yet. Say what they should be, and press Generate.",
         )
         self.gallery.table.hidden = list(UNUSUAL)
-        judging = (self.gallery, helpers, lambda: self.training.reference)
-        self.evaluation = EvaluationBar(*judging, self._keep_relaxed)
-        background = BackgroundEvaluation(*judging, lambda: self.generate.job.busy)
+        self.evaluation = EvaluationBar(
+            self.gallery,
+            helpers,
+            lambda: self.training.reference,
+            self._keep_relaxed,
+            lambda: self.generate.job.busy,
+        )
         clear = self.button("Remove all", self.gallery.clear, css="cl-small")
         self.gallery.tools.children += (self.evaluation.widget, clear)
         self.tabs = ipw.Tab([column() for _ in TABS], titles=TABS).add_class("cl-tab-bar")
@@ -107,7 +111,7 @@ class Workbench(Panel):
         self.generate.react("ldm", self._on_model)
         self.tabs.observe(guard(lambda _: self._on_tab()), "selected_index")
         self.gallery.react("selected", self._on_selected)
-        self.gallery.react("count", background.wake)
+        self.gallery.react("count", self.evaluation.wake)
         self.generate.job.observe(lambda _: self.history.refresh(), "state")
         self.evaluation.job.observe(lambda change: self._forget_relaxing(change.new), "state")
         self.history.on_change(guard(self._show_again))

@@ -9,7 +9,7 @@ import pytest
 from crystal_ldm.widgets import Gallery, Workbench
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, parents_of
 from crystal_ldm.widgets.helpers import Helpers
-from crystal_ldm.widgets.panels.evaluation import BackgroundEvaluation, EvaluationBar
+from crystal_ldm.widgets.panels.evaluation import EvaluationBar
 
 from crystal_ldm.evaluate.reference_set import Reference
 from tests.widgets.crystals import perovskite, rock_salt
@@ -128,19 +128,19 @@ def test_first_crystals_are_evaluated_when_nobody_else_works(
 ) -> None:
     busy = [True]
     reference = Reference(known_batch)
-    evaluation = BackgroundEvaluation(gallery, helpers, lambda: reference, lambda: busy[0])
+    evaluation = EvaluationBar(gallery, helpers, lambda: reference, lambda _: None, lambda: busy[0])
     evaluation.wake()
     time.sleep(2.5)
     assert not any("valid" in row for row in gallery.rows), "crystals are being made"
     busy[0] = False
-    assert evaluation.job.wait(120) and evaluation.job.error == ""
+    assert evaluation.background.wait(120) and evaluation.background.error == ""
     assert [(row["valid"], row["novel"]) for row in gallery.rows] == [(True, False)] * 3
     assert all(row["band_gap"] >= 0 for row in gallery.rows)
     # Another panel, as after Run All, takes its place.
     gallery.add([perovskite(4.2)])
     evaluation.wake()
-    BackgroundEvaluation(gallery, helpers, lambda: None, lambda: False)
-    assert evaluation.job.wait(30) and "valid" not in gallery.rows[3]
+    EvaluationBar(gallery, helpers, lambda: None, lambda _: None)
+    assert evaluation.background.wait(30) and "valid" not in gallery.rows[3]
 
 
 def test_nothing_selected_and_nothing_there_start_nothing(

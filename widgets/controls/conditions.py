@@ -9,7 +9,7 @@ from typing import Any
 import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import Field, Panel
-from crystal_ldm.widgets.controls.scalar import ScalarControl
+from crystal_ldm.widgets.controls.scalar import ScalarControl, condition_title
 from crystal_ldm.widgets.jobs import Latest
 from crystal_ldm.widgets.layout import caption, column, labelled, styled
 
@@ -33,9 +33,9 @@ class CategoryControl(Field):
         value: the option, or None where it is not asked for.
     """
 
-    def __init__(self, description: Mapping[str, Any], value: Any = None) -> None:
+    def __init__(self, description: Mapping[str, Any]) -> None:
         super().__init__()
-        self._name = str(description.get("label") or description["name"])
+        self._name = condition_title(description)[0]
         self._options = options = list(description.get("options") or ())
         # A dropdown shows nothing for the value None, so its places are linked, not its values.
         self.menu = ipw.Dropdown(options=["any", *map(str, options)], index=0).add_class("cl-fill")
@@ -48,7 +48,6 @@ class CategoryControl(Field):
                 lambda index: options[index - 1] if index else None,
             ),
         )
-        self.value = value
 
     @tl.validate("value")
     def _known(self, proposal: Any) -> Any:
@@ -110,16 +109,10 @@ class ElementSetControl(TypedControl):
         value: "Sr, Ti, O", or None where it is not asked for; a list of symbols is taken as well.
     """
 
-    def __init__(
-        self,
-        description: Mapping[str, Any],
-        value: Iterable[str] | str | None = None,
-        elements: Iterable[str] = (),
-    ) -> None:
+    def __init__(self, description: Mapping[str, Any], elements: Iterable[str] = ()) -> None:
         box = ipw.Text(placeholder="any, or Sr, Ti, O", continuous_update=True)
-        super().__init__(str(description.get("label") or description["name"]), box)
+        super().__init__(condition_title(description)[0], box)
         self._elements = list(description.get("options") or elements)
-        self.value = value
 
     @tl.validate("value")
     def _as_text(self, proposal: Any) -> str | None:
@@ -150,7 +143,7 @@ class SpaceGroupControl(TypedControl):
 
     counts = tl.List(tl.Int())
 
-    def __init__(self, description: Mapping[str, Any], value: Any = None) -> None:
+    def __init__(self, description: Mapping[str, Any]) -> None:
         box = ipw.Combobox(
             options=_offered(range(1, NUM_GROUPS + 1)),
             placeholder="any, or 221, Pm-3m, cubic",
@@ -159,11 +152,9 @@ class SpaceGroupControl(TypedControl):
             tooltip="Number, symbol or crystal system; several with commas; likely: those that are "
             "likely for the formula, in turn",
         )
-        name = str(description.get("label") or description["name"]).replace("_", " ").capitalize()
-        super().__init__(name, box)
+        super().__init__(condition_title(description)[0], box)
         self._latest = Latest(self.notice)
         self.react("counts", self._offer)
-        self.value = value
 
     @tl.validate("value")
     def _known(self, proposal: Any) -> Any:

@@ -47,7 +47,8 @@ class RequestForm(Panel):
     offset = tl.Int(0, min=0)
     problem = tl.Unicode("", read_only=True)
 
-    def __init__(self, ldm: LDMModule) -> None:
+    def __init__(self, ldm: LDMModule, seed: SeedControl | None = None) -> None:
+        """`seed` is that of another model's form, whose place this one takes."""
         super().__init__()
         about = {name: condition.describe() for name, condition in ldm.conditions.items()}
         self._kinds = {name: text["kind"] for name, text in about.items()}
@@ -70,7 +71,7 @@ class RequestForm(Panel):
             (self.formula, "likely_units"),
             lambda name: presets()[name].formula_units != 1,
         )
-        self.seed = SeedControl()
+        self.seed = seed or SeedControl()
         self._one = caption("")
         self._only = row(self._one, self.button("All, from the first", self._all, css="cl-small"))
         self._rules = fold("Elements of open atoms", self.table.widget)
@@ -220,7 +221,6 @@ class RequestForm(Panel):
         if other.sampling.settings is not None:
             self.fill_settings(other.settings())
         self.num_samples = other.num_samples
-        self.seed.follow(other.seed)
         self.formula.num_atoms = other.formula.num_atoms
         self.formula.text = other.formula.text
         self.formula.formula_units = other.formula.formula_units

@@ -53,18 +53,9 @@ class SeedControl(Panel):
     def use(self) -> int:
         """Return the seed for a run that starts now, and prepare the next one."""
         used = self.seed
-        self._remember(used)
-        if self.fresh:
-            self.renew()
-        return used
-
-    def follow(self, other: SeedControl) -> None:
-        """Show what another control shows."""
-        self.seed, self.fresh = other.seed, other.fresh
-        if other.last is not None:
-            self._remember(other.last)
-
-    def _remember(self, used: int) -> None:
         self.set_trait("last", used)
         self.reuse_button.disabled = False
         self.reuse_button.tooltip = f"Take seed {used} again"
+        if self.fresh:
+            self.renew()
+        return used

@@ -71,13 +71,14 @@ class VaryPanel(MakerPanel):
         if self.job.busy:  # the second press of a double click
             return
         batch = CrystalBatch.from_structures([self.first.chosen])
-        start = Crystal(strength=self.strength, keep_elements=self.keep_elements)
-        count, seed = self.num_samples, self.seed.use()
+        strength, count, seed = self.strength, self.num_samples, self.seed.use()
+        start = Crystal(strength=strength, keep_elements=self.keep_elements)
 
         def make() -> list[CrystalEntry]:
-            entries = from_result(self.ldm.sample(batch, count, start=start, seed=seed), "varied")
+            result = self.ldm.sample(batch, count, start=start, seed=seed)
+            entries = from_result(result, "varied")
             for one in entries:
-                one.facts["strength"] = start.strength
+                one.facts["strength"] = strength
             return entries
 
         self.start(make)

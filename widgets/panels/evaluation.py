@@ -33,99 +33,11 @@ SHOWN = 2.0
 LOT = 4
 
 
-class BackgroundEvaluation:
-    """Evaluates a gallery's first crystals in a process that stands back behind all else.
-
-    Only the newest one of a kernel works, so that after Run All the panel before it rests.
-
-    Args:
-        gallery: has the crystals.
-        helpers: do the work.
-        reference: returns the training crystals for novelty; None: novelty is left out.
-        busy: whether crystals are being made, which goes first.
-    """
-
-    _newest: BackgroundEvaluation | None = None
-
-    def __init__(
-        self,
-        gallery: Gallery,
-        helpers: Helpers,
-        reference: Callable[[], Reference | None],
-        busy: Callable[[], bool],
-    ) -> None:
-        self._gallery, self._helpers = gallery, helpers
-        self._reference, self._busy = reference, busy
-        self._seen: dict[int, Structure] = {}  # by id, which the structure kept here holds
-        self._last = 0.0
-        self.job = Job()
-        self.job.observe(lambda change: self._look() if change.new == "done" else None, "state")
-        BackgroundEvaluation._newest = self
-
-    def wake(self) -> None:
-        """Look for crystals that are not evaluated yet."""
-        self._last = time.monotonic()
-        self._look()
-
-    def _look(self) -> None:
-        if self is BackgroundEvaluation._newest and self._todo():
-            self.job.start(lambda _: self._work())
-
-    def _todo(self) -> list[Structure]:
-        with self._gallery.lock:
-            first = list(zip(self._gallery.structures, self._gallery.rows, strict=True))[:FIRST]
-            return [s for s, row in first if "band_gap" not in row and id(s) not in self._seen]
-
-    def _work(self) -> None:
-        found: list[tuple[Structure, dict[str, Any]]] = []
-        shown = time.monotonic()
-        try:
-            while self._rest() and (lot := self._todo()[:LOT]):
-                reference = self._reference()
-                with self._helpers.open() as pool:
-                    facts = evaluate_lot(lot, reference, pool)
-                    gaps = predicted_gaps(lot, pool)
-                self._seen |= {id(structure): structure for structure in lot}
-                found += [(s, fact | gap) for s, fact, gap in zip(lot, facts, gaps, strict=True)]
-                if time.monotonic() - shown > SHOWN:
-                    self._gallery.update_crystals(found)
-                    found, shown = [], time.monotonic()
-        finally:
-            self._gallery.update_crystals(found)
-
-    def _rest(self) -> bool:
-        """Wait until nobody else works; return whether to go on at all."""
-        while self is BackgroundEvaluation._newest:
-            if not self._busy() and time.monotonic() - self._last > QUIET:
-                return True
-            time.sleep(0.1)
-        return False
-
-
-def evaluate_lot(
-    crystals: Sequence[Structure],
-    reference: Reference | None,
-    executor: Executor,
-    unique: bool = False,
-) -> list[dict[str, Any]]:
-    """Return validity of some crystals, uniqueness among them, and novelty with a reference."""
-    columns = {"valid": "validity", "unique": "uniqueness"} if unique else {"valid": "validity"}
-    table = evaluate(list(crystals), metrics=list(columns.values()), workers=executor).table
-    facts = table[list(columns)]
-    if reference is not None:  # separately, as validity would be found for all of it, too
-        found = evaluate(list(crystals), reference, metrics=["novelty"], workers=executor)
-        facts = facts.assign(novel=found.table["novel"])
-    return [{str(k): bool(v) for k, v in one.items()} for one in facts.to_dict("records")]
-
-
-def predicted_gaps(crystals: Sequence[Structure], executor: Executor) -> list[dict[str, Any]]:
-    """Return the band gap that CGCNN predicts for each of some crystals."""
-    gaps = estimate_band_gaps(list(crystals), "cgcnn", workers=executor).gap
-    return [{"band_gap": float(gap)} for gap in gaps]
-
-
 class EvaluationBar(Panel):
     """Evaluates and relaxes crystals of a gallery: `EvaluationBar(gallery, helpers, …)`.
+
+    The first crystals are evaluated unasked, in a process that stands back behind all else. Only
+    the newest panel of a kernel does so, and after Run All the one before it rests.
 
     Args:
         gallery: has the crystals; their rows get further columns.
@@ -133,7 +45,13 @@ class EvaluationBar(Panel):
         reference: returns the training crystals for novelty; None: novelty is left out.
         on_made: called after each crystal with all that this press has relaxed so far, the newest
             last; the `parent` of each is the crystal that it was.
+        busy: whether crystals are being made, which goes first.
+
+    Attributes:
+        job: what was asked for; `background`: what is done unasked.
     """
+
+    _newest: EvaluationBar | None = None
 
     def __init__(
         self,
@@ -141,11 +59,15 @@ class EvaluationBar(Panel):
         helpers: Helpers,
         reference: Callable[[], Reference | None],
         on_made: Callable[[list[CrystalEntry]], Any],
+        busy: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__()
         self._gallery, self._helpers = gallery, helpers
-        self._reference, self._on_made = reference, on_made
-        self.job = Job()
+        self._reference, self._on_made, self._busy = reference, on_made, busy
+        self._seen: dict[int, Structure] = {}  # by id, which the structure kept here holds
+        self._last = 0.0
+        self.job, self.background = Job(), Job()
+        EvaluationBar._newest = self
         self.buttons = [
             self.button("Evaluate all", self.evaluate, css="cl-small cl-evaluate",
                    tip="Validity, uniqueness, novelty and a predicted band gap"),
@@ -160,6 +82,8 @@ class EvaluationBar(Panel):
         why = "Crystals are being evaluated or relaxed."
         self.job.tell(self.notice, "Starting…", self.buttons, why)
         self.job.observe(lambda change: show_if(change.new == "running", self.halt), "state")
+        again = lambda change: self._look() if change.new == "done" else None  # noqa: E731
+        self.background.observe(again, "state")
 
     def evaluate(self) -> None:
         """Evaluate all crystals; their rows get further columns."""
@@ -209,6 +133,69 @@ class EvaluationBar(Panel):
         job.message = f"{len(made)} of {len(crystals)} are relaxed, each in the row below." + (
             f" Not relaxed: {failed[0]}." if failed else ""
         )
+
+    # -- by itself ---------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Look for crystals that are not evaluated yet."""
+        self._last = time.monotonic()
+        self._look()
+
+    def _look(self) -> None:
+        if self is EvaluationBar._newest and self._todo():
+            self.background.start(lambda _: self._work())
+
+    def _todo(self) -> list[Structure]:
+        with self._gallery.lock:
+            first = list(zip(self._gallery.structures, self._gallery.rows, strict=True))[:FIRST]
+            return [s for s, row in first if "band_gap" not in row and id(s) not in self._seen]
+
+    def _work(self) -> None:
+        found: list[tuple[Structure, dict[str, Any]]] = []
+        shown = time.monotonic()
+        try:
+            while self._rest() and (lot := self._todo()[:LOT]):
+                reference = self._reference()
+                with self._helpers.open() as pool:
+                    facts = evaluate_lot(lot, reference, pool)
+                    gaps = predicted_gaps(lot, pool)
+                self._seen |= {id(structure): structure for structure in lot}
+                found += [(s, fact | gap) for s, fact, gap in zip(lot, facts, gaps, strict=True)]
+                if time.monotonic() - shown > SHOWN:
+                    self._gallery.update_crystals(found)
+                    found, shown = [], time.monotonic()
+        finally:
+            self._gallery.update_crystals(found)
+
+    def _rest(self) -> bool:
+        """Wait until nobody else works; return whether to go on at all."""
+        while self is EvaluationBar._newest:
+            if not self._busy() and time.monotonic() - self._last > QUIET:
+                return True
+            time.sleep(0.1)
+        return False
+
+
+def evaluate_lot(
+    crystals: Sequence[Structure],
+    reference: Reference | None,
+    executor: Executor,
+    unique: bool = False,
+) -> list[dict[str, Any]]:
+    """Return validity of some crystals, uniqueness among them, and novelty with a reference."""
+    columns = {"valid": "validity", "unique": "uniqueness"} if unique else {"valid": "validity"}
+    table = evaluate(list(crystals), metrics=list(columns.values()), workers=executor).table
+    facts = table[list(columns)]
+    if reference is not None:  # separately, as validity would be found for all of it, too
+        found = evaluate(list(crystals), reference, metrics=["novelty"], workers=executor)
+        facts = facts.assign(novel=found.table["novel"])
+    return [{str(k): bool(v) for k, v in one.items()} for one in facts.to_dict("records")]
+
+
+def predicted_gaps(crystals: Sequence[Structure], executor: Executor) -> list[dict[str, Any]]:
+    """Return the band gap that CGCNN predicts for each of some crystals."""
+    gaps = estimate_band_gaps(list(crystals), "cgcnn", workers=executor).gap
+    return [{"band_gap": float(gap)} for gap in gaps]
 
 
 def relax_one(entry: CrystalEntry, executor: Executor) -> tuple[CrystalEntry | None, str]:

@@ -222,7 +222,7 @@ class GeneratePanel(Panel):
             part.observe(lambda _: self.notice.clear(), names)
 
     def _new_form(self) -> None:
-        form = RequestForm(self.ldm)
+        form = RequestForm(self.ldm, self.form.seed)
         self.notice.say(form.follow(self.form), "warning")
         self.form = form  # filled in, as Generate may be pressed at any moment
         self._watch_form()
