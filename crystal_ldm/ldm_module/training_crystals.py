@@ -18,12 +18,6 @@ from crystal_ldm.crystals.packing import pack, unpack
 from crystal_ldm.crystals.prototype_search import PrototypeSearch
 from crystal_ldm.crystals.symmetry.space_groups import space_groups_of
 
-_NO_CRYSTALS = CrystalBatch(
-    torch.zeros(0, 0, dtype=torch.long),
-    torch.zeros(0, dtype=torch.long),
-    torch.zeros(0, 0, 3),
-    torch.zeros(0, 3, 3),
-)
 NO_TRAINING_CRYSTALS = (
     "this model has no training crystals with it (its file is older than that, or it was not "
     "trained)"
@@ -86,7 +80,7 @@ class TrainingCrystals(nn.Module):
     def crystals(self) -> CrystalBatch:
         """The crystals, in canonical form; coordinates are rounded to 1/240."""
         with torch.inference_mode(False):  # they outlive the sampling that asks for them first
-            return _NO_CRYSTALS if self.empty else unpack(self.packed)
+            return CrystalBatch.from_cells([]) if self.empty else unpack(self.packed)
 
     def rows_of(self, atomic_numbers: Tensor) -> list[list[int]]:
         """Return for each cell (B, N; 0: padded) the `crystals` with its reduced formula."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from crystal_ldm.errors import CheckpointError, CrystalLDMError
+from crystal_ldm.files.paths import in_home
 from crystal_ldm.nn.default_dtype import float32_default
 from crystal_ldm.nn.device_and_precision import resolve_device
 from crystal_ldm.nn.model_files import (
@@ -56,18 +58,13 @@ class Checkpoint:
                 written by this project, has weights that are not finite, or is larger than any
                 model.
         """
-        try:
-            path = Path(path).expanduser()
-            path = path / "model.safetensors" if path.is_dir() else path
-            is_there = path.is_file()
-        except (OSError, RuntimeError, ValueError):  # no path that a file can have
-            is_there = False
-        if not is_there:
+        path = in_home(path)
+        path = path / "model.safetensors" if os.path.isdir(path) else path
+        if not os.path.isfile(path):  # `Path.is_file` raises for what no file can be called
             shown = str(path) if len(str(path)) < 200 else f"{str(path)[:200]}…"
             raise CheckpointError(
                 f"There is no checkpoint {shown}; check `ldm_ckpt` or `vae_ckpt`."
             )
-        path = Path(path)
         check_size(path)
         text, state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_ckpt(path)
         metadata = parse_metadata(text, path)

@@ -107,11 +107,11 @@ class AtomPosition(nn.Module):
         return self.place.weight[:width] + self.count(num_atoms).unsqueeze(1)
 
 
-def sinusoidal_embedding(values: Tensor, size: int, max_period: float = 10_000.0) -> Tensor:
+def sinusoidal_embedding(values: Tensor, size: int) -> Tensor:
     """Return sines and cosines (..., size) of `values` (...,) (Vaswani et al. 2017, sec. 3.5)."""
     half = size // 2
     steps = torch.arange(half, dtype=torch.float32, device=values.device)
-    angles = values.float().unsqueeze(-1) * torch.exp(-math.log(max_period) * steps / half)
+    angles = values.float().unsqueeze(-1) * torch.exp(-math.log(10_000.0) * steps / half)
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 

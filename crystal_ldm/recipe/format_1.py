@@ -7,10 +7,6 @@ from typing import Any
 
 from crystal_ldm.errors import RequestError, suggest
 
-_SAME = (
-    "sampler", "sampling_steps", "eta", "cfg_scale", "cfg_interval", "temperature", "seed",
-    "batch_size", "precision", "compile", "offset", "trajectory",
-)  # fmt: skip
 _DEFAULTS: dict[str, Any] = {
     "sampler": "ddim",
     "sampling_steps": 5,
@@ -52,30 +48,20 @@ def settings_of_format_1(sampling: Mapping[str, Any]) -> dict[str, Any]:
             raise RequestError(f"Sampling has no option '{name}'.{suggest(name, _DEFAULTS)}")
     old = {**_DEFAULTS, **sampling}
     filters: list[dict[str, Any]] = []
-    if old["min_distance"]:
-        filters.append({"name": "min_distance", "limit": old["min_distance"]})
-    if old["new_crystals"]:
+    if limit := old.pop("min_distance"):
+        filters.append({"name": "min_distance", "limit": limit})
+    if old.pop("new_crystals"):
         filters.append({"name": "not_in_training"})
-    if old["band_gap_tolerance"]:
-        filters.append({"name": "band_gap_within", "tolerance": old["band_gap_tolerance"]})
-    start: dict[str, Any] = {"name": "noise"}
-    if old["template_strength"]:
-        start = {
-            "name": "prototype",
-            "strength": old["template_strength"],
-            "share": old["template_share"],
-            "count": old["templates"],
-        }
+    if tolerance := old.pop("band_gap_tolerance"):
+        filters.append({"name": "band_gap_within", "tolerance": tolerance})
+    names = {"strength": "template_strength", "share": "template_share", "count": "templates"}
+    prototype = {field: old.pop(name) for field, name in names.items()}
     elements = {
-        "temperature": old["composition_temperature"],
-        "new_formula": old["new_formulas"],
-        "max_distance_to_known": old["relative_distance"] or None,
+        "temperature": old.pop("composition_temperature"),
+        "new_formula": old.pop("new_formulas"),
+        "max_distance_to_known": old.pop("relative_distance") or None,
         "charge_balanced": False,
     }
-    return {
-        **{name: old[name] for name in _SAME},
-        "start": start,
-        "elements": elements,
-        "filters": filters,
-        "attempts": old["max_attempts"],
-    }
+    attempts = old.pop("max_attempts")
+    start = {"name": "prototype", **prototype} if prototype["strength"] else {"name": "noise"}
+    return {**old, "start": start, "elements": elements, "filters": filters, "attempts": attempts}

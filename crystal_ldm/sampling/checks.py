@@ -42,10 +42,7 @@ def check_request(ldm: LDMModule, request: CrystalBatch | None) -> None:
             )
         if name == SPACE_GROUP:
             values = check_groups(values)
-        columns = [values]
-        if isinstance(values, Tensor) and values.ndim == 2:
-            columns = [values[:, 0], values[:, 1]]
-        for column in columns:
+        for column in values.T if isinstance(values, Tensor) and values.ndim == 2 else [values]:
             network.properties[name].encode(column)
     ldm.check_atoms(largest_cells(request))
     if network.composition is None and bool((request.atomic_numbers > 0).any()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -158,7 +158,8 @@ class Denoising:
             if settings.trajectory:
                 frame = _frame(ldm, job.request, job.asked, job.allowed, step)
                 placed = self.order.origin.place(job.drafts, frame.crystals)
-                frames.append(frame.reordered(placed.final, placed.order))
+                confidence = frame.element_confidence.gather(1, placed.order)
+                frames.append(replace(frame, crystals=placed.final, element_confidence=confidence))
             if self.callback is not None:
                 self.callback(step)
 

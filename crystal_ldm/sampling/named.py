@@ -67,8 +67,6 @@ class Named(Settings):
         """
         if isinstance(value, cls):
             return value
-        if isinstance(value, type) and issubclass(value, cls) and not isabstract(value):
-            return value()
         if isinstance(value, str):
             return cls.of(value)()
         if isinstance(value, Mapping) and "name" in value:

@@ -105,11 +105,9 @@ def _from_text(content: bytes, name: str) -> str:
     field = _FIELD.search(text)
     if field:
         return _unpack(field[2], name) if field[1].strip() == _PACKED else field[2]
-    if TAG in text:
-        raise DataError(f"The recipe in {name} is damaged or cut short.")
     raise DataError(
-        f"{name} holds no recipe. Recipes are in recipe.json and in the CIFs of a run; "
-        "a CIF that another program has rewritten has lost it."
+        f"{name} holds no recipe, or part of one. Recipes are in recipe.json and in the CIFs of a "
+        "run; a CIF that another program has rewritten has lost it."
     )
 
 
@@ -129,18 +127,15 @@ def _from_zip(content: bytes, name: str) -> str:
     """Read one member, in memory: nothing is ever unpacked to the disk."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = [info for info in archive.infolist() if not info.is_dir()]
-            members.sort(key=lambda info: (info.filename.count("/"), info.filename))
-            for wanted in ("recipe.json", ".cif"):
-                for info in members:
-                    if info.filename.lower().endswith(wanted):
-                        with archive.open(info) as member:
-                            inner = member.read(MAX_BYTES + 1)
-                        return _from_text(inner, f"'{info.filename}' in {name}")
-    except DataError:  # a ValueError, of a member that was read
-        raise
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError) as error:
-        raise DataError(f"The archive {name} is damaged or cut short ({error}).") from error
-    except RuntimeError as error:  # zipfile's, for an encrypted member or an unknown compression
+            recipes = sorted(
+                (m for m in archive.namelist() if m.lower().endswith(("recipe.json", ".cif"))),
+                key=lambda m: (not m.lower().endswith("recipe.json"), m.count("/"), m),
+            )
+            if not recipes:
+                raise EOFError("it holds neither a recipe.json nor a CIF")
+            with archive.open(recipes[0]) as file:
+                inner = file.read(MAX_BYTES + 1)
+    # zipfile raises a RuntimeError for an encrypted member or an unknown compression
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError) as error:
         raise DataError(f"The archive {name} cannot be read ({error}).") from error
-    raise DataError(f"The archive {name} holds neither a recipe.json nor a CIF.")
+    return _from_text(inner, f"'{recipes[0]}' in {name}")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.padding import chosen_rows
+from crystal_ldm.crystals.padding import chosen_rows, pad
 from crystal_ldm.errors import RequestError
 from crystal_ldm.sampling.schema import whole_number
 
@@ -50,12 +50,6 @@ class TrajectoryFrame:
         confidence = self.element_confidence[rows, : crystals.atomic_numbers.shape[1]]
         level, rms = self.noise_level[rows], self.predicted_noise_rms[rows]
         return TrajectoryFrame(self.step, self.num_steps, level, crystals, confidence, rms)
-
-    def reordered(self, crystals: CrystalBatch, order: Tensor) -> TrajectoryFrame:
-        """Return the frame with its crystals written otherwise; `order` (M, N): which atom each
-        one was."""
-        confidence = self.element_confidence.gather(1, order)
-        return replace(self, crystals=crystals, element_confidence=confidence)
 
 
 @dataclass
@@ -197,10 +191,7 @@ def _join_frames(frames: Sequence[TrajectoryFrame]) -> TrajectoryFrame:
     first = frames[0]
     crystals = CrystalBatch.cat([f.crystals for f in frames])
     width = crystals.atomic_numbers.shape[1]
-    confidence = [
-        torch.nn.functional.pad(f.element_confidence, (0, width - f.element_confidence.shape[1]))
-        for f in frames
-    ]
+    confidence = [pad(f.element_confidence, width) for f in frames]
     level = torch.cat([f.noise_level for f in frames])
     rms = torch.cat([f.predicted_noise_rms for f in frames])
     return TrajectoryFrame(first.step, first.num_steps, level, crystals, torch.cat(confidence), rms)

@@ -108,14 +108,13 @@ class Settings(BaseModel):
 
     def __init__(self, *values: Any, **named: Any) -> None:
         names = list(type(self).model_fields)
-        if len(values) > len(names):
-            raise RequestError(f"{type(self).__name__} takes {', '.join(names) or 'nothing'}.")
-        for name, value in zip(names, values, strict=False):
-            if name in named:
-                raise RequestError(f"{type(self).__name__} is given '{name}' twice.")
-            named[name] = value
+        by_place = dict(zip(names, values, strict=False))
+        if len(values) > len(names) or by_place.keys() & named.keys():
+            raise RequestError(
+                f"{type(self).__name__} takes {', '.join(names) or 'nothing'}, each once."
+            )
         try:
-            super().__init__(**named)
+            super().__init__(**by_place, **named)
         except ValidationError as error:
             raise RequestError(sentence(type(self), error)) from None
 

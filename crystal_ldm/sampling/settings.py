@@ -66,7 +66,7 @@ class SamplingSettings(Settings):
             RequestError: for an unknown name, or a value that is none.
         """
         keywords = {name: value for name, value in keywords.items() if value is not None}
-        names = [*_keywords(), "start", "elements", "filters", *_PLAIN]
+        names = [*_keywords(), *_OWN]
         for name in keywords:
             if name not in names:
                 raise RequestError(
@@ -75,11 +75,10 @@ class SamplingSettings(Settings):
                 )
         preset = get_preset(keywords.get("preset", DEFAULT_PRESET))
         base = cls.from_dict({"preset": preset.name, **preset.settings})
-        values: dict[str, Any] = {n: keywords[n] for n in _PLAIN if n in keywords}
+        values: dict[str, Any] = {n: keywords[n] for n in _OWN if n in keywords}
         for name, group in _FLAT.items():
             fields = {o.field: keywords[o.path] for o in group.options() if o.path in keywords}
             values[name] = getattr(base, name).changed(**fields)
-        values |= {n: keywords[n] for n in ("start", "elements", "filters") if n in keywords}
         if isinstance(values.get("elements"), Mapping):
             values["elements"] = Elements.from_mapping(
                 {**base.elements.to_dict(), **values["elements"]}
@@ -96,7 +95,7 @@ class SamplingSettings(Settings):
     @field_validator("filters", mode="before")
     @classmethod
     def _filters(cls, value: Any) -> tuple[Filter, ...]:
-        if isinstance(value, Filter | str | Mapping | type):
+        if isinstance(value, Filter | str | Mapping):
             value = [value]
         if not isinstance(plain_number(value), Iterable):
             raise ValueError(f"filters must be a list of filters, not {short(value)}.")
@@ -127,8 +126,7 @@ class SamplingSettings(Settings):
             for keyword, (group, field) in _keywords().items()
             if keyword not in ("batch_size", "device")
         }
-        names = ("start", "elements", "filters", *_PLAIN)
-        return flat | {name: getattr(self, name) for name in names}
+        return flat | {name: getattr(self, name) for name in _OWN}
 
     def uses_training_set(self) -> bool:
         """Whether the crystals depend on those that the model was trained on."""
@@ -200,7 +198,8 @@ class SamplingSettings(Settings):
         return is_open and self.start.draws_elements
 
 
-_PLAIN = ("preset", "attempts", "seed", "offset", "trajectory")
+_OWN = ("preset", "start", "elements", "filters", "attempts", "seed", "offset", "trajectory")
+"""Fields that are keywords themselves."""
 
 
 def _keywords() -> dict[str, tuple[str, str]]:
@@ -249,7 +248,7 @@ def keyword_call(settings: SamplingSettings) -> dict[str, Any]:
         value = getattr(getattr(settings, group), field)
         if value != getattr(getattr(base, group), field):
             keywords[keyword] = plain_number(value)
-    for name in ("start", "elements", "filters", *_PLAIN[1:]):
+    for name in _OWN[1:]:
         if getattr(settings, name) != getattr(base, name):
             keywords[name] = getattr(settings, name)
     return keywords

@@ -121,13 +121,9 @@ class MetricsLog(pl.Callback):
         self.steps = 0
         self.crystals = 0
         self.seconds_before = 0.0
-        self.writes = True
-        self.trainer: pl.Trainer | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the sums since the last line: a resumed run's next line is that of a whole one."""
-        if self.trainer is None:
-            return {}
         sums = {name: float(total) for name, total in self.sums.items()}
         return {"sums": sum_over_processes(self.trainer, sums), "steps": self.steps}
 
@@ -137,12 +133,12 @@ class MetricsLog(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, _: Any) -> None:
         """Drop lines of steps that a killed run made after its last checkpoint: they come again."""
-        self.trainer, self.writes = trainer, trainer.is_global_zero
+        self.trainer = trainer
         if not trainer.is_global_zero:
             self.sums.clear()  # those of the checkpoint are of all processes
         kept = [m for m in read_metrics(self.path) if m["step"] <= trainer.global_step]
         self.seconds_before = max((60 * m.get("minutes", 0.0) for m in kept), default=0.0)
-        if self.writes:
+        if trainer.is_global_zero:
             atomic_write(self.path, "".join(json.dumps(m) + "\n" for m in kept))
         self.started = self.window_started = time.monotonic()
 
@@ -184,7 +180,7 @@ class MetricsLog(pl.Callback):
         Raises:
             RunError: the file system refused.
         """
-        if not self.writes:
+        if not self.trainer.is_global_zero:
             return
         append_text(self.path, json.dumps(line) + "\n")
         if self.live is not None:

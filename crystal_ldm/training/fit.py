@@ -35,8 +35,8 @@ from crystal_ldm.training.callbacks import (
 from crystal_ldm.training.cuda_graphs import CudaGraphs
 from crystal_ldm.training.lightning import (
     LightningTraining,
-    QuietTrainer,
     StepCount,
+    quiet_trainer,
     training_device,
     training_precision,
 )
@@ -125,7 +125,7 @@ def fit(
     beside = module.composition_training(items, held_out)
     compositions = [] if beside is None else [CompositionProgress(beside, log, limit)]
     validations = _validations(settings, val, held_out, log, best_path, limit)
-    trainer = QuietTrainer(
+    trainer = quiet_trainer(
         max_steps=module.optimizer.max_steps,
         callbacks=[
             StepCount(),

@@ -55,19 +55,17 @@ class StepCount(pl.Callback):
         module.model.after_step(trainer.global_step)
 
 
-class QuietTrainer(pl.Trainer):
-    """Lightning's trainer without bars, loggers and files of its own (bars are blank in reports)"""
-
-    def __init__(self, **options: Any) -> None:
-        # What hardware it found and what it advertises is noise here.
-        logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
-        super().__init__(
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            **options,
-        )
+def quiet_trainer(**options: Any) -> pl.Trainer:
+    """Return Lightning's trainer without bars (blank in reports), loggers and files of its own."""
+    # What hardware it found and what it advertises is noise here.
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    return pl.Trainer(
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **options,
+    )
 
 
 LIGHTNING = {"float32": "32-true", "bfloat16": "bf16-mixed", "16-mixed": "16-mixed"}

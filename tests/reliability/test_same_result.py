@@ -123,7 +123,7 @@ def test_another_run(tiny_ldm: LDMModule, stored: dict[str, Any], tmp_path: Path
         tiny_ldm, a_request(), tmp_path, NUMBER, seed=11, progress=False, **SAMPLERS["dpm_solver++"]
     )
     again = from_recipe(tmp_path / "recipe.json", ldm=tiny_ldm)
-    assert agree(fingerprint(again.gallery.entries), stored["dpm_solver++"])
+    assert agree(fingerprint(again.crystals), stored["dpm_solver++"])
     for line in run.rows:
         one = from_recipe(tmp_path / line["cif"], ldm=tiny_ldm)
         place = int(line["row"]) * NUMBER + int(line["number"])

@@ -136,7 +136,7 @@ def test_a_condition_takes_numbers_and_symbols_and_finds_labels_itself() -> None
     assert encoded[:2].flatten().tolist() == [225, 62]
     assert encoded[2].isnan().all()
     assert condition(encoded).abs().sum() == 0  # it starts at zero
-    assert condition.embeddings().shape == (230, 16)
+    assert condition.embed(torch.arange(1, 231)[:, None]).shape == (230, 16)
     crystals = CrystalBatch.from_structures([rock_salt().to_structure()])
     assert condition.values_of(crystals) == [225.0]
     condition.set_data([225.0, None])

@@ -112,7 +112,6 @@ class DropZone(BrowserWidget):
     Traits:
         text: what the zone says.
         accept: suffixes for the file dialogue, e.g. ".cif,.vasp".
-        limit: largest file in bytes; larger ones are refused in the browser.
     """
 
     _esm = code(__file__, "drop_zone.js")
@@ -120,7 +119,6 @@ class DropZone(BrowserWidget):
 
     text = tl.Unicode("Drop a file here, or press to choose one").tag(sync=True)
     accept = tl.Unicode("").tag(sync=True)
-    limit = tl.Int(20_000_000).tag(sync=True)
 
     def __init__(self, take: Callable[[str, bytes], Any], notice: Notice, **traits: Any) -> None:
         super().__init__(**traits)

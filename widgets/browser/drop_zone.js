@@ -14,9 +14,8 @@ export default {
     };
     const take = async ([file]) => {
       if (!file) return;
-      if (file.size > model.get("limit")) {
-        const most = (model.get("limit") / 1e6).toFixed(0);
-        model.send({ refused: `${file.name} is larger than ${most} MB.` });
+      if (file.size > 20e6) {
+        model.send({ refused: `${file.name} is larger than 20 MB.` });
       } else {
         model.send({ name: file.name }, undefined, [await file.arrayBuffer()]);
       }

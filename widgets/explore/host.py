@@ -59,8 +59,8 @@ class HostPanel(MakerPanel):
         self.linked("cell", cell, "cl-modes")
         guard = self.notice.guard
         self.go = self.button("Generate", self.generate, css="cl-around", icon="play")
-        every = self.button("Keep all", lambda: self._keep(True), css="cl-small")
-        none = self.button("Keep none", lambda: self._keep(False), css="cl-small")
+        every = self.button("Keep all", self._keep_all, css="cl-small")
+        none = self.button("Keep none", lambda: setattr(self, "kept", []), css="cl-small")
         self._atoms = column(
             caption(
                 "Checked atoms stay: check them here, or click them in the picture, where they "
@@ -135,11 +135,9 @@ class HostPanel(MakerPanel):
             text = f"{i}  {site.specie.symbol}  ({where})"
             box = ipw.Checkbox(True, description=text, indent=False).add_class("cl-check")
             element = ipw.Text(
-                site.specie.symbol,
-                continuous_update=False,
-                layout=ipw.Layout(width="60px"),
+                site.specie.symbol, continuous_update=False, layout={"width": "60px"},
                 tooltip=f"Element of atom {i}",
-            )
+            )  # fmt: skip
             for control in (box, element):
                 control.observe(self.notice.guard(lambda _: self._collect()), "value")
             self.boxes.append(box)
@@ -147,7 +145,8 @@ class HostPanel(MakerPanel):
             rows.append(row(box, element))
         self._list.children = tuple(rows)
         with self.hold_trait_notifications():
-            self.kept, self.replaced, self.rest = list(range(len(host))), {}, ""
+            self._keep_all()
+            self.replaced, self.rest = {}, ""
         self.viewer.title = host.composition.reduced_formula
         self.viewer.show(host)
         self._show()
@@ -183,8 +182,8 @@ class HostPanel(MakerPanel):
             if self._in_own_cell and set(self.viewer.picked) != set(self.kept):
                 self.viewer.picked = list(self.kept)
 
-    def _keep(self, stay: bool) -> None:
-        self.kept = list(range(len(self.boxes))) if stay else []
+    def _keep_all(self) -> None:
+        self.kept = list(range(len(self.boxes)))
 
     def _symbol(self, atom: int) -> str:
         return str(self.source.structure[atom].specie.symbol)

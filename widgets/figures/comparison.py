@@ -22,7 +22,8 @@ def distribution_figure(
         unit: their unit.
         bins: intervals over the common range.
     """
-    finite = {name: _finite(values) for name, values in samples.items()}
+    arrays = {name: np.asarray(values, dtype=float) for name, values in samples.items()}
+    finite = {name: values[np.isfinite(values)] for name, values in arrays.items()}
     together = np.concatenate(list(finite.values())) if finite else np.zeros(0)
     if not len(together):
         return themed(go.Figure(), f"{quantity}: no values")
@@ -37,15 +38,13 @@ def distribution_figure(
         counts, _ = np.histogram(values, edges)
         density = counts / max(len(values), 1) / np.diff(edges)
         colour = GREY if 0 < i == len(finite) - 1 else SERIES[i % len(SERIES)]
-        figure.add_trace(
-            go.Bar(
-                x=(edges[1:] + edges[:-1]) / 2,
-                y=density,
-                width=np.diff(edges),
-                name=f"{name} ({len(values):,})",
-                marker={"color": colour, "opacity": 0.75 if i == 0 else 0.45},
-                hovertemplate=f"{name}: %{{y:.3g}} at %{{x:.3g}} {unit}<extra></extra>",
-            )
+        figure.add_bar(
+            x=(edges[1:] + edges[:-1]) / 2,
+            y=density,
+            width=np.diff(edges),
+            name=f"{name} ({len(values):,})",
+            marker={"color": colour, "opacity": 0.75 if i == 0 else 0.45},
+            hovertemplate=f"{name}: %{{y:.3g}} at %{{x:.3g}} {unit}<extra></extra>",
         )
     axis = f"{quantity} ({unit})" if unit else quantity
     themed(figure, f"Distribution of {quantity}", axis, "density")
@@ -99,11 +98,9 @@ def agreement_figure(
             hovertemplate="%{text}: %{x:.2f} Å, agreement %{y:.0%}<extra></extra>",
         )
     )  # fmt: skip
-    figure.add_vline(x=shortest, line={"color": ORANGE, "dash": "dash"})
-    figure.add_annotation(
-        x=shortest, y=0.02, yref="paper", yanchor="bottom", xanchor="left",
-        text=f" valid above {shortest:g} Å",
-        showarrow=False, font={"color": ORANGE},
+    figure.add_vline(
+        x=shortest, line={"color": ORANGE, "dash": "dash"}, annotation_font_color=ORANGE,
+        annotation_text=f" valid above {shortest:g} Å", annotation_position="bottom right",
     )  # fmt: skip
     themed(figure, "Shortest distance and element agreement", "shortest distance (Å)", "agreement")
     figure.update_xaxes(rangemode="tozero")
@@ -129,23 +126,16 @@ def target_figure(
         shown = np.concatenate([wanted[known], predicted[known], [0.0]])
         room = 0.05 * float(np.ptp(shown)) + 0.05
         ends = [float(shown.min()) - room * bool(shown.min() < 0), float(shown.max()) + room]
-        figure.add_trace(
-            go.Scatter(x=ends, y=ends, mode="lines", line={"color": GREY, "dash": "dash"},
-                       name="as asked", hoverinfo="skip")
-        )  # fmt: skip
-    figure.add_trace(
-        go.Scatter(
-            x=wanted[known], y=predicted[known], mode="markers", name="crystals",
-            text=[names[i] for i in np.flatnonzero(known)],
-            marker={"size": 8, "color": BLUE, "opacity": 0.6},
-            hovertemplate="%{text}: asked %{x:.2f}, predicted %{y:.2f}<extra></extra>",
+        dashed = {"color": GREY, "dash": "dash"}
+        figure.add_scatter(
+            x=ends, y=ends, mode="lines", line=dashed, name="as asked", hoverinfo="skip"
         )
+    figure.add_scatter(
+        x=wanted[known], y=predicted[known], mode="markers", name="crystals",
+        text=[names[i] for i in np.flatnonzero(known)],
+        marker={"size": 8, "color": BLUE, "opacity": 0.6},
+        hovertemplate="%{text}: asked %{x:.2f}, predicted %{y:.2f}<extra></extra>",
     )  # fmt: skip
     return themed(
         figure, f"{quantity}: asked for and predicted", f"asked for ({unit})", f"predicted ({unit})"
     )
-
-
-def _finite(values: ArrayLike) -> np.ndarray:
-    array = np.asarray(values, dtype=float)
-    return np.asarray(array[np.isfinite(array)])

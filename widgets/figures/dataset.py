@@ -45,19 +45,16 @@ def values_figure(values: ArrayLike, label: str, unit: str = "") -> go.Figure:
     zero = int((given == 0).sum())
     apart = zero > 0.1 * len(given)
     rest = given[given != 0] if apart else given
-    counts, edges = np.histogram(rest, bins=BINS) if len(rest) else (np.zeros(0), np.zeros(1))
-    centres, widths = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
+    counts, edges = np.histogram(rest, bins=BINS)
     name = label.replace("_", " ")
-    figure = go.Figure(
-        go.Bar(
-            x=centres,
-            y=counts,
-            width=widths,
-            marker_color=BLUE,
-            name=f"{len(rest):,} crystals" + (" above zero" if apart and rest.min() > 0 else ""),
-            hovertemplate=f"%{{x:.2f}} {unit}: %{{y:,}} crystals<extra></extra>",
-        )
+    bars = go.Bar(
+        x=(edges[1:] + edges[:-1]) / 2,
+        y=counts,
+        width=np.diff(edges),
+        marker_color=BLUE,
+        hovertemplate=f"%{{x:.2f}} {unit}: %{{y:,}} crystals<extra></extra>",
     )
+    figure = go.Figure(bars)
     axis = f"{name} ({unit})" if unit else name
     if apart:
         figure.add_annotation(

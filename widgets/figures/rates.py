@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
-from crystal_ldm.widgets.figures.theme import GREY, INK, SERIES, horizontal, interval, themed
+from crystal_ldm.widgets.figures.theme import GREY, INK, SERIES, horizontal, themed
 
 _TITLES = {
     "metal": "metals",
@@ -63,22 +63,26 @@ def rates_figure(rates: Mapping[str, pd.DataFrame], title: str) -> go.Figure:
         rates: by the name of the run; rows are rates, with the columns value, ci_low, ci_high, n.
         title: of the figure.
     """
-    figure = go.Figure()
-    for i, (name, table) in enumerate(rates.items()):
-        figure.add_bar(
-            x=table["value"].to_numpy(dtype=float),
-            y=[str(metric).replace("_", " ") for metric in table.index],
-            orientation="h",
-            name=f"{name} ({int(table['n'].max())})",
-            marker={"color": SERIES[i % len(SERIES)], "opacity": 0.8},
-            error_x=interval(table["value"], table["ci_low"], table["ci_high"], INK),
-            hovertemplate=f"{name}: %{{y}} %{{x:.1%}}<extra></extra>",
-        )
+    parts = [
+        pd.DataFrame({
+            "rate": [str(metric).replace("_", " ") for metric in table.index],
+            "run": f"{name} ({table['n'].max():.0f})",
+            "share": table["value"].to_numpy(dtype=float),
+            "above": (table["ci_high"] - table["value"]).to_numpy(dtype=float),
+            "below": (table["value"] - table["ci_low"]).to_numpy(dtype=float),
+        })
+        for name, table in rates.items()
+    ]  # fmt: skip
+    figure = px.bar(
+        pd.concat(parts), x="share", y="rate", color="run", orientation="h", barmode="group",
+        error_x="above", error_x_minus="below", opacity=0.8, color_discrete_sequence=SERIES,
+    ).update_traces(error_x={"color": INK, "thickness": 1})  # fmt: skip
     rows = max((len(table) for table in rates.values()), default=1)
     height = 120 + rows * (14 + 16 * len(rates))
-    horizontal(figure, title, "share of all crystals", height)
+    horizontal(figure, title, "share of all crystals", height).update_yaxes(title_text="")
     figure.update_xaxes(range=[0, 1.02], tickformat=".0%")
-    return figure.update_layout(bargap=0.25, legend={"traceorder": "normal"})
+    legend = {"traceorder": "normal", "title": None}
+    return figure.update_layout(bargap=0.25, legend=legend, showlegend=len(rates) > 1)
 
 
 def _panels(table: pd.DataFrame, x: str, rates: Sequence[str], lines: Sequence[str]) -> go.Figure:

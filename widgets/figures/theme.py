@@ -5,13 +5,11 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
 from crystal_ldm.widgets.panels.rows import COLUMNS
 from IPython.display import display
-from numpy.typing import ArrayLike
 
 INK = "#777777"
 """Text: equally readable on white and on black, since a report does not know its background."""
@@ -60,21 +58,6 @@ def themed(
     if title and figure.layout.showlegend is not False and len(figure.data) > 1:
         figure.update_layout(margin={"t": 80})
     return figure
-
-
-def interval(
-    values: ArrayLike, low: ArrayLike, high: ArrayLike, colour: str, thickness: float = 1
-) -> dict[str, Any]:
-    """Return error bars from `low` to `high` for plotly."""
-    middle = np.asarray(values, dtype=float)
-    return {
-        "type": "data",
-        "symmetric": False,
-        "color": colour,
-        "thickness": thickness,
-        "array": np.asarray(high, dtype=float) - middle,
-        "arrayminus": middle - np.asarray(low, dtype=float),
-    }
 
 
 def horizontal(figure: go.Figure, title: str, x: str, height: int) -> go.Figure:

@@ -100,32 +100,17 @@ def latent_figure(
     """
     where, colours = np.asarray(points, dtype=float), np.asarray(values, dtype=float)
     known = np.isfinite(colours)
+    scale = {"colorscale": "Viridis", "colorbar": {"title": {"text": label}, "thickness": 12}}
     figure = go.Figure()
-    for chosen, marker, name in (
-        (~known, {"color": GREY, "size": 5, "opacity": 0.35}, f"no {label}"),
-        (
-            known,
-            {
-                "color": colours[known], "size": 6, "opacity": 0.85, "colorscale": "Viridis",
-                "colorbar": {"title": {"text": label}, "thickness": 12},
-            },
-            label,
-        ),
-    ):  # fmt: skip
+    for chosen, marker in (
+        (~known, {"color": GREY, "size": 5, "opacity": 0.35}),
+        (known, {"color": colours[known], "size": 6, "opacity": 0.85, **scale}),
+    ):
         rows = np.flatnonzero(chosen)
-        figure.add_trace(
-            go.Scattergl(
-                x=where[rows, 0],
-                y=where[rows, 1],
-                mode="markers",
-                marker=marker,
-                name=name,
-                customdata=rows,
-                text=[names[i] for i in rows],
-                hovertemplate="%{text}<extra></extra>",
-                showlegend=False,
-            )
-        )
+        figure.add_scattergl(
+            x=where[rows, 0], y=where[rows, 1], mode="markers", marker=marker, customdata=rows,
+            text=[names[i] for i in rows], hovertemplate="%{text}<extra></extra>", showlegend=False,
+        )  # fmt: skip
     shares = [f" ({100 * share:.0f} % of the variance)" for share in explained] or ["", ""]
     x, y = (f"principal component {i + 1}{share}" for i, share in enumerate(shares[:2]))
     return themed(figure, f"Latent space, coloured by {label}", x, y, height=460)
@@ -142,17 +127,14 @@ def tolerance_figure(
         rmse: mean RMSE of those, in (V/n)^(1/3).
     """
     figure = make_subplots(specs=[[{"secondary_y": True}]])
-    figure.add_trace(
-        go.Scatter(x=list(noise), y=list(match), name="match", line={"color": BLUE, "width": 2},
-                   mode="lines+markers", hovertemplate="match %{y:.1%}<extra></extra>"),
-        secondary_y=False,
-    )  # fmt: skip
-    figure.add_trace(
-        go.Scatter(x=list(noise), y=list(rmse), name="RMSE", mode="lines+markers",
-                   line={"color": ORANGE, "width": 2, "dash": "dot"},
-                   hovertemplate="RMSE %{y:.3f}<extra></extra>"),
-        secondary_y=True,
-    )  # fmt: skip
+    for values, name, digits, colour in (
+        (match, "match", ".1%", BLUE),
+        (rmse, "RMSE", ".3f", ORANGE),
+    ):
+        figure.add_scatter(
+            x=list(noise), y=list(values), name=name, mode="lines+markers", line_color=colour,
+            hovertemplate=f"{name} %{{y:{digits}}}<extra></extra>", secondary_y=name == "RMSE",
+        )  # fmt: skip
     themed(figure, "What the decoder forgives", "noise / spread of the latents")
     figure.update_yaxes(
         title={"text": "share that matches", "font": {"color": BLUE}},

@@ -75,9 +75,10 @@ class FrameViewer(CrystalViewer):
 
     def _refine_frames(self, frames: list[Structure]) -> None:
         # The last ones matter most; of hundreds of frames the others keep bonds by distance.
+        early = self._frame_bonds[:-REFINED]
+
         def work() -> list[list[Bond]]:
-            bonds = [radius_bonds(one) for one in frames[:-REFINED]]
-            return bonds + [crystal_bonds(one) for one in frames[-REFINED:]]
+            return early + [crystal_bonds(one) for one in frames[-REFINED:]]
 
         def show(bonds: list[list[Bond]]) -> None:
             with self._lock:

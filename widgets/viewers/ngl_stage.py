@@ -182,8 +182,3 @@ class NGLStage(BrowserWidget):
     def download_png(self, name: str) -> None:
         """Make the browser save what is shown as a PNG."""
         self.send({"save": name})
-
-    def close(self) -> None:
-        """Close the widget's models; nglview's two threads remain."""
-        self.view.close()
-        super().close()

@@ -106,10 +106,6 @@ class SpaceGroupCondition(Condition):
         added = self.adapter_layers(embedding)
         return added + F.pad(embedding, (0, added.shape[1] - embedding.shape[1]))
 
-    def embeddings(self) -> Tensor:
-        """Return the embeddings of all groups (230, H)."""
-        return self.embed(torch.arange(1, NUM_GROUPS + 1, device=self.null.device).unsqueeze(1))
-
     def describe(self) -> dict[str, Any]:
         """Return the range of numbers besides the name."""
         return {**super().describe(), "min": 1, "max": NUM_GROUPS}
