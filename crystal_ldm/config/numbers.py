@@ -74,24 +74,25 @@ def sentence(model: type[BaseModel], error: ValidationError, noun: str = "field"
     if first["type"] in ("value_error", "assertion_error"):
         return str(first["ctx"]["error"])
     field = model.model_fields[name]
-    wanted = describe_type(field.annotation, field.metadata)
+    extra: Any = field.json_schema_extra or {}
+    wanted = describe_type(field.annotation, field.metadata, extra.get("unit", ""))
     value = first["input"]
     hint = suggest(value, literals(field.annotation)) if isinstance(value, str) else ""
     return f"{field.title or name} must be {wanted}, not {short(value)}.{hint}"
 
 
-def describe_type(annotation: Any, metadata: Sequence[Any] = ()) -> str:
+def describe_type(annotation: Any, metadata: Sequence[Any] = (), unit: str = "") -> str:
     """Return in words what an annotation allows, e.g. "a whole number from 1 to 100 or None"."""
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
-        return describe_type(inner[0], [*inner[1:], *metadata])
+        return describe_type(inner[0], [*inner[1:], *metadata], unit)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(dict.fromkeys(describe_type(part, metadata) for part in inner))
+        return " or ".join(dict.fromkeys(describe_type(part, metadata, unit) for part in inner))
     if origin is typing.Literal:
-        return f"one of {', '.join(map(str, inner))}"
+        return f"one of {', '.join(map(str, inner))}" if len(inner) > 1 else repr(*inner)
     if origin in (tuple, list, Sequence) and inner:
         length = f" of {len(inner)}" if origin is tuple and ... not in inner else ""
-        return f"a list{length}, each item {describe_type(inner[0], metadata)}"
+        return f"a list{length}, each item {describe_type(inner[0], metadata, unit)}"
     words = {
         float: "a number",
         int: "a whole number",
@@ -105,8 +106,11 @@ def describe_type(annotation: Any, metadata: Sequence[Any] = ()) -> str:
     }
     word = words.get(origin or annotation)
     if word is None:
-        return f"a {getattr(annotation, '__name__', annotation)}"
-    return f"{word}{_bounds(metadata)}" if annotation in (float, int) else word
+        name = str(getattr(annotation, "__name__", annotation))
+        return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+    if annotation not in (float, int):
+        return word
+    return f"{word}{_bounds(metadata)}{' ' if unit else ''}{unit}"
 
 
 def short(value: Any) -> str:

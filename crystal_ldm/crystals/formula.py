@@ -19,10 +19,10 @@ _TOKEN = re.compile(
     r"|(?P<between>\s*[·*]\s*|\s+)|(?P<other>.)",
     re.DOTALL,
 )
-_SAME_SIGNS = str.maketrans("₀₁₂₃₄₅₆₇₈₉•∙⋅×・‧", "0123456789······", "\u200b\u200c\u200d\ufeff$")
-_MARKUP = re.compile(r"(?:<sub>|_\{|~)(\d+)(?:</sub>|\}|~)|_(?=\d)")
+_SAME_SIGNS = str.maketrans("₀₁₂₃₄₅₆₇₈₉•∙⋅×・‧", "0123456789······", "\u200b\u200c\u200d\ufeff")
+_MARKUP = re.compile(r"(?:<sub>|_\{|~)(\d+)(?:</sub>|\}|~)|(?<![\d>~}])_(?=\d)")
 _ISOTOPE = re.compile(r"\[(\d{1,3})([A-Z][a-z]?)\]")
-_STATE = re.compile(r"(?<=[A-Za-z])[(\[](?:0|I{1,3}|IV|VI{0,3}|IX)[)\]](?=(\d?))")
+_STATE = re.compile(r"(?<=[A-Za-z?])[(\[](?:0|I{1,3}|IV|VI{0,3}|IX)[)\]](?=(\d?))")
 _CLOSES = {"(": ")", "[": "]", "": ""}
 
 
@@ -67,7 +67,7 @@ def parse_formula(formula: str | Mapping[Any, Any]) -> ParsedFormula:
     formula = _from_mapping(formula) if isinstance(formula, Mapping) else formula
     if not isinstance(formula, str):
         raise FormulaError(f"A formula is text such as SrTiO3, not {formula!r}.")
-    cleaned = _MARKUP.sub(r"\1", formula.translate(_SAME_SIGNS)).strip()
+    cleaned = _MARKUP.sub(r"\1", formula.translate(_SAME_SIGNS)).strip().strip("$")
     if not cleaned:
         raise FormulaError("The formula is empty; type one such as SrTiO3.")
     try:
@@ -132,7 +132,7 @@ def _group(tokens: list[tuple[str, str]], text: str, opener: str = "") -> Counte
             part.update(unit)
         elif kind == "number" and not part and not factor:
             factor = _count(sign, text)
-        elif kind in ("between", "close") and part:
+        elif kind in ("between", "close") and (part or (total and not factor)):
             total.update({symbol: n * (factor or 1) for symbol, n in part.items()})
             part, factor = Counter(), 0
             if kind == "close" and sign == _CLOSES[opener]:

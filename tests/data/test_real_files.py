@@ -471,7 +471,8 @@ POSCARS: dict[str, tuple[str, Right]] = {
                      + "Direct configuration= 2\n" + ATOMS, "more than the 2 atoms"),
     "of_no_suffix": (POSCAR + ATOMS, GAAS),
     "CHGCAR": (POSCAR + ATOMS + "\n 2 2 2\n .1 .2 .3 .4 .5 .6 .7 .8\n", GAAS),
-    "POSCAR_order": (POSCAR.replace("Ga As\n1 1", "1 1\nGa As") + ATOMS, "Line 7 of"),
+    "POSCAR_fractional": (POSCAR.replace("Direct", "Fractional") + ATOMS, GAAS),
+    "POSCAR_order": (POSCAR.replace("Ga As\n1 1", "1 1\nGa As") + ATOMS, "must have 3 numbers"),
 }  # fmt: skip
 
 

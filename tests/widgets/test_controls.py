@@ -351,7 +351,7 @@ class TestSamplingControls:
         [
             ("temperature", 99.0, "temperature must be a number from 0 to 10"),
             ("cfg_scale", 200.0, "from 0 to 100"),
-            ("filters.min_distance.limit", -1.0, "limit must be a number from 0 to 10"),
+            ("filters.min_distance.limit", -1.0, "limit must be a number from 0 to 10 Å"),
             ("cfg_interval", (0.9, 0.1), "cfg_interval must be two numbers"),
             ("attempts", 2.5, "attempts must be a whole number"),
             ("sampling_steps", "many", "sampling_steps must be a whole number"),

@@ -43,7 +43,7 @@ def read_poscar(text: str) -> tuple[Cell, list[str]]:
     if start < len(lines) and "".join(lines[start])[:1] in ("S", "s"):
         start += 1
     kind = "".join(lines[start])[:1].lower() if start < len(lines) else ""
-    if kind not in ("d", "c", "k"):
+    if not kind.isalpha():
         raise DataError(f"Line {start + 1} of the POSCAR must say Direct or Cartesian.")
     atoms = lines[start + 1 : start + 1 + total]
     found = next((i for i, words in enumerate(atoms) if not words), len(atoms))
@@ -56,7 +56,7 @@ def read_poscar(text: str) -> tuple[Cell, list[str]]:
     elements = _elements(names, sizes, atoms)
     heavy = not set(_HEAVY).isdisjoint(elements)
     numbers = [symbols().index("H" if name in _HEAVY else name) for name in elements]
-    coords = places if kind == "d" else places @ np.linalg.pinv(lattice)
+    coords = places @ np.linalg.pinv(lattice) if kind in ("c", "k") else places
     return Cell.from_arrays(numbers, coords, lattice * scale), [HYDROGEN] if heavy else []
 
 

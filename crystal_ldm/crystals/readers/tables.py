@@ -79,7 +79,7 @@ def read_table(path: Path, known_ids: Iterable[str] = ()) -> tuple[dict[str, lis
         )
     cells = [[row[i] if i < len(row) else "" for row in rows] for i in range(len(header))]
     columns = _named(header, cells, path.name, notes)
-    if not headless:
+    if not headless and len(rows) > 1:
         columns = _without_units_row(columns, path.name, notes)
     if separator != ",":
         _point_decimals(columns, path.name, notes)
