@@ -122,6 +122,10 @@ class MetricsLog(pl.Callback):
         self.crystals = 0
         self.seconds_before = 0.0
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Know the trainer, also where all steps are made and no training starts."""
+        self.trainer = trainer
+
     def state_dict(self) -> dict[str, Any]:
         """Return the sums since the last line: a resumed run's next line is that of a whole one."""
         sums = {name: float(total) for name, total in self.sums.items()}
@@ -133,7 +137,6 @@ class MetricsLog(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, _: Any) -> None:
         """Drop lines of steps that a killed run made after its last checkpoint: they come again."""
-        self.trainer = trainer
         if not trainer.is_global_zero:
             self.sums.clear()  # those of the checkpoint are of all processes
         kept = [m for m in read_metrics(self.path) if m["step"] <= trainer.global_step]
