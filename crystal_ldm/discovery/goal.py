@@ -103,6 +103,8 @@ class Goal:
             raise RequestError(
                 "Give a chemical system such as Li-Fe-O or a formula such as Sr?O3, not both."
             )
+        if not isinstance(system, str):
+            raise RequestError(f"A system is text such as Li-Fe-O, not {short(system)}.")
         symbols = tuple(dict.fromkeys(part for part in re.split(r"[-,\s]+", system) if part))
         if "?" in symbols:
             raise RequestError(

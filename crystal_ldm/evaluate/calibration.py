@@ -138,10 +138,8 @@ def calibrate_band_gap(
         (structure and composition, as `evaluate` has them), and the median gap (eV).
 
     Raises:
-        EvaluationError: if there are no samples or an argument is wrong.
+        EvaluationError: if an argument is wrong.
     """
-    if not samples:
-        raise EvaluationError("There are no samples to calibrate: give at least one target.")
     targets = sorted({float(target) for target, _ in samples})
     rows: list[dict[str, Any]] = []
     with open_executor(workers) as pool:

@@ -60,7 +60,7 @@ def test_an_own_condition_has_its_control_and_is_asked_for(
     box = control.locator(".cl-count input").first
     expect(box).to_be_visible()
     assert 100 <= float(box.input_value()) <= 218
-    box.fill("120.5")  # its arrow keys go by 1, as those of a whole number
+    box.fill("120.5")
     page.keyboard.press("Tab")
     expect(box).to_have_value("120.5")
     page.fill(f"{BENCH} .cl-side .cl-samples input", "2")

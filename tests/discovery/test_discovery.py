@@ -198,6 +198,7 @@ def test_targets_are_met_by_all_that_is_kept(ldm: Any, tmp_path: Path) -> None:
         ({"num_elements": [1, 2, 3]}, RequestError, "fewest, most"),
         ({"required": "O,Ti,Sr", "num_elements": 2}, RequestError, "3 elements are required"),
         ({"system": "Li-O", "num_elements": 2}, RequestError, "names its elements"),
+        ({"system": ["Li", "O"]}, RequestError, "text such as Li-Fe-O"),
         ({"formula": "SrTiO3", "num_elements": 2}, RequestError, "3 elements are required"),
         ({"formula": "Sr?O3", "num_elements": [4, 5]}, RequestError, "3 different elements"),
         ({"allowed": "O,Ti", "num_elements": 3}, RequestError, "2 different elements"),

@@ -112,7 +112,7 @@ def test_shares_are_kept_and_checked(tiny_ldm: LDMModule) -> None:
         with pytest.raises(RequestError, match="whole numbers from 1 to 1000"):
             CrystalBatch.from_formulas(["NaCl"], wrong)
     for share in (0, -1, "half", None, float("nan")):
-        with pytest.raises(RequestError, match="shares of 'formula_units'"):
+        with pytest.raises(RequestError, match="the share of the crystals"):
             CrystalBatch.from_formulas(["NaCl"], {1: share})
     for stored in ([2, None, None], [None]):
         data = {**joined.to_request(), "formula_units": stored}

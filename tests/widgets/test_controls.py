@@ -207,6 +207,12 @@ class TestScalarControl:
         control.value = ends[1] + 0.01 * (ends[1] - ends[0])
         assert "out of reach" in control.problem
 
+    def test_nonsense_is_refused(self) -> None:
+        control = ScalarControl(GAP)
+        for wrong in ("wide", (1, 2, 3), {}):
+            with pytest.raises(RequestError, match="takes a number, a pair"):
+                control.value = wrong
+
     def test_the_histogram_marks_the_target(self) -> None:
         edges, counts = GAP["histogram"]["edges"], GAP["histogram"]["counts"]
         picture = histogram_svg(edges, counts, (2.0, 4.0), (0.0, 8.0))
@@ -439,6 +445,8 @@ def test_a_space_group_is_typed_or_chosen() -> None:
     control.value = 225
     assert control.box.value == "225 Fm-3m"
     assert control.problem == ""
+    with pytest.raises(RequestError, match="from 1 to 230"):
+        control.value = 231
 
 
 def test_cells_larger_than_any_of_the_training_set_are_no_offer() -> None:

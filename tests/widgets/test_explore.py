@@ -157,7 +157,7 @@ def test_grid(tiny_ldm: Any) -> None:
     grid.plot.clicked = {"point": [2, 1], "count": 1}
     assert grid.opened == (2, 1) and grid.player.num_frames == 2
     del grid.cells[0, 1]
-    grid.plot.clicked = {"x": "2", "y": "1", "count": 2}
+    grid.plot.clicked = {"point": [0, 1], "count": 2}
     assert grid.opened == (2, 1), "a cell that is not filled yet cannot be opened"
     grid.along = "band_gap"
     assert len(grid.values.split(",")) == 4
@@ -174,7 +174,8 @@ def test_grid(tiny_ldm: Any) -> None:
     assert pio.from_json(grid.plot.spec).data[0].text[1][0] == f"{cell.gap:.2f}"
     grid.left = "agreement"
     assert "%" in pio.from_json(grid.plot.spec).data[0].text[1][0], "drawn again, not made again"
-    for scales, values, reason in (("a", "1", "numbers"), ("1", "1.5", "whole"), ("11", "1", "")):
+    wrong = ("a", "1", "numbers"), ("1", "nan", "numbers"), ("1", "1.5", "whole")
+    for scales, values, reason in (*wrong, ("11", "1", "")):
         grid.along, grid.scales, grid.values = "seed", scales, values
         grid.go.click()
         assert grid.job.wait(60)

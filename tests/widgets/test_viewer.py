@@ -174,6 +174,11 @@ def test_trajectory_figure_has_one_full_frame_a_structure() -> None:
     assert set(figure.frames[0].data[2].text) == {"Ba", "Fe", "F"}
     assert set(figure.data[2].text) == {"Sr", "Ti", "O"}
     assert [step.label for step in figure.layout.sliders[0].steps] == ["10", "5", "1"]
+    figure = trajectory_figure(frames, labels=["1", "1", "2"])
+    assert [step.label for step in figure.layout.sliders[0].steps] == ["1", "1", "2"]
+    assert [step.args[0][0] for step in figure.layout.sliders[0].steps] == ["0", "1", "2"]
+    assert [frame.name for frame in figure.frames] == ["0", "1", "2"]
+    assert len(trajectory_figure(frames[:1]).frames) == 1, "one frame needs no slider"
     with pytest.raises(ValueError, match="at least one"):
         trajectory_figure([])
 

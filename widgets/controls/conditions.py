@@ -161,6 +161,8 @@ class SpaceGroupControl(TypedControl):
         value = proposal.value
         if isinstance(value, list | tuple):
             value = ", ".join(map(str, value))
+        if isinstance(value, int | float):
+            group_numbers(value)
         return int(value) if isinstance(value, float) else value
 
     def _offer(self) -> None:

@@ -11,6 +11,8 @@ import traitlets as tl
 from crystal_ldm.widgets.base import Field, NumberBox, Quiet
 from crystal_ldm.widgets.layout import column, escape, row, show_if
 
+from crystal_ldm.errors import RequestError
+
 SLACK = 5e-5
 """How far beyond the training crystals' values the model takes a target at most, as a share of the
 range: 1e-4 of their standard deviation."""
@@ -86,10 +88,16 @@ class ScalarControl(Field):
     @tl.validate("value")
     def _clean(self, proposal: Any) -> Target:
         value = proposal.value
-        if isinstance(value, list | tuple):
-            low, high = map(float, value)
-            return (low, high)
-        return None if value is None else float(value)
+        try:
+            if isinstance(value, list | tuple):
+                low, high = map(float, value)
+                return (low, high)
+            return None if value is None else float(value)
+        except (TypeError, ValueError):
+            name, _ = condition_title(self._about)
+            raise RequestError(
+                f"{name} takes a number, a pair (low, high) or None, not {value!r}."
+            ) from None
 
     def _limits(self) -> tuple[float, float]:
         low, high = float(self._about["min"]), float(self._about["max"])

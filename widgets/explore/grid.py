@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as ipw
+import numpy as np
 import traitlets as tl
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.controls.form import RequestForm
@@ -165,6 +166,6 @@ def _numbers(text: str) -> list[float]:
         found = list(dict.fromkeys(float(part) for part in parts if part.strip()))
     except ValueError:
         found = []
-    if not 1 <= len(found) <= 12:
+    if not 1 <= len(found) <= 12 or not np.isfinite(found).all():
         raise RequestError(f"'{text}' should be 1 to 12 numbers between commas, such as 1, 2, 4.")
     return found

@@ -41,10 +41,7 @@ def trajectory_figure(
         raise ValueError("A trajectory needs at least one frame.")
     names = [str(label) for label in labels] if labels else [str(i) for i in range(len(structures))]
     scenes = [as_scene(structure) for structure in structures]
-    frames = [
-        go.Frame(name=name, data=_frame_traces(scene))
-        for name, scene in zip(names, scenes, strict=True)
-    ]
+    frames = [go.Frame(name=str(i), data=_frame_traces(scene)) for i, scene in enumerate(scenes)]
     layout = _with_play(names, frame_ms) | scene_layout(title, height)
     reach = _common_range(scenes)
     size = max(high - low for low, high in reach.values())
@@ -58,8 +55,13 @@ def trajectory_figure(
 
 def _with_play(names: list[str], frame_ms: int) -> dict[str, Any]:
     """Return a layout with plotly's own slider over frames, and buttons that play them all."""
-    film = px.scatter_3d(x=names, y=names, z=names, animation_frame=names).layout.to_plotly_json()
-    (slider,), (buttons,) = film["sliders"], film["updatemenus"]
+    if len(names) == 1:
+        return {}
+    numbers = [str(i) for i in range(len(names))]  # a name may stand twice
+    film = px.scatter_3d(x=numbers, y=numbers, z=numbers, animation_frame=numbers).layout
+    (slider,), (buttons,) = (film.to_plotly_json()[part] for part in ("sliders", "updatemenus"))
+    for step, name in zip(slider["steps"], names, strict=True):
+        step["label"] = name
     play = buttons["buttons"][0]["args"][1]
     play |= {"fromcurrent": False, "frame": {"duration": frame_ms, "redraw": True}}
     slider |= {
