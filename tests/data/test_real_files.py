@@ -474,6 +474,10 @@ POSCARS: dict[str, tuple[str, Right]] = {
     "POSCAR_hash": (POSCAR.replace("1.0\n", "1.0 # scale\n", 1).replace("1 1", "1 1 # atoms")
                     + ATOMS, GAAS),
     "POSCAR_lines": (POSCAR.replace("Ga As\n1 1", "Ga\nAs\n1\n1") + ATOMS, GAAS),
+    "POSCAR_infinite": (POSCAR.replace("0 2.825", "0 1e999").replace("Direct", "Cartesian")
+                        + CARTESIAN, "1e999 2.825' is"),
+    "POSCAR_deuterium": (POSCAR.replace("Ga As\n", "") + "0 0 0 D\n0.25 0.25 0.25 Li\n",
+                         ("LiH", 2, 22.54)),
     "POSCAR_moving": (POSCAR + ATOMS + "Direct\n0.0 0.0 0.0\n0.1 0.1 0.1\n", GAAS),
     "POSCAR_fluorine": (POSCAR.replace("Ga As\n", "") + "0 0 0 Li\n0.25 0.25 0.25 F\n",
                         ("LiF", 2, 22.54)),

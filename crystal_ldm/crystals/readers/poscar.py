@@ -77,7 +77,7 @@ def _elements(names: list[str], sizes: list[int], atoms: list[list[str]]) -> lis
         raise DataError(f"The POSCAR names {len(names)} elements and {len(sizes)} numbers of them.")
     bare = [re.split(r"[_/]", name)[0] for name in names]  # of a potential: Na_pv/3e4a1b
     elements = [name for name, size in zip(bare, sizes, strict=False) for _ in range(size)]
-    if not names and not all(name in symbols()[1:] for name in behind):
+    if not names and not all(name in (*symbols()[1:], *_HEAVY) for name in behind):
         raise DataError("The POSCAR does not name its elements (VASP 4 format); add that line.")
     for name, other in zip(elements, behind, strict=False):
         if name not in (*symbols()[1:], *_HEAVY):
@@ -89,7 +89,9 @@ def _elements(names: list[str], sizes: list[int], atoms: list[list[str]]) -> lis
 
 def _numbers(lines: list[list[str]], i: int, count: int) -> NDArray[np.float64]:
     words = lines[i][:count]
-    if len(words) < count or not all(map(NUMBER.fullmatch, words)):
+    # An infinite one, 1e999, stops the inversion of the cell.
+    fine = all(NUMBER.fullmatch(word) and np.isfinite(float(word)) for word in words)
+    if len(words) < count or not fine:
         raise DataError(
             f"Line {i + 1} of the POSCAR must have {count} numbers, with decimal points: "
             f"'{' '.join(words)[:60]}' is something else."
