@@ -109,7 +109,8 @@ def from_run(run_dir: str | Path) -> list[CrystalEntry]:
         facts = {
             key: _number(value)
             for key, value in line.items()
-            if key.startswith("target_") or key in ("element_agreement", "displacement", "seed")
+            if value  # a column that says nothing takes width
+            and (key.startswith("target_") or key in ("element_agreement", "displacement", "seed"))
         }
         place = (int(line["row"]), int(line["number"]))
         entries.append(CrystalEntry(structure, "generated", recipe, *place, facts))

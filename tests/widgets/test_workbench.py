@@ -177,4 +177,5 @@ def test_a_finished_run_is_shown(tiny_ldm: Any, tmp_path: Path) -> None:
     bench = Workbench(tiny_ldm, run_dir=tmp_path)
     assert bench.gallery.count == 3 and bench.generate.form.formula.text == "NaCl"
     assert bench.gallery.rows[0]["target_band_gap"] == 1.5
+    assert "displacement" not in bench.gallery.rows[0], "no atom was moved"
     assert from_run(tmp_path / "nothing") == []
