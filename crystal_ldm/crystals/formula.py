@@ -108,7 +108,8 @@ def _atoms(text: str) -> Counter[str]:
         raise FormulaError(f"In '{written}', an oxidation state stands behind no element.")
     if text[0].isdigit() and not re.search(r"[·*\s]", text):
         raise FormulaError(f"'{text}' has the number {text[0]} without an element before it.")
-    joined = re.sub(r"([·*]\s*\d+)\s+", r"\1", text)  # CuSO4 · 5 H2O
+    # CuSO4 · 5 H2O and ( NaCl ), but not Na · 2 3Cl
+    joined = re.sub(r"([·*]\s*\d+(?=\s+[^\s\d])|[(\[])\s+", r"\1", text)
     tokens = [(match.lastgroup or "", match.group()) for match in _TOKEN.finditer(joined)]
     counts = _group(tokens[::-1], text)
     if sum(counts.values()) > MAX_FORMULA_ATOMS:

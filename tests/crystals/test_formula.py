@@ -100,6 +100,7 @@ def test_contradicting_rules_are_refused() -> None:
         ("H2[18O]", {"H": 2, "O": 1}),
         ("CaO・6Al2O3", {"Ca": 1, "Al": 12, "O": 19}),
         ("NaCl·", {"Na": 1, "Cl": 1}),
+        ("( NaCl )2", {"Na": 2, "Cl": 2}),
     ],
 )
 def test_groups_oxidation_states_and_isotopes(text: str, counts: dict[str, int]) -> None:
@@ -117,7 +118,7 @@ def test_what_is_read_otherwise_is_said() -> None:
 @pytest.mark.parametrize(
     "text",
     ["Sr(Ti]O3", "Sr[Ti)O3", "([SrTi)]O3", "Ca()2", "Fe 2 O 3", "CuSO4·5", "*O3", "Sr_O3",
-     "Cu(I)2O", "Fe2(III)O3", "SO4_2", "Na" + "9" * 400],
+     "Na·2 2Cl", "Cu(I)2O", "Fe2(III)O3", "SO4_2", "Na" + "9" * 400],
 )  # fmt: skip
 def test_ambiguous_and_mixed_is_refused(text: str) -> None:
     with pytest.raises(FormulaError):

@@ -471,6 +471,16 @@ POSCARS: dict[str, tuple[str, Right]] = {
                      + "Direct configuration= 2\n" + ATOMS, "more than the 2 atoms"),
     "of_no_suffix": (POSCAR + ATOMS, GAAS),
     "CHGCAR": (POSCAR + ATOMS + "\n 2 2 2\n .1 .2 .3 .4 .5 .6 .7 .8\n", GAAS),
+    "POSCAR_hash": (POSCAR.replace("1.0\n", "1.0 # scale\n", 1).replace("1 1", "1 1 # atoms")
+                    + ATOMS, GAAS),
+    "POSCAR_lines": (POSCAR.replace("Ga As\n1 1", "Ga\nAs\n1\n1") + ATOMS, GAAS),
+    "POSCAR_infinite": (POSCAR.replace("0 2.825", "0 1e999").replace("Direct", "Cartesian")
+                        + CARTESIAN, "1e999 2.825' is"),
+    "POSCAR_deuterium": (POSCAR.replace("Ga As\n", "") + "0 0 0 D\n0.25 0.25 0.25 Li\n",
+                         ("LiH", 2, 22.54)),
+    "POSCAR_moving": (POSCAR + ATOMS + "Direct\n0.0 0.0 0.0\n0.1 0.1 0.1\n", GAAS),
+    "POSCAR_fluorine": (POSCAR.replace("Ga As\n", "") + "0 0 0 Li\n0.25 0.25 0.25 F\n",
+                        ("LiF", 2, 22.54)),
     "POSCAR_fractional": (POSCAR.replace("Direct", "Fractional") + ATOMS, GAAS),
     "POSCAR_order": (POSCAR.replace("Ga As\n1 1", "1 1\nGa As") + ATOMS, "must have 3 numbers"),
 }  # fmt: skip
@@ -699,12 +709,14 @@ def test_tables_as_programs_and_people_write_them(
 
 @pytest.mark.parametrize(
     ("table", "rows"),
-    [('cif,\n"data_a\n_cell 1\n",\n', 1), ("a,\nb,1.3\nc,2\n", 3), ("My table,\nid,k\nc,2\n", 1)],
-)
+    [('cif,\n"data_a\n_cell 1\n",\n', 1), ("a,\nb,1.3\nc,2\n", 3), ("My table,\nid,k\nc,2\n", 1),
+     ("# about\n\nid;k\nb;1,5\n", 1), ("Unnamed: 0,id,k\n0,b,1.5\n", 1)],
+)  # fmt: skip
 def test_what_stands_alone_in_a_first_line_may_be_no_title(tmp_path: Path, table: str, rows: int):
     (tmp_path / "p.csv").write_text(table)
     columns, _ = read_table(tmp_path / "p.csv", ["a", "b", "c"])
     assert len(next(iter(columns.values()))) == rows
+    assert next(iter(columns)) in ("cif", "id")
 
 
 def test_a_row_of_units_converts_known_labels(tmp_path: Path):

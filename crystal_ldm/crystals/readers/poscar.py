@@ -24,7 +24,7 @@ def read_poscar(text: str) -> tuple[Cell, list[str]]:
     Raises:
         DataError: if it cannot be read, or contradicts itself.
     """
-    lines = [line.split("!")[0].split() for line in text.splitlines()]
+    lines = [re.split("[!#]", line)[0].split() for line in text.splitlines()]
     if len(lines) < 8:
         raise DataError("The POSCAR is empty or has fewer than eight lines: it is cut short.")
     if len(lines[1]) != 1:
@@ -33,13 +33,17 @@ def read_poscar(text: str) -> tuple[Cell, list[str]]:
     lattice = np.array([_numbers(lines, i, 3) for i in (2, 3, 4)])
     if scale < 0:  # the volume of the cell
         scale = (-scale / max(abs(np.linalg.det(lattice)), 1e-30)) ** (1 / 3)
-    names, first = ([], 5) if all(map(str.isdecimal, lines[5])) else (lines[5], 6)
-    sizes = [int(word) for word in lines[first] if word.isdecimal()]
-    if not sizes or len(sizes) < len(lines[first]):
+    # VASP breaks the lines of elements and of their numbers behind twenty.
+    first = next((i for i in range(5, min(15, len(lines))) if "".join(lines[i]).isdecimal()), 5)
+    start = first + max(first - 5, 1)
+    names = [word for line in lines[5:first] for word in line]
+    counts = [word for line in lines[first:start] for word in line]
+    sizes = [int(word) for word in counts if word.isdecimal()]
+    if not sizes or len(sizes) < len(counts):
         raise DataError(
             "The POSCAR must name its elements in line 6 and their numbers of atoms in line 7."
         )
-    start, total = first + 1, sum(sizes)
+    total = sum(sizes)
     if start < len(lines) and "".join(lines[start])[:1] in ("S", "s"):
         start += 1
     kind = "".join(lines[start])[:1].lower() if start < len(lines) else ""
@@ -51,7 +55,8 @@ def read_poscar(text: str) -> tuple[Cell, list[str]]:
         raise DataError(f"The POSCAR lists {found} of {total} atoms: it is cut short.")
     places = np.array([_numbers(lines, start + 1 + i, 3) for i in range(total)]).reshape(-1, 3)
     beyond = lines[start + 1 + total] if start + 1 + total < len(lines) else []
-    if beyond[:1] == ["Direct"] or (len(beyond) > 2 and all(map(NUMBER.fullmatch, beyond[:3]))):
+    steps = beyond[:2] == ["Direct", "configuration="]  # of an XDATCAR
+    if steps or (len(beyond) > 2 and all(map(NUMBER.fullmatch, beyond[:3]))):
         raise DataError(f"The POSCAR lists more than the {total} atoms of line {first + 1}.")
     elements = _elements(names, sizes, atoms)
     heavy = not set(_HEAVY).isdisjoint(elements)
@@ -63,11 +68,16 @@ def read_poscar(text: str) -> tuple[Cell, list[str]]:
 def _elements(names: list[str], sizes: list[int], atoms: list[list[str]]) -> list[str]:
     """Return the element of each atom, D and T included."""
     behind = [next((w for w in words[3:] if w not in ("T", "F")), "") for words in atoms]
+    if not names:  # T and F say whether an atom moves, but F alone or behind three is fluorine
+        behind = [
+            w or ("F" if len(a) in (4, 7) and a[-1] == "F" else "")
+            for w, a in zip(behind, atoms, strict=True)
+        ]
     if names and len(names) != len(sizes):
         raise DataError(f"The POSCAR names {len(names)} elements and {len(sizes)} numbers of them.")
     bare = [re.split(r"[_/]", name)[0] for name in names]  # of a potential: Na_pv/3e4a1b
     elements = [name for name, size in zip(bare, sizes, strict=False) for _ in range(size)]
-    if not names and not all(name in symbols()[1:] for name in behind):
+    if not names and not all(name in (*symbols()[1:], *_HEAVY) for name in behind):
         raise DataError("The POSCAR does not name its elements (VASP 4 format); add that line.")
     for name, other in zip(elements, behind, strict=False):
         if name not in (*symbols()[1:], *_HEAVY):
@@ -79,7 +89,9 @@ def _elements(names: list[str], sizes: list[int], atoms: list[list[str]]) -> lis
 
 def _numbers(lines: list[list[str]], i: int, count: int) -> NDArray[np.float64]:
     words = lines[i][:count]
-    if len(words) < count or not all(map(NUMBER.fullmatch, words)):
+    # An infinite one, 1e999, stops the inversion of the cell.
+    fine = all(NUMBER.fullmatch(word) and np.isfinite(float(word)) for word in words)
+    if len(words) < count or not fine:
         raise DataError(
             f"Line {i + 1} of the POSCAR must have {count} numbers, with decimal points: "
             f"'{' '.join(words)[:60]}' is something else."

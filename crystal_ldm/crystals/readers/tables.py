@@ -52,7 +52,7 @@ def read_table(path: Path, known_ids: Iterable[str] = ()) -> tuple[dict[str, lis
     comments = next((i for i, line in enumerate(lines) if not line.startswith("#")), 0)
     if comments and _names_entries(re.split(r"[,;\t|]", lines[comments - 1].strip("# "))):
         comments -= 1  # the header itself
-    text = "\n".join(lines[comments:]).lstrip("# ")
+    text = "\n".join(lines[comments:]).lstrip("# \n")
     separator = _separator(text)
     csv.field_size_limit(MAX_STRUCTURE_BYTES)
     table = csv.reader(io.StringIO(f"{text}\n{_END}"), delimiter=separator, skipinitialspace=True)
@@ -104,7 +104,8 @@ def _named(
 
     But a first one of text, where no other names the entries, does so: pandas saves an index thus.
     """
-    header = list(header)
+    # pandas itself calls those without a name so, and saves that name the next time.
+    header = ["" if name.startswith("Unnamed:") else name for name in header]
     if not header[0] and id_column(header) is None and not all(map(str.isdecimal, cells[0])):
         header[0] = "id"
     columns: dict[str, list[str]] = {}
