@@ -12,12 +12,17 @@ import ast
 import contextlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from crystal_ldm.errors import ConfigError, RequestError
+
+_NEXT = r"(?=[+~]*[A-Za-z_][\w./@]*=|~)"
+_OVERRIDE = re.compile(rf",?\s+{_NEXT}")  # before the next one
+_LISTED = re.compile(rf"(?:\s*,\s*|\s+){_NEXT}")
 
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
@@ -148,15 +153,22 @@ def as_mapping(value: Any, name: str) -> dict[str, Any]:
 
 
 def as_overrides(value: Any, name: str = "overrides") -> list[str]:
-    """Return changes of a configuration from a list or from text such as `[a.b=1, c=2]` or
-    `a.b=1 c=2`.
+    """Return changes of a configuration from a list or from text with spaces between them, such as
+    `a.b=1 c=2` or `[a.b=1, c=2]`.
+
+    A space inside a value (a path) separates nothing: only one before the next `key=` does.
 
     Raises:
         RequestError: it is neither.
     """
     if isinstance(value, str):
         text = value.strip()
-        value = _literal(text, name) if text.startswith("[") else text.split()
+        if text.startswith(("['", '["')):
+            value = _literal(text, name)
+        elif text.startswith("[") and text.endswith("]"):
+            value = [part for part in _LISTED.split(text[1:-1].strip()) if part]
+        else:
+            value = [part for part in _OVERRIDE.split(text) if part]
     if value is None:
         return []
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):

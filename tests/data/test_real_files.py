@@ -169,6 +169,7 @@ CIFS: dict[str, tuple[str, Right]] = {
     "number_behind": (cif("Se1 Se 0.1 0.2 0.3 1", (4, 4, 4, 90, 100, 90), "'P 2 (3)'",
                           "_symmetry_Int_Tables_number 3"), ("Se", 2, 31.51)),
     "bar_behind": (cif(ARSENIDE, ZINC_BLENDE, "'F 4- 3 m'"), GAAS),
+    "minus_of_papers": (cif(ARSENIDE, ZINC_BLENDE, "'F \u22124 3 m'"), GAAS),
     "underscores_quoted": (cif(ARSENIDE, ZINC_BLENDE, '"F_-4_3_m"'), GAAS),
     "number_216": (cif(ARSENIDE, ZINC_BLENDE, before="_symmetry_Int_Tables_number 216"), GAAS),
     "label_question": (cif(ARSENIDE.replace("Ga1", "?"), ZINC_BLENDE, "'F -4 3 m'"), GAAS),
@@ -283,6 +284,8 @@ CIFS: dict[str, tuple[str, Right]] = {
 }  # fmt: skip
 
 NOTED = {
+    "dummy": (cif("Cs1 Cs 0 0 0 d\nCl1 Cl 0.5 0.5 0.5 d\nCl2 Cl 0 0 0.5 dum", CUBE, "'P 1'",
+                  columns="label type_symbol fract_x fract_y fract_z calc_flag"), "Dummy sites"),
     "element": (cif("Cs1 K 0 0 0 1\nCl1 Cl 0.5 0.5 0.5 1", CUBE, "'P 1'"), "Cs1 is K"),
     "tungsten": (cif("Wa1 0 0 0\nC1 0.5 0.5 0.5", (3.2, 3.2, 3.2, 90, 90, 90), "'P 1'",
                      columns="label fract_x fract_y fract_z"), "Wa1 is read as tungsten"),
@@ -450,6 +453,7 @@ POSCARS: dict[str, tuple[str, Right]] = {
     "scaled.poscar": (POSCAR.replace("Direct", "cartesian").replace("1.0", "1.1", 1) + CARTESIAN,
                       ("GaAs", 2, 30.01)),
     "GaAs_POSCAR": (POSCAR.replace("\n", "\r\n") + ATOMS, GAAS),
+    "POSCAR_form_feed": ("by me\x0c" + POSCAR + ATOMS, GAAS),
     "POSCAR_comments": (POSCAR.replace("Ga As", "Ga As ! elements") + ATOMS.replace(
         "0\n", "0 ! first\n", 1), GAAS),
     "POSCAR_potentials": (POSCAR.replace("Ga As", "Ga_d As") + ATOMS, GAAS),
@@ -846,7 +850,7 @@ def test_thousands_and_units_of_own_columns(tmp_path: Path, separator: str, valu
     assert point_groups.labels["group"] == ["3m", "3m"]
 
 
-@pytest.mark.parametrize("first", ["# by me, in 2020\n", "# a\n# b\n", "sep=,\n"])
+@pytest.mark.parametrize("first", ["# by me, in 2020\n", "# a\n# name\n", "sep=,\n"])
 def test_lines_before_the_header_are_left_out(tmp_path: Path, first: str):
     path = rows(tmp_path / "t.csv", "id,cif,band_gap", ["1", "5"])
     path.write_text(first + path.read_text())

@@ -24,7 +24,7 @@ def read_poscar(text: str) -> tuple[Cell, list[str]]:
     Raises:
         DataError: if it cannot be read, or contradicts itself.
     """
-    lines = [re.split("[!#]", line)[0].split() for line in text.splitlines()]
+    lines = [re.split("[!#]", line)[0].split() for line in re.split(r"\r\n?|\n", text)]
     if len(lines) < 8:
         raise DataError("The POSCAR is empty or has fewer than eight lines: it is cut short.")
     if len(lines[1]) != 1:

@@ -100,7 +100,8 @@ def settings_of_name(name: str) -> tuple[Setting, ...]:
 
     A symbol without an origin choice means both, one of a rhombohedral group both axes.
     """
-    text = _BAR.sub(lambda match: f"-{match[match.lastindex or 0]}", name.replace("$", "").strip())
+    text = name.replace("$", "").replace("\u2212", "-").strip()  # the minus sign of papers
+    text = _BAR.sub(lambda match: f"-{match[match.lastindex or 0]}", text)
     text = _SCREW.sub(_screw_axis, text)
     text = text.replace("_", " " if " " in text else "").strip()
     text = _NUMBERED.sub(r" \1", text).strip()

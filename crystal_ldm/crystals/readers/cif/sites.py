@@ -100,7 +100,10 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
         if not label:
             raise DataError(f"The CIF does not say which element its atom number {i + 1} is.")
         share = number(row["occupancy"] or "1", f"the occupancy of {label}")
-        if share == 0 or row["flag"].lower() in ("dum", "dummy"):
+        if share == 0:
+            continue
+        if row["flag"].lower() in ("dum", "dummy"):
+            notes.append("Dummy sites (calc_flag dum) are left out.")
             continue
         if not 0 <= share <= 1 + _FULL:
             raise DataError(f"The CIF gives {label} the occupancy {share:g}, which cannot be.")
