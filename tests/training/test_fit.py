@@ -247,7 +247,7 @@ def test_weights_are_chosen_by_what_they_generate(
 def test_only_models_that_take_compositions_are_chosen_by_match(
     trained_vae: Path, dataset: CrystalDataset, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="one of 'loss', 'match' and is 'energy'"):
+    with pytest.raises(ConfigError, match="one of loss, match and is 'energy'"):
         replace(SETTINGS, choose_by="energy")
     with pytest.raises(ConfigError, match="choose_by=loss"):
         fit(new_vae(1), dataset, tmp_path, replace(SETTINGS, choose_by="match"))
