@@ -39,6 +39,7 @@ class NotebookCommands(click.Group):
         title = heading(read_notebook(path))
         return _NotebookCommand(
             name,
+            params=[_option(parameter) for parameter in notebook_parameters(path)],
             callback=lambda **values: _run(name, values),
             help=f"{title or name}: execute {path}.",
             short_help=title,
@@ -46,11 +47,15 @@ class NotebookCommands(click.Group):
 
 
 class _NotebookCommand(click.Command):
-    """A command that learns its options, some of which take seconds to load, when it is used."""
+    """A command that loads what else a notebook permits only for its help, or if it is used:
+    sampling's settings need PyTorch, which takes seconds."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        permitted = permitted_parameters(find_notebook(self.name or ""))
-        self.params = [_option(parameter) for parameter in permitted]
+        known = {name for option in self.params for name in (*option.opts, *option.secondary_opts)}
+        words = {word.partition("=")[0] for word in args if word.startswith("--")}
+        if not words <= known or "-h" in args:
+            permitted = permitted_parameters(find_notebook(self.name or ""))
+            self.params = [_option(parameter) for parameter in permitted]
         try:
             return super().parse_args(context, args)
         except click.NoSuchOption as error:

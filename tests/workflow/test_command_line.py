@@ -66,6 +66,17 @@ def test_help_is_quick_and_light(clone: Path) -> None:
         assert f"\n  {command} " in done.stdout
 
 
+def test_options_of_the_notebook_itself_load_no_others(clone: Path) -> None:
+    """Those of sampling need PyTorch, which the notebook's kernel loads, and not this process."""
+    words = ["run", "04_sample", "--formula", "SrO", "--num-samples", "many"]
+    code = "import sys, crystal_ldm.workflow.command_line as c\n" + (
+        f"try: c.main({words})\nexcept SystemExit: pass\nprint('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "'many' is not a valid integer" in done.stderr
+    assert done.stdout.splitlines()[-1] == "False"
+
+
 def test_a_cell_of_parameters_says_types_defaults_and_help() -> None:
     assert read_parameters(PARAMETERS) == [
         Parameter("formula", "text", "''", "what to make"),
