@@ -134,10 +134,14 @@ class NumberBox(ipw.Text):
     def _show(self, _: Any) -> None:
         if self._notice.text.startswith(self._wanted):
             self._notice.clear()
-        self.value = f"{self.number:.12g}"
+        self.value = self._text
+
+    @property
+    def _text(self) -> str:
+        return f"{self.number:.12g}"
 
     def _take(self, _: Any) -> None:
-        stays, typed = f"{self.number:.12g}", self.value
+        stays, typed = self._text, self.value
         if typed == stays:
             return
         try:
@@ -147,7 +151,7 @@ class NumberBox(ipw.Text):
         whole = number.is_integer() or not self._whole
         if math.isfinite(number) and whole and self.low <= number <= self.high:
             self.number = int(number) if self._whole else number
-            self.value = f"{self.number:.12g}"
+            self.value = self._text
         else:
             self.value = stays
             self._notice.say(f"{self._wanted}, not '{typed}'; {stays} stays.", "warning")

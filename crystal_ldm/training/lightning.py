@@ -70,6 +70,7 @@ def quiet_trainer(**options: Any) -> pl.Trainer:
 
 LIGHTNING = {"float32": "32-true", "bfloat16": "bf16-mixed", "16-mixed": "16-mixed"}
 """Its names of precisions; weights are float32 in each of them."""
+_OURS = {its: ours for ours, its in LIGHTNING.items()}
 
 
 def training_device(accelerator: str = "auto") -> str:
@@ -96,7 +97,7 @@ def training_precision(name: str, accelerator: str) -> str:
     Raises:
         RequestError: for bfloat16 on MPS.
     """
-    name = next((ours for ours, its in LIGHTNING.items() if its == name), name)
+    name = _OURS.get(name, name)
     if name != "16-mixed" and accelerator in ("cpu", "cuda", "mps"):
         name = resolve_precision(name, accelerator)
     return LIGHTNING.get(name, "32-true")

@@ -54,8 +54,10 @@ class GeneratePanel(Panel):
         """`session` keeps the crystals; None: one that lasts as long as this panel."""
         super().__init__()
         self.ldm = ldm
-        self._folder = TemporaryDirectory()
-        self.session = session or Session(self._folder.name)
+        if session is None:
+            self._folder = TemporaryDirectory()
+            session = Session(self._folder.name)
+        self.session = session
         self.kept_as: Request | None = None
         self.job = Job()
         self.on_start, self.on_result = Listeners(), Listeners()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from crystal_ldm.crystals.readers.entries import LabelValue
+from crystal_ldm.crystals.readers.poscar import NUMBER
 from crystal_ldm.crystals.readers.tables import ABSENT, listed, number
 from crystal_ldm.crystals.readers.units import UNITS, is_unit, meaning_of
 from crystal_ldm.errors import DataError, suggest
@@ -17,7 +18,7 @@ Labels = Sequence[str] | Mapping[str, str] | None
 
 _NEVER_LABELS = {"cif", "formula", "pretty_formula", "full_formula", "reduced_formula", "structure"}
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_NUMBER = NUMBER.pattern
 _UNCERTAIN = re.compile(rf"({_NUMBER})\s*(?:\(\d+\)|(?:±|\+/-|\+-)\s*{_NUMBER})")
 _WITH_UNIT = re.compile(rf"({_NUMBER})\s*([^\W\d_].*|%|°.*)")
 _POWER = re.compile(rf"({_NUMBER})\s*[x×·*]\s*10\s*\^?\s*\(?([-+]?\d+)\)?")

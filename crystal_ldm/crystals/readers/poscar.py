@@ -11,7 +11,7 @@ from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.errors import DataError
 
-NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 HYDROGEN = "Deuterium and tritium are read as hydrogen."
 _HEAVY = ("D", "T")
 

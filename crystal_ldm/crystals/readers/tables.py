@@ -50,8 +50,8 @@ def read_table(path: Path, known_ids: Iterable[str] = ()) -> tuple[dict[str, lis
         raise DataError(f"The table {path}: {error} Fetch it again.") from error
     lines = re.sub(r"^\s*sep=.\n", "", text).lstrip("\n ").split("\n")  # a line that Excel reads
     comments = next((i for i, line in enumerate(lines) if not line.startswith("#")), 0)
-    last = re.split(r"[,;\t|]", lines[comments - 1].strip("# "))
-    if comments and len(last) > 1 and _names_entries(last):
+    last = re.split(r"[,;\t|]", lines[comments - 1].strip("# ")) if comments else []
+    if len(last) > 1 and _names_entries(last):
         comments -= 1  # the header itself
     text = "\n".join(lines[comments:]).lstrip("# \n")
     separator = _separator(text)
