@@ -28,6 +28,7 @@ from crystal_ldm.sampling.filters import Filter, HasSpaceGroup
 from crystal_ldm.sampling.guidance import AFTER_FIRST, NONE
 from crystal_ldm.sampling.plan import Draft, Turns
 from crystal_ldm.sampling.settings import SamplingSettings
+from crystal_ldm.sampling.starts import Start
 
 LIKELY = "likely"
 """What a request gives as space group for those that are likely for its formula."""
@@ -68,9 +69,9 @@ class LikelyGroups:
         probabilities: NDArray[np.float64] = density / density.sum()
         return probabilities
 
-    def nearest(self, numbers: NDArray[np.int64]) -> int | None:
-        """Return the space group of the nearest prototype; None if there is none."""
-        prototypes = self._known.search.nearest(numbers, 1)
+    def of_first(self, start: Start, numbers: NDArray[np.int64]) -> int | None:
+        """Return the space group of a start's first prototype; None if there is none."""
+        prototypes = start.prototypes(self._known, numbers, 1)
         return self._known.space_group(prototypes[0].row) if prototypes else None
 
     def turn(
@@ -109,11 +110,13 @@ class GroupChoice:
         ldm: a model with the condition `space_group`.
         likely: which crystals take the likely groups where none was asked for
             (`Guidance.likely_groups`).
+        start: of the request; the group of its first prototype has had a turn where the first
+            crystal takes none.
     """
 
-    def __init__(self, ldm: LDMModule, likely: str) -> None:
+    def __init__(self, ldm: LDMModule, likely: str, start: Start) -> None:
         self._groups = LikelyGroups(ldm)
-        self._likely = likely
+        self._likely, self._start = likely, start
 
     def settle(self, draft: Draft) -> None:
         """Set a draft's target, and its turn among the row's crystals with the same target."""
@@ -125,7 +128,8 @@ class GroupChoice:
             if self._likely == NONE or turn < 0 or bool((numbers == 0).any()):
                 draft.targets[SPACE_GROUP] = math.nan
                 return
-            asked, taken = LIKELY, self._groups.nearest(numbers) if best_first else None
+            asked = LIKELY
+            taken = self._groups.of_first(self._start, numbers) if best_first else None
         among = () if asked == LIKELY else group_numbers(asked)
         group = among[0] if len(among) == 1 else None
         if group is None:
@@ -147,7 +151,7 @@ def group_choice(
     if likely == AFTER_FIRST and (settings.start.takes_crystals or _of_filters(settings.filters)):
         likely = NONE
     wanted = likely != NONE or SPACE_GROUP in request.conditions
-    return GroupChoice(ldm, likely) if wanted else None
+    return GroupChoice(ldm, likely, settings.start) if wanted else None
 
 
 def check_groups(values: Values) -> Values:
