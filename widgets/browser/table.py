@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import traitlets as tl
-from crystal_ldm.widgets.browser.table_filter import matches, problem_of
+from crystal_ldm.widgets.browser.table_filter import filter_rows
 from crystal_ldm.widgets.browser.widget import BrowserWidget, code
 
 
@@ -15,8 +15,9 @@ class Table(BrowserWidget):
     """Rows that can be sorted, filtered and selected, with mouse or arrow keys.
 
     Traits:
-        columns: list of {"key", "label", "unit", "tip", "digits"}, in the order of a row's cells.
-        rows: list of lists of numbers, texts, True/False or None.
+        columns: list of {"key", "label", "unit", "tip", "digits"}, in the order shown.
+        rows: list of numbers, texts, True/False or None by the key of their column; of other keys
+            nothing is shown.
         order: indices of the rows shown, in order; follows from the next three.
         sort_by: key of the column to sort by; empty keeps the order of making.
         descending: whether the largest come first; None values are last in any case.
@@ -37,7 +38,7 @@ class Table(BrowserWidget):
     _css = Path(__file__).with_name("table.css")
 
     columns: tl.List[dict[str, Any]] = tl.List().tag(sync=True)
-    rows: tl.List[list[Any]] = tl.List().tag(sync=True)
+    rows: tl.List[dict[str, Any]] = tl.List().tag(sync=True)
     order = tl.List(tl.Int()).tag(sync=True)
     sort_by = tl.Unicode("").tag(sync=True)
     descending = tl.Bool(False).tag(sync=True)
@@ -66,15 +67,12 @@ class Table(BrowserWidget):
         return [i for i in self.order if i in checked] + hidden or list(self.order)
 
     def _arrange(self, _: Any = None) -> None:
-        keys = [column["key"] for column in self.columns]
-        self.set_trait("problem", problem_of(self.filter, self.columns, self.rows))
-        keep = [i for i, cells in enumerate(self.rows) if matches(self.filter, self.columns, cells)]
-        if self.sort_by in keys:
-            place = keys.index(self.sort_by)
-            values = {i: self.rows[i][place] for i in keep}
-            known = [i for i in keep if values[i] is not None]
-            known.sort(key=lambda i: _sort_key(values[i]), reverse=self.descending)
-            keep = [*known, *(i for i in keep if values[i] is None)]
+        keep, problem = filter_rows(self.filter, self.columns, self.rows)
+        self.set_trait("problem", problem)
+        values = [row.get(self.sort_by) for row in self.rows]
+        known = [i for i in keep if values[i] is not None]
+        known.sort(key=lambda i: _sort_key(values[i]), reverse=self.descending)
+        keep = [*known, *(i for i in keep if values[i] is None)]
         keep, counts = self._fold(keep)
         keep, children = self._below_parents(keep)
         marks = {str(i): {"count": n} for i, n in counts.items()}
