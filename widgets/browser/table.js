@@ -1,8 +1,8 @@
-const show = (value, digits) => {
+const show = (value, digits = null) => {
   if (value === null || value === undefined) return "–";
   if (value === true) return "✓ yes";
   if (value === false) return "✕ no";
-  if (typeof value === "number") return Number.isInteger(value) && digits === undefined ? String(value) : value.toFixed(digits ?? 3);
+  if (typeof value === "number") return Number.isInteger(value) && digits === null ? String(value) : value.toFixed(digits ?? 3);
   return String(value);
 };
 
@@ -87,7 +87,7 @@ export default {
           unit.textContent = ` ${column.unit}`;
           b.append(unit);
         }
-        b.title = `${column.tip || column.label} – sort`;
+        b.title = `${column.tip}${column.unit ? `, ${column.unit}` : ""} – sort`;
         cell.setAttribute("aria-sort", active ? (down ? "descending" : "ascending") : "none");
         b.addEventListener("click", () => {
           if (!active) { model.set("sort_by", column.key); model.set("descending", false); }

@@ -129,7 +129,6 @@ class Gallery(Panel):
             place = len(self.entries)
             self.entries += entries
             self._refresh([*self.rows, *more])
-            self.table.parents = parents_of(self.entries)
         if self.selected is None and self.entries:
             self.selected = 0
         return place
@@ -155,7 +154,7 @@ class Gallery(Panel):
         with self.lock:
             self.selected = None
             self.entries = []
-            self.table.checked, self.table.parents = [], []
+            self.table.checked = []
             self._refresh([])
 
     def update_crystals(self, facts: Iterable[tuple[Structure, Mapping[str, Any]]]) -> None:
@@ -213,6 +212,7 @@ class Gallery(Panel):
             with self.table.hold_sync():
                 self.table.columns = table_columns(rows)
                 self.table.rows = rows
+                self.table.parents = parents_of(self.entries)
             self.set_trait("count", len(self.entries))
             show_if(not self.entries, self.empty)
             parts = (self.views, self.about, self._bar, self.table, self.table_tools.widget)

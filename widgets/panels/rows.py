@@ -125,15 +125,8 @@ def table_columns(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     if len({row.get("origin") for row in rows}) < 2:  # it says nothing, and takes width
         keys = [key for key in keys if key != "origin"]
     known = [key for key in COLUMNS if key in keys]
-    columns = []
-    for key in [*known, *(k for k in keys if k not in COLUMNS)]:
-        about = column_info(key)
-        tip = f"{about.tip}, {about.unit}" if about.unit else about.tip
-        column: dict[str, Any] = {"key": key, "label": about.label, "unit": about.unit, "tip": tip}
-        if about.digits is not None:
-            column["digits"] = about.digits
-        columns.append(column)
-    return columns
+    shown = [*known, *(key for key in keys if key not in COLUMNS)]
+    return [{"key": key, **vars(column_info(key))} for key in shown]
 
 
 def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
