@@ -112,7 +112,7 @@ class ShownCrystal(Panel):
     @property
     def look(self) -> Look:
         """How atoms are drawn."""
-        return Look(self.colours, self.style)
+        return Look(self.colours, self.style, self.labels)
 
     def forget(self) -> None:
         """Forget the picked atoms, as another crystal is shown."""

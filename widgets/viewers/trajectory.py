@@ -75,11 +75,9 @@ class TrajectoryPlayer(Panel):
 
     Traits:
         frame: number of the frame shown, from 0.
-        num_frames: how many there are; read-only.
     """
 
     frame = tl.Int(0, min=0)
-    num_frames = tl.Int(0, read_only=True)
 
     def __init__(
         self,
@@ -124,7 +122,6 @@ class TrajectoryPlayer(Panel):
         self.steps = steps
         show_if(not steps.structures, self.empty)
         show_if(bool(steps.structures), self.body)
-        self.set_trait("num_frames", len(steps.structures))
         if not steps.structures:
             return
         last = self.num_frames - 1
@@ -134,6 +131,11 @@ class TrajectoryPlayer(Panel):
         self.plot.places = [float(step) for step in steps.steps]
         self.frame = last
         self._show_frame()
+
+    @property
+    def num_frames(self) -> int:
+        """How many crystals there are."""
+        return len(self.steps.structures)
 
     @property
     def structure(self) -> Structure | None:

@@ -206,15 +206,9 @@ class CrystalViewer(ShownCrystal):
                 return
             try:
                 self._scenes = self.lay_out()
-                self.stage.show(
-                    self._scenes,
-                    self._frame if frame is None else frame,
-                    camera,
-                    self.marked,
-                    joined=not self.choosing,
-                    look=self.look,
-                    labels=self.labels,
-                )
+                at = self._frame if frame is None else frame
+                joined = not self.choosing
+                self.stage.show(self._scenes, at, camera, self.marked, joined, self.look)
             except SceneTooLarge as error:
                 self.box.layout.visibility = "hidden"  # what it shows is not this
                 self.notice.say(str(error), "error")
