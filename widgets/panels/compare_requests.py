@@ -55,7 +55,7 @@ class CompareRequests(Panel):
         self.menu = ipw.Dropdown(options=[("Density", "density")]).add_class("cl-fill")
         self.body = column(self.text, labelled("Distribution", self.menu), self.plot)
         show_if(False, self.body)
-        self.widget = column(self.notice.widget, self.body, css="cl-compare-requests")
+        self.widget = column(self.notice.widget, self.body)
         self.menu.observe(self.notice.guard(lambda _: self._draw()), "value")
 
     def show(self, requests: Sequence[Request]) -> None:
