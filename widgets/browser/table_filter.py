@@ -55,7 +55,7 @@ def _read(term: str, columns: Columns, rows: Sequence[Row]) -> tuple[Callable[[R
     key, number = column["key"], _number(wanted)
 
     def compares(row: Row) -> bool:
-        value = row.get(key)
+        value: Any = row.get(key)
         if is_number(value):
             return number is not None and _COMPARE[sign](float(value), number)
         if value is None:

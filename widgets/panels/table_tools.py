@@ -131,7 +131,8 @@ class TableTools(Panel):
         old = len(self._compared)
         if old > len(structures) or any(one[0] is not other for one, other in pairs):
             old = 0  # some are gone
-        kept, groups = ([one[k] for one in self._compared[:old]] for k in (1, 2))
+        groups = [first for _, _, first in self._compared[:old]]
+        kept = (cell for _, cell, _ in self._compared[:old])
         cells = map(Cell.from_structure, structures[old:])
         reduced = [*kept, *(outcome.value for outcome in executor.map(reduced_cell, cells))]
         firsts = [i for i, first in enumerate(groups) if first == i]
