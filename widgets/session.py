@@ -25,7 +25,7 @@ class Session(Requests):
         words: str,
         entries: Sequence[CrystalEntry],
         request: Request | None = None,
-        **fields: Any,
+        hidden: bool = False,
     ) -> Request:
         """Write crystals that are finished.
 
@@ -33,21 +33,21 @@ class Session(Requests):
             words: what was done.
             entries: the crystals.
             request: what they are kept as, which has got more of them; None: a new one.
-            fields: see `Requests.change`.
+            hidden: whether a new one is left out of the table.
 
         Raises:
             RunError: they cannot be written.
         """
-        kept = self.add(words) if request is None else request
+        kept = request or self.add(words)
         try:
             self.write_crystals(kept, [_data(entry) for entry in entries])
         except BaseException:
-            if request is None:  # an empty request would say that nothing was made
-                self.delete(kept)
+            if request is None:
+                self.delete(kept)  # an empty request would say that nothing was made
             raise
         for entry in entries:
             entry.request = kept.folder.name
-        self.change(kept, words=words, **fields)
+        self.change(kept, words=words, **({} if request else {"hidden": hidden}))
         return kept
 
     def entries(self, request: Request) -> list[CrystalEntry]:
