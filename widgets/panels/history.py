@@ -61,11 +61,27 @@ class HistoryPanel(Panel):
         self._drawn = {one.folder.name: self._draw(one) for one in self.requests}
         self.lines.children = [line for _, line in self._drawn.values()] or [empty]
 
-    def keep(self, verb: str, entries: Sequence[CrystalEntry], **how: Any) -> Request | None:
-        """Keep crystals with which `verb` was done, see `Session.keep`; none make no request."""
+    def keep(
+        self,
+        verb: str,
+        entries: Sequence[CrystalEntry],
+        request: Request | None = None,
+        hidden: bool = False,
+    ) -> Request | None:
+        """Keep finished crystals that no run writes by itself.
+
+        Args:
+            verb: what was done with them.
+            entries: the crystals.
+            request: what they are kept as, which has got more of them; None: a new one.
+            hidden: whether a new one is left out of the table.
+
+        Raises:
+            RunError: they cannot be written.
+        """
         if not entries:
             return None
-        request = self.session.keep(in_words(verb, entries), entries, **how)
+        request = self.session.keep(in_words(verb, entries), entries, request, hidden)
         self.refresh()
         return request
 
