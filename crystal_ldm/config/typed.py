@@ -52,18 +52,24 @@ def instantiate(config: Mapping[str, Any], **extra: Any) -> Any:
         ConfigError: a class that is not listed, an unknown or missing key (with a suggestion), or
             a value of the wrong type.
     """
-    return _Reader("the configuration", build=True).object(dict(config), "", extra)
+    return _Reader("the configuration", build=True, files={}).object(dict(config), "", extra)
 
 
-def check(config: Any, where: str = "the configuration", schema: type | None = None) -> None:
+def check(
+    config: Any,
+    where: str = "the configuration",
+    schema: type | None = None,
+    files: Mapping[str, str] | None = None,
+) -> None:
     """Check every `_target_` in `config` (and the whole of it against `schema`), building nothing.
 
-    Arguments that are only known at run time may be missing.
+    Arguments that are only known at run time may be missing. `files` says where keys stand that
+    are not of `where` itself.
 
     Raises:
         ConfigError: as `instantiate`.
     """
-    reader = _Reader(where, build=False)
+    reader = _Reader(where, build=False, files=files or {})
     if schema is None:
         reader.inside(config, "")
     elif isinstance(config, Mapping):
@@ -88,12 +94,13 @@ def target_class(name: Any, where: str = "the configuration") -> type:
     return cast(type, getattr(import_module(module), attribute))
 
 
+@dataclasses.dataclass(frozen=True)
 class _Reader:
     """Walks through one configuration; `build` tells whether objects are made on the way."""
 
-    def __init__(self, where: str, build: bool) -> None:
-        self.where = where
-        self.build = build
+    where: str
+    build: bool
+    files: Mapping[str, str]
 
     def object(self, config: Mapping[str, Any], path: str, extra: Mapping[str, Any]) -> Any:
         if "_target_" not in config:
@@ -146,7 +153,8 @@ class _Reader:
         return value
 
     def _at(self, path: str) -> str:
-        return f"{self.where}: '{path}'" if path else self.where
+        where = self.files.get(path.partition("[")[0], self.where)
+        return f"{where}: '{path}'" if path else self.where
 
 
 _SCALARS = {int: Whole, float: Number, str: StrictStr, bool: StrictBool}

@@ -66,6 +66,8 @@ def read_csv_files(
         found = read_labels(columns, labels, path.name, skip=[cif, *([names] if names else [])])
         source.notes += found.notes
         for i, text in enumerate(columns[cif]):
+            if not any(cells[i] for cells in columns.values()):
+                continue  # the numbers of the rows below count it
             given = columns[names][i] if names else ""
             name = given or f"{path.name.split('.')[0]}-{i + 1}"
             where = f"{path.name} row {i + 1}"

@@ -181,6 +181,7 @@ def read_properties(
     found = read_labels(columns, labels, path.name, skip=[column])
     source.notes += [*notes, *found.notes]
     ids = columns[column]
-    if len(set(ids)) < len(ids):
+    rows = {name: found.row(i) for i, name in enumerate(ids) if name}
+    if len(rows) < sum(map(bool, ids)):
         source.notes.append(f"Ids come more than once in {path.name}; the last row counts.")
-    return {name: found.row(i) for i, name in enumerate(ids)}
+    return rows

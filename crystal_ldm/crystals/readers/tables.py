@@ -7,6 +7,7 @@ import io
 import math
 import re
 from collections.abc import Iterable, Sequence
+from itertools import count
 from pathlib import Path
 
 from crystal_ldm.crystals.readers.content import MAX_STRUCTURE_BYTES, read_text
@@ -67,7 +68,8 @@ def read_table(path: Path, known_ids: Iterable[str] = ()) -> tuple[dict[str, lis
     titles = next((i for i, row in enumerate(rows) if not _is_title(row, known)), 0)
     if title := next(filter(any, rows[:titles]), None):
         notes.append(f"'{title[0][:60]}' above the header of {path.name} is left out.")
-    rows = [row for row in rows[titles:] if any(row)]
+    last = max((i for i, row in enumerate(rows) if any(row)), default=-1)
+    rows = [row for row in rows[titles : last + 1] if len(row) > 1 or any(row)]
     headless = bool(rows) and _is_data(rows[0], known, path, decimal_comma=separator != ",")
     if len(rows) < 2 - headless:
         raise DataError(f"The table {path} is empty or has no rows.")
@@ -107,12 +109,17 @@ def _named(
     """
     # pandas itself calls those without a name so, and saves that name the next time.
     header = ["" if name.startswith("Unnamed:") else name for name in header]
-    if not header[0] and id_column(header) is None and not all(map(str.isdecimal, cells[0])):
+    if (
+        not header[0]
+        and id_column(header) is None
+        and not all(map(str.isdecimal, filter(None, cells[0])))
+    ):
         header[0] = "id"
     columns: dict[str, list[str]] = {}
     for i, (name, values) in enumerate(zip(header, cells, strict=True)):
         if name and name in header[:i]:
-            name = f"{name}.{header[:i].count(name)}"
+            numbered = (f"{name}.{number}" for number in count(1))
+            name = next(one for one in numbered if one not in {*header, *columns})
             notes.append(f"Columns of {where} have the same name; one is called '{name}'.")
         elif not name and i and any(values):
             notes.append(f"Columns without a name in {where} are not read.")
