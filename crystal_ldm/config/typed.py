@@ -158,7 +158,10 @@ class _Reader:
 
 
 _SCALARS = {int: Whole, float: Number, str: StrictStr, bool: StrictBool}
-_LISTS = (list, collections.abc.Sequence)
+_CONTAINERS: dict[Any, Any] = {
+    list: list, collections.abc.Sequence: list, tuple: tuple,
+    dict: dict, collections.abc.Mapping: dict,
+}  # fmt: skip
 
 
 def checked(value: Any, annotation: Any, where: str) -> Any:
@@ -213,13 +216,9 @@ def _for_pydantic(annotation: Any) -> Any:
         return Annotated[(_for_pydantic(inner[0]), *inner[1:])]
     if annotation is None or kind in (Any, type(None), Path, typing.Literal):
         return annotation
+    parts = tuple(p if p is ... else _for_pydantic(p) for p in inner)
     if _is_union(annotation):
-        return typing.Union[tuple(map(_for_pydantic, inner))]  # noqa: UP007
-    if kind in _LISTS:
-        return list[_for_pydantic(inner[0])] if inner else list  # type: ignore[misc]
-    if kind is tuple:
-        parts = tuple(p if p is ... else _for_pydantic(p) for p in inner)
-        return tuple[parts] if parts else tuple  # type: ignore[valid-type]
-    if kind in (dict, collections.abc.Mapping):
-        return dict[tuple(map(_for_pydantic, inner))] if inner else dict  # type: ignore[misc]
+        return typing.Union[parts]  # noqa: UP007
+    if kind in _CONTAINERS:
+        return _CONTAINERS[kind][parts] if parts else _CONTAINERS[kind]
     return Annotated[kind, InstanceOf()] if inspect.isclass(kind) else Any

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.cell import NOT_PERIODIC, Cell
 from crystal_ldm.crystals.readers.cif import is_cif, read_cif
 from crystal_ldm.crystals.readers.content import MAX_STRUCTURE_BYTES, read_text
 from crystal_ldm.crystals.readers.poscar import read_poscar
@@ -37,7 +37,6 @@ Payload = Cell | str | Path | Problem
 
 LabelValue = float | str | None
 
-NOT_PERIODIC = "It is not periodic in all three directions."
 DISORDERED = "It is disordered (sites with partial occupancy)."
 
 PARTS = ("train", "val", "test")

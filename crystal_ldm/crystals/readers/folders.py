@@ -176,12 +176,10 @@ def read_properties(
     path: Path, names: set[str], labels: Labels, source: Source
 ) -> dict[str, dict[str, LabelValue]]:
     """Return labels by id from a table, and add its notes to the source's."""
-    columns, notes = read_table(path, names)
+    columns = read_table(path, source.notes, names)
     column = id_column(columns) or _naming_column(columns, names)
-    found = read_labels(columns, labels, path.name, skip=[column])
-    source.notes += [*notes, *found.notes]
-    ids = columns[column]
-    rows = {name: found.row(i) for i, name in enumerate(ids) if name}
-    if len(rows) < sum(map(bool, ids)):
+    found = read_labels(columns, labels, path.name, [column], source.notes)
+    rows = {name: row for name, row in zip(columns[column], found, strict=True) if name}
+    if len(rows) < sum(map(bool, columns[column])):
         source.notes.append(f"Ids come more than once in {path.name}; the last row counts.")
     return rows

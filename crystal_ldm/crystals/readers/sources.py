@@ -7,6 +7,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,12 @@ from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.ase_files import ASE_SUFFIXES, read_ase
 from crystal_ldm.crystals.readers.cif import is_cif
 from crystal_ldm.crystals.readers.content import MAX_STRUCTURE_BYTES, existing, read_text
-from crystal_ldm.crystals.readers.csv_files import read_csv_files, split_part, table_files
+from crystal_ldm.crystals.readers.csv_files import (
+    TABLE_SUFFIXES,
+    read_csv_files,
+    split_part,
+    table_files,
+)
 from crystal_ldm.crystals.readers.entries import Entry, Source
 from crystal_ldm.crystals.readers.folders import (
     add_labels,
@@ -41,7 +47,7 @@ SUPPORTED = (
 )
 PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
 _DROPPED = (
-    ".cif.gz", ".cif", *ASE_SUFFIXES, *JSON_SUFFIXES, ".csv", ".csv.gz", ".tsv", *PACKED,
+    ".cif.gz", ".cif", *ASE_SUFFIXES, *JSON_SUFFIXES, *TABLE_SUFFIXES, *PACKED,
 )  # fmt: skip
 """What a dropped file may be called, but for a POSCAR."""
 
@@ -83,22 +89,24 @@ def open_source(
     suffixes = "".join(path.suffixes[-2:]).lower()
     if path.is_dir():
         return _open_folder(path, labels, default_labels, split_files_only)
-    if suffixes.endswith((".csv", ".csv.gz", ".tsv")):
-        return OpenSource(name, _file_hash([path]), lambda: read_csv_files([path], labels))
-    if path.suffix.lower() in ASE_SUFFIXES:
-        return OpenSource(name, _file_hash([path]), lambda: read_ase(path, labels))
-    if suffixes.endswith(JSON_SUFFIXES):
-        return OpenSource(name, _file_hash([path]), lambda: read_json(path, labels))
     packed = path.name.lower().endswith(PACKED)
-    if is_structure_file(path) or (not packed and _holds_structure(path)):
-        entry = Entry(name, path.name, path)
-        return OpenSource(name, _file_hash([path]), lambda: Source([entry]))
-    if packed:
+    read: Callable[[], Source]
+    if suffixes.endswith(TABLE_SUFFIXES):
+        read = partial(read_csv_files, [path], labels)
+    elif suffixes.endswith(ASE_SUFFIXES):
+        read = partial(read_ase, path, labels)
+    elif suffixes.endswith(JSON_SUFFIXES):
+        read = partial(read_json, path, labels)
+    elif is_structure_file(path) or (not packed and _holds_structure(path)):
+        read = partial(Source, [Entry(name, path.name, path)])
+    elif packed:
         raise DataError(f"The file {path} is packed; unpack it, and give the file or folder in it.")
-    raise DataError(
-        f"The file {path} is of no known kind: crystals are read from CIF, POSCAR, extxyz, xsf, "
-        "csv (with a 'cif' column), json, and ASE databases."
-    )
+    else:
+        raise DataError(
+            f"The file {path} is of no known kind: crystals are read from CIF, POSCAR, extxyz, "
+            "xsf, csv (with a 'cif' column), json, and ASE databases."
+        )
+    return OpenSource(name, _file_hash([path]), read)
 
 
 def _open_folder(

@@ -29,8 +29,8 @@ _END = "the end of the table"
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
 
 
-def read_table(path: Path, known_ids: Iterable[str] = ()) -> tuple[dict[str, list[str]], list[str]]:
-    """Return the columns of a csv or csv.gz file by name, and notes on what was changed.
+def read_table(path: Path, notes: list[str], known_ids: Iterable[str] = ()) -> dict[str, list[str]]:
+    """Return the columns of a csv or csv.gz file by name.
 
     They are apart by comma, semicolon, tab or a bar; where it is no comma, one within a number is
     decimal. Cells are text, so that the formula `NaN` and the id `001` survive. Lines of comment
@@ -39,6 +39,7 @@ def read_table(path: Path, known_ids: Iterable[str] = ()) -> tuple[dict[str, lis
 
     Args:
         path: the file.
+        notes: gets a sentence on each thing that was changed.
         known_ids: names that stand in the first column of data; a first row that begins with one of
             them, or that holds numbers beside its first cell, is no header.
 
@@ -64,7 +65,7 @@ def read_table(path: Path, known_ids: Iterable[str] = ()) -> tuple[dict[str, lis
             raise csv.Error("a quotation has no end")
     except csv.Error as error:
         raise DataError(f"The table {path} is cut short or no csv file ({error}).") from error
-    known, notes = set(known_ids), list[str]()
+    known = set(known_ids)
     titles = next((i for i, row in enumerate(rows) if not _is_title(row, known)), 0)
     if title := next(filter(any, rows[:titles]), None):
         notes.append(f"'{title[0][:60]}' above the header of {path.name} is left out.")
@@ -86,7 +87,7 @@ def read_table(path: Path, known_ids: Iterable[str] = ()) -> tuple[dict[str, lis
         columns = _without_units_row(columns, path.name, notes)
     if separator != ",":
         _point_decimals(columns, path.name, notes)
-    return columns, notes
+    return columns
 
 
 def _is_title(row: Sequence[str], known_ids: set[str]) -> bool:
