@@ -135,9 +135,8 @@ def load_dataset(
             dataset = None if rebuild else _open(path, tell=True)
             if dataset is None:
                 with partial_reading(path, over) as reading:
-                    build_dataset(opened.read(), about, filters, workers, progress, reading).write(
-                        path
-                    )
+                    reading.workers, reading.progress = workers, progress
+                    build_dataset(opened.read(), about, filters, reading).write(path)
                 dataset = CrystalDataset.open(path)
     if progress:
         print(dataset.summary, flush=True)

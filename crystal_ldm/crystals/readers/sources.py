@@ -4,6 +4,7 @@ crystal."""
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,6 @@ from crystal_ldm.crystals.readers.folders import (
     add_labels,
     is_structure_file,
     read_folder,
-    read_properties,
     structure_files,
 )
 from crystal_ldm.crystals.readers.json_files import JSON_SUFFIXES, read_json
@@ -46,10 +46,6 @@ SUPPORTED = (
     "directory, or a list of pymatgen structures or ASE Atoms"
 )
 PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
-_DROPPED = (
-    ".cif.gz", ".cif", *ASE_SUFFIXES, *JSON_SUFFIXES, *TABLE_SUFFIXES, *PACKED,
-)  # fmt: skip
-"""What a dropped file may be called, but for a POSCAR."""
 
 
 @dataclass(frozen=True)
@@ -117,11 +113,11 @@ def _open_folder(
     if raw.is_file():  # a run directory: its CIFs hold the same crystals, symmetrised
         files = [raw, *table_files(path)]
         return OpenSource(name, _file_hash(files), lambda: _read_run(path, labels))
-    structures = structure_files(path)
+    structures, tables = structure_files(path), table_files(path)
     if structures:
-        files = [*structures, *table_files(path)]
-        return OpenSource(name, _stat_hash(files), lambda: read_folder(path, labels))
-    tables = [t for t in table_files(path) if not split_files_only or split_part(t)]
+        fingerprint = _stat_hash([*structures, *tables])
+        return OpenSource(name, fingerprint, partial(read_folder, path, structures, tables, labels))
+    tables = [t for t in tables if not split_files_only or split_part(t)]
     if tables:
         return OpenSource(
             name, _file_hash(tables), lambda: read_csv_files(tables, labels, default_labels)
@@ -135,8 +131,7 @@ def _read_run(path: Path, labels: Labels) -> Source:
     source = read_ase(path / RAW_CELLS)
     tables = table_files(path)
     if len(tables) == 1:
-        rows = read_properties(tables[0], set(), labels, source)
-        add_labels(source, rows, tables[0].name)
+        add_labels(source, tables[0], labels)
     return source
 
 
@@ -197,13 +192,10 @@ def read_upload(name: str, content: bytes) -> Cell:
     Raises:
         DataError: if it cannot be read, or the file holds more than one.
     """
-    lower = name.lower()
-    suffix = next((s for s in _DROPPED if lower.endswith(s)), "")
-    if not suffix and is_structure_file(Path(name)):
-        suffix = ".cif" if "cif" in lower else ".vasp"
-    # The readers take files; the upload's own name never becomes a path.
+    # The readers take files: the upload's name says the kind, and cannot lead out of the folder.
+    safe = re.sub(r"[^\w.-]", "_", name).lstrip(".")[-100:] or "upload"
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"upload{suffix}"
+        path = Path(folder) / safe
         path.write_bytes(content)
         try:
             return cell_of(path).checked()
