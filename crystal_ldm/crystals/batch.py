@@ -93,7 +93,7 @@ class CrystalBatch:
 
     def _with(self, change: Callable[[Any], Any]) -> CrystalBatch:
         """Return the batch with each of its tensors and lists changed."""
-        fields = {
+        fields: dict[str, Any] = {
             name: value if value is None else change(value)
             for name, value in vars(self).items()
             if name != "conditions"

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from crystal_ldm.crystals import canonical, readers
 from crystal_ldm.crystals.readers import OpenSource, open_source, open_structures
 from crystal_ldm.crystals.readers.content import existing, shortened
+from crystal_ldm.crystals.readers.csv_files import split_part, table_files
 from crystal_ldm.crystals.readers.labels import Labels
+from crystal_ldm.crystals.readers.sources import open_tables
 from crystal_ldm.data.build import About, build_dataset
 from crystal_ldm.data.cache import cache_path, entry_lock, partial_reading
 from crystal_ldm.data.cleaning import Filters
@@ -159,7 +161,10 @@ def _opened(source: Any, data_dir: str | Path | None, labels: Labels) -> tuple[O
     if isinstance(source, str) and source in CSV_DATASETS:
         about, columns = CSV_DATASETS[source]
         folder = _named_folder(source, data_dir)
-        opened = open_source(folder, labels, columns, about.official_splits)
+        tables = [t for t in table_files(folder) if split_part(t) or not about.official_splits]
+        if not tables:
+            raise DataError(f"The folder {folder} holds no train, val or test.csv(.gz).")
+        opened = open_tables(folder, tables, labels, columns)
     elif isinstance(source, (str, Path)):
         opened = open_source(_own_path(source, data_dir), labels)
     elif isinstance(source, Iterable):

@@ -39,17 +39,22 @@ def read_ase(path: Path, labels: Labels = None) -> Source:
     records: list[Record] = []
     readers = {".db": _database_rows, ".traj": _frames_of_ase, ".xsf": _frames_of_ase}
     try:
-        records.extend(readers.get(path.suffix.lower(), _extxyz_frames)(path))
-        if not records:
-            raise DataError("It holds no structures.")
+        for record in readers.get(path.suffix.lower(), _extxyz_frames)(path):
+            records.append(record)
     # ASE raises whatever a broken file provokes; what came before it is kept.
     except Exception as error:
         reason = f"It ends early, or is not laid out as ASE wants it ({describe_error(error)})."
         reason = str(error) if isinstance(error, DataError) else reason
-        if not records:
-            raise DataError(f"The file {path} cannot be read: {reason}") from error
         problem = Problem("unreadable", reason)
         records.append((f"{path.stem}-{len(records) + 1}", {}, problem, ()))
+    reasons = [
+        crystal.reason
+        for _, _, crystal, _ in records
+        if isinstance(crystal, Problem) and crystal.kind == "unreadable"
+    ]
+    if len(reasons) == len(records):
+        reason = reasons[0] if reasons else "It holds no structures."
+        raise DataError(f"The file {path} cannot be read: {reason}")
     source = source_of(records, labels, path.name, skip=("id", "unique_id"))
     names = dict.fromkeys(name for entry in source.entries for name in entry.labels)
     energies = [n for n in names if "energy" in n.lower() and n not in UNITS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -94,7 +95,5 @@ def read_payload(payload: Payload) -> tuple[Cell, list[str]]:
 
 def summarised(notes: list[str]) -> list[str]:
     """Return notes of single entries, each once, with the number of its entries."""
-    counts = dict.fromkeys(notes, 0)
-    for note in notes:
-        counts[note] += 1
-    return [note if n == 1 else f"{note} ({n:,} entries)" for note, n in counts.items()]
+    counts = Counter(notes).items()
+    return [note if n == 1 else f"{note} ({n:,} entries)" for note, n in counts]

@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.ase_files import ASE_SUFFIXES, read_ase
 from crystal_ldm.crystals.readers.cif import is_cif
@@ -21,7 +19,6 @@ from crystal_ldm.crystals.readers.content import MAX_STRUCTURE_BYTES, existing, 
 from crystal_ldm.crystals.readers.csv_files import (
     TABLE_SUFFIXES,
     read_csv_files,
-    split_part,
     table_files,
 )
 from crystal_ldm.crystals.readers.entries import Entry, Source
@@ -63,19 +60,12 @@ class OpenSource:
     read: Callable[[], Source]
 
 
-def open_source(
-    path: str | Path,
-    labels: Labels = None,
-    default_labels: Sequence[str] | None = None,
-    split_files_only: bool = False,
-) -> OpenSource:
+def open_source(path: str | Path, labels: Labels = None) -> OpenSource:
     """Find out what kind of source `path` is.
 
     Args:
         path: a file or folder.
         labels: the columns to use as labels.
-        default_labels: of tables, the columns to use where they exist if `labels` is None.
-        split_files_only: of a folder of tables, use only train, val and test.
 
     Raises:
         DataError: if it does not exist or is of no kind that can be read.
@@ -84,7 +74,7 @@ def open_source(
     name = path.name.split(".")[0] or path.name
     suffixes = "".join(path.suffixes[-2:]).lower()
     if path.is_dir():
-        return _open_folder(path, labels, default_labels, split_files_only)
+        return _open_folder(path, labels)
     packed = path.name.lower().endswith(PACKED)
     read: Callable[[], Source]
     if suffixes.endswith(TABLE_SUFFIXES):
@@ -105,31 +95,30 @@ def open_source(
     return OpenSource(name, _file_hash([path]), read)
 
 
-def _open_folder(
-    path: Path, labels: Labels, default_labels: Sequence[str] | None, split_files_only: bool
-) -> OpenSource:
+def _open_folder(path: Path, labels: Labels) -> OpenSource:
     name = path.resolve().name
-    raw = path / RAW_CELLS
+    raw, tables = path / RAW_CELLS, table_files(path)
     if raw.is_file():  # a run directory: its CIFs hold the same crystals, symmetrised
-        files = [raw, *table_files(path)]
-        return OpenSource(name, _file_hash(files), lambda: _read_run(path, labels))
-    structures, tables = structure_files(path), table_files(path)
-    if structures:
+        return OpenSource(name, _file_hash([raw, *tables]), partial(_read_run, raw, tables, labels))
+    if structures := structure_files(path):
         fingerprint = _stat_hash([*structures, *tables])
         return OpenSource(name, fingerprint, partial(read_folder, path, structures, tables, labels))
-    tables = [t for t in tables if not split_files_only or split_part(t)]
-    if tables:
-        return OpenSource(
-            name, _file_hash(tables), lambda: read_csv_files(tables, labels, default_labels)
-        )
-    wanted = "train, val or test.csv(.gz)" if split_files_only else SUPPORTED
-    raise DataError(f"The folder {path} holds no crystals; needed: {wanted}.")
+    if not tables:
+        raise DataError(f"The folder {path} holds no crystals; needed: {SUPPORTED}.")
+    return open_tables(path, tables, labels)
 
 
-def _read_run(path: Path, labels: Labels) -> Source:
+def open_tables(
+    folder: Path, tables: list[Path], labels: Labels, default_labels: Sequence[str] | None = None
+) -> OpenSource:
+    """Take the tables of a folder; see `read_csv_files`."""
+    read = partial(read_csv_files, tables, labels, default_labels)
+    return OpenSource(folder.resolve().name, _file_hash(tables), read)
+
+
+def _read_run(raw: Path, tables: list[Path], labels: Labels) -> Source:
     """Read the raw cells of a run directory, with the columns of its table."""
-    source = read_ase(path / RAW_CELLS)
-    tables = table_files(path)
+    source = read_ase(raw)
     if len(tables) == 1:
         add_labels(source, tables[0], labels)
     return source
@@ -147,12 +136,8 @@ def open_structures(structures: Iterable[Any], labels: Labels = None) -> OpenSou
     source = _read_structures(items, labels)
     digest = hashlib.sha256()
     for entry in source.entries:
-        digest.update(f"{entry.id}{sorted(entry.labels.items())}".encode())
-        if isinstance(entry.payload, Cell):
-            for array in entry.payload:
-                digest.update(np.ascontiguousarray(array).data)
-        else:
-            digest.update(str(entry.payload).encode())
+        crystal = entry.payload.content if isinstance(entry.payload, Cell) else entry.payload
+        digest.update(f"{entry.id}{sorted(entry.labels.items())}{crystal}".encode())
     return OpenSource("structures", digest.hexdigest(), lambda: source)
 
 

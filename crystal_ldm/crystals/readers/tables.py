@@ -69,8 +69,8 @@ def read_table(path: Path, notes: list[str], known_ids: Iterable[str] = ()) -> d
     titles = next((i for i, row in enumerate(rows) if not _is_title(row, known)), 0)
     if title := next(filter(any, rows[:titles]), None):
         notes.append(f"'{title[0][:60]}' above the header of {path.name} is left out.")
-    last = max((i for i, row in enumerate(rows) if any(row)), default=-1)
-    rows = [row for row in rows[titles : last + 1] if len(row) > 1 or any(row)]
+    end = max((i for i, row in enumerate(rows, start=1) if any(row)), default=0)
+    rows = [row for row in rows[titles:end] if len(row) > 1 or any(row)]
     headless = bool(rows) and _is_data(rows[0], known, path, decimal_comma=separator != ",")
     if len(rows) < 2 - headless:
         raise DataError(f"The table {path} is empty or has no rows.")
