@@ -34,8 +34,11 @@ def cache_path(cache_dir: str | Path | None = None) -> Path:
     """
     import platformdirs
 
-    usual = platformdirs.user_cache_dir("crystal_ldm", appauthor=False)
-    path = in_home(cache_dir or os.environ.get(CACHE_VARIABLE) or usual)
+    chosen = cache_dir or os.environ.get(CACHE_VARIABLE)
+    try:
+        path = in_home(chosen or platformdirs.user_cache_dir("crystal_ldm", appauthor=False))
+    except RuntimeError:
+        path = Path("~")
     if str(path).startswith("~") or "\0" in str(path):  # of a user without a home folder
         raise DataError(
             f"The cache folder {shortened(path)!r} cannot be a path here; name another one in the "
