@@ -15,9 +15,7 @@
 from __future__ import annotations
 
 import json
-import threading
 import warnings
-import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -26,7 +24,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from crystal_ldm.config.numbers import Number, short
 from crystal_ldm.errors import DataError, RequestError, RunError
-from crystal_ldm.files import Run, open_run, resolve_path
+from crystal_ldm.files import Run, open_run
 from crystal_ldm.files.run_directory import RAW_CELLS, RECIPE, TABLE
 from crystal_ldm.files.writing import atomic_write_json
 from crystal_ldm.recipe import read_recipe
@@ -42,9 +40,6 @@ if TYPE_CHECKING:
 
 NOTEBOOK = "04_sample"
 _TOLERANCE: TypeAdapter[float] = TypeAdapter(Annotated[Number, Field(gt=0, le=10)])
-
-_open_runs: weakref.WeakValueDictionary[Path, SampleRun] = weakref.WeakValueDictionary()
-_guard = threading.Lock()
 
 
 class SampleRun:
@@ -96,22 +91,13 @@ class SampleRun:
 
         symprec, p1_cif = _tolerance(symprec), bool(p1_cif)
         order = place_order(ldm, request, num_samples, settings or {}, first_row)
-        text = str(run_dir).strip()
-        with _guard:
-            if text and resolve_path(text).resolve() in _open_runs:
-                raise RunError(
-                    f"'{resolve_path(text)}' is in use by this process. Wait for its crystals, or "
-                    "name another run_dir."
-                )
-            run = open_run(text, NOTEBOOK, identity(order, symprec, p1_cif))
-            try:
-                _check_recipe(run.path, order.recipe)
-                opened = cls(run, order, CrystalFiles(run.path, order.recipe, symprec, p1_cif))
-            except BaseException as error:
-                run.fail(f"{type(error).__name__}: {error}")
-                raise
-            _open_runs[run.path.resolve()] = opened
-        return opened
+        run = open_run(run_dir, NOTEBOOK, identity(order, symprec, p1_cif), alone=True)
+        try:
+            _check_recipe(run.path, order.recipe)
+            return cls(run, order, CrystalFiles(run.path, order.recipe, symprec, p1_cif))
+        except BaseException as error:
+            run.fail(f"{type(error).__name__}: {error}")
+            raise
 
     @property
     def rows(self) -> list[dict[str, str]]:
@@ -134,8 +120,6 @@ class SampleRun:
 
     def close(self, error: BaseException | None = None) -> None:
         """Record the end (or why it came early), and let others in; what was written stays."""
-        with _guard:
-            _open_runs.pop(self.path.resolve(), None)
         if error is None:
             self.files.flush()
             self._run.finish(f"{len(self.files.done)} crystals")
