@@ -34,8 +34,6 @@ from crystal_ldm.runs.table import table_lines
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-    from crystal_ldm.crystals import CrystalBatch
-    from crystal_ldm.ldm_module import LDMModule
     from crystal_ldm.sampling.denoising import Order
 
 NOTEBOOK = "04_sample"
@@ -59,38 +57,22 @@ class SampleRun:
 
     @classmethod
     def open(
-        cls,
-        run_dir: Path | str,
-        ldm: LDMModule,
-        request: CrystalBatch | None,
-        num_samples: int,
-        *,
-        symprec: float = 0.1,
-        p1_cif: bool = False,
-        settings: Mapping[str, Any] | None = None,
-        first_row: int = 0,
+        cls, run_dir: Path | str, order: Order, *, symprec: float = 0.1, p1_cif: bool = False
     ) -> Self:
         """Make or continue a run, and lock it.
 
         Args:
             run_dir: the directory, relative to the repository's root; empty: a new one in `runs/`.
-            ldm: the model.
-            request: see `LDMModule.sample`.
-            num_samples: crystals for each row of the request.
+            order: what to make, see `crystal_ldm.sampling.sample.place_order`.
             symprec: tolerance of the symmetry search for the CIFs, Å.
             p1_cif: whether to write the raw cells as CIFs without symmetry, too.
-            settings: the other keywords of `LDMModule.sample`.
-            first_row: number of the request's first row, where it is part of a larger one.
 
         Raises:
-            RequestError: for what the model was not trained for, or a tolerance that is none.
+            RequestError: for a tolerance that is none.
             RunError: the directory holds another request, the crystals of another model or other
                 files, is in use, or cannot be written.
         """
-        from crystal_ldm.sampling.sample import place_order
-
         symprec, p1_cif = _tolerance(symprec), bool(p1_cif)
-        order = place_order(ldm, request, num_samples, settings or {}, first_row)
         run = open_run(run_dir, NOTEBOOK, identity(order, symprec, p1_cif), alone=True)
         try:
             _check_recipe(run.path, order.recipe)

@@ -82,20 +82,22 @@ def sample_in_parallel(
             could not be made.
     """
     from crystal_ldm.pretrained import load_model
+    from crystal_ldm.sampling.sample import place_order
 
     size = whole_number("piece_size", piece_size)
     if options.get("trajectory"):
         raise RequestError("A request that is split over workers keeps no trajectory.")
     writing: dict[str, Any] = {"symprec": symprec, "p1_cif": p1_cif}
     ldm = load_model(ldm_ckpt)
-    with SampleRun.open(run_dir, ldm, request, num_samples, settings=options, **writing) as run:
-        missing = [place for place in run.order.plan.places() if run.missing(*place)]
+    order = place_order(ldm, request, num_samples, options)
+    with SampleRun.open(run_dir, order, **writing) as run:
+        missing = [place for place in order.plan.places() if run.missing(*place)]
         pieces = [missing[i : i + size] for i in range(0, len(missing), size)]
         tell = partial(print, flush=True) if progress else lambda line: None
         pieces_in_words = f", in {len(pieces)} pieces" if len(pieces) > 1 else ""
         tell(f"{len(missing) or 'no'} crystals are left to make{pieces_in_words}; {run.path}")
         model = str(ldm_ckpt), ldm.training_crystals.hash
-        make = partial(make_piece, model, json.dumps(run.order.recipe), writing)
+        make = partial(make_piece, model, json.dumps(order.recipe), writing)
         failed: list[str] = []
         with open_executor(workers) as executor:
             for outcome in executor.imap(make, pieces, timeout=PIECE_TIMEOUT_S, chunk=1):

@@ -22,7 +22,16 @@ Names are resolved on first use: a notebook that only reads its parameters loads
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crystal_ldm.runs.split_request import sample_in_parallel as sample_in_parallel
+    from crystal_ldm.workflow.declared_parameters import sampling_keywords as sampling_keywords
+    from crystal_ldm.workflow.kernel import start_notebook as start_notebook
+    from crystal_ldm.workflow.report import save_report as save_report
+    from crystal_ldm.workflow.spec import read_sweep as read_sweep
+    from crystal_ldm.workflow.sweep import run_notebook as run_notebook
+    from crystal_ldm.workflow.sweep import run_sweep as run_sweep
 
 _HOMES = {
     "read_sweep": "workflow.spec",
