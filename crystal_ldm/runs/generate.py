@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -239,7 +238,7 @@ def last_run(
         RequestError: see `SampleRun.open`.
     """
     order = silent_order(ldm, request, num_samples, settings)
-    wanted = json.loads(json.dumps(identity(order, symprec, p1_cif)))  # as it reads back
+    wanted = identity(order, symprec, p1_cif)
     for path in newest_runs(NOTEBOOK):
         if (path / FOLDER).is_dir() and read_run(path)["recipe"] == wanted:
             return str(path)

@@ -131,7 +131,7 @@ class Requests:
         Raises:
             RunError: they cannot be written.
         """
-        atomic_write_json(request.folder / CRYSTALS, json.loads(json.dumps(list(crystals))))
+        atomic_write_json(request.folder / CRYSTALS, list(crystals))
 
     def read_crystals(self, request: Request) -> list[dict[str, Any]] | None:
         """Return what `write_crystals` wrote; None where the request has a run instead.

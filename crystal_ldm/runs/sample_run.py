@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -183,13 +182,9 @@ def _check_recipe(path: Path, recipe: Mapping[str, Any]) -> None:
             )
         atomic_write_json(file, recipe)
         return
-    if _essence(before) != _essence(recipe):
+    compared = {*before, *recipe} - {"versions", "model", "sampling"}
+    if any(before.get(key) != recipe.get(key) for key in compared):
         raise RunError(
             f"'{file}' is not the recipe of this run's crystals: it was changed. Remove it to have "
             "it written again, or name another run_dir."
         )
-
-
-def _essence(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {k: v for k, v in recipe.items() if k not in ("versions", "model", "sampling")}
-    return dict(json.loads(json.dumps(kept)))

@@ -190,7 +190,7 @@ def job_status(directory: Path | str) -> dict[str, Any]:
     return read_object(Path(directory) / STATUS_FILE) or waiting
 
 
-def run_job(directory: str, threads: int | None = None) -> dict[str, Any]:
+def run_job(directory: str, threads: int) -> dict[str, Any]:
     """Execute the prepared job in `directory` and return its status, whatever goes wrong in it.
 
     Called in a worker process, whose output goes to the job's log from here on, as that of the
@@ -202,8 +202,7 @@ def run_job(directory: str, threads: int | None = None) -> dict[str, Any]:
     started = time.time()
     path = Path(directory)
     os.environ.update(kernel_environment())
-    if threads:
-        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         with os.fdopen(open_file(path / LOG_FILE, flags), "ab") as log:
