@@ -28,7 +28,7 @@ from crystal_ldm.sampling.filters import Filter, HasSpaceGroup
 from crystal_ldm.sampling.guidance import AFTER_FIRST, NONE
 from crystal_ldm.sampling.plan import Draft, Turns
 from crystal_ldm.sampling.settings import SamplingSettings
-from crystal_ldm.sampling.starts import Start
+from crystal_ldm.sampling.starts import Noise, Start
 
 LIKELY = "likely"
 """What a request gives as space group for those that are likely for its formula."""
@@ -45,9 +45,17 @@ class LikelyGroups:
     The space groups of the formula's prototypes count exp(−distance / 0.2) each, its own known
     crystals 1, and the groups of the whole training set a little, so that none is impossible.
     Kernel estimates are due to Rosenblatt (Ann. Math. Stat. 27, 832 (1956)).
+
+    Args:
+        ldm: the model.
+        likely: which crystals take the likely groups where none was asked for
+            (`Guidance.likely_groups`).
+        start: of the request; the group of its first prototype has had a turn where the first
+            crystal takes none. None: noise.
     """
 
-    def __init__(self, ldm: LDMModule) -> None:
+    def __init__(self, ldm: LDMModule, likely: str = NONE, start: Start | None = None) -> None:
+        self._likely, self._start = likely, start or Noise()
         self._known = ldm.training_crystals
         condition = ldm.conditions.get(SPACE_GROUP)
         counts = getattr(condition, "counts", None)
@@ -68,11 +76,6 @@ class LikelyGroups:
                     density[group - 1] += weight
         probabilities: NDArray[np.float64] = density / density.sum()
         return probabilities
-
-    def of_first(self, start: Start, numbers: NDArray[np.int64]) -> int | None:
-        """Return the space group of a start's first prototype; None if there is none."""
-        prototypes = start.prototypes(self._known, numbers, 1)
-        return self._known.space_group(prototypes[0].row) if prototypes else None
 
     def turn(
         self,
@@ -102,24 +105,9 @@ class LikelyGroups:
         place, before = self._turns[key][number]
         return place + 1, before
 
-
-class GroupChoice:
-    """Settles on one space group for each crystal that several were asked for, or none.
-
-    Args:
-        ldm: a model with the condition `space_group`.
-        likely: which crystals take the likely groups where none was asked for
-            (`Guidance.likely_groups`).
-        start: of the request; the group of its first prototype has had a turn where the first
-            crystal takes none.
-    """
-
-    def __init__(self, ldm: LDMModule, likely: str, start: Start) -> None:
-        self._groups = LikelyGroups(ldm)
-        self._likely, self._start = likely, start
-
     def settle(self, draft: Draft) -> None:
-        """Set a draft's target, and its turn among the row's crystals with the same target."""
+        """Settle on one space group for a crystal that several were asked for, or none: set its
+        target, and its turn among the row's crystals with the same target."""
         asked: Any = draft.targets.get(SPACE_GROUP)
         numbers, turn, taken = draft.atomic_numbers, draft.turn, None
         if asked is None or asked != asked:
@@ -128,18 +116,19 @@ class GroupChoice:
             if self._likely == NONE or turn < 0 or bool((numbers == 0).any()):
                 draft.targets[SPACE_GROUP] = math.nan
                 return
+            if best_first and (first := self._start.prototypes(self._known, numbers, 1)):
+                taken = self._known.space_group(first[0].row)
             asked = LIKELY
-            taken = self._groups.of_first(self._start, numbers) if best_first else None
         among = () if asked == LIKELY else group_numbers(asked)
         group = among[0] if len(among) == 1 else None
         if group is None:
-            group, draft.turn = self._groups.turn(numbers, turn, among, taken)
+            group, draft.turn = self.turn(numbers, turn, among, taken)
         draft.targets[SPACE_GROUP] = float(group)
 
 
 def group_choice(
     ldm: LDMModule, request: CrystalBatch | None, settings: SamplingSettings
-) -> GroupChoice | None:
+) -> LikelyGroups | None:
     """Return what settles on space groups; None if there is nothing to settle.
 
     A best guess is followed by no other groups where a filter asks for one, and where the crystals
@@ -151,16 +140,7 @@ def group_choice(
     if likely == AFTER_FIRST and (settings.start.takes_crystals or _of_filters(settings.filters)):
         likely = NONE
     wanted = likely != NONE or SPACE_GROUP in request.conditions
-    return GroupChoice(ldm, likely, settings.start) if wanted else None
-
-
-def check_groups(values: Values) -> Values:
-    """Return values of a request as groups alone, one of those that each row names.
-
-    Raises:
-        RequestError: if a row names something else.
-    """
-    return [next(iter(groups), None) for groups in groups_asked(values)]
+    return LikelyGroups(ldm, likely, settings.start) if wanted else None
 
 
 def groups_asked(values: Values) -> list[list[int]]:

@@ -23,7 +23,7 @@ from crystal_ldm.ldm_module.diffusion import SamplerStep, StopSampling
 from crystal_ldm.recipe import makes_crystals_of
 from crystal_ldm.runs.sample_run import SampleRun
 from crystal_ldm.sampling import SampleResult, SamplingSettings, keyword_call
-from crystal_ldm.sampling.sample import iter_sample
+from crystal_ldm.sampling.sample import iter_sample, place_order
 
 FIRST = 4
 """Crystals made before all others, so that something is on screen soon."""
@@ -38,7 +38,6 @@ class GeneratePanel(Panel):
     Traits:
         ldm: the model; another one brings another form.
         made: crystals of the current run that are finished; read-only.
-        total: crystals that the current run is to make; read-only.
     Attributes:
         on_start: `on_start(action)`: call `action()` when a run begins.
         on_result: `on_result(action)`: call `action(result)` with each lot of finished crystals, in
@@ -48,7 +47,6 @@ class GeneratePanel(Panel):
 
     ldm = tl.Any()
     made = tl.Int(0, read_only=True)
-    total = tl.Int(0, read_only=True)
 
     def __init__(self, ldm: LDMModule, session: Session | None = None) -> None:
         """`session` keeps the crystals; None: one that lasts as long as this panel."""
@@ -137,11 +135,10 @@ class GeneratePanel(Panel):
         numbers = range(settings.offset, settings.offset + count)
         place = self.form.place
         places = [place] if place else [(row, number) for number in numbers for row in range(rows)]
-        words = self.form.words()
-        self.kept_as, run = self.session.open_run(words, self.ldm, request, count, keywords)
+        order = place_order(self.ldm, request, count, keywords)
+        self.kept_as, run = self.session.open_run(self.form.words(), order)
         self.session.change(self.kept_as, count=len(places))
         self.form.seed.use()
-        self.set_trait("total", len(places))
         self.set_trait("made", 0)
         self.on_start.tell()
         self.job.start(lambda job: self._work(job, run, places))
@@ -158,7 +155,6 @@ class GeneratePanel(Panel):
         batch_size = run.order.settings.compute.batch_size
         most = MOST if isinstance(batch_size, str) else batch_size
         size, finished = min(FIRST, most), 0
-        written: Future[Any] | None = None
 
         def watch(step: SamplerStep) -> None:
             if job.stop_event.is_set():
@@ -179,21 +175,20 @@ class GeneratePanel(Panel):
                     show(result)
 
         with run, ThreadPoolExecutor(max_workers=1) as writer:
+            written: Future[Any] = writer.submit(int)  # nothing yet
             while places and not job.stop_event.is_set():
                 lot, places = set(places[:size]), places[size:]
                 begun = time.monotonic()
                 # How the crystals are divided into lots changes none of them.
                 for result in iter_sample(run.order, watch, _member(lot)):
-                    if written is not None:
-                        written.result()
+                    written.result()
                     if first := not finished:
                         show(result)
                     written = writer.submit(keep, result, first)
                     finished += len(result)
                 rate = size / max(time.monotonic() - begun, 1e-3)
                 size = min(max(FIRST, int(rate * SECONDS)), 4 * size, most)
-            if written is not None:
-                written.result()
+            written.result()
         job.progress = self.made / total
         made, spent = _count(self.made, total), duration(time.monotonic() - started)
         stopped = f"Stopped: {made} were finished and are kept."
