@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from crystal_ldm.crystals.elements import atomic_radii
 from crystal_ldm.crystals.geometry.neighbours import NEIGHBOURS, RADIUS_A, nearest_neighbours
 from crystal_ldm.crystals.prototype_search import REMEMBERED, Prototype, PrototypeSearch
+from crystal_ldm.errors import CheckpointError
 from crystal_ldm.nn.crystal_graph import (
     DROPOUT,
     NUM_PROPERTIES,
@@ -117,6 +118,9 @@ class PrototypeRanking:
         Args:
             numbers: (n,) atomic numbers of all atoms of the cell.
             count: how many.
+
+        Raises:
+            CheckpointError: if the networks' weights are missing or broken.
         """
         nearest = self._search.nearest(numbers, max(count, RANKED))
         some, rest = nearest[:RANKED], nearest[RANKED:]
@@ -200,7 +204,11 @@ def clues_of(distances: NDArray[np.float64], groups: NDArray[np.int64]) -> NDArr
 
 def probabilities(inputs: Inputs) -> NDArray[np.float64]:
     """Return how likely each of a formula's prototypes is to be right, (B,), in sum 1: the mean
-    over the networks."""
+    over the networks.
+
+    Raises:
+        CheckpointError: if the networks' weights are missing or broken.
+    """
     graphs, replaced, clues = inputs
     batch = join(graphs)
     others = torch.from_numpy(replaced).long(), torch.from_numpy(clues)
@@ -212,13 +220,21 @@ def probabilities(inputs: Inputs) -> NDArray[np.float64]:
 
 @cache
 def _networks() -> list[RankingNet]:
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    weights = load_file(WEIGHTS)
     networks = []
-    for member in sorted({name.split(".")[0] for name in weights}):
-        network = RankingNet()
-        own = {n: w.float() for n, w in weights.items() if n.startswith(f"{member}.")}
-        network.load_state_dict({n.partition(".")[2]: w for n, w in own.items()})
-        networks.append(network.eval())
+    try:
+        weights = load_file(WEIGHTS)
+        for member in sorted({name.partition(".")[0] for name in weights}):
+            network = RankingNet()
+            start = f"{member}."
+            own = {n.removeprefix(start): w for n, w in weights.items() if n.startswith(start)}
+            network.load_state_dict({name: weight.float() for name, weight in own.items()})
+            networks.append(network.eval())
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise CheckpointError(
+            f"The weights that rank prototypes ('{WEIGHTS.name}') are missing or broken: install "
+            "crystal-ldm again, or take Prototype(order='nearest')."
+        ) from error
     return networks
