@@ -18,31 +18,35 @@ __all__ = ["Request", "Session", "in_words"]
 class Session(Requests):
     """The requests of a workbench: `Session(run_dir)`."""
 
-    def keep(self, words: str, entries: Sequence[CrystalEntry]) -> Request:
+    def keep(
+        self,
+        words: str,
+        entries: Sequence[CrystalEntry],
+        request: Request | None = None,
+        hidden: bool = False,
+    ) -> Request:
         """Write crystals that are finished.
 
+        Args:
+            words: what was done.
+            entries: the crystals.
+            request: what they are kept as, which has got more of them; None: a new one.
+            hidden: whether a new one is left out of the table.
+
         Raises:
             RunError: they cannot be written.
         """
-        request = self.add(words)
+        kept = request or self.add(words)
         try:
-            self.rewrite(request, words, entries)
+            self.write_crystals(kept, [_data(entry) for entry in entries])
         except BaseException:
-            self.delete(request)  # an empty request would say that nothing was made
+            if request is None:
+                self.delete(kept)  # an empty request would say that nothing was made
             raise
-        return request
-
-    def rewrite(self, request: Request, words: str, entries: Sequence[CrystalEntry]) -> None:
-        """Write the crystals of a request that has got more of them, and its words.
-
-        Raises:
-            RunError: they cannot be written.
-        """
-        self.write_crystals(request, [_data(entry) for entry in entries])
         for entry in entries:
-            entry.request = request.folder.name
-        if words != request.words:
-            self.change(request, words=words)
+            entry.request = kept.folder.name
+        self.change(kept, words=words, **({} if request else {"hidden": hidden}))
+        return kept
 
     def entries(self, request: Request) -> list[CrystalEntry]:
         """Return the crystals of a request that are on disk.

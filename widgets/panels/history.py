@@ -81,13 +81,7 @@ class HistoryPanel(Panel):
         """
         if not entries:
             return None
-        words = in_words(verb, entries)
-        if request is not None:
-            self.session.rewrite(request, words, entries)
-        else:
-            request = self.session.keep(words, entries)
-            if hidden:
-                self.session.change(request, hidden=True)
+        request = self.session.keep(in_words(verb, entries), entries, request, hidden)
         self.refresh()
         return request
 
