@@ -47,6 +47,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from benchmarks.quality_commands.calibration import agreement, calibration, predictors
 from benchmarks.quality_commands.contacts import contacts
 from benchmarks.quality_commands.discovery import discover, lemat
@@ -69,7 +71,7 @@ from benchmarks.quality_commands.space_groups import likely_groups, space_groups
 from benchmarks.quality_commands.stability import stability
 from crystal_ldm.discovery.screening import RELAXED_SHARE
 from crystal_ldm.evaluate.calibration import SCALES, STEPS, TARGETS_EV
-from crystal_ldm.sampling.command_line import add_arguments
+from crystal_ldm.sampling import options as sampling_options
 
 COMMANDS: dict[str, Callable[[Any, argparse.Namespace], list[Row]]] = {
     f.__name__: f
@@ -132,7 +134,14 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         choices=("given", "1", "likely"),
         help="prediction: those of the held-out crystals, 1, or as the model finds them",
     )
-    add_arguments(sampling)
+    for one in sampling_options():
+        if one.path not in ("start", "filters"):  # what they are made of has options of its own
+            how: dict[str, Any] = {"type": str if one.type == "text" else yaml.safe_load}
+            how |= {"nargs": "?", "const": True} if one.type == "flag" else {}
+            name, text = "--" + one.path.replace("_", "-"), one.help.replace("%", "%%")
+            sampling.add_argument(
+                name, dest=one.path, default=argparse.SUPPRESS, metavar="VALUE", help=text, **how
+            )
     tables = parser.add_argument_group("calibration and agreement")
     tables.add_argument("--targets", type=float, nargs="+", default=TARGETS_EV, help="eV")
     tables.add_argument(

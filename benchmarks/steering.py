@@ -25,7 +25,8 @@ from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.data import load_dataset
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.random import crystal_generator
-from crystal_ldm.training.experiment import load_experiment, train
+from crystal_ldm.training import TrainingSettings, fit
+from crystal_ldm.training.experiment import build_module, load_data, load_experiment
 
 
 def write_table(path: Path, count: int, seed: int) -> list[Structure]:
@@ -69,7 +70,9 @@ def main() -> None:
         conditions={"density": {"unit": "g/cm^3"}},
     )  # fmt: skip
     started = time.monotonic()
-    model = train(config, run_dir, init_from="oqmd_icsd", max_minutes=options.minutes)
+    module = build_module(config["ldm_module"], "ldm_module", init_from="oqmd_icsd")
+    settings = TrainingSettings(**config["training"])
+    model = fit(module, load_data(config), run_dir, settings, max_minutes=options.minutes)
     print(f"{len(taught)} crystals, {(time.monotonic() - started) / 60:.1f} minutes of training")
     low, high = np.percentile([float(structure.density) for structure in taught], [10, 90])
     formulas = {structure.composition.reduced_formula for structure in taught}

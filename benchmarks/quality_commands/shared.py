@@ -14,8 +14,8 @@ from crystal_ldm.data import CrystalDataset, load_dataset
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.pretrained import load_pretrained
 from crystal_ldm.random import crystal_generator
-from crystal_ldm.sampling.command_line import keywords_of
 from crystal_ldm.vae_module import VAEModule
+from crystal_ldm.workflow.declared_parameters import keywords_of
 
 Row = dict[str, Any]
 

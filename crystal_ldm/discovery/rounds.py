@@ -14,6 +14,7 @@ from crystal_ldm.files.run_directory import read_object
 from crystal_ldm.files.writing import atomic_write_json
 from crystal_ldm.runs.generate import generate, silent_order
 from crystal_ldm.runs.sample_run import SampleRun, read_crystals_of
+from crystal_ldm.sampling.filters.base import passed_filters
 
 if TYPE_CHECKING:
     from crystal_ldm.ldm_module import LDMModule
@@ -53,12 +54,8 @@ def make_round(
     passed = _failed_filters(ldm, run, [line for line, _ in pairs], [cell for _, cell in pairs])
     candidates = []
     for (line, cell), failed in zip(pairs, passed, strict=True):
-        candidate = Candidate(line["id"], cell)
-        if failed:
-            candidate.reason = f"filter {failed}"
-        else:
-            candidate.stage = STAGES[1]
-        candidates.append(candidate)
+        reason = f"filter {failed}" if failed else ""
+        candidates.append(Candidate(line["id"], cell, STAGES[not failed], reason))
     return candidates
 
 
@@ -66,29 +63,25 @@ def _failed_filters(
     ldm: LDMModule, run: SampleRun, lines: list[dict[str, str]], cells: list[Cell]
 ) -> list[str]:
     """Return the name of the first filter that each fails (empty: none), kept for the next call."""
-    file = run.path / "filtered.json"
-    ids = [line["id"] for line in lines]
+    file, ids = run.path / "filtered.json", [line["id"] for line in lines]
     kept = read_object(file)
-    if kept.keys() >= set(ids):
-        return [str(kept[name]) for name in ids]
-    targets = {
-        name.removeprefix("target_"): [float(line[name]) if line[name] else None for line in lines]
-        for name in lines[0]
-        if name.startswith("target_")
-    }
-    crystals = CrystalBatch.from_structures(
-        [cell.to_structure() for cell in cells], targets, canonical=False
-    )
-    failed = [""] * len(lines)
-    for one in run.order.settings.filters:
-        left = [i for i, name in enumerate(failed) if not name]
-        if not left:
-            break
-        right = one.passes(ldm, crystals[left])
-        for i, passes in zip(left, right.tolist(), strict=True):
-            failed[i] = "" if passes else one.kind
-    atomic_write_json(file, dict(zip(ids, failed, strict=True)))
-    return failed
+    if not kept.keys() >= set(ids):
+        targets = {
+            name.removeprefix("target_"): [
+                float(line[name]) if line[name] else None for line in lines
+            ]
+            for name in lines[0]
+            if name.startswith("target_")
+        }
+        structures = [cell.to_structure() for cell in cells]
+        crystals = CrystalBatch.from_structures(structures, targets, canonical=False)
+        passed = passed_filters(ldm, run.order.settings.filters, crystals)
+        kept = {
+            name: next((kind for kind, right in passed.items() if not right[i]), "")
+            for i, name in enumerate(ids)
+        }
+        atomic_write_json(file, kept)
+    return [str(kept[name]) for name in ids]
 
 
 def keep_what_meets(goal: Goal, candidates: list[Candidate]) -> None:

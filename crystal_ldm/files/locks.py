@@ -48,8 +48,11 @@ class DirectoryLock:
         self._file = self.directory / name
         self._taken = False
 
-    def acquire(self, wait: float = 5.0) -> None:
+    def acquire(self, wait: float = 5.0, alone: bool = False) -> None:
         """Take the lock, trying for `wait` seconds.
+
+        Args:
+            alone: whether this process may not have taken it before.
 
         Raises:
             RunError: another process holds it, or the directory cannot be written.
@@ -58,6 +61,11 @@ class DirectoryLock:
         while True:
             with _guard:
                 descriptor, count = _held.get(self._file, (-1, 0))
+                if alone and count:
+                    raise RunError(
+                        f"'{self.directory}' is in use by this process. Wait for it to end, or "
+                        "name another run_dir."
+                    )
                 taken = descriptor if count else _take(self._file)
                 if isinstance(taken, int):
                     _held[self._file] = (taken, count + 1)

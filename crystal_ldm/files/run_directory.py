@@ -101,7 +101,9 @@ class Run:
         atomic_write_json(self.path / STATUS_FILE, status)
 
 
-def open_run(run_dir: Path | str, notebook: str, recipe: Mapping[str, Any]) -> Run:
+def open_run(
+    run_dir: Path | str, notebook: str, recipe: Mapping[str, Any], alone: bool = False
+) -> Run:
     """Make or continue the run directory `run_dir` and lock it.
 
     Args:
@@ -109,6 +111,7 @@ def open_run(run_dir: Path | str, notebook: str, recipe: Mapping[str, Any]) -> R
             `runs/<notebook>-<time>-<short id>` there.
         recipe: plain JSON values that identify the run. What only changes how fast or where it
             is done (batch size, workers, time budget) does not belong here.
+        alone: whether this process may not have it open already.
 
     Raises:
         RunError: the directory holds another run or other files, is in use by another process,
@@ -119,7 +122,7 @@ def open_run(run_dir: Path | str, notebook: str, recipe: Mapping[str, Any]) -> R
     path = resolve_path(text) if text else new_run_path(notebook)
     make_folder(path)
     lock = DirectoryLock(path)
-    lock.acquire()
+    lock.acquire(alone=alone)
     try:
         run = _open_locked(path, notebook, identity, lock)
         run._write_status("running", "")

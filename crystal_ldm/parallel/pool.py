@@ -64,7 +64,7 @@ class _Worker:
             try:
                 inbox.put((self.number, pickle.load(stream)))  # noqa: S301 - of this program
             except (EOFError, OSError, ValueError, pickle.UnpicklingError):
-                inbox.put((self.number, ("gone", None, None, None)))
+                inbox.put((self.number, "gone"))
                 return
 
     def send(self, message: object) -> None:
@@ -156,7 +156,7 @@ class WorkerPool(Executor):
         busy = self._busy()
         wait = min(max(0.0, min(w.deadline for w in busy) - time.monotonic()), _LONGEST_WAIT_S)
         try:
-            number, (kind, index, value, error) = self._inbox.get(timeout=wait)
+            number, message = self._inbox.get(timeout=wait)
         except queue.Empty:
             now = time.monotonic()
             for worker in [w for w in busy if w.deadline <= now]:
@@ -172,12 +172,12 @@ class WorkerPool(Executor):
         sender = self._processes.get(number)
         if sender is None:  # a late message of a process that was killed
             return
-        if kind == "ready":
+        if message == "ready":
             sender.ready = True
             self._failed_starts = 0
-        elif kind == "done":
+        elif isinstance(message, Outcome):
             sender.pending.popleft()
-            yield Outcome(index, value, error)
+            yield message
         elif not sender.ready:
             self._count_failed_start(sender)
             retry.extend(sender.pending)

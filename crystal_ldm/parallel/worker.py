@@ -19,6 +19,7 @@ from functools import lru_cache
 import psutil
 
 from crystal_ldm.errors import describe_error
+from crystal_ldm.parallel.executor import Outcome
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -76,7 +77,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     _limit_memory(float(sys.argv[1]))
     end_with_parent()
-    pickle.dump(("ready", None, None, None), target)
+    pickle.dump("ready", target)
     target.flush()
     while True:
         try:
@@ -85,9 +86,9 @@ def main() -> None:
             return
         for index, item in tasks:
             try:
-                reply = pickle.dumps(("done", index, _load(body)(item), None))
+                reply = pickle.dumps(Outcome(index, _load(body)(item)))
             except Exception as error:
-                reply = pickle.dumps(("done", index, None, describe_error(error)))
+                reply = pickle.dumps(Outcome(index, error=describe_error(error)))
             target.write(reply)
             target.flush()
 

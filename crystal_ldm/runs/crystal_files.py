@@ -7,7 +7,7 @@ is on disk: a process that is killed, or a power cut, costs at most one portion.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -95,10 +95,9 @@ class CrystalFiles:
     p1_cif: bool = False
 
     def __post_init__(self) -> None:
-        self.done: set[tuple[int, int]] = set()
         self._columns: list[str] = []
         try:
-            self._recover()
+            self._tidy()
         except OSError as error:
             raise write_error(self.folder / TABLE, error) from error
 
@@ -142,45 +141,34 @@ class CrystalFiles:
         self.done |= {(line["row"], line["number"]) for line in lines}
 
     def sort(self) -> None:
-        """Put table and raw cells in the order of the request, whatever order they came in.
-
-        In memory there are the places of the crystals alone.
-        """
-        table, cells = self.folder / TABLE, self.folder / RAW_CELLS
-        lines = [
-            (int(line["row"]), int(line["number"]), line["id"], (start, end))
-            for line, start, end in table_lines(table)
-        ]
-        if (ordered := sorted(lines)) != lines:
-            frames = _frames(cells)
-            _rearrange(cells, [frames[name] for _, _, name, _ in ordered])
-            _rearrange(table, [_header(table), *(place for *_, place in ordered)])
+        """Put table and raw cells in the order of the request, whatever order they came in."""
+        self._tidy(in_order=True)
 
     def flush(self) -> None:
         """Make the last lines of the table last through a power cut."""
         if (self.folder / TABLE).is_file():
             flush_files([self.folder / TABLE])
 
-    def _recover(self) -> None:
-        """Read what an earlier call wrote; drop what a kill left half-written."""
+    def _tidy(self, in_order: bool = False) -> None:
+        """Read what is there; drop what a kill left half-written.
+
+        In memory there are the places of the crystals alone.
+        """
         table, cells = self.folder / TABLE, self.folder / RAW_CELLS
-        lines: dict[str, _Place] = {}
         frames = _frames(cells)
+        whole: dict[str, tuple[tuple[int, int], _Place]] = {}
         for line, start, end in table_lines(table) if table.is_file() else ():
             if line["id"] in frames and (self.folder / line["cif"]).is_file():
-                lines[line["id"]] = start, end
-                self.done.add((int(line["row"]), int(line["number"])))
+                whole[line["id"]] = (int(line["row"]), int(line["number"])), (start, end)
                 self._columns = list(line)
-        if not lines:
+        self.done = {place for place, _ in whole.values()}
+        if not whole:
             for file in (table, cells):
                 file.unlink(missing_ok=True)
             return
-        for file, places in (
-            (table, [_header(table), *lines.values()]),
-            (cells, [place for name, place in frames.items() if name in lines]),
-        ):
-            if sum(end - start for start, end in places) != file.stat().st_size:
-                _rearrange(file, places)
+        names = sorted(whole, key=lambda name: whole[name]) if in_order else list(whole)
+        _rearrange(table, [_header(table), *(whole[name][1] for name in names)])
+        _rearrange(cells, [frames[name] for name in names])
 
 
 def _header(table: Path) -> _Place:
@@ -208,8 +196,11 @@ def _frames(path: Path) -> dict[str, _Place]:
     return places
 
 
-def _rearrange(path: Path, places: Iterable[_Place]) -> None:
-    """Write a file anew from parts of itself."""
+def _rearrange(path: Path, places: Sequence[_Place]) -> None:
+    """Write a file anew from parts of itself, unless they are all of it."""
+    length = sum(end - start for start, end in places)
+    if list(places) == sorted(places) and length == path.stat().st_size:
+        return
     try:
         with atomic_path(path) as part, path.open("rb") as source, part.open("wb") as out:
             for start, end in places:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -91,14 +90,9 @@ def make_request(
     return None
 
 
-def request_in_words(
-    ldm: LDMModule, request: CrystalBatch | None, preset: str | None = None
-) -> str:
-    """Return what a request asks of a model, in one line; the preset says what it leaves open."""
-    from crystal_ldm.sampling.cell_sizes import settle_units
-    from crystal_ldm.sampling.presets import DEFAULT_PRESET
-
-    request, _ = settle_units(ldm, request, preset or DEFAULT_PRESET)
+def request_in_words(order: Order) -> str:
+    """Return what is asked of a model, in one line, with what the preset says of it."""
+    request, ldm = order.plan.request, order.ldm
     if request is None:
         return "elements and sizes left open"
     cells = []
@@ -111,8 +105,7 @@ def request_in_words(
     plain = request.to_request()
     parts = [_shortened(cells)]
     for name, values in plain["conditions"].items():
-        known = ldm.conditions.get(name)
-        unit = getattr(known, "unit", "")
+        unit = getattr(ldm.conditions[name], "unit", "")
         texts = [_target(value) for value in values if value is not None]
         if texts:
             parts.append(f"{name} {_shortened(texts)} {unit}".strip())
@@ -145,7 +138,6 @@ def generate(
     *,
     symprec: float = 0.1,
     p1_cif: bool = False,
-    first_row: int = 0,
     on_batch: OnBatch | None = None,
     progress: bool = True,
     **settings: Any,
@@ -156,8 +148,8 @@ def generate(
 
     Args:
         ldm: the model.
-        request: see `LDMModule.sample`.
-        run_dir, num_samples, symprec, p1_cif, first_row: see `SampleRun.open`.
+        request, num_samples: see `LDMModule.sample`.
+        run_dir, symprec, p1_cif: see `SampleRun.open`.
         on_batch: called with each result that is on disk, in the thread that writes.
         progress: whether to print a line now and then.
         settings: see `LDMModule.sample`.
@@ -166,14 +158,26 @@ def generate(
         The run, finished; its `rows` are the table.
 
     Raises:
-        RequestError, RunError: see `SampleRun.open`.
+        RequestError: for what the model was not trained for, or a tolerance that is none.
+        RunError: see `SampleRun.open`.
     """
+    from crystal_ldm.sampling.sample import place_order
+
+    order = place_order(ldm, request, num_samples, settings)
+    return _carry_out(order, run_dir, symprec, p1_cif, on_batch, progress)
+
+
+def _carry_out(
+    order: Order,
+    run_dir: str | Path,
+    symprec: float = 0.1,
+    p1_cif: bool = False,
+    on_batch: OnBatch | None = None,
+    progress: bool = True,
+) -> SampleRun:
     from crystal_ldm.sampling.sample import iter_sample
 
-    with SampleRun.open(
-        run_dir, ldm, request, num_samples, symprec=symprec, p1_cif=p1_cif, settings=settings,
-        first_row=first_row,
-    ) as run:  # fmt: skip
+    with SampleRun.open(run_dir, order, symprec=symprec, p1_cif=p1_cif) as run:
         before, started = len(run.files.done), time.monotonic()
         if before and progress:
             rest = "; making the rest." if before < run.total else "."
@@ -194,7 +198,7 @@ def generate(
         # Leaving the block waits for the last one, whatever ended the loop.
         with ThreadPoolExecutor(max_workers=1) as writer:
             written: Future[None] | None = None
-            for result in iter_sample(run.order, wanted=run.missing):
+            for result in iter_sample(order, wanted=run.missing):
                 if written is not None:
                     written.result()
                 written = writer.submit(write, result)
@@ -234,7 +238,7 @@ def last_run(
         RequestError: see `SampleRun.open`.
     """
     order = silent_order(ldm, request, num_samples, settings)
-    wanted = json.loads(json.dumps(identity(order, symprec, p1_cif)))  # as it reads back
+    wanted = identity(order, symprec, p1_cif)
     for path in newest_runs(NOTEBOOK):
         if (path / FOLDER).is_dir() and read_run(path)["recipe"] == wanted:
             return str(path)
@@ -254,14 +258,12 @@ def generate_again(file: Path | str, run_dir: str | Path = "", **how: Any) -> Sa
         CheckpointError, DataError, RequestError: see `crystal_ldm.recipe.from_recipe`.
         RunError: see `SampleRun.open`.
     """
-    from crystal_ldm.recipe import arguments_of_recipe, model_of_recipe, read_recipe
+    from crystal_ldm.recipe import model_of_recipe, order_of_recipe, read_recipe
     from crystal_ldm.sampling.recipe import recipe_of_row
 
     recipe = read_recipe(file)
     if "number" in recipe:
-        recipe = recipe_of_row(recipe, recipe["row"])
-    request, num_samples, settings = arguments_of_recipe(recipe)
-    if "number" in recipe:
-        num_samples, settings["offset"] = 1, recipe["number"]
-    how["first_row"] = recipe.get("first_row", 0)
-    return generate(model_of_recipe(recipe), request, run_dir, num_samples, **how, **settings)
+        alone = {"num_samples": 1, "offset": recipe["number"]}
+        sampling = {**recipe["sampling"], **alone}
+        recipe = {**recipe_of_row(recipe, recipe["row"]), "sampling": sampling}
+    return _carry_out(order_of_recipe(recipe, model_of_recipe(recipe)), run_dir, **how)

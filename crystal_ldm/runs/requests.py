@@ -26,8 +26,7 @@ from crystal_ldm.files.writing import atomic_write_json, make_folder, write_erro
 from crystal_ldm.runs.sample_run import SampleRun, read_run_recipe
 
 if TYPE_CHECKING:
-    from crystal_ldm.crystals import CrystalBatch
-    from crystal_ldm.ldm_module import LDMModule
+    from crystal_ldm.sampling.denoising import Order
 
 FOLDER = "workbench"
 ABOUT = "request.json"
@@ -117,26 +116,14 @@ class Requests:
             setattr(request, name, value)
         self.save(request)
 
-    def open_run(
-        self,
-        words: str,
-        ldm: LDMModule,
-        batch: CrystalBatch | None,
-        num_samples: int,
-        settings: Mapping[str, Any],
-    ) -> tuple[Request, SampleRun]:
+    def open_run(self, words: str, order: Order) -> tuple[Request, SampleRun]:
         """Return a new request, and the run that its crystals go into as they are finished.
 
         Raises:
-            RequestError, RunError: see `SampleRun.open`.
+            RunError: see `SampleRun.open`.
         """
         request = self.add(words)
-        try:
-            run = SampleRun.open(request.run_dir, ldm, batch, num_samples, settings=settings)
-        except BaseException:
-            self.delete(request)  # nothing was asked for after all
-            raise
-        return request, run
+        return request, SampleRun.open(request.run_dir, order)
 
     def write_crystals(self, request: Request, crystals: Sequence[Mapping[str, Any]]) -> None:
         """Write crystals that no single recipe makes, as JSON data.
@@ -144,7 +131,7 @@ class Requests:
         Raises:
             RunError: they cannot be written.
         """
-        atomic_write_json(request.folder / CRYSTALS, json.loads(json.dumps(list(crystals))))
+        atomic_write_json(request.folder / CRYSTALS, list(crystals))
 
     def read_crystals(self, request: Request) -> list[dict[str, Any]] | None:
         """Return what `write_crystals` wrote; None where the request has a run instead.

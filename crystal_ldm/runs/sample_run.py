@@ -14,10 +14,7 @@
 
 from __future__ import annotations
 
-import json
-import threading
 import warnings
-import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -26,7 +23,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from crystal_ldm.config.numbers import Number, short
 from crystal_ldm.errors import DataError, RequestError, RunError
-from crystal_ldm.files import Run, open_run, resolve_path
+from crystal_ldm.files import Run, open_run
 from crystal_ldm.files.run_directory import RAW_CELLS, RECIPE, TABLE
 from crystal_ldm.files.writing import atomic_write_json
 from crystal_ldm.recipe import read_recipe
@@ -36,15 +33,10 @@ from crystal_ldm.runs.table import table_lines
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-    from crystal_ldm.crystals import CrystalBatch
-    from crystal_ldm.ldm_module import LDMModule
     from crystal_ldm.sampling.denoising import Order
 
 NOTEBOOK = "04_sample"
 _TOLERANCE: TypeAdapter[float] = TypeAdapter(Annotated[Number, Field(gt=0, le=10)])
-
-_open_runs: weakref.WeakValueDictionary[Path, SampleRun] = weakref.WeakValueDictionary()
-_guard = threading.Lock()
 
 
 class SampleRun:
@@ -64,54 +56,29 @@ class SampleRun:
 
     @classmethod
     def open(
-        cls,
-        run_dir: Path | str,
-        ldm: LDMModule,
-        request: CrystalBatch | None,
-        num_samples: int,
-        *,
-        symprec: float = 0.1,
-        p1_cif: bool = False,
-        settings: Mapping[str, Any] | None = None,
-        first_row: int = 0,
+        cls, run_dir: Path | str, order: Order, *, symprec: float = 0.1, p1_cif: bool = False
     ) -> Self:
         """Make or continue a run, and lock it.
 
         Args:
             run_dir: the directory, relative to the repository's root; empty: a new one in `runs/`.
-            ldm: the model.
-            request: see `LDMModule.sample`.
-            num_samples: crystals for each row of the request.
+            order: what to make, see `crystal_ldm.sampling.sample.place_order`.
             symprec: tolerance of the symmetry search for the CIFs, Å.
             p1_cif: whether to write the raw cells as CIFs without symmetry, too.
-            settings: the other keywords of `LDMModule.sample`.
-            first_row: number of the request's first row, where it is part of a larger one.
 
         Raises:
-            RequestError: for what the model was not trained for, or a tolerance that is none.
+            RequestError: for a tolerance that is none.
             RunError: the directory holds another request, the crystals of another model or other
                 files, is in use, or cannot be written.
         """
-        from crystal_ldm.sampling.sample import place_order
-
         symprec, p1_cif = _tolerance(symprec), bool(p1_cif)
-        order = place_order(ldm, request, num_samples, settings or {}, first_row)
-        text = str(run_dir).strip()
-        with _guard:
-            if text and resolve_path(text).resolve() in _open_runs:
-                raise RunError(
-                    f"'{resolve_path(text)}' is in use by this process. Wait for its crystals, or "
-                    "name another run_dir."
-                )
-            run = open_run(text, NOTEBOOK, identity(order, symprec, p1_cif))
-            try:
-                _check_recipe(run.path, order.recipe)
-                opened = cls(run, order, CrystalFiles(run.path, order.recipe, symprec, p1_cif))
-            except BaseException as error:
-                run.fail(f"{type(error).__name__}: {error}")
-                raise
-            _open_runs[run.path.resolve()] = opened
-        return opened
+        run = open_run(run_dir, NOTEBOOK, identity(order, symprec, p1_cif), alone=True)
+        try:
+            _check_recipe(run.path, order.recipe)
+            return cls(run, order, CrystalFiles(run.path, order.recipe, symprec, p1_cif))
+        except BaseException as error:
+            run.fail(f"{type(error).__name__}: {error}")
+            raise
 
     @property
     def rows(self) -> list[dict[str, str]]:
@@ -134,8 +101,6 @@ class SampleRun:
 
     def close(self, error: BaseException | None = None) -> None:
         """Record the end (or why it came early), and let others in; what was written stays."""
-        with _guard:
-            _open_runs.pop(self.path.resolve(), None)
         if error is None:
             self.files.flush()
             self._run.finish(f"{len(self.files.done)} crystals")
@@ -217,13 +182,9 @@ def _check_recipe(path: Path, recipe: Mapping[str, Any]) -> None:
             )
         atomic_write_json(file, recipe)
         return
-    if _essence(before) != _essence(recipe):
+    compared = {*before, *recipe} - {"versions", "model", "sampling"}
+    if any(before.get(key) != recipe.get(key) for key in compared):
         raise RunError(
             f"'{file}' is not the recipe of this run's crystals: it was changed. Remove it to have "
             "it written again, or name another run_dir."
         )
-
-
-def _essence(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {k: v for k, v in recipe.items() if k not in ("versions", "model", "sampling")}
-    return dict(json.loads(json.dumps(kept)))

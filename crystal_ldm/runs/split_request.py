@@ -31,9 +31,8 @@ from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.errors import RequestError, RunError
 from crystal_ldm.parallel import AnyWorkers, open_executor
-from crystal_ldm.recipe import recipe_hash
 from crystal_ldm.runs.crystal_files import CrystalText, crystal_texts
-from crystal_ldm.runs.sample_run import SampleRun, read_run_recipe
+from crystal_ldm.runs.sample_run import SampleRun
 from crystal_ldm.sampling.schema import whole_number
 
 if TYPE_CHECKING:
@@ -83,27 +82,22 @@ def sample_in_parallel(
             could not be made.
     """
     from crystal_ldm.pretrained import load_model
+    from crystal_ldm.sampling.sample import place_order
 
     size = whole_number("piece_size", piece_size)
     if options.get("trajectory"):
         raise RequestError("A request that is split over workers keeps no trajectory.")
     writing: dict[str, Any] = {"symprec": symprec, "p1_cif": p1_cif}
     ldm = load_model(ldm_ckpt)
-    with SampleRun.open(run_dir, ldm, request, num_samples, settings=options, **writing) as run:
-        recipe = run.order.recipe
-        missing = [place for place in run.order.plan.places() if run.missing(*place)]
+    order = place_order(ldm, request, num_samples, options)
+    with SampleRun.open(run_dir, order, **writing) as run:
+        missing = [place for place in order.plan.places() if run.missing(*place)]
         pieces = [missing[i : i + size] for i in range(0, len(missing), size)]
-        task = {
-            "ldm_ckpt": str(ldm_ckpt),
-            "known_hash": ldm.training_crystals.hash,
-            "recipe_hash": recipe_hash(recipe),
-            "sampling": recipe["sampling"],
-            **writing,
-        }
         tell = partial(print, flush=True) if progress else lambda line: None
         pieces_in_words = f", in {len(pieces)} pieces" if len(pieces) > 1 else ""
         tell(f"{len(missing) or 'no'} crystals are left to make{pieces_in_words}; {run.path}")
-        make = partial(make_piece, str(run.path), json.dumps(task))
+        model = str(ldm_ckpt), ldm.training_crystals.hash
+        make = partial(make_piece, model, json.dumps(order.recipe), writing)
         failed: list[str] = []
         with open_executor(workers) as executor:
             for outcome in executor.imap(make, pieces, timeout=PIECE_TIMEOUT_S, chunk=1):
@@ -122,37 +116,40 @@ def sample_in_parallel(
     return run.path
 
 
-def make_piece(run_dir: str, task: str, places: list[tuple[int, int]]) -> list[CrystalText]:
-    """Return the crystals of some (row, number) of the request in `run_dir`; called in a worker.
+def make_piece(
+    model: tuple[str, str], recipe: str, writing: dict[str, Any], places: list[tuple[int, int]]
+) -> list[CrystalText]:
+    """Return the crystals of some (row, number) of a request; called in a worker.
+
+    Args:
+        model: checkpoint, and hash of the training crystals.
+        recipe: of the request, as JSON.
+        writing: how, see `crystal_texts`.
 
     Raises:
-        RunError: if the model is another one by now.
+        RunError: if the model is another one here.
     """
     from crystal_ldm.sampling.sample import iter_sample
 
-    order, writing = _load(run_dir, task)
+    order = _load(*model, recipe)
     results = iter_sample(order, wanted=places)
     return [text for result in results for text in crystal_texts(result, order.recipe, **writing)]
 
 
 @lru_cache(maxsize=1)
-def _load(run_dir: str, text: str) -> tuple[Order, dict[str, Any]]:
-    """Return the request, and how to write it; loaded once in each worker."""
+def _load(ldm_ckpt: str, known_hash: str, text: str) -> Order:
+    """Return the request; loaded once in each worker."""
     from crystal_ldm.pretrained import load_model
     from crystal_ldm.recipe import order_of_recipe
 
-    task = json.loads(text)
-    ldm = load_model(task["ldm_ckpt"])
-    recipe = {**read_run_recipe(run_dir), "sampling": task["sampling"]}
-    if (ldm.model_hash, ldm.training_crystals.hash) != (recipe["model_hash"], task["known_hash"]):
+    ldm, recipe = load_model(ldm_ckpt), json.loads(text)
+    if (ldm.model_hash, ldm.training_crystals.hash) != (recipe["model_hash"], known_hash):
         raise RunError(
             f"The model '{ldm.source}' of this worker is not the one that the request was made "
             "for: its weights or training crystals differ. Install the same version everywhere, or "
             "name another run_dir."
         )
-    writing = {name: task[name] for name in ("symprec", "p1_cif")}
     order = order_of_recipe(recipe, ldm)
-    asked = recipe["sampling"]["compute"]
-    compute = order.settings.compute.changed(batch_size=asked["batch_size"])
-    settings = order.settings.changed(compute=compute)
-    return replace(order, settings=settings, recipe=recipe), writing
+    batch_size = recipe["sampling"]["compute"]["batch_size"]
+    compute = order.settings.compute.changed(batch_size=batch_size)
+    return replace(order, settings=order.settings.changed(compute=compute), recipe=recipe)

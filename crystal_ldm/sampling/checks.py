@@ -13,7 +13,7 @@ from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP, group_symbol
 from crystal_ldm.crystals.symmetry.wyckoff import can_fill
 from crystal_ldm.errors import RequestError, suggest
 from crystal_ldm.ldm_module.ldm_module import LDMModule
-from crystal_ldm.sampling.space_groups import check_groups, groups_asked
+from crystal_ldm.sampling.space_groups import groups_asked
 
 
 def check_request(ldm: LDMModule, request: CrystalBatch | None) -> None:
@@ -41,7 +41,7 @@ def check_request(ldm: LDMModule, request: CrystalBatch | None) -> None:
                 f"Its conditions are: {', '.join(known) or 'none'}."
             )
         if name == SPACE_GROUP:
-            values = check_groups(values)
+            values = [next(iter(groups), None) for groups in groups_asked(values)]
         for column in values.T if isinstance(values, Tensor) and values.ndim == 2 else [values]:
             network.properties[name].encode(column)
     ldm.check_atoms(largest_cells(request))

@@ -19,7 +19,7 @@ from crystal_ldm.crystals.padding import Values
 from crystal_ldm.random import crystal_generator
 
 if TYPE_CHECKING:
-    from crystal_ldm.sampling.space_groups import GroupChoice
+    from crystal_ldm.sampling.space_groups import LikelyGroups
 
 
 class Turns:
@@ -107,7 +107,7 @@ class Plan:
     seed: int
     atom_counts: Sequence[int] = field(default_factory=list)
     first_row: int = 0
-    groups: GroupChoice | None = None
+    groups: LikelyGroups | None = None
     _turns: dict[int, tuple[list[int], Turns]] = field(default_factory=dict)
 
     def places(self) -> Iterator[tuple[int, int]]:

@@ -111,7 +111,12 @@ def place_order(
 def iter_sample(
     order: Order, callback: Callback = None, wanted: Wanted = None
 ) -> Iterator[SampleResult]:
-    """Yield each finished batch of an order; see `LDMModule.iter_sample`."""
+    """Yield each finished batch of an order; see `LDMModule.iter_sample`.
+
+    An interrupted loop over the batches has those that were finished, and `runs.generate` has them
+    on disk; `LDMModule.sample`, which waits for all of them, returns them only if it was stopped by
+    a callback's `StopSampling`.
+    """
     plan, denoising = order.plan, Denoising(order, callback)
     if callback is not None and not callable(callback):
         raise RequestError(f"callback must be a function of a SamplerStep, not {short(callback)}.")

@@ -44,9 +44,15 @@ class LikelyGroups:
     The space groups of the formula's prototypes count exp(−distance / 0.2) each, its own known
     crystals 1, and the groups of the whole training set a little, so that none is impossible.
     Kernel estimates are due to Rosenblatt (Ann. Math. Stat. 27, 832 (1956)).
+
+    Args:
+        ldm: the model.
+        likely: which crystals take the likely groups where none was asked for
+            (`Guidance.likely_groups`).
     """
 
-    def __init__(self, ldm: LDMModule) -> None:
+    def __init__(self, ldm: LDMModule, likely: str = NONE) -> None:
+        self._likely = likely
         self._known = ldm.training_crystals
         condition = ldm.conditions.get(SPACE_GROUP)
         counts = getattr(condition, "counts", None)
@@ -67,11 +73,6 @@ class LikelyGroups:
                     density[group - 1] += weight
         probabilities: NDArray[np.float64] = density / density.sum()
         return probabilities
-
-    def nearest(self, numbers: NDArray[np.int64]) -> int | None:
-        """Return the space group of the nearest prototype; None if there is none."""
-        prototypes = self._known.search.nearest(numbers, 1)
-        return self._known.space_group(prototypes[0].row) if prototypes else None
 
     def turn(
         self,
@@ -101,22 +102,9 @@ class LikelyGroups:
         place, before = self._turns[key][number]
         return place + 1, before
 
-
-class GroupChoice:
-    """Settles on one space group for each crystal that several were asked for, or none.
-
-    Args:
-        ldm: a model with the condition `space_group`.
-        likely: which crystals take the likely groups where none was asked for
-            (`Guidance.likely_groups`).
-    """
-
-    def __init__(self, ldm: LDMModule, likely: str) -> None:
-        self._groups = LikelyGroups(ldm)
-        self._likely = likely
-
     def settle(self, draft: Draft) -> None:
-        """Set a draft's target, and its turn among the row's crystals with the same target."""
+        """Settle on one space group for a crystal that several were asked for, or none: set its
+        target, and its turn among the row's crystals with the same target."""
         asked: Any = draft.targets.get(SPACE_GROUP)
         numbers, turn, taken = draft.atomic_numbers, draft.turn, None
         if asked is None or asked != asked:
@@ -125,17 +113,19 @@ class GroupChoice:
             if self._likely == NONE or turn < 0 or bool((numbers == 0).any()):
                 draft.targets[SPACE_GROUP] = math.nan
                 return
-            asked, taken = LIKELY, self._groups.nearest(numbers) if best_first else None
+            if best_first and (nearest := self._known.search.nearest(numbers, 1)):
+                taken = self._known.space_group(nearest[0].row)
+            asked = LIKELY
         among = () if asked == LIKELY else group_numbers(asked)
         group = among[0] if len(among) == 1 else None
         if group is None:
-            group, draft.turn = self._groups.turn(numbers, turn, among, taken)
+            group, draft.turn = self.turn(numbers, turn, among, taken)
         draft.targets[SPACE_GROUP] = float(group)
 
 
 def group_choice(
     ldm: LDMModule, request: CrystalBatch | None, settings: SamplingSettings
-) -> GroupChoice | None:
+) -> LikelyGroups | None:
     """Return what settles on space groups; None if there is nothing to settle.
 
     A best guess is followed by no other groups where a filter asks for one, and where the crystals
@@ -147,16 +137,7 @@ def group_choice(
     if likely == AFTER_FIRST and (settings.start.takes_crystals or _of_filters(settings.filters)):
         likely = NONE
     wanted = likely != NONE or SPACE_GROUP in request.conditions
-    return GroupChoice(ldm, likely) if wanted else None
-
-
-def check_groups(values: Values) -> Values:
-    """Return values of a request as groups alone, one of those that each row names.
-
-    Raises:
-        RequestError: if a row names something else.
-    """
-    return [next(iter(groups), None) for groups in groups_asked(values)]
+    return LikelyGroups(ldm, likely) if wanted else None
 
 
 def groups_asked(values: Values) -> list[list[int]]:

@@ -88,7 +88,7 @@ def own_rows(total: int, process: int, processes: int) -> np.ndarray:
     """Return the rows of a batch of `total` crystals that a process trains on.
 
     Where there are more processes than crystals, the idle ones get the last crystal: each has to
-    take part in every step (see `crystal_ldm.training.processes` for its weight).
+    take part in every step (`LightningTraining` gives it no weight).
     """
     rows = np.arange(total)[process::processes]
     return rows if len(rows) else np.array([total - 1])

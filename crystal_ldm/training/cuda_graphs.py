@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from crystal_ldm.errors import ConfigError
+from crystal_ldm.nn.trained_module import TrainedModule
+from crystal_ldm.training.batches import StepStream
+from crystal_ldm.training.lightning import LightningTraining
 
 Shapes = tuple[torch.Size, ...]
 
 
-class CudaGraphs(pl.Callback):
-    """Give the GPU a step's loss and gradient as one graph.
+class GraphedTraining(LightningTraining):
+    """The training of a model on a GPU that gets a step's loss and gradient as one graph.
 
     Models of this size keep a GPU busy for a few microseconds an operation, less than a CPU
     takes to launch it. Each shape of batch is computed as ever when it is first met (which also
@@ -23,18 +25,21 @@ class CudaGraphs(pl.Callback):
     random numbers and losses are those of steps without graphs, the latter to rounding.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, model: TrainedModule, stream: StepStream) -> None:
+        super().__init__(model, stream)
         self.steps: dict[Shapes, CapturedStep | None] = {}  # None: met once
         self.replayed: CapturedStep | None = None
         self.pool: Any = None
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Take the place of the module's training step and backward pass.
+    def setup(self, stage: str) -> None:
+        """See that graphs can be had.
 
         Raises:
             ConfigError: unless it is trained on one CUDA GPU, each batch a step of its own and
                 its gradient not scaled.
         """
+        super().setup(stage)
+        trainer = self.trainer
         if trainer.strategy.root_device.type != "cuda" or trainer.world_size > 1:
             raise ConfigError(
                 "training.cuda_graphs needs one CUDA GPU; here the model is trained on "
@@ -46,32 +51,23 @@ class CudaGraphs(pl.Callback):
                 f"instead of {trainer.precision}, and one batch a step instead of "
                 f"{trainer.accumulate_grad_batches}."
             )
-        module: Any = pl_module
-        whole_step = module.training_step
 
-        def training_step(batch: Any, batch_idx: int) -> Tensor:
-            self.replayed = step = self._step(module, batch)
-            if step is None:
-                return whole_step(batch, batch_idx)
-            module.step_metrics = step.run(batch, module.step_generator().initial_seed())
-            return module.step_metrics["loss"]
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Return the loss of a step, from a graph where there is one."""
+        self.replayed = step = self._captured(batch)
+        if step is None:
+            return super().training_step(batch, batch_idx)
+        self.step_metrics = step.run(batch, self.step_generator().initial_seed())
+        return self.step_metrics["loss"]
 
-        def backward(loss: Tensor, *_: Any) -> None:
-            if self.replayed is None:
-                loss.backward()
-            else:
-                self.replayed.give_gradients()
+    def backward(self, loss: Tensor, *_: Any) -> None:
+        """Compute the gradient, or take that of the graph."""
+        if self.replayed is None:
+            loss.backward()
+        else:
+            self.replayed.give_gradients()
 
-        module.training_step, module.backward = training_step, backward
-
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give the module its own step back, and free the graphs."""
-        for name in ("training_step", "backward"):
-            pl_module.__dict__.pop(name, None)
-        self.steps.clear()
-        self.replayed = None
-
-    def _step(self, module: Any, batch: Any) -> CapturedStep | None:
+    def _captured(self, batch: Any) -> CapturedStep | None:
         shapes = tuple(tensor.shape for tensor in tensors(batch))
         step = None
         if shapes in self.steps:
@@ -79,7 +75,7 @@ class CudaGraphs(pl.Callback):
             if step is None:
                 # The graphs run one after the other, so that they can share memory.
                 self.pool = self.pool or torch.cuda.graph_pool_handle()
-                step = CapturedStep(module.model, batch, self.pool)
+                step = CapturedStep(self.model, batch, self.pool)
         self.steps[shapes] = step
         return step
 

@@ -1,9 +1,8 @@
-"""An experiment: a configuration, a data set and a run directory, trained by one call."""
+"""An experiment: a configuration, and the data set that it trains on."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from crystal_ldm.data.registry import CSV_DATASETS
 from crystal_ldm.errors import ConfigError
 from crystal_ldm.training.callbacks import TimeLimit
 from crystal_ldm.training.settings import TrainingSettings
-from crystal_ldm.training.starting_model import build_module
+from crystal_ldm.training.starting_model import build_module as build_module
 
 
 @dataclass
@@ -81,45 +80,6 @@ def module_key(config: dict[str, Any]) -> str:
             "An experiment trains one of vae_module and ldm_module; this one names both or none."
         )
     return keys[0]
-
-
-def train(
-    config: dict[str, Any],
-    run_dir: str | Path,
-    *,
-    data_dir: str | Path | None = None,
-    vae_ckpt: str | Path | None = None,
-    init_from: str | Path | None = None,
-    max_minutes: float | None = None,
-    stop: threading.Event | None = None,
-    **options: Any,
-) -> Any:
-    """Train what `config` (see `load_experiment`) describes and return it with the best weights.
-
-    Args:
-        run_dir: where checkpoints and metrics go; a run found there is resumed.
-        data_dir: folder of the data set's files, where it needs one.
-        vae_ckpt: for an LDM, the trained VAE; empty with `init_from`: that model's.
-        init_from: a model of the same kind whose weights to start with.
-        max_minutes: time budget of this call, the reading of the data included.
-        stop: an event that ends the call when it is set.
-        options: further arguments of `fit`, e.g. `live`.
-
-    Raises:
-        ConfigError: if an LDM is given no VAE.
-        DataError: if the data cannot be read, or not in this time; then the next call goes on.
-    """
-    from crystal_ldm.training.fit import fit
-
-    started = time.monotonic()
-    key = module_key(config)
-    dataset = load_data(config, data_dir or "", max_minutes=max_minutes, stop=stop)
-    module = build_module(config[key], key, vae_ckpt, init_from)
-    if max_minutes is not None:
-        max_minutes -= (time.monotonic() - started) / 60
-    settings = TrainingSettings(**config.get("training", {}))
-    limits: dict[str, Any] = {"max_minutes": max_minutes, "stop": stop}
-    return fit(module, dataset, run_dir, settings, **limits, **options)
 
 
 def not_yet_steering(module: Any, history: Sequence[Mapping[str, float]]) -> str:

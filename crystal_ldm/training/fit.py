@@ -32,16 +32,14 @@ from crystal_ldm.training.callbacks import (
     TimeLimit,
     save_atomically,
 )
-from crystal_ldm.training.cuda_graphs import CudaGraphs
+from crystal_ldm.training.cuda_graphs import GraphedTraining
 from crystal_ldm.training.lightning import (
     LightningTraining,
-    StepCount,
     quiet_trainer,
     training_device,
     training_precision,
 )
-from crystal_ldm.training.processes import ProcessShare
-from crystal_ldm.training.resume import check_resumable
+from crystal_ldm.training.resume import step_to_resume
 from crystal_ldm.training.settings import FREEZE_BELOW, TrainingSettings
 from crystal_ldm.training.validation import (
     LossValidation,
@@ -92,7 +90,7 @@ def fit(
 
     Raises:
         ConfigError: if the module cannot be validated by matching; for an unknown precision; where
-            `cuda_graphs` cannot be had (see `CudaGraphs`).
+            `cuda_graphs` cannot be had (see `GraphedTraining`).
         RequestError: if this machine does not have the accelerator.
         DataError: if too little of the data set can be used by the module.
         CheckpointError: if `last.ckpt` is damaged, or of another model.
@@ -116,8 +114,6 @@ def fit(
         compile_blocks(module)
 
     last, best_path = run_dir / "last.ckpt", run_dir / "best.ckpt"
-    if last.is_file():
-        check_resumable(last, module)
     log = MetricsLog(
         run_dir / "metrics.jsonl", settings.log_every, settings.gradient_clip, live, progress
     )
@@ -128,14 +124,11 @@ def fit(
     trainer = quiet_trainer(
         max_steps=module.optimizer.max_steps,
         callbacks=[
-            StepCount(),
             log,
             *validations,
             *compositions,
             StopWhenAsked(limit),
             RegularCheckpoint(last, settings.checkpoint_minutes),
-            ProcessShare(stream, last),
-            *([CudaGraphs()] if settings.cuda_graphs else []),
         ],
         precision=precision,
         accelerator=accelerator,
@@ -149,13 +142,15 @@ def fit(
             "ignore",
             message=".*num_workers.*|.*srun.*|.*LeafSpec.*|.*in eval mode.*|.*Mismatch dtype.*",
         )
+        stream.start_step = step_to_resume(last, module)
         if trainer.is_global_zero:
             used = {"device": accelerator, "precision": precision}
             atomic_write_json(run_dir / "hardware.json", used)
             if progress:
                 print(f"training on {accelerator} in precision {precision}", flush=True)
         ckpt_path = last if last.is_file() else None
-        training = LightningTraining(module.train())
+        kind = GraphedTraining if settings.cuda_graphs else LightningTraining
+        training = kind(module.train(), stream)
         trainer.fit(training, loader, ckpt_path=ckpt_path, weights_only=True)
         module.global_step = trainer.global_step
         caught_up = [validation.catch_up(trainer, training) for validation in validations]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,25 +15,50 @@ from crystal_ldm.nn.checkpoints import module_metadata
 from crystal_ldm.nn.device_and_precision import resolve_device, resolve_precision
 from crystal_ldm.nn.trained_module import TrainedModule
 from crystal_ldm.random import torch_generator
+from crystal_ldm.training.batches import StepStream
+from crystal_ldm.training.processes import SharedDraws
 
 
 class LightningTraining(pl.LightningModule):
-    """The training of `model`; in checkpoints the weights have the names that they have there."""
+    """The training of `model`; in checkpoints the weights have the names that they have there.
 
-    def __init__(self, model: TrainedModule) -> None:
+    Args:
+        model: what to train.
+        stream: its batches, of which each process that trains gets a share.
+    """
+
+    def __init__(self, model: TrainedModule, stream: StepStream) -> None:
         super().__init__()
         self.model = model
+        self.stream = stream
         self.step_metrics: dict[str, Tensor] = {}
+
+    def setup(self, stage: str) -> None:
+        """Called in each process, before the first batch is asked for."""
+        self.stream.process, self.stream.processes = self.global_rank, self.trainer.world_size
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of a step and note its parts."""
-        parts = self.model.calculate_loss(batch, self.step_generator())
-        self.step_metrics = {name: value.detach() for name, value in parts.items()}
-        return parts["loss"]
+        process, processes, weight = self.stream.process, self.stream.processes, 1.0
+        draws: AbstractContextManager[Any] = nullcontext()
+        if processes > 1:
+            total = self.stream.batch_total(self.global_step)
+            draws = SharedDraws(total, process, processes)
+            # The mean over processes is then the mean over the crystals of the whole batch.
+            weight = len(range(process, total, processes)) * processes / total
+        with draws:
+            parts = self.model.calculate_loss(batch, self.step_generator())
+        self.step_metrics = {name: value.detach() * weight for name, value in parts.items()}
+        return parts["loss"] * weight
 
     def step_generator(self) -> torch.Generator:
         """Return the generator of all random numbers of the present training step."""
         return torch_generator(self.model.seed, 1, self.global_step, device=self.device)
+
+    def optimizer_step(self, *args: Any, **options: Any) -> None:
+        """Make a step, and tell the model of it before callbacks validate and save it."""
+        super().optimizer_step(*args, **options)
+        self.model.after_step(self.global_step + 1)
 
     def configure_optimizers(self) -> Any:
         return self.model.configure_optimizers()
@@ -46,13 +72,6 @@ class LightningTraining(pl.LightningModule):
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **options: Any) -> Any:
         return self.model.load_state_dict(state_dict, *args, **options)
-
-
-class StepCount(pl.Callback):
-    """Tell the model of each step, before the callbacks behind this one validate and save it."""
-
-    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
-        module.model.after_step(trainer.global_step)
 
 
 def quiet_trainer(**options: Any) -> pl.Trainer:

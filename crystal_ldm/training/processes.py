@@ -1,22 +1,21 @@
 """Several processes that train one model: together they do what one process would do.
 
 Lightning starts the processes (`strategy="ddp"`, on one machine or under SLURM) and averages their
-gradients. What is left to do here: each process gets its share of every batch, the random numbers
-that these crystals would have got in one process, and a weight by the size of its share.
+gradients. What is left to do: each process gets its share of every batch (`StepStream`), the random
+numbers that these crystals would have got in one process, and a weight by the size of its share
+(`LightningTraining`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch.overrides import TorchFunctionMode
 
-from crystal_ldm.training.batches import StepStream, own_rows
-from crystal_ldm.training.resume import saved_step
+from crystal_ldm.training.batches import own_rows
 
 _DRAWS: Mapping[Callable[..., Any], int] = {torch.rand: 0, torch.randn: 0, torch.randint: 1}
 """Functions that draw random numbers, and where among their arguments the size begins."""
@@ -55,43 +54,6 @@ class SharedDraws(TorchFunctionMode):
         each = size[0] // here
         drawn = func(*args[:start], (self.total * each, *size[1:]), **kwargs)
         return drawn.view(self.total, each, *size[1:])[self.rows].reshape(size)
-
-
-class ProcessShare(pl.Callback):
-    """Start the stream where the run stands, and let each process train on its share.
-
-    In a single process the module is left as it is.
-    """
-
-    def __init__(self, stream: StepStream, checkpoint: Path) -> None:
-        self.stream = stream
-        self.checkpoint = checkpoint
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Called in each process, before weights are restored and the first batch is asked for."""
-        stream = self.stream
-        stream.start_step = saved_step(self.checkpoint) if self.checkpoint.is_file() else 0
-        stream.process, stream.processes = trainer.global_rank, trainer.world_size
-        if trainer.world_size == 1:
-            return
-        module: Any = pl_module
-        whole_step = module.training_step
-
-        def training_step(batch: Any, batch_idx: int) -> torch.Tensor:
-            total = stream.batch_total(module.global_step)
-            with SharedDraws(total, stream.process, stream.processes):
-                loss = whole_step(batch, batch_idx)
-            # The mean over processes is then the mean over the crystals of the whole batch.
-            count = len(range(stream.process, total, stream.processes))
-            weight = count * stream.processes / total
-            module.step_metrics = {n: v * weight for n, v in module.step_metrics.items()}
-            return loss * weight
-
-        module.training_step = training_step
-
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give the module its own training step back."""
-        pl_module.__dict__.pop("training_step", None)
 
 
 def any_process(trainer: pl.Trainer, decision: bool) -> bool:

@@ -11,27 +11,31 @@ from crystal_ldm.errors import CheckpointError
 from crystal_ldm.nn.trained_module import TrainedModule
 
 
-def saved_step(path: Path) -> int:
-    """Return the step at which a checkpoint of a training was saved.
+def step_to_resume(path: Path, module: TrainedModule) -> int:
+    """Return the step at which a checkpoint was saved, 0 where there is none.
 
-    Raises:
-        CheckpointError: if it cannot be read.
-    """
-    return int(_content(path)["global_step"])
-
-
-def check_resumable(path: Path, module: TrainedModule) -> None:
-    """Load a checkpoint's weights into `module`, whose training it has to be: the same ones learn.
+    Its weights are loaded into `module`, whose training it has to be: the same ones learn.
 
     Raises:
         CheckpointError: if it is that of another model, or cannot be read.
     """
-    content = _content(path)
-    learning = _sizes(content["optimizer_states"][0]["param_groups"])
+    if not path.is_file():
+        return 0
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        # best.ckpt has no optimizer
+        step, optimizer = int(content["global_step"]), content["optimizer_states"][0]
+    except Exception as error:  # torch raises many kinds for files that are cut short or unsafe
+        raise CheckpointError(
+            f"{path} cannot be read: it is cut short or not a checkpoint of a training. Remove it "
+            "to start from the first step; best.ckpt and model.safetensors beside it are kept "
+            "until then and serve as init_from of a run in another directory."
+        ) from error
+    learning = _sizes(optimizer["param_groups"])
     try:
         module.load_state_dict(content["state_dict"])
         if learning == _sizes(module.configure_optimizers()["optimizer"].param_groups):
-            return
+            return step
         what = "other weights learn in it (training.freeze)"
     except RuntimeError:  # torch's, for names or shapes
         what = "its model has other layers"
@@ -39,19 +43,6 @@ def check_resumable(path: Path, module: TrainedModule) -> None:
         f"{path} is the training of another experiment: {what}. Train in another run_dir, or go on "
         "with the experiment that it was begun with."
     )
-
-
-def _content(path: Path) -> Any:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        int(content["global_step"]), content["optimizer_states"][0]  # best.ckpt has no optimizer
-        return content
-    except Exception as error:  # torch raises many kinds for files that are cut short or unsafe
-        raise CheckpointError(
-            f"{path} cannot be read: it is cut short or not a checkpoint of a training. Remove it "
-            "to start from the first step; best.ckpt and model.safetensors beside it are kept "
-            "until then and serve as init_from of a run in another directory."
-        ) from error
 
 
 def _sizes(groups: Any) -> list[int]:

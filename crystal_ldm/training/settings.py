@@ -23,7 +23,7 @@ class TrainingSettings:
         compile: whether `torch.compile` fuses the transformer blocks' small operations: some 15 %
             faster after half a minute; needs a C++ compiler. Losses agree to rounding.
         cuda_graphs: whether a CUDA GPU gets loss and gradient of a step as one graph instead of a
-            thousand operations (see `CudaGraphs`): several times as many steps of small batches.
+            thousand operations (`GraphedTraining`): several times as many steps of small batches.
         gradient_clip: largest norm of the gradient.
         checkpoint_minutes: time between checkpoints.
         log_every, validate_every: steps between lines of metrics, and between validations.

@@ -152,7 +152,6 @@ def sampling_keywords(namespace: Mapping[str, Any]) -> dict[str, Any]:
             that is given both as a whole and by its parts.
     """
     from crystal_ldm.sampling import SamplingSettings
-    from crystal_ldm.sampling.command_line import keywords_of
 
     values: dict[str, Any] = {}
     read = {"number": as_number, "whole number": as_integer, "flag": as_flag, "text": as_text}
@@ -170,6 +169,21 @@ def sampling_keywords(namespace: Mapping[str, Any]) -> dict[str, Any]:
     if any(path.startswith("start.") for path in values):
         keywords["start"] = _start(keywords["start"], keywords)
     SamplingSettings.make(keywords)
+    return keywords
+
+
+def keywords_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keywords of `LDMModule.sample` for options of sampling by path; all else is left out,
+    and the order is the schema's."""
+    from crystal_ldm.sampling import options
+
+    keywords: dict[str, Any] = {}
+    for path in (one.path for one in options() if one.path in values):
+        *parents, last = path.split(".")
+        place = keywords
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = values[path]
     return keywords
 
 

@@ -190,7 +190,7 @@ def job_status(directory: Path | str) -> dict[str, Any]:
     return read_object(Path(directory) / STATUS_FILE) or waiting
 
 
-def run_job(directory: str, threads: int | None = None) -> dict[str, Any]:
+def run_job(directory: str, threads: int) -> dict[str, Any]:
     """Execute the prepared job in `directory` and return its status, whatever goes wrong in it.
 
     Called in a worker process, whose output goes to the job's log from here on, as that of the
@@ -202,26 +202,22 @@ def run_job(directory: str, threads: int | None = None) -> dict[str, Any]:
     started = time.time()
     path = Path(directory)
     os.environ.update(kernel_environment())
-    if threads:
-        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-    with contextlib.ExitStack() as at_end:
-        try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-            with os.fdopen(open_file(path / LOG_FILE, flags), "ab") as log:
-                os.dup2(log.fileno(), sys.stdout.fileno())
-                os.dup2(log.fileno(), sys.stderr.fileno())
-            logging.basicConfig(level=logging.INFO, format="%(message)s")
-            lock = DirectoryLock(path, ".job.lock")
-            lock.acquire(wait=20.0)
-            at_end.callback(lock.release)
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        with os.fdopen(open_file(path / LOG_FILE, flags), "ab") as log:
+            os.dup2(log.fileno(), sys.stdout.fileno())
+            os.dup2(log.fileno(), sys.stderr.fileno())
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        with DirectoryLock(path, ".job.lock"):
             running = {"state": "running", "message": "", "pid": os.getpid(), "started": started}
             save_status(path, running)
             message = _execute(path)
-        except CrystalLDMError as error:
-            message = str(error)
-        state, seconds = "failed" if message else "finished", round(time.time() - started, 2)
-        status = {"state": state, "message": message, "seconds": seconds}
-        save_status(path, status)
+    except CrystalLDMError as error:
+        message = str(error)
+    state, seconds = "failed" if message else "finished", round(time.time() - started, 2)
+    status = {"state": state, "message": message, "seconds": seconds}
+    save_status(path, status)
     return status
 
 

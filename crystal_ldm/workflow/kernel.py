@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import queue
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from crystal_ldm.workflow.declared_parameters import (
@@ -21,8 +19,7 @@ from crystal_ldm.workflow.notebooks import find_notebook, read_notebook
 WRITTEN_OUTSIDE = "CRYSTAL_LDM_REPORT"
 """Environment variable of a kernel whose notebook and report `crystal-ldm` itself writes."""
 
-_recorders: list[_Recorder] = []  # one, once outputs are recorded
-_OUTPUTS = ("stream", "display_data", "execute_result", "error")
+_STREAMS = {"out_stream": "stdout", "err_stream": "stderr"}
 
 
 def is_interactive() -> bool:
@@ -63,10 +60,31 @@ def start_notebook(namespace: Mapping[str, Any], name: str) -> bool:
     warnings.formatwarning = lambda message, category, *_, **__: (
         f"{'Note' if category is UserWarning else category.__name__}: {message}\n"
     )
-    interactive = is_interactive()
-    if not interactive and _kernel() is not None and not os.environ.get(WRITTEN_OUTSIDE):
-        _recorders[:] = _recorders or [_Recorder()]
-    return interactive
+    if _is_recorded():
+        _record_displays(_kernel().shell)
+    return is_interactive()
+
+
+def _is_recorded() -> bool:
+    """Return whether nobody sees this notebook's outputs and nobody else writes them down."""
+    outside = os.environ.get(WRITTEN_OUTSIDE)
+    return _kernel() is not None and not outside and not is_interactive()
+
+
+def _record_displays(shell: Any) -> None:
+    """Have IPython's history keep what cells display beside what they print and return."""
+    from IPython.core.history import HistoryOutput
+
+    def record(message: dict[str, Any]) -> dict[str, Any]:
+        kind, number = message["header"]["msg_type"], shell.displayhook.prompt_count
+        if kind == "display_data":
+            output = HistoryOutput(kind, message["content"]["data"])
+            shell.history_manager.outputs[number].append(output)
+        elif kind == "clear_output":
+            shell.history_manager.outputs.pop(number, None)
+        return message
+
+    shell.display_pub.register_hook(record)
 
 
 def executed_notebook(name: str) -> dict[str, Any] | None:
@@ -78,12 +96,12 @@ def executed_notebook(name: str) -> dict[str, Any] | None:
     Raises:
         RunError: the notebook cannot be read.
     """
-    if not _recorders:
+    if not _is_recorded():
         return None
     source = read_notebook(find_notebook(name))
     cells: list[dict[str, Any]] = []
     waiting = list(source["cells"])
-    for code, count, outputs in _recorders[0].executed():
+    for code, count, outputs in _executed():
         texts = ["".join(c["source"]) if c["cell_type"] == "code" else None for c in waiting]
         if code in texts:
             place = texts.index(code)
@@ -99,56 +117,25 @@ def executed_notebook(name: str) -> dict[str, Any] | None:
     return {**source, "cells": cells, "nbformat": 4, "nbformat_minor": 5}
 
 
-class _Recorder:
-    """Keeps the outputs that this kernel publishes, as a client that it publishes them to, too."""
+def _executed() -> Iterator[tuple[str, int, list[dict[str, Any]]]]:
+    """Yield (source, number, outputs) of each cell that was executed, in order."""
+    from ipykernel.jsonutil import encode_images
+    from nbformat.v4 import new_output
 
-    def __init__(self) -> None:
-        import zmq
-        from ipykernel.connect import get_connection_file
-        from jupyter_client import BlockingKernelClient
-
-        self._client: Any = BlockingKernelClient(connection_file=get_connection_file())
-        self._client.load_connection_file()
-        self._client.context.setsockopt(zmq.RCVHWM, 0)  # however much waits there to be read
-        self._client.start_channels(shell=False, stdin=False, hb=False, control=False)
-        self._outputs: dict[str, list[dict[str, Any]]] = {}  # by the request's id
-        self._counts: dict[str, int] = {}
-        kernel = _kernel()
-        for _ in range(50):  # until the client hears the kernel
-            kernel.session.send(kernel.iopub_socket, "status", {"execution_state": "busy"})
-            with contextlib.suppress(queue.Empty):
-                self._read(0.1)
-                break
-
-    def _read(self, timeout: float = 5.0) -> None:
-        from nbformat.v4 import output_from_msg
-
-        message = self._client.get_iopub_msg(timeout=timeout)
-        kind, content = message["header"]["msg_type"], message["content"]
-        request = message["parent_header"].get("msg_id", "")
-        outputs = self._outputs.setdefault(request, [])
-        if kind == "execute_input":
-            self._counts[request] = content["execution_count"]
-        elif kind == "clear_output":
-            outputs.clear()
-        elif kind in _OUTPUTS:
-            output = dict(output_from_msg(message))
-            last = outputs[-1] if outputs else {}
-            if kind == "stream" and last.get("name") == output["name"]:
-                last["text"] += output["text"]
+    history = _kernel().shell.history_manager
+    for number, source in enumerate(history.input_hist_raw[1:], 1):
+        outputs = []
+        for output in history.outputs.get(number, ()):
+            kind, content = output.output_type, output.bundle
+            if kind in _STREAMS:
+                text = "".join(content["stream"])
+                outputs.append(new_output("stream", name=_STREAMS[kind], text=text))
             else:
-                outputs.append(output)
-
-    def executed(self) -> list[tuple[str, int, list[dict[str, Any]]]]:
-        """Return (source, number, outputs) of each cell that was executed, in order."""
-        kernel = _kernel()
-        this = (kernel.get_parent("shell") or {}).get("header", {}).get("msg_id")
-        with contextlib.suppress(queue.Empty):
-            while this not in self._counts:  # what comes before this cell has arrived when it has
-                self._read()
-        outputs = {n: self._outputs[request] for request, n in self._counts.items()}
-        sources = enumerate(kernel.shell.history_manager.input_hist_raw)
-        return [(source, n, outputs.get(n, [])) for n, source in sources if n > 0]
+                count = {"execution_count": number} if kind == "execute_result" else {}
+                outputs.append(new_output(kind, data=encode_images(content), **count))
+        if number in history.exceptions:
+            outputs.append(new_output("error", **history.exceptions[number]))
+        yield source, number, outputs
 
 
 def _kernel() -> Any:

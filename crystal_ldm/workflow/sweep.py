@@ -85,17 +85,13 @@ def run_sweep(
     number = workers or keys.workers
     limits = _limits(number, None if keys.timeout_minutes is None else 60 * keys.timeout_minutes)
     make_folder(sweep.directory)
-    lock = DirectoryLock(sweep.directory, ".sweep.lock")
-    lock.acquire()
-    try:
-        dask = keys.dask if client is None else None
-        with (
-            dask_client(dask, number) if dask else nullcontext(client) as engine,
-            open_executor(replace(limits, client=engine)) as executor,
-        ):
-            return _Runner(sweep, number, executor, progress or (lambda line: None)).run()
-    finally:
-        lock.release()
+    dask = keys.dask if client is None else None
+    with (
+        DirectoryLock(sweep.directory, ".sweep.lock"),
+        dask_client(dask, number) if dask else nullcontext(client) as engine,
+        open_executor(replace(limits, client=engine)) as executor,
+    ):
+        return _Runner(sweep, number, executor, progress or (lambda line: None)).run()
 
 
 def _limits(workers: int, timeout: float | None) -> Workers:

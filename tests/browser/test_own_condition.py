@@ -13,7 +13,8 @@ from playwright.sync_api import Browser, expect
 from crystal_ldm.data import load_dataset
 from crystal_ldm.recipe import read_recipe
 from crystal_ldm.runs.requests import Requests
-from crystal_ldm.training.experiment import load_experiment, train
+from crystal_ldm.training import TrainingSettings, fit
+from crystal_ldm.training.experiment import build_module, load_data, load_experiment
 from tests.browser.driver import Visit, copy_notebook
 
 BENCH = ".cl-workbench"
@@ -40,8 +41,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         conditions={"stiffness": "GPa"},
     )
     stop = threading.Event()
-    train(config, folder / "run", init_from="oqmd_icsd", stop=stop, live=lambda _: stop.set(),
-          progress=False)  # fmt: skip
+    module = build_module(config["ldm_module"], "ldm_module", init_from="oqmd_icsd")
+    settings = TrainingSettings(**config["training"])
+    fit(module, load_data(config), folder / "run", settings, stop=stop,
+        live=lambda _: stop.set(), progress=False)  # fmt: skip
     return folder / "run"
 
 

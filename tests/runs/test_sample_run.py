@@ -25,6 +25,7 @@ from crystal_ldm.runs.generate import generate, last_run, make_request
 from crystal_ldm.runs.requests import Requests
 from crystal_ldm.runs.sample_run import SampleRun
 from crystal_ldm.runs.table import COLUMNS
+from crystal_ldm.sampling.sample import place_order
 
 
 @pytest.fixture
@@ -65,7 +66,9 @@ def test_a_continued_run_makes_only_what_is_missing(
     parts = tmp_path / "parts"
     with (
         pytest.raises(KeyboardInterrupt),
-        SampleRun.open(parts, tiny_ldm, request_batch, 3, settings={"sampling_steps": 2}) as first,
+        SampleRun.open(
+            parts, place_order(tiny_ldm, request_batch, 3, {"sampling_steps": 2})
+        ) as first,
     ):
         batches = tiny_ldm.iter_sample(request_batch, 3, sampling_steps=2, batch_size=2)
         first.files.add(next(batches))

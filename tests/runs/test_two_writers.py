@@ -21,6 +21,7 @@ from crystal_ldm.runs.crystal_files import CrystalFiles
 from crystal_ldm.runs.generate import generate
 from crystal_ldm.runs.sample_run import SampleRun
 from crystal_ldm.runs.split_request import sample_in_parallel
+from crystal_ldm.sampling.sample import place_order
 
 HOW: dict[str, Any] = {"sampling_steps": 1, "progress": False}
 
@@ -85,7 +86,7 @@ def test_a_model_with_other_training_crystals_is_refused_where_they_are_used(
 def test_one_process_does_not_write_a_run_twice_at_a_time(
     tiny_ldm: LDMModule, tmp_path: Path
 ) -> None:
-    run = SampleRun.open(tmp_path / "run", tiny_ldm, salt(), 2)
+    run = SampleRun.open(tmp_path / "run", place_order(tiny_ldm, salt(), 2, {}))
     with pytest.raises(RunError, match="in use by this process"):
         generate(tiny_ldm, salt(), run.path, 2, progress=False)
     run.close()
@@ -174,7 +175,7 @@ def test_no_file_of_a_run_is_written_through_a_link(
     if mode == "new":
         run.mkdir()
     else:
-        with SampleRun.open(run, tiny_ldm, salt(), 4, settings={"sampling_steps": 1}) as first:
+        with SampleRun.open(run, place_order(tiny_ldm, salt(), 4, {"sampling_steps": 1})) as first:
             first.files.add(tiny_ldm.sample(salt(), 2, sampling_steps=1))
         (run / name).unlink(missing_ok=True)
     victim.write_text("years of work")
@@ -189,7 +190,7 @@ def test_no_file_of_a_run_is_written_through_a_link(
 def test_no_cif_is_written_into_a_linked_folder(tiny_ldm: LDMModule, tmp_path: Path) -> None:
     elsewhere, run = tmp_path / "elsewhere", tmp_path / "run"
     elsewhere.mkdir()
-    SampleRun.open(run, tiny_ldm, salt(), 1).close()
+    SampleRun.open(run, place_order(tiny_ldm, salt(), 1, {})).close()
     (run / "cif").symlink_to(elsewhere)
     with pytest.raises(RunError, match="symbolic link"):
         generate(tiny_ldm, salt(), run, 1, progress=False)

@@ -390,6 +390,22 @@ def test_what_is_wanted_is_checked(tiny_ldm: LDMModule, how: Any, sentence: str)
         tiny_ldm.sample(CrystalBatch.from_formulas(["NaCl"]), 2, sampling_steps=1, **how)
 
 
+def test_an_interrupted_loop_has_the_batches_that_were_finished(tiny_ldm: LDMModule) -> None:
+    how: dict[str, Any] = {"batch_size": 2, "sampling_steps": 2, "filters": []}
+    batch, finished = CrystalBatch.from_formulas(["NaCl"]), []
+
+    def interrupt(step: SamplerStep) -> None:
+        if finished and step.step == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        for result in tiny_ldm.iter_sample(batch, 4, callback=interrupt, **how):
+            finished.append(result)
+    whole = tiny_ldm.sample(batch, 4, **how)
+    assert len(finished) == 1 and finished[0].number.tolist() == [0, 1]
+    assert torch.equal(finished[0].crystals.lattices, whole[:2].crystals.lattices)
+
+
 def test_a_part_of_a_result_is_chosen_as_of_a_list(tiny_ldm: LDMModule) -> None:
     wanted = torch.tensor([[0, 0], [0, 2], [0, 3]])
     batch = CrystalBatch.from_formulas(["NaCl"])

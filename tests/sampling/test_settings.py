@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks import quality
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module import LDMModule
@@ -35,8 +35,8 @@ from crystal_ldm.sampling import (
     options,
     presets,
 )
-from crystal_ldm.sampling.command_line import add_arguments, keywords_of
 from crystal_ldm.sampling.named import Named
+from crystal_ldm.workflow.declared_parameters import keywords_of
 
 
 @pytest.fixture
@@ -203,10 +203,8 @@ def test_a_filter_of_ones_own_is_everywhere(
 ) -> None:
     path = "filters.density_above.limit"
     assert {one.path: one.unit for one in options()}[path] == "g/cm³"
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    assert "--filters.density-above.limit" in parser.format_help()
-    keywords = keywords_of(vars(parser.parse_args(["--filters.density-above.limit", "4"])))
+    words = ["prediction", "--filters.density-above.limit", "4"]
+    keywords = keywords_of(vars(quality.parse(words)))
     settings = SamplingSettings.make(keywords)
     assert settings.filters == (MinDistance(0.5), density_filter(limit=4.0))
     assert keyword_call(settings) == {"filters": settings.filters}
@@ -224,17 +222,23 @@ def test_a_filter_of_ones_own_is_everywhere(
     assert torch.allclose(again.crystals.lattices, result.crystals.lattices, rtol=1e-4)
 
 
-def test_arguments_of_a_command_line() -> None:
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    words = ["--preset", "discover", "--sampling-steps", "9", "--cfg-scale", "{band_gap: 3}"]
+def test_arguments_of_a_quality_command() -> None:
+    words = [
+        "prediction",
+        "--preset",
+        "discover",
+        "--sampling-steps",
+        "9",
+        "--cfg-scale",
+        "{band_gap: 3}",
+    ]
     words += ["--start.prototype.strength", "0.4", "--filters.not-in-training", "--cfg-interval"]
     words += ["[0.2, 1]", "--elements.new-formula", "false"]
-    keywords = keywords_of(vars(parser.parse_args(words)))
+    keywords = keywords_of(vars(quality.parse(words)))
     settings = SamplingSettings.make(keywords)
     assert settings.start == Prototype(0.4) and settings.solver.steps == 9
     assert settings.guidance.interval == (0.2, 1.0) and not settings.elements.new_formula
-    assert keywords_of(vars(parser.parse_args([]))) == {}
+    assert keywords_of(vars(quality.parse(words[:1]))) == {"seed": 0}
 
 
 def test_recipes_of_format_1_are_the_same_request() -> None:

@@ -20,6 +20,7 @@ from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.recipe import from_recipe
 from crystal_ldm.runs.generate import generate, make_request
 from crystal_ldm.runs.requests import FOLDER
+from crystal_ldm.sampling.sample import place_order
 from tests.widgets.crystals import perovskite, rock_salt
 
 QUICK = {"sampling_steps": 2}
@@ -159,7 +160,7 @@ def test_vary_and_host_are_reused_in_their_forms(tiny_ldm: Any, run_dir: Path) -
 def test_a_request_that_is_refused_leaves_no_folder(tiny_ldm: Any, run_dir: Path) -> None:
     session = Session(run_dir)
     with pytest.raises(ValueError, match="no setting 'steps'"):
-        session.open_run("wrong", tiny_ldm, make_request("NaCl"), 1, {"steps": 3})
+        session.open_run("wrong", place_order(tiny_ldm, make_request("NaCl"), 1, {"steps": 3}))
     assert session.requests() == []
 
 

@@ -23,7 +23,7 @@ from crystal_ldm.ldm_module.diffusion import SamplerStep, StopSampling
 from crystal_ldm.recipe import makes_crystals_of
 from crystal_ldm.runs.sample_run import SampleRun
 from crystal_ldm.sampling import SampleResult, SamplingSettings, keyword_call
-from crystal_ldm.sampling.sample import iter_sample
+from crystal_ldm.sampling.sample import iter_sample, place_order
 
 FIRST = 4
 """Crystals made before all others, so that something is on screen soon."""
@@ -137,8 +137,8 @@ class GeneratePanel(Panel):
         numbers = range(settings.offset, settings.offset + count)
         place = self.form.place
         places = [place] if place else [(row, number) for number in numbers for row in range(rows)]
-        words = self.form.words()
-        self.kept_as, run = self.session.open_run(words, self.ldm, request, count, keywords)
+        order = place_order(self.ldm, request, count, keywords)
+        self.kept_as, run = self.session.open_run(self.form.words(), order)
         self.session.change(self.kept_as, count=len(places))
         self.form.seed.use()
         self.set_trait("total", len(places))
