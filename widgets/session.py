@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_run, plain
@@ -78,7 +80,12 @@ class Session(Requests):
     def made(self, request: Request) -> int:
         """Return how many crystals of a run are on disk."""
         table = request.run_dir / TABLE
-        return max(table.read_bytes().count(b"\n") - 1, 0) if table.is_file() else 0
+        return _lines(table, table.stat().st_mtime_ns) - 1 if table.is_file() else 0
+
+
+@cache
+def _lines(file: Path, _changed: int) -> int:
+    return max(file.read_bytes().count(b"\n"), 1)
 
 
 def in_words(verb: str, entries: Sequence[CrystalEntry]) -> str:

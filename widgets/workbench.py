@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets as ipw
+import traitlets as tl
 from crystal_ldm.widgets.base import Panel
 from crystal_ldm.widgets.browser.page import InView
 from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result, from_run
@@ -146,7 +147,7 @@ class Workbench(Panel):
         """Show the newest of a press's relaxed crystals, and keep all of them as one request."""
         try:
             earlier = self._relaxing if len(made) > 1 else None
-            self._relaxing = self.history.keep("Relaxed", made, earlier)
+            self._relaxing = self.history.keep("Relaxed", made, request=earlier)
         finally:
             self.gallery.add(made[-1:])
 
@@ -197,7 +198,7 @@ class Workbench(Panel):
     @cached_property
     def denoising(self) -> DenoisingPanel:
         """Plays the denoising of the selected crystal."""
-        return DenoisingPanel(lambda: self.generate.ldm, lambda: self.gallery.current)
+        return DenoisingPanel()
 
     @cached_property
     def compare(self) -> Compare:
@@ -209,6 +210,7 @@ class Workbench(Panel):
     def vary(self) -> VaryPanel:
         """Makes neighbours of a crystal."""
         vary = VaryPanel(self.generate.ldm, self._source)
+        tl.dlink((self.generate, "ldm"), (vary, "ldm"))
         vary.on_made(lambda entries: self._keep(entries[0].origin.capitalize(), entries))
         return vary
 
@@ -216,6 +218,7 @@ class Workbench(Panel):
     def host(self) -> HostPanel:
         """Makes crystals around atoms that stay."""
         host = HostPanel(self.generate.ldm, self._source)
+        tl.dlink((self.generate, "ldm"), (host, "ldm"))
         host.on_made(lambda entries: self._keep("Around a host", entries))
         return host
 
@@ -229,10 +232,7 @@ class Workbench(Panel):
     @cached_property
     def files(self) -> FilesPanel:
         """Code, downloads and recipes."""
-        files = FilesPanel(
-            lambda: (list(self.gallery.entries), list(self.gallery.rows)),
-            lambda: self.gallery.current,
-        )
+        files = FilesPanel(lambda: (list(self.gallery.entries), list(self.gallery.rows)))
         files.on_load(self.generate.load_recipe)
         return files
 
@@ -267,7 +267,7 @@ class Workbench(Panel):
         if not self._made(PARTS[name]):
             return
         if name == "Trajectory":
-            self.denoising.show()
+            self.denoising.show(self.generate.ldm, made)
         elif name == "Compare":
             with self.compare.hold_trait_notifications():
                 self.compare.first_name = self.gallery.viewer.title
@@ -276,12 +276,8 @@ class Workbench(Panel):
             self.files.follow(made, self.gallery.viewer.title)
 
     def _on_model(self) -> None:
-        ldm = self.generate.ldm
-        self.training.ldm = ldm
+        self.training.ldm = self.generate.ldm
         self.gallery.seek()
-        for part in ("vary", "host"):
-            if self._made(part):
-                getattr(self, part).ldm = ldm
         if self._made("grid"):  # its panel goes; the cells that are filled are kept
             self.grid.job.stop()
         for name in ("Grid", "Find"):

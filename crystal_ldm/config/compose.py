@@ -11,7 +11,7 @@ values.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +63,15 @@ def load_config(
         raise ConfigError(f"overrides must be a list of 'key=value' texts and is {overrides!r}.")
     where = f"{folder.name}/{full_name}.yaml"
     changes: dict[str, Any] = {"data.dataset": dataset} if dataset else {}
+    files: dict[str, str] = {}
     try:
         for item in overrides:
             changes |= _change(item)
-        content = _composed(full_name, folder, changes)
-        check(content, where, schema)
+        content = _composed(full_name, folder, changes, files)
+        for change in changes:  # what it says, what is in it and what it is in stand in no file
+            files = {k: f for k, f in files.items() if not f"{k}.".startswith(f"{change}.")}
+            files.pop(change.rpartition(".")[0], None)
+        check(content, where, schema, files)
     except ConfigError as error:
         raise ConfigError(str(error) if where in str(error) else f"{where}: {error}") from None
     return content
@@ -109,10 +113,15 @@ def _change(override: str) -> dict[str, Any]:
         return {key: value}
 
 
-def _composed(name: str, folder: Path, changes: dict[str, Any]) -> dict[str, Any]:
-    """Return a file with all that its defaults lists name, and with the changes."""
+def _composed(
+    name: str, folder: Path, changes: dict[str, Any], files: dict[str, str]
+) -> dict[str, Any]:
+    """Return a file with all that its defaults lists name, and with the changes.
+
+    `files` gets the file of each key.
+    """
     try:
-        content = OmegaConf.create(_merged(name, folder, changes))
+        content = OmegaConf.create(_merged(name, folder, changes, files))
         for key, value in changes.items():
             if "/" in key.partition(".")[0] or (folder / key).is_dir():
                 raise ConfigError(
@@ -134,7 +143,14 @@ def _composed(name: str, folder: Path, changes: dict[str, Any]) -> dict[str, Any
     return plain
 
 
-def _merged(name: str, folder: Path, changes: dict[str, Any]) -> Any:
+def _keys(content: Any, above: str = "") -> Iterator[str]:
+    """Yield the keys of a mapping and of those in it: `training`, `training.batch_size`, …"""
+    for key, value in content.items() if isinstance(content, dict) else ():
+        yield f"{above}{key}"
+        yield from _keys(value, f"{above}{key}.")
+
+
+def _merged(name: str, folder: Path, changes: dict[str, Any], files: dict[str, str]) -> Any:
     """Return a file merged with those of its defaults list; what it says itself comes last."""
     options = config_names(folder)
     group = name.rpartition("/")[0]
@@ -155,7 +171,8 @@ def _merged(name: str, folder: Path, changes: dict[str, Any]) -> Any:
         if isinstance(item, dict):
             ((key, choice),) = item.items()
             key = key.strip("/")
-            parts.append(_merged(f"{key}/{changes.pop(key, choice)}", folder, changes))
+            parts.append(_merged(f"{key}/{changes.pop(key, choice)}", folder, changes, files))
         elif item != "_self_":
-            parts.append(_merged(f"{group}/{item}", folder, changes))
+            parts.append(_merged(f"{group}/{item}", folder, changes, files))
+    files |= dict.fromkeys(_keys(own), f"{folder.name}/{name}.yaml")
     return OmegaConf.merge(*parts, own)

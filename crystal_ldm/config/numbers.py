@@ -68,7 +68,8 @@ def sentence(model: type[BaseModel], error: ValidationError, noun: str = "field"
     names = [field.alias or name for name, field in model.model_fields.items()]
     name = str(first["loc"][0]) if first["loc"] else ""
     if first["type"] == "extra_forbidden":
-        return no_such(noun, name, names)
+        group = f"{model.__name__}: " if noun == "field" else ""
+        return f"{group}{no_such(noun, name, names)}"
     if first["type"] == "missing":
         return f"The {noun} '{name}' is missing."
     if first["type"] in ("value_error", "assertion_error"):

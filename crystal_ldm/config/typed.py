@@ -52,18 +52,24 @@ def instantiate(config: Mapping[str, Any], **extra: Any) -> Any:
         ConfigError: a class that is not listed, an unknown or missing key (with a suggestion), or
             a value of the wrong type.
     """
-    return _Reader("the configuration", build=True).object(dict(config), "", extra)
+    return _Reader("the configuration", build=True, files={}).object(dict(config), "", extra)
 
 
-def check(config: Any, where: str = "the configuration", schema: type | None = None) -> None:
+def check(
+    config: Any,
+    where: str = "the configuration",
+    schema: type | None = None,
+    files: Mapping[str, str] | None = None,
+) -> None:
     """Check every `_target_` in `config` (and the whole of it against `schema`), building nothing.
 
-    Arguments that are only known at run time may be missing.
+    Arguments that are only known at run time may be missing. `files` says where keys stand that
+    are not of `where` itself.
 
     Raises:
         ConfigError: as `instantiate`.
     """
-    reader = _Reader(where, build=False)
+    reader = _Reader(where, build=False, files=files or {})
     if schema is None:
         reader.inside(config, "")
     elif isinstance(config, Mapping):
@@ -88,12 +94,13 @@ def target_class(name: Any, where: str = "the configuration") -> type:
     return cast(type, getattr(import_module(module), attribute))
 
 
+@dataclasses.dataclass(frozen=True)
 class _Reader:
     """Walks through one configuration; `build` tells whether objects are made on the way."""
 
-    def __init__(self, where: str, build: bool) -> None:
-        self.where = where
-        self.build = build
+    where: str
+    build: bool
+    files: Mapping[str, str]
 
     def object(self, config: Mapping[str, Any], path: str, extra: Mapping[str, Any]) -> Any:
         if "_target_" not in config:
@@ -146,11 +153,15 @@ class _Reader:
         return value
 
     def _at(self, path: str) -> str:
-        return f"{self.where}: '{path}'" if path else self.where
+        where = self.files.get(path.partition("[")[0], self.where)
+        return f"{where}: '{path}'" if path else self.where
 
 
 _SCALARS = {int: Whole, float: Number, str: StrictStr, bool: StrictBool}
-_LISTS = (list, collections.abc.Sequence)
+_CONTAINERS: dict[Any, Any] = {
+    list: list, collections.abc.Sequence: list, tuple: tuple,
+    dict: dict, collections.abc.Mapping: dict,
+}  # fmt: skip
 
 
 def checked(value: Any, annotation: Any, where: str) -> Any:
@@ -205,13 +216,9 @@ def _for_pydantic(annotation: Any) -> Any:
         return Annotated[(_for_pydantic(inner[0]), *inner[1:])]
     if annotation is None or kind in (Any, type(None), Path, typing.Literal):
         return annotation
+    parts = tuple(p if p is ... else _for_pydantic(p) for p in inner)
     if _is_union(annotation):
-        return typing.Union[tuple(map(_for_pydantic, inner))]  # noqa: UP007
-    if kind in _LISTS:
-        return list[_for_pydantic(inner[0])] if inner else list  # type: ignore[misc]
-    if kind is tuple:
-        parts = tuple(p if p is ... else _for_pydantic(p) for p in inner)
-        return tuple[parts] if parts else tuple  # type: ignore[valid-type]
-    if kind in (dict, collections.abc.Mapping):
-        return dict[tuple(map(_for_pydantic, inner))] if inner else dict  # type: ignore[misc]
+        return typing.Union[parts]  # noqa: UP007
+    if kind in _CONTAINERS:
+        return _CONTAINERS[kind][parts] if parts else _CONTAINERS[kind]
     return Annotated[kind, InstanceOf()] if inspect.isclass(kind) else Any

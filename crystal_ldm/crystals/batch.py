@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,19 +86,19 @@ class CrystalBatch:
             IndexError: for a number that the batch does not have.
         """
         rows = chosen_rows(index, len(self))
-        here = rows.to(self.num_atoms.device)
-        num_atoms = self.num_atoms[here]
-        width = int(num_atoms.max()) if len(num_atoms) else 0
-        return CrystalBatch(
-            atomic_numbers=self.atomic_numbers[here, :width],
-            num_atoms=num_atoms,
-            frac_coords=None if self.frac_coords is None else self.frac_coords[here, :width],
-            lattices=None if self.lattices is None else self.lattices[here],
-            conditions={name: take(v, rows) for name, v in self.conditions.items()},
-            ids=None if self.ids is None else take(self.ids, rows),
-            element_rules=None if self.element_rules is None else take(self.element_rules, rows),
-            formula_units=None if self.formula_units is None else take(self.formula_units, rows),
-        )
+        width = int(take(self.num_atoms, rows).max()) if len(rows) else 0
+        coords = None if self.frac_coords is None else self.frac_coords[:, :width]
+        narrow = replace(self, atomic_numbers=self.atomic_numbers[:, :width], frac_coords=coords)
+        return narrow._with(lambda values: take(values, rows))
+
+    def _with(self, change: Callable[[Any], Any]) -> CrystalBatch:
+        """Return the batch with each of its tensors and lists changed."""
+        fields: dict[str, Any] = {
+            name: value if value is None else change(value)
+            for name, value in vars(self).items()
+            if name != "conditions"
+        }
+        return CrystalBatch(**fields, conditions={n: change(v) for n, v in self.conditions.items()})
 
     @staticmethod
     def cat(batches: Sequence[CrystalBatch]) -> CrystalBatch:
@@ -126,13 +126,7 @@ class CrystalBatch:
 
     def to(self, device: torch.device | str) -> CrystalBatch:
         """Return the batch on `device`."""
-
-        def moved(value: Any) -> Any:
-            return to_device(value, device) if isinstance(value, Tensor) else value
-
-        fields = {name: moved(value) for name, value in vars(self).items()}
-        fields["conditions"] = {name: moved(values) for name, values in self.conditions.items()}
-        return CrystalBatch(**fields)
+        return self._with(lambda v: to_device(v, device) if isinstance(v, Tensor) else v)
 
     def units(self) -> list[Units]:
         """Return the formula units row by row, None where the row is the cell."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FormulaKey = tuple[tuple[int, int], ...]
 """Reduced composition as sorted (atomic number, count) pairs."""
 
+NOT_PERIODIC = "It is not periodic in all three directions."
 FLAT_A3 = 1e-3
 """A cell of less volume than this, Å³, is flat."""
 
@@ -111,10 +112,8 @@ class Cell:
         Raises:
             DataError: if it is empty, disordered, has a dummy species, or is not finite.
         """
-        if len(structure) == 0:
-            raise DataError("The structure has no atoms.")
         if not all(structure.lattice.pbc):
-            raise DataError("It is not periodic in all three directions.")
+            raise DataError(NOT_PERIODIC)
         if not structure.is_ordered:
             raise DataError(
                 f"{structure.composition.reduced_formula} is disordered (sites with partial "

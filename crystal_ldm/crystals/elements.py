@@ -26,23 +26,15 @@ def symbols() -> tuple[str, ...]:
     return ("?", *(Element.from_Z(z).symbol for z in range(1, MAX_Z + 1)))
 
 
-@lru_cache(maxsize=1)
-def _numbers() -> dict[str, int]:
-    return {symbol: z for z, symbol in enumerate(symbols())}
-
-
 def atomic_number(symbol: str) -> int:
     """Return the atomic number of `symbol`, 0 for `?`.
 
     Raises:
         FormulaError: if there is no such element.
     """
-    try:
-        return _numbers()[symbol]
-    except KeyError:
-        raise FormulaError(
-            f"'{symbol}' is not an element symbol.{suggest(symbol, _numbers())}"
-        ) from None
+    if symbol not in symbols():
+        raise FormulaError(f"'{symbol}' is not an element symbol.{suggest(symbol, symbols())}")
+    return symbols().index(symbol)
 
 
 def element_set(names: Iterable[str] | str | None) -> tuple[str, ...]:

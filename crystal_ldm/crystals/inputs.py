@@ -82,10 +82,6 @@ class CrystalSet:
             {name: values[list(positions)] for name, values in self.labels.items()},
         )
 
-    def head(self, count: int) -> CrystalSet:
-        """Return the first entries."""
-        return self.select(range(min(count, len(self))))
-
     @classmethod
     def cat(cls, sets: Sequence[CrystalSet]) -> CrystalSet:
         """Join sets; the position in the result becomes the row."""
@@ -213,7 +209,7 @@ def _add_rows(crystals: CrystalSet, folder: Path) -> None:
     tables = table_files(folder)
     if [table.name for table in tables] != [TABLE]:
         return
-    columns, _ = read_table(tables[0])
+    columns = read_table(tables[0], [])
     if not {"id", "row", "number"} <= set(columns):
         return
     rows = zip(columns["id"], columns["row"], columns["number"], strict=True)

@@ -63,10 +63,9 @@ def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
 
 def pad(tensor: Tensor, width: int) -> Tensor:
     """Return a tensor (B, N, ...) with zeros up to N = `width`."""
-    extra = width - tensor.shape[1]
-    if not extra:
-        return tensor
-    return torch.cat([tensor, tensor.new_zeros(len(tensor), extra, *tensor.shape[2:])], dim=1)
+    return torch.nn.functional.pad(
+        tensor, (*(0, 0) * (tensor.ndim - 2), 0, width - tensor.shape[1])
+    )
 
 
 def plain_list(values: Values) -> list[Any]:

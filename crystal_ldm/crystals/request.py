@@ -86,10 +86,7 @@ def request_to_dict(batch: CrystalBatch) -> dict[str, Any]:
         [names[z] for z in row[:n]]
         for row, n in zip(batch.atomic_numbers.tolist(), batch.num_atoms.tolist(), strict=True)
     ]
-    rules = [
-        {"required": list(r.required), "allowed": list(r.allowed), "forbidden": list(r.forbidden)}
-        for r in batch.rules()
-    ]
+    rules = [{kind: list(names) for kind, names in vars(r).items()} for r in batch.rules()]
     conditions = {name: _plain(values) for name, values in batch.conditions.items()}
     request: dict[str, Any] = {"atoms": atoms, "element_rules": rules, "conditions": conditions}
     if batch.formula_units is not None:

@@ -69,12 +69,9 @@ class Substructure:
     numbers: NDArray[Any]
 
     @cached_property
-    def _settings(self) -> NDArray[Any]:
-        return reduced_settings(self.lattice)
-
-    @cached_property
-    def _loose_settings(self) -> NDArray[Any]:
-        return reduced_settings(self.lattice, _LOOSE)
+    def _settings(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Those of the lattice, and those of an estimate with a cell of its own."""
+        return reduced_settings(self.lattice), reduced_settings(self.lattice, _LOOSE)
 
     def lattice_in(self, fit: Fit) -> NDArray[Any]:
         """Return the lattice (3, 3) in a fit's setting, in standard orientation."""
@@ -117,7 +114,7 @@ class Substructure:
         from scipy.optimize import linear_sum_assignment
 
         other = (self.numbers[:, None] != numbers) & (self.numbers[:, None] > 0)
-        settings = self._settings if lattice is None else self._loose_settings
+        settings = self._settings[lattice is not None]
         # Metrics of the host's settings agree to 1 %.
         cell = settings[0] @ self.lattice if lattice is None else lattice
         strains = np.zeros(len(settings))

@@ -22,7 +22,6 @@ from crystal_ldm.data.cleaning import (
 from crystal_ldm.data.dataset import LABEL_PREFIX, CrystalDataset
 from crystal_ldm.data.splits import BY_FORMULA, formula_key, split_by_formula, split_officially
 from crystal_ldm.errors import DataError
-from crystal_ldm.parallel import AnyWorkers
 
 
 @dataclass(frozen=True)
@@ -46,22 +45,18 @@ def build_dataset(
     source: Source,
     about: About,
     filters: Filters,
-    workers: AnyWorkers = None,
-    progress: bool = True,
     reading: PartialReading | None = None,
 ) -> CrystalDataset:
     """Clean the entries of `source` and return them ready to be written.
 
     Args:
-        reading: what is done already, and when to stop.
+        reading: what is done already, when to stop, and who does the rest.
 
     Raises:
         DataError: if no entry can be used, or the reading has to stop.
     """
     make_ids_unique(source)
-    kept, rejected = prepare_entries(
-        source.entries, filters, reading, workers=workers, progress=progress
-    )
+    kept, rejected = prepare_entries(source.entries, filters, reading)
     batch = CrystalBatch.from_cells([prepared.cell for _, prepared in kept])
     if filters.unique:
         formulas = batch.formulas
@@ -70,8 +65,6 @@ def build_dataset(
             formulas,
             [entry.energy for entry, _ in kept],
             reading,
-            workers=workers,
-            progress=progress,
         )
         for i, j in sorted(duplicates.items()):
             reason = f"It matches {kept[j][0].id} ({formulas[i]}), which is lower in energy."

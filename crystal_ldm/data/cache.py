@@ -22,8 +22,6 @@ from crystal_ldm.files.writing import atomic_path
 CACHE_VARIABLE = "CRYSTAL_LDM_CACHE"
 """Environment variable that names the cache folder. Child processes inherit it."""
 
-_LOCK_SUFFIX = ".lock"
-
 
 def cache_path(cache_dir: str | Path | None = None) -> Path:
     """Return `cache_dir`, else the folder in `CRYSTAL_LDM_CACHE`, else the user's cache folder.
@@ -60,12 +58,13 @@ def set_cache_dir(path: str | Path | None) -> Path:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Say of what cannot be written that it is the cache's.
+    """Make the folder of a file of the cache; say of what cannot be written that it is the cache's.
 
     Raises:
         DataError: if the cache cannot be written.
     """
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield
     except (OSError, RunError) as error:
         cause = error if isinstance(error, OSError) else error.__cause__
@@ -77,17 +76,6 @@ def _writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def make_folder(folder: Path) -> Path:
-    """Create `folder` inside the cache.
-
-    Raises:
-        DataError: if the cache cannot be written.
-    """
-    with _writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; it takes the name `path` when the block ends well.
@@ -97,7 +85,6 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Raises:
         DataError: if the folder cannot be written or the disk is full.
     """
-    make_folder(path.parent)
     with _writing(path), atomic_path(path, sole_writer=True) as part:
         yield part
 
@@ -113,8 +100,7 @@ def entry_lock(path: Path, progress: bool = True) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    make_folder(path.parent)
-    lock = FileLock(f"{path}{_LOCK_SUFFIX}")
+    lock = FileLock(f"{path}.lock")
     with _writing(path):
         try:
             lock.acquire(timeout=0)

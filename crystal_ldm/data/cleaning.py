@@ -90,17 +90,20 @@ class Filters:
 
 @dataclass
 class PartialReading:
-    """Results that are there already, and whether to stop.
+    """Results that are there already, whether to stop, and who does the rest.
 
     Attributes:
         prepared: crystals, or why there is none, by the entry's position.
         compared: duplicates of a group of the same formula, by the group's first position.
         over: asked after each result; once it is true, the reading ends.
+        workers, progress: see `map_items`.
     """
 
     prepared: dict[int, Prepared | Problem] = field(default_factory=dict)
     compared: dict[int, dict[int, int]] = field(default_factory=dict)
     over: Callable[[], bool] = lambda: False
+    workers: AnyWorkers = None
+    progress: bool = True
 
     def add(
         self,
@@ -108,14 +111,14 @@ class PartialReading:
         function: Callable[[Any], Any],
         items: Mapping[int, Any],
         doing: str,
-        **options: Any,
+        timeout: float,
     ) -> dict[int, str]:
         """Add what a function makes of the items that have no result yet; return errors by item.
 
         Args:
             results: one of the two above.
             doing: what it is, for a message.
-            options: as in `map_items`.
+            timeout: for an item, s.
 
         Raises:
             DataError: the reading has to stop.
@@ -132,7 +135,15 @@ class PartialReading:
                     "on from there."
                 )
 
-        outcomes = map_items(function, [items[key] for key in todo], on_outcome=keep, **options)
+        outcomes = map_items(
+            function,
+            [items[key] for key in todo],
+            on_outcome=keep,
+            workers=self.workers,
+            timeout=timeout,
+            progress=self.progress,
+            label=doing,
+        )
         done = dict(zip(todo, outcomes, strict=True))
         # Also those of which only the second attempt had a result.
         results |= {key: outcome.value for key, outcome in done.items() if outcome.error is None}
@@ -143,9 +154,6 @@ def prepare_entries(
     entries: Sequence[Entry],
     filters: Filters,
     reading: PartialReading | None = None,
-    *,
-    workers: AnyWorkers = None,
-    progress: bool = True,
 ) -> tuple[list[tuple[Entry, Prepared]], list[Rejection]]:
     """Return the entries that pass `filters`, with their cells, and the others with reasons.
 
@@ -153,7 +161,6 @@ def prepare_entries(
         entries: what was read.
         filters: limits.
         reading: results that are there already; new ones are added.
-        workers, progress: see `map_items`.
     """
     reading = reading or PartialReading()
     failed = reading.add(
@@ -161,10 +168,7 @@ def prepare_entries(
         partial(prepare, filters=filters),
         {i: entry.payload for i, entry in enumerate(entries)},
         "Preparing the crystals",
-        workers=workers,
-        timeout=_TIMEOUT_S,
-        progress=progress,
-        label="Preparing crystals",
+        _TIMEOUT_S,
     )
     kept: list[tuple[Entry, Prepared]] = []
     rejected: list[Rejection] = []
@@ -210,9 +214,6 @@ def find_duplicates(
     formulas: Sequence[str],
     energies: Sequence[float],
     reading: PartialReading | None = None,
-    *,
-    workers: AnyWorkers = None,
-    progress: bool = True,
 ) -> dict[int, int]:
     """Return, for each duplicate, the position of the entry that stays in its place.
 
@@ -225,7 +226,6 @@ def find_duplicates(
         formulas: their reduced formulas.
         energies: eV/atom; NaN where unknown.
         reading: groups of one formula that are compared already; new ones are added.
-        workers, progress: as in `map_items`.
     """
     reading = reading or PartialReading()
     groups: dict[str, list[int]] = defaultdict(list)
@@ -240,10 +240,7 @@ def find_duplicates(
         duplicates_in_group,
         {members[0]: (members, [cells[i] for i in members]) for members in several},
         "Comparing the crystals of each formula",
-        workers=workers,
-        timeout=math.inf,
-        progress=progress,
-        label="Comparing crystals",
+        math.inf,
     )
     for first, error in failed.items():
         raise DataError(

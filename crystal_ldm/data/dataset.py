@@ -34,6 +34,7 @@ from torch import Tensor
 
 from crystal_ldm.crystals import MAX_Z, CrystalBatch
 from crystal_ldm.crystals.elements import symbols
+from crystal_ldm.crystals.padding import take
 from crystal_ldm.crystals.readers.report import Report
 from crystal_ldm.crystals.readers.units import UNITS
 from crystal_ldm.data.cache import atomic_file
@@ -177,19 +178,14 @@ class CrystalDataset:
             )
         sizes = self.tensors["num_atoms"][rows].long()
         width = int(sizes.max()) if len(rows) else 0
-        conditions: dict[str, Tensor | list[Any]] = {}
-        for name, values in self.labels.items():
-            if isinstance(values, list):
-                conditions[name] = [values[i] for i in rows.tolist()]
-            else:
-                conditions[name] = self.tensors[LABEL_PREFIX + name][rows]
+        labels = {name: self.tensors.get(LABEL_PREFIX + name, v) for name, v in self.labels.items()}
         return CrystalBatch(
             atomic_numbers=self.tensors["atomic_numbers"][rows, :width].long(),
             num_atoms=sizes,
             frac_coords=self.tensors["frac_coords"][rows, :width],
             lattices=self.tensors["lattices"][rows],
-            conditions=conditions,
-            ids=[self.ids[i] for i in rows.tolist()],
+            conditions={name: take(values, rows) for name, values in labels.items()},
+            ids=take(self.ids, rows),
         )
 
     def structure(self, index: int) -> Structure:

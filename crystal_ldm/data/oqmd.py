@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import numpy as np
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.entries import Entry, LabelValue, Source
-from crystal_ldm.data.cache import atomic_file, cache_path, entry_lock, make_folder
+from crystal_ldm.data.cache import atomic_file, cache_path, entry_lock
 from crystal_ldm.data.cleaning import Filters
 from crystal_ldm.errors import DataError
 
@@ -49,7 +48,7 @@ def oqmd_database(cache_dir: str | Path | None = None, progress: bool = True) ->
         DataError: without a network (it says which file to put where), or if the file is not the
             expected one.
     """
-    folder = make_folder(cache_path(cache_dir) / "downloads")
+    folder = cache_path(cache_dir) / "downloads"
     database = folder / Path(MEMBER).name
     if _is(database, DATABASE_SHA256):
         return database
@@ -68,7 +67,7 @@ def oqmd_database(cache_dir: str | Path | None = None, progress: bool = True) ->
 
 
 def read_oqmd(database: Path, limit: int | None = None) -> Source:
-    """Read the rows of the database (the first `limit`) with plain sqlite3.
+    """Read the rows of the database (the first `limit`).
 
     Labels: `band_gap` (eV, PBE), `formation_energy_per_atom` and `e_above_hull` (eV/atom, the
     latter relative to OQMD's hull, negative where a compound lies below it). Duplicates are decided
@@ -79,33 +78,27 @@ def read_oqmd(database: Path, limit: int | None = None) -> Source:
     """
     import sqlite3
 
-    query = "SELECT id, numbers, positions, cell, key_value_pairs FROM systems ORDER BY id LIMIT ?"
+    from ase.db import connect
+
     try:
-        connection = sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)
-        try:
-            rows = connection.execute(query, (-1 if limit is None else limit,)).fetchall()
-        finally:
-            connection.close()
+        rows = list(connect(database, type="db").select(limit=limit))
     except sqlite3.Error as error:
         raise DataError(f"The database {database} cannot be read ({error}); delete it.") from error
     source = Source()
-    for row_id, numbers, positions, cell, pairs in rows:
-        values = json.loads(pairs)
-        lattice = np.frombuffer(cell, dtype="<f8").reshape(3, 3)
-        cartesian = np.frombuffer(positions, dtype="<f8").reshape(-1, 3)
-        coords = cartesian @ np.linalg.inv(lattice)
+    for row in rows:
         labels: dict[str, LabelValue] = {
-            "band_gap": _number(values.get("bandgap")),
-            "formation_energy_per_atom": _number(values.get("delta_e")),
-            "e_above_hull": _number(values.get("stability")),
+            "band_gap": _number(row.get("bandgap")),
+            "formation_energy_per_atom": _number(row.get("delta_e")),
+            "e_above_hull": _number(row.get("stability")),
         }
+        coords = row.positions @ np.linalg.inv(row.cell)
         source.entries.append(
             Entry(
-                id=f"oqmd-icsd-{row_id}",
-                where=str(values.get("name", f"row {row_id}")),
-                payload=Cell(lattice, coords, np.frombuffer(numbers, dtype="<i4").astype(np.int64)),
+                id=f"oqmd-icsd-{row.id}",
+                where=str(row.get("name", f"row {row.id}")),
+                payload=Cell(row.cell, coords, row.numbers.astype(np.int64)),
                 labels=labels,
-                energy=_number(values.get("energy_pa")),
+                energy=_number(row.get("energy_pa")),
             )
         )
     return source

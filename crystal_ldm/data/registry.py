@@ -6,15 +6,17 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystal_ldm.crystals import readers
-from crystal_ldm.crystals.readers import Source, open_source, open_structures
+from crystal_ldm.crystals import canonical, readers
+from crystal_ldm.crystals.readers import OpenSource, open_source, open_structures
 from crystal_ldm.crystals.readers.content import existing, shortened
+from crystal_ldm.crystals.readers.csv_files import split_part, table_files
 from crystal_ldm.crystals.readers.labels import Labels
+from crystal_ldm.crystals.readers.sources import open_tables
 from crystal_ldm.data.build import About, build_dataset
 from crystal_ldm.data.cache import cache_path, entry_lock, partial_reading
 from crystal_ldm.data.cleaning import Filters
@@ -71,32 +73,14 @@ DATASETS = ("oqmd_icsd", *CSV_DATASETS)
 """Names that `load_dataset` knows."""
 
 
-@dataclass(frozen=True)
-class _Plan:
-    about: About
-    filters: Filters
-    fingerprint: str
-    read: Callable[[], Source]
-
-    def file_name(self, labels: Labels) -> str:
-        """Return the cache file's name; another source, filter or choice of labels has another."""
-        chosen = dict(labels) if isinstance(labels, Mapping) else list(labels or ())
-        # The canonical form is part of the content: its code decides too.
-        from crystal_ldm.crystals import canonical
-
-        key = json.dumps(
-            [
-                FORMAT,
-                PREPARATION,
-                hashlib.sha256(Path(canonical.__file__).read_bytes()).hexdigest(),
-                self.fingerprint,
-                asdict(self.filters),
-                asdict(self.about),
-                chosen,
-            ],
-            sort_keys=True,
-        )
-        return f"{self.about.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.safetensors"
+def _file_name(opened: OpenSource, about: About, filters: Filters, labels: Labels) -> str:
+    """Return the cache file's name; another source, filter or choice of labels has another."""
+    # The canonical form is part of the content: its code decides too.
+    code = hashlib.sha256(Path(canonical.__file__).read_bytes()).hexdigest()
+    chosen = dict(labels) if isinstance(labels, Mapping) else list(labels or ())
+    parts = [FORMAT, PREPARATION, code, opened.fingerprint, asdict(filters), asdict(about), chosen]
+    key = json.dumps(parts, sort_keys=True)
+    return f"{about.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.safetensors"
 
 
 def load_dataset(
@@ -136,8 +120,16 @@ def load_dataset(
         raise DataError(f"labels must be a list or a dict of columns, for example ['{labels}'].")
     if type(max_atoms) is not int or max_atoms < 1:
         raise DataError(f"max_atoms must be a whole number of at least 1, not {max_atoms!r}.")
-    plan = _plan(source, data_dir, max_atoms, cache_dir, progress, labels)
-    path = cache_path(cache_dir) / "datasets" / plan.file_name(labels)
+    if source == "oqmd_icsd":
+        about = About("oqmd_icsd", DESCRIPTION, LICENCE, official_splits=False)
+        filters = replace(FILTERS, max_atoms=max_atoms)
+        opened = OpenSource(
+            source, DATABASE_SHA256, lambda: read_oqmd(oqmd_database(cache_dir, progress))
+        )
+    else:
+        opened, about = _opened(source, data_dir, labels)
+        filters = Filters(max_atoms=max_atoms)
+    path = cache_path(cache_dir) / "datasets" / _file_name(opened, about, filters, labels)
     dataset = None if rebuild else _open(path)
     if dataset is None:
         with entry_lock(path, progress):
@@ -145,9 +137,8 @@ def load_dataset(
             dataset = None if rebuild else _open(path, tell=True)
             if dataset is None:
                 with partial_reading(path, over) as reading:
-                    build_dataset(
-                        plan.read(), plan.about, plan.filters, workers, progress, reading
-                    ).write(path)
+                    reading.workers, reading.progress = workers, progress
+                    build_dataset(opened.read(), about, filters, reading).write(path)
                 dataset = CrystalDataset.open(path)
     if progress:
         print(dataset.summary, flush=True)
@@ -165,26 +156,15 @@ def _open(path: Path, tell: bool = False) -> CrystalDataset | None:
         return None
 
 
-def _plan(
-    source: Any,
-    data_dir: str | Path | None,
-    max_atoms: int,
-    cache_dir: str | Path | None,
-    progress: bool,
-    labels: Labels,
-) -> _Plan:
-    if source == "oqmd_icsd":
-        return _Plan(
-            About("oqmd_icsd", DESCRIPTION, LICENCE, official_splits=False),
-            replace(FILTERS, max_atoms=max_atoms),
-            DATABASE_SHA256,
-            lambda: read_oqmd(oqmd_database(cache_dir, progress)),
-        )
+def _opened(source: Any, data_dir: str | Path | None, labels: Labels) -> tuple[OpenSource, About]:
     about = None
     if isinstance(source, str) and source in CSV_DATASETS:
         about, columns = CSV_DATASETS[source]
         folder = _named_folder(source, data_dir)
-        opened = open_source(folder, labels, columns, about.official_splits)
+        tables = [t for t in table_files(folder) if split_part(t) or not about.official_splits]
+        if not tables:
+            raise DataError(f"The folder {folder} holds no train, val or test.csv(.gz).")
+        opened = open_tables(folder, tables, labels, columns)
     elif isinstance(source, (str, Path)):
         opened = open_source(_own_path(source, data_dir), labels)
     elif isinstance(source, Iterable):
@@ -192,9 +172,8 @@ def _plan(
     else:
         raise DataError(f"A data set is a name, a path or a list of structures, not {source!r}.")
     # Better code reads again.
-    fingerprint = opened.fingerprint + _reader_digest()
-    filters = Filters(max_atoms=max_atoms)
-    return _Plan(about or About(opened.name), filters, fingerprint, opened.read)
+    opened = replace(opened, fingerprint=opened.fingerprint + _reader_digest())
+    return opened, about or About(opened.name)
 
 
 def find_source(source: str, data_dir: str = "") -> tuple[str, Path | None]:

@@ -99,7 +99,8 @@ def csp_metrics(
     for entry_id, reason in zip(truth.ids, truth.errors, strict=True):
         if reason is not None:
             raise EvaluationError(f"The reference '{entry_id}' cannot be used: {reason}.")
-    groups = [read_crystals(group, allow_empty=True).head(ks[-1]) for group in candidates]
+    read = [read_crystals(group, allow_empty=True) for group in candidates]
+    groups = [group.select(range(len(group))[: ks[-1]]) for group in read]
     sizes = [len(group) for group in groups]
     every = CrystalSet.cat(groups)
     owner = np.repeat(np.arange(len(truth)), sizes)

@@ -146,15 +146,12 @@ def read_run(path: Path | str) -> dict[str, Any]:
         RunError: it is missing or cannot be read.
     """
     file = Path(path) / RUN_FILE
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if isinstance(content.get("recipe"), dict) and isinstance(content.get("notebook"), str):
-            return dict(content)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise RunError(f"'{path}' is not a run directory: it has no {RUN_FILE}.") from error
-    except (OSError, ValueError, AttributeError) as error:
-        raise RunError(f"'{file}' cannot be read ({error}). Name another run_dir.") from error
-    raise RunError(f"'{file}' does not describe a run. Name another run_dir.")
+    if not os.path.exists(file):
+        raise RunError(f"'{path}' is not a run directory: it has no {RUN_FILE}.")
+    content = read_object(file)
+    if isinstance(content.get("recipe"), dict) and isinstance(content.get("notebook"), str):
+        return content
+    raise RunError(f"'{file}' cannot be read, or does not describe a run. Name another run_dir.")
 
 
 def read_status(path: Path | str) -> dict[str, Any]:

@@ -83,15 +83,10 @@ def makes_crystals_of(ldm: LDMModule, recipe: Mapping[str, Any]) -> bool:
         return False
     request = recipe["request"]
     targets = {} if request is None else CrystalBatch.from_request(request).conditions
-    firsts = {
-        name: calibration[0, 0]
-        for name, condition in ldm.conditions.items()
-        if (calibration := getattr(condition, "calibration", None)) is not None
-    }
     return not any(
-        bool((torch.as_tensor(targets[name]) > first).any())
-        for name, first in firsts.items()
-        if name in targets
+        bool((torch.as_tensor(targets[name]) > calibration[0, 0]).any())
+        for name, condition in ldm.conditions.items()
+        if (calibration := getattr(condition, "calibration", None)) is not None and name in targets
     )
 
 

@@ -40,10 +40,11 @@ def as_text(value: Any, name: str) -> str:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, bool | Real):
+        option = name.partition("[")[0]  # of which it is an item
         raise RequestError(
-            f"{name} arrived as {value!r} and not as text: with papermill write -r {name} TEXT "
-            f"instead of -p (crystal-ldm run takes --{name.replace('_', '-')} TEXT as it is), and "
-            "in YAML or Python put quotes around it."
+            f"{name} arrived as {value!r} and not as text: with papermill write -r {option} TEXT "
+            f"instead of -p (crystal-ldm run takes --{option.replace('_', '-')} TEXT as it is), "
+            "and in YAML or Python put quotes around it."
         )
     raise RequestError(f"{name} should be text and is {value!r}.")
 

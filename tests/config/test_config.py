@@ -173,11 +173,15 @@ def test_wrong_override_is_one_clear_sentence(override: str, configs: Path) -> N
         load_config("perov_5/ldm", [override], config_dir=configs, schema=Schema)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
     assert "experiment/perov_5/ldm.yaml" in str(caught.value)
+    # It has some of these keys, too; with another class they are its fault.
+    assert ("model/big.yaml" in str(caught.value)) == ("=Other" in override)
 
 
-def test_misspelt_key_in_a_file_is_named(configs: Path) -> None:
+def test_misspelt_key_in_a_file_names_the_file(configs: Path) -> None:
     write(configs, "model/big", FILES["model/big"].replace("layers:", "layer:"))
-    with pytest.raises(ConfigError, match=r"'model.layer'.* Did you mean 'layers'"):
+    write(configs, "model/other", "layer: 3")  # a file that has the key, too, and is not used
+    wrong = r"configs/model/big\.yaml: 'model.layer'.* Did you mean 'layers'"
+    with pytest.raises(ConfigError, match=wrong):
         load_config("perov_5/ldm", config_dir=configs)
     with pytest.raises(ConfigError, match=r"configs/model/big\.yaml: 'layer'"):
         load_config("model/big", config_dir=configs)

@@ -29,7 +29,7 @@ def cubic(a: float, *species: str) -> Structure:
 
 
 def rejected_as(item: Entry) -> str | None:
-    _, rejected = prepare_entries([item], LIMITS, progress=False)
+    _, rejected = prepare_entries([item], LIMITS)
     return rejected[0].kind if rejected else None
 
 
@@ -57,12 +57,12 @@ def test_an_atoms_own_image_counts_as_a_distance():
 
 def test_a_supercell_counts_as_its_primitive_cell(structures: list[Structure]):
     small = next(s for s in structures if len(s) == 4)
-    kept, _ = prepare_entries([entry(small * (3, 2, 1))], LIMITS, progress=False)
+    kept, _ = prepare_entries([entry(small * (3, 2, 1))], LIMITS)
     assert len(kept[0][1].cell.numbers) == 4
 
 
 def test_measures_agree_with_pymatgen(structures: list[Structure]):
-    kept, _ = prepare_entries([entry(s) for s in structures[:40]], Filters(), progress=False)
+    kept, _ = prepare_entries([entry(s) for s in structures[:40]], Filters())
     for (_, prepared), structure in zip(kept, structures, strict=False):
         neighbours = structure.get_all_neighbors(6.0)
         nearest = min((n.nn_distance for ns in neighbours for n in ns), default=math.inf)
@@ -93,7 +93,6 @@ def test_disguised_copies_are_removed_and_the_lowest_in_energy_stays(structures)
         Source([*unknown, *higher, *lower]),
         About("copies"),
         Filters(unique=True),
-        progress=False,
     )
     assert stored.ids == [e.id for e in lower]
     assert stored.report.counts() == {"duplicate": 25}
@@ -103,14 +102,14 @@ def test_disguised_copies_are_removed_and_the_lowest_in_energy_stays(structures)
 def test_duplicates_are_those_of_structure_matcher(oqmd_entries, as_structure):
     """On real crystals of the same formulas, against pymatgen's own grouping."""
     small = [e for e in oqmd_entries if len(e.payload.numbers) <= 16]
-    kept, _ = prepare_entries(small, Filters(max_atoms=4), progress=False)
+    kept, _ = prepare_entries(small, Filters(max_atoms=4))
     cells = [prepared.cell for _, prepared in kept]
     anonymous = [  # all crystals of a size as if they were one element: many near matches
         Cell(c.lattice, c.frac_coords, np.full(len(c.numbers), 14)) for c in cells
     ]
     anonymous = anonymous[:60]
     energies = np.random.default_rng(0).normal(size=len(anonymous)).tolist()
-    ours = find_duplicates(anonymous, ["Si"] * len(anonymous), energies, progress=False)
+    ours = find_duplicates(anonymous, ["Si"] * len(anonymous), energies)
     order = np.argsort(energies)
     structures = [
         Structure(
@@ -136,7 +135,6 @@ def test_oqmd_is_cleaned_to_its_limits(oqmd_entries):
         Source(oqmd_entries[:200]),
         About("oqmd", official_splits=False),
         FILTERS,
-        progress=False,
     )
     report = stored.report
     assert report.found == 200 and report.kept + len(report.rejected) == 200

@@ -36,7 +36,7 @@ def dataset(rows, tmp_path_factory: pytest.TempPathFactory, structures) -> Cryst
         for i, row in enumerate(rows)
     ]
     path = tmp_path_factory.mktemp("data") / "real.safetensors"
-    build_dataset(Source(entries), About("real"), Filters(), progress=False).write(path)
+    build_dataset(Source(entries), About("real"), Filters()).write(path)
     return CrystalDataset.open(path)
 
 

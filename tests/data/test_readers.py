@@ -227,6 +227,20 @@ def test_csv_with_odd_values(tmp_path: Path, rows, write):
     assert odd[3]["material_id"] in {r.id for r in dataset.report.rejected}
 
 
+def test_a_tables_rows_and_columns_are_counted_as_a_person_counts_them(tmp_path: Path, rows):
+    """An empty row moves no name below it, and of columns of one name none is lost."""
+    first, second = (f'"{row["cif"]}"' for row in rows[:2])
+    table = tmp_path / "few.csv"
+    table.write_text(f"cif,x,x.1,x\n{first},1,2,3\n,,,\n{second},4,5,6\n,,,\n")
+    dataset = load(table)
+    assert dataset.ids == ["few-1", "few-3"] and dataset.report.found == 2
+    assert [dataset.labels[name].tolist() for name in ("x", "x.1", "x.2")] == [
+        [1, 4],
+        [2, 5],
+        [3, 6],
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

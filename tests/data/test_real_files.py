@@ -718,7 +718,7 @@ def test_tables_as_programs_and_people_write_them(
 )  # fmt: skip
 def test_what_stands_alone_in_a_first_line_may_be_no_title(tmp_path: Path, table: str, rows: int):
     (tmp_path / "p.csv").write_text(table)
-    columns, _ = read_table(tmp_path / "p.csv", ["a", "b", "c"])
+    columns = read_table(tmp_path / "p.csv", [], ["a", "b", "c"])
     assert len(next(iter(columns.values()))) == rows
     assert next(iter(columns)) in ("cif", "id")
 

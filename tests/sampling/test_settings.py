@@ -160,7 +160,10 @@ def test_a_filter_that_gives_no_answer_is_named(
         ({"cfg_interval": (1, 0)}, "cfg_interval must be two numbers 0 ≤ low ≤ high ≤ 1, not (1.0"),
         ({"cfg_scale": {"band_gap": "high"}}, "cfg_scale must be a number from 0 to 100"),
         ({"filters": ["min_distanc"]}, "Did you mean 'min_distance'?"),
-        ({"filters": [{"name": "min_distance", "limi": 3}]}, "no field 'limi'. Did you mean 'lim"),
+        (
+            {"filters": [{"name": "min_distance", "limi": 3}]},
+            "MinDistance: There is no field 'limi'. Did you mean 'lim",
+        ),
         ({"filters": {"min_distance": 11}}, "limit must be a number from 0 to 10 Å, not 11"),
         ({"filters": 3}, "filters must be a list"),
         ({"start": "prototyp"}, "Did you mean 'prototype'?"),

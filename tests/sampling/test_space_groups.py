@@ -69,8 +69,17 @@ def test_systems_and_lists_are_several_groups() -> None:
     assert group_numbers("cubic") == list(range(195, 231))
     assert group_numbers([225, "Pnma", 225]) == [62, 225]
     assert group_numbers(np.array([221, 225])) == [221, 225]
-    other_settings = ["Pbnm", "P 1 21/c 1", "R -3 m :H", "F d -3 m :2", "Aem2", "Aba2", " 225 "]
-    assert [group_number(name) for name in other_settings] == [62, 14, 166, 227, 39, 41, 225]
+    other_settings = [
+        "Pbnm",
+        "P 1 21/c 1",
+        "R -3 m :H",
+        "F d -3 m :2",
+        "Aem2",
+        "Aba2",
+        " 225 ",
+        "B2",
+    ]
+    assert [group_number(name) for name in other_settings] == [62, 14, 166, 227, 39, 41, 225, 5]
     assert group_numbers(["triclinic", 3]) == [1, 2, 3]
     with pytest.raises(RequestError, match="empty"):
         group_numbers([])

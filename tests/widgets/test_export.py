@@ -94,7 +94,8 @@ def test_code_names_the_selected_crystal_and_is_copied(bench: Workbench) -> None
 @pytest.mark.parametrize("kind", FORMATS)
 def test_one_crystal_is_saved_in_every_format(kind: str, tmp_path: Path) -> None:
     entry = CrystalEntry(perovskite(), "varied")
-    panel = FilesPanel(lambda: ([entry], [{}]), lambda: entry)
+    panel = FilesPanel(lambda: ([entry], [{}]))
+    panel.follow(entry, "")
     sent: list[Any] = []
     panel.save_one.send = lambda content, buffers=None: sent.append((content, buffers))  # type: ignore[method-assign]
     panel.kind.value = kind

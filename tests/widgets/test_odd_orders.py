@@ -280,14 +280,14 @@ def test_a_host_larger_than_the_model_is_refused_at_once(bench: Workbench) -> No
 
 def test_a_crystal_that_cannot_be_drawn_does_not_look_like_the_one_before() -> None:
     viewer = CrystalViewer(perovskite())
-    viewer.show(big_cell(), refine=False)
+    viewer.show(big_cell())
     assert viewer.notice.level == "error" and "press Bonds" in viewer.notice.text
     assert viewer.box.layout.visibility == "hidden"
     assert viewer.toolbar.layout.visibility == "visible"
     viewer.bonds = False
     assert viewer.notice.text == "" and viewer.box.layout.visibility == "visible"
     viewer.bonds = True
-    viewer.show(perovskite(), refine=False)
+    viewer.show(perovskite())
     assert viewer.notice.text == "" and viewer.box.layout.visibility == "visible"
 
 

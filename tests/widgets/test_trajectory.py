@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from crystal_ldm.widgets import CrystalViewer, TrajectoryPlayer
+from crystal_ldm.widgets.viewers.trajectory import TrajectorySteps
 
 from crystal_ldm.crystals.geometry.bonds import crystal_bonds, radius_bonds
+from crystal_ldm.runs.generate import make_request
 from tests.widgets.crystals import perovskite, rock_salt
 
 
@@ -55,22 +58,27 @@ def test_bonds_are_those_of_every_other_viewer(until: Callable[..., None]) -> No
     assert player.viewer.drawn_bonds == crystal_bonds(perovskite(4.3))
 
 
-def test_crystals_that_are_no_denoising_go_to_the_browser_one_by_one() -> None:
-    crystals = [perovskite(5.0, ("Ba", "Fe", "F")), perovskite()]
+def test_crystals_that_are_no_denoising_are_called_crystals_and_have_every_cell() -> None:
+    crystals = [perovskite(5.0, ("Ba", "Fe", "F")), rock_salt().get_primitive_structure()]
     player = TrajectoryPlayer(crystals, noun="crystal")
     stage = player.viewer.stage
-    assert len(stage.frames) == 1 and "Fe" not in stage.message["sdf"]
+    assert "Fe" not in stage.message["sdf"]
+    player.viewer.cell = "conventional"
+    assert [frame["atoms"] for frame in stage.frames] == [15, 27]
     player.slider.value = 0
-    assert "Fe" in stage.message["sdf"] and stage.message["camera"] == "keep"
-    assert player.position.value == "crystal 1 of 2"
+    assert player.position.value == "crystal 1 of 2" and len(player.viewer.shown) == 5
 
 
-def test_a_very_long_trajectory_goes_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_very_long_denoising_some_steps_are_shown(
+    monkeypatch: pytest.MonkeyPatch, tiny_ldm: Any
+) -> None:
     monkeypatch.setattr("crystal_ldm.widgets.viewers.trajectory.MOST", 3)
-    player = TrajectoryPlayer([perovskite(4 + 0.1 * k) for k in range(4)])
-    assert len(player.viewer.stage.frames) == 1 and player.num_frames == 4
-    player.show_structures([perovskite(4), perovskite(5)])
-    assert len(player.viewer.stage.frames) == 2
+    result = tiny_ldm.sample(make_request("NaCl"), 1, sampling_steps=7, trajectory=True)
+    final = result.to_structures()[0]
+    steps = TrajectorySteps.from_frames(result.trajectory, final)
+    assert steps.steps == [0, 3, 6, 7] and steps.structures[-1] is final
+    assert len(steps.noise_levels) == len(steps.structures) == 4
+    assert {len(curve) for curve in steps.curves.values()} == {4}
 
 
 def test_a_click_on_a_curve_goes_to_that_step(player: TrajectoryPlayer) -> None:

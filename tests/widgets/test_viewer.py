@@ -15,7 +15,6 @@ from crystal_ldm.widgets import (
     trajectory_figure,
 )
 from crystal_ldm.widgets.viewers.elements import LOOK, ink_on
-from crystal_ldm.widgets.viewers.frames import FrameViewer
 
 from crystal_ldm.crystals.geometry.bonds import crystal_bonds, radius_bonds
 from tests.widgets.crystals import copper, perovskite, rock_salt
@@ -76,7 +75,7 @@ def test_one_widget_is_reused() -> None:
 
 
 def test_a_trajectory_lies_in_the_browser_as_a_whole() -> None:
-    viewer = FrameViewer()
+    viewer = CrystalViewer()
     viewer.show(copper())
     frames = [perovskite(9.0, ("Ba", "Fe", "F")), perovskite(4.2), perovskite()]
     viewer.show_frames(frames, 2)

@@ -67,7 +67,7 @@ def test_any_supercell_up_to_the_limit() -> None:
     assert viewer.supercell == (1, 1, 4) and menu.value is None
     assert [count.number for count in repeats] == [1, 1, 4]
     repeats[2].value = "0"
-    assert viewer.notice.text == "A cell is repeated 1 to 99 times along a, b and c."
+    assert viewer.notice.text == "Repeat c: a whole number, 1 to 99, not '0'; 4 stays."
     assert viewer.supercell == (1, 1, 4) and repeats[2].value == "4"
     started = time.monotonic()
     viewer.supercell = (90, 90, 90)

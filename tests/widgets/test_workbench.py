@@ -44,7 +44,7 @@ def test_lots_are_the_crystals_of_one_call(panel: GeneratePanel, tiny_ldm: Any) 
     alone = tiny_ldm.sample(make_request("SrTiO3"), 9, seed=5, **QUICK)
     assert (together.crystals.frac_coords - alone.crystals.frac_coords).abs().max() < 1e-4
     assert together.recipe["sampling"]["num_samples"] == 9
-    assert (panel.made, panel.total) == (9, 9)
+    assert panel.made == 9
     assert panel.status.text.startswith("9 crystals in ")
     assert panel.form.seed.last == 5 and panel.form.seed.seed != 5
 

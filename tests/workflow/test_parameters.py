@@ -76,7 +76,7 @@ WRONG: list[tuple[Any, Any, str]] = [
     (as_text, [1], "should be text"),
     (as_words, 5, "-r x TEXT"),
     (as_words, False, "in YAML or Python put quotes"),
-    (as_words, ["SrTiO3", False], r"x\[1\] arrived as False"),
+    (as_words, ["SrTiO3", False], r"x\[1\] arrived as False.*-r x TEXT.*--x TEXT"),
     (as_number, "wide", "should be a number"),
     (as_number, True, "should be a number"),
     (as_number, float("nan"), "should be a number"),

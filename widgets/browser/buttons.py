@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -74,33 +73,21 @@ class StopButton(BrowserWidget):
     Traits:
         text: label of the button.
         enabled: whether it can be pressed.
-        kernel: id of the kernel; empty outside Jupyter.
     """
 
     _esm = code(__file__, "stop_button.js")
 
     text = tl.Unicode("Stop").tag(sync=True)
     enabled = tl.Bool(False).tag(sync=True)
-    kernel = tl.Unicode("").tag(sync=True)
 
     def __init__(self, action: Callable[[], Any], **traits: Any) -> None:
-        super().__init__(**{"kernel": _kernel_id(), **traits})
+        super().__init__(**traits)
         self._action = action
         self.on_msg(self.on_message)
 
     def on_message(self, _: Any, content: dict[str, Any], __: Any) -> None:
         if content.get("press"):
             self._action()
-
-
-def _kernel_id() -> str:
-    from ipykernel.connect import get_connection_file
-
-    try:
-        found = re.search(r"kernel-([0-9a-f-]{36})\.json$", get_connection_file())
-    except RuntimeError:  # there is no kernel
-        return ""
-    return found.group(1) if found else ""
 
 
 class DropZone(BrowserWidget):

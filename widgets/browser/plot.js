@@ -1,30 +1,10 @@
-// One plotly.js for all plots of a page: the first one to need it asks the kernel for it.
-function library(model) {
-  if (globalThis.Plotly?.react) return Promise.resolve(globalThis.Plotly);
-  const start = (bytes) => {
-    const text = new TextDecoder().decode(bytes);
-    // A require.js on the page (Notebook 7, Voilà) must not take the library for a module.
-    const run = new Function("define", "module", "exports", text);
-    run.call(globalThis);
-    return globalThis.Plotly;
-  };
-  const brought = model.get("library");
-  if (brought?.byteLength) return Promise.resolve(start(brought));
-  globalThis.crystalPlotly ??= new Promise((resolve) => {
-    const receive = (content, buffers) => {
-      if (content.library !== "plotly") return;
-      model.off("msg:custom", receive);
-      resolve(start(buffers[0]));
-    };
-    model.on("msg:custom", receive);
-    const ask = (tries) => {
-      if (globalThis.Plotly?.react || tries === 0) return;
-      model.send({ need: "plotly" });
-      setTimeout(() => ask(tries - 1), 45000);
-    };
-    ask(4);
-  });
-  return globalThis.crystalPlotly;
+// One plotly.js for all plots of a page: the first one starts it.
+async function start(model) {
+  const library = await model.widget_manager.get_model(model.get("library"));
+  const text = new TextDecoder().decode(library.get("source"));
+  // A require.js on the page (Notebook 7, Voilà) must not take the library for a module.
+  new Function("define", "module", "exports", text).call(globalThis);
+  return globalThis.Plotly;
 }
 
 function themed(layout, el) {
@@ -57,7 +37,7 @@ export default {
     const tall = () => { box.style.height = `${model.get("height")}px`; };
     tall();
     box.innerHTML = '<div class="cl-loading">Loading the plot…</div>';
-    const Plotly = await library(model);
+    const Plotly = await (globalThis.crystalPlotly ??= start(model));
     let drawn = false;
     let over = null;
 

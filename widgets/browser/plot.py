@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib.resources import files
 from typing import Any
 
+import ipywidgets as ipw
 import pandas  # noqa: F401 - plotly takes it from sys.modules, half loaded while a thread imports it
 import plotly.graph_objects as go
 import traitlets as tl
 from crystal_ldm.widgets.browser.widget import BrowserWidget, code
 
 
-@cache
-def _library() -> bytes:
-    from importlib.resources import files
+class _Library(ipw.Widget):
+    """plotly.js: a model without a view, from which the first plot of a page takes it."""
 
-    return (files("plotly") / "package_data" / "plotly.min.js").read_bytes()
+    source = tl.Bytes().tag(sync=True)
+
+
+@cache
+def _library() -> _Library:
+    return _Library(source=(files("plotly") / "package_data" / "plotly.min.js").read_bytes())
 
 
 class Plot(BrowserWidget):
     """Shows a `plotly.graph_objects.Figure`.
 
-    plotly.js is sent once for each page, when the first plot asks for it, and is shared by all;
-    a FigureWidget would bring its own 5 MB each time. Text and grid follow JupyterLab's theme.
+    plotly.js is sent once, and all plots of a page share it; a FigureWidget brings its own 5 MB
+    each time. Text and grid follow JupyterLab's theme.
 
     Traits:
         spec: the figure as JSON; use `show(figure)` to set it.
-        library: plotly.js itself, for a plot that is to be drawn while its kernel is busy and
-            cannot answer (`eager=True`); else empty.
+        library: id of the model of plotly.js.
         height: px.
         tools: whether plotly's buttons appear under the mouse.
         places: x positions that a vertical line across all subplots can take; empty: no line.
@@ -40,7 +45,7 @@ class Plot(BrowserWidget):
     _esm = code(__file__, "plot.js")
 
     spec = tl.Unicode("").tag(sync=True)
-    library = tl.Bytes(b"").tag(sync=True)
+    library = tl.Unicode().tag(sync=True)
     height = tl.Int(300).tag(sync=True)
     tools = tl.Bool(True).tag(sync=True)
     places = tl.List(tl.Float()).tag(sync=True)
@@ -48,11 +53,8 @@ class Plot(BrowserWidget):
     mark = tl.List(tl.Float()).tag(sync=True)
     clicked = tl.Dict().tag(sync=True)
 
-    def __init__(
-        self, figure: go.Figure | None = None, *, eager: bool = False, **traits: Any
-    ) -> None:
-        super().__init__(**{"library": _library() if eager else b"", **traits})
-        self.on_msg(self._on_message)
+    def __init__(self, figure: go.Figure | None = None, **traits: Any) -> None:
+        super().__init__(library=_library().model_id, **traits)
         if figure is not None:
             self.show(figure)
 
@@ -63,7 +65,3 @@ class Plot(BrowserWidget):
     def download_png(self, name: str) -> None:
         """Make the browser save the figure as a PNG."""
         self.send({"png": name.removesuffix(".png")})
-
-    def _on_message(self, _: Any, content: dict[str, Any], __: Any) -> None:
-        if content.get("need") == "plotly":
-            self.send({"library": "plotly"}, buffers=[_library()])

@@ -1,8 +1,8 @@
-const show = (value, digits) => {
+const show = (value, digits = null) => {
   if (value === null || value === undefined) return "–";
   if (value === true) return "✓ yes";
   if (value === false) return "✕ no";
-  if (typeof value === "number") return Number.isInteger(value) && digits === undefined ? String(value) : value.toFixed(digits ?? 3);
+  if (typeof value === "number") return Number.isInteger(value) && digits === null ? String(value) : value.toFixed(digits ?? 3);
   return String(value);
 };
 
@@ -87,7 +87,7 @@ export default {
           unit.textContent = ` ${column.unit}`;
           b.append(unit);
         }
-        b.title = `${column.tip || column.label} – sort`;
+        b.title = `${column.tip}${column.unit ? `, ${column.unit}` : ""} – sort`;
         cell.setAttribute("aria-sort", active ? (down ? "descending" : "ascending") : "none");
         b.addEventListener("click", () => {
           if (!active) { model.set("sort_by", column.key); model.set("descending", false); }
@@ -123,7 +123,7 @@ export default {
       const rows = model.get("rows");
       const marks = model.get("marks");
       const hidden = new Set(model.get("hidden"));
-      const places = columns.map((_, k) => k).filter((k) => !hidden.has(columns[k].key));
+      const seen = columns.filter((column) => !hidden.has(column.key));
       lines.clear();
       const made = document.createDocumentFragment();
       for (const index of model.get("order")) {
@@ -137,10 +137,10 @@ export default {
         choice.className = "cl-choice";
         choice.append(box_of(`Choose row ${index + 1}`, false, (on, event) => check(index, on, event.shiftKey)));
         line.append(choice);
-        places.forEach((k, place) => {
-          const value = cells[k];
+        seen.forEach((column, place) => {
+          const value = cells[column.key];
           const cell = document.createElement("td");
-          cell.textContent = show(value, columns[k]?.digits);
+          cell.textContent = show(value, column.digits);
           if (typeof value === "number") cell.className = "cl-num";
           if (place === 0 && child) cell.prepend("↳ ");
           if (place === 0 && count) cell.append(` ×${count}`);
@@ -153,7 +153,7 @@ export default {
       if (!lines.size) {
         const line = document.createElement("tr");
         const cell = document.createElement("td");
-        cell.colSpan = places.length + 1;
+        cell.colSpan = seen.length + 1;
         cell.textContent = rows.length ? "No crystal passes the filter." : "No crystals yet.";
         cell.className = "cl-none";
         line.append(cell);

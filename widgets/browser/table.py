@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import traitlets as tl
-from crystal_ldm.widgets.browser.table_filter import matches, problem_of
+from crystal_ldm.widgets.browser.table_filter import filter_rows
 from crystal_ldm.widgets.browser.widget import BrowserWidget, code
 
 
@@ -15,8 +15,9 @@ class Table(BrowserWidget):
     """Rows that can be sorted, filtered and selected, with mouse or arrow keys.
 
     Traits:
-        columns: list of {"key", "label", "unit", "tip", "digits"}, in the order of a row's cells.
-        rows: list of lists of numbers, texts, True/False or None.
+        columns: list of {"key", "label", "unit", "tip", "digits"}, in the order shown.
+        rows: list of numbers, texts, True/False or None by the key of their column; of other keys
+            nothing is shown.
         order: indices of the rows shown, in order; follows from the next three.
         sort_by: key of the column to sort by; empty keeps the order of making.
         descending: whether the largest come first; None values are last in any case.
@@ -37,7 +38,7 @@ class Table(BrowserWidget):
     _css = Path(__file__).with_name("table.css")
 
     columns: tl.List[dict[str, Any]] = tl.List().tag(sync=True)
-    rows: tl.List[list[Any]] = tl.List().tag(sync=True)
+    rows: tl.List[dict[str, Any]] = tl.List().tag(sync=True)
     order = tl.List(tl.Int()).tag(sync=True)
     sort_by = tl.Unicode("").tag(sync=True)
     descending = tl.Bool(False).tag(sync=True)
@@ -66,56 +67,45 @@ class Table(BrowserWidget):
         return [i for i in self.order if i in checked] + hidden or list(self.order)
 
     def _arrange(self, _: Any = None) -> None:
-        keys = [column["key"] for column in self.columns]
-        self.set_trait("problem", problem_of(self.filter, self.columns, self.rows))
-        keep = [i for i, cells in enumerate(self.rows) if matches(self.filter, self.columns, cells)]
-        if self.sort_by in keys:
-            place = keys.index(self.sort_by)
-            values = {i: self.rows[i][place] for i in keep}
-            known = [i for i in keep if values[i] is not None]
-            known.sort(key=lambda i: _sort_key(values[i]), reverse=self.descending)
-            keep = [*known, *(i for i in keep if values[i] is None)]
-        keep, counts = self._fold(keep)
-        keep, children = self._below_parents(keep)
-        marks = {str(i): {"count": n} for i, n in counts.items()}
-        for i in children:
-            marks.setdefault(str(i), {})["child"] = True
+        keep, problem = filter_rows(self.filter, self.columns, self.rows)
+        self.set_trait("problem", problem)
+        values = [row.get(self.sort_by) for row in self.rows]
+        known = [i for i in keep if values[i] is not None]
+        known.sort(key=lambda i: _sort_key(values[i]), reverse=self.descending)
+        keep = [*known, *(i for i in keep if values[i] is None)]
+        order, marks = self._nested(keep)
         with self.hold_sync():
             self.marks = marks
-            self.order = keep
+            self.order = order
 
-    def _fold(self, order: list[int]) -> tuple[list[int], dict[int, int]]:
-        """Return the first row of each group, and how many each one stands for if several."""
-        self._stands_for: dict[int, int] = {}
-        if not self.folded or len(self.groups) != len(self.rows):
-            return order, {}
+    def _nested(self, order: list[int]) -> tuple[list[int], dict[str, dict[str, Any]]]:
+        """Return one row of each group, each child after its parent if that is shown; and marks."""
+        parents = dict(enumerate(self.parents))
+        folded = self.folded and len(self.groups) == len(self.rows)
+        groups = self.groups if folded else range(len(self.rows))
+        stands_for: dict[int, int] = {}
 
         def first(i: int) -> int:  # a child stands for itself: it is looked at beside its parent
-            if self._parent(i) is not None:
-                return i
-            return self._stands_for.setdefault(self.groups[i], i)
+            return i if parents.get(i) is not None else stands_for.setdefault(groups[i], i)
 
         counts = Counter(map(first, order))
-        return list(counts), {i: n for i, n in counts.items() if n > 1}
-
-    def _parent(self, index: int) -> int | None:
-        return self.parents[index] if index < len(self.parents) else None
-
-    def _below_parents(self, order: list[int]) -> tuple[list[int], list[int]]:
-        """Return the order with each child after its parent, if that is shown, and the children."""
+        marks: dict[str, dict[str, Any]] = {
+            str(i): {"count": n} for i, n in counts.items() if n > 1
+        }
         below: dict[int | None, list[int]] = defaultdict(list)
-        shown = set(order)
-        for i in order:
-            parent = self._parent(i)
-            if parent is not None and self._stands_for:
-                parent = self._stands_for.get(self.groups[parent], parent)
-            below[parent if parent != i and parent in shown else None].append(i)
+        for i in counts:
+            parent = parents.get(i)
+            if parent is not None:
+                parent = stands_for.get(groups[parent], parent)
+            below[parent if parent in counts else None].append(i)
         arranged: list[int] = []
         stack = below.pop(None, [])[::-1]
         while stack:
             arranged.append(stack.pop())
             stack += reversed(below.get(arranged[-1], []))
-        return arranged, [i for some in below.values() for i in some]
+        for i in (child for some in below.values() for child in some):
+            marks.setdefault(str(i), {})["child"] = True
+        return arranged, marks
 
 
 def _sort_key(value: Any) -> tuple[int, Any]:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+Row = Mapping[str, Any]
+"""The cells of a row by the key of their column."""
 Columns = Sequence[Mapping[str, Any]]
 """What a table says of its columns: "key", "label" and, where there is one, "unit"."""
 
@@ -22,69 +24,66 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
 }  # fmt: skip
 
 
-def matches(text: str, columns: Columns, cells: Sequence[Any]) -> bool:
-    """Return whether a row meets all terms of a filter."""
-    return all(_meets(term, columns, cells) for term in map(str.strip, text.split(",")) if term)
+def filter_rows(text: str, columns: Columns, rows: Sequence[Row]) -> tuple[list[int], str]:
+    """Return the numbers of the rows that meet all terms, and why a term finds nothing.
+
+    That is a column or a number that is none, or a term that is half typed, which all rows meet.
+    """
+    numbers, problem = list(range(len(rows))), ""
+    for term in filter(None, map(str.strip, text.split(","))):
+        meets, wrong = _read(term, columns, rows)
+        numbers = [i for i in numbers if meets(rows[i])]
+        problem = problem or wrong
+    return numbers, problem
 
 
-def problem_of(text: str, columns: Columns, rows: Sequence[Sequence[Any]]) -> str:
-    """Say why a term finds nothing: a column or number that is none; empty if all can."""
-    problems = (_problem(term, columns, rows) for term in text.split(","))
-    return next(filter(None, problems), "")
+def _read(term: str, columns: Columns, rows: Sequence[Row]) -> tuple[Callable[[Row], bool], str]:
+    def contains(row: Row) -> bool:
+        return any(term.lower() in _text(row.get(one["key"])) for one in columns)
 
-
-def _problem(term: str, columns: Columns, rows: Sequence[Sequence[Any]]) -> str:
     comparison = _TERM.match(term)
-    if comparison is None or not columns:
-        return ""
+    if comparison is None:
+        return contains, ""
     name, sign, wanted = comparison.groups()
     if not name or not wanted:
-        return f"'{term.strip()}' is half typed: the {'value' if name else 'column'} {MISSING}"
-    place = _place(name, columns)
-    if place is None:
-        labels = ", ".join(str(column["label"]) for column in columns)
-        return f"The table has no column '{name}'; it has {labels}."
-    has_numbers = any(_is_number(cells[place]) for cells in rows)
-    if (has_numbers or sign not in ("=", "!=")) and _number(wanted) is None:
-        return f"{columns[place]['label']} is compared with a number, not '{wanted}'."
-    return ""
+        missing = f"'{term}' is half typed: the {'value' if name else 'column'} {MISSING}"
+        return lambda _: True, missing
+    column = _column(name, columns)
+    if column is None:
+        labels = ", ".join(str(one["label"]) for one in columns)
+        return contains, f"The table has no column '{name}'; it has {labels}." if columns else ""
+    key, number = column["key"], _number(wanted)
+
+    def compares(row: Row) -> bool:
+        value: Any = row.get(key)
+        if is_number(value):
+            return number is not None and _COMPARE[sign](float(value), number)
+        if value is None:
+            return False
+        same = _text(value) == wanted.lower()
+        return {"=": same, "!=": not same}.get(sign, False)
+
+    numeric = sign not in ("=", "!=") or any(is_number(row.get(key)) for row in rows)
+    said = f"{column['label']} is compared with a number, not '{wanted}'."
+    return compares, said if numeric and number is None else ""
 
 
-def _meets(term: str, columns: Columns, cells: Sequence[Any]) -> bool:
-    comparison = _TERM.match(term)
-    if comparison and not (comparison[1] and comparison[3]):
-        return True  # half typed
-    place = _place(comparison[1], columns) if comparison else None
-    if comparison is None or place is None:
-        return any(term.lower() in _text(value).lower() for value in cells)
-    value, sign, wanted = cells[place], comparison[2], comparison[3]
-    if _is_number(value):
-        number = _number(wanted)
-        return number is not None and _COMPARE[sign](float(value), number)
-    if value is None:
-        return False
-    same = _text(value).lower() == wanted.lower()
-    return {"=": same, "!=": not same}.get(sign, False)
-
-
-def _place(name: str, columns: Columns) -> int | None:
-    """Return the place of the column whose key or label is `name`, or else starts with it."""
+def _column(name: str, columns: Columns) -> Mapping[str, Any] | None:
+    """Return the column whose key or label is `name`, or else the first that starts with it."""
 
     def plain(text: object) -> str:
         return str(text).strip().lower().replace("_", " ")
 
-    names = [
-        (plain(c["key"]), plain(c["label"]), plain(f"{c['label']} ({c.get('unit')})"))
-        for c in columns
-    ]
     for alike in (str.__eq__, str.startswith):
-        for place, options in enumerate(names):
-            if any(alike(one, plain(name)) for one in options):
-                return place
+        for one in columns:
+            names = one["key"], one["label"], f"{one['label']} ({one.get('unit')})"
+            if any(alike(plain(option), plain(name)) for option in names):
+                return one
     return None
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Return whether a cell is a number."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -96,8 +95,9 @@ def _number(text: str) -> float | None:
 
 
 def _text(value: Any) -> str:
+    """Return what a cell says, in small letters."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return str(value)
+    return str(value).lower()

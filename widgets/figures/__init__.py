@@ -16,38 +16,7 @@ from crystal_ldm.widgets.figures.dataset import (
     element_figure,
     values_figure,
 )
-from crystal_ldm.widgets.figures.discovery import (
-    phase_diagram_figure,
-    powder_figure,
-    show_columns,
-)
-from crystal_ldm.widgets.figures.rates import (
-    calibration_figure,
-    guidance_figure,
-    rates_figure,
-)
+from crystal_ldm.widgets.figures.discovery import phase_diagram_figure, powder_figure, show_columns
+from crystal_ldm.widgets.figures.rates import calibration_figure, guidance_figure, rates_figure
 from crystal_ldm.widgets.figures.theme import show_table, use_offline_renderer
 from crystal_ldm.widgets.figures.training import latent_figure, loss_figure, tolerance_figure
-
-__all__ = [
-    "agreement_figure",
-    "atoms_figure",
-    "calibration_figure",
-    "counts_figure",
-    "crystal_grid",
-    "distribution_figure",
-    "element_figure",
-    "guidance_figure",
-    "latent_figure",
-    "loss_figure",
-    "phase_diagram_figure",
-    "powder_figure",
-    "rates_figure",
-    "show_columns",
-    "show_table",
-    "space_group_figure",
-    "target_figure",
-    "tolerance_figure",
-    "use_offline_renderer",
-    "values_figure",
-]

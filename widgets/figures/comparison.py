@@ -10,9 +10,14 @@ import plotly.graph_objects as go
 from crystal_ldm.widgets.figures.theme import BLUE, GREY, ORANGE, SERIES, themed
 from numpy.typing import ArrayLike
 
+BINS = 40
+"""Intervals over the common range of several sets."""
+MOST = 20
+"""Space groups that are shown."""
+
 
 def distribution_figure(
-    samples: Mapping[str, ArrayLike], quantity: str, unit: str = "", bins: int = 40
+    samples: Mapping[str, ArrayLike], quantity: str, unit: str = ""
 ) -> go.Figure:
     """Return the distributions of a quantity in several sets, each with area 1.
 
@@ -20,7 +25,6 @@ def distribution_figure(
         samples: values by the name of the set; the last stands behind the others, in grey.
         quantity: what the values are.
         unit: their unit.
-        bins: intervals over the common range.
     """
     arrays = {name: np.asarray(values, dtype=float) for name, values in samples.items()}
     finite = {name: values[np.isfinite(values)] for name, values in arrays.items()}
@@ -29,10 +33,10 @@ def distribution_figure(
         return themed(go.Figure(), f"{quantity}: no values")
     # A few extreme cells must not squeeze everything else into one bar.
     low, high = np.quantile(together, [0.001, 0.999])
-    if np.all(together == np.round(together)) and high - low < 2 * bins:
+    if np.all(together == np.round(together)) and high - low < 2 * BINS:
         edges = np.arange(np.floor(low) - 0.5, np.ceil(high) + 1)
     else:
-        edges = np.linspace(low, max(high, low + 1e-6), bins + 1)
+        edges = np.linspace(low, max(high, low + 1e-6), BINS + 1)
     figure = go.Figure()
     for i, (name, values) in reversed(list(enumerate(finite.items()))):
         counts, _ = np.histogram(values, edges)
@@ -52,14 +56,13 @@ def distribution_figure(
     return figure
 
 
-def space_group_figure(symbols: Sequence[str | None], most: int = 20) -> go.Figure:
+def space_group_figure(symbols: Sequence[str | None]) -> go.Figure:
     """Return how often each space group occurs, the most frequent first.
 
     Args:
         symbols: a symbol for each crystal; None where none was found.
-        most: how many to show.
     """
-    counts = Counter(symbol or "none found" for symbol in symbols).most_common(most)
+    counts = Counter(symbol or "none found" for symbol in symbols).most_common(MOST)
     names = [name for name, _ in counts]
     figure = go.Figure(
         go.Bar(
@@ -71,7 +74,7 @@ def space_group_figure(symbols: Sequence[str | None], most: int = 20) -> go.Figu
         )
     )
     left = len(set(symbols)) - len(counts)
-    title = "Space groups" + (f" (the {most} most frequent, {left} more)" if left > 0 else "")
+    title = "Space groups" + (f" (the {MOST} most frequent, {left} more)" if left > 0 else "")
     figure = themed(figure, title, "", "crystals", height=320)
     # A single bar should not fill the width.
     figure.update_xaxes(type="category", tickangle=-45, range=[-0.6, max(len(names), 6) - 0.4])

@@ -12,13 +12,14 @@ from pymatgen.core import Structure
 
 WIDTH = 940
 """px, for which the atoms' sizes are made; a wider page only spreads the crystals out."""
+HEIGHT = 210
+"""px for each crystal."""
 
 
 def crystal_grid(
     structures: Sequence[Structure],
     titles: Sequence[str],
     columns: int = 4,
-    cell_height: int = 210,
     title: str = "",
 ) -> go.Figure:
     """Return the crystals in a grid, all seen from the same side, each at its own scale.
@@ -27,7 +28,6 @@ def crystal_grid(
         structures: the crystals, at most a few dozen.
         titles: a line above each.
         columns: crystals side by side.
-        cell_height: px for each.
         title: of the whole figure.
 
     Raises:
@@ -43,12 +43,12 @@ def crystal_grid(
         cols=columns,
         subplot_titles=[str(text) for text in titles],
         horizontal_spacing=gap,
-        vertical_spacing=0.0 if rows == 1 else 26 / (cell_height * rows),
+        vertical_spacing=0.0 if rows == 1 else 26 / (HEIGHT * rows),
     )
     width = WIDTH * (1 - gap * (columns - 1)) / columns
     elements: dict[str, None] = {}
     for i, structure in enumerate(structures):
-        drawing = flat_crystal_figure(structure, height=cell_height + 20, width=width)
+        drawing = flat_crystal_figure(structure, height=HEIGHT + 20, width=width)
         place = {"row": i // columns + 1, "col": i % columns + 1}
         for trace in drawing.data:
             if trace.showlegend is False:  # the others are the legend
@@ -59,7 +59,7 @@ def crystal_grid(
     for symbol in elements:
         figure.add_trace(legend_entry(symbol, size=11))
     top = 90 if title else 60
-    themed(figure, title, height=rows * cell_height + top)
+    themed(figure, title, height=rows * HEIGHT + top)
     figure.update_annotations(font={"size": 12})
     figure.update_layout(
         margin={"l": 5, "r": 5, "t": top, "b": 5},

@@ -87,13 +87,12 @@ def counts_figure(counts: Mapping[str, int], title: str, unit: str, whole: int) 
     return horizontal(go.Figure(bars), title, unit, 90 + 40 * len(counts))
 
 
-def element_figure(counts: Mapping[str, int], title: str, unit: str = "formulas") -> go.Figure:
+def element_figure(counts: Mapping[str, int], title: str) -> go.Figure:
     """Return a periodic table coloured by `counts`, on a logarithmic scale; absent ones are grey.
 
     Args:
-        counts: a number for each element symbol.
+        counts: formulas that have the element, by its symbol.
         title: of the figure.
-        unit: what is counted.
     """
     colour = np.full((9, 18), np.nan)
     absent = np.full((9, 18), np.nan)
@@ -103,7 +102,7 @@ def element_figure(counts: Mapping[str, int], title: str, unit: str = "formulas"
         place = cell["row"] - 1, cell["column"] - 1
         count = counts.get(cell["symbol"], 0)
         text[place] = cell["symbol"]
-        hover[place] = f"{cell['name']}: {count:,} {unit}"
+        hover[place] = f"{cell['name']}: {count:,} formulas"
         (colour if count else absent)[place] = np.log10(count) if count else 0
     top = np.nanmax(colour) if np.isfinite(colour).any() else 1.0
     ticks = list(range(int(np.floor(top)) + 1))
@@ -118,7 +117,7 @@ def element_figure(counts: Mapping[str, int], title: str, unit: str = "formulas"
             go.Heatmap(
                 z=colour, text=np.where(np.isfinite(colour), text, ""), hovertext=hover,
                 colorscale="Viridis", zmin=0, zmax=max(top, 1.0), textfont={"size": 12},
-                colorbar={"title": {"text": unit}, "tickvals": ticks,
+                colorbar={"title": {"text": "formulas"}, "tickvals": ticks,
                           "ticktext": [f"{10**t:,}" for t in ticks], "thickness": 12},
                 **shared,
             ),

@@ -17,29 +17,25 @@ _TITLES = {
 _BASES = {"ceiling": "real crystals with that value", "base rate": "asked for nothing"}
 
 
-def calibration_figure(
-    table: pd.DataFrame, window: float = 0.5, quantity: str = "band gap", unit: str = "eV"
-) -> go.Figure:
-    """Return what came of each target: shares near it, of metals and of valid crystals.
+def calibration_figure(table: pd.DataFrame) -> go.Figure:
+    """Return what came of each target gap: shares near it, of metals and of valid crystals.
 
     Lines are guidance scales; the broken ones give them their meaning: what the predictor says of
     real crystals that have the property (ceiling), and of crystals that were asked for nothing.
 
     Args:
         table: of `crystal_ldm.evaluate.calibration.calibrate_band_gap`.
-        window: half width of what counts as near, one of the table's.
-        quantity, unit: what was asked for.
     """
     names = [_BASES.get(kind) or f"guidance {scale:g}"
              for kind, scale in zip(table["kind"], table["scale"], strict=True)]  # fmt: skip
-    figure = _panels(table, "target", [f"within {window:g}", "metal", "valid"], names)
+    figure = _panels(table, "target", ["within 0.5", "metal", "valid"], names)
     for name, dash in zip(_BASES.values(), ("dash", "dot"), strict=True):
         figure.update_traces(line={"color": GREY, "dash": dash}, selector={"name": name})
-    figure.layout.annotations[0].text = f"within {window:g} {unit} of the target"
+    figure.layout.annotations[0].text = "within 0.5 eV of the target"
     counts = sorted(table["n"].unique().tolist())
     n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    title = f"Does the {quantity} steer? {n} crystals a point, 95 % intervals"
-    return _finished(figure, title, f"target ({unit})")
+    title = f"Does the band gap steer? {n} crystals a point, 95 % intervals"
+    return _finished(figure, title, "target (eV)")
 
 
 def guidance_figure(

@@ -25,8 +25,8 @@ def loss_figure(lines: Sequence[Mapping[str, float]], title: str = "Loss") -> go
     train = [line for line in lines if "loss" in line]
     held_out = [line for line in lines if "val_loss" in line]
     figure = go.Figure()
-    figure.add_trace(_curve(train, "loss", "training set", color=BLUE, width=2))
-    figure.add_trace(_curve(held_out, "val_loss", "validation set", color=ORANGE, width=2))
+    figure.add_trace(curve(lines, "loss", "training set", color=BLUE, width=2))
+    figure.add_trace(curve(lines, "val_loss", "validation set", color=ORANGE, width=2))
     figure.data[1].mode = "lines+markers"
     matched = [line for line in lines if "val_match" in line]
     if held_out and not matched:
@@ -34,7 +34,7 @@ def loss_figure(lines: Sequence[Mapping[str, float]], title: str = "Loss") -> go
         star = _star(best["step"], best["val_loss"], "best: %{y:.4f} at step %{x:,}")
         figure.add_trace(star)
     for name in sorted({key for line in train for key in line} - set(_OTHER)):
-        part = _curve(train, name, name, width=1)
+        part = curve(train, name, name, width=1)
         part.visible = "legendonly"
         figure.add_trace(part)
     values = [line[key] for key, part in (("loss", train), ("val_loss", held_out)) for line in part]
@@ -49,12 +49,12 @@ def loss_figure(lines: Sequence[Mapping[str, float]], title: str = "Loss") -> go
 
 
 def _add_match_rate(figure: go.Figure, lines: Sequence[Mapping[str, float]]) -> None:
-    curve = _curve(lines, "val_match", "match rate, validation set", color=GREEN, width=2)
-    curve.update(mode="lines+markers", yaxis="y2", hovertemplate="%{y:.1%}")
+    match = curve(lines, "val_match", "match rate, validation set", color=GREEN, width=2)
+    match.update(mode="lines+markers", yaxis="y2", hovertemplate="%{y:.1%}")
     best = max(lines, key=lambda line: (line["val_match"], -line.get("val_rmse", 0.0)))
     star = _star(best["step"], best["val_match"], "best: %{y:.1%} at step %{x:,}")
     star.update(yaxis="y2", marker_color=GREEN)
-    figure.add_traces([curve, star])
+    figure.add_traces([match, star])
     figure.update_layout(
         yaxis2={
             "title": "match rate", "overlaying": "y", "side": "right", "tickformat": ".0%",
@@ -71,11 +71,13 @@ def _star(step: float, value: float, hover: str) -> go.Scatter:
     )  # fmt: skip
 
 
-def _curve(lines: Sequence[Mapping[str, float]], key: str, name: str, **line: object) -> go.Scatter:
+def curve(lines: Sequence[Mapping[str, float]], key: str, name: str, **line: object) -> go.Scatter:
+    """Return what lines of metrics have of `key`, over the steps."""
+    known = [entry for entry in lines if key in entry]
     return go.Scatter(
-        x=[entry["step"] for entry in lines],
-        y=[entry.get(key) for entry in lines],
-        mode="lines" if len(lines) > 1 else "markers",
+        x=[entry["step"] for entry in known],
+        y=[entry[key] for entry in known],
+        mode="lines" if len(known) > 1 else "markers",
         name=name,
         line=line,
         hovertemplate="%{y:.4g}",

@@ -21,7 +21,7 @@ from crystal_ldm.widgets.panels.rows import (
     numeric_keys,
     offer_columns,
     physical,
-    table_columns,
+    plain_row,
 )
 from crystal_ldm.widgets.session import Request, Session
 
@@ -55,7 +55,7 @@ class CompareRequests(Panel):
         self.menu = ipw.Dropdown(options=[("Density", "density")]).add_class("cl-fill")
         self.body = column(self.text, labelled("Distribution", self.menu), self.plot)
         show_if(False, self.body)
-        self.widget = column(self.notice.widget, self.body, css="cl-compare-requests")
+        self.widget = column(self.notice.widget, self.body)
         self.menu.observe(self.notice.guard(lambda _: self._draw()), "value")
 
     def show(self, requests: Sequence[Request]) -> None:
@@ -76,7 +76,7 @@ class CompareRequests(Panel):
         self.notice.clear()
         self.text.value = comparison_html(compared)
         rows = [row for _, some in compared for row in some]
-        offer_columns(self.menu, numeric_keys(rows, table_columns(rows)))
+        offer_columns(self.menu, numeric_keys(rows))
         self._draw()
         show_if(True, self.body)
 
@@ -90,7 +90,7 @@ def rows_of(entries: Sequence[CrystalEntry]) -> Rows:
     here = HereExecutor()
     cells = (Cell.from_structure(entry.structure) for entry in entries)
     reduced = [outcome.value for outcome in here.map(reduced_cell, cells)]
-    rows = [{**crystal_row(entry.structure), **entry.columns} for entry in entries]
+    rows = [plain_row(crystal_row(entry.structure) | entry.columns) for entry in entries]
     for row, found in zip(rows, find_duplicates(reduced, SAME_CRYSTAL, here), strict=True):
         row |= {"physical": physical(row), "unique": found.unique}
     return rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from crystal_ldm.widgets.base import Panel
@@ -26,26 +26,17 @@ SAYS = (
 
 
 class DenoisingPanel(Panel):
-    """Plays the denoising of one crystal after the other: `DenoisingPanel(ldm, current)`.
+    """Plays the denoising of one crystal after the other: `DenoisingPanel().show(ldm, entry)`."""
 
-    Args:
-        ldm: returns the model.
-        current: returns the crystal to show, or None.
-    """
-
-    def __init__(
-        self, ldm: Callable[[], LDMModule], current: Callable[[], CrystalEntry | None]
-    ) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._ldm, self._current = ldm, current
         self._shown: tuple[CrystalEntry | None, LDMModule | None] = None, None
         self._latest = Latest(self.notice)
         self.player = TrajectoryPlayer(empty="Select a generated crystal to see its denoising.")
         self.widget = column(self.notice.widget, self.player.widget)
 
-    def show(self) -> None:
-        """Show the denoising of the current crystal, in the background."""
-        made, ldm = self._current(), self._ldm()
+    def show(self, ldm: LDMModule, made: CrystalEntry | None) -> None:
+        """Show the denoising of a crystal by the model that made it, in the background."""
         if made is self._shown[0] and ldm is self._shown[1]:
             return
         self._shown = made, ldm

@@ -28,9 +28,8 @@ FIRST = 200
 """Crystals that are evaluated without being asked for."""
 QUIET = 1.5
 """Seconds without a new crystal before helpers start: what was pressed comes first."""
-SHOWN = 2.0
-"""Seconds between two updates of the table."""
-LOT = 4
+LOT = 10
+"""Crystals between two updates of the table."""
 
 
 class EvaluationBar(Panel):
@@ -64,7 +63,6 @@ class EvaluationBar(Panel):
         super().__init__()
         self._gallery, self._helpers = gallery, helpers
         self._reference, self._on_made, self._busy = reference, on_made, busy
-        self._seen: dict[int, Structure] = {}  # by id, which the structure kept here holds
         self._last = 0.0
         self.job, self.background = Job(), Job()
         EvaluationBar._newest = self
@@ -102,10 +100,10 @@ class EvaluationBar(Panel):
         job.message = f"Evaluating {counted(len(crystals), 'crystal')}…"
         with self._helpers.open() as pool:
             facts = evaluate_lot(crystals, self._reference(), pool, unique=True)
-            self._gallery.update_crystals(list(zip(crystals, facts, strict=True)))
+            self._gallery.update_crystals(zip(crystals, facts, strict=True))
             job.message = "Predicting band gaps…"
             gaps = predicted_gaps(crystals, pool)
-        self._gallery.update_crystals(list(zip(crystals, gaps, strict=True)))
+        self._gallery.update_crystals(zip(crystals, gaps, strict=True))
         shares = {name: sum(one[name] for one in facts) / len(facts) for name in facts[0]}
         rates = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
         job.message = f"Of {counted(len(crystals), 'crystal')}: {rates}."
@@ -148,24 +146,16 @@ class EvaluationBar(Panel):
     def _todo(self) -> list[Structure]:
         with self._gallery.lock:
             first = list(zip(self._gallery.structures, self._gallery.rows, strict=True))[:FIRST]
-            return [s for s, row in first if "band_gap" not in row and id(s) not in self._seen]
+            return [s for s, row in first if "band_gap" not in row]
 
     def _work(self) -> None:
-        found: list[tuple[Structure, dict[str, Any]]] = []
-        shown = time.monotonic()
-        try:
-            while self._rest() and (lot := self._todo()[:LOT]):
-                reference = self._reference()
-                with self._helpers.open() as pool:
-                    facts = evaluate_lot(lot, reference, pool)
-                    gaps = predicted_gaps(lot, pool)
-                self._seen |= {id(structure): structure for structure in lot}
-                found += [(s, fact | gap) for s, fact, gap in zip(lot, facts, gaps, strict=True)]
-                if time.monotonic() - shown > SHOWN:
-                    self._gallery.update_crystals(found)
-                    found, shown = [], time.monotonic()
-        finally:
-            self._gallery.update_crystals(found)
+        while self._rest() and (lot := self._todo()[:LOT]):
+            reference = self._reference()
+            with self._helpers.open() as pool:
+                facts = evaluate_lot(lot, reference, pool)
+                gaps = predicted_gaps(lot, pool)
+            found = zip(lot, facts, gaps, strict=True)
+            self._gallery.update_crystals([(s, fact | gap) for s, fact, gap in found])
 
     def _rest(self) -> bool:
         """Wait until nobody else works; return whether to go on at all."""

@@ -22,16 +22,13 @@ Crystals = Callable[[], tuple[Sequence[CrystalEntry], Sequence[dict[str, Any]]]]
 class FilesPanel(Panel):
     """Shows code, downloads and loads recipes: `FilesPanel(crystals)`.
 
-    `crystals()` returns the crystals to download and the rows that the gallery has of them,
-    `selected()` the one that is looked at.
-
+    `crystals()` returns the crystals to download and the rows that the gallery has of them;
+    `follow` is told which one is looked at.
     """
 
-    def __init__(
-        self, crystals: Crystals, selected: Callable[[], CrystalEntry | None] = lambda: None
-    ) -> None:
+    def __init__(self, crystals: Crystals) -> None:
         super().__init__()
-        self._crystals, self._selected = crystals, selected
+        self._crystals = crystals
         self.on_load = Listeners()
         self.code = ipw.HTML().add_class("cl-code")
         self.copies = row(*(CopyButton(text=f"Copy {what}") for what in ("Python", "shell")))
@@ -62,7 +59,8 @@ class FilesPanel(Panel):
         self.follow(None, "")
 
     def follow(self, entry: CrystalEntry | None, title: str) -> None:
-        """Show the code of a crystal, which is called `title`."""
+        """Offer a crystal, which is called `title`, and the code that makes it."""
+        self._entry = entry
         recipe = None if entry is None else entry.recipe
         show_if(recipe is not None, self.copies)
         if entry is None or recipe is None:
@@ -99,7 +97,6 @@ class FilesPanel(Panel):
         return f"{formulas.pop() if len(formulas) == 1 else 'crystals'}.zip", data
 
     def _make_one(self) -> tuple[str, bytes]:
-        made = self._selected()
-        if made is None:
+        if self._entry is None:
             raise RequestError("Choose a crystal first: press it in the gallery or the table.")
-        return one_crystal(made, self.kind.value)
+        return one_crystal(self._entry, self.kind.value)

@@ -20,9 +20,9 @@ from crystal_ldm.widgets.panels.rows import (
     crystal_row,
     numeric_keys,
     offer_columns,
+    plain_row,
     scatter_figure,
     table_columns,
-    table_rows,
 )
 from crystal_ldm.widgets.panels.symmetry import SymmetryPanel
 from crystal_ldm.widgets.panels.table_tools import TableTools
@@ -60,7 +60,6 @@ class Gallery(Panel):
         """`helpers` compare the crystals."""
         super().__init__()
         self.entries: list[CrystalEntry] = []
-        self.rows: list[dict[str, Any]] = []
         self.lock = threading.RLock()
         self._quiet = Quiet()
         self.viewer = CrystalViewer(height=height)
@@ -124,14 +123,12 @@ class Gallery(Panel):
         entries = [c if isinstance(c, CrystalEntry) else CrystalEntry(c, "loaded") for c in new]
         own = [c.columns if isinstance(c, CrystalEntry) else {} for c in new]
         given = own if rows is None else rows
-        more = [crystal_row(one.structure) | dict(extra)
+        more = [plain_row(crystal_row(one.structure) | dict(extra))
                 for one, extra in zip(entries, given, strict=True)]  # fmt: skip
         with self.lock:
             place = len(self.entries)
             self.entries += entries
-            self.rows += more
-            self._refresh()
-            self.table.parents = parents_of(self.entries)
+            self._refresh([*self.rows, *more])
         if self.selected is None and self.entries:
             self.selected = 0
         return place
@@ -156,17 +153,21 @@ class Gallery(Panel):
         """Remove all crystals."""
         with self.lock:
             self.selected = None
-            self.entries, self.rows = [], []
-            self.table.checked, self.table.parents = [], []
-            self._refresh()
+            self.entries = []
+            self.table.checked = []
+            self._refresh([])
 
     def update_crystals(self, facts: Iterable[tuple[Structure, Mapping[str, Any]]]) -> None:
         """Add or replace columns of crystals; those that are here no more are passed over."""
         with self.lock:
-            rows = {id(s): row for s, row in zip(self.structures, self.rows, strict=True)}
-            for structure, values in facts:
-                rows.get(id(structure), {}).update(values)
-            self._refresh()
+            found = {id(structure): plain_row(values) for structure, values in facts}
+            pairs = zip(self.structures, self.rows, strict=True)
+            self._refresh([row | found.get(id(structure), {}) for structure, row in pairs])
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """What the table says of each crystal, in the order of adding; not to be changed."""
+        return self.table.rows
 
     @property
     def structures(self) -> list[Structure]:
@@ -206,17 +207,17 @@ class Gallery(Panel):
 
     # -- keeping the three in step ---------------------------------------------------------------
 
-    def _refresh(self) -> None:
-        columns = table_columns(self.rows)
+    def _refresh(self, rows: list[dict[str, Any]]) -> None:
         with self._quiet:  # the table and the menus would each draw the plot again
             with self.table.hold_sync():
-                self.table.columns = columns
-                self.table.rows = table_rows(self.rows, columns)
+                self.table.columns = table_columns(rows)
+                self.table.rows = rows
+                self.table.parents = parents_of(self.entries)
             self.set_trait("count", len(self.entries))
             show_if(not self.entries, self.empty)
             parts = (self.views, self.about, self._bar, self.table, self.table_tools.widget)
             show_if(bool(self.entries), *parts)
-            numeric = numeric_keys(self.rows, columns)
+            numeric = numeric_keys(rows)
             for name, menu in self.menus.items():
                 offer_columns(menu, numeric, none=name == "Colour")
         self._draw_plot()
@@ -257,7 +258,7 @@ class Gallery(Panel):
     def at(self, indices: Sequence[int]) -> tuple[list[CrystalEntry], list[dict[str, Any]]]:
         """Return crystals, and what the table has of them, by index."""
         with self.lock:
-            return [self.entries[i] for i in indices], [dict(self.rows[i]) for i in indices]
+            return [self.entries[i] for i in indices], [self.rows[i] for i in indices]
 
     def _say_where(self) -> None:
         shown = self.table.order

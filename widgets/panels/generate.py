@@ -38,7 +38,6 @@ class GeneratePanel(Panel):
     Traits:
         ldm: the model; another one brings another form.
         made: crystals of the current run that are finished; read-only.
-        total: crystals that the current run is to make; read-only.
     Attributes:
         on_start: `on_start(action)`: call `action()` when a run begins.
         on_result: `on_result(action)`: call `action(result)` with each lot of finished crystals, in
@@ -48,7 +47,6 @@ class GeneratePanel(Panel):
 
     ldm = tl.Any()
     made = tl.Int(0, read_only=True)
-    total = tl.Int(0, read_only=True)
 
     def __init__(self, ldm: LDMModule, session: Session | None = None) -> None:
         """`session` keeps the crystals; None: one that lasts as long as this panel."""
@@ -141,7 +139,6 @@ class GeneratePanel(Panel):
         self.kept_as, run = self.session.open_run(self.form.words(), order)
         self.session.change(self.kept_as, count=len(places))
         self.form.seed.use()
-        self.set_trait("total", len(places))
         self.set_trait("made", 0)
         self.on_start.tell()
         self.job.start(lambda job: self._work(job, run, places))
@@ -158,7 +155,6 @@ class GeneratePanel(Panel):
         batch_size = run.order.settings.compute.batch_size
         most = MOST if isinstance(batch_size, str) else batch_size
         size, finished = min(FIRST, most), 0
-        written: Future[Any] | None = None
 
         def watch(step: SamplerStep) -> None:
             if job.stop_event.is_set():
@@ -179,21 +175,20 @@ class GeneratePanel(Panel):
                     show(result)
 
         with run, ThreadPoolExecutor(max_workers=1) as writer:
+            written: Future[Any] = writer.submit(int)  # nothing yet
             while places and not job.stop_event.is_set():
                 lot, places = set(places[:size]), places[size:]
                 begun = time.monotonic()
                 # How the crystals are divided into lots changes none of them.
                 for result in iter_sample(run.order, watch, _member(lot)):
-                    if written is not None:
-                        written.result()
+                    written.result()
                     if first := not finished:
                         show(result)
                     written = writer.submit(keep, result, first)
                     finished += len(result)
                 rate = size / max(time.monotonic() - begun, 1e-3)
                 size = min(max(FIRST, int(rate * SECONDS)), 4 * size, most)
-            if written is not None:
-                written.result()
+            written.result()
         job.progress = self.made / total
         made, spent = _count(self.made, total), duration(time.monotonic() - started)
         stopped = f"Stopped: {made} were finished and are kept."

@@ -37,9 +37,7 @@ class ModelPicker(Panel):
         load = self.button("Load", lambda: self.load(path.value), css="cl-small")
         self._own = labelled("", path, load)
         show_if(False, self._own)
-        self.widget = column(
-            labelled("Model", self._menu), self._own, self.notice.widget, css="cl-model"
-        )
+        self.widget = column(labelled("Model", self._menu), self._own, self.notice.widget)
         self._menu.observe(self.notice.guard(self._on_choice), "value")
         self.job.tell(self.notice, "Loading…")
         self.react("ldm", self._describe)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets as ipw
@@ -71,8 +71,7 @@ class PowderPanel(Panel):
             placeholder="Cu Kα, or Å",
         )  # fmt: skip
         self.linked("radiation", radiation, "cl-radiation")
-        tools = "cl-small cl-forget"
-        self.remove = self.button("Remove the measured pattern", self.forget, css=tools)
+        self.remove = self.button("Remove the measured pattern", self.forget, css="cl-small")
         self.controls = column(
             row(
                 labelled("Wavelength", radiation, tip="One of the list, or a number in Å"),
@@ -81,9 +80,7 @@ class PowderPanel(Panel):
             ),
             self.zone,
         )
-        self.widget = column(
-            self.plot, self.said.widget, self.controls, self.notice.widget, css="cl-powder"
-        )
+        self.widget = column(self.plot, self.said.widget, self.controls, self.notice.widget)
         self.react(["crystals", "radiation", "width", "measured"], self._start)
         self.crystals = list(crystals)
         if not crystals:
@@ -147,29 +144,31 @@ def xrd_figure(
     patterns: Sequence[tuple[str, tuple[list[float], list[float]]]], radiation: str = "Cu Kα"
 ) -> go.Figure:
     """Return one named pattern upwards and the other downwards over the same angles."""
-    figure = go.Figure()
-    for (name, (angles, heights)), sign, colour in zip(patterns, (1, -1), COLOURS, strict=False):
-        x, y = sticks(angles, [sign * height for height in heights])
-        figure.add_scatter(
-            x=x,
-            y=y,
-            mode="lines",
-            line={"color": colour, "width": 2},
-            name=escape(name),  # plotly reads HTML in names
-            hovertemplate="2θ = %{x:.2f}°<extra></extra>",
-        )
+    lines = [
+        (name, colour, *sticks(angles, [sign * height for height in heights]))
+        for (name, (angles, heights)), sign, colour in zip(patterns, (1, -1), COLOURS, strict=False)
+    ]
     y_axis = {
         "tickvals": [-100, -50, 0, 50, 100],
         "ticktext": ["100", "50", "0", "50", "100"],
         "range": [-108 if len(patterns) > 1 else 0, 108],
     }
-    _lay_out(figure, radiation, y_axis)
-    return figure.update_xaxes(range=[5, 90])
+    return _figure(lines, radiation, y_axis).update_xaxes(range=[5, 90])
 
 
-def _lay_out(figure: go.Figure, radiation: str, y_axis: Mapping[str, Any]) -> None:
+def _figure(
+    lines: Iterable[tuple[str, str, Any, Any]], radiation: str, y_axis: Mapping[str, Any]
+) -> go.Figure:
+    """Return lines, each by name, colour, angles and intensities, over the angles."""
+    figure = go.Figure()
+    for name, colour, x, y in lines:
+        figure.add_scatter(
+            x=x, y=y, mode="lines", line={"color": colour, "width": 1.5},
+            name=escape(name),  # plotly reads HTML in names
+            hovertemplate="2θ = %{x:.2f}°<extra></extra>",
+        )  # fmt: skip
     called = radiation if radiation in RADIATIONS else f"λ = {radiation} Å"
-    figure.update_layout(
+    return figure.update_layout(
         xaxis={"title": {"text": f"2θ (°), {called}", "font_size": 11}},
         yaxis={"title": {"text": "Intensity", "font_size": 11}, **y_axis},
         margin={"l": 48, "r": 8, "t": 8, "b": 40},
@@ -187,19 +186,12 @@ def comparison_figure(
 
     Without crystals to compare it with, the pattern is shown as it was measured.
     """
-    figure = go.Figure()
     grid, curve = measured.angles, measured.intensities * (100 / measured.intensities.max())
     if found:
         grid, curve = found[0][1].grid, found[0][1].measured
-    figure.add_scatter(
-        x=grid, y=curve, mode="lines", line={"color": "#8a8a8a", "width": 1.5},
-        name=escape(name) or "measured", hovertemplate="2θ = %{x:.2f}°<extra></extra>",
-    )  # fmt: skip
-    for (title, one), colour in zip(found, COLOURS, strict=False):
-        figure.add_scatter(
-            x=one.grid, y=one.simulated, mode="lines", line={"color": colour, "width": 1.5},
-            name=f"{escape(title)} ({one.similarity:.2f})",
-            hovertemplate="2θ = %{x:.2f}°<extra></extra>",
-        )  # fmt: skip
-    _lay_out(figure, radiation, {"range": [-2, 108]})
-    return figure
+    lines = [(name or "measured", "#8a8a8a", grid, curve)]
+    lines += [
+        (f"{title} ({one.similarity:.2f})", colour, one.grid, one.simulated)
+        for (title, one), colour in zip(found, COLOURS, strict=False)
+    ]
+    return _figure(lines, radiation, {"range": [-2, 108]})

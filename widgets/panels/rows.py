@@ -9,6 +9,7 @@ from typing import Any
 import ipywidgets as ipw
 import numpy as np
 import plotly.graph_objects as go
+from crystal_ldm.widgets.browser.table_filter import is_number
 from crystal_ldm.widgets.crystal_entry import plain
 from pymatgen.core import Structure
 
@@ -124,35 +125,21 @@ def table_columns(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     if len({row.get("origin") for row in rows}) < 2:  # it says nothing, and takes width
         keys = [key for key in keys if key != "origin"]
     known = [key for key in COLUMNS if key in keys]
-    columns = []
-    for key in [*known, *(k for k in keys if k not in COLUMNS)]:
-        about = column_info(key)
-        tip = f"{about.tip}, {about.unit}" if about.unit else about.tip
-        column: dict[str, Any] = {"key": key, "label": about.label, "unit": about.unit, "tip": tip}
-        if about.digits is not None:
-            column["digits"] = about.digits
-        columns.append(column)
-    return columns
+    shown = [*known, *(key for key in keys if key not in COLUMNS)]
+    return [{"key": key, **vars(column_info(key))} for key in shown]
 
 
-def table_rows(
-    rows: Iterable[Mapping[str, Any]], columns: Sequence[Mapping[str, Any]]
-) -> list[list[Any]]:
-    """Return the cells of `rows`, plain values only, None where one is missing."""
-    return [[plain(row.get(column["key"])) for column in columns] for row in rows]
+def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is said of a crystal as plain values only."""
+    return {key: plain(value) for key, value in row.items()}
 
 
-def numeric_keys(
-    rows: Sequence[Mapping[str, Any]], columns: Sequence[Mapping[str, Any]]
-) -> list[str]:
+def numeric_keys(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the columns that hold numbers, for the axes of a plot."""
     return [
         column["key"]
-        for column in columns
-        if any(
-            isinstance(v := plain(row.get(column["key"])), int | float) and not isinstance(v, bool)
-            for row in rows
-        )
+        for column in table_columns(rows)
+        if any(is_number(row.get(column["key"])) for row in rows)
     ]
 
 

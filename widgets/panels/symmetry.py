@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
@@ -44,7 +43,6 @@ class SymmetryPanel(Panel):
     def __init__(self, structure: Structure | None = None, *, active: bool = True) -> None:
         super().__init__()
         self._latest = Latest(self.notice)
-        self._done: tuple[Any, float] = (None, 0.0)
         self.facts = ipw.HTML().add_class("cl-symmetry")
         self.operations = ipw.HTML().add_class("cl-operations")
         self.unfold = fold("Symmetry operations", self.operations)
@@ -60,11 +58,10 @@ class SymmetryPanel(Panel):
         self.structure = structure
 
     def _start(self) -> None:
-        """Look for the symmetry in the background, if it is not known yet."""
-        last, tolerance = self._done
-        if not self.active or (last is self.structure and tolerance == self.symprec):
+        """Look for the symmetry in the background."""
+        if not self.active:
             return
-        self._done = structure, symprec = self.structure, self.symprec
+        structure, symprec = self.structure, self.symprec
         if structure is None:
             self._latest.drop()
             self._show(None)

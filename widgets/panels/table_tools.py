@@ -14,6 +14,7 @@ from crystal_ldm.widgets.export.archive import zip_crystals
 from crystal_ldm.widgets.helpers import Helpers
 from crystal_ldm.widgets.jobs import Job
 from crystal_ldm.widgets.layout import caption, column, row, show_if, toggle
+from crystal_ldm.widgets.panels.rows import column_info
 from pymatgen.core import Structure
 
 from crystal_ldm.crystals.cell import Cell
@@ -43,9 +44,7 @@ class TableTools(Panel):
     def __init__(self, gallery: Gallery, helpers: Helpers) -> None:
         super().__init__()
         self.gallery, self.table, self._helpers = gallery, gallery.table, helpers
-        # The structure is kept beside what was found of it, so that its id stays its own.
-        self._reduced: dict[int, tuple[Structure, Cell | None]] = {}
-        self._first: dict[int, int] = {}
+        self._compared: list[tuple[Structure, Cell | None, int]] = []
         self.job = Job()
         self.boxes: dict[str, ipw.Checkbox] = {}
         self._columns = row(css="cl-columns")
@@ -58,7 +57,7 @@ class TableTools(Panel):
         self.widget = column(
             row(
                 row(opened, fold),
-                row(self.which, self.csv, self.zip, css="cl-row-files"),
+                row(self.which, self.csv, self.zip),
                 css="cl-bar",
             ),
             self._columns,
@@ -81,18 +80,16 @@ class TableTools(Panel):
     def _offer_columns(self) -> None:
         keys = [one["key"] for one in self.table.columns]
         if list(self.boxes) != keys:
-            old = self.boxes
-            self.boxes = {one["key"]: old.get(one["key"]) or self._box(one)
-                          for one in self.table.columns}  # fmt: skip
+            self.boxes = {key: self.boxes.get(key) or self._box(key) for key in keys}
             self._columns.children = tuple(self.boxes.values())
         for key, box in self.boxes.items():
             box.value = key not in self.table.hidden
 
-    def _box(self, about: dict[str, Any]) -> ipw.Checkbox:
-        text = f"{about['label']} ({about['unit']})" if about.get("unit") else about["label"]
-        box = ipw.Checkbox(True, description=text, indent=False, tooltip=about.get("tip", text))
+    def _box(self, key: str) -> ipw.Checkbox:
+        about = column_info(key)
+        box = ipw.Checkbox(True, description=about.axis, indent=False, tooltip=about.tip)
         box.layout.width = "auto"
-        box.observe(lambda change: self._turn(about["key"], change.new), "value")
+        box.observe(lambda change: self._turn(key, change.new), "value")
         return box
 
     def _turn(self, key: str, shown: bool) -> None:
@@ -130,23 +127,21 @@ class TableTools(Panel):
         What was found is kept, so that crystals that join cost only their own comparisons: about
         5 ms of a core for a crystal and 4 ms for each comparison.
         """
-        place = {id(structure): i for i, structure in enumerate(structures)}
-        if not self._first.keys() <= place.keys():  # some are gone
-            self._reduced, self._first = {}, {}
-        new = [i for i, s in enumerate(structures) if id(s) not in self._first]
-        cells = (Cell.from_structure(structures[i]) for i in new)
-        for outcome in executor.imap(reduced_cell, cells):
-            structure = structures[new[outcome.index]]
-            self._reduced[id(structure)] = (structure, outcome.value)
-        firsts = [i for i, s in enumerate(structures) if self._first.get(id(s)) == id(s)]
-        compared = [*firsts, *new]
-        reduced = [self._reduced[id(structures[i])][1] for i in compared]
-        for i, found in zip(
-            compared, find_duplicates(reduced, SAME_CRYSTAL, executor), strict=True
-        ):
-            one = i if found.of is None else compared[found.of]
-            self._first[id(structures[i])] = id(structures[one])
-        return [place[self._first[id(structure)]] for structure in structures]
+        pairs = zip(self._compared, structures, strict=False)
+        old = len(self._compared)
+        if old > len(structures) or any(one[0] is not other for one, other in pairs):
+            old = 0  # some are gone
+        groups = [first for _, _, first in self._compared[:old]]
+        kept = (cell for _, cell, _ in self._compared[:old])
+        cells = map(Cell.from_structure, structures[old:])
+        reduced = [*kept, *(outcome.value for outcome in executor.map(reduced_cell, cells))]
+        firsts = [i for i, first in enumerate(groups) if first == i]
+        asked = [*firsts, *range(old, len(structures))]
+        found = find_duplicates([reduced[i] for i in asked], SAME_CRYSTAL, executor)
+        for i, one in list(zip(asked, found, strict=True))[len(firsts) :]:
+            groups.append(i if one.of is None else asked[one.of])
+        self._compared = list(zip(structures, reduced, groups, strict=True))
+        return groups
 
     # -- files -----------------------------------------------------------------------------------
 

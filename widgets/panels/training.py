@@ -13,6 +13,8 @@ import traitlets as tl
 from crystal_ldm.widgets.base import Panel
 from crystal_ldm.widgets.browser.buttons import StopButton
 from crystal_ldm.widgets.browser.plot import Plot
+from crystal_ldm.widgets.figures.theme import BLUE, ORANGE
+from crystal_ldm.widgets.figures.training import curve
 from crystal_ldm.widgets.jobs import INTERVAL, Throttle, duration
 from crystal_ldm.widgets.layout import caption, column, row
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
@@ -61,7 +63,7 @@ class TrainingMonitor(Panel):
         self._max_steps = max_steps
         self._throttle = Throttle(5 * INTERVAL)
         self._lines: list[dict[str, float]] = []
-        self.plot = Plot(height=380, eager=True)
+        self.plot = Plot(height=380)
         self.plot.add_class("cl-training")
         self.status = caption("No step yet.")
         self.halt = StopButton(self.notice.guard(self.stop), text="Stop and save")
@@ -132,37 +134,17 @@ def metrics_figure(lines: Sequence[Mapping[str, float]]) -> go.Figure:
     )
     for k, (name, label) in enumerate(CURVES.items()):
         place = {"row": k // 2 + 1, "col": k % 2 + 1}
-        _add(figure, lines, name, "#1976d2", place, label)
+        figure.add_trace(curve(lines, name, label, color=BLUE, width=1.5), **place)
         if name == "loss":
-            _add(figure, lines, "val_loss", "#e65100", place, "validation set", "lines+markers")
+            held_out = curve(lines, "val_loss", "validation set", color=ORANGE, width=1.5)
+            figure.add_trace(held_out.update(mode="lines+markers"), **place)
             positive = all(line.get(key, 1) > 0 for line in lines for key in ("loss", "val_loss"))
             if positive:
                 figure.update_yaxes(type="log", **place)
     figure.update_annotations(font_size=11)
     figure.update_xaxes(tickfont_size=10)
     figure.update_yaxes(tickfont_size=10, nticks=5)
-    figure.update_layout(
-        showlegend=False, margin={"l": 48, "r": 8, "t": 24, "b": 28}, uirevision="training"
-    )
-    return figure
-
-
-def _add(
-    figure: Any,
-    lines: Sequence[Mapping[str, float]],
-    name: str,
-    colour: str,
-    place: Mapping[str, int],
-    label: str,
-    mode: str = "lines",
-) -> None:
-    known = [line for line in lines if name in line]
-    figure.add_scatter(
-        x=[line["step"] for line in known],
-        y=[line[name] for line in known],
-        mode=mode if len(known) > 1 else "markers",
-        line={"color": colour, "width": 1.5},
-        name=label,
-        hovertemplate="step %{x:,}: %{y:.4g}<extra></extra>",
-        **place,
-    )
+    return figure.update_layout(
+        showlegend=False, hovermode="x unified", uirevision="training",
+        margin={"l": 48, "r": 8, "t": 24, "b": 28},
+    )  # fmt: skip

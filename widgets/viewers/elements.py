@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import colorsys
 from dataclasses import dataclass
-from functools import cache
 
 from crystal_ldm.crystals.geometry.bonds import covalent_radius
 
@@ -22,10 +21,11 @@ _SHARE = {"Ball and stick": 0.4, "Space filling": 1.0}
 
 @dataclass(frozen=True)
 class Look:
-    """How atoms are drawn: one of `COLOURS`, one of `STYLES`."""
+    """How atoms are drawn: one of `COLOURS`, one of `STYLES`, with or without their symbols."""
 
     colours: str = COLOURS[0]
     style: str = STYLES[0]
+    labels: bool = False
 
     def colour(self, symbol: str) -> str:
         """Return the colour of an element as "#rrggbb".
@@ -34,8 +34,10 @@ class Look:
         most 0.6, lightness between 0.38 and 0.74, so that every colour stands out on white and on
         black.
         """
+        from pymatgen.vis.structure_vtk import EL_COLORS
+
         calm = self.colours == COLOURS[0]
-        rgb = _palette("VESTA" if calm else self.colours).get(symbol)
+        rgb = EL_COLORS["VESTA" if calm else self.colours].get(symbol)
         if rgb is None:
             return UNKNOWN_COLOUR
         if calm:
@@ -52,16 +54,6 @@ class Look:
 
 LOOK = Look()
 """The usual look."""
-
-
-@cache
-def _palette(scheme: str) -> dict[str, tuple[int, ...]]:
-    from importlib.resources import files
-
-    import yaml
-
-    text = (files("pymatgen.core") / "ElementColorSchemes.yaml").read_text(encoding="utf-8")
-    return {symbol: tuple(rgb) for symbol, rgb in yaml.safe_load(text)[scheme].items()}
 
 
 def ink_on(colour: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import traitlets as tl
 from crystal_ldm.widgets.browser.widget import BrowserWidget, code
 from crystal_ldm.widgets.viewers.elements import LOOK, Look
-from crystal_ldm.widgets.viewers.scene import Scene, scene_to_sdf
+from crystal_ldm.widgets.viewers.scene import Scene, common_extent, scene_to_sdf
 
 STICK = 0.11
 """Å, radius of a drawn bond."""
@@ -36,29 +36,12 @@ def atom_texts(scene: Scene) -> list[str]:
     ]
 
 
-def common_extent(scenes: Sequence[Scene]) -> np.ndarray:
-    """Return the lowest and the highest corner, in Å, of what is shown of scenes.
-
-    They lie about the last scene's centre, with room for the others.
-
-    The first frames of a denoising can be absurdly large, and would make a dot of the crystal.
-    """
-    drawn = [np.concatenate([scene.positions, *scene.boxes]) for scene in scenes]
-    corners = np.array([(points.min(axis=0), points.max(axis=0)) for points in drawn])  # (S, 2, 3)
-    centre = corners[-1].mean(axis=0)
-    half = np.ptp(corners[-1], axis=0) / 2
-    half = np.clip(np.abs(corners - centre).max(axis=(0, 1)), half, FAIR * half)
-    return np.array([centre - half, centre + half])
-
-
-def crystal_message(
-    scene: Scene, labels: bool, camera: str, within: np.ndarray, look: Look
-) -> dict[str, Any]:
+def crystal_message(scene: Scene, camera: str, within: np.ndarray, look: Look) -> dict[str, Any]:
     """Return what the browser needs to draw `scene`: the SDF and one colour and radius an atom.
 
     Args:
         scene: what is drawn.
-        labels, camera: see `NGLStage.show`.
+        camera: see `NGLStage.show`.
         within: the `common_extent` that the camera is fitted to.
         look: how atoms are drawn.
     """
@@ -77,7 +60,7 @@ def crystal_message(
         "radii": {i: round(look.radius(symbol), 3) for i, symbol in enumerate(scene.symbols)},
         "stick": STICK,
         "edge": EDGE,
-        "labels": dict(enumerate(scene.symbols)) if labels else None,
+        "labels": dict(enumerate(scene.symbols)) if look.labels else None,
         "tips": atom_texts(scene),
         "meshes": [
             {"colour": colours[centre], "positions": faces.round(3).reshape(-1).tolist()}
@@ -138,7 +121,6 @@ class NGLStage(BrowserWidget):
         marked: list[int],
         joined: bool,
         look: Look,
-        labels: bool,
     ) -> None:
         """Draw one of `scenes`, the frames of a trajectory, in place of what is shown.
 
@@ -149,10 +131,9 @@ class NGLStage(BrowserWidget):
                 standard view as well.
             marked, joined: see the traits.
             look: how atoms are drawn.
-            labels: whether elements are written onto the atoms.
         """
-        within = common_extent(scenes)
-        frames = [crystal_message(scene, labels, camera, within, look) for scene in scenes]
+        within = common_extent(scenes, FAIR)
+        frames = [crystal_message(scene, camera, within, look) for scene in scenes]
         with self.hold_sync():
             self.marked, self.joined = marked, joined
             self.frames, self.frame = frames, frame

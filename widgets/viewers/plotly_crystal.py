@@ -27,7 +27,6 @@ def crystal_figure(
     height: int = 380,
     look: Look = LOOK,
     marked: Sequence[int] = (),
-    labels: bool = False,
     joined: bool = True,
 ) -> go.Figure:
     """Return a turnable three-dimensional figure of a crystal; it needs no kernel.
@@ -41,7 +40,7 @@ def crystal_figure(
         chosen = [i for i, s in enumerate(scene.symbols) if s == symbol]
         data.append(_spheres(symbol, scene.positions[chosen], look, chosen))
     x, y, z = scene.positions.T
-    if labels:  # above the atoms: a text inside a sphere is hidden by it
+    if look.labels:  # above the atoms: a text inside a sphere is hidden by it
         above = z + np.array([look.radius(symbol) + 0.15 for symbol in scene.symbols])
         text = {"text": scene.symbols, "hoverinfo": "skip", "showlegend": False}
         data.append(go.Scatter3d(x=x, y=y, z=above, mode="text", **text))
@@ -123,8 +122,9 @@ def scene_layout(title: str, height: int) -> dict[str, Any]:
 
 
 @cache
-def _unit_sphere(rings: int = 11, segments: int = 16) -> tuple[np.ndarray, np.ndarray]:
+def _unit_sphere() -> tuple[np.ndarray, np.ndarray]:
     """Return vertices (V, 3) and triangles (T, 3) of a sphere of radius 1."""
+    rings, segments = 11, 16
     polar = np.linspace(0, np.pi, rings)
     turn = np.linspace(0, 2 * np.pi, segments, endpoint=False)
     p, t = np.meshgrid(polar, turn, indexing="ij")

@@ -23,7 +23,6 @@ def flat_crystal_figure(
     width: float | None = None,
     look: Look = LOOK,
     marked: Sequence[int] = (),
-    labels: bool = False,
     joined: bool = True,
 ) -> go.Figure:
     """Return an orthographic drawing of a crystal seen against `towards` (Cartesian).
@@ -57,7 +56,7 @@ def flat_crystal_figure(
         go.Scatter(
             x=flat[order, 0],
             y=flat[order, 1],
-            mode="markers+text" if labels else "markers",
+            mode="markers+text" if look.labels else "markers",
             text=symbols,
             textfont={"color": [ink_on(look.colour(s)) for s in symbols], "size": 12},
             meta=order.tolist(),

@@ -7,6 +7,7 @@ from typing import Any
 
 import traitlets as tl
 from crystal_ldm.widgets.browser.plot import Plot
+from crystal_ldm.widgets.viewers.elements import Look
 from crystal_ldm.widgets.viewers.plotly_crystal import atom_clicked, crystal_figure
 from crystal_ldm.widgets.viewers.plotly_flat import STANDARD, flat_crystal_figure
 from crystal_ldm.widgets.viewers.scene import Scene
@@ -43,10 +44,16 @@ class PlotlyStage(tl.HasTraits):
         self.observe(lambda _: self._draw(), ["frame", "marked"])
 
     def show(
-        self, scenes: Sequence[Scene], frame: int, camera: str, marked: list[int], **how: Any
+        self,
+        scenes: Sequence[Scene],
+        frame: int,
+        camera: str,
+        marked: list[int],
+        joined: bool,
+        look: Look,
     ) -> None:
         """Draw one of `scenes`; see `NGLStage.show`."""
-        self._how |= how
+        self._how |= {"joined": joined, "look": look}
         self._scenes = ()  # what is drawn now is not drawn again on the way
         self.frame, self.marked = frame, marked
         self._scenes = scenes

@@ -16,23 +16,23 @@ from crystal_ldm.widgets.viewers.plotly_crystal import (
     lines_3d,
     scene_layout,
 )
-from crystal_ldm.widgets.viewers.scene import Scene
+from crystal_ldm.widgets.viewers.scene import Scene, common_extent
 from pymatgen.core import Structure
+
+FRAME = 120
+"""Milliseconds that a frame stays while playing."""
 
 
 def trajectory_figure(
     structures: Sequence[Structure],
     labels: Sequence[str] | None = None,
     title: str = "",
-    height: int = 440,
-    frame_ms: int = 120,
 ) -> go.Figure:
     """Return a figure that plays `structures`: elements, positions and cell change together.
 
     Args:
         structures: one crystal a frame.
         labels: what the slider says at each frame; the frame's number by default.
-        frame_ms: milliseconds that a frame stays while playing.
 
     Raises:
         ValueError: `structures` is empty.
@@ -42,18 +42,18 @@ def trajectory_figure(
     names = [str(label) for label in labels] if labels else [str(i) for i in range(len(structures))]
     scenes = [as_scene(structure) for structure in structures]
     frames = [go.Frame(name=str(i), data=_frame_traces(scene)) for i, scene in enumerate(scenes)]
-    layout = _with_play(names, frame_ms) | scene_layout(title, height)
-    reach = _common_range(scenes)
-    size = max(high - low for low, high in reach.values())
-    spans = {axis: (high - low) / size for axis, (low, high) in reach.items()}
-    for axis, ends in reach.items():
-        layout["scene"][f"{axis}axis"] = {**layout["scene"][f"{axis}axis"], "range": ends}
+    layout = _with_play(names) | scene_layout(title, 500)
+    corners = common_extent(scenes, 3.0) + np.array([[-0.8], [0.8]])
+    size = np.ptp(corners, axis=0)
+    spans = dict(zip("xyz", (size / size.max()).tolist(), strict=True))
     layout["scene"] |= {"aspectmode": "manual", "aspectratio": spans}
-    layout |= {"showlegend": False, "margin": {"l": 0, "r": 0, "t": 40 if title else 0, "b": 70}}
+    for axis, ends in zip("xyz", corners.T.tolist(), strict=True):
+        layout["scene"][f"{axis}axis"] = {**layout["scene"][f"{axis}axis"], "range": ends}
+    layout |= {"showlegend": False, "margin": {"l": 0, "r": 0, "t": 40 if title else 0, "b": 110}}
     return go.Figure(_frame_traces(scenes[-1]), layout, frames)
 
 
-def _with_play(names: list[str], frame_ms: int) -> dict[str, Any]:
+def _with_play(names: list[str]) -> dict[str, Any]:
     """Return a layout with plotly's own slider over frames, and buttons that play them all."""
     if len(names) == 1:
         return {}
@@ -63,7 +63,7 @@ def _with_play(names: list[str], frame_ms: int) -> dict[str, Any]:
     for step, name in zip(slider["steps"], names, strict=True):
         step["label"] = name
     play = buttons["buttons"][0]["args"][1]
-    play |= {"fromcurrent": False, "frame": {"duration": frame_ms, "redraw": True}}
+    play |= {"fromcurrent": False, "frame": {"duration": FRAME, "redraw": True}}
     slider |= {
         "active": len(names) - 1,
         "len": 0.86,
@@ -86,13 +86,3 @@ def _frame_traces(scene: Scene) -> list[Any]:
         },
     )  # fmt: skip
     return [cell_trace(scene), bonds, atoms]
-
-
-def _common_range(scenes: Sequence[Scene]) -> dict[str, list[float]]:
-    """Return one range per axis for all frames; a single huge cell must not shrink the others."""
-    corners = [np.concatenate(scene.boxes) for scene in scenes]
-    low, high = np.array([(c.min(axis=0), c.max(axis=0)) for c in corners]).swapaxes(0, 1)
-    size = float((high[-1] - low[-1]).max())
-    ends = [np.maximum(low.min(axis=0), low[-1] - size) - 0.8,
-            np.minimum(high.max(axis=0), high[-1] + size) + 0.8]  # fmt: skip
-    return dict(zip("xyz", np.transpose(ends).tolist(), strict=True))

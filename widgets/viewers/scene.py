@@ -162,6 +162,20 @@ def build_scene(
     )
 
 
+def common_extent(scenes: Sequence[Scene], fair: float) -> np.ndarray:
+    """Return the lowest and the highest corner, in Å, of what is shown of a trajectory.
+
+    They lie about the last one's centre, with room for the others up to `fair` times its size: the
+    first frames of a denoising can be absurdly large, and would make a dot of the crystal.
+    """
+    drawn = [np.concatenate([scene.positions, *scene.boxes]) for scene in scenes]
+    corners = np.array([(points.min(axis=0), points.max(axis=0)) for points in drawn])  # (S, 2, 3)
+    centre = corners[-1].mean(axis=0)
+    half = np.ptp(corners[-1], axis=0) / 2
+    half = np.clip(np.abs(corners - centre).max(axis=(0, 1)), half, fair * half)
+    return np.array([centre - half, centre + half])
+
+
 def scene_to_sdf(scene: Scene) -> str:
     """Return `scene` as an SDF (MDL V2000) file, the one format in which NGL keeps given bonds.
 

@@ -46,8 +46,9 @@ class ShownCrystal(Panel):
             an atom are one.
 
     Attributes:
-        shown: the crystal in that cell.
+        shown: the crystal in that cell; of a trajectory the frame that is shown.
         drawn_bonds: its bonds.
+        scene: what is drawn of it, or None.
         on_pick: `on_pick(action)`: call `action(picked)` when atoms are picked, and not when
             another crystal comes.
     """
@@ -66,9 +67,11 @@ class ShownCrystal(Panel):
 
     def __init__(self) -> None:
         super().__init__()
-        self.shown: Structure | None = None
-        self.drawn_bonds: list[Bond] = []
-        self._scene: Scene | None = None
+        self._frame = 0
+        self._frames: list[Structure] = []
+        self._cells: list[Structure] = []
+        self._bonds: list[list[Bond]] = []
+        self._scenes: list[Scene] = []
         self._picks: list[Corner] = []
         self._quiet = Quiet()
         self.on_pick = Listeners()
@@ -81,26 +84,35 @@ class ShownCrystal(Panel):
         self.react("picked", self._on_picked)
 
     @property
-    def scene(self) -> Scene | None:
-        """What is drawn now, or None."""
-        if self._scene is None and self.shown is not None:
-            self._scene = self.lay_out(self.shown, self.drawn_bonds)
-        return self._scene
+    def shown(self) -> Structure | None:
+        return self._cells[self._frame] if self._cells else None
 
-    def lay_out(self, structure: Structure, bonds: list[Bond]) -> Scene:
-        """Return a crystal with its bonds as it is drawn."""
-        return build_scene(
-            structure,
-            bonds if self.bonds and self.style == STYLES[0] else [],
-            self.supercell,
-            self.images,
-            polyhedra=coordination_polyhedra(structure, bonds) if self.polyhedra else (),
-        )
+    @property
+    def drawn_bonds(self) -> list[Bond]:
+        return self._bonds[self._frame] if self._bonds else []
+
+    @property
+    def scene(self) -> Scene | None:
+        return self._scenes[self._frame] if self._scenes else None
+
+    def lay_out(self) -> list[Scene]:
+        """Return each frame as it is drawn."""
+        drawn = self.bonds and self.style == STYLES[0]
+        return [
+            build_scene(
+                cell,
+                bonds if drawn else [],
+                self.supercell,
+                self.images,
+                polyhedra=coordination_polyhedra(cell, bonds) if self.polyhedra else (),
+            )
+            for cell, bonds in zip(self._cells, self._bonds, strict=True)
+        ]
 
     @property
     def look(self) -> Look:
         """How atoms are drawn."""
-        return Look(self.colours, self.style)
+        return Look(self.colours, self.style, self.labels)
 
     def forget(self) -> None:
         """Forget the picked atoms, as another crystal is shown."""

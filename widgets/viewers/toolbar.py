@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as ipw
+import traitlets as tl
 from crystal_ldm.widgets.base import NumberBox
 from crystal_ldm.widgets.layout import labelled, row, show_if, toggle
 from crystal_ldm.widgets.viewers.elements import COLOURS, STYLES
+from crystal_ldm.widgets.viewers.shown import MOST_CELLS
 
 from crystal_ldm.crystals.symmetry.analysis import CELLS, SYMPREC
 
@@ -34,15 +37,12 @@ def make_toolbar(viewer: CrystalViewer) -> ipw.Box:
     """Return the row of buttons; the less usual controls come with the first press of More."""
     cells = ipw.Dropdown(options=SUPERCELLS, value=(1, 1, 1), tooltip="Repeat the cell")
     cells.add_class("cl-small").add_class("cl-cells")
-
-    def take(change: Any) -> None:
-        viewer.supercell = change.new or viewer.supercell
-
-    def follow(change: Any) -> None:  # the menu is blank where it does not offer the supercell
-        cells.value = change.new if change.new in SUPERCELLS.values() else None
-
-    cells.observe(take, "value")
-    viewer.observe(follow, "supercell")
+    offered = SUPERCELLS.values()  # the menu is blank where it does not offer the supercell
+    blank = (
+        (lambda cell: cell if cell in offered else None),
+        (lambda cell: cell or viewer.supercell),
+    )
+    tl.link((viewer, "supercell"), (cells, "value"), transform=blank)
     toggles = [viewer.linked(trait, toggle(text, tip)) for trait, text, tip in TOGGLES]
     guard = viewer.notice.guard
     look = [
@@ -71,15 +71,11 @@ def more_controls(viewer: CrystalViewer) -> tuple[ipw.DOMWidget, ...]:
 
     repeats = []
     for axis, name in enumerate("abc"):
-        count = NumberBox(f"Repeat {name}", viewer.notice, whole=True)
-        count.number, count.description = viewer.supercell[axis], name
-        count.add_class("cl-repeat")
-        count.observe(viewer.notice.guard(partial(_repeat, viewer, axis)), "number")
-        viewer.observe(
-            lambda change, count=count, axis=axis: setattr(count, "number", change.new[axis]),
-            "supercell",
-        )
-        repeats.append(count)
+        count = NumberBox(f"Repeat {name}", viewer.notice, whole=True, low=1, high=MOST_CELLS)
+        count.description = name
+        parts = itemgetter(axis), partial(_repeat, viewer, axis)
+        tl.link((viewer, "supercell"), (count, "number"), transform=parts)
+        repeats.append(count.add_class("cl-repeat"))
     atoms = ipw.Text(placeholder="click atoms, or 0, 3", continuous_update=False)
     atoms.add_class("cl-atom-numbers")
     atoms.observe(viewer.notice.guard(lambda change: viewer.pick_text(change.new)), "value")
@@ -106,10 +102,5 @@ def more_controls(viewer: CrystalViewer) -> tuple[ipw.DOMWidget, ...]:
     )
 
 
-def _repeat(viewer: CrystalViewer, axis: int, change: Any) -> None:
-    wanted = list(viewer.supercell)
-    wanted[axis] = change.new
-    try:
-        viewer.supercell = tuple(wanted)
-    finally:
-        change.owner.number = viewer.supercell[axis]
+def _repeat(viewer: CrystalViewer, axis: int, count: int) -> tuple[int, ...]:
+    return (*viewer.supercell[:axis], count, *viewer.supercell[axis + 1 :])

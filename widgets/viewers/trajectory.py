@@ -14,7 +14,7 @@ import traitlets as tl
 from crystal_ldm.widgets.base import Panel
 from crystal_ldm.widgets.browser.plot import Plot
 from crystal_ldm.widgets.layout import caption, column, row, show_if
-from crystal_ldm.widgets.viewers.frames import FrameViewer
+from crystal_ldm.widgets.viewers.viewer import CrystalViewer
 from plotly.subplots import make_subplots
 from pymatgen.core import Structure
 
@@ -22,7 +22,7 @@ from crystal_ldm.crystals.geometry.distances import min_distance
 from crystal_ldm.sampling import TrajectoryFrame
 
 MOST = 250
-"""Frames that go to the browser together; of longer trajectories each goes when it is shown."""
+"""Steps that are shown of a denoising, at even distances: all frames go to the browser together."""
 INTERVAL = 150
 """Milliseconds that a frame stays while playing."""
 
@@ -55,6 +55,7 @@ class TrajectorySteps:
     @classmethod
     def from_frames(cls, frames: Sequence[TrajectoryFrame], final: Structure) -> TrajectorySteps:
         """Take the frames of one crystal, a denoising that ends with `final`."""
+        frames = frames[:: -(-len(frames) // MOST)]
         found = cls.from_structures([*(f.crystals.to_structures()[0] for f in frames), final])
         found.steps = [*(int(frame.step) for frame in frames), int(frames[-1].num_steps)]
         found.noise_levels = [*(float(frame.noise_level[0]) for frame in frames), 0.0]
@@ -69,16 +70,14 @@ class TrajectorySteps:
 class TrajectoryPlayer(Panel):
     """Flips through crystals: `TrajectoryPlayer(structures)`, or a denoising, `show`.
 
-    `noun` is what a frame is called. Steps lie in the browser together, so that playing and
-    scrubbing do not wait for the kernel; other crystals go there one by one.
+    `noun` is what a frame is called. All lie in the browser, so that playing and scrubbing do not
+    wait for the kernel.
 
     Traits:
         frame: number of the frame shown, from 0.
-        num_frames: how many there are; read-only.
     """
 
     frame = tl.Int(0, min=0)
-    num_frames = tl.Int(0, read_only=True)
 
     def __init__(
         self,
@@ -90,18 +89,16 @@ class TrajectoryPlayer(Panel):
     ) -> None:
         super().__init__()
         self._noun = noun
-        self.viewer = FrameViewer(height=height)
+        self.viewer = CrystalViewer(height=height)
         self.plot = Plot(height=height + 40)
         self.play = ipw.Play(min=0, max=0, interval=INTERVAL, show_repeat=True).add_class("cl-play")
         self.slider = ipw.IntSlider(
             min=0, max=0, readout=False, layout=ipw.Layout(flex="1 1 120px", width="auto")
         ).add_class("cl-scrub")
         ipw.jslink((self.play, "value"), (self.slider, "value"))
-        self._together = noun == "step"
         # One way only: what the kernel answers late must not pull the slider back.
         ipw.jsdlink((self.slider, "value"), (self.plot, "place"))
-        if self._together and isinstance(self.viewer.stage, ipw.Widget):
-            ipw.jsdlink((self.slider, "value"), (self.viewer.stage, "frame"))
+        ipw.jsdlink((self.slider, "value"), (self.viewer.stage, "frame"))
         self.position = caption("")
         self.empty = caption(empty)
         self.body = column(
@@ -125,19 +122,20 @@ class TrajectoryPlayer(Panel):
         self.steps = steps
         show_if(not steps.structures, self.empty)
         show_if(bool(steps.structures), self.body)
-        self.set_trait("num_frames", len(steps.structures))
         if not steps.structures:
             return
         last = self.num_frames - 1
-        if self._in_browser:
-            self.viewer.show_frames(steps.structures, last)
-        else:
-            self.viewer.show(steps.structures[last], refine=not self._together)
+        self.viewer.show_frames(steps.structures, last)
         self.play.max = self.slider.max = last
         self.plot.show(curves_figure(steps, self._noun))
         self.plot.places = [float(step) for step in steps.steps]
         self.frame = last
         self._show_frame()
+
+    @property
+    def num_frames(self) -> int:
+        """How many crystals there are."""
+        return len(self.steps.structures)
 
     @property
     def structure(self) -> Structure | None:
@@ -147,10 +145,6 @@ class TrajectoryPlayer(Panel):
     @tl.validate("frame")
     def _within(self, proposal: Any) -> int:
         return int(min(proposal.value, max(self.num_frames - 1, 0)))
-
-    @property
-    def _in_browser(self) -> bool:
-        return self._together and self.num_frames <= MOST
 
     def _on_slider(self, change: Any) -> None:
         self._moved_there = True
@@ -165,11 +159,7 @@ class TrajectoryPlayer(Panel):
         index = self.frame
         if not self._moved_there:
             self.slider.value = self.play.value = self.plot.place = index
-        if self._in_browser:
-            self.viewer.show_frame(index, drawn=self._moved_there)
-        else:
-            one = self.steps.structures[index]
-            self.viewer.show(one, refine=not self._together, keep_camera=True)
+        self.viewer.show_frame(index, drawn=self._moved_there)
         where = f"{self._noun} {self.steps.steps[index]} of {self.steps.steps[-1]}"
         if self.steps.noise_levels:
             where += f", noise {100 * self.steps.noise_levels[index]:.0f} %"

@@ -10,8 +10,9 @@ import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.jobs import Latest
 from crystal_ldm.widgets.layout import column, escape, row, show_if
+from crystal_ldm.widgets.viewers.ngl_stage import NGLStage
 from crystal_ldm.widgets.viewers.plotly_stage import PlotlyStage
-from crystal_ldm.widgets.viewers.scene import Scene, SceneTooLarge
+from crystal_ldm.widgets.viewers.scene import SceneTooLarge
 from crystal_ldm.widgets.viewers.shown import ShownCrystal, legend_html
 from crystal_ldm.widgets.viewers.toolbar import make_toolbar
 from pymatgen.core import Structure
@@ -22,18 +23,22 @@ from crystal_ldm.errors import DataError
 
 PATIENCE = 0.1
 """Seconds before CrystalNN starts, so that the crystal is on its way to the browser by then."""
+REFINED = 40
+"""Frames of a trajectory, the last ones, whose bonds are CrystalNN's."""
 NO_POLYHEDRA = "No cation here has four or more anions around it, so there are no polyhedra."
 _WHY = {
     "no-webgl": "This browser cannot draw with WebGL, so a flat drawing is shown; "
     "turn it with a, b and c.",
     "no-extension": "nglview's part of JupyterLab is missing, so plotly draws the crystal. "
     "Reinstalling nglview 4.0 and reloading the page brings it back.",
-    "no-package": "nglview is not installed, so plotly draws the crystal.",
 }
 
 
 class CrystalViewer(ShownCrystal):
-    """Shows one crystal: `CrystalViewer(structure)`.
+    """Shows one crystal: `CrystalViewer(structure)`; or the frames of a trajectory, `show_frames`.
+
+    All frames go to the browser at once, so that none has to wait for the kernel. Bonds are by
+    distance until CrystalNN's are found, in the background.
 
     Traits:
         structure, supercell, images, bonds, labels, polyhedra, cell, style, colours, picked,
@@ -64,12 +69,13 @@ class CrystalViewer(ShownCrystal):
         self.legend = ipw.HTML().add_class("cl-legend")
         self.box = ipw.VBox(layout=ipw.Layout(width="100%", height=f"{height + 4}px"))
         self.box.add_class("cl-stage")
-        self.stage: Any = None
         self.more = column(css="cl-more")
         show_if(False, self.more)
         self.toolbar = make_toolbar(self)
         show_if(toolbar, self.toolbar)
-        self._make_stage()
+        stage = NGLStage(height)
+        stage.observe(self.notice.guard(lambda change: self._fall_back(change.new)), "status")
+        self._set_stage(stage, stage)
         self.widget = column(
             row(self.heading, self.toolbar, css="cl-bar"),
             self.more,
@@ -82,48 +88,56 @@ class CrystalViewer(ShownCrystal):
         self.react("structure", self._on_structure)
         self.react(["images", "bonds", "labels", "colours"], self._draw)
         self.react(["supercell", "polyhedra", "style"], lambda: self._draw("fit"))
-        self.react("cell", self._on_cell)
+        self.react("cell", self._choose_cell)
         self.react("picked", self._mark)
         self.react("title", self._write_title)
         self.title = title
         self._write_title()
         self.show(structure)
 
-    def show(
-        self, structure: Structure | None, *, refine: bool = True, keep_camera: bool = False
-    ) -> None:
-        """Show `structure`; None empties the viewer.
+    def show(self, structure: Structure | None) -> None:
+        """Show `structure`; None empties the viewer."""
+        self.show_frames([] if structure is None else [structure])
 
-        Args:
-            refine: replace the bonds by distance with CrystalNN's as soon as they are found, in
-                the background; off while many crystals pass by, as in a trajectory.
-            keep_camera: leave the camera as it is.
-        """
+    def show_frames(self, structures: Sequence[Structure], frame: int = 0) -> None:
+        """Show a trajectory at one of its frames; `show_frame` goes to another."""
         with self._lock:
-            self._take(structure)
-            self._draw("keep" if keep_camera else "reset")
-        if refine:
-            self._refine()
+            self._frames, self._frame = list(structures), frame
+            self._cells, self._bonds, self._scenes = [], [], []
+            with self._quiet:
+                self.structure = self._frames[frame] if structures else None
+            self._choose_cell()
 
-    def _take(self, structure: Structure | None) -> None:
-        """Set the structure without drawing it."""
-        with self._quiet:
-            self.structure = structure
-        self._choose_cell()
+    def show_frame(self, frame: int, *, drawn: bool = False) -> None:
+        """Go to a frame of the trajectory; `drawn` says that the browser has done so by itself."""
+        with self._lock:
+            self._frame = frame
+            with self._quiet:
+                self.structure = self._frames[frame]
+            self.forget()
+            self.stage.marked = []
+            if not drawn or self.renderer != "ngl":
+                self.stage.frame = frame
+            self.say_picked()
+            self._write_legend()
 
     def _choose_cell(self) -> None:
-        """Take the cell that is asked for, or say why there is none; bonds are by distance."""
-        self.forget()
-        if self.notice.level != "error" and self.renderer == "ngl":
-            self.notice.clear()
-        self.shown, self._scene, self.drawn_bonds = self.structure, None, []
-        if self.structure is None:
-            return
+        """Show the cell that is asked for, or say why there is none."""
+        with self._lock:
+            self.forget()
+            if self.notice.level != "error" and self.renderer == "ngl":
+                self.notice.clear()
+            self._cells = [self._cell_of(one) for one in self._frames]
+            self._bonds = [radius_bonds(one) for one in self._cells]
+            self._draw("reset")
+        self._refine()
+
+    def _cell_of(self, structure: Structure) -> Structure:
         try:
-            self.shown = cell_of_kind(self.structure, self.cell)
+            return cell_of_kind(structure, self.cell)
         except DataError as error:
             self.notice.say(str(error), "warning")
-        self.drawn_bonds = radius_bonds(self.shown)
+            return structure
 
     def reset_camera(self) -> None:
         """Turn to the standard view and fit the crystal."""
@@ -142,17 +156,6 @@ class CrystalViewer(ShownCrystal):
         self.stage.download_png(f"{name}.png")
 
     # -- what draws ----------------------------------------------------------------------------
-
-    def _make_stage(self) -> None:
-        try:
-            from crystal_ldm.widgets.viewers.ngl_stage import NGLStage
-
-            stage = NGLStage(self._height)
-        except (ImportError, AttributeError, OSError):
-            self._fall_back("no-package")
-            return
-        stage.observe(self.notice.guard(lambda change: self._fall_back(change.new)), "status")
-        self._set_stage(stage, stage)
 
     def _fall_back(self, status: str) -> None:
         if status not in _WHY:
@@ -174,30 +177,27 @@ class CrystalViewer(ShownCrystal):
         if not self._quiet:
             self.show(self.structure)
 
-    def _on_cell(self) -> None:
-        with self._lock:
-            self._choose_cell()
-            self._draw("reset")
-        self._refine()
-
     def _refine(self) -> None:
         """Take CrystalNN's bonds in place of those by distance as soon as they are found."""
-        shown = self.shown
-        if shown is None or len(shown) < 2:
-            self._latest.drop()
-            return
+        cells = self._cells
+        # The last ones matter most; of hundreds of frames the others keep bonds by distance.
+        early = self._bonds[:-REFINED]
 
-        def show(bonds: list[Bond]) -> None:
+        def work() -> list[list[Bond]]:
+            return early + [crystal_bonds(one) for one in cells[-REFINED:]]
+
+        def show(bonds: list[list[Bond]]) -> None:
             with self._lock:
-                if shown is self.shown and bonds != self.drawn_bonds:
-                    self.drawn_bonds = bonds
-                    self._draw("fit" if self.polyhedra else "keep")  # which reach out farther
+                if cells is self._cells and bonds != self._bonds:
+                    self._bonds = bonds
+                    # Polyhedra reach out farther. The browser may be at another frame by now.
+                    self._draw("fit" if self.polyhedra else "keep", self.stage.frame)
 
-        self._latest.start(lambda: crystal_bonds(shown), show, PATIENCE)
+        self._latest.start(work, show, PATIENCE)
 
-    def _draw(self, camera: str = "keep") -> None:
+    def _draw(self, camera: str = "keep", frame: int | None = None) -> None:
         with self._lock:
-            self._scene = None
+            self._scenes = []
             show = "hidden" if self.shown is None else "visible"
             self.box.layout.visibility = self.toolbar.layout.visibility = show
             self._write_legend()
@@ -205,7 +205,10 @@ class CrystalViewer(ShownCrystal):
             if self.shown is None:
                 return
             try:
-                self._hand_over(camera)
+                self._scenes = self.lay_out()
+                at = self._frame if frame is None else frame
+                joined = not self.choosing
+                self.stage.show(self._scenes, at, camera, self.marked, joined, self.look)
             except SceneTooLarge as error:
                 self.box.layout.visibility = "hidden"  # what it shows is not this
                 self.notice.say(str(error), "error")
@@ -215,15 +218,6 @@ class CrystalViewer(ShownCrystal):
             empty = self.scene is not None and not self.scene.polyhedra
             if self.polyhedra and empty and not self.notice.text:
                 self.notice.say(NO_POLYHEDRA)
-
-    def _hand_over(self, camera: str) -> None:
-        """Hand what is drawn to the browser."""
-        if self.scene is not None:
-            self._send([self.scene], 0, camera)
-
-    def _send(self, scenes: Sequence[Scene], frame: int, camera: str) -> None:
-        how = {"joined": not self.choosing, "look": self.look, "labels": self.labels}
-        self.stage.show(scenes, frame, camera, self.marked, **how)
 
     def _mark(self) -> None:
         if not self._quiet:

@@ -17,19 +17,16 @@ class Measurement:
     Attributes:
         kind: "distance", "angle" (at the second atom) or "torsion" (about the line from the second
             to the third).
-        value: in `unit`; a torsion is between -180 and 180, and positive where, seen from the
+        value: Å or degrees; a torsion is between -180 and 180, and positive where, seen from the
             second atom to the third, the last one is turned clockwise (IUPAC).
-        unit: "Å" or "°".
     """
 
     kind: str
     value: float
-    unit: str
 
     def __str__(self) -> str:
-        digits = 3 if self.kind == "distance" else 1
-        space = " " if self.kind == "distance" else ""
-        return f"{self.kind} {self.value:.{digits}f}{space}{self.unit}"
+        shown = f"{self.value:.3f} Å" if self.kind == "distance" else f"{self.value:.1f}°"
+        return f"{self.kind} {shown}"
 
 
 def measure(positions: ArrayLike) -> Measurement:
@@ -49,13 +46,13 @@ def measure(positions: ArrayLike) -> Measurement:
         raise DataError("A measurement needs two, three or four atoms.")
     atoms = Atoms(f"X{len(points)}", positions=points)
     if len(points) == 2:
-        return Measurement("distance", float(atoms.get_distance(0, 1)), "Å")
+        return Measurement("distance", float(atoms.get_distance(0, 1)))
     try:
         if len(points) == 3:
-            return Measurement("angle", float(atoms.get_angle(0, 1, 2)), "°")
+            return Measurement("angle", float(atoms.get_angle(0, 1, 2)))
         turned = float(atoms.get_dihedral(0, 1, 2, 3))
     except ZeroDivisionError:
         turned = np.nan
     if not np.isfinite(turned):
         raise DataError("Atoms that coincide or lie on a line have no such angle.")
-    return Measurement("torsion", turned - 360 if turned > 180 else turned, "°")
+    return Measurement("torsion", turned - 360 if turned > 180 else turned)

@@ -26,8 +26,6 @@ _HEAVY = re.compile(r"(?<!\S)D(?!\S)|^\s*T(?=\s)")
 """Deuterium and tritium, which ASE does not know; elsewhere in a line T is "true"."""
 _ENERGIES = ("energy", "free_energy")
 
-_Frame = tuple[str, dict[str, Any], "Atoms | Problem", tuple[str, ...]]
-
 
 def read_ase(path: Path, labels: Labels = None) -> Source:
     """Read all frames of an extxyz or xsf file or ASE trajectory, or all rows of an ASE database.
@@ -38,26 +36,26 @@ def read_ase(path: Path, labels: Labels = None) -> Source:
     Raises:
         DataError: if the file cannot be read at all.
     """
-    frames: list[_Frame] = []
+    records: list[Record] = []
     readers = {".db": _database_rows, ".traj": _frames_of_ase, ".xsf": _frames_of_ase}
     try:
-        for frame in readers.get(path.suffix.lower(), _extxyz_frames)(path):
-            frames.append(frame)
-    except DataError as error:
-        raise DataError(f"The file {path} cannot be read ({error}).") from error
-    # ASE raises whatever a broken file provokes.
+        for record in readers.get(path.suffix.lower(), _extxyz_frames)(path):
+            records.append(record)
+    # ASE raises whatever a broken file provokes; what came before it is kept.
     except Exception as error:
         reason = f"It ends early, or is not laid out as ASE wants it ({describe_error(error)})."
-        frames.append((f"row-{len(frames) + 1}", {}, Problem("unreadable", reason), ()))
-    problems = [atoms for _, _, atoms, _ in frames if isinstance(atoms, Problem)]
-    if len(problems) == len(frames):
-        reason = problems[0].reason if problems else "It holds no structures."
-        raise DataError(f"The file {path} cannot be read: {reason}")
-    entries: list[Record] = [
-        (name, info, atoms if isinstance(atoms, Problem) else tried(atoms_cell, atoms), notes)
-        for name, info, atoms, notes in frames
+        reason = str(error) if isinstance(error, DataError) else reason
+        problem = Problem("unreadable", reason)
+        records.append((f"{path.stem}-{len(records) + 1}", {}, problem, ()))
+    reasons = [
+        crystal.reason
+        for _, _, crystal, _ in records
+        if isinstance(crystal, Problem) and crystal.kind == "unreadable"
     ]
-    source = source_of(entries, labels, path.name, skip=("id", "unique_id"))
+    if len(reasons) == len(records):
+        reason = reasons[0] if reasons else "It holds no structures."
+        raise DataError(f"The file {path} cannot be read: {reason}")
+    source = source_of(records, labels, path.name, skip=("id", "unique_id"))
     names = dict.fromkeys(name for entry in source.entries for name in entry.labels)
     energies = [n for n in names if "energy" in n.lower() and n not in UNITS]
     if energies:
@@ -68,7 +66,7 @@ def read_ase(path: Path, labels: Labels = None) -> Source:
     return source
 
 
-def _extxyz_frames(path: Path) -> Iterator[_Frame]:
+def _extxyz_frames(path: Path) -> Iterator[Record]:
     """Yield each frame; one that cannot be read ends the file only if its length is lost."""
     from ase.io import read
 
@@ -85,12 +83,10 @@ def _extxyz_frames(path: Path) -> Iterator[_Frame]:
         start += size
         rest = next((lines[i] for i in range(start, len(lines)) if lines[i].strip()), "0").strip()
         if size == 1 or len(frame) < size or not rest.isdecimal():
-            reason = (
+            raise DataError(
                 f"The file cannot be read from here on: it ends early, or '{frame[0][:40]}' or "
                 f"'{rest[:40]}' is not the number of atoms that follow."
             )
-            yield name, {}, Problem("unreadable", reason), ()
-            return
         plain = [*frame[:2], *(_HEAVY.sub("H", line) for line in frame[2:])]
         try:
             atoms = read(io.StringIO("\n".join(plain) + "\n"), format="extxyz")
@@ -105,7 +101,7 @@ def _extxyz_frames(path: Path) -> Iterator[_Frame]:
         info = {**_calculated(atoms), **atoms.info}
         given = info.pop("material_id", None) or info.get("id")
         notes = (HYDROGEN,) if plain != frame else ()
-        yield str(name if given is None else given), info, atoms, notes
+        yield str(name if given is None else given), info, tried(atoms_cell, atoms), notes
 
 
 def _calculated(atoms: Atoms) -> dict[str, Any]:
@@ -113,14 +109,15 @@ def _calculated(atoms: Atoms) -> dict[str, Any]:
     return {name: float(results[name]) for name in _ENERGIES if results.get(name) is not None}
 
 
-def _frames_of_ase(path: Path) -> Iterator[_Frame]:
+def _frames_of_ase(path: Path) -> Iterator[Record]:
     from ase.io import iread
 
     for i, atoms in enumerate(iread(path, index=":", format=path.suffix[1:].lower()), start=1):
-        yield f"{path.stem}-{i}", {**_calculated(atoms), **atoms.info}, atoms, ()
+        info = {**_calculated(atoms), **atoms.info}
+        yield f"{path.stem}-{i}", info, tried(atoms_cell, atoms), ()
 
 
-def _database_rows(path: Path) -> Iterator[_Frame]:
+def _database_rows(path: Path) -> Iterator[Record]:
     from ase.db import connect
 
     for row in connect(path, type="db").select():
@@ -133,4 +130,4 @@ def _database_rows(path: Path) -> Iterator[_Frame]:
         except Exception:
             notes = ("The `data` of a row of the ASE database cannot be decoded and is not read.",)
         info = {"data": data, **energies, **row.key_value_pairs}
-        yield f"{path.stem}-{row.id}", info, row.toatoms(), notes
+        yield f"{path.stem}-{row.id}", info, tried(atoms_cell, row.toatoms()), notes

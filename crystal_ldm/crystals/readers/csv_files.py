@@ -10,13 +10,15 @@ from crystal_ldm.crystals.readers.labels import Labels, read_labels
 from crystal_ldm.crystals.readers.tables import id_column, listed, read_table
 from crystal_ldm.errors import DataError, suggest
 
+TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv")
+
 
 def table_files(folder: Path) -> list[Path]:
     """Return the csv and csv.gz files of a folder, sorted by name."""
     return sorted(
         path
         for path in folder.iterdir()
-        if path.name.lower().endswith((".csv", ".csv.gz", ".tsv"))
+        if path.name.lower().endswith(TABLE_SUFFIXES)
         and not path.name.startswith((".", "~$"))
         and path.is_file()
     )
@@ -47,12 +49,11 @@ def read_csv_files(
     source = Source()
     first_seen: dict[str, str] = {}
     # A label may be in some of the files only; it is missing where none has it.
-    tables = [(path, read_table(path)) for path in paths]
-    everywhere = {c for _, (table, _) in tables for c in table}
+    tables = [(path, read_table(path, source.notes)) for path in paths]
+    everywhere = {c for _, table in tables for c in table}
     if labels is None and default_labels is not None:
         labels = [c for c in default_labels if c in everywhere]
-    for path, (columns, notes) in tables:
-        source.notes += notes
+    for path, columns in tables:
         cif = next((c for c in columns if c.lower() == "cif"), None)
         if cif is None:
             raise DataError(
@@ -63,9 +64,10 @@ def read_csv_files(
         for column in labels or ():
             if column in everywhere:
                 columns.setdefault(column, [""] * len(columns[cif]))
-        found = read_labels(columns, labels, path.name, skip=[cif, *([names] if names else [])])
-        source.notes += found.notes
+        found = read_labels(columns, labels, path.name, [cif, names or cif], source.notes)
         for i, text in enumerate(columns[cif]):
+            if not any(cells[i] for cells in columns.values()):
+                continue  # the numbers of the rows below count it
             given = columns[names][i] if names else ""
             name = given or f"{path.name.split('.')[0]}-{i + 1}"
             where = f"{path.name} row {i + 1}"
@@ -73,7 +75,7 @@ def read_csv_files(
             if first_seen.setdefault(name, path.name) != path.name:
                 reason = f"The id is already in {first_seen[name]}."
                 payload = Problem("same id in two files", reason)
-            source.entries.append(Entry(name, where, payload, found.row(i), split_part(path)))
+            source.entries.append(Entry(name, where, payload, found[i], split_part(path)))
     return source
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.cell import NOT_PERIODIC, Cell
 from crystal_ldm.crystals.readers.cif import is_cif, read_cif
 from crystal_ldm.crystals.readers.content import MAX_STRUCTURE_BYTES, read_text
 from crystal_ldm.crystals.readers.poscar import read_poscar
@@ -37,7 +38,6 @@ Payload = Cell | str | Path | Problem
 
 LabelValue = float | str | None
 
-NOT_PERIODIC = "It is not periodic in all three directions."
 DISORDERED = "It is disordered (sites with partial occupancy)."
 
 PARTS = ("train", "val", "test")
@@ -95,7 +95,5 @@ def read_payload(payload: Payload) -> tuple[Cell, list[str]]:
 
 def summarised(notes: list[str]) -> list[str]:
     """Return notes of single entries, each once, with the number of its entries."""
-    counts = dict.fromkeys(notes, 0)
-    for note in notes:
-        counts[note] += 1
-    return [note if n == 1 else f"{note} ({n:,} entries)" for note, n in counts.items()]
+    counts = Counter(notes).items()
+    return [note if n == 1 else f"{note} ({n:,} entries)" for note, n in counts]

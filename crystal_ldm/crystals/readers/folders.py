@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from crystal_ldm.crystals.readers.csv_files import table_files
-from crystal_ldm.crystals.readers.entries import Entry, LabelValue, Source
+from crystal_ldm.crystals.readers.entries import Entry, Source
 from crystal_ldm.crystals.readers.labels import Labels, read_labels
 from crystal_ldm.crystals.readers.tables import id_column, listed, read_table
 from crystal_ldm.errors import DataError
@@ -47,8 +46,10 @@ def _of_tools(path: Path, folder: Path) -> bool:
     return any(part.startswith((".", "__", "~$", "#")) or part.endswith("~") for part in parts)
 
 
-def read_folder(folder: Path, labels: Labels = None) -> Source:
-    """Read the names of all structure files, and the labels from the folder's one csv table.
+def read_folder(
+    folder: Path, files: Sequence[Path], tables: Sequence[Path], labels: Labels = None
+) -> Source:
+    """Read the names of structure files, and the labels from the folder's one csv table.
 
     A row of the table belongs to the file that its id column names, with or without suffix. An
     `id_prop.csv` without a header (id, value) gives the label `target`.
@@ -56,29 +57,24 @@ def read_folder(folder: Path, labels: Labels = None) -> Source:
     Raises:
         DataError: if there is more than one table, or the table cannot be read.
     """
-    files = structure_files(folder)
-    names = {file: _entry_id(file, folder) for file in files}
-    source = Source()
-    rows: dict[str, dict[str, LabelValue]] = {}
-    tables = table_files(folder)
+    source = Source(
+        [Entry(_entry_id(f, folder), f.relative_to(folder).as_posix(), f) for f in files]
+    )
     if len(tables) > 1:
         raise DataError(
             f"The folder {folder} has several tables ({', '.join(t.name for t in tables)}); keep "
             "the one with the properties."
         )
-    if tables:
-        rows = read_properties(tables[0], set(names.values()), labels, source)
-    elif labels:
+    if labels and not tables:
         raise DataError(f"The folder {folder} has no property table for the labels asked for.")
-    for file, name in names.items():
-        where = file.relative_to(folder).as_posix()
-        source.entries.append(Entry(name, where, file))
+    for table in tables:
+        add_labels(source, table, labels)
+    known = {*files, *tables}
     others = [
         path.relative_to(folder).as_posix()
         for path in sorted(folder.rglob("*"))
         if path.is_file()
-        and path not in names
-        and path not in tables
+        and path not in known
         and not _of_tools(path, folder)
         and path.name.lower() not in _PROGRAMS
     ]
@@ -90,13 +86,18 @@ def read_folder(folder: Path, labels: Labels = None) -> Source:
             f"{listed(others[:3])}{f' and {len(others) - 3} more' if len(others) > 3 else ''} "
             f"{'are' if len(others) > 1 else 'is'} not.{hint}"
         )
-    if tables:
-        add_labels(source, rows, tables[0].name)
     return source
 
 
-def add_labels(source: Source, rows: dict[str, dict[str, LabelValue]], table: str) -> None:
+def add_labels(source: Source, path: Path, labels: Labels) -> None:
     """Give each entry the labels of its row in a table, by id or name of its file."""
+    table, names = path.name, {entry.id for entry in source.entries}
+    columns = read_table(path, source.notes, names)
+    column = id_column(columns) or _naming_column(columns, names)
+    found = read_labels(columns, labels, table, [column], source.notes)
+    rows = {name: row for name, row in zip(columns[column], found, strict=True) if name}
+    if len(rows) < sum(map(bool, columns[column])):
+        source.notes.append(f"Ids come more than once in {table}; the last row counts.")
     used: set[str] = set()
     without = 0
     # Paths of another machine, other suffixes and capitals, where that is one file and one row.
@@ -170,17 +171,3 @@ def without_suffix(name: str) -> str:
     bare = name[:-3] if name.lower().endswith(".gz") else name
     suffix = next((s for s in sorted(_SUFFIXES, key=len)[::-1] if bare.lower().endswith(s)), "")
     return bare[: len(bare) - len(suffix)]
-
-
-def read_properties(
-    path: Path, names: set[str], labels: Labels, source: Source
-) -> dict[str, dict[str, LabelValue]]:
-    """Return labels by id from a table, and add its notes to the source's."""
-    columns, notes = read_table(path, names)
-    column = id_column(columns) or _naming_column(columns, names)
-    found = read_labels(columns, labels, path.name, skip=[column])
-    source.notes += [*notes, *found.notes]
-    ids = columns[column]
-    if len(set(ids)) < len(ids):
-        source.notes.append(f"Ids come more than once in {path.name}; the last row counts.")
-    return {name: found.row(i) for i, name in enumerate(ids)}

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.cell import NOT_PERIODIC, Cell
 from crystal_ldm.crystals.elements import atomic_number
-from crystal_ldm.crystals.readers.entries import DISORDERED, NOT_PERIODIC
+from crystal_ldm.crystals.readers.entries import DISORDERED
 from crystal_ldm.crystals.readers.poscar import HYDROGEN
 from crystal_ldm.errors import DataError, FormulaError
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from crystal_ldm.crystals.readers.entries import LabelValue
 from crystal_ldm.crystals.readers.poscar import NUMBER
@@ -38,22 +37,14 @@ _STAND_INS = {-999.0, -9999.0, -99999.0, -999.25, 1e20, 9.96921e36, 999999.0}
 _LIKE_A_NUMBER = re.compile(r"[<>≤≥~≈]?\s*[-+.]?\d")
 
 
-@dataclass
-class LabelColumns:
-    """Labels read from a table: values (one a row) by label name, and notes about them."""
-
-    values: dict[str, list[LabelValue]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def row(self, i: int) -> dict[str, LabelValue]:
-        """Return the labels of row `i`."""
-        return {name: column[i] for name, column in self.values.items()}
-
-
 def read_labels(
-    columns: Mapping[str, Sequence[object]], wanted: Labels, where: str, skip: Iterable[str] = ()
-) -> LabelColumns:
-    """Return the labels in `columns` (values by column name).
+    columns: Mapping[str, Sequence[object]],
+    wanted: Labels,
+    where: str,
+    skip: Iterable[str],
+    notes: list[str],
+) -> list[dict[str, LabelValue]]:
+    """Return the labels in `columns` (values by column name), by name, a dictionary a row.
 
     A column in which most of the given values are numbers is numeric: its other values are left
     empty and noted. Any other column is text. Aliases of the known labels get their names, and
@@ -62,21 +53,22 @@ def read_labels(
     Raises:
         DataError: if a wanted column does not exist, or its unit does not fit its label.
     """
-    found = LabelColumns()
+    found: dict[str, list[LabelValue]] = {}
     empty: list[str] = []
-    for column, (name, factor) in _chosen(columns, wanted, where, skip, found.notes).items():
-        if name in found.values:
-            found.notes.append(f"Column '{column}' in {where} is a second '{name}' and is ignored.")
+    for column, (name, factor) in _chosen(columns, wanted, where, skip, notes).items():
+        if name in found:
+            notes.append(f"Column '{column}' in {where} is a second '{name}' and is ignored.")
             continue
-        values = _values(columns[column], column, name, where, found.notes)
+        values = _values(columns[column], column, name, where, notes)
         if factor != 1.0:
             values = [v * factor if isinstance(v, float) else v for v in values]
-        found.values[name] = values
+        found[name] = values
         if not any(isinstance(v, str) or (v is not None and v == v) for v in values):
             empty.append(column)
     if empty:
-        found.notes.append(f"Columns without a value in {where}: {listed(empty)}.")
-    return found
+        notes.append(f"Columns without a value in {where}: {listed(empty)}.")
+    size = max(map(len, columns.values()), default=0)
+    return [{name: values[i] for name, values in found.items()} for i in range(size)]
 
 
 def _chosen(

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from crystal_ldm.crystals.cell import FLAT_A3, Cell
-from crystal_ldm.crystals.readers.entries import DISORDERED, NOT_PERIODIC, read_payload
+from crystal_ldm.crystals.cell import FLAT_A3, NOT_PERIODIC, Cell
+from crystal_ldm.crystals.readers.entries import DISORDERED, read_payload
 from crystal_ldm.errors import DataError
 
 SUPPORTED = "a pymatgen Structure, ASE Atoms, a structure's dictionary, or a path"

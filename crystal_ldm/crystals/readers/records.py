@@ -50,11 +50,10 @@ def source_of(
     columns = columns_of([values for _, values, _, _ in records], where, source.notes)
     if skip is None:
         skip = [name for name in [id_column(columns)] if name]
-    found = read_labels(columns, labels, where, skip=skip)
-    source.notes += found.notes
+    found = read_labels(columns, labels, where, skip, source.notes) or [{} for _ in records]
     for i, (name, _, payload, notes) in enumerate(records):
         place = f"{where} number {i + 1}"
-        source.entries.append(Entry(name, place, payload, found.row(i), notes=notes))
+        source.entries.append(Entry(name, place, payload, found[i], notes=notes))
     return source
 
 

@@ -52,20 +52,16 @@ class Report:
         text = csv_text(map(asdict, self.rejected), ["id", "where", "kind", "reason"])
         Path(path).write_text(text, encoding="utf-8", newline="")
 
-    def text(self, examples: int = 3) -> str:
-        """Return counts by kind with up to `examples` entries of each, and the notes."""
+    def __str__(self) -> str:
+        """Return counts by kind with up to three entries of each, and the notes."""
         lines = [f"{self.found:,} entries found, {self.kept:,} kept."]
         for kind, count in self.counts().items():
             lines.append(f"  {kind}: {count:,}")
             of_kind = [r for r in self.rejected if r.kind == kind]
-            lines += [f"    {r.id} ({r.where}): {r.reason}" for r in of_kind[:examples]]
-            if examples and len(of_kind) > examples:
-                lines.append(f"    and {len(of_kind) - examples:,} more")
+            lines += [f"    {r.id} ({r.where}): {r.reason}" for r in of_kind[:3]]
+            lines += [f"    and {count - 3:,} more"] if count > 3 else []
         lines += [f"  Note: {note}" for note in self.notes]
         return "\n".join(lines)
-
-    def __str__(self) -> str:
-        return self.text()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain JSON data."""

@@ -4,25 +4,28 @@ crystal."""
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.readers.ase_files import ASE_SUFFIXES, read_ase
 from crystal_ldm.crystals.readers.cif import is_cif
 from crystal_ldm.crystals.readers.content import MAX_STRUCTURE_BYTES, existing, read_text
-from crystal_ldm.crystals.readers.csv_files import read_csv_files, split_part, table_files
+from crystal_ldm.crystals.readers.csv_files import (
+    TABLE_SUFFIXES,
+    read_csv_files,
+    table_files,
+)
 from crystal_ldm.crystals.readers.entries import Entry, Source
 from crystal_ldm.crystals.readers.folders import (
     add_labels,
     is_structure_file,
     read_folder,
-    read_properties,
     structure_files,
 )
 from crystal_ldm.crystals.readers.json_files import JSON_SUFFIXES, read_json
@@ -40,10 +43,6 @@ SUPPORTED = (
     "directory, or a list of pymatgen structures or ASE Atoms"
 )
 PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
-_DROPPED = (
-    ".cif.gz", ".cif", *ASE_SUFFIXES, *JSON_SUFFIXES, ".csv", ".csv.gz", ".tsv", *PACKED,
-)  # fmt: skip
-"""What a dropped file may be called, but for a POSCAR."""
 
 
 @dataclass(frozen=True)
@@ -61,19 +60,12 @@ class OpenSource:
     read: Callable[[], Source]
 
 
-def open_source(
-    path: str | Path,
-    labels: Labels = None,
-    default_labels: Sequence[str] | None = None,
-    split_files_only: bool = False,
-) -> OpenSource:
+def open_source(path: str | Path, labels: Labels = None) -> OpenSource:
     """Find out what kind of source `path` is.
 
     Args:
         path: a file or folder.
         labels: the columns to use as labels.
-        default_labels: of tables, the columns to use where they exist if `labels` is None.
-        split_files_only: of a folder of tables, use only train, val and test.
 
     Raises:
         DataError: if it does not exist or is of no kind that can be read.
@@ -82,53 +74,53 @@ def open_source(
     name = path.name.split(".")[0] or path.name
     suffixes = "".join(path.suffixes[-2:]).lower()
     if path.is_dir():
-        return _open_folder(path, labels, default_labels, split_files_only)
-    if suffixes.endswith((".csv", ".csv.gz", ".tsv")):
-        return OpenSource(name, _file_hash([path]), lambda: read_csv_files([path], labels))
-    if path.suffix.lower() in ASE_SUFFIXES:
-        return OpenSource(name, _file_hash([path]), lambda: read_ase(path, labels))
-    if suffixes.endswith(JSON_SUFFIXES):
-        return OpenSource(name, _file_hash([path]), lambda: read_json(path, labels))
+        return _open_folder(path, labels)
     packed = path.name.lower().endswith(PACKED)
-    if is_structure_file(path) or (not packed and _holds_structure(path)):
-        entry = Entry(name, path.name, path)
-        return OpenSource(name, _file_hash([path]), lambda: Source([entry]))
-    if packed:
+    read: Callable[[], Source]
+    if suffixes.endswith(TABLE_SUFFIXES):
+        read = partial(read_csv_files, [path], labels)
+    elif suffixes.endswith(ASE_SUFFIXES):
+        read = partial(read_ase, path, labels)
+    elif suffixes.endswith(JSON_SUFFIXES):
+        read = partial(read_json, path, labels)
+    elif is_structure_file(path) or (not packed and _holds_structure(path)):
+        read = partial(Source, [Entry(name, path.name, path)])
+    elif packed:
         raise DataError(f"The file {path} is packed; unpack it, and give the file or folder in it.")
-    raise DataError(
-        f"The file {path} is of no known kind: crystals are read from CIF, POSCAR, extxyz, xsf, "
-        "csv (with a 'cif' column), json, and ASE databases."
-    )
-
-
-def _open_folder(
-    path: Path, labels: Labels, default_labels: Sequence[str] | None, split_files_only: bool
-) -> OpenSource:
-    name = path.resolve().name
-    raw = path / RAW_CELLS
-    if raw.is_file():  # a run directory: its CIFs hold the same crystals, symmetrised
-        files = [raw, *table_files(path)]
-        return OpenSource(name, _file_hash(files), lambda: _read_run(path, labels))
-    structures = structure_files(path)
-    if structures:
-        files = [*structures, *table_files(path)]
-        return OpenSource(name, _stat_hash(files), lambda: read_folder(path, labels))
-    tables = [t for t in table_files(path) if not split_files_only or split_part(t)]
-    if tables:
-        return OpenSource(
-            name, _file_hash(tables), lambda: read_csv_files(tables, labels, default_labels)
+    else:
+        raise DataError(
+            f"The file {path} is of no known kind: crystals are read from CIF, POSCAR, extxyz, "
+            "xsf, csv (with a 'cif' column), json, and ASE databases."
         )
-    wanted = "train, val or test.csv(.gz)" if split_files_only else SUPPORTED
-    raise DataError(f"The folder {path} holds no crystals; needed: {wanted}.")
+    return OpenSource(name, _file_hash([path]), read)
 
 
-def _read_run(path: Path, labels: Labels) -> Source:
+def _open_folder(path: Path, labels: Labels) -> OpenSource:
+    name = path.resolve().name
+    raw, tables = path / RAW_CELLS, table_files(path)
+    if raw.is_file():  # a run directory: its CIFs hold the same crystals, symmetrised
+        return OpenSource(name, _file_hash([raw, *tables]), partial(_read_run, raw, tables, labels))
+    if structures := structure_files(path):
+        fingerprint = _stat_hash([*structures, *tables])
+        return OpenSource(name, fingerprint, partial(read_folder, path, structures, tables, labels))
+    if not tables:
+        raise DataError(f"The folder {path} holds no crystals; needed: {SUPPORTED}.")
+    return open_tables(path, tables, labels)
+
+
+def open_tables(
+    folder: Path, tables: list[Path], labels: Labels, default_labels: Sequence[str] | None = None
+) -> OpenSource:
+    """Take the tables of a folder; see `read_csv_files`."""
+    read = partial(read_csv_files, tables, labels, default_labels)
+    return OpenSource(folder.resolve().name, _file_hash(tables), read)
+
+
+def _read_run(raw: Path, tables: list[Path], labels: Labels) -> Source:
     """Read the raw cells of a run directory, with the columns of its table."""
-    source = read_ase(path / RAW_CELLS)
-    tables = table_files(path)
+    source = read_ase(raw)
     if len(tables) == 1:
-        rows = read_properties(tables[0], set(), labels, source)
-        add_labels(source, rows, tables[0].name)
+        add_labels(source, tables[0], labels)
     return source
 
 
@@ -144,12 +136,8 @@ def open_structures(structures: Iterable[Any], labels: Labels = None) -> OpenSou
     source = _read_structures(items, labels)
     digest = hashlib.sha256()
     for entry in source.entries:
-        digest.update(f"{entry.id}{sorted(entry.labels.items())}".encode())
-        if isinstance(entry.payload, Cell):
-            for array in entry.payload:
-                digest.update(np.ascontiguousarray(array).data)
-        else:
-            digest.update(str(entry.payload).encode())
+        crystal = entry.payload.content if isinstance(entry.payload, Cell) else entry.payload
+        digest.update(f"{entry.id}{sorted(entry.labels.items())}{crystal}".encode())
     return OpenSource("structures", digest.hexdigest(), lambda: source)
 
 
@@ -189,13 +177,10 @@ def read_upload(name: str, content: bytes) -> Cell:
     Raises:
         DataError: if it cannot be read, or the file holds more than one.
     """
-    lower = name.lower()
-    suffix = next((s for s in _DROPPED if lower.endswith(s)), "")
-    if not suffix and is_structure_file(Path(name)):
-        suffix = ".cif" if "cif" in lower else ".vasp"
-    # The readers take files; the upload's own name never becomes a path.
+    # The readers take files: the upload's name says the kind, and cannot lead out of the folder.
+    safe = re.sub(r"[^\w.-]", "_", name).lstrip(".")[-100:] or "upload"
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"upload{suffix}"
+        path = Path(folder) / safe
         path.write_bytes(content)
         try:
             return cell_of(path).checked()

@@ -7,6 +7,7 @@ import io
 import math
 import re
 from collections.abc import Iterable, Sequence
+from itertools import count
 from pathlib import Path
 
 from crystal_ldm.crystals.readers.content import MAX_STRUCTURE_BYTES, read_text
@@ -28,8 +29,8 @@ _END = "the end of the table"
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
 
 
-def read_table(path: Path, known_ids: Iterable[str] = ()) -> tuple[dict[str, list[str]], list[str]]:
-    """Return the columns of a csv or csv.gz file by name, and notes on what was changed.
+def read_table(path: Path, notes: list[str], known_ids: Iterable[str] = ()) -> dict[str, list[str]]:
+    """Return the columns of a csv or csv.gz file by name.
 
     They are apart by comma, semicolon, tab or a bar; where it is no comma, one within a number is
     decimal. Cells are text, so that the formula `NaN` and the id `001` survive. Lines of comment
@@ -38,6 +39,7 @@ def read_table(path: Path, known_ids: Iterable[str] = ()) -> tuple[dict[str, lis
 
     Args:
         path: the file.
+        notes: gets a sentence on each thing that was changed.
         known_ids: names that stand in the first column of data; a first row that begins with one of
             them, or that holds numbers beside its first cell, is no header.
 
@@ -63,11 +65,12 @@ def read_table(path: Path, known_ids: Iterable[str] = ()) -> tuple[dict[str, lis
             raise csv.Error("a quotation has no end")
     except csv.Error as error:
         raise DataError(f"The table {path} is cut short or no csv file ({error}).") from error
-    known, notes = set(known_ids), list[str]()
+    known = set(known_ids)
     titles = next((i for i, row in enumerate(rows) if not _is_title(row, known)), 0)
     if title := next(filter(any, rows[:titles]), None):
         notes.append(f"'{title[0][:60]}' above the header of {path.name} is left out.")
-    rows = [row for row in rows[titles:] if any(row)]
+    end = max((i for i, row in enumerate(rows, start=1) if any(row)), default=0)
+    rows = [row for row in rows[titles:end] if len(row) > 1 or any(row)]
     headless = bool(rows) and _is_data(rows[0], known, path, decimal_comma=separator != ",")
     if len(rows) < 2 - headless:
         raise DataError(f"The table {path} is empty or has no rows.")
@@ -84,7 +87,7 @@ def read_table(path: Path, known_ids: Iterable[str] = ()) -> tuple[dict[str, lis
         columns = _without_units_row(columns, path.name, notes)
     if separator != ",":
         _point_decimals(columns, path.name, notes)
-    return columns, notes
+    return columns
 
 
 def _is_title(row: Sequence[str], known_ids: set[str]) -> bool:
@@ -107,12 +110,17 @@ def _named(
     """
     # pandas itself calls those without a name so, and saves that name the next time.
     header = ["" if name.startswith("Unnamed:") else name for name in header]
-    if not header[0] and id_column(header) is None and not all(map(str.isdecimal, cells[0])):
+    if (
+        not header[0]
+        and id_column(header) is None
+        and not all(map(str.isdecimal, filter(None, cells[0])))
+    ):
         header[0] = "id"
     columns: dict[str, list[str]] = {}
     for i, (name, values) in enumerate(zip(header, cells, strict=True)):
         if name and name in header[:i]:
-            name = f"{name}.{header[:i].count(name)}"
+            numbered = (f"{name}.{number}" for number in count(1))
+            name = next(one for one in numbered if one not in {*header, *columns})
             notes.append(f"Columns of {where} have the same name; one is called '{name}'.")
         elif not name and i and any(values):
             notes.append(f"Columns without a name in {where} are not read.")

@@ -9,6 +9,8 @@ import warnings
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import gemmi
+
 from crystal_ldm.config.numbers import plain_number, short
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.symmetry.settings import settings_of_name
@@ -24,16 +26,6 @@ warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)
 SPACE_GROUP = "space_group"
 """Name of the condition."""
 NUM_GROUPS = 230
-CRYSTAL_SYSTEMS = {
-    "triclinic": (1, 2),
-    "monoclinic": (3, 15),
-    "orthorhombic": (16, 74),
-    "tetragonal": (75, 142),
-    "trigonal": (143, 167),
-    "hexagonal": (168, 194),
-    "cubic": (195, 230),
-}
-"""First and last group of each crystal system (International Tables for Crystallography A)."""
 
 
 @cache
@@ -54,8 +46,8 @@ def group_symbol(number: int) -> str:
 
 
 def crystal_system(number: int) -> str:
-    """Return the crystal system of a group."""
-    return next(n for n, (low, high) in CRYSTAL_SYSTEMS.items() if low <= number <= high)
+    """Return the crystal system of a group, from `triclinic` to `cubic`."""
+    return str(gemmi.find_spacegroup_by_number(number).crystal_system_str())
 
 
 def group_number(value: object) -> int | None:
@@ -90,9 +82,9 @@ def group_numbers(value: object) -> list[int]:
         value = value.tolist()
     if isinstance(value, str) and "," in value:
         value = [word.strip() for word in value.split(",") if word.strip()]
-    if isinstance(value, str) and value.strip().lower() in CRYSTAL_SYSTEMS:
-        low, high = CRYSTAL_SYSTEMS[value.strip().lower()]
-        return list(range(low, high + 1))
+    system = value.strip().lower() if isinstance(value, str) else None
+    if of_system := [n for n in range(1, NUM_GROUPS + 1) if crystal_system(n) == system]:
+        return of_system
     if isinstance(value, list | tuple | set | frozenset | range):
         numbers = sorted({number for one in value for number in group_numbers(one)})
         if not numbers:
