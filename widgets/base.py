@@ -22,7 +22,7 @@ from crystal_ldm.widgets.layout import (
 )
 from IPython.display import display
 
-from crystal_ldm.errors import CrystalLDMError
+from crystal_ldm.errors import CrystalLDMError, RequestError
 
 logger = logging.getLogger("crystal_ldm.widgets")
 logger.addHandler(logging.NullHandler())
@@ -213,6 +213,17 @@ class Field(Panel):
         """Say why what is typed cannot be used; an empty text takes that back."""
         self.set_trait("problem", problem)
         self.notice.say(problem, "error")
+
+    @property
+    def taken(self) -> Any:
+        """The value.
+
+        Raises:
+            RequestError: what is typed cannot be used.
+        """
+        if self.problem:
+            raise RequestError(self.problem)
+        return self.value
 
 
 class Listeners:

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from pymatgen.core import Structure
 
+from crystal_ldm.crystals.padding import plain_list
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.recipe import from_recipe, recipe_hash
@@ -86,7 +87,7 @@ def from_result(result: SampleResult, origin: str = "generated") -> list[Crystal
         if bool(result.displacement[i].isfinite()):
             facts["displacement"] = float(result.displacement[i])
         for name, values in result.crystals.conditions.items():
-            facts[f"target_{name}"] = _target(values[i])
+            facts[f"target_{name}"] = _target(plain_list(values)[i])
         if not all(bool(passed[i]) for passed in result.passed.values()):
             failed = [name for name, passed in result.passed.items() if not passed[i]]
             facts["failed"] = ", ".join(failed).replace("_", " ")
@@ -134,14 +135,11 @@ def trajectory_of(ldm: LDMModule, entry: CrystalEntry) -> Sequence[TrajectoryFra
 
 
 def _target(value: Any) -> Any:
-    if hasattr(value, "tolist"):
-        value = value.tolist()
+    """Return what was asked for, a range as text; None where nothing was."""
     if isinstance(value, list | tuple):
-        known = not any(v != v for v in value)
-        return " to ".join(f"{v:g}" for v in value) if known else None
-    if isinstance(value, float):
-        return None if value != value else round(value, 4)
-    return value
+        return " to ".join(f"{v:g}" for v in value if v == v) or None
+    value = plain(value)
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def _number(text: str | None) -> Any:

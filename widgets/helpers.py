@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 from crystal_ldm.parallel.executor import Executor, Outcome, Workers
@@ -18,29 +18,25 @@ IDLE = 60.0
 """Seconds after which helpers that have nothing to do are ended."""
 
 
-class Helpers:
-    """Worker processes with low priority: `with helpers.open() as pool: …`, one user at a time.
+class Helpers(WorkerPool):
+    """Worker processes that let all others go first: `with helpers.open() as pool: …`, one user at
+    a time.
 
     They start at the first use (some seconds) and stay for the next one, `IDLE` seconds long.
     """
 
-    def __init__(self, workers: Workers | None = None) -> None:
-        self._workers = workers or Workers(count=1, memory_gb=6)
+    def __init__(self) -> None:
+        super().__init__(Workers(count=1, memory_gb=6))
         self._lock = threading.Lock()
-        self._pool: _PatientPool | None = None
-        self._timer: threading.Timer | None = None
+        self._timer = threading.Timer(IDLE, self.close)
 
     @contextmanager
     def open(self) -> Iterator[Executor]:
         """Give the processes as an executor, as `evaluate` takes it for `workers`."""
         with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-            if self._pool is None:
-                self._pool = _PatientPool(self._workers)
-                self._pool.__enter__()
+            self._timer.cancel()
             try:
-                yield self._pool
+                yield self
             finally:
                 self._timer = threading.Timer(IDLE, self.close)
                 self._timer.daemon = True
@@ -49,27 +45,16 @@ class Helpers:
     def close(self) -> None:
         """End the processes; the next use starts them again."""
         with self._lock:
-            if self._pool is not None:
-                self._pool.close()
-                self._pool = None
-
-
-class _PatientPool(WorkerPool):
-    """A pool whose processes let all others go first."""
+            super().close()
 
     def imap(
         self, function: Callable[[Any], Any], items: Iterable[Any], **options: Any
     ) -> Iterator[Outcome]:
+        """See `Executor.imap`."""
         return super().imap(partial(_patiently, function=function), items, **options)
 
 
 def _patiently(item: Any, function: Callable[[Any], Any]) -> Any:
-    _stand_back()
-    return function(item)
-
-
-@cache
-def _stand_back() -> None:
-    """Lower the priority of this process, once."""
     if hasattr(os, "nice"):
-        os.nice(max(0, NICENESS - os.nice(0)))  # not further where the kernel stands back itself
+        os.nice(max(0, NICENESS - os.nice(0)))  # not further where it stands back already
+    return function(item)

@@ -22,8 +22,7 @@ from crystal_ldm.crystals.symmetry.space_groups import (
 )
 from crystal_ldm.crystals.symmetry.wyckoff import can_fill, groups_to_fill
 from crystal_ldm.errors import RequestError, suggest
-
-LIKELY = "likely"
+from crystal_ldm.sampling.space_groups import LIKELY
 
 
 class CategoryControl(Field):
@@ -36,23 +35,18 @@ class CategoryControl(Field):
     def __init__(self, description: Mapping[str, Any]) -> None:
         super().__init__()
         self._name = condition_title(description)[0]
-        self._options = options = list(description.get("options") or ())
-        # A dropdown shows nothing for the value None, so its places are linked, not its values.
-        self.menu = ipw.Dropdown(options=["any", *map(str, options)], index=0).add_class("cl-fill")
+        self._options = list(description.get("options") or ())
+        offered = [("any", ""), *((option, option) for option in self._options)]
+        self.menu = ipw.Dropdown(options=offered).add_class("cl-fill")
         self.widget = labelled(self._name, self.menu)
-        tl.link(
-            (self, "value"),
-            (self.menu, "index"),
-            transform=(
-                lambda option: 0 if option is None else options.index(option) + 1,
-                lambda index: options[index - 1] if index else None,
-            ),
-        )
+        # A dropdown shows nothing for the value None.
+        either = (lambda option: option or "", lambda chosen: chosen or None)
+        tl.link((self, "value"), (self.menu, "value"), transform=either)
 
     @tl.validate("value")
     def _known(self, proposal: Any) -> Any:
         if proposal.value is not None and proposal.value not in self._options:
-            near = suggest(str(proposal.value), [str(o) for o in self._options])
+            near = suggest(str(proposal.value), self._options)
             raise RequestError(f"{self._name} has no option {proposal.value!r}.{near}")
         return proposal.value
 
@@ -73,7 +67,7 @@ class TypedControl(Field):
 
     def read(self, text: str) -> Any:
         """Return the value that a text says."""
-        raise NotImplementedError
+        return text.strip() or None
 
     def check(self, value: Any) -> None:
         """Raise `RequestError` for a value that cannot be asked for."""

@@ -15,12 +15,13 @@ from crystal_ldm.widgets.controls.sampling import SamplingControls
 from crystal_ldm.widgets.controls.scalar import condition_title
 from crystal_ldm.widgets.controls.seed import SeedControl
 from crystal_ldm.widgets.controls.training_cells import most_atoms, training_cells
-from crystal_ldm.widgets.export.request import RequestArguments, arguments_of, settings_of
+from crystal_ldm.widgets.export.request import arguments_of, settings_of
 from crystal_ldm.widgets.layout import caption, column, fold, row, show_if
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.runs.generate import make_request
 from crystal_ldm.sampling import SamplingSettings, presets
 from crystal_ldm.sampling.recipe import recipe_of_row
 
@@ -105,18 +106,17 @@ class RequestForm(Panel):
 
     # -- from the form to a request --------------------------------------------------------------
 
-    def arguments(self) -> RequestArguments:
+    def arguments(self) -> dict[str, Any]:
         """Return what the form says, as `crystal_ldm.runs.generate.make_request` takes it."""
         formulas = self.formula.formulas
-        arguments = RequestArguments(formulas, conditions=dict(self.conditions.values))
-        if formulas:
-            arguments.formula_units = [self.formula.formula_units or None] * len(formulas)
-        elif self.formula.num_atoms:
-            arguments.num_atoms = [self.formula.num_atoms]
-        if self.formula.open_atoms:
-            for name, symbols in self.table.rules().items():
-                setattr(arguments, name, symbols)
-        return arguments
+        rules = self.table.rules() if self.formula.open_atoms else {}
+        return {
+            "formula": formulas,
+            "formula_units": [self.formula.formula_units or None] * len(formulas) or None,
+            "num_atoms": None if formulas else self.formula.num_atoms,
+            "conditions": dict(self.conditions.values),
+            **rules,
+        }
 
     def request(self) -> CrystalBatch | None:
         """Return the request; None: de novo.
@@ -126,7 +126,7 @@ class RequestForm(Panel):
         """
         if self.problem:
             raise RequestError(self.problem)
-        return self.arguments().make()
+        return make_request(**self.arguments())
 
     def words(self) -> str:
         """Return what is asked for as a person says it: "SrTiO3, band gap 2.6, 16"."""
@@ -148,9 +148,7 @@ class RequestForm(Panel):
         Raises:
             RequestError: a field has no value that is one, in one sentence.
         """
-        settings: SamplingSettings | None = self.sampling.settings
-        if settings is None:
-            raise RequestError(self.sampling.problem)
+        settings: SamplingSettings = self.sampling.taken
         return settings.changed(seed=self.seed.seed, offset=self.offset)
 
     # -- from a request to the form --------------------------------------------------------------
@@ -189,21 +187,22 @@ class RequestForm(Panel):
         if arguments is None and request is not None:
             arguments = arguments_of(recipe_of_row({"request": request}, 0)["request"])
             note = "The rows of that request have different rules; the form shows the first row."
-        arguments = arguments or RequestArguments()
-        units = {u if isinstance(u, int) else 0 for u in arguments.formula_units} or {0}
-        sizes = arguments.num_atoms
-        targets = dict(arguments.conditions)
+        arguments = arguments or {}
+        asked, sizes = arguments.get("formula_units", []), arguments.get("num_atoms", [])
+        units = {u if isinstance(u, int) else 0 for u in asked} or {0}
+        targets = arguments.get("conditions", {})
         if len(units) > 1 or len(sizes) > 1 or any(isinstance(v, list) for v in targets.values()):
             note = "The rows of that request differ; the form shows what one row asks for."
             targets = {n: v[0] if isinstance(v, list) else v for n, v in targets.items()}
-        shares = any(isinstance(u, dict) for u in arguments.formula_units)
+        shares = any(isinstance(u, dict) for u in asked)
         if shares and not self.formula.likely_units:
             note = "That request has cells of several sizes, which the form cannot show."
         with self.formula.hold_trait_notifications():
-            self.formula.text = ", ".join(arguments.formula)
+            self.formula.text = ", ".join(arguments.get("formula", []))
             self.formula.formula_units = max(units)
             self.formula.num_atoms = sizes[0] if sizes else 0
-        self.table.set_rules(arguments.required, arguments.allowed, arguments.forbidden)
+        rules = ("required", "allowed", "forbidden")
+        self.table.set_rules(*(arguments.get(name, ()) for name in rules))
         self.conditions.show(targets)
         return note
 
@@ -275,6 +274,5 @@ def _typical(histogram: list[int]) -> str:
     counts = np.asarray(histogram, dtype=float)
     if not counts.sum():
         return ""
-    share = np.cumsum(counts) / counts.sum()
-    low, high = (int(np.searchsorted(share, level)) for level in (0.05, 0.95))
+    low, high = np.searchsorted(np.cumsum(counts) / counts.sum(), (0.05, 0.95))
     return f"mostly {low} to {high}"

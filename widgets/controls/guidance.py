@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import traitlets as tl
-from crystal_ldm.widgets.base import NumberBox, Panel, Quiet
+from crystal_ldm.widgets.base import Field, NumberBox
+from crystal_ldm.widgets.controls.option import unite
 from crystal_ldm.widgets.layout import caption, column, labelled, show_if
 
 MEANING = "0 ignores the request, 1 follows what was learned, above 1 exaggerates it."
 
 
-class GuidanceControls(Panel):
+class GuidanceControls(Field):
     """Guidance scales: `GuidanceControls({"composition": "Composition", "band_gap": "Band gap"})`.
 
     Traits:
@@ -31,32 +32,24 @@ class GuidanceControls(Panel):
         rows = [labelled(label, self.numbers[name], self.reasons[name], tip=MEANING)
                 for name, label in labels.items()]  # fmt: skip
         self.widget = column(caption(MEANING), *rows, self.notice.widget, css="cl-guidance")
-        self._quiet = Quiet()
-        for number in self.numbers.values():
-            number.observe(self._on_number, "number")
-        self.observe(self._show, "value")
+        unite(self, self.numbers.values(), self._read, self._show)
         self.observe(self._enable, "active")
         self.active = list(labels)
-        self._show()
 
     @property
     def scales(self) -> dict[str, float]:
         """The scale of each condition."""
         return {name: number.number for name, number in self.numbers.items()}
 
-    def _on_number(self, _: Any) -> None:
-        if not self._quiet:
-            distinct = set(self.scales.values())
-            self.value = distinct.pop() if len(distinct) == 1 else self.scales
+    def _read(self) -> Any:
+        distinct = set(self.scales.values())
+        return distinct.pop() if len(distinct) == 1 else self.scales or self.value
 
-    def _show(self, _: Any = None) -> None:
+    def _show(self, value: Any) -> None:
         """Show a `cfg_scale`; conditions that a dict leaves out keep theirs."""
-        with self._quiet:
-            for name, number in self.numbers.items():
-                scales = self.value if isinstance(self.value, Mapping) else {name: self.value}
-                number.number = scales.get(name, number.number)
-        if self.numbers:
-            self._on_number(None)
+        for name, number in self.numbers.items():
+            scales = value if isinstance(value, Mapping) else {name: value}
+            number.number = scales.get(name, number.number)
 
     def _enable(self, _: Any = None) -> None:
         for name, number in self.numbers.items():

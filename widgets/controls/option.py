@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Notice, Panel
+from crystal_ldm.widgets.base import Field, Panel, Quiet
 from crystal_ldm.widgets.layout import caption, column, labelled
 
 from crystal_ldm.errors import CrystalLDMError
@@ -18,7 +18,7 @@ NONE = "none"
 """What is typed for None, as well as nothing at all."""
 
 
-class OptionControl(Panel):
+class OptionControl(Field):
     """One field of the schema: `OptionControl(option)`.
 
     Numbers and lists are typed as text, so that what is wrong is said and not changed.
@@ -27,11 +27,9 @@ class OptionControl(Panel):
         value: what the field takes; not checked, see `GroupControls`.
     """
 
-    value = tl.Any(None, allow_none=True)
-
     def __init__(self, option: Option) -> None:
         super().__init__()
-        self.option = option
+        self.option, self.paths = option, {option.path: self}
         tip = bounds(option)
         transform = None
         if option.choices:
@@ -53,49 +51,74 @@ class OptionControl(Panel):
         tl.link((self, "value"), (self.box, "value"), transform=transform)
 
 
-class GroupControls:
-    """The fields of one class of settings: `GroupControls(MinDistance, options)`."""
+def unite(
+    whole: Field,
+    parts: Iterable[ipw.DOMWidget | Panel],
+    read: Callable[[], Any],
+    show: Callable[[Any], None],
+) -> None:
+    """Make the value of a field that of several controls, both ways.
+
+    Args:
+        whole: its value is None while the controls have none, and its problem says why.
+        parts: the controls.
+        read: returns the value that the controls have, or raises a `CrystalLDMError`.
+        show: lets the controls have a value.
+    """
+    quiet = Quiet()
+
+    def collect(_: Any = None) -> None:
+        if quiet:
+            return
+        try:
+            value, problem = read(), ""
+        except CrystalLDMError as error:
+            value, problem = None, str(error)
+        with whole.hold_trait_notifications():
+            whole.refuse(problem)
+            whole.value = value
+
+    def spread(_: Any = None) -> None:
+        if whole.value is not None:
+            with quiet:
+                show(whole.value)
+            collect()
+
+    for part in parts:
+        part.observe(collect, ["value", "number", "problem"])
+    whole.observe(spread, "value")
+    spread() if whole.value is not None else collect()
+
+
+class GroupControls(Field):
+    """The fields of one class of settings: `GroupControls(MinDistance, "filters.min_distance.")`.
+
+    Traits:
+        value: the settings; None while a field is wrong, which is said below the fields.
+    """
 
     def __init__(
-        self,
-        group: type[Settings],
-        options: Sequence[Option],
-        special: Mapping[str, Panel] | None = None,
+        self, group: type[Settings], prefix: str = "", special: Mapping[str, Field] | None = None
     ) -> None:
-        """`special` are controls with a trait `value`, by path, in place of the usual."""
+        """`prefix` stands before the fields' paths; `special` are controls in place of the usual,
+        by field."""
+        super().__init__()
         made = special or {}
-        self._group, self._options = group, options
-        self.fields: dict[str, Any] = {
-            one.field: made[one.path] if one.path in made else OptionControl(one) for one in options
-        }
-        self.notice = Notice()
-        controls = (control.widget for control in self.fields.values())
-        self.widget = column(*controls, self.notice.widget)
+        self.fields: dict[str, Field] = {}
+        self.paths: dict[str, Any] = {}
+        for one in group.options(prefix):
+            control = made.get(one.field) or OptionControl(one)
+            self.fields[one.field] = self.paths[one.path] = control
+        self.widget = column(*(c.widget for c in self.fields.values()), self.notice.widget)
+        fields = self.fields.items()
+        unite(
+            self,
+            self.fields.values(),
+            lambda: group(**{name: control.taken for name, control in fields}),
+            self._show,
+        )
 
-    def read(self) -> Settings:
-        """Return the settings.
-
-        Raises:
-            CrystalLDMError: a field is wrong, which is said below the fields, too.
-        """
-        try:
-            value = self._group(**{name: control.value for name, control in self.fields.items()})
-        except CrystalLDMError as error:
-            self.notice.say(str(error), "error")
-            raise
-        self.notice.clear()
-        return value
-
-    def keywords(self) -> dict[str, Any]:
-        """Return the fields as keywords of `LDMModule.sample`; see `read`."""
-        value = self.read()
-        return {
-            one.keyword: value if "." in one.path else getattr(value, one.field)
-            for one in self._options
-        }
-
-    def show(self, settings: Settings) -> None:
-        """Show settings of this class."""
+    def _show(self, settings: Settings) -> None:
         for name, control in self.fields.items():
             control.value = getattr(settings, name)
 

@@ -5,150 +5,126 @@ Nothing here names a field, a filter or a start: one that is added in its own fi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.base import Panel, Quiet
+from crystal_ldm.widgets.base import Field
 from crystal_ldm.widgets.controls.guidance import GuidanceControls
-from crystal_ldm.widgets.controls.option import GroupControls, in_words
+from crystal_ldm.widgets.controls.option import GroupControls, OptionControl, in_words, unite
 from crystal_ldm.widgets.export.code import source_of
 from crystal_ldm.widgets.layout import caption, column, fold, heading, labelled, row, show_if
 
-from crystal_ldm.errors import CrystalLDMError, RequestError
+from crystal_ldm.errors import RequestError
 from crystal_ldm.sampling import (
-    Option,
+    Compute,
+    Elements,
+    Filter,
+    Guidance,
     SamplingSettings,
-    Settings,
+    Solver,
+    Start,
     keyword_call,
-    options,
     presets,
 )
 
-ELSEWHERE = ("preset", "seed", "trajectory")
+ELSEWHERE = ("preset", "seed", "offset", "trajectory")
 """Fields with a place of their own in the form or the workbench."""
 
 
-class KindControls:
+class KindControls(Field):
     """Settings of which there are several kinds: one start, or several filters in order.
 
-    `KindControls("filters", options, many=True)`.
+    `KindControls("filters", Filter, many=True)`.
+
+    Traits:
+        value: the settings, a tuple of them for `many`; None while a field is wrong.
     """
 
-    def __init__(
-        self, keyword: str, kinds: Mapping[type[Settings], list[Option]], *, many: bool
-    ) -> None:
-        self._keyword, self._many = keyword, many
-        self.groups: dict[str, GroupControls] = {}
-        self.used: dict[str, ipw.Checkbox] = {}
+    def __init__(self, keyword: str, family: type[Start] | type[Filter], *, many: bool) -> None:
+        super().__init__()
+        self._many = many
+        kinds = {n: k for n, k in family.kinds().items() if not getattr(k, "takes_crystals", False)}
+        names = [(in_words(name), name) for name in kinds]
+        self._choice = ipw.Dropdown(options=names).add_class("cl-fill")
+        self._used = {n: ipw.Checkbox(description=text, indent=False) for text, n in names}
+        self._groups = {n: GroupControls(k, f"{keyword}.{n}.") for n, k in kinds.items()}
+        self._order = list(kinds)
         self._kinds: dict[str, ipw.Box] = {}
-        for kind, fields in kinds.items():
-            name = kind.kind  # type: ignore[attr-defined]
-            group = self.groups[name] = GroupControls(kind, [one for one in fields if one.field])
-            box = self.used[name] = ipw.Checkbox(description=in_words(name), indent=False)
-            text = caption(kind.summary())  # type: ignore[attr-defined]
-            head = [box.add_class("cl-check")] if many else []
-            self._kinds[name] = column(*head, text, group.widget, css="cl-kind")
-        self._order = list(self.groups)
-        names = [(in_words(name), name) for name in self.groups]
-        self.choice = ipw.Dropdown(options=names).add_class("cl-fill")
-        head = [heading(in_words(keyword)) if many else labelled(in_words(keyword), self.choice)]
-        self.widget = column(*head, *self._kinds.values(), css="cl-kinds")
+        self.paths: dict[str, Any] = {keyword: self if many else self._choice}
+        for name, kind in kinds.items():
+            head = [self._used[name].add_class("cl-check")] if many else []
+            parts = (*head, caption(kind.summary()), self._groups[name].widget)
+            self._kinds[name] = column(*parts, css="cl-kind")
+            self.paths |= {f"{keyword}.{name}": self._used[name], **self._groups[name].paths}
+        head = [] if many else [labelled(in_words(keyword), self._choice)]
+        self.widget = column(*head, *self._kinds.values())
+        parts = (self._choice, *self._used.values(), *self._groups.values())
+        unite(self, parts, self._read, self._show)
 
-    @property
-    def _chosen(self) -> list[str]:
-        if not self._many:
-            return [self.choice.value]
-        return [name for name in self._order if self.used[name].value]
-
-    def keywords(self) -> dict[str, Any]:
-        """Return the settings as a keyword of `LDMModule.sample`.
-
-        Raises:
-            CrystalLDMError: a field is wrong, which is said below the fields, too.
-        """
-        chosen = self._chosen
-        for name, group in self.groups.items():
+    def _read(self) -> Any:
+        chosen = (
+            [n for n in self._order if self._used[n].value] if self._many else [self._choice.value]
+        )
+        for name, group in self._groups.items():
             show_if(name in chosen, group.widget if self._many else self._kinds[name])
-        settings = [self.groups[name].read() for name in chosen]
-        return {self._keyword: settings if self._many else settings[0]}
+        settings = tuple(self._groups[name].taken for name in chosen)
+        return settings if self._many else settings[0]
 
-    def show(self, settings: Sequence[Any]) -> None:
+    def _show(self, value: Any) -> None:
         """Show settings; further ones that are turned on come behind them."""
-        names = [one.kind for one in settings]
-        self._order = [*names, *(name for name in self.groups if name not in names)]
-        for name, box in self.used.items():
-            box.value = name in names
-        for one in settings:
-            self.groups[one.kind].show(one)
-            self.choice.value = one.kind
+        shown = {one.kind: one for one in (value if self._many else [value])}
+        self._order = [*shown, *(name for name in self._groups if name not in shown)]
+        for name, box in self._used.items():
+            box.value = name in shown
+        for name, one in shown.items():
+            self._groups[name].value, self._choice.value = one, name
 
 
-class SamplingControls(Panel):
+class SamplingControls(Field):
     """A preset and all settings: `SamplingControls({"composition": "Composition"})`.
 
     `choose` is what stands first in a form, `guidance` and `advanced` what is folded away.
 
     Traits:
         preset: its name; another one sets all fields to what it says.
-        settings: what all fields say; None while one of them is wrong. Read-only but for `show`.
-        problem: what is wrong, one sentence; empty if nothing is. Read-only.
+        value: what all fields say, `SamplingSettings`; None while one of them is wrong.
     """
 
     preset = tl.Unicode()
-    settings = tl.Any(None, allow_none=True, read_only=True)
-    problem = tl.Unicode("", read_only=True)
 
     def __init__(self, conditions: Mapping[str, str] | None = None) -> None:
         super().__init__()
         self._presets = presets()
         self.preset = next(iter(self._presets))
-        self._quiet = Quiet()
         self.scales = GuidanceControls(conditions or {})
-        self._make_groups()
+        self._parts: dict[str, Any] = {
+            "start": KindControls("start", Start, many=False),
+            "guidance": GroupControls(Guidance, special={"scale": self.scales}),
+            "filters": KindControls("filters", Filter, many=True),
+            "solver": GroupControls(Solver),
+            "elements": GroupControls(Elements, "elements."),
+            **{
+                one.field: OptionControl(one)
+                for one in SamplingSettings.options()
+                if one.type != "data" and one.field not in ELSEWHERE
+            },
+            "compute": GroupControls(Compute),
+        }
+        self._paths = {path: c for part in self._parts.values() for path, c in part.paths.items()}
         self._make_chooser()
-        guidance = next(group for group in self.groups if "scale" in self.groups[group].fields)
-        rest = [family.widget for family in self.families.values()]
-        for group, controls in self.groups.items():
-            if group is not guidance:
-                title = "Attempts" if group is SamplingSettings else in_words(group.__name__)
-                rest += [heading(title), controls.widget]
-        self.guidance = fold("Guidance", self.groups[guidance].widget)
+        rest = [self._parts["start"].widget]
+        for name, part in self._parts.items():
+            if name not in ("start", "guidance"):
+                rest += [heading(in_words(name)), part.widget]
+        self.guidance = fold("Guidance", self._parts["guidance"].widget)
         self.advanced = fold("Advanced", column(*rest, css="cl-advanced"))
         self.widget = column(self.choose, self.guidance, self.advanced)
-        for control in self._fields.values():
-            control.observe(self._collect, "value")
         self.observe(self._on_preset, "preset")
+        self.observe(self._say_changed, "value")
         self.reset()
-
-    def _make_groups(self) -> None:
-        """Make a control for each field, in groups; starts and filters are families of groups."""
-        listed = [one for one in options() if one.path not in ELSEWHERE]
-        whole = {one.path: one for one in listed}
-        families = {one.keyword for one in listed if one.path != one.keyword} & whole.keys()
-        flat: dict[type[Settings], list[Option]] = {}
-        nested: dict[str, dict[type[Settings], list[Option]]] = {}
-        for one in listed:
-            if one.keyword not in families:
-                flat.setdefault(one.group, []).append(one)
-            elif one.path not in families and not getattr(one.group, "takes_crystals", False):
-                nested.setdefault(one.keyword, {}).setdefault(one.group, []).append(one)
-        special = {"cfg_scale": self.scales}
-        self.groups = {kind: GroupControls(kind, some, special) for kind, some in flat.items()}
-        self.families = {
-            name: KindControls(name, kinds, many=isinstance(whole[name].default, tuple))
-            for name, kinds in nested.items()
-        }
-        self._fields: dict[str, Any] = {}
-        for kind, some in flat.items():
-            self._fields |= {one.path: self.groups[kind].fields[one.field] for one in some}
-        for name, family in self.families.items():
-            self._fields[name] = family.choice
-            for kind_name, group in family.groups.items():
-                place = f"{name}.{kind_name}"
-                self._fields[place] = family.used[kind_name]
-                self._fields |= {f"{place}.{field}": one for field, one in group.fields.items()}
+        unite(self, self._parts.values(), self._read, self._show)
 
     def _make_chooser(self) -> None:
         menu = ipw.ToggleButtons(
@@ -170,7 +146,13 @@ class SamplingControls(Panel):
             path: its name in `crystal_ldm.sampling.options()`; the name of a filter alone, with
                 its family before it (`filters.min_distance`), is the box that turns it on.
         """
-        return self._fields[path]
+        return self._paths[path]
+
+    @property
+    def settings(self) -> SamplingSettings | None:
+        """What all fields say; None while one of them is wrong."""
+        settings: SamplingSettings | None = self.value
+        return settings
 
     def show(self, settings: SamplingSettings) -> None:
         """Show settings.
@@ -183,37 +165,26 @@ class SamplingControls(Panel):
                 "These settings start from a crystal that was given. Vary and Host make such "
                 "crystals, or the code of the recipe."
             )
-        with self._quiet:
-            self.preset = settings.preset
-            parts = [settings, *(getattr(settings, name) for name in type(settings).model_fields)]
-            for kind, group in self.groups.items():
-                group.show(next(part for part in parts if isinstance(part, kind)))
-            for name, family in self.families.items():
-                value = getattr(settings, name)
-                family.show(value if isinstance(value, tuple) else (value,))
-        self._collect()
+        self.value = settings
 
     def reset(self) -> None:
         """Set all fields to what the preset says."""
         self.show(SamplingSettings.make({"preset": self.preset}))
 
     def _on_preset(self, _: Any) -> None:
-        if not self._quiet:
+        if self.value is None or self.value.preset != self.preset:
             self.reset()
 
-    def _collect(self, _: Any = None) -> None:
-        if self._quiet:
-            return
-        keywords: dict[str, Any] = {"preset": self.preset}
-        problem = ""
-        parts: list[Any] = [*self.groups.values(), *self.families.values()]
-        for part in parts:
-            try:
-                keywords |= part.keywords()
-            except CrystalLDMError as error:
-                problem = problem or str(error)
-        self.set_trait("problem", problem)
-        self.set_trait("settings", None if problem else SamplingSettings.make(keywords))
+    def _read(self) -> SamplingSettings:
+        values = {name: part.taken for name, part in self._parts.items()}
+        return SamplingSettings(preset=self.preset, **values)
+
+    def _show(self, settings: SamplingSettings) -> None:
+        self.preset = settings.preset
+        for name, part in self._parts.items():
+            part.value = getattr(settings, name)
+
+    def _say_changed(self, _: Any = None) -> None:
         if self.settings is not None:
             self._sentence.value = self._presets[self.preset].sentence
             changed = {n: v for n, v in keyword_call(self.settings).items() if n != "preset"}

@@ -45,7 +45,8 @@ class ScalarControl(Field):
         super().__init__()
         self._about = description
         self._unit = description.get("unit") or ""
-        low, high = self._limits()
+        low, high = float(description["min"]), float(description["max"])
+        self._limits = low, high = (low, high) if high > low else (low, low + 1.0)
         self._quiet = Quiet()
         self.mode = ipw.ToggleButtons(
             options=[("Any", "any"), ("Value", "value"), ("Range", "range")], value="any"
@@ -56,15 +57,12 @@ class ScalarControl(Field):
         step = float(10.0 ** np.floor(np.log10((high - low) / 100)))
         self._digits = max(int(-np.floor(np.log10(step))), 0)
         low, high = float(np.ceil(low / step) * step), float(np.floor(high / step) * step)
-        self.slider = ipw.FloatSlider(
-            value=low, min=low, max=high, step=step, readout=False, layout=_wide()
-        )
-        self.slider.add_class("cl-gap-slider")
-        self.range = ipw.FloatRangeSlider(
-            value=(low, high), min=low, max=high, step=step, readout=False, layout=_wide()
-        )
+        wide = {"width": "100%"}
+        how: Any = {"min": low, "max": high, "step": step, "readout": False, "layout": wide}
+        self.slider = ipw.FloatSlider(low, **how).add_class("cl-gap-slider")
+        self.range = ipw.FloatRangeSlider(value=(low, high), **how)
         self._to = ipw.HTML("to")
-        self._picture = ipw.HTML(layout=_wide()).add_class("cl-histogram")
+        self._picture = ipw.HTML(layout=wide).add_class("cl-histogram")
         title, tip = condition_title(description)
         self.low, self.high = (NumberBox(title, self.notice) for _ in range(2))
         self.low.number, self.high.number = low, high
@@ -99,25 +97,20 @@ class ScalarControl(Field):
                 f"{name} takes a number, a pair (low, high) or None, not {value!r}."
             ) from None
 
-    def _limits(self) -> tuple[float, float]:
-        low, high = float(self._about["min"]), float(self._about["max"])
-        return (low, high) if high > low else (low, low + 1.0)
-
     # -- what the person does --------------------------------------------------------------------
 
     def _on_mode(self, change: Any) -> None:
         if self._quiet:
             return
-        (low, high), old = self._limits(), self.value
+        (low, high), old = self._limits, self.value
+        middle = low + (high - low) / 4 if old is None else float(np.mean(old))
         if change.new == "any":
             self.value = None
         elif change.new == "value":
-            middle = low + (high - low) / 4 if old is None else float(np.mean(old))
             self.value = round(middle, self._digits)
         else:
-            middle = low + (high - low) / 4 if old is None else old
-            ends = middle - (high - low) / 20, middle + (high - low) / 20
-            self.value = tuple(round(float(np.clip(v, low, high)), self._digits) for v in ends)
+            ends = np.clip(middle + np.array([-1, 1]) * (high - low) / 20, low, high)
+            self.value = tuple(ends.round(self._digits).tolist())
 
     def _on_number(self, _: Any) -> None:
         if not self._quiet:
@@ -154,10 +147,10 @@ class ScalarControl(Field):
             self._picture.value = ""
             if value is not None:
                 edges, counts = (self._about["histogram"][name] for name in ("edges", "counts"))
-                self._picture.value = histogram_svg(edges, counts, value, self._limits())
+                self._picture.value = histogram_svg(edges, counts, value, self._limits)
 
     def _weigh(self, value: Target) -> None:
-        low, high = self._limits()
+        low, high = self._limits
         self.refuse("")
         if value is None:
             return
@@ -177,11 +170,9 @@ class ScalarControl(Field):
 
     def _near(self, ends: tuple[float, float]) -> int:
         """Return how many training crystals share a bin of the histogram with the target."""
-        histogram = self._about["histogram"]
-        edges, counts = np.asarray(histogram["edges"]), np.asarray(histogram["counts"])
-        first = int(np.clip(np.searchsorted(edges, ends[0], "right") - 1, 0, len(counts) - 1))
-        last = int(np.clip(np.searchsorted(edges, ends[1], "left") - 1, first, len(counts) - 1))
-        return int(counts[first : last + 1].sum())
+        edges, counts = (np.asarray(self._about["histogram"][name]) for name in ("edges", "counts"))
+        low, high = np.clip(ends, edges[0], edges[-1])
+        return int(counts[(edges[1:] >= low) & (edges[:-1] <= high)].sum())
 
 
 def condition_title(description: Mapping[str, Any]) -> tuple[str, str]:
@@ -189,10 +180,6 @@ def condition_title(description: Mapping[str, Any]) -> tuple[str, str]:
     label = str(description.get("label") or description["name"])
     title, tip = NAMES.get(label, (label.replace("_", " "), ""))
     return title[:1].upper() + title[1:], str(description.get("description") or tip)
-
-
-def _wide() -> ipw.Layout:
-    return ipw.Layout(width="100%")
 
 
 def histogram_svg(

@@ -6,13 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.symmetry.space_groups import group_symbol, space_group
+from crystal_ldm.crystals.symmetry.space_groups import group_symbol
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.sampling.cell_sizes import likely_units_in_words
 
-SYMPREC = 0.1
-"""Å, tolerance of the space groups."""
 MOST = 24
 """Crystals of a formula that are looked at; few formulas have more."""
 
@@ -57,18 +54,20 @@ def training_cells(ldm: LDMModule, formula: str) -> TrainingCells | None:
 
     None where the model does not say what it was trained on. The first call takes a second.
     """
-    if ldm.training_crystals.empty:
+    known = ldm.training_crystals
+    if known.empty:
         return None
     request = CrystalBatch.from_formulas([formula])
     likely = likely_units_in_words(ldm, request.atomic_numbers[0].numpy())
-    rows = ldm.training_crystals.rows_of(request.atomic_numbers)[0][:MOST]
+    rows = known.rows_of(request.atomic_numbers)[0][:MOST]
     if not rows:
         return TrainingCells((), (), (), likely)
     atoms = int(request.num_atoms)
-    found: Counter[tuple[str, int, int]] = Counter()
-    for structure in ldm.training_crystals.crystals[rows].to_structures():
-        symbol = group_symbol(space_group(Cell.from_structure(structure), SYMPREC) or 1)
-        found[symbol, len(structure), len(structure) // atoms] += 1
+    sizes_of = known.crystals.num_atoms.tolist()
+    found = Counter(
+        (group_symbol(known.space_group(row) or 1), sizes_of[row], sizes_of[row] // atoms)
+        for row in rows
+    )
     ordered = sorted(found, key=lambda kind: (-found[kind], kind))
     kinds = tuple(kind for kind in ordered if kind[1] % atoms == 0)
     often = Counter(symbol for symbol, *_ in found.elements())

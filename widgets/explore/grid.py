@@ -18,6 +18,7 @@ from crystal_ldm.widgets.layout import caption, column, labelled, row, show_if
 
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.runs.generate import make_request
 from crystal_ldm.sampling import keyword_call
 
 WHOLE = {"sampling_steps": "Steps", "seed": "Seed"}
@@ -109,14 +110,14 @@ class GridPanel(MakerPanel):
             if along in WHOLE:
                 keywords[along] = value
             else:
-                arguments.conditions[along] = value
-            request = arguments.make()
+                arguments["conditions"][along] = value
+            request = make_request(**arguments)
             for j, scale in enumerate(scales):
                 how = {**keywords, "cfg_scale": scale}
                 self.ldm.iter_sample(request, self.num_samples, **how)  # checks it all
                 plan.append(((i, j), request, how))
         self.cells, self._axes = {}, (scales, values, self._labels[along])
-        if "band_gap" in arguments.conditions and self.left == "group":
+        if "band_gap" in arguments["conditions"] and self.left == "group":
             self.left = "gap"
         self.opened = None
         count = self.num_samples

@@ -8,7 +8,6 @@ from typing import Any
 import ipywidgets as ipw
 import traitlets as tl
 from crystal_ldm.widgets.base import Quiet
-from crystal_ldm.widgets.crystal_entry import from_result
 from crystal_ldm.widgets.explore.maker import CrystalSource, MakerPanel
 from crystal_ldm.widgets.layout import caption, column, heading, labelled, row, show_if
 from crystal_ldm.widgets.viewers.viewer import CrystalViewer
@@ -102,8 +101,6 @@ class HostPanel(MakerPanel):
         Raises:
             CrystalLDMError: for what cannot be made; nothing is started then.
         """
-        if self.job.busy:  # the second press of a double click
-            return
         host = CrystalBatch.from_structures([self.source.chosen], canonical=False)
         whole = len(self.kept) == len(self.boxes)
         start = Host(
@@ -112,10 +109,7 @@ class HostPanel(MakerPanel):
             rest=self.rest.strip() or None,
             cell=self.cell,
         )
-        ldm, count, seed = self.ldm, self.num_samples, self.seed.seed
-        ldm.iter_sample(host, count, start=start, seed=seed)  # checks it and computes nothing yet
-        self.seed.use()
-        self.start(lambda: from_result(ldm.sample(host, count, start=start, seed=seed)))
+        self.sample(host, start)
 
     # -- the atoms -------------------------------------------------------------------------------
 

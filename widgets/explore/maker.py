@@ -11,7 +11,7 @@ import traitlets as tl
 from crystal_ldm.widgets.base import Listeners, Panel, counted
 from crystal_ldm.widgets.browser.buttons import DropZone
 from crystal_ldm.widgets.controls.seed import SeedControl
-from crystal_ldm.widgets.crystal_entry import CrystalEntry
+from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result
 from crystal_ldm.widgets.export.request import settings_of
 from crystal_ldm.widgets.jobs import Job, Latest
 from crystal_ldm.widgets.layout import column, row
@@ -146,6 +146,29 @@ class MakerPanel(Panel):
         source.take("of the request", crystal)
         self.seed.seed = settings.seed
         return settings.start
+
+    def sample(
+        self, crystal: CrystalBatch, start: Start, origin: str = "generated", **facts: Any
+    ) -> None:
+        """Make crystals from one in the background; `facts` are columns of the table for them.
+
+        Raises:
+            CrystalLDMError: for what cannot be made; nothing is started then.
+        """
+        if self.job.busy:  # the second press of a double click
+            return
+        ldm, how = self.ldm, {"start": start, "seed": self.seed.seed}
+        count = self.num_samples
+        ldm.iter_sample(crystal, count, **how)  # checks it and computes nothing yet
+        self.seed.use()
+
+        def make() -> list[CrystalEntry]:
+            entries = from_result(ldm.sample(crystal, count, **how), origin)
+            for one in entries:
+                one.facts |= facts
+            return entries
+
+        self.start(make)
 
     def start(self, make: Callable[[], list[CrystalEntry]]) -> None:
         """Call `make()` in the background, show its crystals and tell of them."""

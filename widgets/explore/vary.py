@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets as ipw
 import traitlets as tl
-from crystal_ldm.widgets.crystal_entry import CrystalEntry, from_result
+from crystal_ldm.widgets.crystal_entry import CrystalEntry
 from crystal_ldm.widgets.explore.maker import CrystalSource, MakerPanel
 from crystal_ldm.widgets.layout import caption, column, heading, labelled
 
@@ -68,20 +68,9 @@ class VaryPanel(MakerPanel):
 
     def vary(self) -> None:
         """Make neighbours of the start in the background."""
-        if self.job.busy:  # the second press of a double click
-            return
         batch = CrystalBatch.from_structures([self.first.chosen])
-        strength, count, seed = self.strength, self.num_samples, self.seed.use()
-        start = Crystal(strength=strength, keep_elements=self.keep_elements)
-
-        def make() -> list[CrystalEntry]:
-            result = self.ldm.sample(batch, count, start=start, seed=seed)
-            entries = from_result(result, "varied")
-            for one in entries:
-                one.facts["strength"] = strength
-            return entries
-
-        self.start(make)
+        start = Crystal(strength=self.strength, keep_elements=self.keep_elements)
+        self.sample(batch, start, "varied", strength=self.strength)
 
     def interpolate(self) -> None:
         """Make crystals between start and end in the background."""

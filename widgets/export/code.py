@@ -8,7 +8,7 @@ from pprint import pformat
 from textwrap import indent
 from typing import Any
 
-from crystal_ldm.widgets.export.request import RequestArguments, arguments_of, settings_of
+from crystal_ldm.widgets.export.request import arguments_of, settings_of
 
 import crystal_ldm.sampling as sampling
 from crystal_ldm.pretrained import available
@@ -53,7 +53,9 @@ def shell_line(recipe: Mapping[str, Any]) -> str:
     """Return the shell command; where there is none, a comment that says why."""
     count, settings = settings_of(recipe)
     arguments = arguments_of(recipe["request"])
-    if arguments is None or any(isinstance(v, list) for v in arguments.conditions.values()):
+    if arguments is None or any(
+        isinstance(v, list) for v in arguments.get("conditions", {}).values()
+    ):
         return "# The rows of this request differ in their targets or rules: use the Python call."
     if settings.offset or "number" in recipe:
         return (
@@ -75,15 +77,12 @@ def shell_line(recipe: Mapping[str, Any]) -> str:
 def source_of(value: Any) -> str:
     """Return Python source of a value; of settings, with the fields that differ from theirs."""
     if isinstance(value, Settings):
-        usual = {one.field: one.default for one in type(value).options()}
-        fields = {name: getattr(value, name) for name in type(value).model_fields}
-        said = [f"{n}={source_of(v)}" for n, v in fields.items() if v != usual[n]]
+        said = (
+            f"{n}={source_of(getattr(value, n))}" for n in value.model_dump(exclude_defaults=True)
+        )
         return f"{type(value).__name__}({', '.join(said)})"
-    if isinstance(value, list | tuple):
-        inner = ", ".join(source_of(one) for one in value)
-        if isinstance(value, tuple) and not any(isinstance(one, Settings) for one in value):
-            return f"({inner},)" if len(value) == 1 else f"({inner})"
-        return f"[{inner}]"
+    if isinstance(value, tuple) and any(isinstance(one, Settings) for one in value):
+        return f"[{', '.join(map(source_of, value))}]"
     return repr(value)
 
 
@@ -114,7 +113,7 @@ def _imports_of(values: list[Any]) -> list[str]:
     return lines
 
 
-def _asked(request: Mapping[str, Any], arguments: RequestArguments | None, preset: str) -> str:
+def _asked(request: Mapping[str, Any], arguments: Mapping[str, Any] | None, preset: str) -> str:
     if arguments is None:
         text = pformat(dict(request), width=88, compact=True, sort_dicts=False)
         return f"request = CrystalBatch.from_request(\n{indent(text, '    ')}\n)"
@@ -129,25 +128,17 @@ def _asked(request: Mapping[str, Any], arguments: RequestArguments | None, prese
     return _call(f"request = CrystalBatch.{function}", *parts)
 
 
-def _given(arguments: RequestArguments, preset: str) -> dict[str, Any]:
-    """Return the arguments that say something, single values instead of lists of equal ones."""
-    found: dict[str, Any] = {}
-    if arguments.formula:
-        found["formula"] = _one(arguments.formula)
-        units, usual = arguments.formula_units, presets()[preset].formula_units
-        if any(one not in (usual, None) for one in units):
-            alike = all(one == units[0] for one in units)
-            found["formula_units"] = units[0] if alike else units
-    elif arguments.num_atoms:
-        found["num_atoms"] = _one(arguments.num_atoms)
-    for name in ("conditions", "required", "allowed", "forbidden"):
-        if getattr(arguments, name):
-            found[name] = getattr(arguments, name)
+def _given(arguments: Mapping[str, Any], preset: str) -> dict[str, Any]:
+    """Return the arguments with single values instead of lists of equal ones, but the formula units
+    that the preset takes itself."""
+    found = dict(arguments)
+    for name in ("formula", "num_atoms"):
+        if len(arguments.get(name, ())) == 1:
+            found[name] = arguments[name][0]
+    units = found.pop("formula_units", [])
+    if any(one not in (presets()[preset].formula_units, None) for one in units):
+        found["formula_units"] = units[0] if all(one == units[0] for one in units) else units
     return found
-
-
-def _one(values: list[Any]) -> Any:
-    return values[0] if len(values) == 1 else values
 
 
 def _text(value: Any) -> str:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from math import gcd
 from typing import Any
 
 import numpy as np
 
-from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.request import NOT_GIVEN
 from crystal_ldm.errors import CrystalLDMError
 from crystal_ldm.recipe import arguments_of_recipe
@@ -20,37 +18,19 @@ from crystal_ldm.sampling import Compute, SamplingSettings
 OPEN = "?"
 
 
-@dataclass
-class RequestArguments:
-    """The arguments of `crystal_ldm.runs.generate.make_request`."""
-
-    formula: list[str] = field(default_factory=list)
-    formula_units: list[Any] = field(default_factory=list)
-    num_atoms: list[int] = field(default_factory=list)
-    conditions: dict[str, Any] = field(default_factory=dict)
-    required: list[str] = field(default_factory=list)
-    allowed: list[str] = field(default_factory=list)
-    forbidden: list[str] = field(default_factory=list)
-
-    def make(self) -> CrystalBatch | None:
-        """Return the request."""
-        given = asdict(self)
-        given["formula_units"] = self.formula_units or None
-        return make_request(**given)
-
-
-def arguments_of(request: Mapping[str, Any] | None) -> RequestArguments | None:
-    """Return arguments that give exactly `request` (`CrystalBatch.to_request()`).
+def arguments_of(request: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the arguments of `crystal_ldm.runs.generate.make_request` that give exactly `request`
+    (`CrystalBatch.to_request()`), those that say something.
 
     None where a request cannot be said that way, for example with other rules for each row.
     """
     if request is None:
-        return RequestArguments()
+        return {}
     if "crystals" in request:  # coordinates: nothing that a person would type
         return None
     found = _guess(request)
     try:
-        again = found.make()
+        again = make_request(**found)
     except CrystalLDMError:
         return None
     return found if again is not None and again.to_request() == dict(request) else None
@@ -71,25 +51,26 @@ def settings_of(recipe: Mapping[str, Any]) -> tuple[int, SamplingSettings]:
     return count, settings.changed(compute=Compute(precision=precision))
 
 
-def _guess(request: Mapping[str, Any]) -> RequestArguments:
-    made = RequestArguments()
+def _guess(request: Mapping[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
     rows: Sequence[Sequence[str]] = request["atoms"]
     if all(symbol == OPEN for row in rows for symbol in row):
-        made.num_atoms = [len(row) for row in rows]
+        made["num_atoms"] = [len(row) for row in rows]
     else:
+        made |= {"formula": [], "formula_units": []}
         asked = request.get("formula_units") or [None] * len(rows)
         for row, units in zip(rows, asked, strict=True):
             counts = Counter(row)
             one = gcd(*counts.values()) if units is None else 1
             text = (f"{s}{n // one if n > one else ''}" for s, n in counts.items())
-            made.formula.append("".join(text))
-            made.formula_units.append(one if units is None else _open_units(units))
-    for name, values in request["conditions"].items():
-        tidy = [_tidy(value) for value in values]
-        made.conditions[name] = tidy[0] if all(v == tidy[0] for v in tidy) else tidy
-    for name, symbols in (request["element_rules"][0] if rows else {}).items():
-        setattr(made, name, list(symbols))
-    return made
+            made["formula"].append("".join(text))
+            made["formula_units"].append(one if units is None else _open_units(units))
+    targets = {name: [_tidy(v) for v in values] for name, values in request["conditions"].items()}
+    rules = request["element_rules"][0] if rows else {}
+    made["conditions"] = {
+        n: v[0] if all(one == v[0] for one in v) else v for n, v in targets.items()
+    }
+    return {name: value for name, value in {**made, **rules}.items() if value}
 
 
 def _open_units(units: Any) -> Any:

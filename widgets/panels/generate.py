@@ -214,7 +214,7 @@ class GeneratePanel(Panel):
         for part, names in (
             (form.formula, ["text", "formula_units", "num_atoms"]),
             (form.conditions, ["values"]),
-            (form.sampling, ["settings"]),
+            (form.sampling, ["value"]),
         ):
             part.observe(lambda _: self.notice.clear(), names)
 
