@@ -36,7 +36,8 @@ class Prototype(Start):
     That compounds often have the structure of their chemical relatives is the oldest way of
     predicting one (Hautier et al., Inorg. Chem. 50, 656 (2011)). The first of a row's crystals has
     the first prototype in `order`, the next one the second, and one that is made again the one
-    after its own. A formula without a prototype starts from noise.
+    after its own. Of a space group that is asked for the nearest comes first in any case. A formula
+    without a prototype starts from noise.
     """
 
     uses_training_set = True
@@ -154,8 +155,8 @@ class Prototypes(Origin):
             return self._start.prototypes(known, numbers, self._count) if plain else []
         key = np.sort(draft.atomic_numbers).tobytes(), group
         if key not in self._of_group:
-            ordered = self._start.prototypes(known, draft.atomic_numbers, SEARCHED)
-            right = [one for one in ordered if known.space_group(one.row) == group]
+            nearest = known.search.nearest(draft.atomic_numbers, SEARCHED)
+            right = [one for one in nearest if known.space_group(one.row) == group]
             if not right and not (draft.atomic_numbers == 0).any():
                 rows = known.with_space_group(group, len(draft.atomic_numbers))
                 right = orbit_prototypes(
