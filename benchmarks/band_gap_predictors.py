@@ -124,7 +124,7 @@ def train_graphs(
                 optimizer.step()
                 schedule.step()
                 step += 1
-                _follow(mean, net, min(1 - 1 / _AVERAGED_STEPS, (1 + step) / (10 + step)))
+                follow(mean, net, min(1 - 1 / _AVERAGED_STEPS, (1 + step) / (10 + step)))
             error = errors(mean.predict_many(graphs["val"]), gaps["val"])["mae"]
             if error < best_error:
                 best, best_error = copy.deepcopy(mean.state_dict()), error
@@ -146,7 +146,7 @@ def strained(batch: GraphBatch, sigma: float) -> GraphBatch:
     )
 
 
-def _follow(mean: nn.Module, net: nn.Module, share: float) -> None:
+def follow(mean: nn.Module, net: nn.Module, share: float) -> None:
     """Keep a share of the mean weights and take the rest from the network."""
     with torch.no_grad():
         for slow, fast in zip(mean.parameters(), net.parameters(), strict=True):

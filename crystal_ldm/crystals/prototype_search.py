@@ -21,7 +21,8 @@ from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.elements import atomic_radii, element_distances
 from crystal_ldm.crystals.symmetry.space_groups import symmetry_dataset
 
-_REMEMBERED = 10_000
+REMEMBERED = 10_000
+"""Formulas whose prototypes are kept in memory."""
 _MOST_WAYS = 200
 """Ways to share out elements that are compared for each crystal."""
 Counts = tuple[int, ...]
@@ -84,7 +85,7 @@ class PrototypeSearch:
         """
         key = np.sort(numbers).tobytes(), count
         if key not in self._found:  # a thousand crystals of one formula ask once
-            if len(self._found) >= _REMEMBERED:
+            if len(self._found) >= REMEMBERED:
                 self._found.clear()
             self._found[key] = self._nearest(numbers, count)
         return self._found[key]

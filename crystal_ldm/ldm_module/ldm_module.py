@@ -101,7 +101,8 @@ class LDMModule(LatentModel):
 
         Returns:
             The crystals, row by row. A crystal depends on seed, row and number alone, whatever the
-            batch size.
+            batch size. An interrupt loses them: `iter_sample` hands out each finished batch, and
+            `crystal_ldm.runs.generate` keeps it on disk.
 
         Raises:
             RequestError: for what the model was not trained for, naming what it can do.

@@ -17,6 +17,7 @@ from crystal_ldm.crystals.lattice import lattice_to_log
 from crystal_ldm.crystals.packing import pack, unpack
 from crystal_ldm.crystals.prototype_search import PrototypeSearch
 from crystal_ldm.crystals.symmetry.space_groups import space_groups_of
+from crystal_ldm.ldm_module.prototype_ranking import PrototypeRanking
 
 NO_TRAINING_CRYSTALS = (
     "this model has no training crystals with it (its file is older than that, or it was not "
@@ -112,6 +113,11 @@ class TrainingCrystals(nn.Module):
         return PrototypeSearch(self.crystals)
 
     @cached_property
+    def ranking(self) -> PrototypeRanking:
+        """The order in which prototypes of a formula are likely to be right."""
+        return PrototypeRanking(self.search, self.space_group)
+
+    @cached_property
     def _rows(self) -> Mapping[bytes, list[int]]:
         rows: dict[bytes, list[int]] = {}
         for row, key in enumerate(_compositions(self.crystals.atomic_numbers)):
@@ -121,7 +127,7 @@ class TrainingCrystals(nn.Module):
     def _keep(self, packed: Tensor) -> None:
         self.packed = packed.to(self.packed.device)
         self.packed_groups = torch.zeros(0, dtype=torch.uint8, device=packed.device)
-        for name in ("crystals", "search", "_rows", "_groups"):
+        for name in ("crystals", "search", "ranking", "_rows", "_groups"):
             self.__dict__.pop(name, None)
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:

@@ -28,6 +28,7 @@ from crystal_ldm.sampling.filters import Filter, HasSpaceGroup
 from crystal_ldm.sampling.guidance import AFTER_FIRST, NONE
 from crystal_ldm.sampling.plan import Draft, Turns
 from crystal_ldm.sampling.settings import SamplingSettings
+from crystal_ldm.sampling.starts import Noise, Start
 
 LIKELY = "likely"
 """What a request gives as space group for those that are likely for its formula."""
@@ -49,10 +50,12 @@ class LikelyGroups:
         ldm: the model.
         likely: which crystals take the likely groups where none was asked for
             (`Guidance.likely_groups`).
+        start: of the request; the group of its first prototype has had a turn where the first
+            crystal takes none. None: noise.
     """
 
-    def __init__(self, ldm: LDMModule, likely: str = NONE) -> None:
-        self._likely = likely
+    def __init__(self, ldm: LDMModule, likely: str = NONE, start: Start | None = None) -> None:
+        self._likely, self._start = likely, start or Noise()
         self._known = ldm.training_crystals
         condition = ldm.conditions.get(SPACE_GROUP)
         counts = getattr(condition, "counts", None)
@@ -113,8 +116,8 @@ class LikelyGroups:
             if self._likely == NONE or turn < 0 or bool((numbers == 0).any()):
                 draft.targets[SPACE_GROUP] = math.nan
                 return
-            if best_first and (nearest := self._known.search.nearest(numbers, 1)):
-                taken = self._known.space_group(nearest[0].row)
+            if best_first and (first := self._start.prototypes(self._known, numbers, 1)):
+                taken = self._known.space_group(first[0].row)
             asked = LIKELY
         among = () if asked == LIKELY else group_numbers(asked)
         group = among[0] if len(among) == 1 else None
@@ -137,7 +140,7 @@ def group_choice(
     if likely == AFTER_FIRST and (settings.start.takes_crystals or _of_filters(settings.filters)):
         likely = NONE
     wanted = likely != NONE or SPACE_GROUP in request.conditions
-    return LikelyGroups(ldm, likely) if wanted else None
+    return LikelyGroups(ldm, likely, settings.start) if wanted else None
 
 
 def groups_asked(values: Values) -> list[list[int]]:

@@ -64,7 +64,8 @@ def test_presets_are_what_a_person_wants() -> None:
         assert settings.preset == name and preset.sentence.endswith(".")
         assert MinDistance(0.5) in settings.filters
     predict, discover = (SamplingSettings.make({"preset": n}) for n in ("predict", "discover"))
-    assert predict.solver.temperature == 0 and predict.start == Prototype(0.1, count=None)
+    assert predict.solver.temperature == 0
+    assert predict.start == Prototype(0.1, count=None, order="likeliest")
     assert NotInTraining() in discover.filters and discover.elements.max_distance_to_known == 0.5
     assert SamplingSettings.make({}).start == Noise()
 

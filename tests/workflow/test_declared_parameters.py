@@ -34,7 +34,7 @@ def test_what_is_not_given_is_the_presets() -> None:
 
 def test_parts_change_the_group_of_the_preset() -> None:
     start = settings(preset="predict", start_prototype_strength=0.5).start
-    assert start == Prototype(strength=0.5, share=1.0, count=None)
+    assert start == Prototype(strength=0.5, share=1.0, count=None, order="likeliest")
     assert settings(preset="predict", start_noise=True).start == Noise()
     assert settings(filters_min_distance_limit=1).filters == (MinDistance(limit=1.0),)
     names = [one.kind for one in settings(filters_not_in_training=True).filters]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.elements import symbols
-from crystal_ldm.evaluate.band_gap.features import RADIUS_A, nearest_neighbours
+from crystal_ldm.crystals.geometry.neighbours import RADIUS_A, nearest_neighbours
 from crystal_ldm.evaluate.weights import load_weights, package_file
 
 _REGRESSOR = (

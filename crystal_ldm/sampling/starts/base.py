@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.prototype_search import Prototype
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module import LDMModule
+from crystal_ldm.ldm_module.training_crystals import TrainingCrystals
 from crystal_ldm.sampling.named import Named
 from crystal_ldm.sampling.plan import Draft
 
@@ -130,6 +134,12 @@ class Start(Named):
         known = ldm.sampler_network.properties
         conditions = {n: v for n, v in crystals.conditions.items() if n in known}
         return replace(crystals, conditions=conditions)
+
+    def prototypes(
+        self, known: TrainingCrystals, numbers: NDArray[np.int64], count: int
+    ) -> list[Prototype]:
+        """Return at most `count` prototypes of a formula (n,), in the order that this start has."""
+        return known.search.nearest(numbers, count)
 
     @abstractmethod
     def origin(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from crystal_ldm.config.numbers import Number, Whole
 from crystal_ldm.crystals import CrystalBatch, prototype_search
@@ -15,11 +16,16 @@ from crystal_ldm.crystals.prototype_search import orbit_prototypes
 from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP, group_number
 from crystal_ldm.errors import RequestError
 from crystal_ldm.ldm_module import LDMModule
-from crystal_ldm.ldm_module.training_crystals import GROUP_TOLERANCE, NO_TRAINING_CRYSTALS
+from crystal_ldm.ldm_module.training_crystals import (
+    GROUP_TOLERANCE,
+    NO_TRAINING_CRYSTALS,
+    TrainingCrystals,
+)
 from crystal_ldm.sampling.plan import Draft
 from crystal_ldm.sampling.schema import option
 from crystal_ldm.sampling.starts.base import Latents, Origin, Start
 
+NEAREST, LIKELIEST = "nearest", "likeliest"
 SEARCHED = 500
 """Prototypes among which those of a space group are looked for."""
 
@@ -29,8 +35,9 @@ class Prototype(Start):
 
     That compounds often have the structure of their chemical relatives is the oldest way of
     predicting one (Hautier et al., Inorg. Chem. 50, 656 (2011)). The first of a row's crystals has
-    the nearest prototype, the next one the second, and one that is made again the one after its
-    own. A formula without a prototype starts from noise.
+    the first prototype in `order`, the next one the second, and one that is made again the one
+    after its own. Of a space group that is asked for the nearest comes first in any case. A formula
+    without a prototype starts from noise.
     """
 
     uses_training_set = True
@@ -52,6 +59,12 @@ class Prototype(Start):
         high=1000,
     )
 
+    order: str = option(
+        NEAREST,
+        "Which prototype comes first: the nearest by its elements, or the likeliest to be right",
+        choices=(NEAREST, LIKELIEST),
+    )
+
     def check(self, ldm: LDMModule) -> None:
         """Raise `RequestError` if the model has no compositions or no training crystals."""
         if ldm.sampler_network.composition is None:
@@ -62,8 +75,16 @@ class Prototype(Start):
             return
         raise RequestError(f"Prototype cannot be had here: {why}. Start from Noise().")
 
+    def prototypes(
+        self, known: TrainingCrystals, numbers: NDArray[np.int64], count: int
+    ) -> list[prototype_search.Prototype]:
+        """See `Start.prototypes`."""
+        if self.order == LIKELIEST:
+            return known.ranking.likeliest(numbers, count)
+        return super().prototypes(known, numbers, count)
+
     def rank(self, number: int, attempt: int, count: int) -> int | None:
-        """Return which prototype a row's crystal starts from, 0: the nearest; None: from noise."""
+        """Return which prototype a row's crystal starts from, 0: the first; None: from noise."""
         shares = (round(n * self.share, 9) for n in (number, number + 1))
         before, after = map(math.ceil, shares)
         return (before + attempt) % count if before < after else None
@@ -103,7 +124,7 @@ class Prototypes(Origin):
         if self._from_attempt or self._start.rank(draft.turn, 0, self._count) is None:
             return False
         # Asked for as when it is made: the search remembers its answers.
-        return bool((draft.atomic_numbers == 0).any()) or bool(self._nearest(draft))
+        return bool((draft.atomic_numbers == 0).any()) or bool(self._prototypes(draft))
 
     def latents(self, drafts: Sequence[Draft]) -> Latents | None:
         search = self._ldm.training_crystals.search
@@ -111,7 +132,7 @@ class Prototypes(Origin):
         for row, draft in enumerate(drafts):
             attempt = draft.attempt - self._from_attempt
             rank = self._start.rank(draft.turn, attempt, self._count)
-            prototypes = [] if rank is None or attempt < 0 else self._nearest(draft)
+            prototypes = [] if rank is None or attempt < 0 else self._prototypes(draft)
             if prototypes:
                 cells.append(search.cell(prototypes[(rank or 0) % len(prototypes)]))
                 rows.append(row)
@@ -125,12 +146,13 @@ class Prototypes(Origin):
             latent[order] = latent[: len(order)].clone()
         return Latents(latents, torch.tensor(rows), torch.tensor(turns))
 
-    def _nearest(self, draft: Draft) -> list[prototype_search.Prototype]:
-        """Return the nearest prototypes, of the space group that is asked for if one is."""
+    def _prototypes(self, draft: Draft) -> list[prototype_search.Prototype]:
+        """Return the first prototypes, of the space group that is asked for if one is."""
         known, group = self._ldm.training_crystals, group_number(draft.targets.get(SPACE_GROUP))
         if group is None:
             plain = not self._from_attempt
-            return known.search.nearest(draft.atomic_numbers, self._count) if plain else []
+            numbers = draft.atomic_numbers
+            return self._start.prototypes(known, numbers, self._count) if plain else []
         key = np.sort(draft.atomic_numbers).tobytes(), group
         if key not in self._of_group:
             nearest = known.search.nearest(draft.atomic_numbers, SEARCHED)
