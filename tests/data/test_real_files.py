@@ -687,6 +687,7 @@ def test_other_kinds_are_refused_by_name_everywhere(tmp_path: Path, name: str, r
         ("name,k\nNaCl,1\nCsCl,2\n", None, "names are such as NaCl, CsCl"),
         ("id,k\na,1,9\nb,2\n", "more cells than its first line", ""),
         ("id,k\n[-],[GPa]\na,1\nb,2\n", [1, 2], "is one of units"),
+        ("id,k\n,\n-,GPa\na,1\n,\nb,2\n", [1, 2], "is one of units"),
         ("id,k\na,-9999\nb,2\n", [None, 2], "stand for none (-9999)"),
         ("Table 1: mine,,\n,,\nid,k,g\na,1,2\nb,2,3\n", [1, 2], "'Table 1: mine' above the header"),
         ("id,k,\na,1,5\nb,2,6\n", [1, 2], "Columns without a name"),

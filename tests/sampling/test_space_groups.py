@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import lzma
+import time
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,9 @@ def test_systems_and_lists_are_several_groups() -> None:
     assert group_numbers(["triclinic", 3]) == [1, 2, 3]
     with pytest.raises(RequestError, match="empty"):
         group_numbers([])
+    started = time.process_time()
+    group_numbers([225] * 100_000)  # the rows of a large request
+    assert time.process_time() - started < 2  # s
 
 
 def test_every_symbol_is_its_own_group() -> None:

@@ -370,10 +370,13 @@ class TestSamplingControls:
         good = controls.field(path).value
         controls.field(path).value = value
         assert says in controls.problem and controls.settings is None
+        # A field that is in no group has no line below it but that of the whole form.
+        assert controls.notice.text == (controls.problem if path == "attempts" else "")
         assert controls.field(path).value == value
         controls.field(path).value = good
-        assert controls.problem == ""
+        assert controls.problem == controls.notice.text == ""
         assert controls.settings == SamplingSettings.make({})
+        assert controls.notice.widget in controls.advanced.children[-1].children
 
     def test_filters_are_turned_on_in_order(self) -> None:
         controls = SamplingControls()

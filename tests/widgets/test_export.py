@@ -148,10 +148,11 @@ def test_drop_zone_hands_over_bytes() -> None:
     assert notice.text == "x.cif is larger than 20 MB." and notice.level == "error"
 
 
-@pytest.mark.parametrize("kind", ["cif", "poscar"])
-def test_uploads_are_read(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind"), [("any.cif", "cif"), ("POSCAR", "poscar"), ("晶" * 200 + ".cif", "cif")]
+)
+def test_uploads_are_read(name: str, kind: str) -> None:
     text = perovskite().to(fmt=kind).encode()
-    name = "any.cif" if kind == "cif" else "POSCAR"
     assert read_upload(name, text).to_structure().composition.reduced_formula == "SrTiO3"
     with pytest.raises(ValueError, match=r"cannot be parsed|cut short|empty"):
         read_upload(name, text[: len(text) // 3])

@@ -105,12 +105,12 @@ class SamplingControls(Field):
             "filters": KindControls("filters", Filter, many=True),
             "solver": GroupControls(Solver),
             "elements": GroupControls(Elements, "elements."),
+            "compute": GroupControls(Compute),
             **{
                 one.field: OptionControl(one)
                 for one in SamplingSettings.options()
                 if one.type != "data" and one.field not in ELSEWHERE
             },
-            "compute": GroupControls(Compute),
         }
         self._paths = {path: c for part in self._parts.values() for path, c in part.paths.items()}
         self._make_chooser()
@@ -119,12 +119,19 @@ class SamplingControls(Field):
             if name not in ("start", "guidance"):
                 rest += [heading(in_words(name)), part.widget]
         self.guidance = fold("Guidance", self._parts["guidance"].widget)
-        self.advanced = fold("Advanced", column(*rest, css="cl-advanced"))
+        inside = column(*rest, self.notice.widget, css="cl-advanced")
+        self.advanced = fold("Advanced", inside)
         self.widget = column(self.choose, self.guidance, self.advanced)
         self.observe(self._on_preset, "preset")
         self.observe(self._say_changed, "value")
         self.reset()
         unite(self, self._parts.values(), self._read, self._show)
+
+    def refuse(self, problem: str) -> None:
+        """Say why what is typed cannot be used, unless a part of the form says so itself."""
+        super().refuse(problem)
+        if any(part.problem for part in self._parts.values()):
+            self.notice.clear()
 
     def _make_chooser(self) -> None:
         menu = ipw.ToggleButtons(

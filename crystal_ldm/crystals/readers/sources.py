@@ -178,7 +178,8 @@ def read_upload(name: str, content: bytes) -> Cell:
         DataError: if it cannot be read, or the file holds more than one.
     """
     # The readers take files: the upload's name says the kind, and cannot lead out of the folder.
-    safe = re.sub(r"[^\w.-]", "_", name).lstrip(".")[-100:] or "upload"
+    # Of its letters each may be four of the 255 bytes that a name may have.
+    safe = re.sub(r"[^\w.-]", "_", name).lstrip(".")[-60:] or "upload"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / safe
         path.write_bytes(content)

@@ -134,7 +134,9 @@ def _without_units_row(
 ) -> dict[str, list[str]]:
     """Take a first row of units (`-, GPa, meV`) into the names of known labels."""
     names = id_column(columns)
-    first = {name: cells[0].strip("()[] ") for name, cells in columns.items()}
+    lines = enumerate(zip(*columns.values(), strict=True))
+    row = next((i for i, cells in lines if any(cells)), 0)
+    first = {name: cells[row].strip("()[] ") for name, cells in columns.items()}
     entry = "" if names is None else first.pop(names).lower()
     given = {name: text for name, text in first.items() if text.lower() not in ABSENT}
     if (
@@ -145,7 +147,7 @@ def _without_units_row(
         return columns
     notes.append(f"The first row of {where} is one of units ({', '.join(given.values())}).")
     known = {name: f"{name} ({unit})" for name, unit in given.items() if meaning_of(name).label}
-    return {known.get(name, name): cells[1:] for name, cells in columns.items()}
+    return {known.get(name, name): cells[row + 1 :] for name, cells in columns.items()}
 
 
 def _separator(text: str) -> str:

@@ -45,6 +45,7 @@ def group_symbol(number: int) -> str:
     return str(group_types()[number - 1].international_short)
 
 
+@cache
 def crystal_system(number: int) -> str:
     """Return the crystal system of a group, from `triclinic` to `cubic`."""
     return str(gemmi.find_spacegroup_by_number(number).crystal_system_str())
@@ -82,9 +83,10 @@ def group_numbers(value: object) -> list[int]:
         value = value.tolist()
     if isinstance(value, str) and "," in value:
         value = [word.strip() for word in value.split(",") if word.strip()]
-    system = value.strip().lower() if isinstance(value, str) else None
-    if of_system := [n for n in range(1, NUM_GROUPS + 1) if crystal_system(n) == system]:
-        return of_system
+    if isinstance(value, str):
+        system = value.strip().lower()
+        if of_system := [n for n in range(1, NUM_GROUPS + 1) if crystal_system(n) == system]:
+            return of_system
     if isinstance(value, list | tuple | set | frozenset | range):
         numbers = sorted({number for one in value for number in group_numbers(one)})
         if not numbers:
