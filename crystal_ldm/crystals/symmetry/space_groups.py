@@ -51,6 +51,14 @@ def crystal_system(number: int) -> str:
     return str(gemmi.find_spacegroup_by_number(number).crystal_system_str())
 
 
+@cache
+def _groups_by_system() -> dict[str, list[int]]:
+    systems: dict[str, list[int]] = {}
+    for number in range(1, NUM_GROUPS + 1):
+        systems.setdefault(crystal_system(number), []).append(number)
+    return systems
+
+
 def group_number(value: object) -> int | None:
     """Return the number of a group given by number or symbol; None for None and NaN.
 
@@ -83,10 +91,8 @@ def group_numbers(value: object) -> list[int]:
         value = value.tolist()
     if isinstance(value, str) and "," in value:
         value = [word.strip() for word in value.split(",") if word.strip()]
-    if isinstance(value, str):
-        system = value.strip().lower()
-        if of_system := [n for n in range(1, NUM_GROUPS + 1) if crystal_system(n) == system]:
-            return of_system
+    if isinstance(value, str) and (of_system := _groups_by_system().get(value.strip().lower())):
+        return list(of_system)
     if isinstance(value, list | tuple | set | frozenset | range):
         numbers = sorted({number for one in value for number in group_numbers(one)})
         if not numbers:
