@@ -113,17 +113,25 @@ class PrototypeSearch:
                 prototypes += [Prototype(row, float(smallest[i]), replaced) for row in rows[i]]
         return prototypes[:count]
 
-    def cell(self, prototype: Prototype) -> Cell:
-        """Return the cell that a prototype gives its formula, canonical.
+    def exchanged(
+        self, prototype: Prototype
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], np.float64]:
+        """Return the elements of a prototype's crystal, those in their places, both (n,), and the
+        factor by which lengths change.
 
         The volume changes with the sum of the cubes of the atomic radii.
         """
-        assert self.crystals.frac_coords is not None and self.crystals.lattices is not None
         size = int(self.crystals.num_atoms[prototype.row])
         old = self.crystals.atomic_numbers[prototype.row, :size].numpy()
         new = np.array(prototype.elements or [prototype.replaced[z] for z in old.tolist()])
         volumes = atomic_radii() ** 3
-        scale = (volumes[new].sum() / volumes[old].sum()) ** (1 / 3)
+        return old, new, (volumes[new].sum() / volumes[old].sum()) ** (1 / 3)
+
+    def cell(self, prototype: Prototype) -> Cell:
+        """Return the cell that a prototype gives its formula, canonical; see `exchanged`."""
+        assert self.crystals.frac_coords is not None and self.crystals.lattices is not None
+        _, new, scale = self.exchanged(prototype)
+        size = len(new)
         lattice = self.crystals.lattices[prototype.row].double().numpy() * scale
         coords = self.crystals.frac_coords[prototype.row, :size].double().numpy()
         lattice, coords, order = canonical_setting(lattice, coords, new)

@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from crystal_ldm.crystals.elements import atomic_radii
 from crystal_ldm.crystals.geometry.neighbours import NEIGHBOURS, RADIUS_A, nearest_neighbours
 from crystal_ldm.crystals.prototype_search import REMEMBERED, Prototype, PrototypeSearch
 from crystal_ldm.errors import CheckpointError
@@ -107,7 +106,7 @@ class PrototypeRanking:
         self._search = search
         self._space_group = space_group
         self._order: dict[bytes, list[int]] = {}
-        self._neighbours: dict[int, tuple[NDArray[np.int64], NDArray[np.float32]]] = {}
+        self._graphs: dict[int, CrystalGraph] = {}
 
     def likeliest(self, numbers: NDArray[np.int64], count: int) -> list[Prototype]:
         """Return at most `count` prototypes of a formula, the likeliest first.
@@ -147,18 +146,12 @@ class PrototypeRanking:
 
     def inputs(self, prototypes: Sequence[Prototype]) -> Inputs:
         """Return what the networks look at."""
-        graphs, replaced, radii = [], [], atomic_radii() ** 3
-        crystals = self._search.crystals
+        graphs, replaced = [], []
         for prototype in prototypes:
-            size = int(crystals.num_atoms[prototype.row])
-            old = crystals.atomic_numbers[prototype.row, :size].numpy()
-            new = np.array([prototype.replaced[z] for z in old.tolist()])
-            neighbours, distances = self._neighbours_of(prototype.row)
-            assert crystals.lattices is not None
-            volume = float(torch.linalg.det(crystals.lattices[prototype.row].double()).abs()) / size
-            scale = radii[new].sum() / radii[old].sum()
-            scaled = (distances * scale ** (1 / 3)).astype(np.float32)
-            graphs.append(CrystalGraph(new, neighbours, scaled, volume * float(scale)))
+            old, new, scale = self._search.exchanged(prototype)
+            graph = self._graph_of(prototype.row)
+            scaled = (graph.distances * scale).astype(np.float32)
+            graphs.append(CrystalGraph(new, graph.neighbours, scaled, graph.volume * scale**3))
             replaced.append(old)
         clues = clues_of(np.array([p.distance for p in prototypes]), self._groups(prototypes))
         return graphs, np.concatenate(replaced), clues
@@ -166,16 +159,19 @@ class PrototypeRanking:
     def _groups(self, prototypes: Sequence[Prototype]) -> NDArray[np.int64]:
         return np.array([self._space_group(prototype.row) or 0 for prototype in prototypes])
 
-    def _neighbours_of(self, row: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        if row not in self._neighbours:
+    def _graph_of(self, row: int) -> CrystalGraph:
+        """Return the graph of one of the search's crystals, with its own elements."""
+        if row not in self._graphs:
             (cell,) = self._search.crystals[torch.tensor([row])].to_cells()
             try:
                 neighbours, distances = nearest_neighbours(cell)
             except ValueError:  # too crowded to have any: as if all were too far
                 shape = (len(cell), NEIGHBOURS)
                 neighbours, distances = np.zeros(shape, np.int64), np.full(shape, RADIUS_A + 1)
-            self._neighbours[row] = neighbours, distances.astype(np.float32)
-        return self._neighbours[row]
+            self._graphs[row] = CrystalGraph(
+                cell.numbers, neighbours, distances.astype(np.float32), cell.volume / len(cell)
+            )
+        return self._graphs[row]
 
 
 def clues_of(distances: NDArray[np.float64], groups: NDArray[np.int64]) -> NDArray[np.float32]:
