@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 
 from crystal_ldm.errors import ConfigError
 from crystal_ldm.nn.linear import Linear
+
+# Attention normalises bfloat16 queries and keys with float32 weights on purpose.
+warnings.filterwarnings("ignore", message="Mismatch dtype between input and weight")
 
 
 def attention_mask(mask: Tensor | None) -> Tensor | None:

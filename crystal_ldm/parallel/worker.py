@@ -7,6 +7,7 @@ from scripts without a main guard.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import pickle
@@ -77,13 +78,20 @@ def main() -> None:
     warnings.simplefilter("ignore")
     _limit_memory(float(sys.argv[1]))
     end_with_parent()
-    pickle.dump("ready", target)
-    target.flush()
+    ready = False
     while True:
         try:
             body, tasks = pickle.load(source)  # noqa: S301 - the parent is this very program
         except EOFError:
             return
+        if not ready:
+            # What a function's module imports takes long on a busy machine: it is no part of the
+            # first item's time.
+            with contextlib.suppress(Exception):
+                _load(body)
+            pickle.dump("ready", target)
+            target.flush()
+            ready = True
         for index, item in tasks:
             try:
                 reply = pickle.dumps(Outcome(index, _load(body)(item)))

@@ -140,7 +140,7 @@ def fit(
     with lock, warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore",
-            message=".*num_workers.*|.*srun.*|.*LeafSpec.*|.*in eval mode.*|.*Mismatch dtype.*",
+            message=".*num_workers.*|.*srun.*|.*LeafSpec.*|.*in eval mode.*",
         )
         stream.start_step = step_to_resume(last, module)
         if trainer.is_global_zero:

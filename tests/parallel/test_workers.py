@@ -43,6 +43,17 @@ def test_a_hanging_task_is_killed_and_the_rest_is_done():
         assert len(pool._processes) <= 2
 
 
+def test_what_a_module_imports_is_no_part_of_the_first_items_time(tmp_path, monkeypatch):
+    module = "import time\ntime.sleep({})\ndef double(x):\n    return 2 * x\n"
+    (tmp_path / "slow_to_import.py").write_text(module.format(0))
+    monkeypatch.syspath_prepend(tmp_path)
+    from slow_to_import import double
+
+    (tmp_path / "slow_to_import.py").write_text(module.format(2.5))
+    with WorkerPool(Workers(1, timeout=1.0)) as pool:
+        assert [outcome.value for outcome in pool.map(double, [1, 2])] == [2, 4]
+
+
 def test_a_crash_costs_one_row():
     with WorkerPool(Workers(1)) as pool:
         outcomes = pool.map(partial(os.kill, 0), [0], chunk=1)  # harmless: signal 0
