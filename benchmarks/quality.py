@@ -126,7 +126,13 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
         "--of",
         type=int,
         default=0,
-        help="prediction: make so many, keep the k that stand for them",
+        help="prediction: make so many, keep k of them",
+    )
+    sampling.add_argument(
+        "--keep",
+        default="representatives",
+        choices=("representatives", "likeliest"),
+        help="prediction: those that stand for all, or those that known crystals confirm",
     )
     sampling.add_argument(
         "--formula-units",

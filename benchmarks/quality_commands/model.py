@@ -94,7 +94,9 @@ def _predict(
     request = request_of(batch, options.formula_units)
     result = model.sample(request, max(options.k, options.of), **how)
     number, accepted = len(result), result.acceptance_rate
-    if options.of > options.k:
+    if options.of > options.k and options.keep == "likeliest":
+        result = result.likeliest(options.k, model, options.workers)
+    elif options.of > options.k:
         result = result.representatives(options.k)
     seconds = time.perf_counter() - started
     made = result.to_structures()
