@@ -58,7 +58,7 @@ class TrajectoryFrame:
         return TrajectoryFrame(self.step, self.num_steps, level, crystals, confidence, rms)
 
 
-@dataclass
+@dataclass(repr=False)
 class SampleResult:
     """M generated crystals.
 
@@ -97,6 +97,13 @@ class SampleResult:
 
     def __len__(self) -> int:
         return len(self.crystals)
+
+    def __repr__(self) -> str:
+        passed = ", ".join(f"{name} {int(right.sum())}" for name, right in self.passed.items())
+        return (
+            f"SampleResult({len(self)} crystals of {len(set(self.row.tolist()))} rows, "
+            f"seed {self.seed}, passed: {passed or 'no filters'})"
+        )
 
     @property
     def passed_all(self) -> Tensor:

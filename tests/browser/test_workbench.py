@@ -306,7 +306,7 @@ def test_atoms_of_a_dropped_host_stay(seen: Visit) -> None:
     expect(page.locator(f"{host} .cl-good").first).to_contain_text("Host: SrTiO3, 5 atoms")
     expect(page.locator(f"{host} .cl-atoms input[type=checkbox]")).to_have_count(5)
     page.click(f"{host} .cl-around")
-    expect(page.locator(f"{host} .cl-error")).to_contain_text("stay as they are")
+    expect(page.locator(f"{host} .cl-error")).to_contain_text("Nothing is left to make")
     fill(page, f"{host} .cl-atoms input[type=text] >> nth=1", "Zr")
     page.uncheck(f"{host} .cl-atoms input[type=checkbox] >> nth=4")
     expect(page.locator(f"{host} .cl-atoms input[type=text] >> nth=4")).to_be_disabled()

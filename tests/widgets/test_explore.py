@@ -109,7 +109,7 @@ def test_atoms_of_a_host_stay(tiny_ldm: Any) -> None:
     host = panel.source.structure
     assert panel.kept == [0, 1, 2, 3, 4] and panel.boxes[1].description.startswith("1  Ti  (0.50")
     panel.go.click()
-    assert "stay as they are" in panel.notice.text and panel.notice.level == "error"
+    assert "Nothing is left to make" in panel.notice.text and panel.notice.level == "error"
     panel.boxes[4].value = False
     panel.elements[1].value = "Fe"
     assert panel.kept == [0, 1, 2, 3] and panel.replaced == {1: "Fe"}

@@ -42,6 +42,8 @@ COLUMNS: dict[str, Column] = {
     "space_group": Column("Space group", f"Found by spglib with a tolerance of {SYMPREC} Å"),
     "num_atoms": Column("Atoms", "Atoms in the cell"),
     "target_band_gap": Column("Target gap", "Band gap asked for", "eV", 2),
+    "target_space_group": Column("Target group", "Number of the space group asked for"),
+    "target_e_above_hull": Column("Target hull", "Hull distance asked for", "eV/atom", 3),
     "band_gap": Column("Gap", "PBE band gap as CGCNN predicts it", "eV", 2),
     "e_above_hull": Column("Hull", "Energy above the convex hull", "eV/atom", 3),
     "rank": Column("Rank", "By the worse of the distances from the hull"),

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from crystal_ldm.config.numbers import Number, Whole
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.elements import atomic_number, electronegativity_rank
+from crystal_ldm.crystals.elements import atomic_number, electronegativity_rank, symbols
 from crystal_ldm.crystals.formula import parse_formula
 from crystal_ldm.crystals.substructure import Fit, Substructure
 from crystal_ldm.errors import RequestError
@@ -109,11 +109,12 @@ class Host(Start):
         for i, size in enumerate(crystals.num_atoms.tolist()):
             held, elements = self._held(crystals, i)
             others = self._others(crystals, i, held)
-            if not others and 0 not in elements and self.cell == "held":
+            known_to_model = {symbols()[z] for z in elements if z} <= set(ldm.elements)
+            if not others and 0 not in elements and self.cell == "held" and known_to_model:
                 raise RequestError(
-                    f"All atoms of row {i} ({size} of {crystals.formulas[i]}) and its cell stay as "
-                    "they are: keep fewer, add some (rest='Li'), replace one by '?', or free the "
-                    "cell."
+                    f"Nothing is left to make: all {size} atoms of {crystals.formulas[i]} stay in "
+                    "their places, and so does the cell. Free the cell, keep fewer atoms, leave "
+                    "one open (?) or add others."
                 )
             numbers = [*elements, *others]
             known = sorted((z for z in numbers if z), key=lambda z: rank[z])
