@@ -9,8 +9,8 @@ from torch import Tensor
 from crystal_ldm.crystals import CrystalBatch, ElementRules
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.crystals.request import largest_cells
-from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP, group_symbol
-from crystal_ldm.crystals.symmetry.wyckoff import can_fill
+from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP
+from crystal_ldm.crystals.symmetry.wyckoff import unfilled
 from crystal_ldm.errors import RequestError, suggest
 from crystal_ldm.ldm_module.ldm_module import LDMModule
 from crystal_ldm.sampling.space_groups import groups_asked
@@ -93,13 +93,9 @@ def groups_out_of_reach(request: CrystalBatch | None) -> str:
             continue
         units = request.units()[row]
         cells = [(counts * m).tolist() for m in (units if isinstance(units, Mapping) else [1])]
-        if not any(can_fill(group, cell) for group in groups for cell in cells):
-            return (
-                f"{len(numbers)} atoms of {request.formulas[row]} cannot have space group "
-                f"{group_symbol(groups[0])} ({groups[0]}): its Wyckoff positions hold other "
-                "numbers of them. crystal_ldm.crystals.symmetry.wyckoff.groups_to_fill names the "
-                "groups that a formula can have."
-            )
+        reasons = [unfilled(groups, cell) for cell in cells]
+        if all(reasons):
+            return f"{request.formulas[row]} cannot be met: {reasons[0]}."
     return ""
 
 

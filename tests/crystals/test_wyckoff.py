@@ -12,7 +12,12 @@ from pymatgen.core import Structure
 
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.symmetry.space_groups import space_group
-from crystal_ldm.crystals.symmetry.wyckoff import can_fill, groups_to_fill, multiplicities
+from crystal_ldm.crystals.symmetry.wyckoff import (
+    can_fill,
+    groups_to_fill,
+    multiplicities,
+    unfilled,
+)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +47,8 @@ def test_what_can_be_filled() -> None:
     assert can_fill(225, [4, 4])  # the conventional cell of rock salt is four primitive ones
     assert not can_fill(225, [1, 1, 1])  # two positions for one atom each
     assert len(groups_to_fill([])) == 230
+    assert unfilled([136, 221], [1, 1, 3]) == ""
+    assert unfilled([136, 141], [1, 2]).endswith("; 6 atoms can fill P4_2/mnm")
 
 
 def test_every_group_that_symmetry_shows_can_be_filled(known_crystals: list[Structure]) -> None:

@@ -20,7 +20,7 @@ from crystal_ldm.crystals.symmetry.space_groups import (
     group_numbers,
     group_symbol,
 )
-from crystal_ldm.crystals.symmetry.wyckoff import can_fill, groups_to_fill
+from crystal_ldm.crystals.symmetry.wyckoff import groups_to_fill, unfilled
 from crystal_ldm.errors import RequestError, suggest
 from crystal_ldm.sampling.space_groups import LIKELY
 
@@ -177,13 +177,8 @@ class SpaceGroupControl(TypedControl):
         if value in (None, LIKELY):
             return
         groups = group_numbers(value)
-        if not any(can_fill(group, self.counts) for group in groups):
-            names = ", ".join(f"{group_symbol(group)} ({group})" for group in groups[:3])
-            counts = ", ".join(map(str, self.counts))
-            raise RequestError(
-                f"The positions of {names} cannot be filled by {counts} atoms of the elements in "
-                "this cell; the list has the groups that can be."
-            )
+        if why := unfilled(groups, self.counts):
+            raise RequestError(f"{why[0].upper()}{why[1:]}. The list has the groups that can be.")
 
     def ask(self, symbol: str) -> None:
         """Ask for one group, given by its symbol."""

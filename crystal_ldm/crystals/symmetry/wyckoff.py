@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from crystal_ldm.crystals.symmetry.space_groups import NUM_GROUPS, group_types
+from crystal_ldm.crystals.symmetry.space_groups import NUM_GROUPS, group_symbol, group_types
+
+_MOST_TIMES = 24
 
 _GRID = 24
 """Coordinates of all positions without a free parameter are multiples of 1/24, and each line and
@@ -89,6 +91,30 @@ def can_fill(group: int, counts: Sequence[int]) -> bool:
 def groups_to_fill(counts: Sequence[int]) -> list[int]:
     """Return the space groups that atoms of so many of each element can fill; see `can_fill`."""
     return [group for group in range(1, NUM_GROUPS + 1) if can_fill(group, counts)]
+
+
+def unfilled(groups: Sequence[int], counts: Sequence[int]) -> str:
+    """Return in words why none of some groups can be filled, and the smallest larger cell that can
+    fill one; empty: one can be.
+
+    Args:
+        groups: 1 to 230 each, at least one.
+        counts: atoms of each element in the cell.
+    """
+    if any(can_fill(group, counts) for group in groups):
+        return ""
+    names = ", ".join(f"{group_symbol(group)} ({group})" for group in groups[:3])
+    larger = (
+        f"; {times * sum(counts)} atoms can fill {group_symbol(group)}"
+        for times in range(2, _MOST_TIMES + 1)
+        for group in groups
+        if can_fill(group, [times * count for count in counts])
+    )
+    numbers = ", ".join(map(str, sorted(counts)))
+    return (
+        f"the positions of {names} cannot be filled by {numbers} atoms of the elements in this "
+        f"cell{next(larger, '')}"
+    )
 
 
 @cache
