@@ -51,8 +51,9 @@ def read_folder(
 ) -> Source:
     """Read the names of structure files, and the labels from the folder's one csv table.
 
-    A row of the table belongs to the file that its id column names, with or without suffix. An
-    `id_prop.csv` without a header (id, value) gives the label `target`.
+    A row of the table belongs to the file that its id column names, with or without suffix, and
+    without its folder where no other file has that name. An `id_prop.csv` without a header (id,
+    value) gives the label `target`.
 
     Raises:
         DataError: if there is more than one table, or the table cannot be read.
@@ -99,12 +100,17 @@ def add_labels(source: Source, path: Path, labels: Labels) -> None:
     if len(rows) < sum(map(bool, columns[column])):
         source.notes.append(f"Ids come more than once in {table}; the last row counts.")
     used: set[str] = set()
+    shared: set[str] = set()
     without = 0
+    bare = Counter(name for _, name in {(e.id, n) for e in source.entries for n in _bare(e)})
     # Paths of another machine, other suffixes and capitals, where that is one file and one row.
     loose = _only_ones((_loosely(name), name) for name in rows)
     files = _only_ones((_loosely(entry.where), entry.where) for entry in source.entries)
     for entry in source.entries:
-        key = next((k for k in _keys(entry) if k in rows), None)
+        key = next((k for k in (entry.id, entry.where) if k in rows), None)
+        named = [k for k in _bare(entry) if k in rows] if key is None else []
+        key = next((k for k in named if bare[k] == 1), key)
+        shared.update(k for k in named if bare[k] > 1)
         if key is None and files.get(_loosely(entry.where)):
             key = loose.get(_loosely(entry.where))
             key = None if key in used else key
@@ -113,15 +119,20 @@ def add_labels(source: Source, path: Path, labels: Labels) -> None:
             continue
         entry.labels.update(rows[key])
         used.add(key)
-    if without == len(source.entries):
+    if shared := shared - used:
+        source.notes.append(
+            f"{len(shared)} rows of {table} fit several files each ({listed(sorted(shared)[:3])}) "
+            "and label none; name the file with its folder, as in folder/file.cif."
+        )
+    if without == len(source.entries) and not shared:
         source.notes.append(
             f"None of the files has a row in {table}; its names are such as "
             f"{listed(list(rows)[:3])}."
         )
     elif without:
         source.notes.append(f"{without} files have no row in {table}.")
-    if len(rows) > len(used):
-        source.notes.append(f"{len(rows) - len(used)} rows of {table} have no file.")
+    if spare := len(rows) - len(used) - len(shared):
+        source.notes.append(f"{spare} rows of {table} have no file.")
 
 
 def _loosely(name: str) -> str:
@@ -153,9 +164,10 @@ def _only_ones(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {first: second for first, second in items if counts[first] == 1}
 
 
-def _keys(entry: Entry) -> tuple[str, ...]:
+def _bare(entry: Entry) -> tuple[str, str]:
+    """Return the name of an entry's file without its folder, with and without suffix."""
     file = entry.where.rpartition("/")[2]
-    return entry.id, file, entry.where, file.split(".")[0]
+    return file, without_suffix(file)
 
 
 def _entry_id(file: Path, folder: Path) -> str:

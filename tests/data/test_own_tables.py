@@ -1,0 +1,66 @@
+"""Tables beside a folder's files: no crystal gets the label of another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from crystal_ldm.data import CrystalDataset, load_dataset
+
+CIF = """data_x
+_cell_length_a {0}
+_cell_length_b {0}
+_cell_length_c {0}
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_symmetry_space_group_name_H-M 'P 1'
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+Cs1 Cs 0 0 0
+Cl1 Cl 0.5 0.5 0.5
+"""
+
+
+def load(folder: Path, files: str, table: str) -> CrystalDataset:
+    for i, name in enumerate(files.split()):
+        path = folder / f"{name}.cif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(CIF.format(4.12 + i / 50))
+    (folder / "table.csv").write_text(table)
+    return load_dataset(folder, progress=False, workers=1)
+
+
+def labels(dataset: CrystalDataset, name: str = "k") -> dict[str, object]:
+    """Return the values that there are, by id."""
+    values = dataset.labels.get(name, [None] * len(dataset))
+    pairs = zip(dataset.ids, values, strict=True)
+    return {i: v for i, v in pairs if v is not None and v == v}
+
+
+def test_a_name_is_cut_at_its_suffix_alone(tmp_path: Path):
+    dataset = load(tmp_path, "x0 x0.25 x0.5", "id,k\nx0,10\nx0.5,30\n")
+    assert labels(dataset) == {"x0": 10, "x0.5": 30}
+    assert "1 files have no row in table.csv." in dataset.report.notes
+
+
+@pytest.mark.parametrize(
+    ("files", "table", "right", "note"),
+    [
+        ("p/a q/a", "id,k\na,10\n", {}, "1 rows of table.csv fit several files each (a)"),
+        ("p/a q/a", "id,k\na.cif,10\n", {}, "fit several files each (a.cif)"),
+        ("p/a q/a", "id,k\np/a,10\nq/a.cif,20\n", {"p/a": 10, "q/a": 20}, ""),
+        ("a q/a", "id,k\na,10\n", {"a": 10}, "1 files have no row"),
+        ("p/a q/b", "id,k\na,10\nb,20\n", {"p/a": 10, "q/b": 20}, ""),
+    ],
+)
+def test_a_row_labels_one_file(tmp_path: Path, files: str, table: str, right: dict, note: str):
+    dataset = load(tmp_path, files, table)
+    assert labels(dataset) == right
+    notes = " ".join(dataset.report.notes)
+    assert note in notes and "have no file" not in notes and "None of the files" not in notes
