@@ -64,3 +64,17 @@ def test_a_row_labels_one_file(tmp_path: Path, files: str, table: str, right: di
     assert labels(dataset) == right
     notes = " ".join(dataset.report.notes)
     assert note in notes and "have no file" not in notes and "None of the files" not in notes
+
+
+def test_numbers_may_be_names_of_columns(tmp_path: Path):
+    dataset = load(tmp_path, "a b", "id,300,400\na,10,11\nb,12,13\n")
+    assert labels(dataset, "300") == {"a": 10, "b": 12}
+    assert labels(dataset, "400") == {"a": 11, "b": 13}
+    assert "no header" not in " ".join(dataset.report.notes)
+
+
+def test_a_table_without_a_header_is_said_to_be_so(tmp_path: Path):
+    dataset = load(tmp_path, "a b", "a,10,11\nb,12,13\n")
+    assert labels(dataset, "target") == {"a": 10, "b": 12}
+    note = "table.csv has no header; its columns are called id, target, target_2."
+    assert note in dataset.report.notes
