@@ -78,3 +78,24 @@ def test_a_table_without_a_header_is_said_to_be_so(tmp_path: Path):
     assert labels(dataset, "target") == {"a": 10, "b": 12}
     note = "table.csv has no header; its columns are called id, target, target_2."
     assert note in dataset.report.notes
+
+
+@pytest.mark.parametrize(
+    ("files", "table", "right", "note"),
+    [
+        ("a b", "id,file,k\n1,a.cif,11\n2,b.cif,13\n", {"a": 11, "b": 13}, "'file'"),
+        ("1 2", "id,file,k\n1,2.cif,11\n2,1.cif,13\n", {"1": 13, "2": 11}, "'file'"),
+        ("1 2", "id,file,k\n1,1.cif,11\n2,2.cif,13\n", {"1": 11, "2": 13}, ""),
+        ("a 2", "id,file,k\na,old/1.cif,11\n2,old/3.cif,13\n", {"a": 11, "2": 13}, ""),
+        ("a 2", "id,name,k\n1,2,11\n2,a,13\n", {"2": 11, "a": 13}, "'name'"),
+        ("1 2", "id,sites,k\nx,1,11\ny,2,13\n", {}, ""),
+        ("a b", "id,crystal,k\n1,a,11\n2,b,13\n", {"a": 11, "b": 13}, "'crystal'"),
+    ],
+)
+def test_the_column_of_the_files_names_wins_over_a_running_number(
+    tmp_path: Path, files: str, table: str, right: dict, note: str
+):
+    dataset = load(tmp_path, files, table)
+    assert labels(dataset) == right
+    sentence = f"Column {note} of table.csv names the files, not 'id'."
+    assert (sentence in dataset.report.notes) == bool(note)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from crystal_ldm.crystals.readers.entries import Entry, Source
 from crystal_ldm.crystals.readers.labels import Labels, read_labels
-from crystal_ldm.crystals.readers.tables import id_column, listed, read_table
+from crystal_ldm.crystals.readers.tables import id_column, id_columns, listed, read_table
 from crystal_ldm.errors import DataError
 
 _SUFFIXES = (
@@ -94,8 +94,11 @@ def add_labels(source: Source, path: Path, labels: Labels) -> None:
     """Give each entry the labels of its row in a table, by id or name of its file."""
     table, names = path.name, {entry.id for entry in source.entries}
     columns = read_table(path, source.notes, names)
-    column = id_column(columns) or _naming_column(columns, names)
-    found = read_labels(columns, labels, table, [column], source.notes)
+    column = _naming_column(columns, names)
+    usual = id_column(columns) or column
+    if column != usual:
+        source.notes.append(f"Column '{column}' of {table} names the files, not '{usual}'.")
+    found = read_labels(columns, labels, table, [column, usual], source.notes)
     rows = {name: row for name, row in zip(columns[column], found, strict=True) if name}
     if len(rows) < sum(map(bool, columns[column])):
         source.notes.append(f"Ids come more than once in {table}; the last row counts.")
@@ -147,14 +150,29 @@ def _stem(name: str) -> str:
 
 
 def _naming_column(columns: Mapping[str, list[str]], names: set[str]) -> str:
-    """Return the first column, or the one that names most of the files where that is half of them.
+    """Return the column of ids that names most of the files; one of files' names wins over others.
 
-    Only whole names count: a property may have the value 1 where a file is called 001.
+    Where none of these names any, it is a column that names half of the files, else the likeliest
+    column of ids or the first. Of other columns only whole names count, and beside one of ids no
+    numbers: a property may have the value 1 where a file is called 001.
     """
-    files = {name.lower() for name in names}
-    matches = {c: len(files & set(map(_stem, values))) for c, values in columns.items()}
-    best = max(matches, key=lambda column: matches[column])
-    return best if 2 * matches[best] >= len(files) else next(iter(columns))
+    files = set(map(_loosely, names))
+    likely = id_columns(columns)
+    rows = {
+        column: {bare: i for i, bare in enumerate(map(_loosely, columns[column])) if bare in files}
+        for column in likely
+    }
+    best = max(likely, key=lambda column: len(rows[column]), default="")
+    for column in likely:
+        differs = any(rows[best].get(bare) != i for bare, i in rows[column].items())
+        if differs and "file" in column.lower() and "file" not in best.lower():
+            return column
+    if best and rows[best]:
+        return best
+    whole = {stem for stem in map(_stem, names) if not (likely and stem.isdecimal())}
+    matches = {c: len(whole & set(map(_stem, values))) for c, values in columns.items()}
+    other = max(matches, key=lambda column: matches[column])
+    return other if 2 * matches[other] >= len(names) else best or next(iter(columns))
 
 
 def _only_ones(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
