@@ -1,4 +1,4 @@
-"""Tables beside a folder's files: no crystal gets the label of another."""
+"""Users' own data: no crystal gets the label of another, and none is left out in silence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.readers.sources import read_upload
 from crystal_ldm.data import CrystalDataset, load_dataset
+from crystal_ldm.errors import DataError
 
 CIF = """data_x
 _cell_length_a {0}
@@ -99,3 +102,18 @@ def test_the_column_of_the_files_names_wins_over_a_running_number(
     assert labels(dataset) == right
     sentence = f"Column {note} of table.csv names the files, not 'id'."
     assert (sentence in dataset.report.notes) == bool(note)
+
+
+def test_a_cif_of_several_crystals_is_refused_where_one_is_wanted(tmp_path: Path):
+    path = tmp_path / "two.cif"
+    path.write_text(CIF.format(4.12) + CIF.format(4.2).replace("data_x", "data_y"))
+    for read in (
+        lambda: CrystalBatch.from_structures([path]),
+        lambda: load_dataset([path], progress=False, workers=1),
+    ):
+        with pytest.raises(DataError, match="holds several crystals; give a file that holds one"):
+            read()
+    with pytest.warns(UserWarning, match="The first crystal of a CIF is read"):
+        assert len(read_upload(path.name, path.read_bytes()).numbers) == 2
+    notes = load_dataset(path, progress=False, workers=1).report.notes
+    assert any(note.startswith("The first crystal of a CIF is read") for note in notes)

@@ -30,7 +30,7 @@ from crystal_ldm.crystals.readers.folders import (
 )
 from crystal_ldm.crystals.readers.json_files import JSON_SUFFIXES, read_json
 from crystal_ldm.crystals.readers.labels import Labels
-from crystal_ldm.crystals.readers.objects import cell_of, cells_of
+from crystal_ldm.crystals.readers.objects import cell_of, cells_of, file_cell
 from crystal_ldm.crystals.readers.poscar import read_poscar
 from crystal_ldm.crystals.readers.records import Record, source_of, tried
 from crystal_ldm.errors import DataError
@@ -172,10 +172,10 @@ def _file_hash(files: list[Path]) -> str:
 
 
 def read_upload(name: str, content: bytes) -> Cell:
-    """Return the crystal, coordinates in [0, 1).
+    """Return the crystal, coordinates in [0, 1); the first of a CIF of several, with a warning.
 
     Raises:
-        DataError: if it cannot be read, or the file holds more than one.
+        DataError: if it cannot be read, or another file holds more than one.
     """
     # The readers take files: the upload's name says the kind, and cannot lead out of the folder.
     # Of its letters each may be four of the 255 bytes that a name may have.
@@ -184,7 +184,7 @@ def read_upload(name: str, content: bytes) -> Cell:
         path = Path(folder) / safe
         path.write_bytes(content)
         try:
-            return cell_of(path).checked()
+            return file_cell(path, first_of_cif=True).checked()
         except DataError as error:
             raise DataError(str(error).replace(str(path), name)) from error
 
