@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.readers.sources import read_upload
@@ -117,3 +120,18 @@ def test_a_cif_of_several_crystals_is_refused_where_one_is_wanted(tmp_path: Path
         assert len(read_upload(path.name, path.read_bytes()).numbers) == 2
     notes = load_dataset(path, progress=False, workers=1).report.notes
     assert any(note.startswith("The first crystal of a CIF is read") for note in notes)
+
+
+def test_atoms_of_a_list_are_as_their_file_has_them(tmp_path: Path):
+    atoms = Atoms("CsCl", cell=[4.12] * 3, pbc=True, positions=[[0] * 3, [2.06] * 3])
+    atoms.info = {"id": "mine", "k": 2.5}
+    atoms.calc = SinglePointCalculator(atoms, energy=-3.0)
+    write(tmp_path / "a.extxyz", atoms)
+    for source in (tmp_path / "a.extxyz", [atoms]):
+        dataset = load_dataset(source, progress=False, workers=1)
+        assert set(dataset.label_names) == {"energy", "k"}
+        assert labels(dataset, "energy") == {"mine": -3.0}
+        assert any("eV for the cell" in note for note in dataset.report.notes)
+    atoms.positions[1] += 0.1
+    dataset = load_dataset([atoms], progress=False, workers=1)
+    assert dataset.label_names == ["k"] and "is not read" in " ".join(dataset.report.notes)
