@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from pathlib import Path
 
 import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
+from pymatgen.core import Lattice, Structure
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.readers.sources import read_upload
@@ -135,3 +138,25 @@ def test_atoms_of_a_list_are_as_their_file_has_them(tmp_path: Path):
     atoms.positions[1] += 0.1
     dataset = load_dataset([atoms], progress=False, workers=1)
     assert dataset.label_names == ["k"] and "is not read" in " ".join(dataset.report.notes)
+
+
+def test_a_broken_line_of_json_lines_is_one_record(tmp_path: Path):
+    salt = Structure(Lattice.cubic(4.12), ["Cs", "Cl"], [[0] * 3, [0.5] * 3]).as_dict()
+    good = json.dumps({"id": "x", "structure": salt, "k": 2.5})
+    path = tmp_path / "a.jsonl"
+    path.write_text(f"{good}\n\n{good[:200]}\n{good}\n")
+    dataset = load_dataset(path, progress=False, workers=1)
+    assert len(dataset) == 2 and dataset.labels["k"].tolist() == [2.5, 2.5]
+    assert [r.id for r in dataset.report.rejected] == ["a-2"]
+    assert "Line 3 is cut short or not json" in dataset.report.rejected[0].reason
+    path.write_text(f"{good[:200]}\n{good[:100]}\n")
+    with pytest.raises(DataError, match=r"a\.jsonl is cut short or not json"):
+        load_dataset(path, progress=False, workers=1)
+
+
+@pytest.mark.parametrize("suffix", ["extxyz", "xyz", "db"])
+def test_a_packed_file_of_ase_is_to_be_unpacked(tmp_path: Path, suffix: str):
+    path = tmp_path / f"e.{suffix}.gz"
+    path.write_bytes(gzip.compress(b"2\n\nNa 0 0 0\nCl 1 1 1\n"))
+    with pytest.raises(DataError, match="is packed; unpack it"):
+        load_dataset(path, progress=False, workers=1)

@@ -47,7 +47,10 @@ SUPPORTED = (
     "json.gz file of structures (pymatgen, Materials Project, JARVIS, Alexandria), a run "
     "directory, or a list of pymatgen structures or ASE Atoms"
 )
-PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
+PACKED = (
+    ".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar", ".bz2", ".xz",
+    *(f"{suffix}.gz" for suffix in ASE_SUFFIXES),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
