@@ -25,6 +25,7 @@ ASE_SUFFIXES = (".extxyz", ".xyz", ".db", ".traj", ".xsf")
 _HEAVY = re.compile(r"(?<!\S)D(?!\S)|^\s*T(?=\s)")
 """Deuterium and tritium, which ASE does not know; elsewhere in a line T is "true"."""
 _ENERGIES = ("energy", "free_energy")
+_IDS = ("id", "unique_id")
 
 
 def read_ase(path: Path, labels: Labels = None) -> Source:
@@ -55,15 +56,19 @@ def read_ase(path: Path, labels: Labels = None) -> Source:
     if len(reasons) == len(records):
         reason = reasons[0] if reasons else "It holds no structures."
         raise DataError(f"The file {path} cannot be read: {reason}")
-    source = source_of(records, labels, path.name, skip=("id", "unique_id"))
+    source = source_of(records, labels, path.name, skip=_IDS)
+    note_energies(source, path.name)
+    return source
+
+
+def note_energies(source: Source, where: str) -> None:
+    """Say which labels are energies in ASE's unit."""
     names = dict.fromkeys(name for entry in source.entries for name in entry.labels)
     energies = [n for n in names if "energy" in n.lower() and n not in UNITS]
     if energies:
         source.notes.append(
-            f"Labels of {path.name} as the file has them (ASE: eV for the cell): "
-            f"{', '.join(energies)}."
+            f"Labels of {where} as they are given (ASE: eV for the cell): {', '.join(energies)}."
         )
-    return source
 
 
 def _extxyz_frames(path: Path) -> Iterator[Record]:
@@ -98,10 +103,27 @@ def _extxyz_frames(path: Path) -> Iterator[Record]:
             yield name, {}, Problem("unreadable", f"The frame cannot be read ({what})."), ()
             continue
         assert not isinstance(atoms, list)
-        info = {**_calculated(atoms), **atoms.info}
-        given = info.pop("material_id", None) or info.get("id")
         notes = (HYDROGEN,) if plain != frame else ()
-        yield str(name if given is None else given), info, tried(atoms_cell, atoms), notes
+        yield *_named(atoms, name), tried(atoms_cell, atoms), notes
+
+
+def record_of_atoms(atoms: Atoms, name: str) -> Record:
+    """Return ASE Atoms as a frame of a file has them; of a calculator what still holds for them."""
+    notes: tuple[str, ...] = ()
+    energies = [*_calculated(atoms)]
+    if energies and atoms.calc.calculation_required(atoms, energies):
+        atoms = atoms.copy()  # without its calculator
+        notes = ("The energy of a calculator that last had other atoms is not read.",)
+    name, info = _named(atoms, name)
+    info = {key: value for key, value in info.items() if key not in _IDS}
+    return name, info, tried(atoms_cell, atoms), notes
+
+
+def _named(atoms: Atoms, name: str) -> tuple[str, dict[str, Any]]:
+    """Return the id, `name` where it has none, and the values beside the atoms."""
+    info = {**_calculated(atoms), **atoms.info}
+    given = info.pop("material_id", None) or info.get("id")
+    return str(name if given is None else given), info
 
 
 def _calculated(atoms: Atoms) -> dict[str, Any]:

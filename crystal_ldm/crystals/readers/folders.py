@@ -9,7 +9,7 @@ from pathlib import Path
 
 from crystal_ldm.crystals.readers.entries import Entry, Source
 from crystal_ldm.crystals.readers.labels import Labels, read_labels
-from crystal_ldm.crystals.readers.tables import id_column, listed, read_table
+from crystal_ldm.crystals.readers.tables import id_column, id_columns, listed, read_table
 from crystal_ldm.errors import DataError
 
 _SUFFIXES = (
@@ -51,8 +51,9 @@ def read_folder(
 ) -> Source:
     """Read the names of structure files, and the labels from the folder's one csv table.
 
-    A row of the table belongs to the file that its id column names, with or without suffix. An
-    `id_prop.csv` without a header (id, value) gives the label `target`.
+    A row of the table belongs to the file that its id column names, with or without suffix, and
+    without its folder where no other file has that name. An `id_prop.csv` without a header (id,
+    value) gives the label `target`.
 
     Raises:
         DataError: if there is more than one table, or the table cannot be read.
@@ -93,18 +94,26 @@ def add_labels(source: Source, path: Path, labels: Labels) -> None:
     """Give each entry the labels of its row in a table, by id or name of its file."""
     table, names = path.name, {entry.id for entry in source.entries}
     columns = read_table(path, source.notes, names)
-    column = id_column(columns) or _naming_column(columns, names)
-    found = read_labels(columns, labels, table, [column], source.notes)
+    column = _naming_column(columns, names)
+    usual = id_column(columns) or column
+    if column != usual:
+        source.notes.append(f"Column '{column}' of {table} names the files, not '{usual}'.")
+    found = read_labels(columns, labels, table, [column, usual], source.notes)
     rows = {name: row for name, row in zip(columns[column], found, strict=True) if name}
     if len(rows) < sum(map(bool, columns[column])):
         source.notes.append(f"Ids come more than once in {table}; the last row counts.")
     used: set[str] = set()
+    shared: set[str] = set()
     without = 0
+    bare = Counter(name for _, name in {(e.id, n) for e in source.entries for n in _bare(e)})
     # Paths of another machine, other suffixes and capitals, where that is one file and one row.
     loose = _only_ones((_loosely(name), name) for name in rows)
     files = _only_ones((_loosely(entry.where), entry.where) for entry in source.entries)
     for entry in source.entries:
-        key = next((k for k in _keys(entry) if k in rows), None)
+        key = next((k for k in (entry.id, entry.where) if k in rows), None)
+        named = [k for k in _bare(entry) if k in rows] if key is None else []
+        key = next((k for k in named if bare[k] == 1), key)
+        shared.update(k for k in named if bare[k] > 1)
         if key is None and files.get(_loosely(entry.where)):
             key = loose.get(_loosely(entry.where))
             key = None if key in used else key
@@ -113,15 +122,20 @@ def add_labels(source: Source, path: Path, labels: Labels) -> None:
             continue
         entry.labels.update(rows[key])
         used.add(key)
-    if without == len(source.entries):
+    if shared := shared - used:
+        source.notes.append(
+            f"{len(shared)} rows of {table} fit several files each ({listed(sorted(shared)[:3])}) "
+            "and label none; name the file with its folder, as in folder/file.cif."
+        )
+    if without == len(source.entries) and not shared:
         source.notes.append(
             f"None of the files has a row in {table}; its names are such as "
             f"{listed(list(rows)[:3])}."
         )
     elif without:
         source.notes.append(f"{without} files have no row in {table}.")
-    if len(rows) > len(used):
-        source.notes.append(f"{len(rows) - len(used)} rows of {table} have no file.")
+    if spare := len(rows) - len(used) - len(shared):
+        source.notes.append(f"{spare} rows of {table} have no file.")
 
 
 def _loosely(name: str) -> str:
@@ -136,14 +150,29 @@ def _stem(name: str) -> str:
 
 
 def _naming_column(columns: Mapping[str, list[str]], names: set[str]) -> str:
-    """Return the first column, or the one that names most of the files where that is half of them.
+    """Return the column of ids that names most of the files; one of files' names wins over others.
 
-    Only whole names count: a property may have the value 1 where a file is called 001.
+    Where none of these names any, it is a column that names half of the files, else the likeliest
+    column of ids or the first. Of other columns only whole names count, and beside one of ids no
+    numbers: a property may have the value 1 where a file is called 001.
     """
-    files = {name.lower() for name in names}
-    matches = {c: len(files & set(map(_stem, values))) for c, values in columns.items()}
-    best = max(matches, key=lambda column: matches[column])
-    return best if 2 * matches[best] >= len(files) else next(iter(columns))
+    files = set(map(_loosely, names))
+    likely = id_columns(columns)
+    rows = {
+        column: {bare: i for i, bare in enumerate(map(_loosely, columns[column])) if bare in files}
+        for column in likely
+    }
+    best = max(likely, key=lambda column: len(rows[column]), default="")
+    for column in likely:
+        differs = any(rows[best].get(bare) != i for bare, i in rows[column].items())
+        if differs and "file" in column.lower() and "file" not in best.lower():
+            return column
+    if best and rows[best]:
+        return best
+    whole = {stem for stem in map(_stem, names) if not (likely and stem.isdecimal())}
+    matches = {c: len(whole & set(map(_stem, values))) for c, values in columns.items()}
+    other = max(matches, key=lambda column: matches[column])
+    return other if 2 * matches[other] >= len(names) else best or next(iter(columns))
 
 
 def _only_ones(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -153,9 +182,10 @@ def _only_ones(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {first: second for first, second in items if counts[first] == 1}
 
 
-def _keys(entry: Entry) -> tuple[str, ...]:
+def _bare(entry: Entry) -> tuple[str, str]:
+    """Return the name of an entry's file without its folder, with and without suffix."""
     file = entry.where.rpartition("/")[2]
-    return entry.id, file, entry.where, file.split(".")[0]
+    return file, without_suffix(file)
 
 
 def _entry_id(file: Path, folder: Path) -> str:

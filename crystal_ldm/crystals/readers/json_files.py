@@ -64,7 +64,19 @@ def _parsed(text: str) -> Any:
         lines = [line for line in text.splitlines() if line.strip()]
         if len(lines) < 2 or not all(line.lstrip().startswith("{") for line in lines):
             raise
-        return [json.loads(line) for line in lines]
+        records = [_line(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+        if all(isinstance(record, Problem) for record in records):
+            raise
+        return records
+
+
+def _line(number: int, text: str) -> Any:
+    """Return the record of a line, or why there is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        reason = getattr(error, "msg", str(error))
+        return Problem("unreadable", f"Line {number} is cut short or not json ({reason}).")
 
 
 def record_cell(data: Mapping[str, Any]) -> Cell:
@@ -96,6 +108,8 @@ def _payload_of(structure: Any) -> tuple[Payload, tuple[str, ...]]:
 
 
 def _payload_or_problem(structure: Any) -> tuple[Payload, tuple[str, ...]]:
+    if isinstance(structure, Problem):
+        return structure, ()
     try:
         return _payload_of(structure)
     except DataError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from crystal_ldm.crystals.cell import FLAT_A3, NOT_PERIODIC, Cell
+from crystal_ldm.crystals.readers.cif.crystal import FIRST_READ
 from crystal_ldm.crystals.readers.entries import DISORDERED, read_payload
 from crystal_ldm.errors import DataError
 
@@ -34,7 +36,7 @@ def cell_of(item: Any) -> Cell:
 
         return record_cell(item)
     if isinstance(item, (str, Path)):
-        return _file_cell(item)
+        return file_cell(item)
     if is_atoms(item):
         return atoms_cell(item)
     if is_structure(item):
@@ -91,10 +93,22 @@ def is_structure(item: Any) -> bool:
     return hasattr(item, "frac_coords") and hasattr(item, "is_ordered")
 
 
-def _file_cell(path: str | Path) -> Cell:
+def file_cell(path: str | Path, first_of_cif: bool = False) -> Cell:
+    """Return the cell of a file that holds one crystal.
+
+    With `first_of_cif` a CIF may hold several: the first is taken, with a warning.
+
+    Raises:
+        DataError: if it cannot be read or holds another number.
+    """
     from crystal_ldm.crystals.readers.sources import open_source
 
     entries = open_source(path).read().entries
     if len(entries) != 1:
         raise DataError(f"'{path}' holds {len(entries)} crystals; give a file that holds one.")
-    return read_payload(entries[0].payload)[0]
+    cell, notes = read_payload(entries[0].payload)
+    if several := next((note for note in notes if note.startswith(FIRST_READ)), None):
+        if not first_of_cif:
+            raise DataError(f"'{path}' holds several crystals; give a file that holds one.")
+        warnings.warn(several, stacklevel=3)
+    return cell

@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.readers.ase_files import ASE_SUFFIXES, read_ase
+from crystal_ldm.crystals.readers.ase_files import (
+    ASE_SUFFIXES,
+    note_energies,
+    read_ase,
+    record_of_atoms,
+)
 from crystal_ldm.crystals.readers.cif import is_cif
 from crystal_ldm.crystals.readers.content import MAX_STRUCTURE_BYTES, existing, read_text
 from crystal_ldm.crystals.readers.csv_files import (
@@ -30,7 +35,7 @@ from crystal_ldm.crystals.readers.folders import (
 )
 from crystal_ldm.crystals.readers.json_files import JSON_SUFFIXES, read_json
 from crystal_ldm.crystals.readers.labels import Labels
-from crystal_ldm.crystals.readers.objects import cell_of, cells_of
+from crystal_ldm.crystals.readers.objects import cell_of, cells_of, file_cell, is_atoms
 from crystal_ldm.crystals.readers.poscar import read_poscar
 from crystal_ldm.crystals.readers.records import Record, source_of, tried
 from crystal_ldm.errors import DataError
@@ -42,7 +47,10 @@ SUPPORTED = (
     "json.gz file of structures (pymatgen, Materials Project, JARVIS, Alexandria), a run "
     "directory, or a list of pymatgen structures or ASE Atoms"
 )
-PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
+PACKED = (
+    ".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar", ".bz2", ".xz",
+    *(f"{suffix}.gz" for suffix in ASE_SUFFIXES),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -144,10 +152,14 @@ def open_structures(structures: Iterable[Any], labels: Labels = None) -> OpenSou
 def _read_structures(items: list[Any], labels: Labels) -> Source:
     values = [getattr(x, "properties", None) or getattr(x, "info", None) or {} for x in items]
     records: list[Record] = [
-        (f"structure-{i}", one, tried(cell_of, item), ())
+        record_of_atoms(item, f"structure-{i}")
+        if is_atoms(item)
+        else (f"structure-{i}", one, tried(cell_of, item), ())
         for i, (item, one) in enumerate(zip(items, values, strict=True))
     ]
-    return source_of(records, labels, "the list of structures", skip=())
+    source = source_of(records, labels, "the list of structures", skip=())
+    note_energies(source, "the list of structures")
+    return source
 
 
 def _stat_hash(files: list[Path]) -> str:
@@ -172,10 +184,10 @@ def _file_hash(files: list[Path]) -> str:
 
 
 def read_upload(name: str, content: bytes) -> Cell:
-    """Return the crystal, coordinates in [0, 1).
+    """Return the crystal, coordinates in [0, 1); the first of a CIF of several, with a warning.
 
     Raises:
-        DataError: if it cannot be read, or the file holds more than one.
+        DataError: if it cannot be read, or another file holds more than one.
     """
     # The readers take files: the upload's name says the kind, and cannot lead out of the folder.
     # Of its letters each may be four of the 255 bytes that a name may have.
@@ -184,7 +196,7 @@ def read_upload(name: str, content: bytes) -> Cell:
         path = Path(folder) / safe
         path.write_bytes(content)
         try:
-            return cell_of(path).checked()
+            return file_cell(path, first_of_cif=True).checked()
         except DataError as error:
             raise DataError(str(error).replace(str(path), name)) from error
 

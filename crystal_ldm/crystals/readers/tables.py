@@ -41,7 +41,8 @@ def read_table(path: Path, notes: list[str], known_ids: Iterable[str] = ()) -> d
         path: the file.
         notes: gets a sentence on each thing that was changed.
         known_ids: names that stand in the first column of data; a first row that begins with one of
-            them, or that holds numbers beside its first cell, is no header.
+            them, or that holds numbers beside its first cell, is no header, unless it begins with
+            the name of a column of ids.
 
     Raises:
         DataError: if the file is missing, empty, cut short or not a table.
@@ -76,6 +77,8 @@ def read_table(path: Path, notes: list[str], known_ids: Iterable[str] = ()) -> d
         raise DataError(f"The table {path} is empty or has no rows.")
     extra = [f"target_{i}" for i in range(2, len(rows[0]))]
     header = ["id", "target", *extra][: len(rows[0])] if headless else rows.pop(0)
+    if headless:
+        notes.append(f"{path.name} has no header; its columns are called {listed(header)}.")
     if beyond := next((cell for row in rows for cell in row[len(header) :] if cell), ""):
         raise DataError(
             f"A row of the table {path} has more cells than its first line: the cell "
@@ -159,6 +162,8 @@ def _separator(text: str) -> str:
 
 
 def _is_data(first: Sequence[str], known_ids: set[str], path: Path, decimal_comma: bool) -> bool:
+    if _names_entries(first[:1]):
+        return False
     if first[0] in known_ids or first[0].split(".")[0] in known_ids:
         return True
     cells = [cell for cell in first[1:] if cell.lower() not in ABSENT]
@@ -194,10 +199,15 @@ def number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def id_columns(columns: Iterable[str]) -> list[str]:
+    """Return the columns that may name the entries, the likeliest first."""
+    by_lower = {re.sub(r"[\s_-]+", "_", c.strip().lower()): c for c in columns}
+    return [by_lower[name] for name in ID_COLUMNS if name in by_lower]
+
+
 def id_column(columns: Iterable[str]) -> str | None:
     """Return the column that names the entries, or None."""
-    by_lower = {re.sub(r"[\s_-]+", "_", c.strip().lower()): c for c in columns}
-    return next((by_lower[name] for name in ID_COLUMNS if name in by_lower), None)
+    return next(iter(id_columns(columns)), None)
 
 
 def listed(columns: Iterable[str]) -> str:

@@ -26,6 +26,9 @@ _EMPTY = 2.0
 """One of more than this is noted where the file says that it is whole."""
 _COMPARED_ATOMS = 400
 
+FIRST_READ = "The first crystal of a CIF is read"
+"""How the note begins on a file of several."""
+
 
 def read_cif(text: str) -> tuple[Cell, list[str]]:
     """Return the first crystal of a CIF, and notes on what was left out or changed.
@@ -46,7 +49,7 @@ def read_cif(text: str) -> tuple[Cell, list[str]]:
     others = [b.name for b in crystals if b is not block]
     cell, notes = _read_block(block)
     if others:
-        notes.append(f"The first crystal of a CIF is read; others in it ({', '.join(others[:3])}) "
+        notes.append(f"{FIRST_READ}; others in it ({', '.join(others[:3])}) "
                      "are left out.")  # fmt: skip
     return cell, notes
 
