@@ -19,7 +19,7 @@ from crystal_ldm.crystals.elements import ElementRules, atomic_number, symbols
 from crystal_ldm.crystals.formula import parse_formula
 from crystal_ldm.crystals.padding import Values, plain_list
 from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP
-from crystal_ldm.errors import FormulaError, RequestError
+from crystal_ldm.errors import DataError, FormulaError, RequestError
 
 NOT_GIVEN = "not given"
 """A row whose formula units nobody gave: they are what the preset says."""
@@ -47,6 +47,11 @@ def request_from_formulas(
     conditions: Mapping[str, Any],
 ) -> CrystalBatch:
     """See `CrystalBatch.from_formulas`."""
+    if isinstance(formulas, set | frozenset):
+        raise FormulaError(
+            "Give formulas as a list: the order of a set differs from run to run, and so would the "
+            "crystals."
+        )
     try:
         texts = [formulas] if isinstance(formulas, str | Mapping) else list(formulas)
     except TypeError:
@@ -158,6 +163,23 @@ def condition_values(name: str, values: Any, size: int) -> Values:
     if name != SPACE_GROUP and all(v is None or _is_number(v) or _is_pair(v) for v in rows):
         return torch.tensor([_range(name, v) for v in rows], dtype=torch.float32)
     return rows
+
+
+def labels_of(conditions: Any, size: int) -> dict[str, Values]:
+    """Return labels of crystals by name; the columns of a pandas table are some, too.
+
+    Raises:
+        DataError: if they have no names.
+        RequestError: see `condition_values`.
+    """
+    items = getattr({} if conditions is None else conditions, "items", None)
+    labels = dict(items()) if callable(items) else {None: None}
+    if not all(isinstance(name, str) for name in labels):
+        raise DataError(
+            "Conditions are labels by name, such as {'band_gap': [1.1, 2.0]}, or a table whose "
+            f"columns have names, not {short(conditions)}."
+        )
+    return {name: condition_values(name, values, size) for name, values in labels.items()}
 
 
 def _native(value: Any) -> Any:
