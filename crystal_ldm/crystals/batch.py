@@ -180,7 +180,7 @@ class CrystalBatch:
         ids: Sequence[str] | None = None,
     ) -> CrystalBatch:
         """Make a batch of cells: (lattice (3, 3) Å, coordinates (n, 3), atomic numbers (n,))."""
-        from crystal_ldm.crystals.request import labels_of
+        from crystal_ldm.crystals.given_values import labels_of
 
         sizes = [len(numbers) for _, _, numbers in cells]
         width = max(sizes, default=0)

@@ -154,6 +154,7 @@ def test_wrong_numbers_of_values_are_refused() -> None:
         ({"band_gap": (float("nan"), 2)}, "band_gap"),
         ({"band_gap": (3, 2)}, "range of 'band_gap'"),
         ({"band_gap": [1.0, 2.0]}, "2 values for 1 rows"),
+        ({"space_group": [{221}]}, r"'space_group' is the set \{221\}"),
     ],
 )
 def test_targets_that_make_no_sense_are_one_sentence(more: dict, sentence: str) -> None:
