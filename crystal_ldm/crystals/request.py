@@ -54,6 +54,9 @@ def request_from_formulas(
     except TypeError:
         raise FormulaError(f"A formula is text such as SrTiO3, not {short(formulas)}.") from None
     parsed = [parse_formula(text) for text in texts]
+    if not any(formula.num_open for formula in parsed):
+        for formula in parsed:
+            rules.check_formula(formula.text, formula.counts)
     units = [read_units(one) for one in a_row("formula_units", formula_units, len(texts))]
     rows = []
     for note in dict.fromkeys(note for formula in parsed for note in formula.notes):

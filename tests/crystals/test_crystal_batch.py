@@ -191,3 +191,14 @@ def test_tables_and_their_ids_are_labels_and_names() -> None:
         assert CrystalBatch.from_structures([salt, salt], ids=[1, 1]).ids == ["1", "1-2"]
     with pytest.raises(CrystalLDMError, match="not int"):
         CrystalBatch.from_structures([salt], ids=5)
+
+
+def test_element_lists_that_can_do_nothing_are_refused() -> None:
+    with pytest.raises(CrystalLDMError, match="O is forbidden, and 'SrTiO3' has it"):
+        CrystalBatch.from_formulas(["NaCl", "SrTiO3"], forbidden="O")
+    with pytest.raises(
+        CrystalLDMError, match="Sr, Ti is not among the allowed, and 'SrTiO3' has it"
+    ):
+        CrystalBatch.from_formulas(["SrTiO3"], allowed="O, Na")
+    CrystalBatch.from_formulas(["SrTiO3"], forbidden="Pb", allowed="Sr, Ti, O")
+    assert CrystalBatch.from_formulas(["SrTiO3", "Sr?O3"], forbidden="O").element_rules
