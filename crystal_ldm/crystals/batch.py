@@ -19,6 +19,7 @@ from crystal_ldm.crystals.padding import (
     atom_mask,
     chosen_rows,
     join,
+    names_of,
     pad,
     reduced_formula,
     take,
@@ -151,8 +152,8 @@ class CrystalBatch:
         Args:
             structures: pymatgen Structures, ASE Atoms, dictionaries (`Structure.as_dict()`), or
                 paths of files that hold one crystal each.
-            conditions: labels by name, a value a crystal or one for all.
-            ids: their names.
+            conditions: labels by name, a value a crystal or one for all; or a pandas table.
+            ids: their names; one that comes again gets a suffix, with a warning.
             canonical: whether to bring them to canonical form.
 
         Raises:
@@ -166,7 +167,7 @@ class CrystalBatch:
             try:
                 cell = cell_of(structure).checked()
             except DataError as error:
-                name = ids[i] if ids and i < len(ids) else i
+                name = ids[i] if ids is not None and i < len(ids) else i
                 raise DataError(f"Structure {name}: {error}") from None
             cells.append(Cell(*canonical_arrays(*cell)) if canonical else cell)
         return cls.from_cells(cells, conditions, ids)
@@ -179,12 +180,8 @@ class CrystalBatch:
         ids: Sequence[str] | None = None,
     ) -> CrystalBatch:
         """Make a batch of cells: (lattice (3, 3) Å, coordinates (n, 3), atomic numbers (n,))."""
-        from crystal_ldm.crystals.request import condition_values
+        from crystal_ldm.crystals.given_values import labels_of
 
-        if ids is not None and (isinstance(ids, str) or len(ids) != len(cells)):
-            number = 1 if isinstance(ids, str) else len(ids)
-            raise DataError(f"There are {number} ids for {len(cells)} crystals; give one for each.")
-        labels = (conditions or {}).items()
         sizes = [len(numbers) for _, _, numbers in cells]
         width = max(sizes, default=0)
         numbers = np.zeros((len(cells), width), dtype=np.int64)
@@ -197,8 +194,8 @@ class CrystalBatch:
             num_atoms=torch.tensor(sizes, dtype=torch.int64),
             frac_coords=torch.from_numpy(coords),
             lattices=torch.from_numpy(lattices),
-            conditions={n: condition_values(n, v, len(cells)) for n, v in labels},
-            ids=None if ids is None else list(ids),
+            conditions=labels_of(conditions, len(cells)),
+            ids=None if ids is None else names_of(ids, len(cells)),
         )
 
     def to_cells(self) -> list[Cell]:

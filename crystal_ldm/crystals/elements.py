@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -118,6 +118,21 @@ class ElementRules:
                 "add it to `allowed`."
             )
         return rules
+
+    def check_formula(self, text: str, elements: Collection[str]) -> None:
+        """Check that a formula without open atoms, which these rules cannot change, meets them.
+
+        Raises:
+            FormulaError: if it has an element that is forbidden or not allowed.
+        """
+        barred = [symbol for symbol in self.forbidden if symbol in elements]
+        outside = [s for s in elements if s not in self.allowed] if self.allowed else []
+        if wrong := barred or outside:
+            what = "forbidden" if barred else "not among the allowed"
+            raise FormulaError(
+                f"{', '.join(wrong)} is {what}, and '{text}' has it; the lists are for open atoms "
+                "(?), and there are none."
+            )
 
     def __bool__(self) -> bool:
         return bool(self.required or self.allowed or self.forbidden)

@@ -21,6 +21,7 @@ _TOKEN = re.compile(
 )
 _SAME_SIGNS = str.maketrans("₀₁₂₃₄₅₆₇₈₉•∙⋅×・‧", "0123456789······", "\u200b\u200c\u200d\ufeff")
 _MARKUP = re.compile(r"(?:<sub>|_\{|~)(\d+)(?:</sub>|\}|~)|(?<![\d>~}])_(?=\d)")
+_MATHS = re.compile(r"\$([^$]*)\$")
 _ISOTOPE = re.compile(r"\[(\d{1,3})([A-Z][a-z]?)\]")
 _STATE = re.compile(r"(?<=[A-Za-z?])[(\[](?:0|I{1,3}|IV|VI{0,3}|IX)[)\]](?=(\d?))")
 _CLOSES = {"(": ")", "[": "]", "": ""}
@@ -67,7 +68,8 @@ def parse_formula(formula: str | Mapping[Any, Any]) -> ParsedFormula:
     formula = _from_mapping(formula) if isinstance(formula, Mapping) else formula
     if not isinstance(formula, str):
         raise FormulaError(f"A formula is text such as SrTiO3, not {formula!r}.")
-    cleaned = _MARKUP.sub(r"\1", formula.translate(_SAME_SIGNS)).strip().strip("$")
+    plain = _MATHS.sub(r"\1", formula.translate(_SAME_SIGNS))
+    cleaned = _MARKUP.sub(r"\1", plain).strip().strip("$")
     if not cleaned:
         raise FormulaError("The formula is empty; type one such as SrTiO3.")
     try:

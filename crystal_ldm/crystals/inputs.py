@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from crystal_ldm.crystals.batch import CrystalBatch
 from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.padding import without_repetition
 from crystal_ldm.crystals.readers.content import existing
-from crystal_ldm.crystals.readers.csv_files import table_files, without_repetition
+from crystal_ldm.crystals.readers.csv_files import table_files
 from crystal_ldm.crystals.readers.entries import (
     Entry,
     LabelValue,

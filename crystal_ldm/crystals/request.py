@@ -7,7 +7,6 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from numbers import Real
 from typing import Annotated, Any
 
 import torch
@@ -17,14 +16,12 @@ from crystal_ldm.config.numbers import Number, Whole, short
 from crystal_ldm.crystals.batch import CrystalBatch
 from crystal_ldm.crystals.elements import ElementRules, atomic_number, symbols
 from crystal_ldm.crystals.formula import parse_formula
+from crystal_ldm.crystals.given_values import LIKELY, a_row, condition_values, is_number, native
 from crystal_ldm.crystals.padding import Values, plain_list
-from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP
 from crystal_ldm.errors import FormulaError, RequestError
 
 NOT_GIVEN = "not given"
 """A row whose formula units nobody gave: they are what the preset says."""
-LIKELY = "likely"
-"""What a request gives as formula units for those that are likely for its formula."""
 MOST = 1000
 """Formula units, or atoms where all elements are open, in a cell."""
 
@@ -47,13 +44,21 @@ def request_from_formulas(
     conditions: Mapping[str, Any],
 ) -> CrystalBatch:
     """See `CrystalBatch.from_formulas`."""
+    if isinstance(formulas, set | frozenset):
+        raise FormulaError(
+            "Give formulas as a list: the order of a set differs from run to run, and so would the "
+            "crystals."
+        )
     try:
         texts = [formulas] if isinstance(formulas, str | Mapping) else list(formulas)
     except TypeError:
         raise FormulaError(f"A formula is text such as SrTiO3, not {short(formulas)}.") from None
-    units = [read_units(one) for one in _a_row("formula_units", formula_units, len(texts))]
-    rows = []
     parsed = [parse_formula(text) for text in texts]
+    if not any(formula.num_open for formula in parsed):
+        for formula in parsed:
+            rules.check_formula(formula.text, formula.counts)
+    units = [read_units(one) for one in a_row("formula_units", formula_units, len(texts))]
+    rows = []
     for note in dict.fromkeys(note for formula in parsed for note in formula.notes):
         warnings.warn(note, stacklevel=3)
     for formula, one in zip(parsed, units, strict=True):
@@ -69,10 +74,10 @@ def request_from_num_atoms(
     num_atoms: Sequence[int] | int, rules: ElementRules, conditions: Mapping[str, Any]
 ) -> CrystalBatch:
     """See `CrystalBatch.from_num_atoms`."""
-    native = _native(num_atoms)
-    counts = native if isinstance(native, list | tuple) else [native]
+    plain = native(num_atoms)
+    counts = plain if isinstance(plain, list | tuple) else [plain]
     for n in counts:
-        if not _is_number(n) or not 1 <= n <= MOST or n != int(n):
+        if not is_number(n) or not 1 <= n <= MOST or n != int(n):
             raise RequestError(
                 f"'num_atoms' must be whole numbers from 1 to {MOST}, not {short(n)}."
             )
@@ -140,62 +145,6 @@ def _add_crystals(batch: CrystalBatch, crystals: Mapping[str, Any]) -> None:
     batch.frac_coords, batch.lattices = coords, lattices
 
 
-def condition_values(name: str, values: Any, size: int) -> Values:
-    """Return a condition's values, one a row, as a float tensor (B,) or (B, 2), or a list.
-
-    Numbers become a tensor with NaN for None; pairs of numbers become ranges, but for space groups,
-    which have no order; all else a list.
-
-    Raises:
-        RequestError: if there are not `size` values, or a range is not (low, high).
-    """
-    values = _native(values)
-    is_range = isinstance(values, tuple) and len(values) == 2 and all(map(_is_number, values))
-    rows = _a_row(name, [values] * size if is_range else values, size)
-    if all(v is None or _is_number(v) for v in rows):
-        numbers = [math.nan if v is None else float(v) for v in rows]
-        return torch.tensor(numbers, dtype=torch.float32)
-    if name != SPACE_GROUP and all(v is None or _is_number(v) or _is_pair(v) for v in rows):
-        return torch.tensor([_range(name, v) for v in rows], dtype=torch.float32)
-    return rows
-
-
-def _native(value: Any) -> Any:
-    """Return numbers and arrays of numpy, pandas and torch as Python's own; None for pandas' NA."""
-    if isinstance(value, list | tuple | range):
-        values = [_native(v) for v in value]
-        return tuple(values) if isinstance(value, tuple) else values
-    if type(value).__name__ == "NAType":
-        return None
-    if not isinstance(value, type) and callable(getattr(value, "tolist", None)):
-        plain = value.tolist()
-        return _native(plain) if isinstance(plain, list) else plain
-    return value
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def _is_pair(value: Any) -> bool:
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        return False
-    return all(_is_number(v) for v in value) or list(value) == [None, None]
-
-
-def _range(name: str, value: Any) -> tuple[float, float]:
-    if value is None:
-        return math.nan, math.nan
-    low, high = (value, value) if _is_number(value) else value
-    if low is None and high is None:
-        return math.nan, math.nan
-    if low is None or high is None or math.isnan(low) != math.isnan(high):
-        raise RequestError(f"The range of '{name}' is two numbers, not ({low}, {high}).")
-    if low > high:
-        raise RequestError(f"The range of '{name}' is (low, high); {low} is above {high}.")
-    return float(low), float(high)
-
-
 def _plain(values: Values) -> list[Any]:
     def plain(value: Any) -> Any:
         if isinstance(value, list | tuple):
@@ -203,17 +152,6 @@ def _plain(values: Values) -> list[Any]:
         return None if isinstance(value, float) and math.isnan(value) else value
 
     return [plain(v) for v in plain_list(values)]
-
-
-def _a_row(name: str, value: Any, size: int) -> list[Any]:
-    value = _native(value)
-    values = list(value) if isinstance(value, list | tuple) else [value] * size
-    if len(values) != size:
-        raise RequestError(
-            f"'{name}' has {len(values)} values for {size} rows; give one for each row, "
-            "or one for all."
-        )
-    return values
 
 
 def _request(
@@ -242,8 +180,8 @@ def read_units(value: Any) -> int | Mapping[int, float] | str:
     """
     if value is None:
         return NOT_GIVEN
-    if isinstance(value, str) and value.strip() in (NOT_GIVEN, LIKELY):
-        return value.strip()
+    if isinstance(value, str) and (word := value.strip().lower()) in (NOT_GIVEN, LIKELY):
+        return word
     if isinstance(value, Mapping):  # JSON writes keys as text
         value = {int(n) if str(n).isdecimal() else n: share for n, share in value.items()}
     try:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
@@ -22,6 +23,9 @@ from crystal_ldm.data.cleaning import (
 from crystal_ldm.data.dataset import LABEL_PREFIX, CrystalDataset
 from crystal_ldm.data.splits import BY_FORMULA, formula_key, split_by_formula, split_officially
 from crystal_ldm.errors import DataError
+
+_COARSE = 0.01
+"""Rounding to float32 beyond this share of a label's standard deviation is said."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def build_dataset(
         split, how = split_officially(keys, ids, [entry.part for entry, _ in kept])
     else:
         split, how = split_by_formula(keys, ids), BY_FORMULA
-    labels, categories = _labels([entry.labels for entry, _ in kept])
+    labels, categories, lost = _labels([entry.labels for entry, _ in kept])
     distinct, formula_index = np.unique(batch.formulas, return_inverse=True)
     assert batch.frac_coords is not None and batch.lattices is not None
     tensors = {
@@ -102,29 +106,63 @@ def build_dataset(
         "max_atoms": filters.max_atoms,
     }
     changed = [note for entry, prepared in kept for note in (*entry.notes, *prepared.notes)]
-    report = Report(count, len(kept), rejected, [*source.notes, *summarised(changed)])
+    report = Report(count, len(kept), rejected, [*source.notes, *summarised(changed), *lost])
     return CrystalDataset(about.name, info, tensors, ids, distinct.tolist(), categories, report)
 
 
 def _labels(
     rows: list[dict[str, LabelValue]],
-) -> tuple[dict[str, Tensor], dict[str, list[str | None]]]:
-    """Return numeric labels (n,) float32 and text labels, leaving out those that no entry has."""
+) -> tuple[dict[str, Tensor], dict[str, list[str | None]], list[str]]:
+    """Return numeric labels (n,) float32 and text labels, leaving out those that no entry has, and
+    notes on numbers that float32 does not hold."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     numeric: dict[str, Tensor] = {}
     text: dict[str, list[str | None]] = {}
+    notes: list[str] = []
     for name in names:
         values = [row.get(name) for row in rows]
         if any(isinstance(v, str) for v in values):
             text[name] = [v if isinstance(v, str) else _as_text(v) for v in values]
             continue
-        column = torch.tensor(
-            [float("nan") if v is None else float(v) for v in values], dtype=torch.float64
-        ).float()
+        exact = np.array([np.nan if v is None else float(v) for v in values])
+        column = torch.from_numpy(exact).float()
+        notes += _lost(name, exact, column.numpy())
         if torch.isfinite(column).any():
             # A value beyond float32 is no label either.
             numeric[name] = torch.where(torch.isfinite(column), column, torch.nan)
-    return numeric, text
+    return numeric, text, notes
+
+
+def _lost(name: str, exact: NDArray[np.float64], held: NDArray[np.float32]) -> list[str]:
+    """Return what float32 loses of a label's values (n,), a sentence each."""
+    notes = []
+    kind = np.finfo(np.float32)
+    beyond = int((np.isfinite(exact) & ~np.isfinite(held)).sum())
+    if beyond:
+        notes.append(
+            f"Label '{name}': {_values(beyond)} beyond {kind.max:.2g}, the largest number of "
+            f"float32, {'was' if beyond == 1 else 'were'} left empty; choose another unit."
+        )
+    below = int(((held == 0) & (exact != 0)).sum())
+    if below:
+        notes.append(
+            f"Label '{name}': {_values(below)} below {kind.smallest_subnormal:.2g}, the smallest "
+            "number of float32, became 0; choose another unit."
+        )
+    rest = np.isfinite(held) & (held != 0)
+    exact, held = exact[rest], held[rest]
+    different, left = len(np.unique(exact)), len(np.unique(held))
+    # Of any many numbers some are equal after rounding; here it is large beside their spread.
+    if left < different and np.abs(exact - held).max() > _COARSE * exact.std():
+        notes.append(
+            f"Label '{name}': its {different:,} different values became {left:,}, since float32 "
+            "keeps about 7 digits; give energies per atom, or the difference to a reference."
+        )
+    return notes
+
+
+def _values(number: int) -> str:
+    return f"{number:,} value{'' if number == 1 else 's'}"
 
 
 def _as_text(value: float | str | None) -> str | None:

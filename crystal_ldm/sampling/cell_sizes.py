@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.request import LIKELY, Units, multiplied
+from crystal_ldm.crystals.given_values import LIKELY
+from crystal_ldm.crystals.request import Units, multiplied
 from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP
 from crystal_ldm.crystals.symmetry.wyckoff import can_fill
 from crystal_ldm.errors import RequestError

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.cell import Cell
+from crystal_ldm.crystals.given_values import LIKELY
 from crystal_ldm.crystals.padding import Values, plain_list
 from crystal_ldm.crystals.symmetry.projection import onto_space_group
 from crystal_ldm.crystals.symmetry.space_groups import (
@@ -30,8 +31,6 @@ from crystal_ldm.sampling.plan import Draft, Turns
 from crystal_ldm.sampling.settings import SamplingSettings
 from crystal_ldm.sampling.starts import Noise, Start
 
-LIKELY = "likely"
-"""What a request gives as space group for those that are likely for its formula."""
 _NEIGHBOURS = 200
 _WIDTH = 0.2
 _BACKGROUND = 0.3

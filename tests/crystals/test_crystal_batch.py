@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from pymatgen.analysis.structure_matcher import StructureMatcher
@@ -153,6 +154,7 @@ def test_wrong_numbers_of_values_are_refused() -> None:
         ({"band_gap": (float("nan"), 2)}, "band_gap"),
         ({"band_gap": (3, 2)}, "range of 'band_gap'"),
         ({"band_gap": [1.0, 2.0]}, "2 values for 1 rows"),
+        ({"space_group": [{221}]}, r"'space_group' is the set \{221\}"),
     ],
 )
 def test_targets_that_make_no_sense_are_one_sentence(more: dict, sentence: str) -> None:
@@ -166,3 +168,37 @@ def test_as_many_ids_as_crystals() -> None:
     assert CrystalBatch.from_structures([salt], ids=["a"]).ids == ["a"]
     with pytest.raises(CrystalLDMError, match="2 ids for 1 crystals"):
         CrystalBatch.from_structures([salt], ids=["a", "b"])
+
+
+def test_a_set_has_no_order() -> None:
+    with pytest.raises(CrystalLDMError, match="order of a set"):
+        CrystalBatch.from_formulas({"NaCl", "KCl"})
+    with pytest.raises(CrystalLDMError, match="order of a set"):
+        CrystalBatch.from_structures({"a.cif", "b.cif"})
+
+
+def test_tables_and_their_ids_are_labels_and_names() -> None:
+    salt = Structure(Lattice.cubic(3.9), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    table = pd.DataFrame({"gap": [1.0, 2.0], "kind": ["a", None]}, index=[7, 9])
+    batch = CrystalBatch.from_structures([salt, salt], conditions=table, ids=table.index)
+    assert batch.conditions["gap"].tolist() == [1.0, 2.0]
+    assert batch.conditions["kind"] == ["a", None]
+    assert batch.ids == ["7", "9"]
+    for wrong in ([1.0, 2.0], table["gap"], "gap"):
+        with pytest.raises(CrystalLDMError, match="labels by name"):
+            CrystalBatch.from_structures([salt, salt], conditions=wrong)
+    with pytest.warns(UserWarning, match=r"^1 ids came more than once and got a suffix"):
+        assert CrystalBatch.from_structures([salt, salt], ids=[1, 1]).ids == ["1", "1-2"]
+    with pytest.raises(CrystalLDMError, match="not int"):
+        CrystalBatch.from_structures([salt], ids=5)
+
+
+def test_element_lists_that_can_do_nothing_are_refused() -> None:
+    with pytest.raises(CrystalLDMError, match="O is forbidden, and 'SrTiO3' has it"):
+        CrystalBatch.from_formulas(["NaCl", "SrTiO3"], forbidden="O")
+    with pytest.raises(
+        CrystalLDMError, match="Sr, Ti is not among the allowed, and 'SrTiO3' has it"
+    ):
+        CrystalBatch.from_formulas(["SrTiO3"], allowed="O, Na")
+    CrystalBatch.from_formulas(["SrTiO3"], forbidden="Pb", allowed="Sr, Ti, O")
+    assert CrystalBatch.from_formulas(["SrTiO3", "Sr?O3"], forbidden="O").element_rules

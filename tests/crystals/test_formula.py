@@ -33,6 +33,8 @@ from crystal_ldm.errors import FormulaError
         ("Na2Na", {"Na": 3}, 0),
         ("SrTiO<sub>3</sub>", {"Sr": 1, "Ti": 1, "O": 3}, 0),
         ("$Sr_{2}TiO_4$", {"Sr": 2, "Ti": 1, "O": 4}, 0),
+        ("SrTiO$_3$", {"Sr": 1, "Ti": 1, "O": 3}, 0),
+        ("Sr$_{2}$TiO$_4$", {"Sr": 2, "Ti": 1, "O": 4}, 0),
         ("SrTiO~3~", {"Sr": 1, "Ti": 1, "O": 3}, 0),
     ],
 )

@@ -1059,6 +1059,24 @@ def test_numbers_that_stand_for_none_are_far_from_the_rest(tmp_path: Path):
     assert np.isnan(load(path).labels["k"]).tolist() == [True, False]
 
 
+def test_numbers_that_float32_does_not_hold_are_said(tmp_path: Path):
+    values = ["1e39,1e-50,-123456.789", "2e39,2e-50,-123456.790", "2e38,3.5,-123456.791"]
+    path = rows(tmp_path / "t.csv", "material_id,cif,rate,tiny,E", values)
+    dataset = load(path)
+    assert np.isnan(dataset.labels["rate"]).tolist() == [True, True, False]
+    notes = [note for note in dataset.report.notes if "digits" in note or "float32" in note]
+    assert notes == [
+        "Label 'rate': 2 values beyond 3.4e+38, the largest number of float32, were left empty; "
+        "choose another unit.",
+        "Label 'tiny': 2 values below 1.4e-45, the smallest number of float32, became 0; "
+        "choose another unit.",
+        "Label 'E': its 3 different values became 1, since float32 keeps about 7 digits; give "
+        "energies per atom, or the difference to a reference.",
+    ]
+    path = rows(tmp_path / "u.csv", "material_id,cif,k", ["1.123456789", "1.1234567891", "2.5"])
+    assert not [note for note in load(path).report.notes if "float32" in note]
+
+
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [

@@ -115,6 +115,26 @@ def test_categories() -> None:
         system.set_data(["rutile", None])
 
 
+def test_capitals_and_blanks_make_no_other_category() -> None:
+    kind = built(CategoryCondition(["rocksalt", "Spinel", "spinel", "ilmenite"]), "kind")
+    told = (
+        "Condition 'kind': 3 of 6 values are none of its options and are left out "
+        "(garnet 2, SPINEL 1); no training crystal has Spinel, ilmenite, which the model "
+        "cannot learn."
+    )
+    values = ["Rocksalt", " rocksalt ", "spinel", "SPINEL", "garnet", None, "garnet"]
+    with pytest.warns(UserWarning, match="kind") as caught:
+        kind.set_data(values)
+    assert [str(warning.message) for warning in caught] == [told]
+    index = kind.encode(kind.known(values))[:, 0]
+    assert index[:3].tolist() == [0, 0, 2] and index[3:].isnan().all()
+    assert kind.encode(["ROCKSALT", "Spinel"])[:, 0].tolist() == [0, 1]
+    with pytest.raises(RequestError, match="'Garnet' is not one of the categories of this model"):
+        kind.encode(["Garnet"])
+    with pytest.warns(UserWarning, match=r"1 of 2 values .* \(garnet 1\)\.$"):
+        kind.extend_data(["Rocksalt", "garnet"])
+
+
 @pytest.mark.parametrize(
     ("options", "values"),
     [

@@ -66,6 +66,28 @@ def test_what_is_no_group_is_refused(value: object) -> None:
         group_number(value)
 
 
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (0.0, "no space group 0: there are 230"),
+        (231.0, "no space group 231: there are 230"),
+        ("rhombohedral", "crystal system is called 'trigonal'"),
+        ("Rhombohedral", "crystal system is called 'trigonal'"),
+    ],
+)
+def test_what_is_no_group_is_answered_as_it_was_meant(value: object, told: str) -> None:
+    with pytest.raises(RequestError, match=told):
+        group_numbers(value)
+
+
+def test_likely_is_likely_in_capitals_too() -> None:
+    request = CrystalBatch.from_formulas(
+        ["NaCl", "KCl"], ["Likely", 1], space_group=["Likely", " Pnma"]
+    )
+    assert request.conditions["space_group"] == ["likely", " Pnma"]
+    assert request.formula_units == ["likely", None]
+
+
 def test_systems_and_lists_are_several_groups() -> None:
     assert group_numbers("cubic") == list(range(195, 231))
     assert group_numbers([225, "Pnma", 225]) == [62, 225]

@@ -13,6 +13,7 @@ from crystal_ldm.widgets.controls.scalar import ScalarControl, condition_title
 from crystal_ldm.widgets.jobs import Latest
 from crystal_ldm.widgets.layout import caption, column, labelled, styled
 
+from crystal_ldm.crystals.given_values import LIKELY
 from crystal_ldm.crystals.symmetry.space_groups import (
     NUM_GROUPS,
     crystal_system,
@@ -22,7 +23,6 @@ from crystal_ldm.crystals.symmetry.space_groups import (
 )
 from crystal_ldm.crystals.symmetry.wyckoff import groups_to_fill, unfilled
 from crystal_ldm.errors import RequestError, suggest
-from crystal_ldm.sampling.space_groups import LIKELY
 
 
 class CategoryControl(Field):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from crystal_ldm.crystals.padding import without_repetition
 from crystal_ldm.crystals.readers.entries import PARTS, Entry, Payload, Problem, Source
 from crystal_ldm.crystals.readers.labels import Labels, read_labels
 from crystal_ldm.crystals.readers.tables import id_column, listed, read_table
@@ -88,17 +89,3 @@ def make_ids_unique(source: Source) -> None:
         entry.id = name
     if renamed:
         source.notes.append(f"{renamed} ids came more than once and got a suffix (-2, -3, ...).")
-
-
-def without_repetition(names: Sequence[str], sign: str) -> list[str]:
-    """Return the names, those that have occurred before with a sign and 2, 3 ... behind them."""
-    taken = set(names)
-    seen: set[str] = set()
-    result: list[str] = []
-    for name in names:
-        unique, copy = name, 2
-        while unique in seen or (copy > 2 and unique in taken):
-            unique, copy = f"{name}{sign}{copy}", copy + 1
-        seen.add(unique)
-        result.append(unique)
-    return result

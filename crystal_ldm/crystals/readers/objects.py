@@ -75,6 +75,11 @@ def cells_of(items: Any) -> list[Any]:
     Raises:
         DataError: if it is something else, a single crystal among them.
     """
+    if isinstance(items, (set, frozenset)):
+        raise DataError(
+            "Give crystals as a list: the order of a set differs from run to run, and so would "
+            "theirs."
+        )
     single = isinstance(items, (str, bytes, Path, dict)) or is_structure(items) or is_atoms(items)
     if single or not isinstance(items, Iterable):
         raise DataError(

@@ -72,10 +72,14 @@ def group_number(value: object) -> int | None:
         return int(text)
     settings = settings_of_name(text) if isinstance(value, str) else ()
     if not settings:
-        hint = suggest(text, [group_symbol(n) for n in range(1, NUM_GROUPS + 1)])
+        if text.lower() == "rhombohedral":
+            hint = " The crystal system is called 'trigonal'."
+        else:
+            hint = suggest(text, [group_symbol(n) for n in range(1, NUM_GROUPS + 1)])
+        whole = isinstance(value, float) and value.is_integer()  # numbers of a request are floats
         raise RequestError(
-            f"There is no space group {short(value)}: give a number from 1 to {NUM_GROUPS} or a "
-            f"symbol such as 'Fm-3m'.{hint}"
+            f"There is no space group {text if whole else short(value)}: there are {NUM_GROUPS}; "
+            f"give a number from 1 to {NUM_GROUPS} or a symbol such as 'Fm-3m'.{hint}"
         )
     return settings[0].number
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +21,9 @@ from crystal_ldm.ldm_module.condition.base import Condition
 
 class CategoryCondition(Condition):
     """One of a list of words, such as a crystal system.
+
+    A value that differs from exactly one option in capitals or surrounding blanks alone is that
+    option.
 
     Args:
         options: words, numbers or truth values, each once. Fixed in the configuration, so that a
@@ -46,7 +51,8 @@ class CategoryCondition(Condition):
         nn.init.normal_(self.table.weight, std=0.02)
 
     def set_data(self, values: Values) -> None:
-        """Check that the training set has the categories, and each is another one."""
+        """Check that the training set has the categories, and each is another one; warn of values
+        that are none of them, and of those that no crystal has."""
         if len(set(self.options)) < max(1, len(self.options)):
             raise ConfigError(
                 f"The condition '{self.name}' needs options, each of them once, not "
@@ -58,19 +64,52 @@ class CategoryCondition(Condition):
                 f"The label '{self.label}' has none of {', '.join(self.options)}; it has "
                 f"{', '.join(has[:10]) or 'no value'}{', …' if len(has) > 10 else ''}."
             )
+        had = {self._option(v) for v in plain_list(values)}
+        self._warn(values, [option for option in self.options if option not in had])
+
+    def extend_data(self, values: Values) -> None:
+        """Warn of values that are no category."""
+        self._warn(values)
+
+    def _warn(self, values: Values, unseen: Sequence[str] = ()) -> None:
+        """Say in one sentence which values are left out, and which options no crystal has."""
+        words = [w for v in plain_list(values) if (w := self._option(v)) is not None]
+        others = Counter(w for w in words if w not in self.options)
+        parts = []
+        if others:
+            named = ", ".join(f"{word} {n:,}" for word, n in others.most_common(10))
+            parts.append(
+                f"{others.total():,} of {len(words):,} values are none of its options and are "
+                f"left out ({named}{', …' if len(others) > 10 else ''})"
+            )
+        if unseen:
+            parts.append(
+                f"no training crystal has {', '.join(unseen)}, which the model cannot learn"
+            )
+        if parts:
+            warnings.warn(f"Condition '{self.name}': {'; '.join(parts)}.", stacklevel=3)
+
+    def _option(self, value: Any) -> str | None:
+        """Return the option that a value means, else its word; None: there is no value."""
+        word = _word(value)
+        if word is None or word in self.options:
+            return word
+        plain = word.strip().casefold()
+        alike = [option for option in self.options if option.strip().casefold() == plain]
+        return alike[0] if len(alike) == 1 else word
 
     def known(self, values: Values) -> Values:
         """Return values with None for those that are no category."""
-        return [v if _word(v) in self.options else None for v in plain_list(values)]
+        return [v if self._option(v) in self.options else None for v in plain_list(values)]
 
     def encode(self, values: Values) -> Tensor:
         """Return indices (B, 1)."""
-        words = [_word(v) for v in plain_list(values)]
+        words = [self._option(v) for v in plain_list(values)]
         unknown = [word for word in words if word is not None and word not in self.options]
         if unknown:
             raise RequestError(
-                f"{self.name} = '{unknown[0]}' is not one of the categories that this model was "
-                f"trained on: {', '.join(self.options)}.{suggest(unknown[0], self.options)}"
+                f"{self.name} = '{unknown[0]}' is not one of the categories of this model: "
+                f"{', '.join(self.options)}.{suggest(unknown[0], self.options)}"
             )
         index = [torch.nan if w is None else float(self.options.index(w)) for w in words]
         return torch.tensor(index, device=self.null.device).unsqueeze(1)
