@@ -95,7 +95,7 @@ def groups_out_of_reach(request: CrystalBatch | None) -> str:
         cells = [(counts * m).tolist() for m in (units if isinstance(units, Mapping) else [1])]
         reasons = [unfilled(groups, cell) for cell in cells]
         if all(reasons):
-            return f"{request.formulas[row]} cannot be met: {reasons[0]}."
+            return f"The space group of {request.formulas[row]} is out of reach: {reasons[0]}."
     return ""
 
 
