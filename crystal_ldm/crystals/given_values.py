@@ -49,14 +49,15 @@ def labels_of(conditions: Any, size: int) -> dict[str, Values]:
         DataError: if they have no names.
         RequestError: see `condition_values`.
     """
-    items = getattr({} if conditions is None else conditions, "items", None)
-    labels: dict[Any, Any] = dict(items()) if callable(items) else {None: None}
-    if not all(isinstance(name, str) for name in labels):
+    if conditions is None:
+        return {}
+    items = getattr(conditions, "items", None)
+    if not callable(items) or not all(isinstance(name, str) for name, _ in items()):
         raise DataError(
             "Conditions are labels by name, such as {'band_gap': [1.1, 2.0]}, or a table whose "
             f"columns have names, not {short(conditions)}."
         )
-    return {name: condition_values(name, values, size) for name, values in labels.items()}
+    return {name: condition_values(name, values, size) for name, values in items()}
 
 
 def native(value: Any) -> Any:

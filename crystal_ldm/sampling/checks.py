@@ -10,7 +10,7 @@ from crystal_ldm.crystals import CrystalBatch, ElementRules
 from crystal_ldm.crystals.elements import symbols
 from crystal_ldm.crystals.request import largest_cells
 from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP
-from crystal_ldm.crystals.symmetry.wyckoff import unfilled
+from crystal_ldm.crystals.symmetry.wyckoff import can_fill, unfilled
 from crystal_ldm.errors import RequestError, suggest
 from crystal_ldm.ldm_module.ldm_module import LDMModule
 from crystal_ldm.sampling.space_groups import groups_asked
@@ -93,9 +93,9 @@ def groups_out_of_reach(request: CrystalBatch | None) -> str:
             continue
         units = request.units()[row]
         cells = [(counts * m).tolist() for m in (units if isinstance(units, Mapping) else [1])]
-        reasons = [unfilled(groups, cell) for cell in cells]
-        if all(reasons):
-            return f"The space group of {request.formulas[row]} is out of reach: {reasons[0]}."
+        if not any(can_fill(group, cell) for group in groups for cell in cells):
+            why = unfilled(groups, cells[0])
+            return f"The space group of {request.formulas[row]} is out of reach: {why}."
     return ""
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.evaluate.matching import PREDICTION, match_pairs
+from crystal_ldm.crystals.inputs import read_crystals
+from crystal_ldm.evaluate.matching import PREDICTION, compare_pairs
 from crystal_ldm.ldm_module.training_crystals import TrainingCrystals
 from crystal_ldm.parallel import Executor
 
@@ -30,20 +30,18 @@ def likeliest(crystals: CrystalBatch, known: TrainingCrystals, executor: Executo
     """
     size = int(crystals.num_atoms[0])
     numbers = crystals.atomic_numbers[0, :size].cpu().numpy()
-    prototypes = [] if known.empty else known.ranking.likeliest(numbers, PROTOTYPES)
+    prototypes = known.ranking.likeliest(numbers, PROTOTYPES)
+    cells = CrystalBatch.from_cells([known.search.cell(one) for one in prototypes])
+    made, compared = (read_crystals(batch, allow_empty=True) for batch in (crystals, cells))
+    pairs = [(i, j) for j in range(len(compared)) for i in range(len(made))]
+    found = compare_pairs(made, compared, pairs, PREDICTION, executor)
+    distances = np.array([found[pair][0] for pair in pairs]).reshape(-1, len(made))
+    rmse = np.nan_to_num(distances, nan=np.inf)
     first: list[int] = []
-    if prototypes:
-        cells = CrystalBatch.from_cells([known.search.cell(one) for one in prototypes])
-        made = torch.arange(len(crystals)).repeat(len(cells))
-        compared = torch.arange(len(cells)).repeat_interleave(len(crystals))
-        matches = match_pairs(
-            crystals[made], cells[compared], tolerances=PREDICTION, workers=executor
-        )
-        rmse = np.where(matches.matched, matches.rmse, np.inf).reshape(len(cells), -1)
-        for _ in range(_EACH):
-            for of_prototype in rmse:
-                closest = int(of_prototype.argmin())
-                if np.isfinite(of_prototype[closest]):
-                    first.append(closest)
-                    rmse[:, closest] = np.inf
+    for _ in range(_EACH):
+        for of_prototype in rmse:
+            closest = int(of_prototype.argmin())
+            if np.isfinite(of_prototype[closest]):
+                first.append(closest)
+                rmse[:, closest] = np.inf
     return [*first, *(i for i in range(len(crystals)) if i not in first)]

@@ -61,10 +61,10 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError:
-        lines = [line for line in text.splitlines() if line.strip()]
-        if len(lines) < 2 or not all(line.lstrip().startswith("{") for line in lines):
+        lines = [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+        if len(lines) < 2 or not all(line.lstrip().startswith("{") for _, line in lines):
             raise
-        records = [_line(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+        records = [_line(*line) for line in lines]
         if all(isinstance(record, Problem) for record in records):
             raise
         return records
