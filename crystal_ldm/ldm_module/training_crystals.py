@@ -62,7 +62,7 @@ class TrainingCrystals(nn.Module):
             crystals.atomic_numbers, crystals.num_atoms, crystals.frac_coords, crystals.lattices
         ).to("cpu")[_by_energy(crystals)]
         if not self.empty:
-            rows = torch.tensor(_unlike(self.crystals, new), dtype=torch.long)
+            rows = torch.tensor(unlike(self.crystals, new), dtype=torch.long)
             new = CrystalBatch.cat([new, self.crystals[rows]])
         keys = _atoms(new)
         self._keep(pack(new[sorted(range(len(new)), key=lambda row: keys[row])]))  # packs better
@@ -158,7 +158,7 @@ def _by_energy(crystals: CrystalBatch) -> np.ndarray:
     return np.arange(len(crystals))
 
 
-def _unlike(earlier: CrystalBatch, later: CrystalBatch) -> list[int]:
+def unlike(earlier: CrystalBatch, later: CrystalBatch) -> list[int]:
     """Return the rows of `earlier` that no crystal of `later` resembles, both canonical."""
     assert earlier.lattices is not None and later.lattices is not None
     assert earlier.frac_coords is not None and later.frac_coords is not None
