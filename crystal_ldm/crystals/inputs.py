@@ -5,6 +5,7 @@ Nothing is dropped: an entry that cannot be used keeps its place.
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -98,44 +99,45 @@ def from_objects(objects: Sequence[Any]) -> CrystalSet:
 
     One that cannot be used keeps its place, with the reason.
     """
-    crystals, errors = read_each(cell_of, objects)
-    return CrystalSet(crystals, [str(i) for i in range(len(crystals))], errors)
+    crystals, errors, notes = read_each(cell_of, objects)
+    ids = [str(i) for i in range(len(crystals))]
+    return CrystalSet(crystals, ids, errors, notes=notes)
 
 
 def read_each(
-    read: Callable[[Any], Cell], items: Iterable[Any]
-) -> tuple[list[Cell | None], list[str | None]]:
-    """Return a cell for each item, None where there is none, and the reasons."""
+    read: Callable[[Any], tuple[Cell, Sequence[str]]], items: Iterable[Any]
+) -> tuple[list[Cell | None], list[str | None], list[str]]:
+    """Return a cell for each item, None where there is none, the reasons, and notes of all."""
     crystals: list[Cell | None] = []
     errors: list[str | None] = []
+    notes: list[str] = []
     for item in items:
         cell, reason = None, None
         try:
-            cell = read(item)
+            cell, changed = read(item)
             cell.checked()  # on flat ones spglib and StructureMatcher may hang
+            notes += changed
         except CrystalLDMError as error:
             reason = str(error)
         except Exception as error:  # whatever a strange object provokes
             reason = describe_error(error)
         crystals.append(None if reason else cell)
         errors.append(reason)
-    return crystals, errors
+    return crystals, errors, summarised(notes)
 
 
 def from_source(source: Source) -> CrystalSet:
     """Parse all entries of a source; one that cannot be used keeps its place, with the reason."""
-    notes: list[str] = []
 
-    def read(entry: Entry) -> Cell:
+    def read(entry: Entry) -> tuple[Cell, Sequence[str]]:
         cell, changed = read_payload(entry.payload)
-        notes.extend([*entry.notes, *changed])
-        return cell
+        return cell, (*entry.notes, *changed)
 
-    crystals, errors = read_each(read, source.entries)
+    crystals, errors, notes = read_each(read, source.entries)
     names = dict.fromkeys(name for entry in source.entries for name in entry.labels)
     labels = {name: _numbers([e.labels.get(name) for e in source.entries]) for name in names}
     ids = [entry.id for entry in source.entries]
-    result = CrystalSet(crystals, ids, errors, notes=[*source.notes, *summarised(notes)])
+    result = CrystalSet(crystals, ids, errors, notes=[*source.notes, *notes])
     result.labels = {name: values for name, values in labels.items() if values is not None}
     return result
 
@@ -194,6 +196,18 @@ def read_crystals(source: Any, *, allow_empty: bool = False) -> CrystalSet:
     return crystals
 
 
+def read_with_warnings(*sources: Any, allow_empty: bool = False) -> list[CrystalSet]:
+    """Read crystals (see `read_crystals`) for a result that has no place for their notes.
+
+    Each note is a warning at the caller's caller; whoever read a set before has its notes already.
+    """
+    sets = [read_crystals(source, allow_empty=allow_empty) for source in sources]
+    new = [one for one, source in zip(sets, sources, strict=True) if one is not source]
+    for note in dict.fromkeys(note for one in new for note in one.notes):
+        warnings.warn(note, stacklevel=3)
+    return sets
+
+
 def _read_path(source: str | Path) -> CrystalSet:
     try:
         path = existing(source)
@@ -232,8 +246,8 @@ def _from_batch(batch: CrystalBatch) -> CrystalSet:
         batch.lattices.cpu().double().numpy(),
         strict=True,
     )
-    crystals, errors = read_each(
-        lambda row: Cell.from_arrays(row[0][: row[2]], row[1][: row[2]], row[3]), rows
+    crystals, errors, _ = read_each(
+        lambda row: (Cell.from_arrays(row[0][: row[2]], row[1][: row[2]], row[3]), ()), rows
     )
     ids = batch.ids if batch.ids is not None else [str(i) for i in range(len(crystals))]
     return CrystalSet(crystals, list(ids), errors)

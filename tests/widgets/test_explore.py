@@ -75,6 +75,20 @@ def test_vary_and_interpolate(tiny_ldm: Any) -> None:
     assert panel.player.num_frames == 4 and len(made) == 7
 
 
+def test_how_a_dropped_file_was_read_is_said() -> None:
+    source = CrystalSource("Start")
+    text = perovskite().to(fmt="cif")
+    for name, content, note in (
+        ("two.cif", f"{text}{text.replace('data_SrTiO3', 'data_other')}", "(other) are left out."),
+        ("heavy.vasp", rock_salt().to(fmt="poscar").replace("Na", "D"), "read as hydrogen."),
+    ):
+        source.zone.on_message(None, {"name": name}, [content.encode()])
+        assert source.notice.level == "warning"
+        assert source.notice.text.startswith("Start: ") and source.notice.text.endswith(note)
+    source.read("POSCAR", rock_salt().to(fmt="poscar").encode())
+    assert source.notice.level == "good"
+
+
 def test_clicks_on_a_host_choose_the_atoms_that_stay(tiny_ldm: Any) -> None:
     panel = HostPanel(tiny_ldm)
     panel.source.take("perovskite", perovskite())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -83,12 +83,12 @@ class CrystalSource(Panel):
         """
         if content.lstrip()[:1] == b"{" and b'"model_hash"' in content:
             raise DataError(f"{name} is a recipe: drop it on Export, which asks for its crystals.")
-        structure = read_upload(name, content).to_structure()
+        cell, notes = read_upload(name, content)
         self._latest.drop()  # what is still being looked for was asked for before
-        self.take(name, structure)
+        self.take(name, cell.to_structure(), notes)
 
-    def take(self, name: str, structure: Structure | None) -> None:
-        """Take a crystal; `name` says where it comes from."""
+    def take(self, name: str, structure: Structure | None, notes: Sequence[str] = ()) -> None:
+        """Take a crystal; `name` says where it comes from, `notes` how it was read."""
         if structure is None:
             self.notice.say("There is none: select a crystal first.", "warning")
             return
@@ -96,9 +96,8 @@ class CrystalSource(Panel):
             self.origin, self.structure = name, structure
         formula = structure.composition.reduced_formula
         origin = "" if name == formula else f" ({name})"
-        self.notice.say(
-            f"{self._label}: {formula}, {counted(len(structure), 'atom')}{origin}.", "good"
-        )
+        taken = f"{self._label}: {formula}, {counted(len(structure), 'atom')}{origin}."
+        self.notice.say(" ".join([taken, *notes]), "warning" if notes else "good")
 
     @property
     def chosen(self) -> Structure:
