@@ -15,12 +15,12 @@ from torch import Tensor
 from crystal_ldm.crystals.canonical import canonical_arrays
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.elements import ElementRules
+from crystal_ldm.crystals.ids import names_of
 from crystal_ldm.crystals.padding import (
     Values,
     atom_mask,
     chosen_rows,
     join,
-    names_of,
     pad,
     reduced_formula,
     take,

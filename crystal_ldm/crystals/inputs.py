@@ -6,7 +6,6 @@ Nothing is dropped: an entry that cannot be used keeps its place.
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from crystal_ldm.crystals.batch import CrystalBatch
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.padding import without_repetition
+from crystal_ldm.crystals.ids import told_apart
 from crystal_ldm.crystals.readers.content import existing
 from crystal_ldm.crystals.readers.csv_files import table_files
 from crystal_ldm.crystals.readers.entries import (
@@ -61,14 +60,8 @@ class CrystalSet:
             self.rows = list(range(len(self.crystals)))
         if not self.numbers:
             self.numbers = [0] * len(self.crystals)
-        repeated = {name for name, count in Counter(self.ids).items() if count > 1}
-        if repeated:
-            self.ids = without_repetition(self.ids, "#")
-            some = ", ".join(sorted(repeated)[:3])
-            self.notes.append(
-                f"{len(repeated)} ids occur more than once ({some}); "
-                "the later entries carry #2, #3 and so on."
-            )
+        self.ids, renamed = told_apart(self.ids, "#")
+        self.notes += renamed
 
     def __len__(self) -> int:
         return len(self.crystals)
@@ -171,7 +164,7 @@ def read_crystals(source: Any, *, allow_empty: bool = False) -> CrystalSet:
         crystals.numbers = [int(number) for number in source.number]
         if source.crystals.ids is None:
             pairs = zip(crystals.rows, crystals.numbers, strict=True)
-            crystals.ids = without_repetition([f"{row}-{number}" for row, number in pairs], "#")
+            crystals.ids, _ = told_apart([f"{row}-{number}" for row, number in pairs], "#")
     elif isinstance(source, CrystalBatch):
         crystals = _from_batch(source)
     elif hasattr(source, "batch") and hasattr(source, "label_names"):  # CrystalDataset

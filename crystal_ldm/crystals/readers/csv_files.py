@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from crystal_ldm.crystals.padding import without_repetition
 from crystal_ldm.crystals.readers.entries import PARTS, Entry, Payload, Problem, Source
 from crystal_ldm.crystals.readers.labels import Labels, read_labels
 from crystal_ldm.crystals.readers.tables import id_column, listed, read_table
@@ -78,14 +77,3 @@ def read_csv_files(
                 payload = Problem("same id in two files", reason)
             source.entries.append(Entry(name, where, payload, found[i], split_part(path)))
     return source
-
-
-def make_ids_unique(source: Source) -> None:
-    """Give an id that comes again the suffix `-2`, `-3`, ...; both entries are kept."""
-    entries = [entry for entry in source.entries if not isinstance(entry.payload, Problem)]
-    names = without_repetition([entry.id for entry in entries], "-")
-    renamed = sum(entry.id != name for entry, name in zip(entries, names, strict=True))
-    for entry, name in zip(entries, names, strict=True):
-        entry.id = name
-    if renamed:
-        source.notes.append(f"{renamed} ids came more than once and got a suffix (-2, -3, ...).")
