@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from crystal_ldm.crystals.readers.tables import id_column, listed, read_table
 from crystal_ldm.errors import DataError, suggest
 
 TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv")
+_ENDING = re.compile(r"\.(csv|csv\.gz|tsv)$", re.IGNORECASE)
 
 
 def table_files(folder: Path) -> list[Path]:
@@ -69,7 +71,7 @@ def read_csv_files(
             if not any(cells[i] for cells in columns.values()):
                 continue  # the numbers of the rows below count it
             given = columns[names][i] if names else ""
-            name = given or f"{path.name.split('.')[0]}-{i + 1}"
+            name = given or f"{_ENDING.sub('', path.name)}-{i + 1}"
             where = f"{path.name} row {i + 1}"
             payload: Payload = text
             if first_seen.setdefault(name, path.name) != path.name:

@@ -27,9 +27,9 @@ from crystal_ldm.crystals.readers.csv_files import (
     table_files,
 )
 from crystal_ldm.crystals.readers.entries import Entry, Payload, Problem, Source
+from crystal_ldm.crystals.readers.file_names import is_structure_file, without_suffix
 from crystal_ldm.crystals.readers.folders import (
     add_labels,
-    is_structure_file,
     read_folder,
     structure_files,
 )
@@ -92,6 +92,7 @@ def open_source(path: str | Path, labels: Labels = None) -> OpenSource:
     elif suffixes.endswith(JSON_SUFFIXES):
         read = partial(read_json, path, labels)
     elif is_structure_file(path) or (not packed and _holds_structure(path)):
+        name = without_suffix(path.name)
         read = partial(Source, [Entry(name, path.name, path)])
     elif packed:
         raise DataError(f"The file {path} is packed; unpack it, and give the file or folder in it.")
