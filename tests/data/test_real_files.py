@@ -864,7 +864,8 @@ def test_separators_and_ids(tmp_path: Path, separator: str):
         (["1.42(3)", "5.5 ± 0.1"], [1.42, 5.5], "without uncertainties"),
         (["1.42", "-"], [1.42, None], ""),
         (["1.42", "<6"], [1.42, None], "not numbers and were left empty, for example '<6'"),
-        (['"1,420"', '"5,5"'], [None, None], "are not numbers and were left empty"),
+        (['"1,420"', '"5,5"'], [1.42, 5.5], "have decimal commas"),
+        (['"1,420"', '"5,500"'], [None, None], "left empty.* may be decimal or stand between"),
         (["1.42 V", "5.5"], [None, 5.5], "not numbers and were left empty, for example '1.42 V'"),
     ],
 )
