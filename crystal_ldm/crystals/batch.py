@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,12 @@ from torch import Tensor
 from crystal_ldm.crystals.canonical import canonical_arrays
 from crystal_ldm.crystals.cell import Cell
 from crystal_ldm.crystals.elements import ElementRules
+from crystal_ldm.crystals.ids import names_of
 from crystal_ldm.crystals.padding import (
     Values,
     atom_mask,
     chosen_rows,
     join,
-    names_of,
     pad,
     reduced_formula,
     take,
@@ -156,20 +157,28 @@ class CrystalBatch:
             ids: their names; one that comes again gets a suffix, with a warning.
             canonical: whether to bring them to canonical form.
 
+        What was read otherwise than it is written is said in warnings, each once.
+
         Raises:
             DataError: if it is no list of crystals, or naming the first that is disordered, empty,
                 flat, not periodic or not finite.
         """
+        from crystal_ldm.crystals.readers.entries import summarised
         from crystal_ldm.crystals.readers.objects import cell_of, cells_of
 
-        cells = []
+        cells: list[Cell] = []
+        notes: list[str] = []
         for i, structure in enumerate(cells_of(structures)):
             try:
-                cell = cell_of(structure).checked()
+                read, changed = cell_of(structure)
+                cell = read.checked()
+                notes += changed
             except DataError as error:
                 name = ids[i] if ids is not None and i < len(ids) else i
                 raise DataError(f"Structure {name}: {error}") from None
             cells.append(Cell(*canonical_arrays(*cell)) if canonical else cell)
+        for note in summarised(notes):
+            warnings.warn(note, stacklevel=2)
         return cls.from_cells(cells, conditions, ids)
 
     @classmethod

@@ -5,7 +5,7 @@ Nothing is dropped: an entry that cannot be used keeps its place.
 
 from __future__ import annotations
 
-from collections import Counter
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from crystal_ldm.crystals.batch import CrystalBatch
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.padding import without_repetition
+from crystal_ldm.crystals.ids import told_apart
 from crystal_ldm.crystals.readers.content import existing
 from crystal_ldm.crystals.readers.csv_files import table_files
 from crystal_ldm.crystals.readers.entries import (
@@ -60,14 +60,8 @@ class CrystalSet:
             self.rows = list(range(len(self.crystals)))
         if not self.numbers:
             self.numbers = [0] * len(self.crystals)
-        repeated = {name for name, count in Counter(self.ids).items() if count > 1}
-        if repeated:
-            self.ids = without_repetition(self.ids, "#")
-            some = ", ".join(sorted(repeated)[:3])
-            self.notes.append(
-                f"{len(repeated)} ids occur more than once ({some}); "
-                "the later entries carry #2, #3 and so on."
-            )
+        self.ids, renamed = told_apart(self.ids, "#")
+        self.notes += renamed
 
     def __len__(self) -> int:
         return len(self.crystals)
@@ -98,44 +92,45 @@ def from_objects(objects: Sequence[Any]) -> CrystalSet:
 
     One that cannot be used keeps its place, with the reason.
     """
-    crystals, errors = read_each(cell_of, objects)
-    return CrystalSet(crystals, [str(i) for i in range(len(crystals))], errors)
+    crystals, errors, notes = read_each(cell_of, objects)
+    ids = [str(i) for i in range(len(crystals))]
+    return CrystalSet(crystals, ids, errors, notes=notes)
 
 
 def read_each(
-    read: Callable[[Any], Cell], items: Iterable[Any]
-) -> tuple[list[Cell | None], list[str | None]]:
-    """Return a cell for each item, None where there is none, and the reasons."""
+    read: Callable[[Any], tuple[Cell, Sequence[str]]], items: Iterable[Any]
+) -> tuple[list[Cell | None], list[str | None], list[str]]:
+    """Return a cell for each item, None where there is none, the reasons, and notes of all."""
     crystals: list[Cell | None] = []
     errors: list[str | None] = []
+    notes: list[str] = []
     for item in items:
         cell, reason = None, None
         try:
-            cell = read(item)
+            cell, changed = read(item)
             cell.checked()  # on flat ones spglib and StructureMatcher may hang
+            notes += changed
         except CrystalLDMError as error:
             reason = str(error)
         except Exception as error:  # whatever a strange object provokes
             reason = describe_error(error)
         crystals.append(None if reason else cell)
         errors.append(reason)
-    return crystals, errors
+    return crystals, errors, summarised(notes)
 
 
 def from_source(source: Source) -> CrystalSet:
     """Parse all entries of a source; one that cannot be used keeps its place, with the reason."""
-    notes: list[str] = []
 
-    def read(entry: Entry) -> Cell:
+    def read(entry: Entry) -> tuple[Cell, Sequence[str]]:
         cell, changed = read_payload(entry.payload)
-        notes.extend([*entry.notes, *changed])
-        return cell
+        return cell, (*entry.notes, *changed)
 
-    crystals, errors = read_each(read, source.entries)
+    crystals, errors, notes = read_each(read, source.entries)
     names = dict.fromkeys(name for entry in source.entries for name in entry.labels)
     labels = {name: _numbers([e.labels.get(name) for e in source.entries]) for name in names}
     ids = [entry.id for entry in source.entries]
-    result = CrystalSet(crystals, ids, errors, notes=[*source.notes, *summarised(notes)])
+    result = CrystalSet(crystals, ids, errors, notes=[*source.notes, *notes])
     result.labels = {name: values for name, values in labels.items() if values is not None}
     return result
 
@@ -169,7 +164,7 @@ def read_crystals(source: Any, *, allow_empty: bool = False) -> CrystalSet:
         crystals.numbers = [int(number) for number in source.number]
         if source.crystals.ids is None:
             pairs = zip(crystals.rows, crystals.numbers, strict=True)
-            crystals.ids = without_repetition([f"{row}-{number}" for row, number in pairs], "#")
+            crystals.ids, _ = told_apart([f"{row}-{number}" for row, number in pairs], "#")
     elif isinstance(source, CrystalBatch):
         crystals = _from_batch(source)
     elif hasattr(source, "batch") and hasattr(source, "label_names"):  # CrystalDataset
@@ -192,6 +187,18 @@ def read_crystals(source: Any, *, allow_empty: bool = False) -> CrystalSet:
     if len(crystals) == 0 and not allow_empty:
         raise EvaluationError("There are no crystals to evaluate: the set is empty.")
     return crystals
+
+
+def read_with_warnings(*sources: Any, allow_empty: bool = False) -> list[CrystalSet]:
+    """Read crystals (see `read_crystals`) for a result that has no place for their notes.
+
+    Each note is a warning at the caller's caller; whoever read a set before has its notes already.
+    """
+    sets = [read_crystals(source, allow_empty=allow_empty) for source in sources]
+    new = [one for one, source in zip(sets, sources, strict=True) if one is not source]
+    for note in dict.fromkeys(note for one in new for note in one.notes):
+        warnings.warn(note, stacklevel=3)
+    return sets
 
 
 def _read_path(source: str | Path) -> CrystalSet:
@@ -232,8 +239,8 @@ def _from_batch(batch: CrystalBatch) -> CrystalSet:
         batch.lattices.cpu().double().numpy(),
         strict=True,
     )
-    crystals, errors = read_each(
-        lambda row: Cell.from_arrays(row[0][: row[2]], row[1][: row[2]], row[3]), rows
+    crystals, errors, _ = read_each(
+        lambda row: (Cell.from_arrays(row[0][: row[2]], row[1][: row[2]], row[3]), ()), rows
     )
     ids = batch.ids if batch.ids is not None else [str(i) for i in range(len(crystals))]
     return CrystalSet(crystals, list(ids), errors)

@@ -1,9 +1,8 @@
-"""Joining, choosing and naming the rows of padded arrays."""
+"""Joining and choosing the rows of padded arrays."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -82,39 +81,6 @@ def join(values: Sequence[Values]) -> Values:
             tensors = [t if t.ndim == 2 else t.unsqueeze(1).expand(-1, 2) for t in tensors]
         return torch.cat(tensors)
     return [x for v in values for x in plain_list(v)]
-
-
-def names_of(ids: Any, size: int) -> list[str]:
-    """Return ids as text, those that came before with a suffix `-2`, `-3`, ... and a warning.
-
-    Raises:
-        DataError: unless there is one for each of `size` crystals.
-    """
-    if isinstance(ids, set | frozenset) or not isinstance(ids, Iterable):
-        raise DataError(f"The ids are a list of names, not {type(ids).__name__}.")
-    names = [ids] if isinstance(ids, str) else [str(name) for name in ids]
-    if isinstance(ids, str) or len(names) != size:
-        raise DataError(f"There are {len(names)} ids for {size} crystals; give one for each.")
-    unique = without_repetition(names, "-")
-    if renamed := sum(a != b for a, b in zip(names, unique, strict=True)):
-        warnings.warn(
-            f"{renamed} ids came more than once and got a suffix (-2, -3, ...).", stacklevel=4
-        )
-    return unique
-
-
-def without_repetition(names: Sequence[str], sign: str) -> list[str]:
-    """Return the names, those that have occurred before with a sign and 2, 3 ... behind them."""
-    taken = set(names)
-    seen: set[str] = set()
-    result: list[str] = []
-    for name in names:
-        unique, copy = name, 2
-        while unique in seen or (copy > 2 and unique in taken):
-            unique, copy = f"{name}{sign}{copy}", copy + 1
-        seen.add(unique)
-        result.append(unique)
-    return result
 
 
 def reduced_formula(numbers: Sequence[int]) -> str:

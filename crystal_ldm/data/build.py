@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.readers.csv_files import make_ids_unique
-from crystal_ldm.crystals.readers.entries import LabelValue, Source, summarised
+from crystal_ldm.crystals.ids import told_apart
+from crystal_ldm.crystals.readers.entries import LabelValue, Problem, Source, summarised
 from crystal_ldm.crystals.readers.report import Rejection, Report
 from crystal_ldm.data.cleaning import (
     Filters,
@@ -59,7 +59,11 @@ def build_dataset(
     Raises:
         DataError: if no entry can be used, or the reading has to stop.
     """
-    make_ids_unique(source)
+    named = [entry for entry in source.entries if not isinstance(entry.payload, Problem)]
+    names, renamed = told_apart([entry.id for entry in named])
+    for entry, name in zip(named, names, strict=True):
+        entry.id = name
+    source.notes += renamed
     kept, rejected = prepare_entries(source.entries, filters, reading)
     batch = CrystalBatch.from_cells([prepared.cell for _, prepared in kept])
     if filters.unique:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.elements import atomic_number
-from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
+from crystal_ldm.crystals.inputs import CrystalSet, read_crystals, read_with_warnings
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.api import evaluate
 from crystal_ldm.evaluate.band_gap.estimates import BandGaps, estimate_band_gaps
@@ -145,7 +145,7 @@ def calibrate_band_gap(
     with open_executor(workers) as pool:
 
         def gaps_and_validity(crystals: Any) -> tuple[BandGaps, NDArray[np.bool_]]:
-            source = read_crystals(crystals)
+            (source,) = read_with_warnings(crystals)
             gaps = estimate_band_gaps(source, predictor, workers=pool)
             return gaps, _validity(source, pool)["valid"]
 
@@ -155,7 +155,8 @@ def calibrate_band_gap(
             predicted = gaps_and_validity(base)
             rows += [calibration_row("base rate", target, np.nan, *predicted) for target in targets]
         if real is not None:
-            crystals, truth = read_crystals(real[0]), np.asarray(real[1], dtype=np.float64)
+            (crystals,) = read_with_warnings(real[0])
+            truth = np.asarray(real[1], dtype=np.float64)
             if len(truth) != len(crystals):
                 raise EvaluationError(
                     f"There are {len(crystals)} real crystals and {len(truth)} true gaps."
@@ -269,7 +270,8 @@ def _without(
     crystals: Any, truth: ArrayLike, elements: Sequence[str]
 ) -> tuple[CrystalSet, NDArray[np.float64]]:
     """Return real crystals that have none of some elements, and their true gaps in eV."""
-    source, gaps = read_crystals(crystals), np.asarray(truth, dtype=np.float64)
+    (source,) = read_with_warnings(crystals)
+    gaps = np.asarray(truth, dtype=np.float64)
     if not elements or len(source) != len(gaps):  # an error that the caller finds in either case
         return source, gaps
     left_out = {atomic_number(symbol) for symbol in elements}

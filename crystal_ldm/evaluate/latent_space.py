@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from crystal_ldm.crystals import CrystalBatch
-from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
+from crystal_ldm.crystals.inputs import CrystalSet, read_with_warnings
 from crystal_ldm.errors import DataError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def pooled_latents(vae: VAEModule, crystals: Any) -> NDArray[np.float64]:
     if isinstance(crystals, CrystalBatch):
         batch, places, n = crystals, torch.arange(len(crystals)), len(crystals)
     else:
-        source = read_crystals(crystals)
+        (source,) = read_with_warnings(crystals)
         batch, places = _canonical(source)
         n = len(source)
     pooled = torch.full((n, vae.latent_dim), torch.nan)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
+from crystal_ldm.crystals.inputs import CrystalSet, read_with_warnings
 from crystal_ldm.crystals.same_crystal import Tolerances, rms_distance
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.parallel.executor import AnyWorkers, Executor, Progress, open_executor
@@ -69,7 +69,7 @@ def match_pairs(
     Raises:
         EvaluationError: if the two lists differ in length.
     """
-    first, second = read_crystals(generated), read_crystals(references)
+    first, second = read_with_warnings(generated, references)
     if len(first) != len(second):
         raise EvaluationError(
             f"There are {len(first)} generated crystals and {len(second)} references; "

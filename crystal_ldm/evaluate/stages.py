@@ -52,6 +52,8 @@ class EvaluationRun:
         generated = self.generated
         self.summary: dict[str, dict[Any, object]] = {}
         self.notes = list(generated.notes)
+        if self.reference is not None:
+            self.notes += _of("reference set", self.reference.crystals)
         self.errors: list[list[str]] = [[e] if e else [] for e in generated.errors]
         columns = {
             "id": generated.ids,
@@ -209,6 +211,7 @@ class EvaluationRun:
 
     def prediction(self, targets: Any, ks: Sequence[int]) -> PredictionMetrics:
         truth = read_crystals(targets)
+        self.notes += _of("targets", truth)
         seen = None
         if self.reference is not None:
             seen = [c.formula for c in self.reference.crystals.crystals if c is not None]
@@ -277,3 +280,7 @@ class EvaluationRun:
         summary = pd.DataFrame.from_dict(self.summary, orient="index", columns=columns)
         summary = summary.rename_axis("metric").astype({"count": "Int64"})
         return Evaluation(table, summary, self.limits, predictions, self.notes)
+
+
+def _of(what: str, crystals: CrystalSet) -> list[str]:
+    return [f"Of the {what}: {note}" for note in crystals.notes]

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crystal_ldm.crystals.inputs import CrystalSet, read_crystals
+from crystal_ldm.crystals.inputs import CrystalSet, read_with_warnings
 from crystal_ldm.crystals.same_crystal import Tolerances
 from crystal_ldm.errors import EvaluationError
 from crystal_ldm.evaluate.matching import PREDICTION, compare_pairs
@@ -84,7 +84,7 @@ def csp_metrics(
     Raises:
         EvaluationError: if lengths differ, a reference cannot be used, or a k is below 1.
     """
-    truth = read_crystals(references)
+    (truth,) = read_with_warnings(references)
     if len(candidates) != len(truth) or len(truth) == 0:
         raise EvaluationError(
             f"There are {len(truth)} references and candidates for {len(candidates)}; "
@@ -99,7 +99,7 @@ def csp_metrics(
     for entry_id, reason in zip(truth.ids, truth.errors, strict=True):
         if reason is not None:
             raise EvaluationError(f"The reference '{entry_id}' cannot be used: {reason}.")
-    read = [read_crystals(group, allow_empty=True) for group in candidates]
+    read = read_with_warnings(*candidates, allow_empty=True)
     groups = [group.select(range(len(group))[: ks[-1]]) for group in read]
     sizes = [len(group) for group in groups]
     every = CrystalSet.cat(groups)

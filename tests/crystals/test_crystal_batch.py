@@ -187,7 +187,7 @@ def test_tables_and_their_ids_are_labels_and_names() -> None:
     for wrong in ([1.0, 2.0], table["gap"], "gap"):
         with pytest.raises(CrystalLDMError, match="labels by name"):
             CrystalBatch.from_structures([salt, salt], conditions=wrong)
-    with pytest.warns(UserWarning, match=r"^1 ids came more than once and got a suffix"):
+    with pytest.warns(UserWarning, match=r"^1 ids came more than once \(1\) and got a suffix"):
         assert CrystalBatch.from_structures([salt, salt], ids=[1, 1]).ids == ["1", "1-2"]
     with pytest.raises(CrystalLDMError, match="not int"):
         CrystalBatch.from_structures([salt], ids=5)

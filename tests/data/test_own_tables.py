@@ -75,6 +75,47 @@ def test_a_row_labels_one_file(tmp_path: Path, files: str, table: str, right: di
     assert note in notes and "have no file" not in notes and "None of the files" not in notes
 
 
+@pytest.mark.parametrize(
+    ("table", "label", "right"),
+    [
+        ("x0.25.cif,red\nx0.5.cif,blue\n", "target", {"x0.25": "red", "x0.5": "blue"}),
+        ("x0.25.cif,\nx0.5.cif,3\n", "target", {"x0.5": 3}),
+        ("file,k\nx0.25.cif,1\nx0.5.CIF,3\n", "k", {"x0.25": 1, "x0.5": 3}),
+        ("k,file\n1,C:\\x0.25.cif\n3,x0.5\n", "k", {"x0.25": 1, "x0.5": 3}),
+    ],
+)
+def test_names_of_files_with_dots_are_found_in_a_table(
+    tmp_path: Path, table: str, label: str, right: dict
+):
+    assert labels(load(tmp_path, "x0.25 x0.5", table), label) == right
+    assert load_dataset(tmp_path / "x0.25.cif", progress=False, workers=1).ids == ["x0.25"]
+
+
+def test_rows_of_tables_whose_names_have_dots_are_told_apart(tmp_path: Path):
+    for name, size in (("x0.25", 4.1), ("x0.5", 4.2)):
+        (tmp_path / f"{name}.csv").write_text(f'cif,k\n"{CIF.format(size)}",1\n')
+    assert load_dataset(tmp_path, progress=False, workers=1).ids == ["x0.25-1", "x0.5-1"]
+
+
+@pytest.mark.parametrize(
+    ("values", "right", "said"),
+    [
+        (("1,5", "12,25"), [1.5, 12.25], "have decimal commas"),
+        (("1,500", "0,25"), [1.5, 0.25], "have decimal commas"),
+        (("-2", "1,5"), [-2, 1.5], "have decimal commas"),
+        (("1,500", "2,250"), ["1,500", "2,250"], "may be decimal or stand between thousands"),
+        (("750", "1,500"), ["750", "1,500"], "may be decimal or stand between thousands"),
+        (("1.5", "2,5"), ["1.5", "2,5"], "is read as text"),
+        (("1,500.5", "2,250"), [1500.5, 2250], "signs between thousands"),
+    ],
+)
+def test_decimal_commas_between_quotes(tmp_path: Path, values: tuple, right: list, said: str):
+    dataset = load(tmp_path, "a b", 'id,k\na,"{}"\nb,"{}"\n'.format(*values))
+    assert list(labels(dataset).values()) == right
+    assert sum(said in note for note in dataset.report.notes) == 1
+    assert sum("'k'" in note for note in dataset.report.notes) == 1
+
+
 def test_numbers_may_be_names_of_columns(tmp_path: Path):
     dataset = load(tmp_path, "a b", "id,300,400\na,10,11\nb,12,13\n")
     assert labels(dataset, "300") == {"a": 10, "b": 12}
@@ -119,8 +160,8 @@ def test_a_cif_of_several_crystals_is_refused_where_one_is_wanted(tmp_path: Path
     ):
         with pytest.raises(DataError, match="holds several crystals; give a file that holds one"):
             read()
-    with pytest.warns(UserWarning, match="The first crystal of a CIF is read"):
-        assert len(read_upload(path.name, path.read_bytes()).numbers) == 2
+    cell, (note,) = read_upload(path.name, path.read_bytes())
+    assert len(cell) == 2 and note.startswith("The first crystal of a CIF is read")
     notes = load_dataset(path, progress=False, workers=1).report.notes
     assert any(note.startswith("The first crystal of a CIF is read") for note in notes)
 

@@ -28,6 +28,9 @@ from crystal_ldm.crystals.readers.sources import read_upload
 from crystal_ldm.crystals.readers.tables import read_table
 from crystal_ldm.data import load_dataset
 from crystal_ldm.errors import DataError, EvaluationError
+from crystal_ldm.evaluate import evaluate
+from crystal_ldm.evaluate.matching import match_pairs
+from crystal_ldm.parallel import Workers
 
 CASES = Path(__file__).resolve().parents[3] / "shared" / "cases"
 
@@ -291,6 +294,12 @@ NOTED = {
                      columns="label fract_x fract_y fract_z"), "Wa1 is read as tungsten"),
     "room": (cif(NACL_SITES, group="'P 1'"), "see whether some are missing"),
     "silent": (CSCL_TEXT.replace("_symmetry_space_group_name_H-M 'P 1'\n", ""), "list all atoms"),
+    "occupancy": (cif("Cs1 Cs 0 0 0 .\nCl1 Cl 0.5 0.5 0.5 1", CUBE, "'P 1'"), "is read as 1."),
+    "nitrate": (cif("N1 NO3 0 0 0 1\nCs1 Cs 0.5 0.5 0.5 1", CUBE, "'P 1'"), "NO3 is read as No;"),
+    "sulfate": (cif("S1 SO4 0 0 0 1\nBa1 Ba 0.5 0.5 0.5 1", CUBE, "'P 1'"), "SO4 is read as S;"),
+    "poscar": ("x\n4.1\n1 0 0\n0 1 0\n0 0 1\nCs D\n1 1\nDirect\n0 0 0\n.5 .5 .5\n", "Deuterium"),
+    "json": (json.dumps({"cif": cif("D1 0 0 0\nCl1 0.5 0.5 0.5", CUBE, "'P 1'",
+                                    columns="label fract_x fract_y fract_z")}), "Deuterium"),
 }  # fmt: skip
 
 SHARED: dict[str, Right] = {
@@ -327,7 +336,7 @@ def check(path: Path, right: Right) -> None:
         assert evaluated.crystals == [None] and re.search(right, evaluated.errors[0] or "")
         return
     dataset = load(path)
-    dropped = read_upload(path.name, path.read_bytes()).to_structure()
+    dropped = read_upload(path.name, path.read_bytes())[0].to_structure()
     assert evaluated.crystals[0] is not None
     whole = [dataset.structure(0), dropped, evaluated.crystals[0].to_structure()]
     for structure in whole:
@@ -378,17 +387,48 @@ def test_hydrogen_of_organic_crystals_is_there_or_missed(tmp_path: Path, kind: s
         with pytest.raises(DataError, match=right):
             read_cif(text)
         return
-    found, notes = read_cif(text)
+    found, notes, _ = read_cif(text)
     assert (found.formula, len(found)) == right[:2] and not notes
     assert found.volume / len(found) == pytest.approx(right[2], abs=0.01)
 
 
 @pytest.mark.parametrize("kind", NOTED)
-def test_what_is_doubtful_in_a_cif_is_said(tmp_path: Path, kind: str):
+def test_what_is_doubtful_in_a_file_is_said_once_wherever_it_is_read(tmp_path: Path, kind: str):
     text, note = NOTED[kind]
-    (tmp_path / "a.cif").write_text(text)
-    assert note in " ".join(load(tmp_path / "a.cif").report.notes)
-    assert note in " ".join(read_crystals(tmp_path / "a.cif").notes)
+    path = tmp_path / (
+        "a.json" if text.startswith("{") else "a.vasp" if kind == "poscar" else "a.cif"
+    )
+    path.write_text(text)
+    for notes in (
+        load(path).report.notes,
+        load([path, path]).report.notes,
+        read_crystals(path).notes,
+        read_crystals([path, path]).notes,
+        read_upload(path.name, path.read_bytes())[1],
+    ):
+        assert sum(note in one for one in notes) == 1
+    here = Workers(here=True)
+    for function in (CrystalBatch.from_structures, lambda p: match_pairs(p, p, workers=here)):
+        with pytest.warns(UserWarning) as said:
+            function([path, path])
+        assert sum(note in str(one.message) for one in said) == 1
+    evaluated = evaluate([path], [path], metrics=("validity",), targets=[path], workers=here)
+    assert sum(note in one for one in evaluated.notes) == 3, "of the crystals and of both others"
+
+
+def test_names_of_groups_and_of_heavy_hydrogen_are_said_of_structures():
+    heavy = Structure(Lattice.cubic(4), ["Li", "D+"], [[0] * 3, [0.5] * 3])
+    written = json.loads(json.dumps(heavy.as_dict()).replace('"H"', '"D"'))
+    group = Structure(Lattice.cubic(4), ["Cs", "No"], [[0] * 3, [0.5] * 3], labels=["Cs1", "NO3"])
+    cobalt = Structure(Lattice.cubic(4), ["Co", "S"], [[0] * 3, [0.5] * 3], labels=["CO1", "SO4"])
+    for one, data, note in (
+        (heavy, written, "Deuterium and"),
+        (group, group.as_dict(), "NO3 is read as No;"),
+        (cobalt, cobalt.as_dict(), ""),
+    ):
+        for crystal in (one, data, {"structure": data}):
+            found = read_crystals([crystal, crystal]).notes
+            assert len(found) == bool(note) and note in "".join(found)
 
 
 def test_the_shared_cases_are_right():
@@ -824,7 +864,8 @@ def test_separators_and_ids(tmp_path: Path, separator: str):
         (["1.42(3)", "5.5 ± 0.1"], [1.42, 5.5], "without uncertainties"),
         (["1.42", "-"], [1.42, None], ""),
         (["1.42", "<6"], [1.42, None], "not numbers and were left empty, for example '<6'"),
-        (['"1,420"', '"5,5"'], [None, None], "are not numbers and were left empty"),
+        (['"1,420"', '"5,5"'], [1.42, 5.5], "have decimal commas"),
+        (['"1,420"', '"5,500"'], [None, None], "left empty.* may be decimal or stand between"),
         (["1.42 V", "5.5"], [None, 5.5], "not numbers and were left empty, for example '1.42 V'"),
     ],
 )

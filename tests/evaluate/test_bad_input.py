@@ -58,6 +58,7 @@ def test_ids_that_occur_twice_are_told_apart(known_crystals, tmp_path):
     (tmp_path / "c.json").write_text(json.dumps(dictionaries))
     result = evaluate(tmp_path / "c.json", metrics=("validity",), workers=1)
     assert result.table["id"].tolist() == ["same", "same#2", "same#3"]
+    assert "2 ids came more than once (same) and got a suffix (#2, #3, ...)." in result.notes
     assert any("more than once" in note for note in result.notes)
 
 

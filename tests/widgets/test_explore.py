@@ -75,6 +75,42 @@ def test_vary_and_interpolate(tiny_ldm: Any) -> None:
     assert panel.player.num_frames == 4 and len(made) == 7
 
 
+def test_how_a_dropped_file_was_read_is_said() -> None:
+    source = CrystalSource("Start")
+    text = perovskite().to(fmt="cif")
+    for name, content, note in (
+        ("two.cif", f"{text}{text.replace('data_SrTiO3', 'data_other')}", "(other) are left out."),
+        ("heavy.vasp", rock_salt().to(fmt="poscar").replace("Na", "D"), "read as hydrogen."),
+    ):
+        source.zone.on_message(None, {"name": name}, [content.encode()])
+        assert source.notice.level == "warning"
+        assert source.notice.text.startswith("Start: ") and source.notice.text.endswith(note)
+    source.read("POSCAR", rock_salt().to(fmt="poscar").encode())
+    assert source.notice.level == "good"
+
+
+def test_a_new_message_of_the_host_tab_stands_alone(tiny_ldm: Any) -> None:
+    panel = HostPanel(tiny_ldm)
+    said, taken = panel.notice, panel.source.notice
+
+    def drop(name: str, content: str) -> None:
+        panel.source.zone.on_message(None, {"name": name}, [content.encode()])
+
+    drop("salt.vasp", rock_salt().to(fmt="poscar"))
+    panel.rest = "Xx2"
+    panel.go.click()
+    assert said.level == "error" and taken.level == "good"
+    drop("broken.cif", "data_x")
+    assert said.text == "" and taken.level == "error"
+    panel.go.click()
+    assert said.level == "error" and taken.level == "good" and "salt.vasp" in taken.text
+    large = rock_salt().make_supercell([4, 4, 4])
+    drop("large.vasp", large.to(fmt="poscar"))
+    assert "choose a smaller cell" in said.text and "large.vasp" in taken.text
+    drop("broken.cif", "data_x")
+    assert said.text == "" and taken.level == "error"
+
+
 def test_clicks_on_a_host_choose_the_atoms_that_stay(tiny_ldm: Any) -> None:
     panel = HostPanel(tiny_ldm)
     panel.source.take("perovskite", perovskite())

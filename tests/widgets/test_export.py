@@ -153,6 +153,6 @@ def test_drop_zone_hands_over_bytes() -> None:
 )
 def test_uploads_are_read(name: str, kind: str) -> None:
     text = perovskite().to(fmt=kind).encode()
-    assert read_upload(name, text).to_structure().composition.reduced_formula == "SrTiO3"
+    assert read_upload(name, text)[0].to_structure().composition.reduced_formula == "SrTiO3"
     with pytest.raises(ValueError, match=r"cannot be parsed|cut short|empty"):
         read_upload(name, text[: len(text) // 3])

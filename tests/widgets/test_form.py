@@ -140,6 +140,17 @@ def test_formula_units_that_nobody_gave_are_the_presets(
     assert "cannot show" in form.fill(recipe["request"], SamplingSettings())
 
 
+def test_what_formula_units_of_0_are_is_said(form: RequestForm) -> None:
+    def said() -> str:
+        return " ".join(
+            w.value for w in form.formula.units_row.children[0].children if hasattr(w, "value")
+        )
+
+    for preset, words in (("explore", "0: one"), ("predict", "0: likely ones in turn")):
+        form.sampling.preset = preset
+        assert words in said()
+
+
 def test_rows_that_differ_are_said_not_to_be_shown(form: RequestForm) -> None:
     request = make_request(["NaCl", "ZnS"], conditions={"band_gap": [1.0, 2.0]}).to_request()
     assert "rows of that request differ" in form.fill(request)

@@ -78,12 +78,12 @@ class FormulaBox(Panel):
         self.cells = row()
         box = ipw.Text(placeholder=PLACEHOLDER, continuous_update=True)
         self.linked("text", box, "cl-formula")
+        self._automatic = caption("")
         self.units_row = self.number(
             "formula_units",
             "Formula units",
-            caption("0: automatic"),
-            tip="How many formula units one cell holds; 0: with Predict those of known and similar "
-            "crystals in turn, else 1",
+            self._automatic,
+            tip="How many formula units one cell holds; likely: as in similar crystals",
         )
         self.atoms_row = self.number(
             "num_atoms", "Atoms in the cell", tip="0: as in the training set"
@@ -102,7 +102,9 @@ class FormulaBox(Panel):
             self.notice.guard(self._read),
             ["text", "formula_units", "likely_units", "num_atoms"],
         )
+        self.observe(lambda _: self._say_automatic(), "likely_units")
         self.text = text
+        self._say_automatic()
         self._say_training()
         self._read()
 
@@ -209,6 +211,9 @@ class FormulaBox(Panel):
             for symbol, size, units in fitting[:MOST_KINDS]
         ]  # fmt: skip
         show_if(bool(self.cells.children), self.cells)
+
+    def _say_automatic(self) -> None:
+        self._automatic.value = f"0: {'likely ones in turn' if self.likely_units else 'one'}"
 
     def _take(self, symbol: str, units: int) -> None:
         self.formula_units = units

@@ -87,6 +87,7 @@ class HostPanel(MakerPanel):
         self.viewer.on_pick(self._on_picked)
         self.viewer.observe(guard(lambda _: self._show()), "cell")
         self.job.tell(self.notice, buttons=[self.go])
+        self.attend(self.source)
 
     def reuse(self, recipe: Mapping[str, Any]) -> None:
         """Show a request around a host."""
@@ -101,6 +102,7 @@ class HostPanel(MakerPanel):
         Raises:
             CrystalLDMError: for what cannot be made; nothing is started then.
         """
+        self.source.settle()
         host = CrystalBatch.from_structures([self.source.chosen], canonical=False)
         whole = len(self.kept) == len(self.boxes)
         start = Host(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -68,7 +68,8 @@ class CrystalSource(Panel):
             box.observe(look, "value")
             parts += [box.add_class("cl-known"), self.button("Find", look, css="cl-small")]
         self.widget = column(row(*parts), self.zone, self.notice.widget, css="cl-source")
-        self.notice.say(f"{label}: none chosen yet.")
+        self._chosen = (f"{label}: none chosen yet.", "info")
+        self.settle()
 
     def seek(self, name: str, give: Callable[[], Structure | None]) -> None:
         """Take the crystal that `give()` returns, in the background: it may open a data set."""
@@ -83,22 +84,26 @@ class CrystalSource(Panel):
         """
         if content.lstrip()[:1] == b"{" and b'"model_hash"' in content:
             raise DataError(f"{name} is a recipe: drop it on Export, which asks for its crystals.")
-        structure = read_upload(name, content).to_structure()
+        cell, notes = read_upload(name, content)
         self._latest.drop()  # what is still being looked for was asked for before
-        self.take(name, structure)
+        self.take(name, cell.to_structure(), notes)
 
-    def take(self, name: str, structure: Structure | None) -> None:
-        """Take a crystal; `name` says where it comes from."""
+    def take(self, name: str, structure: Structure | None, notes: Sequence[str] = ()) -> None:
+        """Take a crystal; `name` says where it comes from, `notes` how it was read."""
         if structure is None:
             self.notice.say("There is none: select a crystal first.", "warning")
             return
-        with self.hold_trait_notifications():
-            self.origin, self.structure = name, structure
         formula = structure.composition.reduced_formula
         origin = "" if name == formula else f" ({name})"
-        self.notice.say(
-            f"{self._label}: {formula}, {counted(len(structure), 'atom')}{origin}.", "good"
-        )
+        taken = f"{self._label}: {formula}, {counted(len(structure), 'atom')}{origin}."
+        self._chosen = (" ".join([taken, *notes]), "warning" if notes else "good")
+        self.settle()  # first: whoever takes the crystal may have something against it
+        with self.hold_trait_notifications():
+            self.origin, self.structure = name, structure
+
+    def settle(self) -> None:
+        """Say what is chosen in place of what went wrong with another one."""
+        self.notice.say(*self._chosen)
 
     @property
     def chosen(self) -> Structure:
@@ -138,6 +143,16 @@ class MakerPanel(Panel):
         self.seed = SeedControl()
         self.player = TrajectoryPlayer(height=height, empty=empty, noun="crystal")
         self.on_made = Listeners()
+
+    def attend(self, *sources: CrystalSource) -> None:
+        """Take back what this panel says once one of its sources says something new."""
+
+        def clear(_: object) -> None:
+            if not self.job.busy:
+                self.notice.clear()
+
+        for source in sources:
+            source.notice.observe(clear, "text")
 
     def fill(self, recipe: Mapping[str, Any], source: CrystalSource) -> Start:
         """Show the crystal, the number and the seed of a recipe, and return its start."""

@@ -60,6 +60,7 @@ class VaryPanel(MakerPanel):
             css="cl-vary-panel",
         )
         self.job.tell(self.notice, buttons=self.buttons)
+        self.attend(self.first, self.second)
 
     def reuse(self, recipe: Mapping[str, Any]) -> None:
         """Show a request for neighbours of a crystal."""
@@ -68,12 +69,15 @@ class VaryPanel(MakerPanel):
 
     def vary(self) -> None:
         """Make neighbours of the start in the background."""
+        self.first.settle()
         batch = CrystalBatch.from_structures([self.first.chosen])
         start = Crystal(strength=self.strength, keep_elements=self.keep_elements)
         self.sample(batch, start, "varied", strength=self.strength)
 
     def interpolate(self) -> None:
         """Make crystals between start and end in the background."""
+        for one in (self.first, self.second):
+            one.settle()
         ends = [CrystalBatch.from_structures([one.chosen]) for one in (self.first, self.second)]
         steps = self.steps
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from crystal_ldm.crystals.padding import without_repetition
 from crystal_ldm.crystals.readers.entries import PARTS, Entry, Payload, Problem, Source
 from crystal_ldm.crystals.readers.labels import Labels, read_labels
 from crystal_ldm.crystals.readers.tables import id_column, listed, read_table
 from crystal_ldm.errors import DataError, suggest
 
 TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv")
+_ENDING = re.compile(r"\.(csv|csv\.gz|tsv)$", re.IGNORECASE)
 
 
 def table_files(folder: Path) -> list[Path]:
@@ -70,7 +71,7 @@ def read_csv_files(
             if not any(cells[i] for cells in columns.values()):
                 continue  # the numbers of the rows below count it
             given = columns[names][i] if names else ""
-            name = given or f"{path.name.split('.')[0]}-{i + 1}"
+            name = given or f"{_ENDING.sub('', path.name)}-{i + 1}"
             where = f"{path.name} row {i + 1}"
             payload: Payload = text
             if first_seen.setdefault(name, path.name) != path.name:
@@ -78,14 +79,3 @@ def read_csv_files(
                 payload = Problem("same id in two files", reason)
             source.entries.append(Entry(name, where, payload, found[i], split_part(path)))
     return source
-
-
-def make_ids_unique(source: Source) -> None:
-    """Give an id that comes again the suffix `-2`, `-3`, ...; both entries are kept."""
-    entries = [entry for entry in source.entries if not isinstance(entry.payload, Problem)]
-    names = without_repetition([entry.id for entry in entries], "-")
-    renamed = sum(entry.id != name for entry, name in zip(entries, names, strict=True))
-    for entry, name in zip(entries, names, strict=True):
-        entry.id = name
-    if renamed:
-        source.notes.append(f"{renamed} ids came more than once and got a suffix (-2, -3, ...).")

@@ -75,22 +75,29 @@ class Source:
     notes: list[str] = field(default_factory=list)
 
 
-def read_payload(payload: Payload) -> tuple[Cell, list[str]]:
-    """Return the cell of an entry as it is, and notes on what was changed.
+def read_payload(payload: Payload, alone: bool = False) -> tuple[Cell, list[str]]:
+    """Return the cell of an entry as it is, and notes on what was changed or left out.
 
     Raises:
-        DataError: if it cannot be read, is disordered or not finite.
+        DataError: if it cannot be read, is disordered or not finite, or holds several crystals and
+            has to hold one `alone`.
     """
     if isinstance(payload, Problem):
         raise DataError(payload.reason)
     if isinstance(payload, Cell):
         return payload, []
-    if isinstance(payload, str):
-        return read_cif(payload)
-    text = read_text(payload, MAX_STRUCTURE_BYTES)
-    if "cif" in "".join(payload.suffixes).lower() or is_cif(text):
-        return read_cif(text)
-    return read_poscar(text)
+    text = payload if isinstance(payload, str) else read_text(payload, MAX_STRUCTURE_BYTES)
+    named_cif = isinstance(payload, str) or "cif" in "".join(payload.suffixes).lower()
+    if not named_cif and not is_cif(text):
+        return read_poscar(text)
+    cell, notes, others = read_cif(text)
+    if others and alone:
+        file = "It" if isinstance(payload, str) else f"'{payload}'"
+        raise DataError(f"{file} holds several crystals; give a file that holds one.")
+    if others:
+        names = ", ".join(others[:3])
+        notes.append(f"The first crystal of a CIF is read; others in it ({names}) are left out.")
+    return cell, notes
 
 
 def summarised(notes: list[str]) -> list[str]:

@@ -8,21 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from crystal_ldm.crystals.readers.entries import Entry, Source
+from crystal_ldm.crystals.readers.file_names import entry_id, is_structure_file, without_suffix
 from crystal_ldm.crystals.readers.labels import Labels, read_labels
 from crystal_ldm.crystals.readers.tables import id_column, id_columns, listed, read_table
 from crystal_ldm.errors import DataError
 
-_SUFFIXES = (
-    ".cif", ".mcif", ".mmcif", ".vasp", ".poscar", ".contcar", "_poscar", "_contcar",
-)  # fmt: skip
-_PREFIXES = ("poscar", "contcar")
 _PROGRAMS = ("thumbs.db", "desktop.ini", "atom_init.json")
-
-
-def is_structure_file(path: Path) -> bool:
-    """Whether the file's name, packed or not, is that of a CIF or POSCAR."""
-    name = path.name.lower().removesuffix(".gz")
-    return name.endswith(_SUFFIXES) or name.startswith(_PREFIXES)
 
 
 def structure_files(folder: Path) -> list[Path]:
@@ -59,7 +50,7 @@ def read_folder(
         DataError: if there is more than one table, or the table cannot be read.
     """
     source = Source(
-        [Entry(_entry_id(f, folder), f.relative_to(folder).as_posix(), f) for f in files]
+        [Entry(entry_id(f, folder), f.relative_to(folder).as_posix(), f) for f in files]
     )
     if len(tables) > 1:
         raise DataError(
@@ -186,18 +177,3 @@ def _bare(entry: Entry) -> tuple[str, str]:
     """Return the name of an entry's file without its folder, with and without suffix."""
     file = entry.where.rpartition("/")[2]
     return file, without_suffix(file)
-
-
-def _entry_id(file: Path, folder: Path) -> str:
-    """Return the relative path without suffix; for `LaF3/POSCAR` that is `LaF3`."""
-    relative = file.relative_to(folder)
-    if file.name.lower().removesuffix(".gz") in _PREFIXES and len(relative.parts) > 1:
-        return relative.parent.as_posix()
-    return without_suffix(relative.as_posix())
-
-
-def without_suffix(name: str) -> str:
-    """Return a structure file's name without what says its kind."""
-    bare = name[:-3] if name.lower().endswith(".gz") else name
-    suffix = next((s for s in sorted(_SUFFIXES, key=len)[::-1] if bare.lower().endswith(s)), "")
-    return bare[: len(bare) - len(suffix)]

@@ -79,15 +79,17 @@ def _line(number: int, text: str) -> Any:
         return Problem("unreadable", f"Line {number} is cut short or not json ({reason}).")
 
 
-def record_cell(data: Mapping[str, Any]) -> Cell:
-    """Return the cell of one dictionary: a structure or a record that holds one.
+def record_cell(data: Mapping[str, Any]) -> tuple[Cell, list[str]]:
+    """Return the cell of one dictionary, a structure or a record that holds one, and notes.
 
     Raises:
         DataError: if it is neither, is disordered, or holds something that is not an element.
     """
     data = _mapping(data.get("attributes")) or data  # OPTIMADE
     key = next((key for key in _STRUCTURE_KEYS if key in data), None)
-    return read_payload(_payload_of(data if key is None else data[key])[0])[0]
+    payload, before = _payload_of(data if key is None else data[key])
+    cell, notes = read_payload(payload)
+    return cell, [*before, *notes]
 
 
 def _payload_of(structure: Any) -> tuple[Payload, tuple[str, ...]]:

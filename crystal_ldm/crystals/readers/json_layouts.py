@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from crystal_ldm.crystals.cell import NOT_PERIODIC, Cell
 from crystal_ldm.crystals.elements import atomic_number
+from crystal_ldm.crystals.readers.cif.sites import group_note
 from crystal_ldm.crystals.readers.entries import DISORDERED
 from crystal_ldm.crystals.readers.poscar import HYDROGEN
 from crystal_ldm.errors import DataError, FormulaError
@@ -42,6 +43,7 @@ def read_structure(data: Any) -> tuple[Cell, tuple[str, ...]]:
     """
     if not isinstance(data, Mapping):
         raise DataError(f"It is no structure but {data!r:.40}; what can be read: {LAYOUTS}.")
+    labels: list[object] = []
     try:
         if "lattice_mat" in data:
             lattice, coords, names = _jarvis(data)
@@ -51,6 +53,7 @@ def read_structure(data: Any) -> tuple[Cell, tuple[str, ...]]:
             return _ase(data), ()
         else:
             lattice, coords, names = _pymatgen(data)
+            labels = [site.get("label") for site in data["sites"]]
     except (KeyError, TypeError, ValueError, IndexError, np.linalg.LinAlgError) as error:
         if isinstance(error, DataError):
             raise
@@ -61,9 +64,19 @@ def read_structure(data: Any) -> tuple[Cell, tuple[str, ...]]:
         numbers = [atomic_number(_element(name)) for name in names]
     except FormulaError as error:
         raise DataError(str(error)) from error
-    heavy = {"D", "T"} & {_CHARGE.sub("", name) for name in names}
-    notes = (HYDROGEN,) if heavy else ()
-    return Cell.from_arrays(np.array(numbers, dtype=np.int64), coords, lattice), notes
+    notes = site_notes(labels, [_CHARGE.sub("", name) for name in names])
+    return Cell.from_arrays(np.array(numbers, dtype=np.int64), coords, lattice), tuple(notes)
+
+
+def site_notes(labels: Sequence[object], elements: Sequence[str]) -> list[str]:
+    """Return notes on the sites of a structure, of which labels and symbols of elements are given.
+
+    Of labels those count that a parser has taken for an element of two letters (`NO3`: No).
+    """
+    pairs = zip(labels, elements, strict=False)  # no other layout than pymatgen's has labels
+    notes = [group_note(str(label), symbol) for label, symbol in pairs if len(symbol) == 2]
+    heavy = [HYDROGEN for symbol in elements if symbol in ("D", "T")]
+    return list(dict.fromkeys(filter(None, [*heavy, *notes])))
 
 
 _CHARGE = re.compile(r"\d*(\.\d+)?[-+]$|[-+]\d+$")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from crystal_ldm.crystals.readers.entries import LabelValue
 from crystal_ldm.crystals.readers.poscar import NUMBER
-from crystal_ldm.crystals.readers.tables import ABSENT, listed, number
+from crystal_ldm.crystals.readers.tables import ABSENT, MAY_BE_THOUSANDS, listed, number
 from crystal_ldm.crystals.readers.units import UNITS, is_unit, meaning_of
 from crystal_ldm.errors import DataError, suggest
 
@@ -211,14 +211,15 @@ def _values(
         if numbers or any(_LIKE_A_NUMBER.match(texts[i]) for i in given):
             notes.append(
                 f"Column '{column}' in {where} is read as text, since most of its values are not "
-                f"numbers, for example '{other[:40]}'."
+                f"numbers, for example '{other[:40]}'{_if_thousands(other)}."
             )
         return [text if i in chosen else None for i, text in enumerate(texts)]
     wrong = [i for i in given if i not in numbers]
     if wrong:
         notes.append(
             f"{len(wrong)} values of column '{column}' in {where} are not numbers and were left "
-            f"empty, for example '{texts[wrong[0]]}' in row {wrong[0] + 1}."
+            f"empty, for example '{texts[wrong[0]]}' in row {wrong[0] + 1}"
+            f"{_if_thousands(texts[wrong[0]])}."
         )
     if name == "band_gap" and any(v < 0 for v in numbers.values()):
         negative = [i for i, v in numbers.items() if v < 0]
@@ -226,3 +227,10 @@ def _values(
         for i in negative:
             del numbers[i]
     return [numbers.get(i, math.nan) for i in range(len(texts))]
+
+
+def _if_thousands(text: str) -> str:
+    """Return what to do where a number's comma may be decimal or stand between thousands."""
+    if not MAY_BE_THOUSANDS.fullmatch(text):
+        return ""
+    return ", whose comma may be decimal or stand between thousands: write it with a point or none"

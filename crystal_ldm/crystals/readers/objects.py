@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from crystal_ldm.crystals.cell import FLAT_A3, NOT_PERIODIC, Cell
-from crystal_ldm.crystals.readers.cif.crystal import FIRST_READ
 from crystal_ldm.crystals.readers.entries import DISORDERED, read_payload
+from crystal_ldm.crystals.readers.json_layouts import site_notes
 from crystal_ldm.errors import DataError
 
 SUPPORTED = "a pymatgen Structure, ASE Atoms, a structure's dictionary, or a path"
 
 
-def cell_of(item: Any) -> Cell:
-    """Return the cell of a crystal, coordinates as they are.
+def cell_of(item: Any) -> tuple[Cell, list[str]]:
+    """Return the cell of a crystal, coordinates as they are, and notes on what was changed.
 
     Args:
         item: a `Cell`, a pymatgen Structure, ASE Atoms, `Structure.as_dict()`, or the path of a
@@ -28,7 +27,7 @@ def cell_of(item: Any) -> Cell:
         DataError: if it is none of these, or cannot be used.
     """
     if isinstance(item, Cell):
-        return item
+        return item, []
     if item is None:
         raise DataError("There is no structure.")
     if isinstance(item, dict):
@@ -38,9 +37,10 @@ def cell_of(item: Any) -> Cell:
     if isinstance(item, (str, Path)):
         return file_cell(item)
     if is_atoms(item):
-        return atoms_cell(item)
+        return atoms_cell(item), []
     if is_structure(item):
-        return Cell.from_structure(item)
+        cell = Cell.from_structure(item)
+        return cell, site_notes([s.label for s in item], [s.specie.name for s in item])
     raise DataError(f"{type(item).__name__} is no crystal; give {SUPPORTED}.")
 
 
@@ -98,10 +98,10 @@ def is_structure(item: Any) -> bool:
     return hasattr(item, "frac_coords") and hasattr(item, "is_ordered")
 
 
-def file_cell(path: str | Path, first_of_cif: bool = False) -> Cell:
-    """Return the cell of a file that holds one crystal.
+def file_cell(path: str | Path, first_of_cif: bool = False) -> tuple[Cell, list[str]]:
+    """Return the cell of a file that holds one crystal, and notes on what was changed.
 
-    With `first_of_cif` a CIF may hold several: the first is taken, with a warning.
+    With `first_of_cif` a CIF may hold several: the first is taken, and a note says so.
 
     Raises:
         DataError: if it cannot be read or holds another number.
@@ -111,9 +111,5 @@ def file_cell(path: str | Path, first_of_cif: bool = False) -> Cell:
     entries = open_source(path).read().entries
     if len(entries) != 1:
         raise DataError(f"'{path}' holds {len(entries)} crystals; give a file that holds one.")
-    cell, notes = read_payload(entries[0].payload)
-    if several := next((note for note in notes if note.startswith(FIRST_READ)), None):
-        if not first_of_cif:
-            raise DataError(f"'{path}' holds several crystals; give a file that holds one.")
-        warnings.warn(several, stacklevel=3)
-    return cell
+    cell, notes = read_payload(entries[0].payload, alone=not first_of_cif)
+    return cell, [*entries[0].notes, *notes]

@@ -26,10 +26,10 @@ from crystal_ldm.crystals.readers.csv_files import (
     read_csv_files,
     table_files,
 )
-from crystal_ldm.crystals.readers.entries import Entry, Source
+from crystal_ldm.crystals.readers.entries import Entry, Payload, Problem, Source
+from crystal_ldm.crystals.readers.file_names import is_structure_file, without_suffix
 from crystal_ldm.crystals.readers.folders import (
     add_labels,
-    is_structure_file,
     read_folder,
     structure_files,
 )
@@ -37,7 +37,7 @@ from crystal_ldm.crystals.readers.json_files import JSON_SUFFIXES, read_json
 from crystal_ldm.crystals.readers.labels import Labels
 from crystal_ldm.crystals.readers.objects import cell_of, cells_of, file_cell, is_atoms
 from crystal_ldm.crystals.readers.poscar import read_poscar
-from crystal_ldm.crystals.readers.records import Record, source_of, tried
+from crystal_ldm.crystals.readers.records import Record, source_of
 from crystal_ldm.errors import DataError
 from crystal_ldm.files.run_directory import RAW_CELLS
 
@@ -92,6 +92,7 @@ def open_source(path: str | Path, labels: Labels = None) -> OpenSource:
     elif suffixes.endswith(JSON_SUFFIXES):
         read = partial(read_json, path, labels)
     elif is_structure_file(path) or (not packed and _holds_structure(path)):
+        name = without_suffix(path.name)
         read = partial(Source, [Entry(name, path.name, path)])
     elif packed:
         raise DataError(f"The file {path} is packed; unpack it, and give the file or folder in it.")
@@ -154,12 +155,21 @@ def _read_structures(items: list[Any], labels: Labels) -> Source:
     records: list[Record] = [
         record_of_atoms(item, f"structure-{i}")
         if is_atoms(item)
-        else (f"structure-{i}", one, tried(cell_of, item), ())
+        else (f"structure-{i}", one, *_payload_of(item))
         for i, (item, one) in enumerate(zip(items, values, strict=True))
     ]
     source = source_of(records, labels, "the list of structures", skip=())
     note_energies(source, "the list of structures")
     return source
+
+
+def _payload_of(item: Any) -> tuple[Payload, tuple[str, ...]]:
+    """Return the cell of a crystal, or why there is none, and notes."""
+    try:
+        cell, notes = cell_of(item)
+        return cell, tuple(notes)
+    except DataError as error:
+        return Problem.of(error), ()
 
 
 def _stat_hash(files: list[Path]) -> str:
@@ -183,8 +193,8 @@ def _file_hash(files: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def read_upload(name: str, content: bytes) -> Cell:
-    """Return the crystal, coordinates in [0, 1); the first of a CIF of several, with a warning.
+def read_upload(name: str, content: bytes) -> tuple[Cell, list[str]]:
+    """Return the crystal, coordinates in [0, 1), and notes; of a CIF of several it is the first.
 
     Raises:
         DataError: if it cannot be read, or another file holds more than one.
@@ -196,7 +206,8 @@ def read_upload(name: str, content: bytes) -> Cell:
         path = Path(folder) / safe
         path.write_bytes(content)
         try:
-            return file_cell(path, first_of_cif=True).checked()
+            cell, notes = file_cell(path, first_of_cif=True)
+            return cell.checked(), notes
         except DataError as error:
             raise DataError(str(error).replace(str(path), name)) from error
 

@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 
 from crystal_ldm.crystals.readers.content import MAX_STRUCTURE_BYTES, read_text
+from crystal_ldm.crystals.readers.file_names import without_suffix
 from crystal_ldm.crystals.readers.units import is_unit, meaning_of
 from crystal_ldm.errors import DataError
 
@@ -26,15 +27,18 @@ ABSENT = {
 """Cells, in small letters, that hold no value."""
 _SEPARATORS = (",", ";", "\t", "|")
 _END = "the end of the table"
+MAY_BE_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+")
+"""A number whose comma may be decimal or stand between thousands: `1,500`."""
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
 
 
 def read_table(path: Path, notes: list[str], known_ids: Iterable[str] = ()) -> dict[str, list[str]]:
     """Return the columns of a csv or csv.gz file by name.
 
-    They are apart by comma, semicolon, tab or a bar; where it is no comma, one within a number is
-    decimal. Cells are text, so that the formula `NaN` and the id `001` survive. Lines of comment
-    above the header are left out, and those that a spreadsheet fills in their first cell at most.
+    They are apart by comma, semicolon, tab or a bar; a comma within a number is decimal where it is
+    none of them, or where all numbers of the column show it (`"1,5"`). Cells are text, so that the
+    formula `NaN` and the id `001` survive. Lines of comment above the header are left out, and
+    those that a spreadsheet fills in their first cell at most.
     A table without a header has the columns `id`, `target`, `target_2` and so on.
 
     Args:
@@ -72,7 +76,7 @@ def read_table(path: Path, notes: list[str], known_ids: Iterable[str] = ()) -> d
         notes.append(f"'{title[0][:60]}' above the header of {path.name} is left out.")
     end = max((i for i, row in enumerate(rows, start=1) if any(row)), default=0)
     rows = [row for row in rows[titles:end] if len(row) > 1 or any(row)]
-    headless = bool(rows) and _is_data(rows[0], known, path, decimal_comma=separator != ",")
+    headless = bool(rows) and _is_data(rows[0], known, path)
     if len(rows) < 2 - headless:
         raise DataError(f"The table {path} is empty or has no rows.")
     extra = [f"target_{i}" for i in range(2, len(rows[0]))]
@@ -88,14 +92,13 @@ def read_table(path: Path, notes: list[str], known_ids: Iterable[str] = ()) -> d
     columns = _named(header, cells, path.name, notes)
     if not headless and len(rows) > 1:
         columns = _without_units_row(columns, path.name, notes)
-    if separator != ",":
-        _point_decimals(columns, path.name, notes)
+    _point_decimals(columns, separator, path.name, notes)
     return columns
 
 
 def _is_title(row: Sequence[str], known_ids: set[str]) -> bool:
     """Whether a row is empty or a title; an entry without a label and a header of one are none."""
-    named = bool(row) and (row[0] in known_ids or _names_entries(row[:1]))
+    named = bool(row) and (_is_known(row[0], known_ids) or _names_entries(row[:1]))
     return not any(row) or (len(row) > 1 and not any(row[1:]) and not named)
 
 
@@ -161,28 +164,45 @@ def _separator(text: str) -> str:
     return max(_SEPARATORS, key=line.count)
 
 
-def _is_data(first: Sequence[str], known_ids: set[str], path: Path, decimal_comma: bool) -> bool:
+def _is_known(name: str, known_ids: set[str]) -> bool:
+    """Whether it is an entry's id, or that of its file; a name such as `x0.25` has a dot in it."""
+    return name in known_ids or without_suffix(name) in known_ids
+
+
+def _is_data(first: Sequence[str], known_ids: set[str], path: Path) -> bool:
     if _names_entries(first[:1]):
         return False
-    if first[0] in known_ids or first[0].split(".")[0] in known_ids:
+    if _is_known(first[0], known_ids):
         return True
     cells = [cell for cell in first[1:] if cell.lower() not in ABSENT]
     if not cells:  # the table of CGCNN has no header
         return path.name.lower() == "id_prop.csv" and len(first) > 1
-    if decimal_comma:
-        cells = [c.replace(",", ".") if _DECIMAL_COMMA.fullmatch(c) else c for c in cells]
+    cells = [c.replace(",", ".") if _DECIMAL_COMMA.fullmatch(c) else c for c in cells]
     return all(number(cell) is not None for cell in cells)
 
 
-def _point_decimals(columns: dict[str, list[str]], where: str, notes: list[str]) -> None:
+def _point_decimals(
+    columns: dict[str, list[str]], separator: str, where: str, notes: list[str]
+) -> None:
     """Replace decimal commas by points."""
     names = id_column(columns)
     for name, cells in columns.items():
-        if name != names and any(map(_DECIMAL_COMMA.fullmatch, cells)):
+        commas = [cell for cell in cells if _DECIMAL_COMMA.fullmatch(cell)]
+        if name != names and commas and (separator != "," or _surely_decimal(cells, commas)):
             columns[name] = [
                 cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in cells
             ]
             notes.append(f"Numbers in column '{name}' of {where} have decimal commas.")
+
+
+def _surely_decimal(cells: Sequence[str], commas: Sequence[str]) -> bool:
+    """Whether commas within numbers are decimal in a table whose columns are apart by commas, too.
+
+    All values have to be such numbers or whole ones, and one has to have no thousands (`1,500`).
+    """
+    others = set(cells) - set(commas)
+    whole = all(c.lower() in ABSENT or c.lstrip("+-").isdecimal() for c in others)
+    return whole and not all(map(MAY_BE_THOUSANDS.fullmatch, commas))
 
 
 def number(text: str) -> float | None:

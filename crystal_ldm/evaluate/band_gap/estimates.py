@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystal_ldm.crystals.cell import Cell
-from crystal_ldm.crystals.inputs import read_crystals
+from crystal_ldm.crystals.inputs import read_with_warnings
 from crystal_ldm.errors import EvaluationError, no_such
 from crystal_ldm.evaluate.band_gap.cgcnn import predict_with_cgcnn
 from crystal_ldm.evaluate.band_gap.networks import METAL_PROBABILITY
@@ -82,7 +82,7 @@ def estimate_band_gaps(
         EvaluationError: if there is no such predictor.
     """
     check_predictor(predictor)
-    source = read_crystals(crystals)
+    (source,) = read_with_warnings(crystals)
     n = len(source)
     gap, probability = np.full(n, np.nan), np.full(n, np.nan)
     errors = list(source.errors)

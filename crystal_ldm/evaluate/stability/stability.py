@@ -111,11 +111,13 @@ def compute_stability(
             row["e_above_hull"], row["error"] = distance.e_above_hull, distance.error
             row["decomposes_to"] = " + ".join(distance.products) or None
         rows.append(row)
+    before = [] if source is crystals else source.notes  # an evaluation has them already
     notes = [
+        *before,
         f"Energies: {potential(settings.potential).name}, positions and cell relaxed to "
         f"{settings.fmax:g} eV/Å in at most {settings.max_steps} steps and "
         f"{settings.timeout:g} s; not relaxed: distances under {settings.min_distance:g} Å, "
-        f"volumes under {settings.min_volume_per_atom:g} Å³/atom; hull of the same potential."
+        f"volumes under {settings.min_volume_per_atom:g} Å³/atom; hull of the same potential.",
     ]
     table = pd.DataFrame(rows, columns=_COLUMNS)
     if undefined := int(table["e_above_hull"].isna().sum()):

@@ -26,12 +26,9 @@ _EMPTY = 2.0
 """One of more than this is noted where the file says that it is whole."""
 _COMPARED_ATOMS = 400
 
-FIRST_READ = "The first crystal of a CIF is read"
-"""How the note begins on a file of several."""
 
-
-def read_cif(text: str) -> tuple[Cell, list[str]]:
-    """Return the first crystal of a CIF, and notes on what was left out or changed.
+def read_cif(text: str) -> tuple[Cell, list[str], list[str]]:
+    """Return the first crystal of a CIF, notes on what was changed, and the names of its others.
 
     What the file states beside its atoms (formula, Z, volume, density, multiplicities, symbols of
     the space group) must agree with them. Where it leaves the origin or the setting open, these
@@ -46,12 +43,7 @@ def read_cif(text: str) -> tuple[Cell, list[str]]:
     if not crystals:  # a template's block has atoms without places
         raise DataError("The CIF lists no atoms: it holds no crystal, or is cut short.")
     block = next((b for b in crystals if b.has("_cell_length_a")), crystals[0])
-    others = [b.name for b in crystals if b is not block]
-    cell, notes = _read_block(block)
-    if others:
-        notes.append(f"{FIRST_READ}; others in it ({', '.join(others[:3])}) "
-                     "are left out.")  # fmt: skip
-    return cell, notes
+    return *_read_block(block), [b.name for b in crystals if b is not block]
 
 
 def _read_block(block: Block) -> tuple[Cell, list[str]]:

@@ -44,6 +44,8 @@ _TUNGSTEN_OR_WATER = re.compile(r"W[Aa]\d*")
 _NO_ELEMENT = re.compile(r"[a-z]{3,}|(?i:atom|center|centre|cation|anion|ligand|[a-z]?site)")
 """What names a site but not its element: atom1 is not At, iron not Ir, and Osite not Os."""
 _HEAVY = {"D": "Deuterium", "T": "Tritium"}
+_GROUP = re.compile(r"((?:[BCINPSVW]|[A-Z][a-z])O[2-9]|NO|[BP]F[2-9]|[BN]H|CN)(?![a-z])(?!\d*\+)")
+"""What is an element to a reader and a group to a chemist: `NO3`, `SO4`, `CN`; `CO3+` is none."""
 _ROMAN = re.compile(r"\(?[IVX]+\)?(?![a-z])")
 _SHARED = re.compile(
     r"[-+\d.]*\s*[/,+&|:;]\s*[-+\d.]*([A-Z][a-z]?)|[-+]?\d*\.\d+[-+]?([A-Z][a-z]?)"
@@ -102,6 +104,8 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
         share = number(row["occupancy"] or "1", f"the occupancy of {label}")
         if share == 0:
             continue
+        if columns["occupancy"] and not row["occupancy"]:
+            notes.append("An occupancy that is left open (. or ?) is read as 1.")
         if row["flag"].lower() in ("dum", "dummy"):
             notes.append("Dummy sites (calc_flag dum) are left out.")
             continue
@@ -124,6 +128,8 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
             raise _disordered(f"'{other}' names more than one element for a site")
         if not type_ and not elements and _TUNGSTEN_OR_WATER.fullmatch(label):
             notes.append(f"{label} is read as tungsten; if it is water, hydrogen is missing.")
+        if not elements and (group := group_note(type_ or label, symbol)):
+            notes.append(group)
         if _ISOTOPE.fullmatch(type_):
             notes.append(f"The isotope {type_} is read as its element.")
         named = _LABELLED.match(label)
@@ -160,6 +166,13 @@ def read_sites(block: Block, elements: frozenset[str]) -> tuple[list[Site], list
             f"({', '.join(renamed[:3])})."
         )
     return sites, list(dict.fromkeys(notes))
+
+
+def group_note(name: str, symbol: str) -> str:
+    """Return a note on a site of an element whose name is that of a group of atoms; else ""."""
+    if not _GROUP.match(name):
+        return ""
+    return f"{name[:20]} is read as {symbol}; if it is a group of atoms, the others are missing."
 
 
 def _disordered(reason: str) -> DataError:
