@@ -125,6 +125,12 @@ def test_sweeps_and_requests_of_the_pages_are_read(repository: Path) -> None:
     assert read > 1
 
 
+def test_files_of_models_are_called_as_a_training_calls_them(repository: Path) -> None:
+    for page in [*pages(repository), repository / "crystal_ldm" / "workflow" / "spec.py"]:
+        for name in re.findall(r"\w+\.safetensors", page.read_text(encoding="utf-8")):
+            assert name == "model.safetensors", f"{page.name}: {name}"
+
+
 def test_targets_and_modules_of_the_pages_exist(repository: Path) -> None:
     targets = re.findall(r"^([a-z-]+):", (repository / "Makefile").read_text(), re.MULTILINE)
     for page in pages(repository):
