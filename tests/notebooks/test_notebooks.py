@@ -166,6 +166,7 @@ def test_03_adds_a_condition_to_a_trained_model(
     assert model.elements == old.elements and model.composition_model is not None
     assert model.conditions["stiffness"].describe()["unit"] == "GPa"
     assert papermill("03_ldm", "ldm-condition", *words).code == 0
+    assert not ("which is all" in done.text and "cannot steer yet" in done.text)
 
     refused = papermill("03_ldm", "ldm-refused", "-r", "data_dir", str(own))
     assert refused.code != 0 and "write dataset=" in refused.sentence
