@@ -125,6 +125,20 @@ def test_sweeps_and_requests_of_the_pages_are_read(repository: Path) -> None:
     assert read > 1
 
 
+def test_each_column_of_a_run_is_explained(repository: Path) -> None:
+    from crystal_ldm.runs.table import COLUMNS
+
+    page = (repository / "docs" / "start.md").read_text(encoding="utf-8")
+    for name in (*COLUMNS, "displacement", "target_band_gap"):
+        assert re.search(rf"^\|[^|]*`{name}`[^|]*\|", page, re.MULTILINE), name
+
+
+def test_files_of_models_are_called_as_a_training_calls_them(repository: Path) -> None:
+    for page in [*pages(repository), repository / "crystal_ldm" / "workflow" / "spec.py"]:
+        for name in re.findall(r"\w+\.safetensors", page.read_text(encoding="utf-8")):
+            assert name == "model.safetensors", f"{page.name}: {name}"
+
+
 def test_targets_and_modules_of_the_pages_exist(repository: Path) -> None:
     targets = re.findall(r"^([a-z-]+):", (repository / "Makefile").read_text(), re.MULTILINE)
     for page in pages(repository):

@@ -111,7 +111,7 @@ def request_from_dict(data: Mapping[str, Any]) -> CrystalBatch:
     try:
         atoms = [[atomic_number(symbol) for symbol in row] for row in data["atoms"]]
         rules = [ElementRules.make(**row) for row in data["element_rules"]]
-        conditions = dict(data["conditions"])
+        conditions = {**data["conditions"]}
         units = [u if u is None else read_units(u) for u in data.get("formula_units", ())]
     except (KeyError, TypeError) as error:
         raise RequestError(

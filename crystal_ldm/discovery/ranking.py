@@ -87,7 +87,7 @@ class Candidate:
         id: round and name.
         made: as it was made.
         stage: the last of `STAGES` that it came through.
-        reason: why it came no further; empty: it was kept.
+        reason: why it came no further, what is its own behind a colon; empty: it was kept.
         before: distance to the hull by the first potential before relaxation, eV/atom; nan: it was
             not computed, or is undefined.
         relaxed: by the first potential.

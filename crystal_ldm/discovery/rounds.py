@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.cell import Cell, FormulaKey
+from crystal_ldm.crystals.symmetry.space_groups import group_symbol
 from crystal_ldm.discovery.goal import Goal
 from crystal_ldm.discovery.ranking import STAGES, Candidate
 from crystal_ldm.files.run_directory import read_object
@@ -102,19 +103,19 @@ def keep_what_meets(goal: Goal, candidates: list[Candidate]) -> None:
 
 
 def _missed(goal: Goal, candidate: Candidate, lowest: float) -> str:
-    """Return what a relaxed crystal misses of the goal; empty: nothing."""
+    """Return what a relaxed crystal misses of the goal, see `Candidate.reason`; empty: nothing."""
     assert candidate.first is not None
     distance, limit = candidate.first.e_above_hull, goal.max_hull_distance
     if not math.isfinite(distance):
-        return f"hull distance {candidate.first.error}"
+        return f"no hull distance: {candidate.first.error}"
     if distance > limit:
-        return f"{distance:.3f} eV/atom above the hull"
+        return f"above the hull: {distance:.3f} eV/atom"
     if distance - lowest > limit:
-        return f"{distance - lowest:.3f} eV/atom above another candidate of its formula"
+        return f"above another candidate of its formula: {distance - lowest:.3f} eV/atom"
     if candidate.novelty.kind == "known":
-        return f"it relaxed into a known crystal, {candidate.novelty.of}"
-    if not goal.has_gap(candidate.band_gap):
-        return f"predicted band gap {candidate.band_gap:.2f} eV"
-    if goal.space_group not in (None, candidate.space_group):
-        return f"space group {candidate.space_group}"
+        return f"relaxed into a known crystal: {candidate.novelty.of}"
+    if not goal.has_gap(gap := candidate.band_gap):
+        return f"band gap: {f'{gap:.2f} eV' if math.isfinite(gap) else 'it is not known'}"
+    if goal.space_group not in (None, group := candidate.space_group):
+        return f"space group: {'it was not found' if group is None else group_symbol(group)}"
     return ""

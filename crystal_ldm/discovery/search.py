@@ -40,6 +40,7 @@ FIRST_SHARE = 0.75
 _COMPARED_S = 300.0  # for one crystal, most of it for a process that starts on a busy machine
 _QUIET_S = 10.0  # between two lines about relaxations
 SCREENED_OUT = "screened out: others of its round lie lower before relaxation"
+UNKNOWN_BEFORE = "screened out: its energy before relaxation could not be computed"
 _, FILTERED, UNIQUE, SCREENED, RELAXED, STILL_UNIQUE, KEPT = STAGES
 
 
@@ -87,7 +88,7 @@ class Search:
             notes.append(reason)
         second_opinions = 0 if reason else second_opinions
         deadline = self.started + seconds
-        rounds_end = deadline - (1 - FIRST_SHARE) * seconds * bool(second_opinions)
+        rounds_end = self.started + seconds * (FIRST_SHARE if second_opinions else 1)
         self.wanted, found.complete = num_candidates, True
         rounds = math.ceil(num_candidates / ROUND)
         for number in range(rounds):
@@ -150,7 +151,8 @@ class Search:
                 "space_group": space_group(cell, SYMPREC),
                 "novelty": asdict(kind),
             }
-            atomic_write_json(files[i], kept[i])
+            if kind.kind:  # a failure is not kept, so that it is tried again
+                atomic_write_json(files[i], kept[i])
         for candidate, content in zip(candidates, kept, strict=True):
             gap = content["band_gap"]
             candidate.band_gap = math.nan if gap is None else gap
@@ -177,9 +179,9 @@ class Search:
             if duplicate.unique:
                 candidate.stage = next_stage
             elif duplicate.of is not None:
-                candidate.reason = f"the same as {compared[duplicate.of].id}"
+                candidate.reason = f"the same as another: {compared[duplicate.of].id}"
             else:
-                candidate.reason = f"it could not be compared: {duplicate.error}"
+                candidate.reason = f"not compared: {duplicate.error}"
 
     def _screen(self, candidates: list[Candidate], number: int, size: int) -> None:
         """Let the most promising of a round's unique candidates on, and those relaxed before."""
@@ -194,7 +196,8 @@ class Search:
                 crystals, file, self.relaxation.potential, self.hull, self.executor
             )
             for candidate, before in zip(candidates, distances, strict=True):
-                candidate.before, candidate.reason = before, SCREENED_OUT
+                candidate.before = before
+                candidate.reason = UNKNOWN_BEFORE if math.isnan(before) else SCREENED_OUT
         best = most_promising([c.before for c in candidates], math.ceil(self.relaxed_share * size))
         for i, candidate in enumerate(candidates):
             if i in best or not self._waits(candidate):

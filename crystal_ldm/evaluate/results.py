@@ -19,8 +19,35 @@ from crystal_ldm.files.writing import atomic_write, make_folder, safe_cell
 class Evaluation:
     """The result of `evaluate`.
 
+    The table's columns, of which it has those that were asked for:
+
+    | column | says |
+    |---|---|
+    | `id`, `row`, `number` | name; row of the request, and number in it |
+    | `formula`, `num_atoms`, `num_elements` | reduced; of the cell; different ones |
+    | `density`, `volume_per_atom` | g/cm³, Å³ |
+    | `min_distance` | the shortest one between two atoms, Å |
+    | `contact` | the same in units of the usual distance of the two elements |
+    | `coordination` | mean number of neighbours of an atom |
+    | `structure_valid`, `contacts_valid` | by `min_distance` and volume; by `contact`, too |
+    | `composition_valid`, `composition_rule` | whether charges can balance; what decided |
+    | `valid` | contacts and composition are |
+    | `unique`, `duplicate_of` | unlike every earlier crystal; else that one's id |
+    | `novel` | unlike every crystal of the reference set |
+    | `nearest_id`, `nearest_kind` | nearest crystal there; whether it is the same |
+    | `nearest_rmse` | its distance if it is the same, in units of (volume / atom)^(1/3) |
+    | `nearest_composition_difference` | share of atoms to exchange, 0 to 1 |
+    | `space_group@0.1` | number of the space group within 0.1 Å; so for each tolerance |
+    | `covered` | a crystal of the reference set is near it by fingerprints |
+    | `band_gap (cgcnn)` | PBE gap by that predictor, eV; 0: a metal |
+    | `metal_probability (cgcnn)` | by that predictor, 0 to 1 |
+    | `energy`, `e_above_hull` | after relaxation, eV/atom; above the convex hull, eV/atom |
+    | `converged`, `rmsd` | whether relaxation came to its end; how far atoms moved, Å |
+    | `decomposes_to` | phases that it competes with |
+    | `error` | what failed |
+
     Attributes:
-        table: a row for each crystal that was given, in order; `error` says what failed.
+        table: a row for each crystal that was given, in order.
         summary: a row for each metric: value, count (of a rate), n (the denominator), ci_low and
             ci_high (95 %; Wilson for rates, bootstrap for means and distances), unit, thresholds.
         thresholds: all thresholds that were used.

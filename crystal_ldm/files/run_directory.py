@@ -71,9 +71,12 @@ class Run:
         self.finished = True
         self.close()
 
-    def fail(self, message: str) -> None:
+    def fail(self, error: BaseException) -> None:
         """Record why the run ended early, and let others in; what was written stays."""
-        self._write_status("failed", message)
+        if isinstance(error, KeyboardInterrupt):
+            self._write_status("stopped", "by hand; the same call goes on there")
+        else:
+            self._write_status("failed", f"{type(error).__name__}: {error}")
         self.close()
 
     def close(self) -> None:
@@ -87,7 +90,7 @@ class Run:
         if error is None:
             self.finish()
         else:
-            self.fail(f"{type(error).__name__}: {error}")
+            self.fail(error)
 
     def _write_status(self, state: str, message: str, **more: Any) -> None:
         status = {
@@ -95,6 +98,7 @@ class Run:
             "message": message,
             "updated": _now(),
             "pid": os.getpid(),
+            "parent": os.getppid(),  # of a kernel: who executes the notebook
             "host": socket.gethostname(),
             **more,
         }

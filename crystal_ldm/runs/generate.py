@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystal_ldm.crystals import CrystalBatch, ElementRules
+from crystal_ldm.crystals.given_values import labels_of
 from crystal_ldm.errors import RequestError
 from crystal_ldm.files import resolve_path
 from crystal_ldm.files.run_directory import newest_runs, read_run
@@ -80,14 +81,18 @@ def make_request(
                 "Give a formula (with formula_units) or num_atoms, not both; a formula says how "
                 "many atoms there are. To leave the formula out, make it empty: --formula ''."
             )
-        return CrystalBatch.from_formulas(formula, formula_units, **rules, **targets)
-    if num_atoms:
-        return CrystalBatch.from_num_atoms(num_atoms, **rules, **targets)
-    if targets or any(rules.values()):
+        batch = CrystalBatch.from_formulas(formula, formula_units, **rules)
+    elif num_atoms:
+        batch = CrystalBatch.from_num_atoms(num_atoms, **rules)
+    elif targets or any(rules.values()):
         raise RequestError(
             "Conditions and element lists need a formula or num_atoms: say how large the cells are."
         )
-    return None
+    else:
+        return None
+    # Not by keyword: a condition may be called as an argument is.
+    batch.conditions = labels_of(targets, len(batch))
+    return batch
 
 
 def request_in_words(order: Order) -> str:

@@ -77,7 +77,7 @@ class SampleRun:
             _check_recipe(run.path, order.recipe)
             return cls(run, order, CrystalFiles(run.path, order.recipe, symprec, p1_cif))
         except BaseException as error:
-            run.fail(f"{type(error).__name__}: {error}")
+            run.fail(error)
             raise
 
     @property
@@ -105,7 +105,7 @@ class SampleRun:
             self.files.flush()
             self._run.finish(f"{len(self.files.done)} crystals")
         else:
-            self._run.fail(f"{type(error).__name__}: {error}")
+            self._run.fail(error)
 
     def __enter__(self) -> Self:
         return self

@@ -109,13 +109,20 @@ def recipe_of_row(recipe: Mapping[str, Any], row: int) -> dict[str, Any]:
     """Return a recipe whose request has that row alone, and gives the same crystals for it.
 
     Raises:
-        DataError: `recipe` has no such row.
+        DataError: `recipe` has no such row, or its request is none.
     """
     request, i = recipe["request"], row - recipe.get("first_row", 0)
     if request is None:
         return dict(recipe)
-    if not 0 <= i < len(request["atoms"]):
-        raise DataError(f"The recipe has no row {row}.")
+    try:
+        if not 0 <= i < len(request["atoms"]):
+            raise DataError(f"The recipe has no row {row}.")
+        return {**recipe, "request": _row_of(request, i), "first_row": row}
+    except (AttributeError, KeyError, IndexError, TypeError) as error:
+        raise DataError(f"The request of the recipe was changed or is damaged ({error}).") from None
+
+
+def _row_of(request: Mapping[str, Any], i: int) -> dict[str, Any]:
     alone = {name: request[name][i : i + 1] for name in ("atoms", "element_rules")}
     conditions = {name: _own(values, i) for name, values in request["conditions"].items()}
     if request.get("formula_units"):
@@ -123,7 +130,7 @@ def recipe_of_row(recipe: Mapping[str, Any], row: int) -> dict[str, Any]:
     alone["conditions"] = {name: [value] for name, (value, kept) in conditions.items() if kept}
     if request.get("crystals"):
         alone["crystals"] = {key: v[i : i + 1] for key, v in request["crystals"].items()}
-    return {**recipe, "request": alone, "first_row": row}
+    return alone
 
 
 def _own(values: Sequence[Any], i: int) -> tuple[Any, bool]:

@@ -241,11 +241,13 @@ def data() -> None:
 @click.argument("run_dir")
 def show(run_dir: str) -> None:
     """Say what a run directory holds."""
-    from crystal_ldm.files import read_run, read_status, resolve_path
+    from crystal_ldm.files import is_at_work, read_run, read_status, resolve_path
 
     path = resolve_path(run_dir)
     run, status = read_run(path), read_status(path)
     state = f"{status.get('state', 'unknown')} {status.get('message', '')}".rstrip()
+    if status.get("state") == "running" and not is_at_work(path):
+        state = "stopped by force; the same call goes on there"
     print(f"{run['notebook']}: {state}")
     cifs = len(list((path / CIFS).glob("[!.]*.cif")))
     if cifs:

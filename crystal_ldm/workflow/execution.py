@@ -11,6 +11,7 @@ import io
 import logging
 import os
 import shutil
+import socket
 import sys
 import tempfile
 import time
@@ -106,7 +107,8 @@ def run_once(name: str, parameters: dict[str, Any]) -> tuple[Path, str]:
     if any(one.name == "run_dir" for one in notebook_parameters(source)):
         parameters = {**parameters, "run_dir": str(run_dir)}
     message = execute_notebook(source, output, parameters)
-    if message and read_status(run_dir) == before:
+    # Another process that is at work there changes the status, too.
+    if message and (read_status(run_dir) == before or not _is_by_my_kernel(run_dir)):
         return output, message
     copy = run_dir / source.name
     make_folder(run_dir)
@@ -114,6 +116,12 @@ def run_once(name: str, parameters: dict[str, Any]) -> tuple[Path, str]:
     shutil.rmtree(output.parent)
     export_html(copy)
     return copy, message
+
+
+def _is_by_my_kernel(run_dir: Path) -> bool:
+    """Return whether a kernel of this process has written the status of a run directory."""
+    status = read_status(run_dir)
+    return (status.get("parent"), status.get("host")) == (os.getpid(), socket.gethostname())
 
 
 CHECKS = "checks"

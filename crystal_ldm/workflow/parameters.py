@@ -104,6 +104,19 @@ def as_integer(value: Any, name: str) -> int:
     return int(number)
 
 
+def as_numbers(value: Any, name: str) -> list[float]:
+    """Return finite numbers as a list: from one number, a list, or text such as `[1, 2]`.
+
+    Raises:
+        RequestError: one of them is none, or there is none.
+    """
+    values = as_value(value, name)
+    numbers = values if isinstance(values, list | tuple) else [values]
+    if not numbers:
+        raise RequestError(f"{name} should be a number or a list of them and is empty.")
+    return [as_number(number, name) for number in numbers]
+
+
 def as_flag(value: Any, name: str) -> bool:
     """Return true or false, from the words and numbers that usually mean them.
 

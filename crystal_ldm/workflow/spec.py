@@ -9,7 +9,7 @@ steps:                        # ... or, instead of the two lines above, a chain 
     name: train               # optional; default: the notebook's name
     parameters: {experiment: perov_5/ldm_null}
   - notebook: 04_sample
-    parameters: {ldm_ckpt: "${train}/best.safetensors"}   # ${name}: that step's run directory
+    parameters: {ldm_ckpt: "${train}"}   # ${name}: that step's run directory
 grid:                         # optional; every combination is one job
   cfg_scale: [1, 2, 3]        # a parameter that one step alone has, or step.parameter
   04_sample.seed: [0, 1]

@@ -137,6 +137,8 @@ def test_requests_read_back(known_batch: CrystalBatch) -> None:
     assert again.to_request() == request.to_request()
     assert again.element_rules == request.element_rules
     assert request.num_atoms.tolist() == [5, 10]
+    with pytest.raises(RequestError, match="not a request made by"):
+        CrystalBatch.from_request({**request.to_request(), "conditions": ["band_gap"]})
 
 
 def test_wrong_numbers_of_values_are_refused() -> None:

@@ -117,7 +117,7 @@ def test_what_is_there_is_listed_whatever_the_time_and_a_call_relaxes_one_at_lea
     waiting = [c for c in late.candidates if c.reason == LATE]
     assert late.funnel()["relaxed"] == 1 and waiting and not late.complete
     assert f"6 of 6 candidates were made, and {len(waiting)} of them wait" in late.notes[-1]
-    whole = search(ldm, tmp_path / "late", goal, relaxed_share=1)
+    whole = search(ldm, tmp_path / "late", goal, relaxed_share=1, max_minutes=math.inf)
     assert whole.complete and whole.funnel()["relaxed"] == 1 + len(waiting)
 
 
@@ -137,6 +137,21 @@ def test_elements_without_reference_are_not_relaxed(ldm: Any, tmp_path: Path) ->
         one._screen(candidates, 0, 2)
     assert [c.stage for c in candidates] == ["unique", "screened"]
     assert candidates[0].reason == "no hull: there is no reference energy of Cl"
+
+
+def test_what_has_no_energy_before_relaxation_is_not_said_to_lie_higher(
+    ldm: Any, tmp_path: Path
+) -> None:
+    cells = [Cell.from_structure(rocksalt("Na", x, 5.6)) for x in ("F", "Br")]
+    candidates = [Candidate(c.formula, c, "unique") for c in cells]
+    hull, goal = ReferenceHull(ReferenceEnergies.shipped()), Goal.make(formula="Na?")
+    with open_executor(HERE) as executor, open_run(str(tmp_path / "one"), "test", {}) as run:
+        file = run.path / "rounds" / "0000" / "screened.json"
+        file.parent.mkdir(parents=True)
+        file.write_text('{"NaF": NaN, "NaBr": -3.0}')
+        Search(ldm, goal, run, executor, hull, QUICK, 0.5, "", {}, None)._screen(candidates, 0, 2)
+    assert [c.stage for c in candidates] == ["unique", "screened"]
+    assert candidates[0].reason.endswith(": its energy before relaxation could not be computed")
 
 
 def test_what_lies_lowest_before_relaxation_is_relaxed(ldm: Any, tmp_path: Path) -> None:
@@ -383,12 +398,23 @@ def test_what_lies_high_above_another_form_of_its_formula_is_no_find(
     goal = Goal.make(formula="NaCl3")
     hull = ReferenceHull(ReferenceEnergies.shipped())
     with open_executor(HERE) as executor, open_run(str(tmp_path / "run"), "test", {}) as run:
-        Search(ldm, goal, run, executor, hull, QUICK, 1.0, "", {}, None)._judge(candidates)
+        one = Search(ldm, goal, run, executor, hull, QUICK, 1.0, "", {}, None)
+        one._judge(candidates)
+        # What could not be compared, as a flat cell cannot, is tried again by the next call.
+        flat = Cell.from_arrays(cell.numbers, cell.frac_coords, cell.lattice * [1, 1, 0])
+        one._judge([Candidate("flat", flat, STAGES[-2], relaxed=replace(relaxed, crystal=flat))])
+        assert len(list((run.path / "judged").iterdir())) == len(candidates)
     keep_what_meets(goal, candidates[:1])
     assert [c.stage for c in candidates[:1]] == ["kept"]
     keep_what_meets(goal, candidates)
     assert [c.stage for c in candidates] == ["unique after relaxation", "kept"]
-    assert candidates[0].reason == "0.350 eV/atom above another candidate of its formula"
+    assert candidates[0].reason == "above another candidate of its formula: 0.350 eV/atom"
+    for goal, reason in (
+        (Goal.make(formula="NaCl3", band_gap=9.0), "band gap: it is not known"),
+        (Goal.make(formula="NaCl3", space_group="Fm-3m"), "space group: P1"),
+    ):
+        keep_what_meets(goal, candidates)
+        assert candidates[1].reason == reason
 
 
 def test_each_column_of_the_list_is_explained_here_and_on_its_page(repository: Path) -> None:

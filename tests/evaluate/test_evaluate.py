@@ -13,7 +13,7 @@ from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from crystal_ldm.errors import EvaluationError, RunError
-from crystal_ldm.evaluate import evaluate, read_crystals
+from crystal_ldm.evaluate import Evaluation, evaluate, read_crystals
 from crystal_ldm.evaluate.reference_set import Reference
 
 
@@ -34,6 +34,12 @@ def test_a_set_against_itself(identity, known_crystals):
     assert identity.value("composition_valid") == real
     assert identity.table["nearest_id"].tolist() == identity.table["id"].tolist()
     assert len(identity.table) == len(known_crystals)
+
+
+def test_each_column_of_the_table_is_explained(identity):
+    for name in identity.table:
+        explained = "space_group@0.1" if name.startswith("space_group@") else name
+        assert f"`{explained}`" in Evaluation.__doc__, name
 
 
 def test_the_result_prints_every_threshold(identity):

@@ -126,6 +126,10 @@ def test_status_tells_how_it_ended(clone: Path) -> None:
         1 / 0  # noqa: B018
     assert read_status(run.path)["state"] == "failed"
     assert "ZeroDivisionError" in read_status(run.path)["message"]
+    with pytest.raises(KeyboardInterrupt), open_run("runs/a", "04_sample", RECIPE):
+        raise KeyboardInterrupt
+    status = read_status(run.path)
+    assert (status["state"], status["message"][:8]) == ("stopped", "by hand;")
     assert read_status(clone) == {}
 
 
@@ -133,7 +137,7 @@ def test_newest_runs_come_first(clone: Path) -> None:
     for name in ("a", "b", "c"):
         open_run(f"runs/{name}", "04_sample", RECIPE).finish()
     open_run("runs/other", "03_ldm", RECIPE).finish()
-    open_run("runs/a", "04_sample", RECIPE).fail("stopped")
+    open_run("runs/a", "04_sample", RECIPE).fail(ValueError("no"))
     assert [path.name for path in newest_runs("04_sample")] == ["a", "c", "b"]
     assert [path.name for path in newest_runs("04_sample", count=1)] == ["a"]
 

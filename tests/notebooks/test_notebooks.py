@@ -14,6 +14,7 @@ import pytest
 from papermill import inspect_notebook
 from pymatgen.core import Lattice, Structure
 
+from crystal_ldm.files import read_status
 from crystal_ldm.pretrained import load_model
 from crystal_ldm.recipe import from_recipe
 from crystal_ldm.training import read_metrics
@@ -165,6 +166,7 @@ def test_03_adds_a_condition_to_a_trained_model(
     assert model.elements == old.elements and model.composition_model is not None
     assert model.conditions["stiffness"].describe()["unit"] == "GPa"
     assert papermill("03_ldm", "ldm-condition", *words).code == 0
+    assert not ("which is all" in done.text and "cannot steer yet" in done.text)
 
     refused = papermill("03_ldm", "ldm-refused", "-r", "data_dir", str(own))
     assert refused.code != 0 and "write dataset=" in refused.sentence
@@ -218,6 +220,15 @@ def test_04_and_05_make_crystals_and_judge_them(
         rows = list(csv.DictReader(file))
     assert [row["id"] for row in rows] == [line["id"] for line in lines]
     assert {"valid", "unique", "novel", "band_gap", "target_band_gap"} <= set(rows[0])
+
+    # The reference has no band gaps; what is calibrated is part of the run.
+    refused = papermill(
+        "05_analysis", "calibration", "-r", "runs", str(made.run_dir), "-r", "reference",
+        str(made.run_dir / "cif"), "-r", "judge", "", "-p", "calibration", "1", "-p", "targets",
+        "99", "-p", "workers", "1",
+    )  # fmt: skip
+    assert "band_gap = 99 eV is outside what this model was trained for" in refused.sentence
+    assert read_status(refused.run_dir)["state"] == "failed"
 
 
 def test_a_host_structure_comes_from_a_file(papermill: Callable[..., Any], tmp_path: Path) -> None:

@@ -146,6 +146,25 @@ def tiny_result(ldm: LDMModule) -> tuple[SampleResult, str]:
     return result, embed_recipe(a_cif(), result.recipe, 2, 4)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"atoms": ...},  # left out
+        {"atoms": 3},
+        {"element_rules": ...},
+        {"conditions": ["band_gap"]},
+        {"conditions": {"band_gap": []}},
+        {"conditions": {"band_gap": 2.0}},
+        {"crystals": {"lattices": 3}},
+    ],
+)
+def test_a_request_that_was_changed_by_hand_is_one_sentence(change: dict[str, Any]) -> None:
+    whole = CrystalBatch.from_formulas(["NaCl"], band_gap=[2.0]).to_request()
+    request = {name: value for name, value in (whole | change).items() if value is not ...}
+    with pytest.raises(DataError, match="The request of the recipe was changed"):
+        recipe_of_row(make_recipe("m", "h", request, {}), 0)
+
+
 def test_from_recipe_makes_the_same_crystals(tiny_ldm: LDMModule, tmp_path: Path) -> None:
     result, cif = tiny_result(tiny_ldm)
     (tmp_path / "recipe.json").write_text(json.dumps(result.recipe))

@@ -166,6 +166,10 @@ def test_parameters_become_requests() -> None:
         make_request("SrTiO3", num_atoms=5)
     with pytest.raises(RequestError, match="how large"):
         make_request(conditions={"band_gap": 1.0})
+    for how in ({"formula": "Sr?O3"}, {"num_atoms": 5}):  # as arguments are called
+        named = dict.fromkeys(("required", "formula_units", "num_atoms", "cls"), 1.0)
+        request = make_request(**how, conditions=named)
+        assert request is not None and request.conditions.keys() == named.keys()
 
 
 def test_a_full_disk_keeps_what_is_there(tiny_ldm: LDMModule, tmp_path: Path) -> None:

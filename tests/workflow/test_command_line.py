@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from crystal_ldm.errors import RequestError
-from crystal_ldm.files import read_status
+from crystal_ldm.files import DirectoryLock, read_status
 from crystal_ldm.workflow.command_line import main
 from crystal_ldm.workflow.declared_parameters import (
     Parameter,
@@ -147,6 +147,34 @@ def test_a_failure_is_one_sentence_and_a_directory_that_refuses_keeps_its_notebo
     assert "RunError" in refused.read_text() and clone not in refused.parents
 
 
+@pytest.mark.notebook
+def test_a_directory_where_another_process_is_at_work_keeps_its_notebook(
+    clone: Path, make_notebook: Any
+) -> None:
+    make_notebook("typed", PARAMETERS, *CELLS)
+    (run := clone / "runs" / "a").mkdir(parents=True)
+    (run / "typed.ipynb").write_text("of the other run")
+    code = (
+        "import time\nfrom crystal_ldm.files import open_run\n"
+        "with open_run('runs/a', 'typed', {'formula': ''}) as run:\n"
+        "    print('open', flush=True)\n"
+        "    while True: run.progress(1), time.sleep(0.2)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code], cwd=clone, stdout=subprocess.PIPE)
+    try:
+        assert other.stdout is not None and other.stdout.readline()
+        done = subprocess.run(
+            [sys.executable, "-m", "crystal_ldm", "run", "typed", "--run-dir", "runs/a"],
+            cwd=clone, capture_output=True, text=True,
+        )  # fmt: skip
+    finally:
+        other.kill()
+        other.communicate()
+    assert done.returncode == 1 and f"in use by process {other.pid}" in done.stderr
+    assert (run / "typed.ipynb").read_text() == "of the other run"
+    assert not (run / "typed.html").exists()
+
+
 def test_what_cannot_be_meant_is_refused_before_a_kernel_starts() -> None:
     refused = {
         "04_sample --formula sr?o3": "'sr?o3' cannot be read",
@@ -225,6 +253,11 @@ def test_models_data_and_runs_are_listed(clone: Path) -> None:
     (run / "run.json").write_text(json.dumps({"notebook": "04_sample", "recipe": {}}))
     shown = call("show", "runs/a").output
     assert shown.splitlines() == ["04_sample: unknown", f"  crystals {run / 'cif'} (1 CIF files)"]
+    (run / "status.json").write_text(json.dumps({"state": "running", "message": "1 of 9"}))
+    shown = call("show", "runs/a").output
+    assert shown.startswith("04_sample: stopped by force; the same call goes on there\n")
+    with DirectoryLock(run):
+        assert call("show", "runs/a").output.startswith("04_sample: running 1 of 9\n")
     for other in ("runs/b", "runs/a/run.json", "runs"):
         done = call("show", other)
         assert done.exit_code == 1 and "is not a run directory: it has no run.json" in done.output

@@ -16,7 +16,7 @@ CHAIN: dict[str, Any] = {
     "run_dir": "runs/chain",
     "steps": [
         {"notebook": "train", "parameters": {"experiment": "perov_5/ldm"}},
-        {"notebook": "sample", "parameters": {"ckpt": "${train}/best.safetensors"}},
+        {"notebook": "sample", "parameters": {"ckpt": "${train}/model.safetensors"}},
     ],
     "grid": {"cfg_scale": [1, 2], "sample.seed": [0, 1, 2]},
 }
@@ -33,7 +33,7 @@ def test_a_grid_after_a_chain_trains_once(clone: Path) -> None:
     train, *samples = sweep.jobs
     assert len(samples) == 6 and all(job.needs == (train.name,) for job in samples)
     assert samples[0].parameters == {
-        "ckpt": f"{clone}/runs/chain/{train.name}/best.safetensors",
+        "ckpt": f"{clone}/runs/chain/{train.name}/model.safetensors",
         "cfg_scale": 1,
         "seed": 0,
         "run_dir": f"{clone}/runs/chain/{samples[0].name}",
