@@ -22,13 +22,13 @@ from torch import nn
 
 from benchmarks.quality_commands.shared import load_model
 from crystal_ldm.crystals import CrystalBatch
+from crystal_ldm.crystals.padding import pad
 from crystal_ldm.data import load_dataset
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.ldm_module.latents import LatentBatch
 from crystal_ldm.ldm_module.training_crystals import unlike
 from crystal_ldm.nn.average import running_average
 from crystal_ldm.nn.checkpoints import save_safetensors
-from crystal_ldm.nn.compile import compile_blocks
 from crystal_ldm.nn.optimizer import Optimizer
 from crystal_ldm.random import torch_generator
 from crystal_ldm.training.starting_model import average_models
@@ -55,12 +55,10 @@ def crystals_of(ldm: LDMModule, dataset: str, data_dir: str | None) -> tuple[Lat
     groups = [known.space_group(row) for row in rows]
     earlier.conditions["space_group"] = [None if g is None else float(g) for g in groups]
     parts = [ldm.training_items(own), ldm.training_items(earlier)]
+    width = max(part.latents.shape[1] for part in parts)
     joined = LatentBatch(
-        CrystalBatch(
-            torch.cat([part.crystals.atomic_numbers for part in parts]),
-            torch.cat([part.crystals.num_atoms for part in parts]),
-        ),
-        torch.cat([part.latents for part in parts]),
+        CrystalBatch.cat([part.crystals for part in parts]),
+        torch.cat([pad(part.latents, width) for part in parts]),
         {name: torch.cat([part.encoded[name] for part in parts]) for name in parts[0].encoded},
     )
     return joined, len(own)
@@ -83,14 +81,13 @@ def train_on(
     made = Optimizer(5e-4, warmup_steps=300, max_steps=steps).build(trained)
     optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
     ldm.train()
-    compile_blocks(ldm)
     batches: list[np.ndarray] = []
     for step in range(steps):
         if not batches:
             drawn = generator.choice(len(sizes), batch_size * _AT_ONCE, p=weights / weights.sum())
             drawn = drawn[np.argsort(sizes[drawn], kind="stable")].reshape(-1, batch_size)
             batches = list(drawn[generator.permutation(_AT_ONCE)])
-        batch = items[torch.as_tensor(batches.pop())]
+        batch = items[torch.as_tensor(batches.pop(0))]
         loss = ldm.calculate_loss(batch, torch_generator(ldm.seed, 1, step))["loss"]
         loss.backward()
         nn.utils.clip_grad_norm_(trained, 1.0)
