@@ -84,4 +84,8 @@ def _with_groups(batch: CrystalBatch) -> tuple[CrystalBatch, np.ndarray[Any, Any
 
 def _written_group(crystal: Cell) -> int | None:
     cif, _ = symmetrised_cif(crystal, STRICT)
-    return space_group(Cell.from_structure(Structure.from_str(cif, fmt="cif")), STRICT)
+    try:
+        read = Structure.from_str(cif, fmt="cif")
+    except ValueError:  # pymatgen reads no crystal with two atoms in one place
+        return None
+    return space_group(Cell.from_structure(read), STRICT)
