@@ -23,6 +23,7 @@ from torch import nn
 from benchmarks.quality_commands.shared import load_model
 from crystal_ldm.crystals import CrystalBatch
 from crystal_ldm.crystals.padding import pad
+from crystal_ldm.crystals.symmetry.space_groups import SPACE_GROUP
 from crystal_ldm.data import load_dataset
 from crystal_ldm.ldm_module import LDMModule
 from crystal_ldm.ldm_module.latents import LatentBatch
@@ -30,15 +31,15 @@ from crystal_ldm.ldm_module.training_crystals import unlike
 from crystal_ldm.nn.average import running_average
 from crystal_ldm.nn.checkpoints import save_safetensors
 from crystal_ldm.nn.optimizer import Optimizer
-from crystal_ldm.random import torch_generator
+from crystal_ldm.random import crystal_generator, torch_generator
+from crystal_ldm.training.batches import bucketed_batches
 from crystal_ldm.training.starting_model import average_models
 
 DATA_SET_WEIGHT = 1.5
 """How much more often a crystal of the data set comes than one of earlier trainings."""
-DROPPED = {"space_group": 0.15, "band_gap": 0.5}
+DROPPED = {SPACE_GROUP: 0.15, "band_gap": 0.5}
 OPEN, PARTLY_OPEN = 0.08, 0.1
 """Shares of crystals whose elements, all or some, are left open."""
-_AT_ONCE = 64  # batches whose crystals are drawn together and sorted by size
 _REPORTED = 500
 
 
@@ -49,11 +50,10 @@ def crystals_of(ldm: LDMModule, dataset: str, data_dir: str | None) -> tuple[Lat
     own = table.batch(table.indices("train"))
     own = own[ldm.representable(own).nonzero().flatten()]
     known = ldm.training_crystals
-    atoms = CrystalBatch(own.atomic_numbers, own.num_atoms, own.frac_coords, own.lattices)
-    rows = unlike(known.crystals, atoms)
+    rows = unlike(known.crystals, own)
     earlier = known.crystals[torch.tensor(rows)]
     groups = [known.space_group(row) for row in rows]
-    earlier.conditions["space_group"] = [None if g is None else float(g) for g in groups]
+    earlier.conditions[SPACE_GROUP] = [None if g is None else float(g) for g in groups]
     parts = [ldm.training_items(own), ldm.training_items(earlier)]
     width = max(part.latents.shape[1] for part in parts)
     joined = LatentBatch(
@@ -76,18 +76,15 @@ def train_on(
         ldm.network.composition.dropout, ldm.network.composition.partial = OPEN, PARTLY_OPEN
     sizes = items.crystals.num_atoms.numpy().astype(float)
     weights = sizes * np.where(np.arange(len(sizes)) < of_data_set, DATA_SET_WEIGHT, 1.0)
-    generator = np.random.default_rng(ldm.seed)
+    crystals = crystal_generator(ldm.seed).choice(
+        len(sizes), steps * batch_size, p=weights / weights.sum()
+    )
     trained = [p for p in ldm.network.parameters() if p.requires_grad]
     made = Optimizer(5e-4, warmup_steps=300, max_steps=steps).build(trained)
     optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
     ldm.train()
-    batches: list[np.ndarray] = []
-    for step in range(steps):
-        if not batches:
-            drawn = generator.choice(len(sizes), batch_size * _AT_ONCE, p=weights / weights.sum())
-            drawn = drawn[np.argsort(sizes[drawn], kind="stable")].reshape(-1, batch_size)
-            batches = list(drawn[generator.permutation(_AT_ONCE)])
-        batch = items[torch.as_tensor(batches.pop(0))]
+    for step, rows in enumerate(bucketed_batches(sizes[crystals], batch_size, ldm.seed)):
+        batch = items[torch.as_tensor(crystals[rows])]
         loss = ldm.calculate_loss(batch, torch_generator(ldm.seed, 1, step))["loss"]
         loss.backward()
         nn.utils.clip_grad_norm_(trained, 1.0)

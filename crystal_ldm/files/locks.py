@@ -156,15 +156,6 @@ def claimed_by_living(holder: dict[str, Any]) -> bool:
         return False
 
 
-def is_at_work(directory: Path | str) -> bool:
-    """Return whether a process that may still live has a directory locked, as its file says."""
-    try:
-        holder = json.loads((Path(directory) / LOCK_NAME).read_bytes())
-    except (OSError, ValueError):
-        return False
-    return isinstance(holder, dict) and claimed_by_living(holder)
-
-
 def _is_same_file(descriptor: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), os.lstat(path))

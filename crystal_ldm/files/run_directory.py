@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from crystal_ldm.errors import RunError
-from crystal_ldm.files.locks import DirectoryLock
+from crystal_ldm.files.locks import LOCK_NAME, DirectoryLock, claimed_by_living
 from crystal_ldm.files.paths import repo_root, resolve_path
 from crystal_ldm.files.writing import atomic_write_json, make_folder
 
@@ -161,6 +161,11 @@ def read_run(path: Path | str) -> dict[str, Any]:
 def read_status(path: Path | str) -> dict[str, Any]:
     """Return `status.json` of a run directory: state, message, updated; {} without one."""
     return read_object(Path(path) / STATUS_FILE)
+
+
+def is_at_work(path: Path) -> bool:
+    """Return whether a process that may still live has a directory locked, as its file says."""
+    return claimed_by_living(read_object(path / LOCK_NAME))
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from crystal_ldm.crystals.readers.entries import PARTS, Entry, Payload, Problem, Source
+from crystal_ldm.crystals.readers.file_names import without_suffix
 from crystal_ldm.crystals.readers.labels import Labels, read_labels
 from crystal_ldm.crystals.readers.tables import id_column, listed, read_table
 from crystal_ldm.errors import DataError, suggest
 
 TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv")
-_ENDING = re.compile(r"\.(csv|csv\.gz|tsv)$", re.IGNORECASE)
 
 
 def table_files(folder: Path) -> list[Path]:
@@ -71,7 +70,7 @@ def read_csv_files(
             if not any(cells[i] for cells in columns.values()):
                 continue  # the numbers of the rows below count it
             given = columns[names][i] if names else ""
-            name = given or f"{_ENDING.sub('', path.name)}-{i + 1}"
+            name = given or f"{without_suffix(path.name, TABLE_SUFFIXES)}-{i + 1}"
             where = f"{path.name} row {i + 1}"
             payload: Payload = text
             if first_seen.setdefault(name, path.name) != path.name:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 _SUFFIXES = (
@@ -24,8 +25,9 @@ def entry_id(file: Path, folder: Path) -> str:
     return without_suffix(relative.as_posix())
 
 
-def without_suffix(name: str) -> str:
-    """Return a structure file's name without what says its kind."""
+def without_suffix(name: str, suffixes: Sequence[str] = _SUFFIXES) -> str:
+    """Return a file's name, packed or not, without what says its kind: one of `suffixes`, of a
+    structure file's if none are given."""
     bare = name[:-3] if name.lower().endswith(".gz") else name
-    suffix = next((s for s in sorted(_SUFFIXES, key=len)[::-1] if bare.lower().endswith(s)), "")
+    suffix = next((s for s in sorted(suffixes, key=len)[::-1] if bare.lower().endswith(s)), "")
     return bare[: len(bare) - len(suffix)]
